@@ -1,0 +1,3 @@
+//! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
+
+pub mod model;

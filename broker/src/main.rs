@@ -1,0 +1,3 @@
+//! The `tidelog` binary.
+
+fn main() {}
