@@ -4,6 +4,17 @@
 //! is a step function over a [`Disk`]; the threads that call it live in the broker. The bytes
 //! are specified in `FORMAT.md` beside this crate's manifest.
 
+pub mod blocks;
+pub mod checkpoint;
 pub mod disk;
+pub mod error;
+pub mod flusher;
+pub mod record;
+mod segment;
+pub mod shard;
+pub mod wal;
 
-pub use disk::{Disk, DiskFile};
+pub use blocks::Blocks;
+pub use disk::{Disk, DiskFile, RealDisk, SimDisk};
+pub use error::WalError;
+pub use wal::{Wal, WalReader};

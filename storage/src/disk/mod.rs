@@ -1,7 +1,14 @@
 //! The seam between the log and the medium: what storage asks of a file system, and nothing more.
 //!
-//! Two implementations: [`real`](self) (POSIX files) and the simulated disk of the tests, which loses unsynced
-//! writes, tears them, flips bits, fills up and fails to sync. Both are held to one conformance suite.
+//! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses
+//! unsynced writes, tears them, flips bits, fills up and fails to sync. Both are held to one conformance suite.
+
+mod map;
+mod real;
+mod sim;
+
+pub use real::RealDisk;
+pub use sim::SimDisk;
 
 use std::io;
 use std::path::Path;
@@ -14,7 +21,8 @@ pub enum Open {
     Read,
     /// An existing file, for reading and writing through the page cache.
     Write,
-    /// An existing file, for writing whole aligned 4 KiB blocks past the page cache where the file system can.
+    /// An existing file, only for writing whole aligned 4 KiB blocks, past the page cache where the file system
+    /// can.
     WriteDirect,
     /// A new, empty file for reading and writing; an existing one of that name is emptied.
     Create,
@@ -22,7 +30,7 @@ pub enum Open {
 
 /// A directory tree that survives the process. Paths are absolute or relative to the process, as given.
 pub trait Disk: Send + Sync + 'static {
-    /// Creates a directory and its parents; an existing directory is fine.
+    /// Creates a directory and its parents; an existing directory is fine. What it creates is durable on return.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Names (not paths) of what stands in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
@@ -41,6 +49,10 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// One open file. All access is positioned; a file handle may be shared between threads.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "the length costs a system call and may fail; nobody asks for empty"
+)]
 pub trait DiskFile: Send + Sync {
     /// Fills `buffer` from `offset`; `UnexpectedEof` when the file ends before.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;

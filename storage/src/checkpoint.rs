@@ -1,0 +1,221 @@
+//! Durable state up to an applied index: one file per checkpoint, the two newest kept.
+//!
+//! Invariant: a checkpoint file is whole or refused; there is always one on disk that was once complete. The
+//! write-ahead log behind the newest one may be purged only after [`write()`] returned. Called by the broker.
+
+mod format;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::disk::{Disk, Open};
+use crate::shard::ShardCheckpoint;
+
+/// Checkpoint files that are kept.
+const CHECKPOINTS_KEPT: usize = 2;
+const SUFFIX: &str = ".checkpoint";
+const UNFINISHED_SUFFIX: &str = ".checkpoint.new";
+
+/// One Raft group's part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupCheckpoint {
+    /// The group's number.
+    pub group: u8,
+    /// Term and index of the last applied entry; `None` when none was.
+    pub applied: Option<(u64, u64)>,
+    /// The group's state as the broker encodes it; opaque here, less than 4 GiB.
+    pub state: Bytes,
+    /// The group's shards.
+    pub shards: Vec<ShardCheckpoint>,
+}
+
+/// All groups' states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Grows by at least one with every checkpoint of a node.
+    pub sequence: u64,
+    /// The groups, in any order.
+    pub groups: Vec<GroupCheckpoint>,
+}
+
+/// What [`load`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The newest whole checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The newest checkpoint there was, if it is damaged. The one loaded is good only if the write-ahead log
+    /// still reaches back to it.
+    pub damaged_newer: Option<DamagedCheckpoint>,
+}
+
+/// A checkpoint file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedCheckpoint {
+    /// Its sequence, by its name.
+    pub sequence: u64,
+    /// The file.
+    pub path: PathBuf,
+    /// What does not fit.
+    pub reason: String,
+}
+
+/// Why a checkpoint could not be written or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system is full; the earlier checkpoints stand, and the call can be repeated.
+    #[error("no space left to write {path}")]
+    NoSpace {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The operating system refused. After a failed write or sync this is fatal.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// There are checkpoints, and none of them is whole.
+    #[error(
+        "no usable checkpoint: {path} is damaged ({reason}), and so is every older one. Restore the file from a \
+         backup of this data directory, or, in a cluster, replace this node; do not delete the file to get it \
+         to start: records would be lost"
+    )]
+    AllDamaged {
+        /// The newest file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A whole checkpoint of a format this program does not know.
+    #[error("{path} has checkpoint format {version}; start the version of the program that wrote it")]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        version: u16,
+    },
+}
+
+/// Writes a checkpoint, makes it durable, and removes all but the two newest.
+///
+/// # Errors
+/// [`CheckpointError::NoSpace`] and [`CheckpointError::Io`]; the checkpoints before are untouched then.
+pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let unfinished = dir.join(format!("{:020}{UNFINISHED_SUFFIX}", checkpoint.sequence));
+    let path = path_of(dir, checkpoint.sequence);
+    disk.create_dir_all(dir).map_err(|source| io_error("create", dir, source))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_dir(disk, parent)?;
+    }
+    write_whole(disk, &unfinished, &format::encode(checkpoint))?;
+    disk.rename(&unfinished, &path).map_err(|source| io_error("rename", &unfinished, source))?;
+    sync_dir(disk, dir)?;
+    remove_old(disk, dir)
+}
+
+fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let file = disk.open(path, Open::Create).map_err(|source| io_error("create", path, source))?;
+    if let Err(source) = file.write_all_at(bytes, 0) {
+        // What was written so far would hold the space that is lacking; a file that stays is emptied next time.
+        let _ = disk.remove_file(path);
+        return Err(io_error("write", path, source));
+    }
+    let sync = file.sync_data();
+    sync.map_err(|source| CheckpointError::Io { action: "sync", path: path.to_owned(), source })
+}
+
+fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), CheckpointError> {
+    // Never `NoSpace`: a failed sync must not be repeated.
+    disk.sync_dir(dir).map_err(|source| CheckpointError::Io { action: "sync", path: dir.to_owned(), source })
+}
+
+fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<(), CheckpointError> {
+    let names = disk.list(dir).map_err(|source| io_error("list", dir, source))?;
+    let unfinished = names.iter().filter(|name| name.ends_with(UNFINISHED_SUFFIX)).map(|name| dir.join(name));
+    let sequences = sequences(&names);
+    let old = sequences.iter().skip(CHECKPOINTS_KEPT).map(|sequence| path_of(dir, *sequence));
+    for path in unfinished.chain(old) {
+        disk.remove_file(&path).map_err(|source| io_error("remove", &path, source))?;
+    }
+    Ok(())
+}
+
+/// Loads the newest whole checkpoint; `None` when there has never been one.
+///
+/// # Errors
+/// [`CheckpointError::AllDamaged`] names the newest file and what an operator can do;
+/// [`CheckpointError::UnknownVersion`] rather than an older checkpoint; [`CheckpointError::Io`].
+pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>, CheckpointError> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        listed => listed.map_err(|source| io_error("list", dir, source))?,
+    };
+    let mut damaged_newer = None;
+    for sequence in sequences(&names) {
+        let path = path_of(dir, sequence);
+        let reason = match load_file(disk, &path, sequence)? {
+            Ok(checkpoint) => return Ok(Some(Loaded { checkpoint, damaged_newer })),
+            Err(reason) => reason,
+        };
+        tracing::error!(path = %path.display(), reason, "a checkpoint is damaged");
+        damaged_newer.get_or_insert(DamagedCheckpoint { sequence, path, reason });
+    }
+    match damaged_newer {
+        None => Ok(None),
+        Some(DamagedCheckpoint { path, reason, .. }) => Err(CheckpointError::AllDamaged { path, reason }),
+    }
+}
+
+/// The checkpoint, or why the file is damaged.
+fn load_file(
+    disk: &dyn Disk,
+    path: &Path,
+    sequence: u64,
+) -> Result<Result<Checkpoint, String>, CheckpointError> {
+    let file = disk.open(path, Open::Read).map_err(|source| io_error("open", path, source))?;
+    let length = file.len().map_err(|source| io_error("measure", path, source))?;
+    let mut bytes = vec![0; usize::try_from(length).expect("a file's length fits the address space")];
+    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+        return Ok(Err(format!("it cannot be read: {error}")));
+    }
+    match format::decode(&bytes.into()) {
+        Ok(checkpoint) if checkpoint.sequence == sequence => Ok(Ok(checkpoint)),
+        Ok(checkpoint) => Ok(Err(format!("it is checkpoint {} under another name", checkpoint.sequence))),
+        Err(format::Undecodable::Damaged(reason)) => Ok(Err(reason.to_owned())),
+        Err(format::Undecodable::Version(version)) => {
+            Err(CheckpointError::UnknownVersion { path: path.to_owned(), version })
+        }
+    }
+}
+
+fn path_of(dir: &Path, sequence: u64) -> PathBuf {
+    dir.join(format!("{sequence:020}{SUFFIX}"))
+}
+
+/// Sequences of the checkpoints among these names, newest first.
+fn sequences(names: &[String]) -> Vec<u64> {
+    let parse = |name: &String| {
+        name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20).and_then(|digits| digits.parse().ok())
+    };
+    let mut sequences: Vec<u64> = names.iter().filter_map(parse).collect();
+    sequences.sort_unstable_by(|left, right| right.cmp(left));
+    sequences
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> CheckpointError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            CheckpointError::NoSpace { path, source }
+        }
+        _ => CheckpointError::Io { action, path, source },
+    }
+}

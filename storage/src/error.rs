@@ -1,0 +1,88 @@
+//! What can go wrong in the write-ahead log; each variant says what its caller can do.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::wal::GroupId;
+
+/// An error of the write-ahead log.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    /// The file system refused an operation. Nothing of the failed call is acknowledged; it may be tried again.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The file system is full. Nothing of the failed call is acknowledged; it succeeds once there is space.
+    #[error("no space for the write-ahead log at {}: free space on this file system, then retry", path.display())]
+    NoSpace {
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+    /// Bytes that were durable are not what was written. The node must neither vote nor serve from this log.
+    #[error(
+        "{} is damaged at byte {offset}: {why}. This log held acknowledged data there, so it is not cut silently. \
+         In a cluster, remove this node's data directory and let it rejoin as a new node; on a single node, restore \
+         the data directory from a backup, or copy the log elsewhere and give up every entry from this byte on by \
+         removing this file and all files after it",
+        file.display()
+    )]
+    Damaged {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        why: &'static str,
+    },
+    /// An operation does not follow from the log before it: an error of the program. Nothing was written.
+    #[error("group {group}: {why}")]
+    OutOfOrder {
+        /// The group of the operation.
+        group: GroupId,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// An entry is larger than the log can hold. Nothing was written.
+    #[error("an entry of {bytes} bytes is larger than the log's {bytes_max}")]
+    EntryTooLarge {
+        /// Bytes of the entry's payload.
+        bytes: u64,
+        /// The largest payload in bytes.
+        bytes_max: u64,
+    },
+    /// A sync failed: what the medium holds is unknown. The process must end; its log is read anew at the next start.
+    #[error("{} cannot be synced, this process must not go on: {source}", path.display())]
+    SyncFailed {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// An earlier failure left the log in an unknown state. The process must end.
+    #[error("the write-ahead log stopped after an earlier failure, this process must not go on")]
+    Stopped,
+}
+
+impl WalError {
+    /// Names the path of a failed operation and tells a full disk from other errors.
+    pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::NoSpace { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+
+    /// Names the path of a failed sync.
+    pub(crate) fn sync_at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::SyncFailed { path: path.to_owned(), source }
+    }
+
+    /// Damage at an offset of a file.
+    pub(crate) fn damaged(file: &Path, offset: u64, why: &'static str) -> Self {
+        Self::Damaged { file: file.to_owned(), offset, why }
+    }
+}

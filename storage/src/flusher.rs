@@ -1,0 +1,244 @@
+//! Lays applied records out in segment files, makes them durable for a checkpoint, and unlinks what is trimmed.
+//!
+//! One thread owns the [`Flusher`] and calls its steps; nothing here waits or knows a clock. Invariants: a
+//! shard's segments are written in order, whole blocks at a time, and a written block is never written with
+//! other bytes; a failed write leaves the books as they were; a file is unlinked only when neither of the two
+//! checkpoints that are kept needs it.
+
+mod files;
+mod job;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Weak};
+
+use crate::segment::{segment_path, stream_dir};
+use crate::shard::{ShardCheckpoint, ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
+use files::WriteFiles;
+use job::{Goal, Step, WriteJob};
+
+/// Checkpoints that are kept, all of which must be able to find the files they list.
+const CHECKPOINTS_KEPT: u8 = 2;
+
+/// Flushed frames that are still in memory: up to which ordinal, and how many bytes.
+struct Flushed {
+    log: Weak<ShardLog>,
+    next_ordinal: u64,
+    bytes: u64,
+}
+
+/// The writer of all segment files of a store.
+pub struct Flusher {
+    store: Arc<ShardStore>,
+    files: WriteFiles,
+    /// Shards with work, each at most once.
+    dirty: Vec<Weak<ShardLog>>,
+    /// Oldest first; bounded by `tail_bytes_max`, as every entry stands for at least a frame's bytes.
+    flushed: VecDeque<Flushed>,
+    /// Sum over `flushed`, shards that are gone included.
+    flushed_bytes: u64,
+    /// Trim points of the cuts given to [`Flusher::checkpoint`] since the last [`Flusher::unlink`].
+    cut_trims: HashMap<ShardKey, u64>,
+    /// Whether there was a checkpoint since the last [`Flusher::unlink`].
+    has_checkpointed: bool,
+    /// Removed streams, each with how many durable checkpoints have come without it.
+    removed: Vec<(u64, u8)>,
+}
+
+impl Flusher {
+    /// The flusher of a store; there is one per store.
+    pub fn new(store: Arc<ShardStore>) -> Flusher {
+        Flusher {
+            store,
+            files: WriteFiles::default(),
+            dirty: Vec::new(),
+            flushed: VecDeque::new(),
+            flushed_bytes: 0,
+            cut_trims: HashMap::new(),
+            has_checkpointed: false,
+            removed: Vec::new(),
+        }
+    }
+
+    /// Writes whole blocks of the largest shards until no more than half of `unflushed_bytes_max` is left
+    /// unflushed, or only remainders. Syncs nothing. Gives the bytes of frames written.
+    ///
+    /// # Errors
+    /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
+    /// space. [`ShardError::Damaged`] when a segment that was open before a restart is to be sealed and its frames
+    /// on disk are not those that were written: its index cannot be made. Any other error is fatal.
+    pub fn flush_some(&mut self) -> Result<u64, ShardError> {
+        let enough = self.store.shared.options.unflushed_bytes_max / 2;
+        let mut written = 0;
+        if self.store.unflushed_bytes() <= enough {
+            return Ok(written);
+        }
+        for log in self.dirty_by_size() {
+            if self.store.unflushed_bytes() <= enough {
+                break;
+            }
+            written += self.write_shard(&log)?;
+        }
+        Ok(written)
+    }
+
+    /// Brings the files of every cut shard to its cut, makes all written files durable, and gives what the
+    /// checkpoint stores. May be called once for all groups or once per group.
+    ///
+    /// # Errors
+    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.
+    pub fn checkpoint(&mut self, cuts: Vec<ShardCut>) -> Result<Vec<ShardCheckpoint>, ShardError> {
+        for cut in &cuts {
+            self.cut_trims.insert(cut.key, cut.checkpoint.trim_ordinal);
+            self.write_shard(&cut.log)?;
+            assert!(cut.log.state().covers(&cut.checkpoint), "the files do not reach the cut");
+        }
+        self.has_checkpointed = true;
+        // Most shards are clean now, and the list is rid of shards that are gone.
+        drop(self.dirty_by_size());
+        self.files.sync(&*self.store.shared.disk)?;
+        Ok(cuts.into_iter().map(|cut| cut.checkpoint).collect())
+    }
+
+    /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the
+    /// trim point of the checkpoint before it, which is kept as well, and the directories of streams that
+    /// neither lists. Gives the bytes of the unlinked segments, without those of whole streams.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.
+    pub fn unlink(&mut self) -> Result<u64, ShardError> {
+        if std::mem::take(&mut self.has_checkpointed) {
+            self.unlink_removed_streams()?;
+        }
+        let mut bytes = 0;
+        for (key, trim_ordinal) in std::mem::take(&mut self.cut_trims) {
+            let Some(log) = self.store.get(key) else { continue };
+            let dropped = {
+                let mut state = log.state();
+                let kept_trim_ordinal = std::mem::replace(&mut state.kept_trim_ordinal, trim_ordinal);
+                state.drop_sealed_below(kept_trim_ordinal)
+            };
+            for segment in dropped {
+                self.unlink_segment(key, segment.first_ordinal)?;
+                bytes += segment.file_bytes;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn unlink_segment(&self, key: ShardKey, first_ordinal: u64) -> Result<(), ShardError> {
+        let shared = &self.store.shared;
+        let path = segment_path(&shared.dir, key, first_ordinal);
+        let removed = shared.disk.remove_file(&path);
+        // Afterwards, so that no reader opens it again and keeps its space.
+        shared.files.forget(key, first_ordinal);
+        match removed {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ShardError::io("remove", &path, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn unlink_removed_streams(&mut self) -> Result<(), ShardError> {
+        let waiting: Vec<u64> = self.store.removed.lock().expect("no holder of the list panics").clone();
+        self.removed.retain(|(uid, _)| waiting.contains(uid));
+        for uid in waiting {
+            if !self.removed.iter().any(|removed| removed.0 == uid) {
+                self.removed.push((uid, 0));
+            }
+        }
+        let mut gone = Vec::new();
+        for (uid, checkpoints) in &mut self.removed {
+            let listed = self.cut_trims.keys().any(|key| key.stream_uid == *uid);
+            *checkpoints = if listed { 0 } else { checkpoints.saturating_add(1) };
+            if *checkpoints >= CHECKPOINTS_KEPT {
+                gone.push(*uid);
+            }
+        }
+        for uid in gone {
+            self.files.forget_stream(uid);
+            let dir = stream_dir(&self.store.shared.dir, uid);
+            let unlinked = self.store.shared.disk.remove_dir_all(&dir);
+            unlinked.map_err(|source| ShardError::io("remove", &dir, source))?;
+            // A reader may have opened a file after the stream was removed from memory.
+            self.store.shared.files.forget_stream(uid);
+            self.removed.retain(|removed| removed.0 != uid);
+            self.store
+                .removed
+                .lock()
+                .expect("no holder of the list panics")
+                .retain(|waiting| *waiting != uid);
+        }
+        Ok(())
+    }
+
+    /// The dirty shards that are still in the store, largest first.
+    fn dirty_by_size(&mut self) -> Vec<Arc<ShardLog>> {
+        let newly =
+            std::mem::take(&mut *self.store.shared.dirty.lock().expect("no holder of the list panics"));
+        self.dirty.extend(newly);
+        let mut logs = Vec::with_capacity(self.dirty.len());
+        self.dirty.retain(|weak| {
+            let current = weak.upgrade().filter(|log| !log.is_removed());
+            let Some(log) = current.filter(|log| still_dirty(log)) else { return false };
+            logs.push((log.unflushed_bytes(), log));
+            true
+        });
+        logs.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        logs.into_iter().map(|(_, log)| log).collect()
+    }
+
+    /// Writes what the shard had in memory when the call began, save the last block's part.
+    fn write_shard(&mut self, log: &Arc<ShardLog>) -> Result<u64, ShardError> {
+        let goal = Goal::of(&log.state());
+        let Some(goal) = goal else { return Ok(0) };
+        let mut written = 0;
+        loop {
+            let step = job::next_step(&log.state(), log.key(), &goal);
+            match step {
+                Step::Done => return Ok(written),
+                Step::CompleteIndex { first_ordinal, missing_until } => {
+                    log.complete_index(first_ordinal, missing_until)?;
+                }
+                Step::Write(job) => {
+                    self.files.write(log.shared(), log.key(), &job)?;
+                    written += self.book(log, &job);
+                }
+            }
+        }
+    }
+
+    fn book(&mut self, log: &Arc<ShardLog>, job: &WriteJob) -> u64 {
+        let (written, bytes, next_ordinal) = {
+            let mut state = log.state();
+            let booked = job.book(&mut state);
+            log.book_written(booked.0, booked.1);
+            booked
+        };
+        if bytes > 0 {
+            self.flushed_bytes += bytes;
+            self.flushed.push_back(Flushed { log: Arc::downgrade(log), next_ordinal, bytes });
+            self.evict();
+        }
+        written
+    }
+
+    /// Drops the oldest flushed frames from memory while there are too many.
+    fn evict(&mut self) {
+        while self.flushed_bytes > self.store.shared.options.tail_bytes_max {
+            let Some(oldest) = self.flushed.pop_front() else { break };
+            self.flushed_bytes -= oldest.bytes;
+            if let Some(log) = oldest.log.upgrade() {
+                log.evict(oldest.next_ordinal);
+            }
+        }
+    }
+}
+
+/// Whether the flusher still has work with the shard; if not, the shard will announce itself again.
+fn still_dirty(log: &ShardLog) -> bool {
+    let mut state = log.state();
+    state.dirty = job::has_work(&state);
+    state.dirty
+}

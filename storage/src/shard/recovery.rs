@@ -1,0 +1,238 @@
+//! From a checkpoint and a directory to shards: removes what is newer than the checkpoint, refuses what is damaged.
+//!
+//! Reads one list per directory and less than two frames per open segment; never a whole file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::state::{ActiveSegment, ShardState};
+use super::tail::{Tail, TailFrame};
+use super::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardError, ShardKey};
+use crate::disk::{Disk, Open};
+use crate::segment::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use crate::segment::index::SparseIndex;
+use crate::segment::sealed::open_checked;
+use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir, whole_blocks};
+
+/// Makes sure that the directory of all streams is there and stays.
+pub(super) fn create_root(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
+    disk.create_dir_all(dir).map_err(|source| ShardError::io("create", dir, source))?;
+    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => disk.sync_dir(parent).map_err(|source| ShardError::Io {
+            action: "sync",
+            path: parent.to_owned(),
+            source,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Removes streams, shards and segments the checkpoint does not list. Other people's names are left alone.
+pub(super) fn remove_unknown(
+    disk: &dyn Disk,
+    dir: &Path,
+    shards: &[ShardCheckpoint],
+) -> Result<(), ShardError> {
+    let mut known: BTreeMap<u64, BTreeMap<u32, &ShardCheckpoint>> = BTreeMap::new();
+    for shard in shards {
+        known.entry(shard.key.stream_uid).or_default().insert(shard.key.shard, shard);
+    }
+    for stream_uid in list(disk, dir, |name| name.parse::<u64>().ok())? {
+        let stream = stream_dir(dir, stream_uid);
+        let Some(known) = known.get(&stream_uid) else {
+            remove_dir(disk, &stream)?;
+            continue;
+        };
+        for shard in list(disk, &stream, |name| name.parse::<u32>().ok())? {
+            match known.get(&shard) {
+                Some(checkpoint) => remove_unknown_segments(disk, dir, checkpoint)?,
+                None => remove_dir(disk, &shard_dir(dir, ShardKey { stream_uid, shard }))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove_unknown_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    checkpoint: &ShardCheckpoint,
+) -> Result<(), ShardError> {
+    let mut known: BTreeSet<u64> = checkpoint.segments.iter().map(|segment| segment.first_ordinal).collect();
+    known.extend(checkpoint.open.iter().filter(|open| in_blocks(open) > 0).map(|open| open.first_ordinal));
+    for first_ordinal in list(disk, &shard_dir(dir, checkpoint.key), parse_segment_name)? {
+        if !known.contains(&first_ordinal) {
+            let path = segment_path(dir, checkpoint.key, first_ordinal);
+            disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
+fn list<T>(disk: &dyn Disk, dir: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ShardError> {
+    match disk.list(dir) {
+        Ok(names) => Ok(names.iter().filter_map(|name| parse(name)).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(ShardError::io("list", dir, source)),
+    }
+}
+
+fn remove_dir(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
+    disk.remove_dir_all(dir).map_err(|source| ShardError::io("remove", dir, source))
+}
+
+/// Bytes of the open segment that are in its file.
+fn in_blocks(open: &OpenCheckpoint) -> u64 {
+    whole_blocks(open.length)
+}
+
+/// Rebuilds a shard's state; the directory holds nothing newer any more.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    dir: &Path,
+    checkpoint: ShardCheckpoint,
+) -> Result<ShardState, ShardError> {
+    let mut state = ShardState::new();
+    state.next_ordinal = checkpoint.next_ordinal;
+    state.last_time_ms = checkpoint.last_time_ms;
+    state.trim_ordinal = checkpoint.trim_ordinal;
+    state.kept_trim_ordinal = checkpoint.trim_ordinal;
+    let after_sealed = checkpoint.open.as_ref().map_or(checkpoint.next_ordinal, |open| open.first_ordinal);
+    let starts = checkpoint.segments.iter().map(|segment| segment.first_ordinal).chain([after_sealed]);
+    for (segment, next_ordinal) in checkpoint.segments.iter().zip(starts.skip(1)) {
+        let readable = next_ordinal > checkpoint.trim_ordinal;
+        if is_present(disk, dir, checkpoint.key, segment, readable)? {
+            state.sealed.push_back(*segment);
+        }
+    }
+    if let Some(open) = checkpoint.open {
+        let (segment, tail) = recover_open(disk, dir, checkpoint.key, &open, &state)?;
+        state.active.push_back(segment);
+        state.tail = tail;
+    }
+    Ok(state)
+}
+
+/// Whether the sealed segment is there in full. A missing one is damage only if it has readable records.
+fn is_present(
+    disk: &dyn Disk,
+    dir: &Path,
+    key: ShardKey,
+    segment: &SegmentCheckpoint,
+    readable: bool,
+) -> Result<bool, ShardError> {
+    let path = segment_path(dir, key, segment.first_ordinal);
+    match disk.open(&path, Open::Read).and_then(|file| file.len()) {
+        Ok(length) if length == segment.file_bytes || !readable => Ok(true),
+        Ok(length) => Err(ShardError::damaged(&path, length, "the sealed segment has another length")),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ShardError::io("open", &path, error)),
+        Err(_) if !readable => Ok(false),
+        Err(_) => Err(ShardError::damaged(&path, 0, "the segment's file is missing")),
+    }
+}
+
+fn recover_open(
+    disk: &dyn Disk,
+    dir: &Path,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+    state: &ShardState,
+) -> Result<(ActiveSegment, Tail), ShardError> {
+    let path = segment_path(dir, key, open.first_ordinal);
+    let written = in_blocks(open);
+    let known = open.tail_frame_offset <= open.length && open.length - written == open.remainder.len() as u64;
+    if !known {
+        return Err(ShardError::damaged(&path, open.length, "the checkpoint contradicts itself"));
+    }
+    let mut bytes = vec![0; written.saturating_sub(open.tail_frame_offset) as usize];
+    if written > 0 {
+        cut_to(disk, &path, written)?;
+        let file = open_checked(disk, &path, key, open.first_ordinal).map_err(missing_is_damage)?;
+        let read = file.read_exact_at(&mut bytes, open.tail_frame_offset.min(written));
+        read.map_err(|source| ShardError::from_read(source, &path, open.tail_frame_offset))?;
+    }
+    bytes.extend_from_slice(&open.remainder[open.tail_frame_offset.saturating_sub(written) as usize..]);
+    let mut index = SparseIndex::starting_at(open.tail_frame_offset);
+    let mut tail = Tail::default();
+    let mut next_ordinal = open.tail_frame_ordinal;
+    let mut rest = Bytes::from(bytes);
+    while !rest.is_empty() {
+        let offset = open.length - rest.len() as u64;
+        let (header, body) =
+            split_frame(key, &mut rest).map_err(|reason| ShardError::damaged(&path, offset, reason))?;
+        if header.first_ordinal != next_ordinal {
+            return Err(ShardError::damaged(
+                &path,
+                offset,
+                "the frame's ordinal does not follow the frame before",
+            ));
+        }
+        next_ordinal = header.next_ordinal();
+        index.add(offset, &header);
+        tail.push(TailFrame { segment: open.first_ordinal, offset, header, body });
+    }
+    if next_ordinal != state.next_ordinal {
+        return Err(ShardError::damaged(
+            &path,
+            open.length,
+            "the segment does not reach the checkpoint's end",
+        ));
+    }
+    let segment = ActiveSegment {
+        first_ordinal: open.first_ordinal,
+        first_time_ms: open.first_time_ms,
+        last_time_ms: state.last_time_ms,
+        next_ordinal,
+        length: open.length,
+        sealed: false,
+        written,
+        index,
+    };
+    Ok((segment, tail))
+}
+
+/// Cuts a file that went on after the checkpoint; what is cut off is written again, the same, from the log.
+fn cut_to(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), ShardError> {
+    let file = disk
+        .open(path, Open::Write)
+        .map_err(|source| missing_is_damage(ShardError::io("open", path, source)))?;
+    let length = file.len().map_err(|source| ShardError::io("measure", path, source))?;
+    if length < bytes {
+        return Err(ShardError::damaged(
+            path,
+            length,
+            "the open segment is shorter than the checkpoint says",
+        ));
+    }
+    if length > bytes {
+        file.set_len(bytes).map_err(|source| ShardError::io("cut", path, source))?;
+    }
+    Ok(())
+}
+
+fn missing_is_damage(error: ShardError) -> ShardError {
+    match error {
+        ShardError::Io { path, .. } if error.is_missing() => {
+            ShardError::Damaged { path, offset: 0, reason: "the segment's file is missing" }
+        }
+        other => other,
+    }
+}
+
+fn split_frame(key: ShardKey, rest: &mut Bytes) -> Result<(FrameHeader, Bytes), &'static str> {
+    const TORN: &str = "the last frame is torn";
+    let bytes = rest.first_chunk::<{ FRAME_HEADER_BYTES as usize }>().ok_or(TORN)?;
+    let header = FrameHeader::decode(key, bytes)?;
+    if (rest.len() as u64) < header.frame_bytes() {
+        return Err(TORN);
+    }
+    let mut frame = rest.split_to(header.frame_bytes() as usize);
+    let body = frame.split_off(FRAME_HEADER_BYTES as usize);
+    if crc32fast::hash(&body) != header.body_crc {
+        return Err("the checksum of the frame's body does not match");
+    }
+    Ok((header, body))
+}

@@ -1,0 +1,153 @@
+//! The shards of this node, and what they share: the disk, the open files and the accounts of memory.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
+
+use super::files::Files;
+use super::state::{Borders, ShardState};
+use super::{ShardCheckpoint, ShardError, ShardKey, ShardLog, recovery};
+use crate::blocks::BLOCK_BYTES;
+use crate::disk::Disk;
+
+/// Sizes of a store. The first two decide where segments end, so they are the same on every replica and do not
+/// change while a segment is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Most bytes of header and frames in a segment; a single longer frame still gets one. 64 MiB by default.
+    pub segment_bytes: u64,
+    /// A frame that much later than its segment's first starts a new one, in milliseconds. An hour by default.
+    pub segment_age_ms: u64,
+    /// Unflushed bytes the store is meant to hold at most; the flusher starts at half. 32 MiB by default.
+    /// Nothing here refuses more: the broker looks at [`ShardStore::unflushed_bytes`].
+    pub unflushed_bytes_max: u64,
+    /// Most flushed bytes kept in memory for readers over all shards, oldest dropped first. 32 MiB by default.
+    pub tail_bytes_max: u64,
+    /// Most segment files readers keep open. 512 by default.
+    pub open_files_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            segment_bytes: 64 * 1024 * 1024,
+            segment_age_ms: 3_600_000,
+            unflushed_bytes_max: 32 * 1024 * 1024,
+            tail_bytes_max: 32 * 1024 * 1024,
+            open_files_max: 512,
+        }
+    }
+}
+
+/// What all shards of a node share.
+pub(crate) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    /// The directory of all streams: `data/shards`.
+    pub dir: PathBuf,
+    pub options: StoreOptions,
+    pub files: Files,
+    pub unflushed: AtomicU64,
+    pub tail: AtomicU64,
+    /// Shards that went from clean to dirty since the flusher last looked; each at most once.
+    pub dirty: Mutex<Vec<Weak<ShardLog>>>,
+}
+
+impl Shared {
+    pub fn borders(&self) -> Borders {
+        let StoreOptions { segment_bytes, segment_age_ms, .. } = self.options;
+        Borders { segment_bytes, segment_age_ms }
+    }
+}
+
+/// The node's shards.
+pub struct ShardStore {
+    pub(crate) shared: Arc<Shared>,
+    shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
+    /// Streams whose directories wait for checkpoints without them; drained by the flusher.
+    pub(crate) removed: Mutex<Vec<u64>>,
+}
+
+impl ShardStore {
+    /// Brings the directory to what the checkpoint says and opens its shards. Files the checkpoint does not
+    /// know are removed (the log behind the checkpoint brings their records back), open segments are cut to
+    /// whole blocks. Does not scan files.
+    ///
+    /// # Errors
+    /// [`ShardError::Damaged`] when a file the checkpoint needs is missing, short or does not go on where it
+    /// must; [`ShardError::Io`] when the operating system refuses.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        options: StoreOptions,
+        shards: Vec<ShardCheckpoint>,
+    ) -> Result<Arc<ShardStore>, ShardError> {
+        recovery::create_root(&*disk, &dir)?;
+        recovery::remove_unknown(&*disk, &dir, &shards)?;
+        let shared = Arc::new(Shared {
+            disk,
+            dir,
+            options,
+            files: Files::new(options.open_files_max),
+            unflushed: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+            dirty: Mutex::default(),
+        });
+        let mut logs = HashMap::with_capacity(shards.len());
+        for checkpoint in shards {
+            let key = checkpoint.key;
+            let state = recovery::recover(&*shared.disk, &shared.dir, checkpoint)?;
+            logs.insert(key, ShardLog::new(key, shared.clone(), state));
+        }
+        Ok(Arc::new(ShardStore { shared, shards: RwLock::new(logs), removed: Mutex::default() }))
+    }
+
+    /// The shard, created empty if it is not there yet.
+    pub fn create(&self, key: ShardKey) -> Arc<ShardLog> {
+        self.removed.lock().expect("no holder of the list panics").retain(|uid| *uid != key.stream_uid);
+        let mut shards = self.shards.write().expect("no holder of the registry panics");
+        let new = || ShardLog::new(key, self.shared.clone(), ShardState::new());
+        shards.entry(key).or_insert_with(new).clone()
+    }
+
+    /// The shard, if it is there.
+    pub fn get(&self, key: ShardKey) -> Option<Arc<ShardLog>> {
+        self.shards.read().expect("no holder of the registry panics").get(&key).cloned()
+    }
+
+    /// Takes a stream's shards out of memory. The files are unlinked by the flusher once no checkpoint that is
+    /// kept lists them. Memory is given back when the last reader has let go.
+    pub fn remove_stream(&self, stream_uid: u64) {
+        let mut shards = self.shards.write().expect("no holder of the registry panics");
+        shards.retain(|key, log| {
+            let stays = key.stream_uid != stream_uid;
+            if !stays {
+                log.mark_removed();
+            }
+            stays
+        });
+        drop(shards);
+        self.shared.files.forget_stream(stream_uid);
+        let mut removed = self.removed.lock().expect("no holder of the list panics");
+        if !removed.contains(&stream_uid) {
+            removed.push(stream_uid);
+        }
+    }
+
+    /// Bytes applied and not yet in written blocks of segment files, over all shards.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.shared.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a flush can bring into files now, at least: [`ShardStore::unflushed_bytes`] without the last
+    /// block's part of every shard, which stays in memory until it is full.
+    pub fn flushable_bytes(&self) -> u64 {
+        let shards = self.shards.read().expect("no holder of the registry panics").len() as u64;
+        self.unflushed_bytes().saturating_sub(shards * BLOCK_BYTES as u64)
+    }
+
+    /// Bytes of flushed frames kept in memory for readers, over all shards.
+    pub fn tail_bytes(&self) -> u64 {
+        self.shared.tail.load(Ordering::Relaxed)
+    }
+}

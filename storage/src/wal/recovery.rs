@@ -1,0 +1,156 @@
+//! Rebuilds the log from its files, and decides at the first commit that is not intact: an unfinished write at the
+//! end is cut, anything that was durable and is gone is damage.
+//!
+//! A pure function of the files; called once by [`Wal::open`](super::Wal::open). The cut itself needs no write: the
+//! log always goes on in a new file, whose header says with which LSN, and nothing beyond that LSN is read from the
+//! files before it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::encode::Placed;
+use super::files::{LogFile, log_path};
+use super::group::GroupLog;
+use super::order::Draft;
+use super::replay::{Next, ReplayFile};
+use super::{BLOCK, GROUPS, TornTail, WalRecovery};
+use crate::disk::Disk;
+use crate::error::WalError;
+
+/// The log as the files tell it.
+pub(super) struct Recovered {
+    pub groups: [GroupLog; GROUPS],
+    pub files: BTreeMap<u64, LogFile>,
+    /// The LSN of the next commit.
+    pub lsn_next: u64,
+    /// The sequence number for the next file: that of the last one when it holds no commit, else the one after it.
+    pub seq_next: u64,
+    /// The last file, whose contents may not be durable yet.
+    pub last_path: Option<PathBuf>,
+    pub summary: WalRecovery,
+}
+
+struct Replay {
+    groups: [GroupLog; GROUPS],
+    lsn: u64,
+}
+
+pub(super) fn recover(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Recovered, WalError> {
+    let mut replays = open_all(disk, dir, seqs)?;
+    let mut replay = Replay { groups: Default::default(), lsn: 1 };
+    if let Some(oldest) = replays.first() {
+        replay.lsn = oldest.header.first_lsn;
+        replay.groups = oldest.header.groups.map(GroupLog::from_record);
+    }
+    let mut torn_tail = None;
+    for at in 0..replays.len() {
+        let lsn_stop = replays.get(at + 1).map(|next| next.header.first_lsn);
+        torn_tail = replay.file(&mut replays[at], lsn_stop)?;
+    }
+    require_complete(&replay.groups, replays.first())?;
+    let seq_next = replays.last().map_or(1, |last| {
+        if last.header.first_lsn == replay.lsn { last.header.seq } else { last.header.seq + 1 }
+    });
+    let last_path = replays.last().map(|last| last.path.clone());
+    let files = count_entries(&replay.groups, replays);
+    let entries = files.values().map(|file| file.entries).sum();
+    let summary = WalRecovery { torn_tail, entries, files: files.len() as u64 };
+    Ok(Recovered { groups: replay.groups, files, lsn_next: replay.lsn, seq_next, last_path, summary })
+}
+
+/// Opens the files and verifies that none is missing between the first and the last.
+fn open_all(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Vec<ReplayFile>, WalError> {
+    for pair in seqs.windows(2) {
+        if pair[1] != pair[0] + 1 {
+            return Err(WalError::damaged(&log_path(dir, pair[0] + 1), 0, "the file is missing"));
+        }
+    }
+    let files: Vec<ReplayFile> = seqs
+        .iter()
+        .map(|seq| ReplayFile::open(disk, &log_path(dir, *seq), *seq))
+        .collect::<Result<_, _>>()?;
+    for pair in files.windows(2) {
+        if pair[1].header.first_lsn < pair[0].header.first_lsn {
+            return Err(WalError::damaged(&pair[1].path, 0, "the file begins before the one before it"));
+        }
+    }
+    Ok(files)
+}
+
+impl Replay {
+    /// Follows a file's commits up to `lsn_stop`, where the next file begins; in the last file up to the end of
+    /// what was written.
+    fn file(&mut self, file: &mut ReplayFile, lsn_stop: Option<u64>) -> Result<Option<TornTail>, WalError> {
+        let own: [_; GROUPS] = std::array::from_fn(|group| self.groups[group].record());
+        if own != file.header.groups {
+            return Err(WalError::damaged(&file.path, 0, "the state block contradicts the log before it"));
+        }
+        let mut offset = BLOCK;
+        while lsn_stop != Some(self.lsn) {
+            match file.next(offset, self.lsn)? {
+                Next::Commit { changes, end } => {
+                    self.apply(&changes).map_err(|why| WalError::damaged(&file.path, offset, why))?;
+                    self.lsn += 1;
+                    offset = end;
+                }
+                Next::End { begun } => return self.end(file, offset, begun, lsn_stop.is_some()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn apply(&mut self, changes: &[Placed]) -> Result<(), &'static str> {
+        for Placed { group, change, slot } in changes {
+            let log = &mut self.groups[usize::from(*group)];
+            Draft::new(log).follow(*change)?;
+            log.apply(*change, *slot, &mut |_| {});
+        }
+        Ok(())
+    }
+
+    /// Decides what a commit that is not intact means.
+    fn end(
+        &self,
+        file: &mut ReplayFile,
+        offset: u64,
+        begun: bool,
+        is_followed: bool,
+    ) -> Result<Option<TornTail>, WalError> {
+        if is_followed {
+            let why = "a commit is not intact, and the next file shows that it was durable";
+            return Err(WalError::damaged(&file.path, offset, why));
+        }
+        let durable_lsn = file.scan_behind(offset, self.lsn)?;
+        if durable_lsn >= Some(self.lsn) {
+            let why = "a commit is not intact, and a later one shows that it was durable";
+            return Err(WalError::damaged(&file.path, offset, why));
+        }
+        let torn = begun || durable_lsn.is_some();
+        Ok(torn.then(|| TornTail { file: file.path.clone(), offset }))
+    }
+}
+
+/// Entries that no group purged must all be there: the oldest files may be gone only when nobody needs them.
+fn require_complete(groups: &[GroupLog; GROUPS], oldest: Option<&ReplayFile>) -> Result<(), WalError> {
+    match oldest {
+        Some(oldest) if !groups.iter().all(GroupLog::is_complete) => {
+            let why = "entries that were not purged are missing: files before this one are gone";
+            Err(WalError::damaged(&oldest.path, 0, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn count_entries(groups: &[GroupLog; GROUPS], replays: Vec<ReplayFile>) -> BTreeMap<u64, LogFile> {
+    let mut files: BTreeMap<u64, LogFile> = replays
+        .into_iter()
+        .map(|replay| {
+            let ReplayFile { path, header, file, bytes, .. } = replay;
+            (header.seq, LogFile { path, salt: header.salt, bytes, reader: file, entries: 0 })
+        })
+        .collect();
+    for slot in groups.iter().flat_map(GroupLog::slots) {
+        files.get_mut(&slot.file).expect("an entry stands in a file that was read").entries += 1;
+    }
+    files
+}

@@ -1,0 +1,143 @@
+//! Reads one log file at the start of the process: its header, its commits in order, and what stands behind the
+//! first commit that is not intact.
+//!
+//! Used by recovery, which owns the decision what the findings mean.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::BLOCK;
+use super::encode::Placed;
+use super::format::{
+    COMMIT_HEADER_BYTES, CommitHeader, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Invalid,
+};
+use super::group::{Change, Slot};
+use crate::blocks::BLOCK_BYTES;
+use crate::disk::{Disk, DiskFile, Open};
+use crate::error::WalError;
+
+/// Bytes read ahead.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+
+const NEWER: &str = "it was written by a newer version of the program";
+
+/// A log file that is being replayed.
+pub(super) struct ReplayFile {
+    pub path: PathBuf,
+    pub header: FileHeader,
+    pub file: Arc<dyn DiskFile>,
+    pub bytes: u64,
+    window: Vec<u8>,
+    window_offset: u64,
+}
+
+/// What stands where the next commit should begin.
+pub(super) enum Next {
+    /// An intact commit, and where the one after it begins.
+    Commit { changes: Vec<Placed>, end: u64 },
+    /// No intact commit. `begun` when there are traces of one.
+    End { begun: bool },
+}
+
+impl ReplayFile {
+    pub(super) fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self, WalError> {
+        let file = disk.open(path, Open::Read).map_err(WalError::at(path))?;
+        let bytes = file.len().map_err(WalError::at(path))?;
+        if bytes < BLOCK {
+            return Err(WalError::damaged(path, 0, "the file is shorter than its header"));
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        file.read_exact_at(&mut block, 0).map_err(WalError::at(path))?;
+        let header = FileHeader::decode(&block).map_err(|invalid| {
+            let why = if invalid == Invalid::Version { NEWER } else { "the file's header is not intact" };
+            WalError::damaged(path, 0, why)
+        })?;
+        if header.seq != seq {
+            return Err(WalError::damaged(path, 0, "the file's header is that of another file"));
+        }
+        Ok(Self { path: path.to_owned(), header, file, bytes, window: Vec::new(), window_offset: 0 })
+    }
+
+    /// The bytes `offset..offset + length`, or none when the file ends before.
+    fn fetch(&mut self, offset: u64, length: u64) -> Result<Option<&[u8]>, WalError> {
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= self.bytes) else { return Ok(None) };
+        let window_end = self.window_offset + self.window.len() as u64;
+        if offset < self.window_offset || end > window_end {
+            let ahead = length.max(WINDOW_BYTES).min(self.bytes - offset);
+            self.window.resize(usize::try_from(ahead).expect("a part of a file in memory"), 0);
+            self.window_offset = offset;
+            self.file.read_exact_at(&mut self.window, offset).map_err(WalError::at(&self.path))?;
+        }
+        let start = usize::try_from(offset - self.window_offset).expect("inside the window");
+        Ok(Some(&self.window[start..start + usize::try_from(length).expect("inside the window")]))
+    }
+
+    /// The commit with this LSN at this offset.
+    pub(super) fn next(&mut self, offset: u64, lsn: u64) -> Result<Next, WalError> {
+        let salt = self.header.salt;
+        let Some(bytes) = self.fetch(offset, BLOCK)? else { return Ok(Next::End { begun: false }) };
+        let header = match CommitHeader::decode(bytes, salt) {
+            Ok(header) => header,
+            Err(Invalid::Foreign) => return Ok(Next::End { begun: false }),
+            Err(Invalid::Checksum) => return Ok(Next::End { begun: true }),
+            Err(Invalid::Version) => return Err(WalError::damaged(&self.path, offset, NEWER)),
+        };
+        if header.lsn != lsn {
+            return Ok(Next::End { begun: true });
+        }
+        let frames_at = offset + COMMIT_HEADER_BYTES as u64;
+        let seq = self.header.seq;
+        let path = self.path.clone();
+        let Some(frames) = self.fetch(frames_at, header.frames_bytes)? else {
+            return Ok(Next::End { begun: true });
+        };
+        match parse_frames(frames, &header, seq, frames_at) {
+            Ok(changes) => {
+                let end = (frames_at + header.frames_bytes).next_multiple_of(BLOCK);
+                Ok(Next::Commit { changes, end })
+            }
+            Err(Invalid::Version) => Err(WalError::damaged(&path, offset, NEWER)),
+            Err(_) => Ok(Next::End { begun: true }),
+        }
+    }
+
+    /// Looks for later commits of this file from a commit on that is not intact. Gives the highest durable mark among
+    /// them.
+    pub(super) fn scan_behind(&mut self, offset: u64, lsn: u64) -> Result<Option<u64>, WalError> {
+        let salt = self.header.salt;
+        let mut durable_lsn = None;
+        let mut at = offset;
+        while let Some(bytes) = self.fetch(at, BLOCK)? {
+            if let Ok(header) = CommitHeader::decode(bytes, salt)
+                && header.lsn > lsn
+            {
+                durable_lsn = durable_lsn.max(Some(header.durable_lsn));
+            }
+            at += BLOCK;
+        }
+        Ok(durable_lsn)
+    }
+}
+
+/// The frames of a commit; all of them are intact and fill it, or none counts.
+fn parse_frames(
+    frames: &[u8],
+    header: &CommitHeader,
+    file: u64,
+    frames_at: u64,
+) -> Result<Vec<Placed>, Invalid> {
+    let mut changes = Vec::new();
+    let mut at = 0;
+    while at < frames.len() {
+        let (frame, _) = FrameHeader::decode(&frames[at..], header.salt)?;
+        let offset = u32::try_from(frames_at + at as u64).map_err(|_| Invalid::Version)?;
+        let payload_bytes = frame.payload_bytes;
+        let slot = match frame.change {
+            Change::Append(position) => Some(Slot { term: position.term, file, offset, payload_bytes }),
+            _ => None,
+        };
+        changes.push(Placed { group: frame.group, change: frame.change, slot });
+        at += FRAME_HEADER_BYTES + payload_bytes as usize;
+    }
+    if changes.len() == header.frames as usize { Ok(changes) } else { Err(Invalid::Checksum) }
+}

@@ -1,0 +1,361 @@
+//! The writing half of the log: commits, syncs, and the passage from one file to the next.
+//!
+//! Owned by one thread. Invariants: what is written lies behind everything written before, in the same file or in a
+//! newer one; the state in memory changes only when the bytes are in the file; after a failure that leaves the
+//! medium in doubt every call fails.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::encode::{Place, Placed, change_of, encode_commit, frame_bytes, payload_bytes};
+use super::files::{LogFile, Shared, log_numbers, log_path};
+use super::format::{COMMIT_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader};
+use super::order::Draft;
+use super::recovery::recover;
+use super::{
+    BLOCK, COMMIT_BYTES_MAX, Commit, ENTRY_BYTES_MAX, GROUPS, SpareFiles, WalOp, WalOptions, WalReader,
+    WalRecovery,
+};
+use crate::blocks::Blocks;
+use crate::disk::{Disk, DiskFile, Open};
+use crate::error::WalError;
+
+/// The log's writer.
+pub struct Wal {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: WalOptions,
+    shared: Arc<Shared>,
+    spares: SpareFiles,
+    /// Files taken for the operations of this call, before any of them is written.
+    reserved: Vec<PathBuf>,
+    file: Current,
+    buffer: Blocks,
+    salt_seed: u64,
+    lsn_next: u64,
+    durable_lsn: u64,
+    /// Set when the medium is in doubt.
+    stopped: bool,
+}
+
+/// The file that takes commits.
+struct Current {
+    seq: u64,
+    salt: u64,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    bytes: u64,
+    /// Where the next commit begins; beyond the end once a write into this file failed.
+    offset: u64,
+}
+
+impl Wal {
+    /// Opens or creates the log in a directory: recovers what is there and begins a new file. `prepare` of
+    /// [`Wal::spare_files`] should run soon after on another thread.
+    ///
+    /// # Errors
+    /// [`WalError::Damaged`] when acknowledged data is not intact, [`WalError::NoSpace`], [`WalError::Io`] and
+    /// [`WalError::SyncFailed`].
+    ///
+    /// # Panics
+    /// When the options are out of their bounds.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: WalOptions,
+    ) -> Result<(Self, WalReader, WalRecovery), WalError> {
+        // The standard library's hasher keys come from the operating system.
+        Self::open_seeded(disk, dir, options, RandomState::new().hash_one(0))
+    }
+
+    /// As [`Wal::open`], with the seed of the salts, so that the same calls give the same bytes. A seed must never
+    /// be used twice on one directory: the salt is what tells an old use of a file from the present one.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    ///
+    /// # Panics
+    /// When the options are out of their bounds.
+    pub fn open_seeded(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: WalOptions,
+        salt_seed: u64,
+    ) -> Result<(Self, WalReader, WalRecovery), WalError> {
+        for bytes in [options.file_bytes, options.first_file_bytes] {
+            let bounded = (2 * BLOCK..=u64::from(u32::MAX)).contains(&bytes);
+            assert!(bounded && bytes.is_multiple_of(BLOCK), "a log file has whole blocks and is below 4 GiB");
+        }
+        disk.create_dir_all(dir).map_err(WalError::at(dir))?;
+        // Names that only the page cache knows become durable before anything relies on them.
+        disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
+        let names = disk.list(dir).map_err(WalError::at(dir))?;
+        let recovered = recover(&*disk, dir, &log_numbers(&names))?;
+        if let Some(path) = &recovered.last_path {
+            // What was read may be in the page cache only; the new file's header will vouch for it.
+            let last = disk.open(path, Open::Write).map_err(WalError::at(path))?;
+            last.sync_data().map_err(WalError::sync_at(path))?;
+        }
+        let spares = SpareFiles::open(Arc::clone(&disk), dir, &names, options.file_bytes)?;
+        let shared = Arc::new(Shared::new(recovered.groups, recovered.files));
+        let place = NewFile { seq: recovered.seq_next, salt: mix(salt_seed), first_lsn: recovered.lsn_next };
+        let spare = spares.take_first(options.first_file_bytes)?;
+        let file = begin_file(&*disk, dir, &shared, &spare, place)?;
+        let wal = Self {
+            disk,
+            dir: dir.to_owned(),
+            options,
+            shared: Arc::clone(&shared),
+            spares,
+            reserved: Vec::new(),
+            file,
+            buffer: Blocks::new(),
+            salt_seed: mix(salt_seed),
+            lsn_next: recovered.lsn_next,
+            durable_lsn: recovered.lsn_next - 1,
+            stopped: false,
+        };
+        wal.retire_files();
+        Ok((wal, WalReader::new(shared), recovered.summary))
+    }
+
+    /// The handle for the thread that prepares files.
+    #[must_use]
+    pub fn spare_files(&self) -> SpareFiles {
+        self.spares.clone()
+    }
+
+    /// Bytes of the log's files that hold an entry that is not purged by its group.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.shared.live_bytes()
+    }
+
+    /// Writes all operations, in order, with one write (several when they are more than 32 MiB or more than a file
+    /// takes), and syncs when the options say so or a vote is among them. When it returns, readers see them.
+    ///
+    /// # Errors
+    /// [`WalError::OutOfOrder`] and [`WalError::EntryTooLarge`]: nothing was written. [`WalError::NoSpace`] and
+    /// [`WalError::Io`]: nothing is acknowledged, the log is as before, the call may be repeated; when that is
+    /// impossible, because a part of a call above 32 MiB is in the file already, every later call fails with
+    /// [`WalError::Stopped`]. [`WalError::SyncFailed`]: every later call fails.
+    ///
+    /// # Panics
+    /// When an operation's group is not below [`GROUPS`].
+    pub fn commit(&mut self, ops: &[WalOp]) -> Result<Commit, WalError> {
+        self.require_running()?;
+        if ops.is_empty() {
+            return Ok(Commit { bytes_written: 0, synced: self.is_synced() });
+        }
+        self.check(ops)?;
+        let parts = self.split(ops);
+        self.reserve(&parts)?;
+        let mut bytes_written = 0;
+        for (at, part) in parts.iter().enumerate() {
+            let written = self.write_part(part);
+            // The first part's failure leaves the log as it was. A later one's would leave half of the call.
+            self.stopped |= at > 0 && written.is_err();
+            bytes_written += written?;
+        }
+        if self.options.sync_every_commit || ops.iter().any(|op| matches!(op, WalOp::Vote { .. })) {
+            self.sync()?;
+        }
+        Ok(Commit { bytes_written, synced: self.is_synced() })
+    }
+
+    /// Makes all commits durable.
+    ///
+    /// # Errors
+    /// [`WalError::SyncFailed`], after which every call fails with [`WalError::Stopped`].
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        self.require_running()?;
+        if self.is_synced() {
+            return Ok(());
+        }
+        if let Err(source) = self.file.file.sync_data() {
+            self.stopped = true;
+            return Err(WalError::SyncFailed { path: self.file.path.clone(), source });
+        }
+        self.durable_lsn = self.lsn_next - 1;
+        Ok(())
+    }
+
+    fn is_synced(&self) -> bool {
+        self.durable_lsn == self.lsn_next - 1
+    }
+
+    fn require_running(&self) -> Result<(), WalError> {
+        if self.stopped { Err(WalError::Stopped) } else { Ok(()) }
+    }
+
+    /// Bytes of frames that a commit in a full-size file can hold.
+    fn frames_bytes_max(&self) -> u64 {
+        (self.options.file_bytes - BLOCK - COMMIT_HEADER_BYTES as u64).min(COMMIT_BYTES_MAX)
+    }
+
+    fn check(&self, ops: &[WalOp]) -> Result<(), WalError> {
+        let bytes_max = ENTRY_BYTES_MAX.min(self.frames_bytes_max() - FRAME_HEADER_BYTES as u64);
+        if let Some(bytes) = ops.iter().map(payload_bytes).find(|bytes| *bytes > bytes_max) {
+            return Err(WalError::EntryTooLarge { bytes, bytes_max });
+        }
+        let touched: [bool; GROUPS] =
+            std::array::from_fn(|group| ops.iter().any(|op| usize::from(op.group()) == group));
+        assert!(ops.iter().all(|op| usize::from(op.group()) < GROUPS), "there are {GROUPS} groups");
+        for group in (0..).zip(touched).filter_map(|(group, touched)| touched.then_some(group)) {
+            let log = self.shared.group(group);
+            let mut draft = Draft::new(&log);
+            for op in ops.iter().filter(|op| op.group() == group) {
+                draft.follow(change_of(op)).map_err(|why| WalError::OutOfOrder { group, why })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the operations into commits.
+    fn split<'ops>(&self, ops: &'ops [WalOp]) -> Vec<&'ops [WalOp]> {
+        let bytes_max = self.frames_bytes_max();
+        let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
+        for (at, op) in ops.iter().enumerate() {
+            let frame = frame_bytes(op);
+            if bytes + frame > bytes_max {
+                parts.push(&ops[start..at]);
+                (start, bytes) = (at, 0);
+            }
+            bytes += frame;
+        }
+        parts.push(&ops[start..]);
+        parts
+    }
+
+    /// Takes the files that these commits will need, before anything is written: a full disk is noticed here.
+    fn reserve(&mut self, parts: &[&[WalOp]]) -> Result<(), WalError> {
+        let (mut offset, mut end, mut files) = (self.file.offset, self.file.bytes, 0);
+        for part in parts {
+            let bytes = commit_bytes(part);
+            if offset + bytes > end {
+                (offset, end) = (BLOCK, self.options.file_bytes);
+                files += 1;
+            }
+            offset += bytes;
+        }
+        while self.reserved.len() < files {
+            self.reserved.push(self.spares.take()?);
+        }
+        Ok(())
+    }
+
+    /// Writes one commit and lets readers see it; gives the bytes written.
+    fn write_part(&mut self, part: &[WalOp]) -> Result<u64, WalError> {
+        if self.file.offset + commit_bytes(part) > self.file.bytes {
+            self.next_file()?;
+        }
+        let Current { seq, salt, offset, .. } = self.file;
+        let place = Place { file: seq, salt, offset, lsn: self.lsn_next, durable_lsn: self.durable_lsn };
+        let placed = encode_commit(&mut self.buffer, part, &place);
+        let blocks = self.buffer.as_slice();
+        if let Err(error) = self.file.file.write_all_at(blocks, offset) {
+            // Parts of the commit may be in these blocks. They are not used again: the next commit has the same
+            // LSN and begins a new file, whose header ends the reading of this one before that LSN.
+            self.file.offset = self.file.bytes;
+            return Err(WalError::at(&self.file.path)(error));
+        }
+        let bytes = blocks.len() as u64;
+        self.file.offset += bytes;
+        self.lsn_next += 1;
+        self.publish(&placed);
+        Ok(bytes)
+    }
+
+    fn publish(&self, placed: &[Placed]) {
+        let mut dropped = Vec::new();
+        for Placed { group, change, slot } in placed {
+            self.shared.group_mut(*group).apply(*change, *slot, &mut |file| dropped.push(file));
+        }
+        let appended = placed.iter().filter(|placed| placed.slot.is_some()).count() as u64;
+        let mut files = self.shared.files_mut();
+        files.get_mut(&self.file.seq).expect("the current file is listed").entries += appended;
+        for file in dropped {
+            files.get_mut(&file).expect("an entry's file is listed").entries -= 1;
+        }
+    }
+
+    /// Goes on in a new file. Everything before is durable first, because the new header vouches for it.
+    fn next_file(&mut self) -> Result<(), WalError> {
+        self.sync()?;
+        let spare = match self.reserved.pop() {
+            Some(spare) => spare,
+            None => self.spares.take()?,
+        };
+        self.salt_seed = mix(self.salt_seed);
+        let place = NewFile { seq: self.file.seq + 1, salt: self.salt_seed, first_lsn: self.lsn_next };
+        match begin_file(&*self.disk, &self.dir, &self.shared, &spare, place) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                self.stopped |= matches!(error, WalError::SyncFailed { .. });
+                self.spares.give_back(&spare);
+                return Err(error);
+            }
+        }
+        self.retire_files();
+        Ok(())
+    }
+
+    /// Lets the oldest files go as long as none of their entries counts. The state block of the current file, which
+    /// is durable, carries what they said.
+    fn retire_files(&self) {
+        assert_eq!(self.file.offset, BLOCK, "files are retired when the state block is all there is to know");
+        let mut files = self.shared.files_mut();
+        while let Some(oldest) = files.first_entry()
+            && *oldest.key() != self.file.seq
+            && oldest.get().entries == 0
+        {
+            self.spares.retire(oldest.remove().path);
+        }
+    }
+}
+
+/// Bytes of the blocks that these operations take.
+fn commit_bytes(ops: &[WalOp]) -> u64 {
+    let frames: u64 = ops.iter().map(frame_bytes).sum();
+    (COMMIT_HEADER_BYTES as u64 + frames).next_multiple_of(BLOCK)
+}
+
+/// The identity of a file that begins.
+struct NewFile {
+    seq: u64,
+    salt: u64,
+    first_lsn: u64,
+}
+
+/// Turns a spare file into the log's current one: header, sync, name, sync.
+fn begin_file(
+    disk: &dyn Disk,
+    dir: &Path,
+    shared: &Shared,
+    spare: &Path,
+    NewFile { seq, salt, first_lsn }: NewFile,
+) -> Result<Current, WalError> {
+    let groups =
+        std::array::from_fn(|group| shared.group(u8::try_from(group).expect("a few groups")).record());
+    let mut block = Blocks::new();
+    block.extend_from_slice(&FileHeader { salt, seq, first_lsn, groups }.encode());
+    let file = disk.open(spare, Open::WriteDirect).map_err(WalError::at(spare))?;
+    let bytes = file.len().map_err(WalError::at(spare))?;
+    file.write_all_at(block.as_slice(), 0).map_err(WalError::at(spare))?;
+    file.sync_data().map_err(WalError::sync_at(spare))?;
+    let reader = disk.open(spare, Open::Read).map_err(WalError::at(spare))?;
+    let path = log_path(dir, seq);
+    disk.rename(spare, &path).map_err(WalError::at(spare))?;
+    disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
+    shared.files_mut().insert(seq, LogFile { path: path.clone(), salt, bytes, reader, entries: 0 });
+    Ok(Current { seq, salt, path, file, bytes, offset: BLOCK })
+}
+
+/// The next of a sequence of salts: a bijection of 64-bit numbers that scatters them.
+fn mix(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    mixed ^ (mixed >> 33)
+}
