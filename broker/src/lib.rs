@@ -1,3 +1,6 @@
 //! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
 
+pub mod clock;
+pub mod limits;
 pub mod model;
+pub mod observability;

@@ -1,3 +1,8 @@
 //! Domain types that cannot exist invalid. No serialization, no IO, no async: the constructor is the check.
 
+pub mod arn;
+pub mod hash_key;
+pub mod sequence_number;
+pub mod shard_id;
 pub mod stream;
+pub mod stream_name;

@@ -92,9 +92,13 @@ pub struct Stream {
 impl Stream {
     /// The open shard that takes `hash_key`. `None` while no shard is open (CREATING).
     pub fn route(&self, hash_key: u128) -> Option<&Shard> {
+        self.route_position(hash_key).map(|position| &self.shards[position])
+    }
+
+    /// The position in `shards` of the open shard that takes `hash_key`.
+    pub fn route_position(&self, hash_key: u128) -> Option<usize> {
         let after = self.routes.partition_point(|(start, _)| *start <= hash_key);
-        let (_, position) = self.routes[..after].last()?;
-        Some(&self.shards[*position])
+        self.routes[..after].last().map(|(_, position)| *position)
     }
 
     /// The shard of that index, open or closed.
@@ -111,15 +115,36 @@ impl Stream {
 /// Every stream at one applied index of the metadata group.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// By account, region and name.
-    pub streams: BTreeMap<StreamKey, Arc<Stream>>,
+    streams: BTreeMap<StreamKey, Arc<Stream>>,
+    by_uid: BTreeMap<u64, StreamKey>,
     /// The key that seals iterators and tokens; 32 bytes, absent before the first command.
     pub sealing_key: Option<[u8; 32]>,
 }
 
 impl Catalog {
+    /// No stream, sealing with `sealing_key`.
+    pub fn new(sealing_key: Option<[u8; 32]>) -> Self {
+        Self { sealing_key, ..Self::default() }
+    }
+
+    /// Every stream, by account, region and name.
+    pub fn streams(&self) -> &BTreeMap<StreamKey, Arc<Stream>> {
+        &self.streams
+    }
+
     /// The stream of that uid, if it still is one.
     pub fn by_uid(&self, uid: u64) -> Option<&Arc<Stream>> {
-        self.streams.values().find(|stream| stream.uid == uid)
+        self.by_uid.get(&uid).map(|key| &self.streams[key])
+    }
+
+    /// Adds a stream, or replaces the one of that uid.
+    pub fn put(&mut self, stream: Stream) {
+        self.by_uid.insert(stream.uid, stream.key.clone());
+        self.streams.insert(stream.key.clone(), Arc::new(stream));
+    }
+
+    /// Takes the stream of that uid out.
+    pub fn remove(&mut self, uid: u64) -> Option<Arc<Stream>> {
+        self.streams.remove(&self.by_uid.remove(&uid)?)
     }
 }

@@ -1,0 +1,114 @@
+//! Every limit of the service that is a number, with its unit and where it comes from.
+//!
+//! The bounds of single members of a request (lengths, ranges, patterns) stand with the operations' tables, which
+//! repeat the service model; what an operation decides by itself stands here. "Model" is the service model of
+//! 2013-12-02, "guide" the Kinesis developer guide, "recorded" what the service was seen to do.
+
+/// Bytes of a mebibyte.
+const MIB: u64 = 1 << 20;
+
+// ---- names -------------------------------------------------------------------------------------
+
+/// UTF-16 units of a stream name (model).
+pub const STREAM_NAME_LENGTH_MAX: usize = 128;
+
+// ---- streams -----------------------------------------------------------------------------------
+
+/// Shards of a stream that is created without a count (recorded).
+pub const SHARDS_BY_DEFAULT: u32 = 4;
+/// Open shards of an account in a region (guide: 20,000 in the large regions).
+pub const SHARDS_PER_ACCOUNT_MAX: u32 = 20_000;
+/// On-demand streams of an account in a region, as DescribeLimits tells it (guide).
+pub const ON_DEMAND_STREAMS_MAX: u32 = 50;
+/// Hours a record is kept at least, and unless told otherwise (guide).
+pub const RETENTION_HOURS_MIN: u32 = 24;
+/// Hours a record is kept at most: 365 days (guide).
+pub const RETENTION_HOURS_MAX: u32 = 8_760;
+
+// ---- records -----------------------------------------------------------------------------------
+
+/// KiB of data and partition key of one record, unless the stream says otherwise (model, MaxRecordSizeInKiB).
+pub const RECORD_KIB_BY_DEFAULT: u32 = 1_024;
+/// KiB a stream can allow for one record (model).
+pub const RECORD_KIB_MAX: u32 = 10_240;
+/// Bytes of the data of one record, whatever the stream (model, Data).
+pub const RECORD_DATA_BYTES_MAX: u64 = 10 * MIB;
+/// UTF-16 units of a partition key (model).
+pub const PARTITION_KEY_LENGTH_MAX: usize = 256;
+/// Records of one PutRecords (model).
+pub const PUT_RECORDS_MAX: usize = 500;
+/// Bytes of data and partition keys of one PutRecords (guide).
+pub const PUT_RECORDS_BYTES_MAX: u64 = 10 * MIB;
+/// Records of one answer of GetRecords (model).
+pub const GET_RECORDS_MAX: usize = 10_000;
+/// Bytes of data and partition keys of one answer of GetRecords (model); a first record always fits.
+pub const GET_RECORDS_BYTES_MAX: usize = 10 * MIB as usize;
+/// Bytes of a request's body. 10 MiB of data are 14 MiB of JSON.
+pub const BODY_BYTES_MAX: usize = 20 * MIB as usize;
+
+// ---- pages and tokens --------------------------------------------------------------------------
+
+/// Shards of one page of ListShards; a larger MaxResults is cut to it (model).
+pub const LIST_SHARDS_PAGE: usize = 1_000;
+/// Shards of one page of DescribeStream; a larger Limit is cut to it (model).
+pub const DESCRIBE_STREAM_PAGE: usize = 100;
+/// Streams of one page of ListStreams; a larger Limit is cut to it (model).
+pub const LIST_STREAMS_PAGE: usize = 100;
+/// Milliseconds a shard iterator is good for (model).
+pub const ITERATOR_LIFE_MS: u64 = 300_000;
+/// Milliseconds a NextToken is good for (model).
+pub const PAGE_TOKEN_LIFE_MS: u64 = 300_000;
+/// Characters of a shard iterator; two less than the model's bound, so that an iterator in quotes fits too.
+pub const ITERATOR_LENGTH_MAX: usize = 510;
+
+// ---- answers -----------------------------------------------------------------------------------
+
+/// Violations named in one ValidationException (recorded).
+pub const VIOLATIONS_MAX: usize = 10;
+
+const _: () = {
+    assert!(RETENTION_HOURS_MIN < RETENTION_HOURS_MAX);
+    assert!(RECORD_KIB_BY_DEFAULT <= RECORD_KIB_MAX);
+    assert!(RECORD_KIB_MAX as u64 * 1_024 == RECORD_DATA_BYTES_MAX);
+    // The largest record fits one PutRecords, and one answer.
+    assert!(RECORD_DATA_BYTES_MAX <= PUT_RECORDS_BYTES_MAX);
+    assert!(RECORD_DATA_BYTES_MAX as usize <= GET_RECORDS_BYTES_MAX);
+    // The largest PutRecords fits a body: base64, and 1 KiB around each record.
+    assert!(BODY_BYTES_MAX as u64 > PUT_RECORDS_BYTES_MAX / 3 * 4 + PUT_RECORDS_MAX as u64 * 1_024);
+    assert!(SHARDS_BY_DEFAULT <= SHARDS_PER_ACCOUNT_MAX);
+};
+
+/// What one shard takes and gives per second. `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardLimits {
+    /// Bytes of data and partition keys taken per second.
+    pub write_bytes_per_second: Option<u64>,
+    /// Records taken per second.
+    pub write_records_per_second: Option<u64>,
+    /// Bytes of data and partition keys given to polling readers per second, all together.
+    pub read_bytes_per_second: Option<u64>,
+    /// Calls of polling readers per second, all together.
+    pub read_calls_per_second: Option<u64>,
+}
+
+impl ShardLimits {
+    /// The limits of a Kinesis shard (model and guide).
+    pub const fn aws() -> Self {
+        Self {
+            write_bytes_per_second: Some(MIB),
+            write_records_per_second: Some(1_000),
+            read_bytes_per_second: Some(2 * MIB),
+            read_calls_per_second: Some(5),
+        }
+    }
+
+    /// No limits at all.
+    pub const fn off() -> Self {
+        Self {
+            write_bytes_per_second: None,
+            write_records_per_second: None,
+            read_bytes_per_second: None,
+            read_calls_per_second: None,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Logs and metrics: the names every part of the broker records under, and the recorder behind them.
+//!
+//! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
+//! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
+//! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing.
+//! The binary and the server call this.
+
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// Bytes of data and partition keys accepted by PutRecord and PutRecords. CloudWatch `IncomingBytes`.
+pub const INCOMING_BYTES: &str = "tidelog_incoming_bytes_total";
+/// Records accepted by PutRecord and PutRecords. CloudWatch `IncomingRecords`.
+pub const INCOMING_RECORDS: &str = "tidelog_incoming_records_total";
+/// Bytes of data and partition keys returned by GetRecords. CloudWatch `OutgoingBytes`, and `GetRecords.Bytes`.
+pub const OUTGOING_BYTES: &str = "tidelog_outgoing_bytes_total";
+/// Records returned by GetRecords. CloudWatch `OutgoingRecords`, and `GetRecords.Records`.
+pub const OUTGOING_RECORDS: &str = "tidelog_outgoing_records_total";
+/// Records refused because their shard's budget was spent. CloudWatch `WriteProvisionedThroughputExceeded`.
+pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total";
+/// GetRecords calls refused because the shard's budget was spent. CloudWatch `ReadProvisionedThroughputExceeded`.
+pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
+/// Age of the last record that a GetRecords call returned, milliseconds. CloudWatch `GetRecords.IteratorAgeMilliseconds`.
+pub const ITERATOR_AGE_MILLISECONDS: &str = "tidelog_iterator_age_milliseconds";
+/// Time from a request's complete body to its answer, seconds; labels `operation` and `outcome` (`ok`,
+/// `client_fault`, `server_fault`). CloudWatch `PutRecord.Latency`, `PutRecords.Latency`, `GetRecords.Latency`;
+/// its count by outcome carries their `.Success`.
+pub const REQUEST_SECONDS: &str = "tidelog_request_seconds";
+/// Client connections open now. Without a counterpart in CloudWatch.
+pub const CONNECTIONS: &str = "tidelog_connections";
+/// Time of one sync of the write-ahead log, seconds. Without a counterpart in CloudWatch.
+pub const WAL_SYNC_SECONDS: &str = "tidelog_wal_sync_seconds";
+/// Bytes of one commit of the write-ahead log. Without a counterpart in CloudWatch.
+pub const WAL_COMMIT_BYTES: &str = "tidelog_wal_commit_bytes";
+/// Operations that shared one commit of the write-ahead log. Without a counterpart in CloudWatch.
+pub const WAL_COMMIT_OPS: &str = "tidelog_wal_commit_ops";
+/// Time of one checkpoint, seconds. Without a counterpart in CloudWatch.
+pub const CHECKPOINT_SECONDS: &str = "tidelog_checkpoint_seconds";
+/// Bytes applied but not yet in a segment file. Without a counterpart in CloudWatch.
+pub const UNFLUSHED_BYTES: &str = "tidelog_unflushed_bytes";
+
+/// Upper bounds of durations, seconds: a sync of a fast disk to the request deadline.
+const SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
+];
+/// Upper bounds of bytes: one block to a full commit.
+const BYTES: &[f64] =
+    &[4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
+/// Upper bounds of operations per commit.
+const OPERATIONS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
+/// Upper bounds of ages, milliseconds: the tip to the shortest retention, 24 hours.
+const MILLISECONDS: &[f64] =
+    &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 60_000.0, 300_000.0, 3_600_000.0, 21_600_000.0, 86_400_000.0];
+
+/// What a metric is, for its description.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+/// Every metric with its kind, unit and the sentence that `/metrics` shows.
+const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
+    (
+        INCOMING_BYTES,
+        Kind::Counter,
+        Unit::Bytes,
+        "Bytes of data and keys accepted by puts (CloudWatch IncomingBytes).",
+    ),
+    (INCOMING_RECORDS, Kind::Counter, Unit::Count, "Records accepted by puts (CloudWatch IncomingRecords)."),
+    (
+        OUTGOING_BYTES,
+        Kind::Counter,
+        Unit::Bytes,
+        "Bytes of data and keys returned (CloudWatch OutgoingBytes).",
+    ),
+    (OUTGOING_RECORDS, Kind::Counter, Unit::Count, "Records returned (CloudWatch OutgoingRecords)."),
+    (
+        WRITE_THROTTLED_RECORDS,
+        Kind::Counter,
+        Unit::Count,
+        "Records refused for their shard's budget (CloudWatch WriteProvisionedThroughputExceeded).",
+    ),
+    (
+        READ_THROTTLED_CALLS,
+        Kind::Counter,
+        Unit::Count,
+        "Read calls refused for their shard's budget (CloudWatch ReadProvisionedThroughputExceeded).",
+    ),
+    (
+        ITERATOR_AGE_MILLISECONDS,
+        Kind::Histogram(MILLISECONDS),
+        Unit::Milliseconds,
+        "Age of the last record a GetRecords call returned (CloudWatch GetRecords.IteratorAgeMilliseconds).",
+    ),
+    (
+        REQUEST_SECONDS,
+        Kind::Histogram(SECONDS),
+        Unit::Seconds,
+        "Time from a complete request to its answer, by operation and outcome (CloudWatch *.Latency, *.Success).",
+    ),
+    (CONNECTIONS, Kind::Gauge, Unit::Count, "Client connections open now."),
+    (WAL_SYNC_SECONDS, Kind::Histogram(SECONDS), Unit::Seconds, "Time of one sync of the write-ahead log."),
+    (WAL_COMMIT_BYTES, Kind::Histogram(BYTES), Unit::Bytes, "Bytes of one commit of the write-ahead log."),
+    (
+        WAL_COMMIT_OPS,
+        Kind::Histogram(OPERATIONS),
+        Unit::Count,
+        "Operations in one commit of the write-ahead log.",
+    ),
+    (CHECKPOINT_SECONDS, Kind::Histogram(SECONDS), Unit::Seconds, "Time of one checkpoint."),
+    (UNFLUSHED_BYTES, Kind::Gauge, Unit::Bytes, "Bytes applied but not yet in a segment file."),
+];
+
+/// The process's one recorder, installed at the first call.
+///
+/// # Panics
+/// When something else has installed a recorder before.
+pub fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let mut builder = PrometheusBuilder::new();
+        for (name, kind, _, _) in DESCRIBED {
+            if let Kind::Histogram(bounds) = kind {
+                let matcher = Matcher::Full((*name).into());
+                builder = builder.set_buckets_for_metric(matcher, bounds).expect("bounds are not empty");
+            }
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).expect("the broker installs the only recorder");
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    for (name, kind, unit, sentence) in DESCRIBED {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *unit, *sentence),
+            Kind::Gauge => describe_gauge!(*name, *unit, *sentence),
+            Kind::Histogram(_) => describe_histogram!(*name, *unit, *sentence),
+        }
+    }
+}
+
+/// Sends the process's logs to standard error; `filter` was checked by the configuration. Later calls change nothing.
+pub fn start_logs(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt()
+        .compact()
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // A second subscriber is refused; tests that start two servers in one process are content with the first.
+    drop(logs.try_init());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_rendered_with_its_own_bounds_and_description() {
+        let recorder = recorder();
+        metrics::histogram!(WAL_COMMIT_OPS).record(3.0);
+        recorder.run_upkeep();
+        let page = recorder.render();
+        assert!(page.contains("# HELP tidelog_wal_commit_ops Operations in one commit"), "{page}");
+        assert!(page.contains("tidelog_wal_commit_ops_bucket{le=\"4\"} 1"), "{page}");
+        assert!(page.contains("tidelog_wal_commit_ops_bucket{le=\"2\"} 0"), "{page}");
+    }
+
+    #[test]
+    fn names_are_unique_and_carry_the_prefix() {
+        let mut names: Vec<_> = DESCRIBED.iter().map(|(name, ..)| *name).collect();
+        assert!(names.iter().all(|name| name.starts_with("tidelog_")));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DESCRIBED.len());
+    }
+}
