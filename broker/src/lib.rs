@@ -4,3 +4,4 @@ pub mod clock;
 pub mod limits;
 pub mod model;
 pub mod observability;
+pub mod replication;

@@ -1,0 +1,226 @@
+//! What travels in the log: commands, and their bytes.
+//!
+//! A payload begins with its kind. Control commands are protobuf (`stored.proto`); records have the layout of
+//! `storage/FORMAT.md`, "Records entry": a table of sub-batch headers, then their bodies, which go unchanged from
+//! here into the log, to every replica and into the segments.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use openraft::EntryPayload;
+use openraft::impls::BasicNode;
+use prost::Message;
+use tidelog_proto::stored;
+use tidelog_storage::shard::ShardKey;
+
+use super::raft_types;
+
+const KIND_BLANK: u8 = 0;
+const KIND_MEMBERSHIP: u8 = 1;
+const KIND_RECORDS: u8 = 2;
+const KIND_DATA: u8 = 3;
+const KIND_META: u8 = 4;
+
+/// Bytes before the sub-batch headers: kind, version, reserved, count.
+const RECORDS_PREFIX_BYTES: usize = 8;
+/// Bytes of one sub-batch header.
+const SUB_BATCH_HEADER_BYTES: usize = 40;
+/// Version of the records layout.
+const RECORDS_VERSION: u8 = 1;
+
+/// Records of one shard that arrived together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SubBatch {
+    /// The shard that takes them.
+    pub shard: ShardKey,
+    /// Arrival by the leader's clock, milliseconds since the epoch; apply may raise it.
+    pub time_ms: u64,
+    /// Records in `body`, at least 1.
+    pub count: u32,
+    /// The records, encoded as `storage::record` says.
+    pub body: Bytes,
+    /// crc32 of `body`.
+    pub body_crc: u32,
+}
+
+/// A command of a group's log. Cheap to clone: the log's cache and the apply task share it.
+#[derive(Clone, PartialEq)]
+pub enum Command {
+    /// Records of shards of a data group.
+    Records(Arc<Vec<SubBatch>>),
+    /// A control command of a data group.
+    Data(Arc<stored::DataCommand>),
+    /// A command of the metadata group.
+    Meta(Arc<stored::MetaCommand>),
+}
+
+/// The payload type of a group's entries.
+pub type Payload = EntryPayload<Command, u64, BasicNode>;
+
+impl fmt::Debug for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records(batches) => write!(out, "Records({} sub-batches)", batches.len()),
+            Self::Data(command) => write!(out, "{command:?}"),
+            Self::Meta(command) => write!(out, "{command:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, out)
+    }
+}
+
+/// The parts of a payload's bytes, in order. Bodies are shared, not copied.
+pub fn encode(payload: &Payload) -> Vec<Bytes> {
+    match payload {
+        EntryPayload::Blank => vec![Bytes::from_static(&[KIND_BLANK])],
+        EntryPayload::Membership(membership) => {
+            vec![encode_message(KIND_MEMBERSHIP, &raft_types::stored_membership(membership))]
+        }
+        EntryPayload::Normal(Command::Data(command)) => vec![encode_message(KIND_DATA, &**command)],
+        EntryPayload::Normal(Command::Meta(command)) => vec![encode_message(KIND_META, &**command)],
+        EntryPayload::Normal(Command::Records(batches)) => encode_records(batches),
+    }
+}
+
+fn encode_message(kind: u8, message: &impl Message) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + message.encoded_len());
+    out.put_u8(kind);
+    message.encode(&mut out).expect("a BytesMut grows");
+    out.freeze()
+}
+
+fn encode_records(batches: &[SubBatch]) -> Vec<Bytes> {
+    let mut head = BytesMut::with_capacity(RECORDS_PREFIX_BYTES + batches.len() * SUB_BATCH_HEADER_BYTES);
+    head.put_u8(KIND_RECORDS);
+    head.put_u8(RECORDS_VERSION);
+    head.put_u16_le(0);
+    head.put_u32_le(u32::try_from(batches.len()).expect("a batch is bounded"));
+    for batch in batches {
+        head.put_u64_le(batch.shard.stream_uid);
+        head.put_u32_le(batch.shard.shard);
+        head.put_u32_le(batch.count);
+        head.put_u64_le(batch.time_ms);
+        head.put_u32_le(u32::try_from(batch.body.len()).expect("a body is bounded"));
+        head.put_u32_le(batch.body_crc);
+        head.put_u64_le(0); // flags: room for a producer id and its batch number
+    }
+    let mut parts = Vec::with_capacity(1 + batches.len());
+    parts.push(head.freeze());
+    parts.extend(batches.iter().map(|batch| batch.body.clone()));
+    parts
+}
+
+/// The payload of those bytes. An error means that a newer version wrote them or that they are damaged.
+pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
+    if bytes.is_empty() {
+        return Err("empty log payload".into());
+    }
+    let kind = bytes[0];
+    if kind == KIND_RECORDS {
+        return decode_records(bytes)
+            .map(|batches| EntryPayload::Normal(Command::Records(Arc::new(batches))));
+    }
+    bytes.advance(1);
+    let broken = |error: prost::DecodeError| format!("log payload of kind {kind}: {error}");
+    match kind {
+        KIND_BLANK => Ok(EntryPayload::Blank),
+        KIND_MEMBERSHIP => {
+            let stored = stored::Membership::decode(bytes).map_err(broken)?;
+            raft_types::raft_membership(&stored).map(EntryPayload::Membership)
+        }
+        KIND_DATA => stored::DataCommand::decode(bytes)
+            .map(|command| EntryPayload::Normal(Command::Data(Arc::new(command))))
+            .map_err(broken),
+        KIND_META => stored::MetaCommand::decode(bytes)
+            .map(|command| EntryPayload::Normal(Command::Meta(Arc::new(command))))
+            .map_err(broken),
+        _ => Err(format!("log payload of unknown kind {kind}: written by a newer version")),
+    }
+}
+
+fn decode_records(mut bytes: Bytes) -> Result<Vec<SubBatch>, String> {
+    let short = || "records entry shorter than its table says".to_owned();
+    if bytes.len() < RECORDS_PREFIX_BYTES {
+        return Err(short());
+    }
+    if bytes[1] != RECORDS_VERSION {
+        return Err(format!("records entry of version {}: written by a newer version", bytes[1]));
+    }
+    bytes.advance(4);
+    let count = bytes.get_u32_le() as usize;
+    if bytes.len() / SUB_BATCH_HEADER_BYTES < count {
+        return Err(short());
+    }
+    let mut table = bytes.split_to(count * SUB_BATCH_HEADER_BYTES);
+    let mut batches = Vec::with_capacity(count);
+    for _ in 0..count {
+        let shard = ShardKey { stream_uid: table.get_u64_le(), shard: table.get_u32_le() };
+        let records = table.get_u32_le();
+        let time_ms = table.get_u64_le();
+        let body_bytes = table.get_u32_le() as usize;
+        let body_crc = table.get_u32_le();
+        if table.get_u64_le() != 0 {
+            return Err("sub-batch with unknown flags: written by a newer version".into());
+        }
+        if bytes.len() < body_bytes {
+            return Err(short());
+        }
+        let body = bytes.split_to(body_bytes);
+        batches.push(SubBatch { shard, time_ms, count: records, body, body_crc });
+    }
+    if bytes.is_empty() { Ok(batches) } else { Err("records entry longer than its table says".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(payload: &Payload) -> Bytes {
+        encode(payload).concat().into()
+    }
+
+    fn records() -> Payload {
+        let batch = |shard, body: &'static [u8]| SubBatch {
+            shard: ShardKey { stream_uid: 7, shard },
+            time_ms: 1_700_000_000_000,
+            count: 1,
+            body: Bytes::from_static(body),
+            body_crc: crc32fast::hash(body),
+        };
+        EntryPayload::Normal(Command::Records(Arc::new(vec![
+            batch(0, b"one"),
+            batch(3, b""),
+            batch(0, b"three"),
+        ])))
+    }
+
+    #[test]
+    fn payloads_come_back_as_they_went() {
+        let data = stored::DataCommand {
+            command: Some(stored::data_command::Command::DropStream(stored::StreamRef { uid: 9 })),
+        };
+        let meta = stored::MetaCommand { now_ms: 5, command: None };
+        for payload in [
+            Payload::Blank,
+            Payload::Normal(Command::Data(Arc::new(data))),
+            Payload::Normal(Command::Meta(Arc::new(meta))),
+            records(),
+        ] {
+            let back = decode(joined(&payload)).expect("decodes");
+            assert!(back == payload, "{back:?} differs from {payload:?}");
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_records_entry_is_refused() {
+        let whole = joined(&records());
+        for length in 0..whole.len() {
+            assert!(decode(whole.slice(..length)).is_err(), "cut to {length} bytes");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! openraft's log storage over one group's share of the node's write-ahead log.
+//!
+//! Entries not applied yet stay in memory, so that applying never reads the disk in the ordinary run; older ones
+//! (recovery, a lagging follower) are read back from the log. The memory is bounded by the bytes in flight that
+//! the batchers allow.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex};
+
+use futures_util::stream::{self, Stream};
+use openraft::alias::{EntryOf, LogIdOf, VoteOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use tidelog_storage::wal::{GroupId, WalOp, WalReader};
+
+use super::command;
+use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
+use super::wal_thread::WalHandle;
+
+/// Payload bytes of one read of the log: what apply takes at a time during recovery, and what one
+/// AppendEntries carries at most.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+type Entry = EntryOf<TypeConfig>;
+
+/// One group's log. Clones share it.
+#[derive(Clone)]
+pub struct LogStore {
+    group: GroupId,
+    wal: WalHandle,
+    reader: WalReader,
+    recent: Arc<Mutex<Recent>>,
+}
+
+/// The newest entries, by ascending index without a gap, and hints that ride along with the next append.
+#[derive(Default)]
+struct Recent {
+    entries: VecDeque<Entry>,
+    committed: Option<LogIdOf<TypeConfig>>,
+    committed_is_news: bool,
+}
+
+impl LogStore {
+    /// The log of `group` as recovery found it.
+    pub fn new(group: GroupId, wal: WalHandle, reader: WalReader) -> Self {
+        let committed = reader.state(group).committed.map(log_id);
+        let recent = Recent { committed, ..Recent::default() };
+        Self { group, wal, reader, recent: Arc::new(Mutex::new(recent)) }
+    }
+
+    /// Forgets the entries up to `index`, which are applied, as far as they are in the log's file for whoever
+    /// still wants them: a follower applies what it has accepted, and its own write may be under way.
+    pub fn forget_through(&self, index: u64) {
+        let Some(written) = self.reader.state(self.group).last else { return };
+        let index = index.min(written.index);
+        let mut recent = self.recent();
+        while recent.entries.front().is_some_and(|entry| entry.index() <= index) {
+            recent.entries.pop_front();
+        }
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+        self.recent.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// The newest entry, written or on its way.
+    fn last(&self) -> Option<LogIdOf<TypeConfig>> {
+        let in_memory = self.recent().entries.back().map(RaftEntry::log_id);
+        in_memory.or_else(|| self.reader.state(self.group).last.map(log_id))
+    }
+
+    /// Entries of `[start, end)`, at least one when one exists, and no more than about [`READ_BYTES_MAX`].
+    fn read(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        loop {
+            let first_in_memory = match self.recent().from(start, end) {
+                Ok(entries) => return Ok(entries),
+                Err(first) => first,
+            };
+            let stored = self.read_file(start, end.min(first_in_memory))?;
+            if !stored.is_empty() {
+                return Ok(stored);
+            }
+            // The log begins in memory, unless that has been forgotten meanwhile: then the file has it.
+            let recent = self.recent();
+            if recent.first_index() == first_in_memory {
+                return Ok(recent.from(first_in_memory, end).unwrap_or_default());
+            }
+        }
+    }
+
+    fn read_file(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let stored = self.reader.read(self.group, start..end, READ_BYTES_MAX).map_err(io::Error::other)?;
+        stored
+            .into_iter()
+            .map(|entry| {
+                let payload = command::decode(entry.payload).map_err(io::Error::other)?;
+                Ok(Entry::new(log_id(entry.position), payload))
+            })
+            .collect()
+    }
+}
+
+impl Recent {
+    /// Index of the first entry in memory; `u64::MAX` when there is none.
+    fn first_index(&self) -> u64 {
+        self.entries.front().map_or(u64::MAX, RaftEntry::index)
+    }
+
+    /// Entries of `[start, end)` when `start` is not before the first one in memory; else that one's index.
+    fn from(&self, start: u64, end: u64) -> Result<Vec<Entry>, u64> {
+        let first = self.first_index();
+        let Some(skipped) = start.checked_sub(first) else { return Err(first) };
+        Ok(self
+            .entries
+            .iter()
+            .skip(skipped as usize)
+            .take(end.saturating_sub(start) as usize)
+            .cloned()
+            .collect())
+    }
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(start) => start + 1,
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => end + 1,
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => u64::MAX,
+    };
+    (start, end)
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<Entry>>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (mut start, end) = bounds(&range);
+        let mut entries = Vec::new();
+        loop {
+            let part = self.read(start, end)?;
+            let Some(last) = part.last() else { return Ok(entries) };
+            start = last.index() + 1;
+            entries.extend(part);
+        }
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, end)
+    }
+
+    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (start, end) = bounds(&range);
+        let log = self.clone();
+        // One bounded read at a time: a recovery that applies a gigabyte never holds it.
+        stream::unfold((log, start, VecDeque::new()), move |(log, mut next, mut ready)| async move {
+            if ready.is_empty() {
+                match log.read(next, end) {
+                    Ok(part) => ready.extend(part),
+                    Err(error) => return Some((Err(error), (log, end, ready))),
+                }
+            }
+            let entry: Entry = ready.pop_front()?;
+            next = entry.index() + 1;
+            Some((Ok(entry), (log, next, ready)))
+        })
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<VoteOf<TypeConfig>>> {
+        Ok(self.reader.state(self.group).vote.map(raft_vote))
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let purged = self.reader.state(self.group).purged.map(log_id);
+        Ok(LogState { last_purged_log_id: purged, last_log_id: self.last().max(purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> io::Result<()> {
+        self.wal.write(vec![WalOp::Vote { group: self.group, vote: stored_vote(vote) }]).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
+        // Only a hint: it rides along with the next append instead of costing a commit.
+        let mut recent = self.recent();
+        recent.committed = committed;
+        recent.committed_is_news = true;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogIdOf<TypeConfig>>> {
+        Ok(self.recent().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let group = self.group;
+        let mut ops = Vec::new();
+        let mut bytes = 0;
+        {
+            let mut recent = self.recent();
+            if std::mem::take(&mut recent.committed_is_news)
+                && let Some(committed) = recent.committed
+            {
+                ops.push(WalOp::Committed { group, position: position(&committed) });
+            }
+            for entry in entries {
+                let payload = command::encode(&entry.payload);
+                bytes += payload.iter().map(bytes::Bytes::len).sum::<usize>();
+                ops.push(WalOp::Append { group, position: position(&entry.log_id), payload });
+                recent.entries.push_back(entry);
+            }
+        }
+        self.wal.append(ops, bytes, callback).await
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
+        if last.as_ref().map(|id| id.index) >= self.last().map(|id| id.index) {
+            return Ok(());
+        }
+        {
+            let mut recent = self.recent();
+            let keep = last.as_ref().map_or(0, |id| id.index + 1);
+            while recent.entries.back().is_some_and(|entry| entry.index() >= keep) {
+                recent.entries.pop_back();
+            }
+        }
+        let after = last.as_ref().map(position);
+        self.wal.write(vec![WalOp::Truncate { group: self.group, after }]).await
+    }
+
+    async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {
+        self.forget_through(upto.index);
+        self.wal.write(vec![WalOp::Purge { group: self.group, upto: position(&upto) }]).await
+    }
+}

@@ -1,0 +1,307 @@
+//! A group's state machine: applies its log, and cuts what a checkpoint stores.
+//!
+//! The group's apply task owns the mutable state; readers get a published catalog (group 0) or a shard's log
+//! (groups 1 to 6), never a lock that applying waits for. Applying is a pure function of the log: no clock, no
+//! random number, no map with a seeded order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use prost::Message;
+use tidelog_proto::stored::{self, data_command};
+use tidelog_storage::checkpoint::GroupCheckpoint;
+use tidelog_storage::shard::{ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::wal::{GroupId, LogPosition};
+use tokio::sync::watch;
+
+use super::flush_thread::FlushHandle;
+use super::log_store::LogStore;
+use super::meta_state::MetaState;
+use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
+use super::{AppendOutcome, Command, Outcome, SubBatch};
+use crate::model::stream::Catalog;
+
+/// A group's state as of one applied index, made durable by a checkpoint. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// The broker's part of the state, as a checkpoint stores it.
+    pub state: Bytes,
+    /// Whether files of shards belong to it as well.
+    pub has_shards: bool,
+}
+
+/// What a group's machine is made of.
+pub enum GroupState {
+    /// Group 0.
+    Meta {
+        /// Streams and keys.
+        state: MetaState,
+        /// Where each new catalog is published.
+        published: watch::Sender<Arc<Catalog>>,
+    },
+    /// Groups 1 to 6.
+    Data {
+        /// The node's shards.
+        store: Arc<ShardStore>,
+        /// This group's shards.
+        shards: BTreeMap<ShardKey, Arc<ShardLog>>,
+    },
+}
+
+/// The state machine of one group.
+pub struct Machine {
+    group: GroupId,
+    state: GroupState,
+    applied: Option<LogIdOf<TypeConfig>>,
+    membership: StoredMembershipOf<TypeConfig>,
+    log: LogStore,
+    flush: FlushHandle,
+    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, Cut>>>>,
+}
+
+impl Machine {
+    /// The machine of `group` as its checkpoint left it; without one, empty.
+    pub fn restore(
+        group: GroupId,
+        state: GroupState,
+        checkpoint: Option<&GroupCheckpoint>,
+        log: LogStore,
+        flush: FlushHandle,
+    ) -> Result<Self, String> {
+        let mut machine = Self {
+            group,
+            state,
+            applied: None,
+            membership: StoredMembershipOf::<TypeConfig>::default(),
+            log,
+            flush,
+            current: Arc::default(),
+        };
+        if let Some(checkpoint) = checkpoint {
+            let applied = checkpoint.applied.map(|(term, index)| log_id(LogPosition { term, index }));
+            let cut = Cut { state: checkpoint.state.clone(), has_shards: !checkpoint.shards.is_empty() };
+            machine.adopt(applied, &cut)?;
+            let keys = checkpoint.shards.iter().map(|shard| shard.key);
+            machine.state.attach(keys)?;
+            let meta = machine.snapshot_meta();
+            *machine.current() = Some(openraft::Snapshot { meta, snapshot: cut });
+        }
+        Ok(machine)
+    }
+
+    /// Takes over the broker's part of a checkpoint's state.
+    fn adopt(&mut self, applied: Option<LogIdOf<TypeConfig>>, cut: &Cut) -> Result<(), String> {
+        let broken = |error: prost::DecodeError| format!("checkpointed state of group: {error}");
+        self.membership = match &mut self.state {
+            GroupState::Meta { state, published } => {
+                let stored = stored::MetaState::decode(cut.state.clone()).map_err(broken)?;
+                *state = MetaState::restore(&stored)?;
+                published.send_replace(Arc::new(state.catalog()));
+                join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
+            }
+            GroupState::Data { .. } => {
+                let stored = stored::DataState::decode(cut.state.clone()).map_err(broken)?;
+                join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
+            }
+        };
+        self.applied = applied;
+        Ok(())
+    }
+
+    fn snapshot_meta(&self) -> SnapshotMetaOf<TypeConfig> {
+        SnapshotMetaOf::<TypeConfig> { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<SnapshotOf<TypeConfig, Cut>>> {
+        self.current.lock().expect("no code panics while it holds this lock")
+    }
+
+    fn apply_entry(&mut self, payload: &EntryPayload<Command, u64, openraft::BasicNode>) -> Outcome {
+        match payload {
+            EntryPayload::Blank => Outcome::Done,
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembershipOf::<TypeConfig>::new(self.applied, membership.clone());
+                Outcome::Done
+            }
+            EntryPayload::Normal(command) => self.state.apply(command),
+        }
+    }
+}
+
+impl GroupState {
+    fn apply(&mut self, command: &Command) -> Outcome {
+        match (self, command) {
+            (Self::Meta { state, published }, Command::Meta(command)) => {
+                let outcome = state.apply(command);
+                published.send_replace(Arc::new(state.catalog()));
+                Outcome::Meta(outcome)
+            }
+            (Self::Data { shards, .. }, Command::Records(batches)) => {
+                Outcome::Appended(batches.iter().map(|batch| append(shards, batch)).collect())
+            }
+            (Self::Data { store, shards }, Command::Data(command)) => {
+                control(store, shards, command);
+                Outcome::Done
+            }
+            (_, command) => panic!("a command of another group: {command}"),
+        }
+    }
+
+    /// Takes the shards of a checkpoint, which the store has opened.
+    fn attach(&mut self, keys: impl Iterator<Item = ShardKey>) -> Result<(), String> {
+        for key in keys {
+            let Self::Data { store, shards } = self else {
+                return Err("the metadata group's checkpoint names shards".into());
+            };
+            let shard =
+                store.get(key).ok_or_else(|| format!("shard {key:?} of the checkpoint is not open"))?;
+            shards.insert(key, shard);
+        }
+        Ok(())
+    }
+
+    fn store(&self, membership: &StoredMembershipOf<TypeConfig>) -> Bytes {
+        let (membership_log_id, membership) = split_membership(membership);
+        let bytes = match self {
+            Self::Meta { state, .. } => {
+                stored::MetaState { membership: Some(membership), membership_log_id, ..state.store() }
+                    .encode_to_vec()
+            }
+            Self::Data { .. } => {
+                stored::DataState { membership: Some(membership), membership_log_id }.encode_to_vec()
+            }
+        };
+        bytes.into()
+    }
+
+    fn cut_shards(&self) -> Vec<ShardCut> {
+        match self {
+            Self::Meta { .. } => Vec::new(),
+            Self::Data { shards, .. } => shards.values().map(|shard| shard.cut()).collect(),
+        }
+    }
+}
+
+fn append(shards: &BTreeMap<ShardKey, Arc<ShardLog>>, batch: &SubBatch) -> AppendOutcome {
+    let Some(shard) = shards.get(&batch.shard) else { return AppendOutcome::NoSuchShard };
+    let appended = shard.apply(batch.time_ms, batch.count, batch.body.clone(), batch.body_crc);
+    AppendOutcome::Placed { first_ordinal: appended.first_ordinal, time_ms: appended.time_ms }
+}
+
+fn control(
+    store: &ShardStore,
+    shards: &mut BTreeMap<ShardKey, Arc<ShardLog>>,
+    command: &stored::DataCommand,
+) {
+    match command.command.as_ref().expect("a data command of a newer version") {
+        data_command::Command::OpenShards(open) => {
+            for shard in &open.shards {
+                let key = ShardKey { stream_uid: open.uid, shard: *shard };
+                shards.insert(key, store.create(key));
+            }
+        }
+        data_command::Command::DropStream(stream) => {
+            shards.retain(|key, _| key.stream_uid != stream.uid);
+            store.remove_stream(stream.uid);
+        }
+        data_command::Command::Trim(trim) => {
+            for point in &trim.points {
+                let key = ShardKey { stream_uid: point.uid, shard: point.shard };
+                if let Some(shard) = shards.get(&key) {
+                    shard.trim(point.ordinal);
+                }
+            }
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = Cut;
+    type SnapshotBuilder = CutBuilder;
+
+    async fn applied_state(
+        &mut self,
+    ) -> io::Result<(Option<LogIdOf<TypeConfig>>, StoredMembershipOf<TypeConfig>)> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            if matches!(self.state, GroupState::Data { .. }) {
+                // Only replay outruns the flusher: proposals wait for it themselves.
+                self.flush.wait_for_room().await;
+            }
+            self.applied = Some(entry.log_id());
+            let outcome = self.apply_entry(&entry.payload);
+            if let Some(responder) = responder {
+                responder.send(outcome);
+            }
+        }
+        if let Some(applied) = &self.applied {
+            self.log.forget_through(applied.index);
+        }
+        self.flush.wake_if_due();
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> CutBuilder {
+        let checkpoint = GroupCheckpoint {
+            group: self.group,
+            applied: self.applied.as_ref().map(position).map(|at| (at.term, at.index)),
+            state: self.state.store(&self.membership),
+            shards: Vec::new(),
+        };
+        CutBuilder {
+            meta: self.snapshot_meta(),
+            checkpoint,
+            shards: self.state.cut_shards(),
+            flush: self.flush.clone(),
+            current: self.current.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<TypeConfig>, cut: Cut) -> io::Result<()> {
+        if cut.has_shards {
+            return Err(io::Error::other("a cut with shards needs their files first"));
+        }
+        self.adopt(meta.last_log_id, &cut).map_err(io::Error::other)?;
+        *self.current() = Some(openraft::Snapshot { meta: meta.clone(), snapshot: cut });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Cut>>> {
+        Ok(self.current().clone())
+    }
+}
+
+/// A cut on its way into a checkpoint. `build_snapshot` returns once it is durable.
+pub struct CutBuilder {
+    meta: SnapshotMetaOf<TypeConfig>,
+    checkpoint: GroupCheckpoint,
+    shards: Vec<ShardCut>,
+    flush: FlushHandle,
+    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, Cut>>>>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
+    type SnapshotData = Cut;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Cut>> {
+        let shards = std::mem::take(&mut self.shards);
+        let cut = Cut { state: self.checkpoint.state.clone(), has_shards: !shards.is_empty() };
+        self.flush.checkpoint(self.checkpoint.clone(), shards).await?;
+        let snapshot = openraft::Snapshot { meta: self.meta.clone(), snapshot: cut };
+        *self.current.lock().expect("no code panics while it holds this lock") = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}

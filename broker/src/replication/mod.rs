@@ -1,0 +1,56 @@
+//! Replication: seven Raft groups on one write-ahead log, behind a narrow interface.
+//!
+//! This is the only module that names openraft. Group 0 holds metadata, groups 1 to 6 hold records
+//! ([`GROUPS`](tidelog_storage::wal::GROUPS) in all). Outside, one proposes commands ([`Groups`]) and reads what
+//! has been applied; who leads, how entries travel and when the log is cut stays in here.
+//!
+//! A single node is a cluster with one voter: the same path, the same files.
+
+mod batcher;
+mod checkpointer;
+mod command;
+#[cfg(test)]
+mod conformance;
+mod flush_thread;
+mod groups;
+mod log_store;
+mod machine;
+mod meta_state;
+mod network;
+mod raft_types;
+mod wal_thread;
+
+pub use command::{Command, SubBatch};
+pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
+pub use meta_state::{MetaOutcome, store_key, store_mode};
+pub use wal_thread::Durability;
+
+/// The group that holds metadata.
+pub const META_GROUP: u8 = 0;
+/// Groups that hold records: 1 to this.
+pub const DATA_GROUPS: u8 = 6;
+
+/// What applying a command answered.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing to say: leader's own entries, membership, control commands of a data group.
+    Done,
+    /// One result per sub-batch of a records entry, in order.
+    Appended(Vec<AppendOutcome>),
+    /// What the metadata group made of its command.
+    Meta(MetaOutcome),
+}
+
+/// Where a sub-batch landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// Its records have the ordinals from `first_ordinal` on, and this arrival time.
+    Placed {
+        /// Ordinal of the sub-batch's first record.
+        first_ordinal: u64,
+        /// Milliseconds since the epoch; never below that of an earlier record of the shard.
+        time_ms: u64,
+    },
+    /// The shard is not open in this group: the stream is gone.
+    NoSuchShard,
+}

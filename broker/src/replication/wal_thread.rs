@@ -1,0 +1,298 @@
+//! The thread that owns the write-ahead log: it drains its queue, writes and syncs once, and calls everybody back.
+//!
+//! Group commit needs no timer: what arrives while one sync runs is the next commit. The log itself is a step
+//! function of `storage`; this file is only the shell around it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use metrics::Histogram;
+use openraft::storage::IOFlushed;
+use tidelog_storage::WalError;
+use tidelog_storage::wal::{Wal, WalOp};
+use tokio::sync::{mpsc, oneshot};
+
+use super::raft_types::TypeConfig;
+use crate::observability as names;
+
+/// When an acknowledged record is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged: every commit is synced. A power loss loses nothing that was acknowledged.
+    Fsync,
+    /// Within this time after it is acknowledged, 1 ms to 60 s. A power loss loses at most that; a crash of the
+    /// process alone, nothing.
+    Interval(Duration),
+}
+
+/// Requests waiting for the thread. One is at most an entry of a group, whose bytes the batchers bound.
+const QUEUE_REQUESTS_MAX: usize = 4_096;
+/// Payload bytes after which a commit is closed and the rest waits for the next one.
+const COMMIT_BYTES_MAX: usize = 8 << 20;
+/// Bytes written after which the spare files are looked after: well below the size of one.
+const SPARE_EVERY_BYTES: u64 = 32 << 20;
+/// Pause before a commit that found the disk full is tried again.
+const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
+
+enum Done {
+    Append(IOFlushed<TypeConfig>),
+    Call(oneshot::Sender<io::Result<()>>),
+}
+
+/// `sync` asks for durability now, whatever the setting.
+struct Request {
+    sync: bool,
+    ops: Vec<WalOp>,
+    bytes: usize,
+    done: Done,
+}
+
+/// A handle to the thread; clones share it. The thread ends when the last one is dropped.
+#[derive(Clone)]
+pub struct WalHandle {
+    queue: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    disk_full: AtomicBool,
+    stopping: AtomicBool,
+    written_bytes: AtomicU64,
+}
+
+impl WalHandle {
+    /// Starts the thread, and one that keeps spare files ready.
+    pub fn start(wal: Wal, durability: Durability) -> io::Result<(Self, WalThreads)> {
+        let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
+        let shared = Arc::new(Shared::default());
+        let spares = wal.spare_files();
+        let (spare_wanted, wanted) = std::sync::mpsc::sync_channel::<()>(1);
+        let spare_thread = std::thread::Builder::new().name("wal-spare".into()).spawn(move || {
+            // One file ahead of need; a failure is no harm: the log makes the file itself when it rolls.
+            loop {
+                match spares.prepare() {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&error),
+                    Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
+                }
+                if wanted.recv().is_err() {
+                    break;
+                }
+            }
+        })?;
+        let thread_shared = shared.clone();
+        let wal_thread = std::thread::Builder::new().name("wal".into()).spawn(move || {
+            let shared = thread_shared;
+            Worker { wal, requests, durability, shared, spare_wanted, since_spare: 0, meters: Meters::new() }
+                .run();
+        })?;
+        Ok((Self { queue, shared }, WalThreads { threads: vec![wal_thread, spare_thread] }))
+    }
+
+    /// Queues entries; `flushed` is called when they are durable (or, with an interval, written).
+    pub async fn append(
+        &self,
+        ops: Vec<WalOp>,
+        bytes: usize,
+        flushed: IOFlushed<TypeConfig>,
+    ) -> io::Result<()> {
+        self.send(Request { sync: false, ops, bytes, done: Done::Append(flushed) }).await
+    }
+
+    /// Queues ops and waits until they are in the log as durability says (votes: always synced).
+    pub async fn write(&self, ops: Vec<WalOp>) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.send(Request { sync: false, ops, bytes: 0, done: Done::Call(done) }).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Makes everything written so far durable. For a thread outside the runtime: it blocks.
+    pub fn sync_blocking(&self) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        let request = Request { sync: true, ops: Vec::new(), bytes: 0, done: Done::Call(done) };
+        self.queue.blocking_send(request).map_err(|_| stopped())?;
+        answer.blocking_recv().map_err(|_| stopped())?
+    }
+
+    /// From now on a full disk is given up on instead of waited out: the process is ending, and what could not be
+    /// written was never acknowledged.
+    pub fn hurry(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// True while a commit waits for space on the disk.
+    pub fn disk_full(&self) -> bool {
+        self.shared.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to the log since the process started.
+    pub fn written_bytes(&self) -> u64 {
+        self.shared.written_bytes.load(Ordering::Relaxed)
+    }
+
+    async fn send(&self, request: Request) -> io::Result<()> {
+        self.queue.send(request).await.map_err(|_| stopped())
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the log has stopped")
+}
+
+/// The log's threads, to be joined after every [`WalHandle`] is dropped.
+pub struct WalThreads {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl WalThreads {
+    /// Waits until everything queued is written and the threads have ended.
+    pub fn join(self) {
+        for thread in self.threads {
+            thread.join().expect("a log thread panicked");
+        }
+    }
+}
+
+/// The thread's metrics, looked up once.
+struct Meters {
+    sync_seconds: Histogram,
+    commit_bytes: Histogram,
+    commit_ops: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            sync_seconds: metrics::histogram!(names::WAL_SYNC_SECONDS),
+            commit_bytes: metrics::histogram!(names::WAL_COMMIT_BYTES),
+            commit_ops: metrics::histogram!(names::WAL_COMMIT_OPS),
+        }
+    }
+}
+
+struct Worker {
+    wal: Wal,
+    requests: mpsc::Receiver<Request>,
+    durability: Durability,
+    shared: Arc<Shared>,
+    spare_wanted: std::sync::mpsc::SyncSender<()>,
+    since_spare: u64,
+    meters: Meters,
+}
+
+impl Worker {
+    fn run(mut self) {
+        match self.durability {
+            Durability::Fsync => {
+                while let Some(first) = self.requests.blocking_recv() {
+                    self.commit(first);
+                }
+            }
+            Durability::Interval(every) => self.run_with_interval(every),
+        }
+        self.sync();
+    }
+
+    /// As [`Self::run`], with a sync of its own after each interval in which something was written.
+    fn run_with_interval(&mut self, every: Duration) {
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a timer");
+        let mut sync_due: Option<Instant> = None;
+        loop {
+            let next = match sync_due {
+                None => self.requests.blocking_recv(),
+                Some(due) => {
+                    let wait = due.saturating_duration_since(Instant::now());
+                    match timer.block_on(async { tokio::time::timeout(wait, self.requests.recv()).await }) {
+                        Ok(next) => next,
+                        Err(_) => {
+                            self.sync();
+                            sync_due = None;
+                            continue;
+                        }
+                    }
+                }
+            };
+            let Some(first) = next else { return };
+            self.commit(first);
+            let due = *sync_due.get_or_insert_with(|| Instant::now() + every);
+            if Instant::now() >= due {
+                self.sync();
+                sync_due = None;
+            }
+        }
+    }
+
+    fn commit(&mut self, first: Request) {
+        let mut ops = first.ops;
+        let mut bytes = first.bytes;
+        let mut sync = first.sync;
+        let mut waiting = vec![first.done];
+        while bytes < COMMIT_BYTES_MAX {
+            let Ok(request) = self.requests.try_recv() else { break };
+            ops.extend(request.ops);
+            bytes += request.bytes;
+            sync |= request.sync;
+            waiting.push(request.done);
+        }
+        let started = Instant::now();
+        let commit = loop {
+            if self.shared.disk_full.load(Ordering::Relaxed) && self.shared.stopping.load(Ordering::Relaxed) {
+                // Whoever waits learns that the log has stopped.
+                return;
+            }
+            match self.wal.commit(&ops) {
+                Ok(commit) => break commit,
+                Err(WalError::NoSpace { .. }) => self.wait_for_space(),
+                Err(error) => abort(&error),
+            }
+        };
+        if sync {
+            self.sync();
+        }
+        self.shared.disk_full.store(false, Ordering::Relaxed);
+        self.shared.written_bytes.fetch_add(commit.bytes_written, Ordering::Relaxed);
+        self.meters.sync_seconds.record(started.elapsed().as_secs_f64());
+        self.meters.commit_bytes.record(commit.bytes_written as f64);
+        self.meters.commit_ops.record(ops.len() as f64);
+        for done in waiting {
+            match done {
+                Done::Append(flushed) => flushed.io_completed(Ok(())),
+                Done::Call(answer) => drop(answer.send(Ok(()))),
+            }
+        }
+        self.since_spare += commit.bytes_written;
+        if self.since_spare >= SPARE_EVERY_BYTES {
+            self.since_spare = 0;
+            // A full channel means that the other thread has been told already.
+            let _ = self.spare_wanted.try_send(());
+        }
+    }
+
+    /// Nothing was acknowledged and nothing is lost: the same commit is tried again until there is space. Puts are
+    /// refused meanwhile (`disk_full`), reads go on.
+    fn wait_for_space(&self) {
+        if !self.shared.disk_full.swap(true, Ordering::Relaxed) {
+            tracing::error!("the disk is full: puts are refused until there is space again");
+        }
+        std::thread::sleep(FULL_DISK_RETRY);
+    }
+
+    fn sync(&mut self) {
+        if let Err(error) = self.wal.sync() {
+            abort(&error);
+        }
+    }
+}
+
+/// After a failed write or sync the page cache may say one thing and the disk another: no answer given from here
+/// on could be trusted, so the process ends and recovery decides from what is on disk.
+fn abort(error: &WalError) -> ! {
+    tracing::error!(%error, "the write-ahead log failed; the process ends at once");
+    eprintln!("tidelog: the write-ahead log failed: {error}");
+    std::process::abort()
+}
