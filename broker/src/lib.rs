@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod limits;
 pub mod model;
+pub mod node;
 pub mod observability;
 pub mod replication;
+pub mod service;

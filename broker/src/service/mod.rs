@@ -1,0 +1,171 @@
+//! What the broker does, whatever the protocol: streams, appends, reads, limits, retention.
+//!
+//! Operations call it with domain values; it calls replication. Time is asked of the clock here and passed down.
+
+mod append;
+pub mod iterator;
+mod meters;
+mod read;
+mod retention;
+mod streams;
+pub mod throttle;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
+use tokio::sync::Semaphore;
+
+use self::iterator::Sealer;
+use self::meters::Meters;
+use self::throttle::Budget;
+use crate::clock::Clock;
+use crate::limits::ShardLimits;
+use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::replication::{Groups, ProposeError};
+
+pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use read::{ReadAnswer, ReadRecord};
+
+/// Reads of segment files that may be under way at a time; further ones wait.
+const FILE_READS_MAX: usize = 16;
+
+/// Why the service did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// The shard's read budget is spent; later.
+    #[error("the shard's read limit is exceeded")]
+    Throttled,
+    /// A stream of that name exists.
+    #[error("the stream exists")]
+    NameTaken,
+    /// The stream is certainly gone.
+    #[error("the stream does not exist")]
+    StreamGone,
+    /// The stream is in a state that forbids it.
+    #[error("the stream is {0:?}")]
+    NotActive(StreamStatus),
+    /// Not now; the same request may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something is wrong here; the log says what.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<ProposeError> for ServiceError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotProposed => Self::Unavailable("no leader for the metadata right now".into()),
+            ProposeError::Unknown => Self::Internal("the outcome is unknown".into()),
+        }
+    }
+}
+
+/// What the service needs to know of its configuration.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Limits of every shard.
+    pub limits: ShardLimits,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The broker's service. Shared by all connections.
+pub struct Service {
+    groups: Groups,
+    config: ServiceConfig,
+    budgets: RwLock<HashMap<u64, Budgets>>,
+    sealer: Mutex<Option<Arc<Sealer>>>,
+    file_reads: Arc<Semaphore>,
+    space_is_low: AtomicBool,
+    meters: Meters,
+}
+
+/// One budget per shard of a stream, at the shard's position.
+type Budgets = Arc<[Mutex<Budget>]>;
+
+impl Service {
+    /// The service over running groups. Call [`Service::start_upkeep`] once.
+    pub fn new(groups: Groups, config: ServiceConfig) -> Arc<Self> {
+        Arc::new(Self {
+            groups,
+            config,
+            budgets: RwLock::default(),
+            sealer: Mutex::default(),
+            file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            space_is_low: AtomicBool::new(false),
+            meters: Meters::new(),
+        })
+    }
+
+    /// Milliseconds since the epoch by the broker's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.config.clock.now_ms()
+    }
+
+    /// Every stream as of the newest applied metadata.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.groups.catalog()
+    }
+
+    /// The limits of every shard.
+    pub fn shard_limits(&self) -> ShardLimits {
+        self.config.limits
+    }
+
+    /// What seals iterators and tokens; `None` until the cluster has its key.
+    pub fn sealer(&self) -> Option<Arc<Sealer>> {
+        let mut sealer = self.sealer.lock().expect("no code panics while it holds this lock");
+        if sealer.is_none() {
+            *sealer = self.catalog().sealing_key.map(|key| Arc::new(Sealer::new(key)));
+        }
+        sealer.clone()
+    }
+
+    /// What a shard holds; `None` when this node cannot say right now.
+    pub fn bounds(&self, stream: &Stream, shard: &Shard) -> Option<Bounds> {
+        self.log(stream, shard).map(|log| log.bounds())
+    }
+
+    /// Why puts are refused right now, if they are.
+    pub fn put_refusal(&self) -> Option<&'static str> {
+        if self.space_is_low.load(Ordering::Relaxed) {
+            return Some("the disk is almost full");
+        }
+        self.groups.refusal()
+    }
+
+    /// The replicated groups below.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    fn log(&self, stream: &Stream, shard: &Shard) -> Option<Arc<ShardLog>> {
+        self.groups.shard(ShardKey { stream_uid: stream.uid, shard: shard.index })
+    }
+
+    /// Forgets the budgets of streams that are gone.
+    fn forget_budgets(&self) {
+        let catalog = self.catalog();
+        let mut table = self.budgets.write().expect("no code panics while it holds this lock");
+        table.retain(|uid, _| catalog.by_uid(*uid).is_some());
+    }
+
+    /// The budgets of a stream's shards. Made anew, and full, when the stream has more shards than before.
+    fn budgets(&self, stream: &Stream) -> Budgets {
+        let known =
+            self.budgets.read().expect("no code panics while it holds this lock").get(&stream.uid).cloned();
+        if let Some(budgets) = known
+            && budgets.len() == stream.shards.len()
+        {
+            return budgets;
+        }
+        let budgets: Budgets = stream.shards.iter().map(|_| Mutex::new(Budget::default())).collect();
+        let mut table = self.budgets.write().expect("no code panics while it holds this lock");
+        table.insert(stream.uid, budgets.clone());
+        budgets
+    }
+}

@@ -1,0 +1,147 @@
+//! Reading a shard: budget, memory first, files on the reader pool, and how far behind the reader is.
+
+use bytes::Bytes;
+use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
+
+use super::{Service, ServiceError};
+use crate::model::stream::{Shard, Stream};
+
+/// A record on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRecord {
+    /// Its place in the shard, from 1.
+    pub ordinal: u64,
+    /// Arrival, milliseconds since the epoch.
+    pub time_ms: u64,
+    /// UTF-8; absent for a record that was put without one.
+    pub partition_key: Option<Bytes>,
+    /// The data.
+    pub data: Bytes,
+}
+
+/// What one read gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAnswer {
+    /// In order, without a gap.
+    pub records: Vec<ReadRecord>,
+    /// Where to go on.
+    pub next_ordinal: u64,
+    /// Milliseconds between now and the arrival of the last record given, 0 at the tip.
+    pub millis_behind: u64,
+    /// True when a closed shard has been read to its end.
+    pub end_of_shard: bool,
+}
+
+impl Service {
+    /// Reads from an ordinal on; one below the trim point starts there, one beyond the end gives nothing.
+    /// At least one record is given when there is one, whatever its size.
+    pub async fn read(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        from: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<ReadAnswer, ServiceError> {
+        let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
+        self.admit_read(stream, shard)?;
+        let limit = ReadLimit { records: records_max, bytes: bytes_max };
+        let batch = match log.read_memory(from, limit) {
+            Some(batch) => batch,
+            None => self.on_reader_pool(move || log.read(from, limit)).await?,
+        };
+        let bytes = batch.records.iter().map(|read| size(&read.record)).sum::<usize>();
+        self.charge_read(stream, shard, bytes as u64);
+        self.meters.outgoing_records.increment(batch.records.len() as u64);
+        self.meters.outgoing_bytes.increment(bytes as u64);
+        self.answer(stream, shard, batch)
+    }
+
+    fn answer(&self, stream: &Stream, shard: &Shard, batch: ReadBatch) -> Result<ReadAnswer, ServiceError> {
+        let bounds = self.bounds(stream, shard).ok_or_else(|| unavailable(shard))?;
+        let at_tip = batch.next_ordinal >= bounds.next_ordinal;
+        let newest_given_ms = batch.records.last().map(|record| record.time_ms);
+        let millis_behind = match newest_given_ms {
+            _ if at_tip => 0,
+            // Not at the tip, yet nothing given: behind by at least the oldest record that waits.
+            None => bounds.oldest_time_ms.map_or(0, |oldest_ms| self.now_ms().saturating_sub(oldest_ms)),
+            Some(given_ms) => self.now_ms().saturating_sub(given_ms),
+        };
+        self.meters.iterator_age_milliseconds.record(millis_behind as f64);
+        let records = (batch.records.into_iter())
+            .map(|read| ReadRecord {
+                ordinal: read.ordinal,
+                time_ms: read.time_ms,
+                partition_key: read.record.partition_key,
+                data: read.record.data,
+            })
+            .collect();
+        let end_of_shard = at_tip && shard.closed_ms.is_some();
+        Ok(ReadAnswer { records, next_ordinal: batch.next_ordinal, millis_behind, end_of_shard })
+    }
+
+    /// The first ordinal of a shard whose record arrived at `time_ms` or later; the next one when none has.
+    pub async fn ordinal_at_time(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        time_ms: u64,
+    ) -> Result<u64, ServiceError> {
+        let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
+        self.on_reader_pool(move || log.ordinal_at_time(time_ms)).await
+    }
+
+    /// Runs what may read files where it may block, a bounded number at a time.
+    pub(super) async fn on_reader_pool<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let turn = self.file_reads.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read()
+        });
+        match done.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a shard cannot be read");
+                Err(ServiceError::Internal(error.to_string()))
+            }
+            Err(panic) => Err(ServiceError::Internal(panic.to_string())),
+        }
+    }
+
+    fn admit_read(&self, stream: &Stream, shard: &Shard) -> Result<(), ServiceError> {
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        let admitted = self.with_budget(stream, shard, |budget| budget.admit_read(&limits, now_ms));
+        admitted.map_err(|_| {
+            self.meters.read_throttled_calls.increment(1);
+            ServiceError::Throttled
+        })
+    }
+
+    fn charge_read(&self, stream: &Stream, shard: &Shard, bytes: u64) {
+        self.with_budget(stream, shard, |budget| budget.charge_read(bytes));
+    }
+
+    fn with_budget<T>(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        use_budget: impl FnOnce(&mut super::Budget) -> T,
+    ) -> T {
+        let position = stream.shards.iter().position(|other| other.index == shard.index);
+        let budgets = self.budgets(stream);
+        let position = position.expect("a shard of this stream");
+        use_budget(&mut budgets[position].lock().expect("no code panics while it holds this lock"))
+    }
+}
+
+fn size(record: &tidelog_storage::record::Record) -> usize {
+    record.data.len() + record.partition_key.as_ref().map_or(0, Bytes::len)
+}
+
+/// The shard's log is not here though metadata names it: its group has not applied its opening yet.
+fn unavailable(shard: &Shard) -> ServiceError {
+    ServiceError::Unavailable(format!("shard {} is not ready on this node", shard.index))
+}

@@ -1,0 +1,88 @@
+//! What the broker does by itself: checkpoints, retention, an eye on the disk's free space.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rand::Rng;
+use tidelog_proto::stored::{self, meta_command::Command};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Service, ServiceError};
+
+/// How often upkeep looks around.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Bytes written to the log after which a checkpoint is due.
+const CHECKPOINT_AFTER_BYTES: u64 = 256 << 20;
+/// Time after which a checkpoint is due if anything was written at all.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
+/// The same while the disk is almost full: the files of trimmed records and deleted streams go with checkpoints.
+const CHECKPOINT_AFTER_WHEN_LOW: Duration = Duration::from_secs(5);
+/// How often expired records are trimmed. A record may be served this much longer than its retention.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+
+impl Service {
+    /// Makes sure that the cluster has its key, resumes what was under way, and starts the periodic work. Abort
+    /// the returned task to stop it.
+    pub async fn start_upkeep(self: &Arc<Self>) -> Result<JoinHandle<()>, ServiceError> {
+        if self.catalog().sealing_key.is_none() {
+            let mut key = [0; 32];
+            rand::rng().fill_bytes(&mut key);
+            let bootstrap = stored::Bootstrap { sealing_key: key.to_vec().into() };
+            self.groups.propose_meta(self.now_ms(), Command::Bootstrap(bootstrap)).await?;
+        }
+        self.resume_all();
+        let (watch, work) = (self.clone().keep_watch(), self.clone().keep_up());
+        // Apart, because a checkpoint that waits for space must not hide that there is none.
+        Ok(tokio::spawn(async move {
+            tokio::join!(watch, work);
+        }))
+    }
+
+    async fn keep_watch(self: Arc<Self>) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            self.watch_space();
+        }
+    }
+
+    async fn keep_up(self: Arc<Self>) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checkpointed = (self.groups.wal_written_bytes(), Instant::now());
+        let mut trimmed = Instant::now();
+        loop {
+            look.tick().await;
+            let written = self.groups.wal_written_bytes() - checkpointed.0;
+            let is_low = self.space_is_low.load(Ordering::Relaxed);
+            let wait = if is_low { CHECKPOINT_AFTER_WHEN_LOW } else { CHECKPOINT_AFTER };
+            if written >= CHECKPOINT_AFTER_BYTES || (written > 0 && checkpointed.1.elapsed() >= wait) {
+                checkpointed = (self.groups.wal_written_bytes(), Instant::now());
+                if let Err(error) = self.groups.checkpoint().await {
+                    tracing::error!(%error, "no checkpoint; the log keeps growing until one succeeds");
+                }
+            }
+            if trimmed.elapsed() >= TRIM_EVERY {
+                trimmed = Instant::now();
+                self.forget_budgets();
+                if let Err(error) = self.trim_expired().await {
+                    tracing::warn!(%error, "expired records are kept for now");
+                }
+            }
+        }
+    }
+
+    fn watch_space(&self) {
+        let low = !self.groups.has_space();
+        if self.space_is_low.swap(low, Ordering::Relaxed) != low {
+            if low {
+                tracing::error!("the disk is almost full: puts are refused, reads go on");
+            } else {
+                tracing::info!("there is space on the disk again: puts are taken");
+            }
+        }
+    }
+}
