@@ -5,5 +5,6 @@ pub mod limits;
 pub mod model;
 pub mod node;
 pub mod observability;
+pub mod ops;
 pub mod replication;
 pub mod service;

@@ -1,0 +1,190 @@
+//! What can go wrong with a call, and the one table that turns it into AWS's exceptions.
+//!
+//! No exception name stands anywhere else. The wire writes [`Fault::exception`] as an answer, PutRecords writes it
+//! as the error of a single record.
+
+use crate::limits::{ITERATOR_LIFE_MS, PAGE_TOKEN_LIFE_MS};
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{StreamKey, StreamStatus};
+use crate::ops::java_date;
+use crate::ops::stream::description::status_name;
+use crate::service::ServiceError;
+
+/// Why a call, or one record of it, is answered with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Members have the right types but break the bounds of the service model.
+    Validation(String),
+    /// Each member is fine, together or at this time they are not.
+    InvalidArgument(String),
+    /// The stream or shard certainly does not exist. A consumer takes it for the end of the shard: never answer
+    /// it because a node lags or starts; that is [`Self::Unavailable`].
+    ResourceNotFound(String),
+    /// The stream exists, or is not in a state to do this.
+    ResourceInUse(String),
+    /// A rate or quota of the control plane.
+    LimitExceeded(String),
+    /// The budget of a shard.
+    ProvisionedThroughputExceeded(String),
+    /// The shard iterator is too old.
+    ExpiredIterator(String),
+    /// The NextToken is too old.
+    ExpiredNextToken(String),
+    /// The call asked for a dry run and would have succeeded.
+    DryRun,
+    /// The body cannot be read (no message), or a member has the wrong type (with one).
+    Serialization {
+        /// AWS's words for the wrong type.
+        message: Option<String>,
+    },
+    /// No operation of that name in the service model.
+    UnknownOperation,
+    /// Something the service model has and this broker does not have yet: the name of an operation, or of a part
+    /// of one. Not retried by any SDK.
+    NotBuilt(String),
+    /// An error of the broker, or a write whose outcome is unknown. The details are in the log.
+    Internal,
+    /// This node cannot do it now; another attempt may succeed.
+    Unavailable(String),
+}
+
+/// A fault in AWS's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception<'a> {
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// The `__type` of the answer, the `ErrorCode` of a record.
+    pub name: &'static str,
+    /// The member that carries the message and the message, if there is one.
+    pub message: Option<(&'static str, &'a str)>,
+}
+
+impl Fault {
+    /// The table. A missing operation is `InvalidAction`, one of the errors common to all AWS services that SDKs
+    /// show with its message and do not retry.
+    pub fn exception(&self) -> Exception<'_> {
+        let (status, name, message) = match self {
+            Self::Validation(text) => (400, "ValidationException", Some(text.as_str())),
+            Self::InvalidArgument(text) => (400, "InvalidArgumentException", Some(text.as_str())),
+            Self::ResourceNotFound(text) => (400, "ResourceNotFoundException", Some(text.as_str())),
+            Self::ResourceInUse(text) => (400, "ResourceInUseException", Some(text.as_str())),
+            Self::LimitExceeded(text) => (400, "LimitExceededException", Some(text.as_str())),
+            Self::ProvisionedThroughputExceeded(text) => {
+                (400, "ProvisionedThroughputExceededException", Some(text.as_str()))
+            }
+            Self::ExpiredIterator(text) => (400, "ExpiredIteratorException", Some(text.as_str())),
+            Self::ExpiredNextToken(text) => (400, "ExpiredNextTokenException", Some(text.as_str())),
+            Self::DryRun => (400, "DryRunOperationException", Some(DRY_RUN)),
+            Self::Serialization { message } => {
+                let message = message.as_deref().map(|text| ("Message", text));
+                return Exception { status: 400, name: "SerializationException", message };
+            }
+            Self::UnknownOperation => (400, "UnknownOperationException", None),
+            Self::NotBuilt(text) => (400, "InvalidAction", Some(text.as_str())),
+            Self::Internal => (500, "InternalFailure", Some("Internal Service Failure")),
+            Self::Unavailable(text) => (503, "ServiceUnavailable", Some(text.as_str())),
+        };
+        Exception { status, name, message: message.map(|text| ("message", text)) }
+    }
+
+    /// The stream of that name certainly does not exist.
+    pub fn stream_not_found(key: &StreamKey) -> Self {
+        Self::ResourceNotFound(format!("Stream {} under account {} not found.", key.name, key.account))
+    }
+
+    /// The stream has no such shard, and certainly not.
+    pub fn shard_not_found(key: &StreamKey, shard: ShardId) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceNotFound(format!(
+            "Shard {shard} in stream {name} under account {account} does not exist"
+        ))
+    }
+
+    /// A stream of that name exists.
+    pub fn name_taken(key: &StreamKey) -> Self {
+        Self::ResourceInUse(format!("Stream {} under account {} already exists.", key.name, key.account))
+    }
+
+    /// The stream is in a state in which this cannot be done.
+    pub fn not_active(key: &StreamKey, status: StreamStatus) -> Self {
+        let (StreamKey { account, name, .. }, status) = (key, status_name(status));
+        Self::ResourceInUse(format!(
+            "Stream {name} under account {account} not ACTIVE, instead in state {status}"
+        ))
+    }
+
+    /// The shard's budget is spent.
+    pub fn rate_exceeded(key: &StreamKey, shard: ShardId) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ProvisionedThroughputExceeded(format!(
+            "Rate exceeded for shard {shard} in stream {name} under account {account}."
+        ))
+    }
+
+    /// The iterator was given out at `issued_ms`, too long before `now_ms`.
+    pub fn expired_iterator(issued_ms: u64, now_ms: u64) -> Self {
+        Self::ExpiredIterator(expired("Iterator", "iterator", issued_ms, now_ms, ITERATOR_LIFE_MS))
+    }
+
+    /// The NextToken was given out at `issued_ms`, too long before `now_ms`.
+    pub fn expired_next_token(issued_ms: u64, now_ms: u64) -> Self {
+        Self::ExpiredNextToken(expired("NextToken", "token", issued_ms, now_ms, PAGE_TOKEN_LIFE_MS))
+    }
+
+    /// The cluster has not agreed on its sealing key yet.
+    pub fn no_key_yet() -> Self {
+        Self::Unavailable("The cluster is starting and has no key for its tokens yet.".to_owned())
+    }
+
+    /// What the service says about a stream.
+    pub fn of_stream(error: ServiceError, key: &StreamKey) -> Self {
+        match error {
+            // Budgets are those of shards; a caller that has one names it by `of_shard`.
+            ServiceError::Throttled => Self::LimitExceeded(format!(
+                "Rate exceeded for stream {} under account {}.",
+                key.name, key.account
+            )),
+            ServiceError::NameTaken => Self::name_taken(key),
+            ServiceError::StreamGone => Self::stream_not_found(key),
+            ServiceError::NotActive(status) => Self::not_active(key, status),
+            ServiceError::Unavailable(reason) => Self::Unavailable(reason),
+            ServiceError::Internal(reason) => {
+                tracing::error!(stream = %key.name, %reason, "a call failed inside the broker");
+                Self::Internal
+            }
+        }
+    }
+
+    /// What the service says about a shard of a stream.
+    pub fn of_shard(error: ServiceError, key: &StreamKey, shard: ShardId) -> Self {
+        match error {
+            ServiceError::Throttled => Self::rate_exceeded(key, shard),
+            other => Self::of_stream(other, key),
+        }
+    }
+}
+
+/// Nobody recorded AWS's words for this one.
+const DRY_RUN: &str = "The request would have succeeded, but the DryRun parameter is set.";
+
+fn expired(title: &str, noun: &str, issued_ms: u64, now_ms: u64, life_ms: u64) -> String {
+    let (issued, now) = (java_date::format(issued_ms), java_date::format(now_ms));
+    format!(
+        "{title} expired. The {noun} was created at time {issued} while right now it is {now} which is further in the \
+         future than the tolerated delay of {life_ms} milliseconds."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expired_iterator_is_told_in_aws_words() {
+        let fault = Fault::expired_iterator(1_435_841_877_000, 1_435_895_818_000);
+        let expected = "Iterator expired. The iterator was created at time Thu Jul 02 12:57:57 UTC 2015 while right \
+                        now it is Fri Jul 03 03:56:58 UTC 2015 which is further in the future than the tolerated \
+                        delay of 300000 milliseconds.";
+        assert_eq!(fault, Fault::ExpiredIterator(expected.to_owned()));
+    }
+}

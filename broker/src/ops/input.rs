@@ -1,0 +1,263 @@
+//! A request's members with the types of its table. Types are checked before anything else, as AWS does, and
+//! leniently where AWS is: null is absent, unknown members are ignored, fractions are floored, integers saturate.
+
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use tidelog_proto::Document;
+
+use super::fault::Fault;
+use super::shape::{Kind, Member};
+use crate::service::Payload;
+
+/// The members of a request, or of a structure inside it, that are there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Input(Vec<(&'static str, Value)>);
+
+/// A member's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number of 32 bits.
+    Integer(i64),
+    /// True or false.
+    Boolean(bool),
+    /// Milliseconds since the epoch.
+    Timestamp(i64),
+    /// Bytes.
+    Blob(Blob),
+    /// Members.
+    Structure(Input),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Texts by text.
+    TextMap(Vec<(String, String)>),
+}
+
+/// Bytes as they came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Blob {
+    /// Checked base64.
+    Base64 {
+        /// With padding.
+        text: String,
+        /// Bytes it stands for.
+        decoded_len: usize,
+    },
+    /// The bytes themselves.
+    Raw(Bytes),
+}
+
+impl Blob {
+    /// Bytes, decoded.
+    pub fn decoded_len(&self) -> usize {
+        match self {
+            Self::Base64 { decoded_len, .. } => *decoded_len,
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    /// For the service.
+    pub fn payload(&self) -> Payload<'_> {
+        match self {
+            Self::Base64 { text, decoded_len } => Payload::Base64 { text, decoded_len: *decoded_len },
+            Self::Raw(bytes) => Payload::Raw(bytes),
+        }
+    }
+}
+
+/// Bytes that `text` stands for; `None` when it is not base64 that can be decoded without a check.
+pub fn base64_length(text: &str) -> Option<usize> {
+    STANDARD.check(text.as_bytes()).ok()?;
+    STANDARD.decoded_length(text.as_bytes()).ok()
+}
+
+impl Input {
+    /// Gives the members of `document` the types of the table.
+    ///
+    /// # Errors
+    /// [`Fault::Serialization`] in AWS's words for the first member of another type.
+    pub fn read(document: Document, members: &'static [Member]) -> Result<Self, Fault> {
+        let found = match document {
+            Document::Map(found) => found,
+            Document::List(_) => return Err(wrong("Start of list found where not expected".to_owned())),
+            _ => return Err(wrong("Expected null".to_owned())),
+        };
+        let mut input = Self::default();
+        for (name, value) in found {
+            let Some(member) = members.iter().find(|member| member.name == name) else { continue };
+            input.0.retain(|(earlier, _)| *earlier != member.name);
+            if value != Document::Null {
+                input.0.push((member.name, read_value(value, &member.kind)?));
+            }
+        }
+        Ok(input)
+    }
+
+    /// The member of that name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(member, _)| *member == name).map(|(_, value)| value)
+    }
+
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Value::Text(text) => Some(text),
+            other => panic!("{name} is no text: {other:?}"),
+        }
+    }
+
+    /// A text that the table requires.
+    pub fn required_text(&self, name: &str) -> &str {
+        self.text(name).expect("a required member is there once the request is checked")
+    }
+
+    /// A whole number.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Value::Integer(value) => Some(*value),
+            other => panic!("{name} is no integer: {other:?}"),
+        }
+    }
+
+    /// Whether a boolean is there and true.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name) == Some(&Value::Boolean(true))
+    }
+
+    /// An instant in milliseconds since the epoch, which may lie before it.
+    pub fn timestamp_ms(&self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Value::Timestamp(value_ms) => Some(*value_ms),
+            other => panic!("{name} is no timestamp: {other:?}"),
+        }
+    }
+
+    /// Bytes.
+    pub fn blob(&self, name: &str) -> Option<&Blob> {
+        match self.get(name)? {
+            Value::Blob(blob) => Some(blob),
+            other => panic!("{name} is no blob: {other:?}"),
+        }
+    }
+
+    /// A structure.
+    pub fn structure(&self, name: &str) -> Option<&Input> {
+        match self.get(name)? {
+            Value::Structure(input) => Some(input),
+            other => panic!("{name} is no structure: {other:?}"),
+        }
+    }
+
+    /// The structures of a list of them; none when it is absent.
+    pub fn structures(&self, name: &str) -> impl Iterator<Item = &Input> {
+        let elements = match self.get(name) {
+            None => &[],
+            Some(Value::List(elements)) => elements.as_slice(),
+            Some(other) => panic!("{name} is no list: {other:?}"),
+        };
+        elements.iter().map(|element| match element {
+            Value::Structure(input) => input,
+            other => panic!("an element is no structure: {other:?}"),
+        })
+    }
+}
+
+fn read_value(document: Document, kind: &Kind) -> Result<Value, Fault> {
+    match kind {
+        Kind::Text(_) => match document {
+            Document::Text(text) => Ok(Value::Text(text)),
+            other => Err(scalar_expected(&other, "an String")),
+        },
+        Kind::Integer { .. } => match document {
+            Document::Integer(value) => {
+                Ok(Value::Integer(value.clamp(i64::from(i32::MIN), i64::from(i32::MAX))))
+            }
+            Document::Double(value) => Ok(Value::Integer(i64::from(value.floor() as i32))),
+            other => Err(scalar_expected(&other, "an Integer")),
+        },
+        Kind::Boolean => match document {
+            Document::Bool(value) => Ok(Value::Boolean(value)),
+            other => Err(scalar_expected(&other, "an Boolean")),
+        },
+        Kind::Timestamp => match document {
+            Document::Timestamp(value_ms) => Ok(Value::Timestamp(value_ms)),
+            Document::Integer(seconds) => Ok(Value::Timestamp(seconds.saturating_mul(1_000))),
+            Document::Double(seconds) => Ok(Value::Timestamp((seconds * 1_000.0).round() as i64)),
+            other => Err(scalar_expected(&other, "milliseconds since epoch")),
+        },
+        Kind::Blob { .. } => read_blob(document),
+        Kind::Structure(members) => Input::read(document, members).map(Value::Structure),
+        Kind::List { element, .. } => match document {
+            Document::List(found) => read_list(found, element),
+            Document::Map(_) => Err(wrong("Start of structure or map found where not expected.".to_owned())),
+            _ => Err(wrong("Expected list or null".to_owned())),
+        },
+        Kind::TextMap { .. } => match document {
+            Document::Map(found) => read_text_map(found),
+            Document::List(_) => Err(wrong("Start of list found where not expected".to_owned())),
+            _ => Err(wrong("Expected map or null".to_owned())),
+        },
+    }
+}
+
+/// A null element stays an element, an empty one, so that it is missed and not skipped.
+fn read_list(found: Vec<Document>, element: &Kind) -> Result<Value, Fault> {
+    let read = |document| match (document, element) {
+        (Document::Null, Kind::Structure(_)) => Ok(Value::Structure(Input::default())),
+        (document, element) => read_value(document, element),
+    };
+    found.into_iter().map(read).collect::<Result<_, _>>().map(Value::List)
+}
+
+fn read_text_map(found: Vec<(std::borrow::Cow<'static, str>, Document)>) -> Result<Value, Fault> {
+    let read = |(key, document): (std::borrow::Cow<'static, str>, Document)| match document {
+        Document::Text(text) => Ok((key.into_owned(), text)),
+        other => Err(scalar_expected(&other, "an String")),
+    };
+    found.into_iter().map(read).collect::<Result<_, _>>().map(Value::TextMap)
+}
+
+fn read_blob(document: Document) -> Result<Value, Fault> {
+    match document {
+        Document::Blob(bytes) => Ok(Value::Blob(Blob::Raw(bytes))),
+        Document::Text(text) => match base64_length(&text) {
+            Some(decoded_len) => Ok(Value::Blob(Blob::Base64 { text, decoded_len })),
+            None => Err(wrong(not_base64(&text))),
+        },
+        other => Err(scalar_expected(&other, "a Blob")),
+    }
+}
+
+/// Why a text is not base64. The text itself is shown only when it is short.
+fn not_base64(text: &str) -> String {
+    let shown = if text.len() <= 1_024 { text } else { "…" };
+    let is_foreign = |character: &char| !character.is_ascii_alphanumeric() && !"+/=".contains(*character);
+    let reason = if !text.len().is_multiple_of(4) {
+        format!("Base64 encoded length is expected a multiple of 4 bytes but found: {}", text.len())
+    } else if let Some(character) = text.chars().find(is_foreign) {
+        format!("Invalid Base64 character: '{character}'")
+    } else {
+        "Invalid last non-pad Base64 character detected".to_owned()
+    };
+    format!("'{shown}' can not be converted to a Blob: {reason}")
+}
+
+fn scalar_expected(found: &Document, target: &str) -> Fault {
+    let class = match found {
+        Document::List(_) => return wrong("Start of list found where not expected".to_owned()),
+        Document::Map(_) => return wrong("Start of structure or map found where not expected.".to_owned()),
+        Document::Bool(_) => "java.lang.Boolean",
+        Document::Integer(value) if i32::try_from(*value).is_ok() => "java.lang.Integer",
+        Document::Integer(_) => "java.lang.Long",
+        Document::Double(_) => "java.lang.Double",
+        Document::Timestamp(_) => "java.util.Date",
+        Document::Blob(_) => "java.nio.HeapByteBuffer",
+        Document::Null | Document::Text(_) => "java.lang.String",
+    };
+    wrong(format!("class {class} can not be converted to {target}"))
+}
+
+fn wrong(message: String) -> Fault {
+    Fault::Serialization { message: Some(message) }
+}

@@ -1,0 +1,165 @@
+//! One record to be put, as both put operations take it: members, bounds, hash key, size, and where it went.
+//!
+//! The fast readers borrow their texts from the request's body. They accept only what is plainly right; everything
+//! else goes by the table of members, which finds AWS's words for it or is lenient where AWS is.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::limits::RECORD_DATA_BYTES_MAX;
+use crate::model::hash_key;
+use crate::model::sequence_number::SequenceNumbers;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::Fault;
+use crate::ops::input::{Input, base64_length};
+use crate::ops::shape::{Kind, Member, Pattern, Text};
+use crate::service::{NewRecord, Payload, Placed};
+
+/// `PartitionKey`
+pub const PARTITION_KEY_TEXT: Text = Text::sized(1, 256);
+/// `ExplicitHashKey`
+pub const HASH_KEY_TEXT: Text = Text { length: None, pattern: Some(Pattern::HashKey), choices: &[] };
+
+/// `Data`
+pub const DATA: Member = Member::required("Data", Kind::Blob { max: RECORD_DATA_BYTES_MAX });
+/// `PartitionKey`: the model does not require it, but only streams that distribute their records by themselves can
+/// do without, and there are none yet.
+pub const PARTITION_KEY: Member = Member::required("PartitionKey", Kind::Text(PARTITION_KEY_TEXT));
+/// `ExplicitHashKey`
+pub const EXPLICIT_HASH_KEY: Member = Member::optional("ExplicitHashKey", Kind::Text(HASH_KEY_TEXT));
+
+/// Opening brackets of a body that is read the fast way: those of 500 records, and some inside texts.
+const OPENINGS_MAX: usize = 640;
+
+/// Whether a body cannot be nested deeply. The fast readers have no bound of their own on depth and would exhaust
+/// the stack; the slow way has one. Counting is far cheaper than following the nesting.
+pub fn is_shallow(body: &[u8]) -> bool {
+    body.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= OPENINGS_MAX
+}
+
+/// A text that borrows from the body unless it has escapes.
+#[derive(Deserialize)]
+pub struct Borrowed<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+/// The text, if there is one.
+pub fn text<'a>(member: Option<&'a Borrowed<'_>>) -> Option<&'a str> {
+    member.map(|text| &*text.0)
+}
+
+/// A record within the bounds of the service model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<'a> {
+    partition_key: &'a str,
+    explicit_hash_key: Option<&'a str>,
+    data: Payload<'a>,
+    data_bytes: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// From checked members.
+    pub fn from_input(input: &'a Input) -> Self {
+        let data = input.blob("Data").expect("a required member is there once the request is checked");
+        Self {
+            partition_key: input.required_text("PartitionKey"),
+            explicit_hash_key: input.text("ExplicitHashKey"),
+            data: data.payload(),
+            data_bytes: data.decoded_len(),
+        }
+    }
+
+    /// From texts of the body; `None` when anything is out of bounds.
+    pub fn from_texts(
+        data: &'a str,
+        partition_key: &'a str,
+        explicit_hash_key: Option<&'a str>,
+    ) -> Option<Self> {
+        let decoded_len = base64_length(data)?;
+        let fits = decoded_len as u64 <= RECORD_DATA_BYTES_MAX
+            && PARTITION_KEY_TEXT.allows(partition_key)
+            && explicit_hash_key.is_none_or(|key| HASH_KEY_TEXT.allows(key));
+        let data = Payload::Base64 { text: data, decoded_len };
+        fits.then_some(Self { partition_key, explicit_hash_key, data, data_bytes: decoded_len })
+    }
+
+    /// Bytes of data and partition key, which is what limits count.
+    pub fn bytes(&self) -> u64 {
+        (self.data_bytes + self.partition_key.len()) as u64
+    }
+
+    /// For the service.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidArgument`] when it is larger than the stream allows or its hash key is 2^128 or more.
+    pub fn record(&self, stream: &Stream) -> Result<NewRecord<'a>, Fault> {
+        let bytes_max = u64::from(stream.max_record_kib) * 1_024;
+        if self.bytes() > bytes_max {
+            return Err(Fault::InvalidArgument(format!(
+                "A record of stream {} can have up to {bytes_max} bytes of data and partition key. This one has {}.",
+                stream.key.name,
+                self.bytes()
+            )));
+        }
+        let hash_key = match self.explicit_hash_key {
+            None => hash_key::of_partition_key(self.partition_key),
+            Some(text) => hash_key::parse_explicit(text).ok_or_else(|| invalid_hash_key(text))?,
+        };
+        Ok(NewRecord { hash_key, partition_key: Some(self.partition_key), data: self.data })
+    }
+}
+
+fn invalid_hash_key(text: &str) -> Fault {
+    Fault::InvalidArgument(format!(
+        "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+    ))
+}
+
+/// Whether the stream takes records.
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`] while it is CREATING or DELETING, as AWS answers puts.
+pub fn check_takes_records(stream: &Stream) -> Result<(), Fault> {
+    match stream.status {
+        StreamStatus::Active | StreamStatus::Updating => Ok(()),
+        StreamStatus::Creating | StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
+    }
+}
+
+/// Writes where records went. Numbers of records that went to one shard in one second are counted up.
+#[derive(Default)]
+pub struct Places {
+    writers: Vec<(u32, u64, u64, SequenceNumbers)>,
+}
+
+/// Shards whose writers are kept; PutRecords over more shards builds some of them anew.
+const WRITERS_MAX: usize = 64;
+
+impl Places {
+    /// Appends `"SequenceNumber":"…","ShardId":"…"`.
+    pub fn write(&mut self, placed: &Placed, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#""SequenceNumber":""#);
+        self.writer(placed).format(placed.ordinal, out);
+        out.extend_from_slice(br#"","ShardId":""#);
+        ShardId(placed.shard).write(out);
+        out.push(b'"');
+    }
+
+    fn writer(&mut self, placed: &Placed) -> &mut SequenceNumbers {
+        let Placed { shard, created_s, time_ms, .. } = *placed;
+        let time_s = time_ms / 1_000;
+        let key = (shard, created_s, time_s);
+        let found = self
+            .writers
+            .iter()
+            .position(|(shard, created_s, time_s, _)| (*shard, *created_s, *time_s) == key);
+        let position = found.unwrap_or_else(|| {
+            if self.writers.len() == WRITERS_MAX {
+                self.writers.clear();
+            }
+            self.writers.push((shard, created_s, time_s, SequenceNumbers::new(created_s, shard, time_s)));
+            self.writers.len() - 1
+        });
+        &mut self.writers[position].3
+    }
+}

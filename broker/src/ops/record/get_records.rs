@@ -1,0 +1,288 @@
+//! GetRecords: the next records of a shard.
+//!
+//! The answer has a fresh NextShardIterator, also when it has no records, until a closed shard has been read to
+//! its end: then it has ChildShards instead, and never both or neither, on which KCL insists.
+//!
+//! Limits: 10,000 records or 10 MiB; the reading budget of the shard. Errors: ExpiredIterator after 300 s,
+//! InvalidArgument for a damaged iterator, ProvisionedThroughputExceeded, and ResourceNotFound, which a consumer
+//! takes for the end of the shard, only when stream or shard is certainly gone.
+
+use std::sync::Arc;
+
+use tidelog_proto::{Document, json};
+
+use crate::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX};
+use crate::model::sequence_number::SequenceNumbers;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::ops::input::Input;
+use crate::ops::shape::{DRY_RUN, Kind, Member, PAGE_SIZE, STREAM_ARN, STREAM_ID, Text};
+use crate::ops::stream::description;
+use crate::ops::{Call, Codec, Fault, Reply, target};
+use crate::service::iterator::{Position, Sealer, ShardIterator, TokenError};
+use crate::service::{ReadAnswer, ReadRecord, Service};
+
+const MEMBERS: &[Member] = &[
+    Member::required("ShardIterator", Kind::Text(Text::sized(1, 512))),
+    Member::optional("Limit", PAGE_SIZE),
+    STREAM_ARN,
+    STREAM_ID,
+    DRY_RUN,
+];
+
+/// Reads on.
+pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
+    let input = call.input(MEMBERS)?;
+    let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
+    let iterator = open(&sealer, input.required_text("ShardIterator"), service.now_ms())?;
+    let stream = find_stream(&service.catalog(), &iterator)?;
+    check_arn(call, &input, &stream)?;
+    let id = iterator.shard;
+    let shard = stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))?;
+    if input.is_true("DryRun") {
+        return Err(Fault::DryRun);
+    }
+    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
+    let records_max = limit.unwrap_or(GET_RECORDS_MAX).min(GET_RECORDS_MAX);
+    let read = service.read(&stream, shard, iterator.position.0, records_max, GET_RECORDS_BYTES_MAX).await;
+    let read = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
+    let children = if read.end_of_shard { children(service, &stream, id) } else { Vec::new() };
+    // A shard that ended without its children in sight is read again, until they are.
+    let next = children.is_empty().then(|| {
+        let position = Position(read.next_ordinal);
+        sealer.seal_iterator(&ShardIterator { position, issued_ms: service.now_ms(), ..iterator })
+    });
+    match call.codec {
+        Codec::Json => Ok(Reply { body: write_answer(shard, &read, next, children).into() }),
+    }
+}
+
+fn open(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
+    sealer.open_iterator(text, now_ms).map_err(|error| match error {
+        TokenError::Damaged => Fault::InvalidArgument("Invalid ShardIterator.".to_owned()),
+        TokenError::Expired { issued_ms } => Fault::expired_iterator(issued_ms, now_ms),
+    })
+}
+
+fn find_stream(catalog: &Catalog, iterator: &ShardIterator) -> Result<Arc<Stream>, Fault> {
+    let stream = catalog.by_uid(iterator.stream_uid).ok_or_else(|| {
+        let shard = iterator.shard;
+        Fault::ResourceNotFound(format!("Shard {shard} does not exist: its stream was deleted."))
+    })?;
+    match stream.status {
+        StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
+        StreamStatus::Creating | StreamStatus::Active | StreamStatus::Updating => Ok(stream.clone()),
+    }
+}
+
+/// A StreamARN beside the iterator must be that of its stream.
+fn check_arn(call: &Call, input: &Input, stream: &Stream) -> Result<(), Fault> {
+    match input.text("StreamARN") {
+        Some(arn) if target::named(call, None, Some(arn))? != stream.key => Err(Fault::InvalidArgument(
+            "The ShardIterator is not one of the stream of the StreamARN.".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The children of a shard that was read to its end, from the newest metadata: they appear there with its closing.
+fn children(service: &Service, stream: &Stream, id: ShardId) -> Vec<Document> {
+    let catalog = service.catalog();
+    catalog.by_uid(stream.uid).map_or_else(Vec::new, |stream| description::children(stream, id))
+}
+
+/// Bytes around the data and the key of one record.
+const RECORD_BYTES: usize = 160;
+/// Bytes of an answer beside its records.
+const ANSWER_BYTES: usize = 512;
+
+fn write_answer(shard: &Shard, read: &ReadAnswer, next: Option<String>, children: Vec<Document>) -> Vec<u8> {
+    let key_bytes = |record: &ReadRecord| record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
+    let record_bytes =
+        |record: &ReadRecord| RECORD_BYTES + key_bytes(record) + record.data.len().div_ceil(3) * 4;
+    let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
+    out.extend_from_slice(br#"{"Records":["#);
+    write_records(shard, &read.records, &mut out);
+    out.extend_from_slice(br#"],"MillisBehindLatest":"#);
+    json::write_number(&mut out, read.millis_behind);
+    if let Some(next) = next {
+        out.extend_from_slice(br#","NextShardIterator":"#);
+        json::write_text(&mut out, &next);
+    }
+    if !children.is_empty() {
+        out.extend_from_slice(br#","ChildShards":"#);
+        out.extend_from_slice(&json::encode(&children.into()));
+    }
+    out.push(b'}');
+    out
+}
+
+fn write_records(shard: &Shard, records: &[ReadRecord], out: &mut Vec<u8>) {
+    let mut second = None;
+    let mut numbers = SequenceNumbers::new(shard.created_s, shard.index, 0);
+    for (position, record) in records.iter().enumerate() {
+        let time_s = record.time_ms / 1_000;
+        if second.replace(time_s) != Some(time_s) {
+            numbers = SequenceNumbers::new(shard.created_s, shard.index, time_s);
+        }
+        out.extend_from_slice(if position > 0 { b",{" } else { b"{" });
+        write_record(record, &mut numbers, out);
+        out.push(b'}');
+    }
+}
+
+fn write_record(record: &ReadRecord, numbers: &mut SequenceNumbers, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""SequenceNumber":""#);
+    numbers.format(record.ordinal, out);
+    out.extend_from_slice(br#"","ApproximateArrivalTimestamp":"#);
+    json::write_timestamp(out, i64::try_from(record.time_ms).unwrap_or(i64::MAX));
+    out.extend_from_slice(br#","Data":"#);
+    json::write_blob(out, &record.data);
+    if let Some(partition_key) = &record.partition_key {
+        out.extend_from_slice(br#","PartitionKey":"#);
+        json::write_text(out, &String::from_utf8_lossy(partition_key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::ITERATOR_LIFE_MS;
+    use crate::model::sequence_number::SequenceNumber;
+    use crate::ops::cases::{self, NOW_MS};
+
+    fn record(ordinal: u64, time_ms: u64, key: Option<&'static str>, data: &'static [u8]) -> ReadRecord {
+        let partition_key = key.map(|key| Bytes::from_static(key.as_bytes()));
+        ReadRecord { ordinal, time_ms, partition_key, data: Bytes::from_static(data) }
+    }
+
+    fn answered(read: &ReadAnswer, next: Option<&str>, children: Vec<Document>) -> serde_json::Value {
+        let stream = cases::stream("a", 1);
+        let answer = write_answer(&stream.shards[0], read, next.map(ToOwned::to_owned), children);
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    #[test]
+    fn records_are_written_as_aws_does() {
+        let records = vec![
+            record(7, NOW_MS + 5, Some("k\"é"), b"hi"),
+            record(8, NOW_MS + 999, Some(""), b""),
+            record(9, NOW_MS + 1_000, None, b"\xff\x00\xff"),
+        ];
+        let read = ReadAnswer { records, next_ordinal: 10, millis_behind: 1_500, end_of_shard: false };
+        let number = |ordinal, time_s| {
+            let starting = SequenceNumber::starting(cases::stream("a", 1).shards[0].created_s, 0);
+            SequenceNumber { ordinal, time_s, ..starting }.to_string()
+        };
+        let second = NOW_MS / 1_000;
+        let expected = serde_json::json!({
+            "Records": [
+                {
+                    "SequenceNumber": number(7, second),
+                    "ApproximateArrivalTimestamp": 1_700_000_000.005,
+                    "Data": "aGk=",
+                    "PartitionKey": "k\"é",
+                },
+                {
+                    "SequenceNumber": number(8, second),
+                    "ApproximateArrivalTimestamp": 1_700_000_000.999,
+                    "Data": "",
+                    "PartitionKey": "",
+                },
+                {
+                    "SequenceNumber": number(9, second + 1),
+                    "ApproximateArrivalTimestamp": 1_700_000_001.0,
+                    "Data": "/wD/",
+                },
+            ],
+            "MillisBehindLatest": 1_500,
+            "NextShardIterator": "next",
+        });
+        assert_eq!(answered(&read, Some("next"), vec![]), expected);
+    }
+
+    #[test]
+    fn the_end_of_a_shard_names_its_children() {
+        let read = ReadAnswer { records: vec![], next_ordinal: 1, millis_behind: 0, end_of_shard: true };
+        let children = description::children(&cases::split_stream("a", 600_000), ShardId(0));
+        let half = (1u128 << 127) - 1;
+        let child = |id: &str, start: u128, end: u128| {
+            serde_json::json!({
+                "ShardId": id,
+                "ParentShards": ["shardId-000000000000"],
+                "HashKeyRange": {"StartingHashKey": start.to_string(), "EndingHashKey": end.to_string()},
+            })
+        };
+        let expected = serde_json::json!({
+            "Records": [],
+            "MillisBehindLatest": 0,
+            "ChildShards": [
+                child("shardId-000000000001", 0, half),
+                child("shardId-000000000002", half + 1, u128::MAX),
+            ],
+        });
+        assert_eq!(answered(&read, None, children), expected);
+    }
+
+    #[test]
+    fn iterators_expire_and_cannot_be_made_up() {
+        let sealer = Sealer::new([7; 32]);
+        let iterator =
+            ShardIterator { stream_uid: 42, shard: ShardId(0), position: Position(1), issued_ms: NOW_MS };
+        let text = sealer.seal_iterator(&iterator);
+        assert_eq!(open(&sealer, &text, NOW_MS), Ok(iterator));
+        assert_eq!(open(&sealer, &format!("\"{text}\""), NOW_MS), Ok(iterator));
+        let invalid = Fault::InvalidArgument("Invalid ShardIterator.".to_owned());
+        assert_eq!(open(&sealer, "AAAA", NOW_MS), Err(invalid));
+        let late = open(&sealer, &text, NOW_MS + ITERATOR_LIFE_MS + 1);
+        assert!(matches!(late, Err(Fault::ExpiredIterator(_))));
+    }
+
+    #[test]
+    fn an_iterator_belongs_to_its_stream_and_to_no_namesake() {
+        let iterator =
+            ShardIterator { stream_uid: 42, shard: ShardId(0), position: Position(1), issued_ms: NOW_MS };
+        let mut stream = cases::stream("a", 1);
+        assert!(find_stream(&cases::catalog(vec![stream.clone()]), &iterator).is_ok());
+        let arn =
+            |name: &str| format!(r#"{{"ShardIterator":"x","StreamARN":"{}"}}"#, stream.key.arn() + name);
+        for (body, agrees) in
+            [(arn(""), true), (arn("b"), false), (r#"{"ShardIterator":"x"}"#.to_owned(), true)]
+        {
+            let call = cases::call(&body);
+            let input = call.input(MEMBERS).unwrap();
+            assert_eq!(check_arn(&call, &input, &stream).is_ok(), agrees, "{body}");
+        }
+        stream.status = StreamStatus::Deleting;
+        let deleting = find_stream(&cases::catalog(vec![stream.clone()]), &iterator);
+        assert!(matches!(deleting, Err(Fault::ResourceNotFound(_))));
+        stream.uid = 43;
+        let namesake = find_stream(&cases::catalog(vec![stream]), &iterator);
+        assert!(matches!(namesake, Err(Fault::ResourceNotFound(_))));
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let long = "a".repeat(513);
+        let body = format!(r#"{{"ShardIterator":"{long}","Limit":10001}}"#);
+        let fault = cases::call(&body).input(MEMBERS).unwrap_err();
+        let expected = cases::expected(&[
+            (&long, "shardIterator", "Member must have length less than or equal to 512"),
+            ("10001", "limit", "Member must have value less than or equal to 10000"),
+        ]);
+        assert_eq!(cases::violations(&fault), expected);
+        let wrong = cases::call(r#"{"ShardIterator":"a","Limit":"5"}"#).input(MEMBERS).unwrap_err();
+        let text = "class java.lang.String can not be converted to an Integer";
+        assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Call { body: body.into(), ..cases::call("") }.input(MEMBERS);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! GetShardIterator: where to begin to read a shard.
+//!
+//! TRIM_HORIZON begins at the oldest record kept at the time of reading, LATEST after the newest one of now.
+//! AT_ and AFTER_SEQUENCE_NUMBER take any number of the shard, that of a trimmed record and the shard's
+//! StartingSequenceNumber too: reading begins at the first record kept at or after it.
+//!
+//! Limits: an iterator is good for 300 s. Errors: ResourceNotFound, only when the shard is certainly gone;
+//! InvalidArgument for numbers of other shards or streams, for a time in the future, and for a type without what
+//! it needs.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
+use crate::ops::input::Input;
+use crate::ops::shape::{
+    DRY_RUN, Kind, Member, NAME, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, STREAM_NAME, Text,
+};
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::Service;
+use crate::service::iterator::{Position, ShardIterator};
+
+const TYPES: &[&str] =
+    &["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
+
+const MEMBERS: &[Member] = &[
+    STREAM_NAME,
+    Member::required("ShardId", Kind::Text(NAME)),
+    Member::required("ShardIteratorType", Kind::Text(Text::one_of(TYPES))),
+    Member::optional("StartingSequenceNumber", Kind::Text(SEQUENCE_NUMBER)),
+    Member::optional("Timestamp", Kind::Timestamp),
+    STREAM_ARN,
+    STREAM_ID,
+    DRY_RUN,
+];
+
+/// Gives out the iterator.
+pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
+    let input = call.input(MEMBERS)?;
+    let stream = target::stream(&service.catalog(), call, &input)?;
+    let shard = find_shard(&stream, input.required_text("ShardId"))?;
+    let now_ms = service.now_ms();
+    let begin = begin(&stream, shard, &input, now_ms)?;
+    let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
+    if input.is_true("DryRun") {
+        return Err(Fault::DryRun);
+    }
+    let iterator = ShardIterator {
+        stream_uid: stream.uid,
+        shard: ShardId(shard.index),
+        position: Position(ordinal(service, &stream, shard, begin).await?),
+        issued_ms: now_ms,
+    };
+    let text = sealer.seal_iterator(&iterator);
+    Ok(call.reply(&Document::structure([("ShardIterator", text.into())])))
+}
+
+/// Where reading begins, before the shard is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Ordinal(u64),
+    Latest,
+    Time(u64),
+}
+
+async fn ordinal(service: &Service, stream: &Stream, shard: &Shard, begin: Begin) -> Result<u64, Fault> {
+    match begin {
+        Begin::Ordinal(ordinal) => Ok(ordinal),
+        Begin::Latest => match service.bounds(stream, shard) {
+            Some(bounds) => Ok(bounds.next_ordinal),
+            None => Err(Fault::Unavailable("The end of the shard is not known now; try again.".to_owned())),
+        },
+        Begin::Time(time_ms) => {
+            let found = service.ordinal_at_time(stream, shard, time_ms).await;
+            found.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))
+        }
+    }
+}
+
+fn find_shard<'a>(stream: &'a Stream, text: &str) -> Result<&'a Shard, Fault> {
+    let StreamKey { account, name, .. } = &stream.key;
+    let Some(id) = ShardId::parse(text) else {
+        let text = format!("Could not find shard {text} in stream {name} under account {account}.");
+        return Err(Fault::ResourceNotFound(text));
+    };
+    match stream.status {
+        // Its shards exist in a moment: no consumer may take this for the end of one.
+        StreamStatus::Creating => {
+            Err(Fault::Unavailable(format!("Stream {name} is being created; try again.")))
+        }
+        StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
+        StreamStatus::Active | StreamStatus::Updating => {
+            stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))
+        }
+    }
+}
+
+fn begin(stream: &Stream, shard: &Shard, input: &Input, now_ms: u64) -> Result<Begin, Fault> {
+    let kind = input.required_text("ShardIteratorType");
+    let number = input.text("StartingSequenceNumber");
+    match (kind, number) {
+        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(number)) => {
+            begin_at_number(stream, shard, number, kind == "AFTER_SEQUENCE_NUMBER")
+        }
+        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => {
+            Err(mismatch(kind, "no StartingSequenceNumber"))
+        }
+        (_, Some(_)) => Err(mismatch(kind, "also a StartingSequenceNumber")),
+        ("TRIM_HORIZON", None) => Ok(Begin::Ordinal(1)),
+        ("LATEST", None) => Ok(Begin::Latest),
+        (_, None) => begin_at_time(input.timestamp_ms("Timestamp"), now_ms),
+    }
+}
+
+fn mismatch(kind: &str, number: &str) -> Fault {
+    Fault::InvalidArgument(format!(
+        "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
+         TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {number}."
+    ))
+}
+
+fn begin_at_time(time_ms: Option<i64>, now_ms: u64) -> Result<Begin, Fault> {
+    let Some(time_ms) = time_ms else {
+        let text = "Must specify timestampInMillis for AT_TIMESTAMP iterator type.";
+        return Err(Fault::InvalidArgument(text.to_owned()));
+    };
+    let time_ms = u64::try_from(time_ms).unwrap_or(0);
+    if time_ms > now_ms {
+        return Err(Fault::InvalidArgument(format!(
+            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
+             {time_ms}, currentTimestampInMillis: {now_ms}"
+        )));
+    }
+    Ok(Begin::Time(time_ms))
+}
+
+fn begin_at_number(stream: &Stream, shard: &Shard, text: &str, is_after: bool) -> Result<Begin, Fault> {
+    let StreamKey { account, name, .. } = &stream.key;
+    let id = ShardId(shard.index);
+    let invalid = |reason: &str| {
+        Fault::InvalidArgument(format!(
+            "StartingSequenceNumber {text} used in GetShardIterator on shard {id} in stream {name} under account \
+             {account} is invalid{reason}."
+        ))
+    };
+    let number = SequenceNumber::parse(text).ok_or_else(|| invalid(""))?;
+    if number.shard != shard.index {
+        return Err(Fault::InvalidArgument(format!(
+            "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
+            ShardId(number.shard)
+        )));
+    }
+    if number.created_s != shard.created_s {
+        return Err(invalid(" because it did not come from this stream"));
+    }
+    // The ending number of a shard that is still open: nobody was given it.
+    if number.ordinal == ORDINAL_MAX && shard.closed_ms.is_none() {
+        return Err(invalid(""));
+    }
+    let skipped = u64::from(is_after || number.after);
+    Ok(Begin::Ordinal((number.ordinal + skipped).clamp(1, ORDINAL_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases::{self, NOW_MS};
+
+    fn begun(stream: &Stream, body: &str) -> Result<Begin, Fault> {
+        let input = cases::call(body).input(MEMBERS)?;
+        let shard = find_shard(stream, input.required_text("ShardId"))?;
+        begin(stream, shard, &input, NOW_MS)
+    }
+
+    fn at(kind: &str, rest: &str) -> String {
+        format!(r#"{{"StreamName":"S","ShardId":"shardId-000000000000","ShardIteratorType":"{kind}"{rest}}}"#)
+    }
+
+    fn at_number(kind: &str, number: SequenceNumber) -> String {
+        at(kind, &format!(r#","StartingSequenceNumber":"{number}""#))
+    }
+
+    fn first_shard_number(stream: &Stream, ordinal: u64) -> SequenceNumber {
+        SequenceNumber { ordinal, ..SequenceNumber::starting(stream.shards[0].created_s, 0) }
+    }
+
+    #[test]
+    fn every_type_has_its_place() {
+        let stream = cases::stream("S", 2);
+        let number = |ordinal| first_shard_number(&stream, ordinal);
+        let continuation = SequenceNumber { after: true, ..number(7) };
+        for (body, expected) in [
+            (at("TRIM_HORIZON", ""), Begin::Ordinal(1)),
+            (at("LATEST", ""), Begin::Latest),
+            (at("AT_TIMESTAMP", r#","Timestamp":1699999999.5"#), Begin::Time(1_699_999_999_500)),
+            (at("AT_TIMESTAMP", r#","Timestamp":-1"#), Begin::Time(0)),
+            (at("AT_TIMESTAMP", r#","Timestamp":1700000000"#), Begin::Time(NOW_MS)),
+            (at_number("AT_SEQUENCE_NUMBER", number(0)), Begin::Ordinal(1)),
+            (at_number("AFTER_SEQUENCE_NUMBER", number(0)), Begin::Ordinal(1)),
+            (at_number("AT_SEQUENCE_NUMBER", number(7)), Begin::Ordinal(7)),
+            (at_number("AFTER_SEQUENCE_NUMBER", number(7)), Begin::Ordinal(8)),
+            (at_number("AT_SEQUENCE_NUMBER", continuation), Begin::Ordinal(8)),
+            (at_number("AFTER_SEQUENCE_NUMBER", continuation), Begin::Ordinal(8)),
+        ] {
+            assert_eq!(begun(&stream, &body), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_ending_number_belongs_to_closed_shards() {
+        let closed = cases::split_stream("S", 600_000);
+        let ending = first_shard_number(&closed, ORDINAL_MAX);
+        for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
+            let body = at_number(kind, ending);
+            assert_eq!(begun(&closed, &body), Ok(Begin::Ordinal(ORDINAL_MAX)));
+            assert!(matches!(begun(&cases::stream("S", 1), &body), Err(Fault::InvalidArgument(_))));
+        }
+    }
+
+    #[test]
+    fn arguments_are_refused_in_aws_words() {
+        let stream = cases::stream("S", 2);
+        let number = first_shard_number(&stream, 7);
+        let foreign = SequenceNumber { created_s: number.created_s - 1, ..number };
+        let other_shard = SequenceNumber { shard: 7, ..number };
+        for (body, expected) in [
+            (
+                at_number("AT_SEQUENCE_NUMBER", other_shard),
+                "Invalid StartingSequenceNumber. It encodes shardId-000000000007, while it was used in a call to a \
+                 shard with shardId-000000000000"
+                    .to_owned(),
+            ),
+            (
+                at_number("AFTER_SEQUENCE_NUMBER", foreign),
+                format!(
+                    "StartingSequenceNumber {foreign} used in GetShardIterator on shard shardId-000000000000 in \
+                     stream S under account 000000000000 is invalid because it did not come from this stream."
+                ),
+            ),
+            (
+                at("AT_SEQUENCE_NUMBER", r#","StartingSequenceNumber":"5""#),
+                "StartingSequenceNumber 5 used in GetShardIterator on shard shardId-000000000000 in stream S under \
+                 account 000000000000 is invalid."
+                    .to_owned(),
+            ),
+            (
+                at("AFTER_SEQUENCE_NUMBER", ""),
+                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
+                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified AFTER_SEQUENCE_NUMBER \
+                 and no StartingSequenceNumber."
+                    .to_owned(),
+            ),
+            (
+                at_number("LATEST", number),
+                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
+                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified LATEST and also a \
+                 StartingSequenceNumber."
+                    .to_owned(),
+            ),
+            (
+                at("AT_TIMESTAMP", r#","Timestamp":1700000000.001"#),
+                "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+                 timestampInMillis: 1700000000001, currentTimestampInMillis: 1700000000000"
+                    .to_owned(),
+            ),
+            (at("AT_TIMESTAMP", ""), "Must specify timestampInMillis for AT_TIMESTAMP iterator type.".to_owned()),
+        ] {
+            assert_eq!(begun(&stream, &body), Err(Fault::InvalidArgument(expected)), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_a_shard_that_is_certainly_gone_is_not_found() {
+        let mut stream = cases::stream("S", 2);
+        let body =
+            |shard: &str| format!(r#"{{"StreamName":"S","ShardId":"{shard}","ShardIteratorType":"LATEST"}}"#);
+        let text = "Shard shardId-000000000009 in stream S under account 000000000000 does not exist";
+        assert_eq!(begun(&stream, &body("any-9")), Err(Fault::ResourceNotFound(text.to_owned())));
+        assert!(matches!(begun(&stream, &body("x")), Err(Fault::ResourceNotFound(_))));
+        assert_eq!(begun(&stream, &body("shardId-1")), Ok(Begin::Latest));
+        stream.status = StreamStatus::Creating;
+        assert!(matches!(begun(&stream, &body("shardId-1")), Err(Fault::Unavailable(_))));
+        stream.status = StreamStatus::Deleting;
+        assert!(matches!(begun(&stream, &body("shardId-1")), Err(Fault::ResourceNotFound(_))));
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let fault = cases::call(r#"{"ShardIteratorType":"x","ShardId":""}"#).input(MEMBERS).unwrap_err();
+        let expected = cases::expected(&[
+            ("", "shardId", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+            ("", "shardId", "Member must have length greater than or equal to 1"),
+            (
+                "x",
+                "shardIteratorType",
+                "Member must satisfy enum value set: [AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, TRIM_HORIZON, \
+                 LATEST, AT_TIMESTAMP]",
+            ),
+        ]);
+        assert_eq!(cases::violations(&fault), expected);
+        let wrong = cases::call(&at("AT_TIMESTAMP", r#","Timestamp":"now""#)).input(MEMBERS).unwrap_err();
+        let text = "class java.lang.String can not be converted to milliseconds since epoch";
+        assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
+    }
+}

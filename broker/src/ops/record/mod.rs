@@ -1,0 +1,7 @@
+//! Operations on records.
+
+mod entry;
+pub mod get_records;
+pub mod get_shard_iterator;
+pub mod put_record;
+pub mod put_records;

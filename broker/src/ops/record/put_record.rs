@@ -1,0 +1,216 @@
+//! PutRecord: one record.
+//!
+//! Limits: the stream's record size; the budget of the shard. Errors: ResourceNotFound also while the stream is
+//! CREATING or DELETING; InvalidArgument for size, hash key and a SequenceNumberForOrdering that no shard can have
+//! given out; ProvisionedThroughputExceeded. SequenceNumberForOrdering is only checked: the order of a shard's
+//! records is strict without it.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::entry::{self, Borrowed, Entry, Places};
+use crate::model::sequence_number::SequenceNumber;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Stream, StreamKey};
+use crate::ops::shape::{DRY_RUN, Kind, Member, NAME, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::ops::{Call, Codec, Fault, Reply, target};
+use crate::service::{AppendRefusal, Placed, Service};
+
+const MEMBERS: &[Member] = &[
+    STREAM_NAME,
+    entry::DATA,
+    entry::PARTITION_KEY,
+    entry::EXPLICIT_HASH_KEY,
+    Member::optional("SequenceNumberForOrdering", Kind::Text(SEQUENCE_NUMBER)),
+    STREAM_ARN,
+    STREAM_ID,
+    DRY_RUN,
+];
+
+/// Puts the record.
+pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
+    if call.codec == Codec::Json
+        && let Some(fast) = read_fast(&call.body)
+        && let Some(entry) = fast.entry()
+    {
+        let key = target::named(call, Some(&fast.stream_name.0), None)?;
+        return put(service, call, &Put { key, entry, after: None, is_dry_run: false }).await;
+    }
+    let input = call.input(MEMBERS)?;
+    let key = target::key(call, &input)?;
+    let after = input.text("SequenceNumberForOrdering");
+    let is_dry_run = input.is_true("DryRun");
+    put(service, call, &Put { key, entry: Entry::from_input(&input), after, is_dry_run }).await
+}
+
+/// The request as nearly every client writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct FastRequest<'a> {
+    #[serde(borrow)]
+    stream_name: Borrowed<'a>,
+    #[serde(borrow)]
+    data: Borrowed<'a>,
+    #[serde(borrow)]
+    partition_key: Borrowed<'a>,
+    #[serde(borrow)]
+    explicit_hash_key: Option<Borrowed<'a>>,
+}
+
+fn read_fast(body: &[u8]) -> Option<FastRequest<'_>> {
+    if !entry::is_shallow(body) {
+        return None;
+    }
+    let request = sonic_rs::from_slice::<FastRequest<'_>>(body).ok()?;
+    NAME.allows(&request.stream_name.0).then_some(request)
+}
+
+impl FastRequest<'_> {
+    fn entry(&self) -> Option<Entry<'_>> {
+        let hash_key = entry::text(self.explicit_hash_key.as_ref());
+        Entry::from_texts(&self.data.0, &self.partition_key.0, hash_key)
+    }
+}
+
+struct Put<'a> {
+    key: StreamKey,
+    entry: Entry<'a>,
+    after: Option<&'a str>,
+    is_dry_run: bool,
+}
+
+async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply, Fault> {
+    let stream = target::find(&service.catalog(), &put.key)?;
+    entry::check_takes_records(&stream)?;
+    if let Some(after) = put.after {
+        check_ordering(&stream, after, service.now_ms())?;
+    }
+    let record = put.entry.record(&stream)?;
+    if put.is_dry_run {
+        return Err(Fault::DryRun);
+    }
+    let results = service.append(&stream, std::slice::from_ref(&record)).await;
+    let result = results.into_iter().next().expect("an append answers for every record");
+    let placed = result.map_err(|refusal| refused(&stream.key, &refusal))?;
+    match call.codec {
+        Codec::Json => Ok(Reply { body: write_answer(&placed).into() }),
+    }
+}
+
+fn check_ordering(stream: &Stream, after: &str, now_ms: u64) -> Result<(), Fault> {
+    let number = SequenceNumber::parse(after);
+    if number.is_some_and(|number| number.time_s <= now_ms / 1_000) {
+        return Ok(());
+    }
+    let StreamKey { account, name, .. } = &stream.key;
+    Err(Fault::InvalidArgument(format!(
+        "ExclusiveMinimumSequenceNumber {after} used in PutRecord on stream {name} under account {account} is invalid."
+    )))
+}
+
+fn refused(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
+    match refusal {
+        AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
+        AppendRefusal::Unknown => Fault::Internal,
+        AppendRefusal::Unavailable => {
+            Fault::Unavailable("The shard cannot take the record now; try again.".to_owned())
+        }
+    }
+}
+
+fn write_answer(placed: &Placed) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    out.push(b'{');
+    Places::default().write(placed, &mut out);
+    out.push(b'}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ops::cases::{self, NOW_MS};
+
+    #[test]
+    fn both_ways_of_reading_agree() {
+        let stream = cases::stream("a", 1);
+        for (body, is_fast) in [
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k"}"#, true),
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","ExplicitHashKey":"5"}"#, true),
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","DryRun":false}"#, false),
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","New":{}}"#, false),
+        ] {
+            let call = cases::call(body);
+            let input = call.input(MEMBERS).unwrap();
+            let slow = Entry::from_input(&input).record(&stream).unwrap();
+            let fast = read_fast(&call.body);
+            assert_eq!(fast.is_some(), is_fast, "{body}");
+            if let Some(fast) = fast {
+                assert_eq!(fast.entry().unwrap().record(&stream).unwrap(), slow);
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let body = r#"{"StreamName":"a","SequenceNumberForOrdering":"x","StreamId":"x"}"#;
+        let fault = cases::call(body).input(MEMBERS).unwrap_err();
+        let expected = cases::expected(&[
+            ("null", "data", "Member must not be null"),
+            ("null", "partitionKey", "Member must not be null"),
+            (
+                "x",
+                "sequenceNumberForOrdering",
+                r"Member must satisfy regular expression pattern: ^(0|([1-9]\d{0,128}))$",
+            ),
+            ("x", "streamId", "Member must satisfy regular expression pattern: [a-z0-9]{20}-[a-z0-9]{3}"),
+        ]);
+        assert_eq!(cases::violations(&fault), expected);
+    }
+
+    #[test]
+    fn a_number_to_order_by_must_exist_by_now() {
+        let stream = cases::stream("a", 1);
+        let at =
+            |time_s| SequenceNumber { time_s, ordinal: 7, ..SequenceNumber::starting(time_s, 0) }.to_string();
+        let now_s = NOW_MS / 1_000;
+        assert_eq!(check_ordering(&stream, &at(now_s), NOW_MS), Ok(()));
+        for text in [at(now_s + 1), "0".to_owned(), "123".to_owned()] {
+            let expected = format!(
+                "ExclusiveMinimumSequenceNumber {text} used in PutRecord on stream a under account 000000000000 is \
+                 invalid."
+            );
+            let found = check_ordering(&stream, &text, NOW_MS);
+            assert_eq!(found, Err(Fault::InvalidArgument(expected)));
+        }
+    }
+
+    #[test]
+    fn the_answer_tells_shard_and_number() {
+        let placed = Placed { shard: 0, created_s: 1_421_279_230, ordinal: 469, time_ms: 1_421_279_386_123 };
+        let expected = r#"{"SequenceNumber":"49546986683135544286507457936321625675700192471156785154","ShardId":"shardId-000000000000"}"#;
+        assert_eq!(str::from_utf8(&write_answer(&placed)), Ok(expected));
+    }
+
+    #[test]
+    fn refusals_are_told() {
+        let key = cases::stream("a", 1).key;
+        let text = "Rate exceeded for shard shardId-000000000003 in stream a under account 000000000000.";
+        let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 });
+        assert_eq!(throttled, Fault::ProvisionedThroughputExceeded(text.to_owned()));
+        assert_eq!(refused(&key, &AppendRefusal::Unknown), Fault::Internal);
+        assert!(matches!(refused(&key, &AppendRefusal::Unavailable), Fault::Unavailable(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let call = Call { body: body.into(), ..cases::call("") };
+            let _ = read_fast(&call.body);
+            let _ = call.input(MEMBERS);
+        }
+    }
+}

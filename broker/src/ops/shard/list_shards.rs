@@ -1,0 +1,324 @@
+//! ListShards: the shards of a stream, filtered and in pages.
+//!
+//! A NextToken stands for the stream and the filter of the first call and excludes the members that name a stream.
+//! A time before the trim horizon is raised to it, so that AT_TRIM_HORIZON and AT_TIMESTAMP always cover the whole
+//! hash range.
+//!
+//! Limits: 1,000 shards a page; a larger MaxResults is cut; a NextToken is good for 300 s. Errors: ResourceNotFound,
+//! ResourceInUse while the stream is CREATING or DELETING, ExpiredNextToken, InvalidArgument.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use crate::limits::LIST_SHARDS_PAGE;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::ops::input::Input;
+use crate::ops::shape::{
+    Kind, Member, NAME, NEXT_TOKEN, PAGE_SIZE, STREAM_ARN, STREAM_ID, STREAM_NAME, Text,
+};
+use crate::ops::stream::description;
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::Service;
+use crate::service::iterator::{PageToken, Sealer, TokenFilter};
+
+const FILTER_TYPES: &[&str] = &[
+    "AFTER_SHARD_ID",
+    "AT_TRIM_HORIZON",
+    "FROM_TRIM_HORIZON",
+    "AT_LATEST",
+    "AT_TIMESTAMP",
+    "FROM_TIMESTAMP",
+];
+
+const FILTER: &[Member] = &[
+    Member::required("Type", Kind::Text(Text::one_of(FILTER_TYPES))),
+    Member::optional("ShardId", Kind::Text(NAME)),
+    Member::optional("Timestamp", Kind::Timestamp),
+];
+
+const MEMBERS: &[Member] = &[
+    STREAM_NAME,
+    NEXT_TOKEN,
+    Member::optional("ExclusiveStartShardId", Kind::Text(NAME)),
+    Member::optional("MaxResults", PAGE_SIZE),
+    Member::optional("StreamCreationTimestamp", Kind::Timestamp),
+    Member::optional("ShardFilter", Kind::Structure(FILTER)),
+    STREAM_ARN,
+    STREAM_ID,
+];
+
+/// Lists a page.
+pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
+    let input = call.input(MEMBERS)?;
+    let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
+    let (catalog, now_ms) = (service.catalog(), service.now_ms());
+    Ok(call.reply(&answer(&catalog, &sealer, now_ms, call, &input)?))
+}
+
+fn answer(
+    catalog: &Catalog,
+    sealer: &Sealer,
+    now_ms: u64,
+    call: &Call,
+    input: &Input,
+) -> Result<Document, Fault> {
+    let (stream, after, filter) = match input.text("NextToken") {
+        Some(token) => following_page(catalog, sealer, now_ms, input, token)?,
+        None => first_page(catalog, now_ms, call, input)?,
+    };
+    if matches!(stream.status, StreamStatus::Creating | StreamStatus::Deleting) {
+        return Err(Fault::not_active(&stream.key, stream.status));
+    }
+    let limit = input.integer("MaxResults").and_then(|limit| usize::try_from(limit).ok());
+    let page = limit.unwrap_or(LIST_SHARDS_PAGE).min(LIST_SHARDS_PAGE);
+    let is_wanted = |shard: &&Shard| after.is_none_or(|after| shard.index > after.0) && is_in(shard, filter);
+    let mut shards = stream.shards.iter().filter(is_wanted);
+    let listed = shards.by_ref().take(page).collect::<Vec<_>>();
+    let last = listed.last().filter(|_| shards.next().is_some());
+    let token = last.map(|last| {
+        let (stream_uid, after_shard) = (stream.uid, ShardId(last.index));
+        sealer.seal_page(&PageToken::Shards { stream_uid, after_shard, filter, issued_ms: now_ms })
+    });
+    let listed = listed.into_iter().map(description::shard).collect::<Vec<_>>();
+    Ok(Document::structure([("Shards", listed.into())]).with("NextToken", token))
+}
+
+/// The stream, the shard to begin after and the filter.
+type Page = (Arc<Stream>, Option<ShardId>, TokenFilter);
+
+fn following_page(
+    catalog: &Catalog,
+    sealer: &Sealer,
+    now_ms: u64,
+    input: &Input,
+    token: &str,
+) -> Result<Page, Fault> {
+    for excluded in ["StreamName", "StreamARN", "ExclusiveStartShardId", "StreamCreationTimestamp"] {
+        if input.get(excluded).is_some() {
+            let text = format!("NextToken and {excluded} cannot be provided together.");
+            return Err(Fault::InvalidArgument(text));
+        }
+    }
+    let PageToken::Shards { stream_uid, after_shard, filter, .. } = target::open_page(sealer, token, now_ms)?
+    else {
+        return Err(target::invalid_next_token());
+    };
+    let gone = || Fault::ResourceNotFound("The stream of the NextToken does not exist any more.".to_owned());
+    let stream = catalog.by_uid(stream_uid).cloned().ok_or_else(gone)?;
+    Ok((stream, Some(after_shard), filter))
+}
+
+fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &Input) -> Result<Page, Fault> {
+    if input.get("StreamName").is_none() && input.get("StreamARN").is_none() {
+        let text = "Either NextToken or StreamName should be provided.";
+        return Err(Fault::InvalidArgument(text.to_owned()));
+    }
+    let start = input.text("ExclusiveStartShardId").map(shard_id).transpose()?;
+    let asked = input.structure("ShardFilter").map(read_filter).transpose()?;
+    let stream = target::stream(catalog, call, input)?;
+    // Of namesakes the creation second tells which one is meant; clients may have lost its milliseconds.
+    if let Some(created_ms) = input.timestamp_ms("StreamCreationTimestamp")
+        && u64::try_from(created_ms / 1_000) != Ok(stream.created_ms / 1_000)
+    {
+        return Err(Fault::stream_not_found(&stream.key));
+    }
+    let horizon_ms = trim_horizon_ms(&stream, now_ms);
+    let (after, filter) = match asked {
+        None | Some(Filter::All) => (None, TokenFilter::All),
+        Some(Filter::After(shard)) => (Some(shard), TokenFilter::All),
+        Some(Filter::Open) => (None, TokenFilter::Open),
+        Some(Filter::OpenAtTrimHorizon) => (None, TokenFilter::OpenAt(horizon_ms)),
+        Some(Filter::OpenAt(time_ms)) => (None, TokenFilter::OpenAt(time_ms.max(horizon_ms))),
+        Some(Filter::OpenSince(time_ms)) => (None, TokenFilter::OpenSince(time_ms.max(horizon_ms))),
+    };
+    Ok((stream, start.max(after), filter))
+}
+
+/// What a ShardFilter asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    All,
+    Open,
+    After(ShardId),
+    OpenAtTrimHorizon,
+    OpenAt(u64),
+    OpenSince(u64),
+}
+
+fn read_filter(input: &Input) -> Result<Filter, Fault> {
+    let kind = input.required_text("Type");
+    let takes_shard = kind == "AFTER_SHARD_ID";
+    let takes_time = matches!(kind, "AT_TIMESTAMP" | "FROM_TIMESTAMP");
+    for (member, taken) in [("ShardId", takes_shard), ("Timestamp", takes_time)] {
+        let words = match (taken, input.get(member).is_some()) {
+            (true, false) => "must be provided",
+            (false, true) => "cannot be provided",
+            _ => continue,
+        };
+        let text = format!("{member} {words} with the ShardFilter Type {kind}.");
+        return Err(Fault::InvalidArgument(text));
+    }
+    let time_ms = input.timestamp_ms("Timestamp").map_or(0, |time_ms| u64::try_from(time_ms).unwrap_or(0));
+    Ok(match kind {
+        "AFTER_SHARD_ID" => Filter::After(shard_id(input.required_text("ShardId"))?),
+        "AT_TRIM_HORIZON" => Filter::OpenAtTrimHorizon,
+        "AT_LATEST" => Filter::Open,
+        "AT_TIMESTAMP" => Filter::OpenAt(time_ms),
+        "FROM_TIMESTAMP" => Filter::OpenSince(time_ms),
+        _ => Filter::All,
+    })
+}
+
+fn shard_id(text: &str) -> Result<ShardId, Fault> {
+    ShardId::parse(text).ok_or_else(|| Fault::InvalidArgument(format!("{text} is not the id of a shard.")))
+}
+
+/// When the oldest record that can still be read may have arrived: never before the stream's first shards opened.
+fn trim_horizon_ms(stream: &Stream, now_ms: u64) -> u64 {
+    let first_opened_ms =
+        stream.shards.iter().map(|shard| shard.opened_ms).min().unwrap_or(stream.created_ms);
+    let kept_ms = u64::from(stream.retention_hours) * 3_600_000;
+    now_ms.saturating_sub(kept_ms).max(first_opened_ms)
+}
+
+fn is_in(shard: &Shard, filter: TokenFilter) -> bool {
+    let is_open_since = |time_ms| shard.closed_ms.is_none_or(|closed_ms| closed_ms >= time_ms);
+    match filter {
+        TokenFilter::All => true,
+        TokenFilter::Open => shard.closed_ms.is_none(),
+        TokenFilter::OpenAt(time_ms) => shard.opened_ms <= time_ms && is_open_since(time_ms),
+        TokenFilter::OpenSince(time_ms) => is_open_since(time_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidelog_proto::json;
+
+    use super::*;
+    use crate::limits::PAGE_TOKEN_LIFE_MS;
+    use crate::ops::cases::{self, NOW_MS};
+
+    fn list(stream: &Stream, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
+        let call = cases::call(body);
+        let input = call.input(MEMBERS)?;
+        let catalog = cases::catalog(vec![stream.clone()]);
+        let answer = answer(&catalog, &Sealer::new([7; 32]), now_ms, &call, &input)?;
+        Ok(serde_json::from_slice(&json::encode(&answer)).unwrap())
+    }
+
+    fn indices(page: &serde_json::Value) -> Vec<u32> {
+        let shards = page["Shards"].as_array().unwrap().iter();
+        shards.map(|shard| ShardId::parse(shard["ShardId"].as_str().unwrap()).unwrap().0).collect()
+    }
+
+    #[test]
+    fn filters_choose_by_the_instants_of_the_reshard() {
+        // Opened an hour before now, split ten minutes before now.
+        let stream = cases::split_stream("a", 600_000);
+        let seconds = |ago_ms: u64| (NOW_MS - ago_ms) as f64 / 1_000.0;
+        for (filter, expected) in [
+            (String::new(), vec![0, 1, 2]),
+            (r#","ShardFilter":{"Type":"FROM_TRIM_HORIZON"}"#.to_owned(), vec![0, 1, 2]),
+            (r#","ShardFilter":{"Type":"AT_TRIM_HORIZON"}"#.to_owned(), vec![0]),
+            (r#","ShardFilter":{"Type":"AT_LATEST"}"#.to_owned(), vec![1, 2]),
+            (r#","ShardFilter":{"Type":"AFTER_SHARD_ID","ShardId":"shardId-1"}"#.to_owned(), vec![2]),
+            (
+                r#","ExclusiveStartShardId":"shardId-000000000000","ShardFilter":{"Type":"FROM_TRIM_HORIZON"}"#
+                    .to_owned(),
+                vec![1, 2],
+            ),
+            (format!(r#","ShardFilter":{{"Type":"AT_TIMESTAMP","Timestamp":{}}}"#, seconds(700_000)), vec![0]),
+            (format!(r#","ShardFilter":{{"Type":"AT_TIMESTAMP","Timestamp":{}}}"#, seconds(500_000)), vec![1, 2]),
+            (r#","ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1}"#.to_owned(), vec![0]),
+            (
+                format!(r#","ShardFilter":{{"Type":"FROM_TIMESTAMP","Timestamp":{}}}"#, seconds(500_000)),
+                vec![1, 2],
+            ),
+            (r#","ShardFilter":{"Type":"FROM_TIMESTAMP","Timestamp":-5}"#.to_owned(), vec![0, 1, 2]),
+        ] {
+            let page = list(&stream, &format!(r#"{{"StreamName":"a"{filter}}}"#), NOW_MS).unwrap();
+            assert_eq!(indices(&page), expected, "{filter}");
+            assert_eq!(page.get("NextToken"), None);
+        }
+    }
+
+    #[test]
+    fn the_trim_horizon_moves_with_the_retention() {
+        let mut stream = cases::split_stream("a", 600_000);
+        stream.retention_hours = 24;
+        let body = r#"{"StreamName":"a","ShardFilter":{"Type":"AT_TRIM_HORIZON"}}"#;
+        let a_day_later_ms = NOW_MS + 24 * 3_600_000;
+        assert_eq!(indices(&list(&stream, body, a_day_later_ms - 700_000).unwrap()), [0]);
+        assert_eq!(indices(&list(&stream, body, a_day_later_ms - 500_000).unwrap()), [1, 2]);
+    }
+
+    #[test]
+    fn pages_keep_the_filter() {
+        let stream = cases::split_stream("a", 600_000);
+        let body = r#"{"StreamName":"a","MaxResults":1,"ShardFilter":{"Type":"AT_LATEST"}}"#;
+        let first = list(&stream, body, NOW_MS).unwrap();
+        assert_eq!(indices(&first), [1]);
+        let token = first["NextToken"].as_str().unwrap();
+        let second = list(&stream, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS).unwrap();
+        assert_eq!((indices(&second), second.get("NextToken")), (vec![2], None));
+        let late = list(&stream, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS + PAGE_TOKEN_LIFE_MS + 1);
+        assert!(matches!(late, Err(Fault::ExpiredNextToken(_))));
+        let both = list(&stream, &format!(r#"{{"StreamName":"a","NextToken":"{token}"}}"#), NOW_MS);
+        let text = "NextToken and StreamName cannot be provided together.";
+        assert_eq!(both, Err(Fault::InvalidArgument(text.to_owned())));
+        let mut namesake = stream.clone();
+        namesake.uid += 1;
+        let gone = list(&namesake, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS);
+        assert!(matches!(gone, Err(Fault::ResourceNotFound(_))));
+    }
+
+    #[test]
+    fn a_page_has_at_most_a_thousand() {
+        let stream = cases::stream("a", 1_500);
+        let page = list(&stream, r#"{"StreamName":"a","MaxResults":10000}"#, NOW_MS).unwrap();
+        assert_eq!(indices(&page).len(), 1_000);
+        assert!(page["NextToken"].is_string());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let stream = cases::stream("a", 1);
+        for part in [
+            r#""ShardFilter":{"Type":"AFTER_SHARD_ID"}"#,
+            r#""ShardFilter":{"Type":"AT_TIMESTAMP"}"#,
+            r#""ShardFilter":{"Type":"AT_LATEST","Timestamp":1}"#,
+            r#""ShardFilter":{"Type":"AT_LATEST","ShardId":"shardId-0"}"#,
+            r#""ExclusiveStartShardId":"x""#,
+            r#""NextToken":"AAAA""#,
+        ] {
+            let found = list(&stream, &format!(r#"{{"StreamName":"a",{part}}}"#), NOW_MS);
+            assert!(matches!(found, Err(Fault::InvalidArgument(_))), "{part}: {found:?}");
+        }
+        let text = "Either NextToken or StreamName should be provided.";
+        assert_eq!(list(&stream, "{}", NOW_MS), Err(Fault::InvalidArgument(text.to_owned())));
+        let fault =
+            list(&stream, r#"{"StreamName":"a","ShardFilter":{},"MaxResults":10001}"#, NOW_MS).unwrap_err();
+        let expected = cases::expected(&[
+            ("null", "shardFilter.type", "Member must not be null"),
+            ("10001", "maxResults", "Member must have value less than or equal to 10000"),
+        ]);
+        assert_eq!(cases::violations(&fault), expected);
+    }
+
+    #[test]
+    fn states_and_namesakes_are_told_apart() {
+        let mut stream = cases::stream("a", 1);
+        let created_s = stream.created_ms / 1_000;
+        let body = |second: u64| format!(r#"{{"StreamName":"a","StreamCreationTimestamp":{second}}}"#);
+        assert!(list(&stream, &body(created_s), NOW_MS).is_ok());
+        let other = list(&stream, &body(created_s - 1), NOW_MS);
+        assert!(matches!(other, Err(Fault::ResourceNotFound(_))));
+        stream.status = StreamStatus::Creating;
+        let text = "Stream a under account 000000000000 not ACTIVE, instead in state CREATING";
+        let creating = list(&stream, r#"{"StreamName":"a"}"#, NOW_MS);
+        assert_eq!(creating, Err(Fault::ResourceInUse(text.to_owned())));
+    }
+}

@@ -1,0 +1,3 @@
+//! Operations on shards.
+
+pub mod list_shards;

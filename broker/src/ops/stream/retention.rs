@@ -1,0 +1,118 @@
+//! What both changes of a stream's retention share: members, order of checks, texts.
+
+use std::sync::Arc;
+
+use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
+use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::shape::{Kind, Member, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::Service;
+
+/// The members of both operations; the model gives the hours no bounds.
+pub const MEMBERS: &[Member] = &[
+    STREAM_NAME,
+    Member::required("RetentionPeriodHours", Kind::Integer { min: None, max: None }),
+    STREAM_ARN,
+    STREAM_ID,
+];
+
+/// Which way the retention may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Not below the present one.
+    Up,
+    /// Not above the present one.
+    Down,
+}
+
+/// Sets the retention, unless it is what it was.
+pub async fn run(service: &Arc<Service>, call: &Call, direction: Direction) -> Result<Reply, Fault> {
+    let input = call.input(MEMBERS)?;
+    let requested = input.integer("RetentionPeriodHours").unwrap_or_default();
+    let stream = target::stream(&service.catalog(), call, &input)?;
+    let hours = decide(&stream, requested, direction)?;
+    if hours == stream.retention_hours {
+        return Ok(Reply::EMPTY);
+    }
+    let set = service.set_retention(stream.uid, hours).await;
+    set.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+}
+
+/// The hours to set.
+fn decide(stream: &Stream, requested: i64, direction: Direction) -> Result<u32, Fault> {
+    let invalid = |text: String| Err(Fault::InvalidArgument(text));
+    if requested < i64::from(RETENTION_HOURS_MIN) {
+        return invalid(format!(
+            "Minimum allowed retention period is {RETENTION_HOURS_MIN} hours. Requested retention period ({requested} \
+             hours) is too short."
+        ));
+    }
+    let Some(hours) = u32::try_from(requested).ok().filter(|hours| *hours <= RETENTION_HOURS_MAX) else {
+        return invalid(format!(
+            "Maximum allowed retention period is {RETENTION_HOURS_MAX} hours. Requested retention period ({requested} \
+             hours) is too long."
+        ));
+    };
+    if stream.status != StreamStatus::Active {
+        return Err(Fault::not_active(&stream.key, stream.status));
+    }
+    let (name, existing) = (&stream.key.name, stream.retention_hours);
+    let (wrong, other) = match direction {
+        Direction::Up if hours < existing => ("shorter", "DecreaseRetentionPeriod"),
+        Direction::Down if hours > existing => ("longer", "IncreaseRetentionPeriod"),
+        Direction::Up | Direction::Down => return Ok(hours),
+    };
+    invalid(format!(
+        "Requested retention period ({hours} hours) for stream {name} can not be {wrong} than existing retention \
+         period ({existing} hours). Use {other} API."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    #[test]
+    fn the_retention_goes_the_way_it_is_asked_to() {
+        let mut stream = cases::stream("S", 1);
+        stream.retention_hours = 48;
+        for (requested, up, down) in [
+            (24, Err("shorter"), Ok(24)),
+            (48, Ok(48), Ok(48)),
+            (49, Ok(49), Err("longer")),
+            (8_760, Ok(8_760), Err("longer")),
+            (8_761, Err("too long"), Err("too long")),
+            (2_147_483_647, Err("too long"), Err("too long")),
+            (23, Err("too short"), Err("too short")),
+            (-1, Err("too short"), Err("too short")),
+        ] {
+            for (direction, expected) in [(Direction::Up, up), (Direction::Down, down)] {
+                match (decide(&stream, requested, direction), expected) {
+                    (Ok(hours), Ok(expected)) => assert_eq!(hours, expected),
+                    (Err(Fault::InvalidArgument(text)), Err(part)) => assert!(text.contains(part), "{text}"),
+                    (found, _) => panic!("{requested} {direction:?}: {found:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_aws_own() {
+        let mut stream = cases::stream("S", 1);
+        stream.retention_hours = 25;
+        let text = "Requested retention period (24 hours) for stream S can not be shorter than existing retention \
+                    period (25 hours). Use DecreaseRetentionPeriod API.";
+        assert_eq!(decide(&stream, 24, Direction::Up), Err(Fault::InvalidArgument(text.to_owned())));
+        stream.status = StreamStatus::Creating;
+        let text = "Stream S under account 000000000000 not ACTIVE, instead in state CREATING";
+        assert_eq!(decide(&stream, 24, Direction::Down), Err(Fault::ResourceInUse(text.to_owned())));
+    }
+
+    #[test]
+    fn the_hours_are_required() {
+        let fault = cases::call(r#"{"StreamName":"a"}"#).input(MEMBERS).unwrap_err();
+        let expected = cases::expected(&[("null", "retentionPeriodHours", "Member must not be null")]);
+        assert_eq!(cases::violations(&fault), expected);
+    }
+}

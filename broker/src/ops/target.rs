@@ -1,0 +1,116 @@
+//! What a request points at: a stream by StreamName and StreamARN, which may come together and must agree, or the
+//! next page of a list.
+
+use std::sync::Arc;
+
+use super::Call;
+use super::fault::Fault;
+use super::input::Input;
+use crate::model::arn::StreamArn;
+use crate::model::stream::{Catalog, Stream, StreamKey};
+use crate::model::stream_name::StreamName;
+use crate::service::iterator::{PageToken, Sealer, TokenError};
+
+/// The stream that a request names by StreamName in the caller's account and region, or by StreamARN in the ARN's.
+///
+/// # Errors
+/// [`Fault::InvalidArgument`] when it names none or two, or when the ARN is not that of a stream.
+pub fn named(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<StreamKey, Fault> {
+    let invalid = |text: String| Err(Fault::InvalidArgument(text));
+    match (name, arn) {
+        (None, None) => invalid("Either StreamName or StreamARN should be provided.".to_owned()),
+        (Some(name), None) => match StreamName::parse(name) {
+            Some(name) => Ok(in_account(call, name.into_shared())),
+            None => invalid(format!("{name} is not the name of a stream.")),
+        },
+        (name, Some(arn)) => match StreamArn::parse(arn) {
+            Some(StreamArn(key)) if name.is_none_or(|name| name == &*key.name) => Ok(key),
+            Some(_) => invalid("StreamName and StreamARN do not name the same stream.".to_owned()),
+            None => invalid(format!("{arn} is not the ARN of a stream.")),
+        },
+    }
+}
+
+/// As [`named`], from the members of a request.
+pub fn key(call: &Call, input: &Input) -> Result<StreamKey, Fault> {
+    named(call, input.text("StreamName"), input.text("StreamARN"))
+}
+
+/// The stream itself.
+///
+/// # Errors
+/// As [`key`], and [`Fault::ResourceNotFound`] when there is no such stream.
+pub fn stream(catalog: &Catalog, call: &Call, input: &Input) -> Result<Arc<Stream>, Fault> {
+    let key = key(call, input)?;
+    find(catalog, &key)
+}
+
+/// The stream of that key.
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`] when there is none.
+pub fn find(catalog: &Catalog, key: &StreamKey) -> Result<Arc<Stream>, Fault> {
+    catalog.streams().get(key).cloned().ok_or_else(|| Fault::stream_not_found(key))
+}
+
+/// A key in the caller's account and region.
+pub fn in_account(call: &Call, name: Arc<str>) -> StreamKey {
+    StreamKey { account: call.account.clone(), region: call.region.clone(), name }
+}
+
+/// The streams of the caller's account and region, sorted by name.
+pub fn streams_of<'a>(catalog: &'a Catalog, call: &'a Call) -> impl Iterator<Item = &'a Arc<Stream>> {
+    let first = in_account(call, Arc::from(""));
+    let is_same = |key: &StreamKey| key.account == call.account && key.region == call.region;
+    catalog.streams().range(first..).take_while(move |(key, _)| is_same(key)).map(|(_, stream)| stream)
+}
+
+/// The page that a NextToken stands for.
+///
+/// # Errors
+/// [`Fault::ExpiredNextToken`], or [`Fault::InvalidArgument`] when it was not given out by this cluster.
+pub fn open_page(sealer: &Sealer, token: &str, now_ms: u64) -> Result<PageToken, Fault> {
+    sealer.open_page(token, now_ms).map_err(|error| match error {
+        TokenError::Damaged => invalid_next_token(),
+        TokenError::Expired { issued_ms } => Fault::expired_next_token(issued_ms, now_ms),
+    })
+}
+
+/// A NextToken that is none, or that of another operation.
+pub fn invalid_next_token() -> Fault {
+    Fault::InvalidArgument("Invalid NextToken.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    #[test]
+    fn name_and_arn_must_agree() {
+        let call = cases::call("{}");
+        let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+        let by_name = named(&call, Some("orders"), None).unwrap();
+        assert_eq!((&*by_name.account, &*by_name.region), ("000000000000", "us-east-1"));
+        let by_arn = named(&call, None, Some(arn)).unwrap();
+        assert_eq!((&*by_arn.account, &*by_arn.region), ("123456789012", "eu-west-1"));
+        assert_eq!(named(&call, Some("orders"), Some(arn)), Ok(by_arn));
+        for (name, arn) in [(Some("other"), Some(arn)), (None, None), (None, Some("arn:aws:kinesis"))] {
+            assert!(matches!(named(&call, name, arn), Err(Fault::InvalidArgument(_))), "{name:?} {arn:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_callers_streams_are_listed() {
+        let mut catalog = cases::catalog(vec![cases::stream("b", 1), cases::stream("a", 1)]);
+        for (account, region) in [("000000000000", "us-east-2"), ("111111111111", "us-east-1")] {
+            let mut other = cases::stream("c", 1);
+            other.key.account = Arc::from(account);
+            other.key.region = Arc::from(region);
+            catalog.put(other);
+        }
+        let call = cases::call("{}");
+        let names = streams_of(&catalog, &call).map(|stream| stream.key.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names, ["a", "b"]);
+    }
+}

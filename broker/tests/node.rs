@@ -1,0 +1,225 @@
+//! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tidelog::clock::Clock;
+use tidelog::limits::ShardLimits;
+use tidelog::node::{Node, NodeConfig};
+use tidelog::ops::{Call, Codec, Fault, dispatch};
+use tidelog::replication::Durability;
+
+const START_MS: u64 = 1_700_000_000_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// A node in a directory, and the clock it goes by.
+struct Broker {
+    node: Node,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl Broker {
+    async fn start(directory: &Path, now_ms: u64) -> Self {
+        let now_ms = Arc::new(AtomicU64::new(now_ms));
+        let config = NodeConfig {
+            data_dir: directory.to_owned(),
+            limits: ShardLimits::off(),
+            durability: Durability::Fsync,
+            clock: Clock::Manual(now_ms.clone()),
+        };
+        Self { node: Node::start(config).await.expect("a node"), now_ms }
+    }
+
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, Fault> {
+        let call = Call {
+            operation: operation.into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            codec: Codec::Json,
+            body: body.to_string().into(),
+        };
+        let reply = dispatch(&self.node.service(), call).await?;
+        Ok(if reply.body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&reply.body).expect("JSON")
+        })
+    }
+
+    async fn ok(&self, operation: &str, body: Value) -> Value {
+        self.call(operation, body).await.unwrap_or_else(|fault| panic!("{operation}: {fault:?}"))
+    }
+
+    async fn create(&self, name: &str) {
+        self.ok("CreateStream", json!({"StreamName": name, "ShardCount": 1})).await;
+    }
+
+    async fn put(&self, name: &str, data: &str) -> String {
+        let put = json!({"StreamName": name, "PartitionKey": "key", "Data": data});
+        let placed = self.ok("PutRecord", put).await;
+        placed["SequenceNumber"].as_str().expect("a sequence number").to_owned()
+    }
+
+    async fn iterator(&self, name: &str) -> String {
+        let from = json!({"StreamName": name, "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+        let iterator = self.ok("GetShardIterator", from).await;
+        iterator["ShardIterator"].as_str().expect("an iterator").to_owned()
+    }
+
+    /// Sequence numbers and data of what the stream holds, from its oldest record on.
+    async fn read(&self, name: &str) -> Vec<(String, String)> {
+        let read = self.ok("GetRecords", json!({"ShardIterator": self.iterator(name).await})).await;
+        let records = read["Records"].as_array().expect("records").iter();
+        let text = |record: &Value, member: &str| record[member].as_str().expect("text").to_owned();
+        records.map(|record| (text(record, "SequenceNumber"), text(record, "Data"))).collect()
+    }
+
+    fn pass(&self, ms: u64) {
+        self.now_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    async fn trim(&self) -> usize {
+        self.node.service().trim_expired().await.expect("a trim")
+    }
+
+    async fn stop(self) {
+        self.node.shutdown().await.expect("a checkpoint");
+    }
+}
+
+fn segment_files(directory: &Path) -> usize {
+    let mut directories = vec![directory.join("shards")];
+    let mut files = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+            if entry.path().is_dir() {
+                directories.push(entry.path());
+            } else {
+                files += 1;
+            }
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_go_when_their_retention_ends_and_no_earlier() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    broker.create("events").await;
+    let large = "A".repeat(40_000);
+    let old = broker.put("events", &large).await;
+    broker.pass(2 * HOUR_MS);
+    let young = broker.put("events", "eW91bmc=").await;
+
+    broker.pass(22 * HOUR_MS - 1);
+    assert_eq!(broker.trim().await, 0, "nothing is 24 hours old");
+    assert_eq!(broker.read("events").await.len(), 2);
+
+    broker.pass(2);
+    assert_eq!(broker.trim().await, 1);
+    assert_eq!(broker.read("events").await, [(young.clone(), "eW91bmc=".to_owned())]);
+    let at_old = json!({
+        "StreamName": "events", "ShardId": "shardId-000000000000",
+        "ShardIteratorType": "AT_SEQUENCE_NUMBER", "StartingSequenceNumber": old,
+    });
+    let iterator = broker.ok("GetShardIterator", at_old).await;
+    let read = broker.ok("GetRecords", json!({"ShardIterator": iterator["ShardIterator"]})).await;
+    assert_eq!(
+        read["Records"][0]["SequenceNumber"], young,
+        "a trimmed position goes on at the oldest record kept"
+    );
+
+    // The file of the trimmed segment goes once two checkpoints have carried the trim.
+    let service = broker.node.service();
+    service.groups().checkpoint().await.expect("a checkpoint");
+    let before = segment_files(directory.path());
+    service.groups().checkpoint().await.expect("a checkpoint");
+    service.groups().checkpoint().await.expect("a checkpoint");
+    assert!(segment_files(directory.path()) < before, "the trimmed segment's file is still there");
+    drop(service);
+    broker.stop().await;
+
+    let broker = Broker::start(directory.path(), START_MS + 25 * HOUR_MS).await;
+    assert_eq!(broker.read("events").await, [(young, "eW91bmc=".to_owned())]);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_retention_keeps_records_and_a_shorter_one_lets_them_go() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    broker.create("events").await;
+    broker.put("events", "b25l").await;
+    let hours = |hours: u32| json!({"StreamName": "events", "RetentionPeriodHours": hours});
+    broker.ok("IncreaseStreamRetentionPeriod", hours(48)).await;
+    broker.pass(30 * HOUR_MS);
+    assert_eq!(broker.trim().await, 0);
+    assert_eq!(broker.read("events").await.len(), 1);
+    broker.ok("DecreaseStreamRetentionPeriod", hours(24)).await;
+    assert_eq!(broker.trim().await, 1);
+    assert_eq!(broker.read("events").await, []);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_iterator_lives_for_five_minutes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    broker.create("events").await;
+    let iterator = json!({"ShardIterator": broker.iterator("events").await});
+    broker.pass(300_000);
+    broker.ok("GetRecords", iterator.clone()).await;
+    broker.pass(1);
+    let fault = broker.call("GetRecords", iterator).await.expect_err("an old iterator");
+    assert!(matches!(fault, Fault::ExpiredIterator(_)), "{fault:?}");
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_everything_and_the_order_goes_on_even_when_the_clock_went_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut placed = Vec::new();
+    for (run, start_ms) in [START_MS, START_MS + 1_000, START_MS - HOUR_MS].into_iter().enumerate() {
+        let broker = Broker::start(directory.path(), start_ms).await;
+        if run == 0 {
+            broker.create("events").await;
+        }
+        assert_eq!(broker.read("events").await, placed, "run {run}");
+        for _ in 0..3 {
+            placed.push((broker.put("events", "ZGF0YQ==").await, "ZGF0YQ==".to_owned()));
+        }
+        assert_eq!(broker.read("events").await, placed, "run {run}");
+        broker.stop().await;
+    }
+    // All have 56 digits, so that their order as text is their order as numbers.
+    assert!(placed.is_sorted(), "{placed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_stream_knows_nothing_of_its_namesake() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    broker.create("events").await;
+    let old = broker.put("events", "b2xk").await;
+    let iterator = json!({"ShardIterator": broker.iterator("events").await});
+    broker.ok("DeleteStream", json!({"StreamName": "events"})).await;
+    let fault = broker.call("GetRecords", iterator.clone()).await.expect_err("a deleted stream");
+    assert!(matches!(fault, Fault::ResourceNotFound(_)), "{fault:?}");
+
+    broker.create("events").await;
+    assert_eq!(broker.read("events").await, []);
+    let fault = broker.call("GetRecords", iterator).await.expect_err("an iterator of the deleted stream");
+    assert!(matches!(fault, Fault::ResourceNotFound(_)), "{fault:?}");
+    let new = broker.put("events", "bmV3").await;
+    assert!(new > old, "{new} does not lie above {old}");
+    let after_old = json!({
+        "StreamName": "events", "ShardId": "shardId-000000000000",
+        "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": old,
+    });
+    let fault = broker.call("GetShardIterator", after_old).await.expect_err("a number of the namesake");
+    assert!(matches!(fault, Fault::InvalidArgument(_)), "{fault:?}");
+    broker.stop().await;
+}
