@@ -1,10 +1,14 @@
 //! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
 
 pub mod clock;
+pub mod config;
+pub mod data_directory;
 pub mod limits;
 pub mod model;
 pub mod node;
 pub mod observability;
 pub mod ops;
 pub mod replication;
+pub mod server;
 pub mod service;
+pub mod wire;

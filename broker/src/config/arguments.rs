@@ -1,0 +1,197 @@
+//! The one declaration of every setting: flag, environment variable, file key (the long flag's name), default, help.
+//!
+//! [`super::load`] is its only caller.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::values::{account, durability, limits, log, region};
+use super::{Config, DataLocation, Durability};
+use crate::limits::ShardLimits;
+
+/// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidelog",
+    version,
+    propagate_version = true,
+    after_help = "Without a command, `tidelog` runs `tidelog serve`. `tidelog serve --help` explains every setting."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run the broker (the default command).
+    #[command(
+        after_help = "Every setting may be a flag, an environment variable, or a key of the file that --config \
+        names (the flag's name without dashes: `listen = [\"0.0.0.0:4567\"]`). The flag goes before the variable, \
+        the variable before the file."
+    )]
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Address and port to listen on; may be repeated. Port 0 lets the system choose; what was chosen is printed.
+    ///
+    /// The default is reached from this machine only. Callers are not authenticated: open other addresses to
+    /// networks you trust.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "TIDELOG_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:4567"
+    )]
+    listen: Vec<SocketAddr>,
+
+    /// Directory that keeps streams and records; created when absent, used by one process at a time.
+    #[arg(long, value_name = "DIRECTORY", env = "TIDELOG_DATA", default_value = "./tidelog-data")]
+    data: PathBuf,
+
+    /// Keep everything in a temporary directory and remove it at exit: all streams and records are lost then.
+    #[arg(long, env = "TIDELOG_EPHEMERAL", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    ephemeral: bool,
+
+    /// What each shard lets through before callers are throttled: `aws`, `off`, or figures of your own.
+    ///
+    /// `aws` is 1 MiB and 1,000 records per second in, 2 MiB and 5 GetRecords calls per second out, as in Kinesis.
+    /// Figures of your own are bytes, records or calls per second, each a whole number above zero or `off`; those
+    /// you leave out stay as in `aws`: `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20`.
+    #[arg(long, value_name = "PROFILE", env = "TIDELOG_LIMITS", default_value = "aws", value_parser = limits)]
+    limits: ShardLimits,
+
+    /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
+    ///
+    /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing acknowledged.
+    /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a
+    /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none.
+    #[arg(long, value_name = "MODE", env = "TIDELOG_DURABILITY", default_value = "fsync", value_parser = durability)]
+    durability: Durability,
+
+    /// Account of callers whose access key id is not itself an account; 12 digits.
+    ///
+    /// A caller whose access key id is 12 digits works in that account, and sees only its streams.
+    #[arg(long, value_name = "ACCOUNT", env = "TIDELOG_ACCOUNT", default_value = "000000000000", value_parser = account)]
+    account: String,
+
+    /// Region of callers whose request is not signed for one.
+    #[arg(long, value_name = "REGION", env = "TIDELOG_REGION", default_value = "us-east-1", value_parser = region)]
+    region: String,
+
+    /// TOML file of settings; an unknown key in it is an error.
+    #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// What is logged to standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
+    #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=warn", value_parser = log)]
+    log: String,
+}
+
+/// Parsed arguments that still know where each value came from.
+#[derive(Debug)]
+pub(super) struct Matched {
+    command: Command,
+    serve: ArgMatches,
+}
+
+/// Puts `serve` in front of arguments that name no command, so that `tidelog` and `tidelog --ephemeral` serve.
+pub(super) fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.is_empty() {
+        arguments.push("tidelog".into());
+    }
+    let names_none = arguments.get(1).is_none_or(|first| {
+        let first = first.to_string_lossy();
+        first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&first.as_ref())
+    });
+    if names_none {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
+/// `injected` goes between the command and the user's own arguments.
+pub(super) fn with_injected(user: &[OsString], injected: &[OsString]) -> Vec<OsString> {
+    let (command, rest) = user.split_at(2);
+    [command, injected, rest].concat()
+}
+
+/// Parses arguments and environment.
+pub(super) fn matches(arguments: &[OsString]) -> Result<Matched, clap::Error> {
+    let mut command = CommandLine::command();
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let serve = matches.remove_subcommand().map(|(_, serve)| serve);
+    let serve = serve.ok_or_else(|| command.error(ErrorKind::MissingSubcommand, "a command is required"))?;
+    let command = command.find_subcommand("serve").cloned().unwrap_or_default();
+    Ok(Matched { command, serve })
+}
+
+impl Matched {
+    /// The file that --config names.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        self.serve.get_one::<PathBuf>("config").cloned()
+    }
+
+    /// The setting of that long flag, if a file may hold it.
+    pub(super) fn setting(&self, key: &str) -> Option<&clap::Arg> {
+        let own = |argument: &&clap::Arg| argument.get_long() == Some(key);
+        self.command.get_arguments().find(own).filter(|_| !["config", "help", "version"].contains(&key))
+    }
+
+    /// Names of all settings that a file may hold.
+    pub(super) fn setting_names(&self) -> Vec<String> {
+        let longs = self.command.get_arguments().filter_map(|argument| argument.get_long());
+        longs.filter(|long| self.setting(long).is_some()).map(String::from).collect()
+    }
+
+    /// Whether a flag or a variable decides this setting, so that the file's value is passed over.
+    pub(super) fn decided_above_file(&self, key: &str) -> bool {
+        match key {
+            "data" | "ephemeral" => self.rank("data").max(self.ephemeral_rank()) > 0,
+            _ => self.rank(key) > 0,
+        }
+    }
+
+    fn rank(&self, key: &str) -> u8 {
+        match self.serve.value_source(key) {
+            Some(ValueSource::CommandLine) => 2,
+            Some(ValueSource::EnvVariable) => 1,
+            _ => 0,
+        }
+    }
+
+    /// As [`Self::rank`]; `TIDELOG_EPHEMERAL=false` decides nothing.
+    fn ephemeral_rank(&self) -> u8 {
+        if self.serve.get_flag("ephemeral") { self.rank("ephemeral") } else { 0 }
+    }
+
+    /// The settings themselves.
+    pub(super) fn into_config(mut self) -> Result<Config, clap::Error> {
+        let (data, ephemeral) = (self.rank("data"), self.ephemeral_rank());
+        if ephemeral > 0 && data == ephemeral {
+            let reason = "--data and --ephemeral exclude each other: the one keeps records, the other removes them at exit\n";
+            return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
+        }
+        let serve = Serve::from_arg_matches(&self.serve)?;
+        let location =
+            if ephemeral > data { DataLocation::Ephemeral } else { DataLocation::Directory(serve.data) };
+        Ok(Config {
+            listen: serve.listen,
+            data: location,
+            limits: serve.limits,
+            durability: serve.durability,
+            account: serve.account.into(),
+            region: serve.region.into(),
+            log: serve.log,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The configuration of a broker: declared once, in [`arguments`], and read from flags, environment and a file.
+//!
+//! Precedence: flag, then environment, then file, then default. The result is a plain [`Config`] that knows nothing
+//! of where a value came from. The binary calls [`load`]; tests build a [`Config`] by hand.
+
+mod arguments;
+mod file;
+mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use file::FileError;
+
+use crate::limits::ShardLimits;
+pub use crate::replication::Durability;
+
+/// Everything a broker is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to listen on, at least one; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// Where records are kept.
+    pub data: DataLocation,
+    /// What each shard lets through.
+    pub limits: ShardLimits,
+    /// When an acknowledged write is on the medium.
+    pub durability: Durability,
+    /// Account of callers whose access key id is not one itself; 12 digits.
+    pub account: Arc<str>,
+    /// Region of callers who name none, such as `us-east-1`.
+    pub region: Arc<str>,
+    /// What is logged: a level, or directives in the syntax of `tracing`'s environment filter.
+    pub log: String,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataLocation {
+    /// A directory that outlives the process; created when absent.
+    Directory(PathBuf),
+    /// A directory of its own that is removed at exit.
+    Ephemeral,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A flag or an environment variable is wrong, or help or the version was asked for: print it and exit.
+    #[error("{0}")]
+    Arguments(#[from] clap::Error),
+    /// The configuration file is wrong.
+    #[error("{0}")]
+    File(#[from] FileError),
+}
+
+/// Reads the configuration from `arguments` (the first is the program's name), the environment and the file they name.
+///
+/// # Errors
+/// [`ConfigError::Arguments`] also when help or the version was asked for; its exit code is then 0.
+pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, ConfigError> {
+    let user = arguments::with_default_command(arguments.into_iter().collect());
+    let first = arguments::matches(&user)?;
+    match first.config_file() {
+        None => Ok(first.into_config()?),
+        Some(path) => {
+            let injected = file::arguments(&path, &first)?;
+            let all = arguments::with_injected(&user, &injected);
+            let config = arguments::matches(&all).and_then(arguments::Matched::into_config);
+            config.map_err(|error| FileError::Refused { path, reason: file::reason(&error) }.into())
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The life of one broker in a process: directory, listeners, node, connections, and their end in reverse.
+//!
+//! Invariants: nothing is accepted before the node has started; the node is stopped only after every connection has
+//! ended or [`Bounds::drain`] has passed; the directory stays locked until the node has stopped. The binary calls
+//! this, and so do tests of the wire.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data_directory::{DataDirectory, DataDirectoryError};
+use crate::node::{Node, NodeConfig, NodeError};
+use crate::observability;
+use crate::wire::{Bounds, Gateway, accept};
+
+/// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    node: Node,
+    directory: DataDirectory,
+}
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DataDirectoryError),
+    /// The node refused to start.
+    #[error("cannot start the node: {0}")]
+    Node(#[from] NodeError),
+}
+
+impl Server {
+    /// Starts a broker. It serves until [`Self::shutdown`]; one that is dropped instead stops without a checkpoint.
+    ///
+    /// # Errors
+    /// When an address, the directory or the node refuses; nothing runs on then.
+    pub async fn start(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
+        let recorder = observability::recorder();
+        let directory = DataDirectory::open(&config.data)?;
+        let listeners = bind(&config.listen).await?;
+        let node = Node::start(NodeConfig {
+            data_dir: directory.path().to_path_buf(),
+            limits: config.limits,
+            durability: config.durability,
+            clock,
+        })
+        .await?;
+        let gateway = Gateway::new(node.service(), config.account.clone(), config.region.clone(), bounds);
+        let (stop, stopping) = watch::channel(false);
+        let mut server = Self { addresses: Vec::new(), stop, listeners: JoinSet::new(), node, directory };
+        for (listener, address) in listeners {
+            server.addresses.push(address);
+            server.listeners.spawn(accept::serve(listener, Arc::clone(&gateway), stopping.clone()));
+        }
+        server.listeners.spawn(upkeep(recorder, stopping));
+        Ok(server)
+    }
+
+    /// Where it listens, in the order of the configuration, with the ports the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where its data is.
+    pub fn data_path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Stops accepting, finishes what is in flight, and stops the node with a checkpoint.
+    ///
+    /// # Errors
+    /// When the node could not write its checkpoint; acknowledged records are kept all the same.
+    pub async fn shutdown(mut self) -> Result<(), NodeError> {
+        self.stop.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        self.node.shutdown().await
+    }
+}
+
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        let refused = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let bound = listener.local_addr().map_err(refused)?;
+        listeners.push((listener, bound));
+    }
+    Ok(listeners)
+}
+
+async fn upkeep(
+    recorder: &'static metrics_exporter_prometheus::PrometheusHandle,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut ticks = interval(METRICS_UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => recorder.run_upkeep(),
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One HTTP exchange: the route a request takes, and the headers every answer carries.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN,
+};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use uuid::Uuid;
+
+use super::refusal::Refusal;
+use super::{Gateway, kinesis, pages};
+
+/// What scripts of other origins may read of an answer (AWS-recorded).
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date",
+);
+/// Seconds a browser may keep the answer to a preflight (AWS-recorded).
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("172800");
+/// What `POST /` and its preflight answer to other methods.
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+/// Random bytes behind an extended request id; 64 characters of base64.
+const EXTENDED_REQUEST_ID_BYTES: usize = 48;
+
+/// The client went away before its request was complete; there is no one to answer.
+#[derive(Debug)]
+pub(super) struct Disconnected;
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the client left in the middle of a request")
+    }
+}
+
+impl std::error::Error for Disconnected {}
+
+impl From<Infallible> for Disconnected {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// An answer before it has its common headers.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+    /// The rest of the request was not read: an HTTP/1.1 connection cannot go on.
+    pub(super) close: bool,
+    /// Headers of this answer alone.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Answer {
+    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type, body: body.into(), close: false, headers: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn into_response(self, version: Version, cross_origin: bool) -> Response<Full<Bytes>> {
+        let mut headers = HeaderMap::with_capacity(8 + self.headers.len());
+        headers.insert(REQUEST_ID, request_id());
+        headers.insert(EXTENDED_REQUEST_ID, extended_request_id());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        if cross_origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        }
+        if self.close && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        headers.extend(self.headers);
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// [`Disconnected`], which ends the connection.
+pub(super) async fn answer(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Disconnected> {
+    let version = request.version();
+    let cross_origin = request.headers().contains_key(ORIGIN);
+    let answer = route(gateway, request).await?;
+    Ok(answer.into_response(version, cross_origin))
+}
+
+async fn route(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/") => kinesis::call(gateway, request).await,
+        (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
+        (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => Ok(pages::health()),
+        (_, "/metrics") if reading => Ok(pages::metrics()),
+        (_, "/") => Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, ALLOWED_METHODS)),
+        (_, "/health" | "/healthcheck" | "/_localstack/health" | "/metrics") => {
+            Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")))
+        }
+        _ => Ok(Refusal::PathUnknown.answer()),
+    }
+}
+
+/// What a browser asks before it posts from another origin; it may have all it asks for.
+fn preflight(asked: &HeaderMap) -> Answer {
+    let mut answer = Answer::new(StatusCode::OK, pages::JSON, Bytes::new())
+        .with(ALLOW, ALLOWED_METHODS)
+        .with(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
+    if let Some(headers) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        answer = answer.with(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+    }
+    if let Some(method) = asked.get(ACCESS_CONTROL_REQUEST_METHOD) {
+        answer = answer.with(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
+    }
+    answer
+}
+
+fn request_id() -> HeaderValue {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let id = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(id).expect("a UUID is ASCII")
+}
+
+fn extended_request_id() -> HeaderValue {
+    let mut random = [0; EXTENDED_REQUEST_ID_BYTES];
+    rand::fill(&mut random);
+    let id = base64_simd::STANDARD.encode_to_string(random);
+    HeaderValue::try_from(id).expect("base64 is ASCII")
+}

@@ -1,0 +1,69 @@
+//! The edge to clients: connections, HTTP/1.1 and HTTP/2, and the way from a request to an operation and back.
+//!
+//! ```text
+//! accept ──► connection ──► exchange ──► kinesis ──► crate::ops::dispatch
+//!            (first bytes)  (routes,     (target, caller, body, deadline)
+//!                            headers)
+//! ```
+//! Invariants: every accepted request gets an answer or a closed connection within bounded time; connections, bytes
+//! of request bodies and every wait are bounded by [`Bounds`]; a panicking operation is a 500, never a silent
+//! connection. The server starts it; it calls the operations and nothing else of the broker.
+
+pub mod accept;
+mod body;
+mod bounds;
+mod caller;
+mod connection;
+mod exchange;
+pub mod faults;
+mod kinesis;
+mod pages;
+mod refusal;
+mod timing;
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+
+use metrics::Gauge;
+use tokio::sync::Semaphore;
+
+pub use bounds::Bounds;
+
+use crate::observability::CONNECTIONS;
+use crate::service::Service;
+use timing::Timing;
+
+/// What all connections share.
+pub struct Gateway {
+    service: Arc<Service>,
+    account: Arc<str>,
+    region: Arc<str>,
+    bounds: Bounds,
+    connections: Arc<Semaphore>,
+    connections_open: Gauge,
+    body_bytes: Arc<Semaphore>,
+    timing: Timing,
+}
+
+impl Gateway {
+    /// A gateway in front of `service`, with the account and region of callers who name none.
+    pub fn new(service: Arc<Service>, account: Arc<str>, region: Arc<str>, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            account,
+            region,
+            connections: Arc::new(Semaphore::new(bounds.connections_max)),
+            connections_open: metrics::gauge!(CONNECTIONS),
+            body_bytes: Arc::new(Semaphore::new(bounds.body_bytes_in_flight_max)),
+            timing: Timing::default(),
+            bounds,
+        })
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Gateway").field("bounds", &self.bounds).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! Request latencies by operation and outcome, with handles made once: the path of a request allocates no labels.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use metrics::Histogram;
+
+use crate::observability::REQUEST_SECONDS;
+
+/// Every operation of the service model of 2013-12-02, in order of name. Any other target is counted as `unknown`.
+const OPERATIONS: [&str; 57] = [
+    "AcknowledgeDeadLetterQueueRecords",
+    "AcknowledgeQueueRecords",
+    "AddTagsToStream",
+    "CreateChannel",
+    "CreateQueue",
+    "CreateStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteChannel",
+    "DeleteQueue",
+    "DeleteResourcePolicy",
+    "DeleteStream",
+    "DeregisterStreamConsumer",
+    "DescribeAccountSettings",
+    "DescribeChannel",
+    "DescribeLimits",
+    "DescribeQueue",
+    "DescribeStream",
+    "DescribeStreamConsumer",
+    "DescribeStreamSummary",
+    "DisableEnhancedMonitoring",
+    "EnableEnhancedMonitoring",
+    "GetRecords",
+    "GetResourcePolicy",
+    "GetShardIterator",
+    "IncreaseStreamRetentionPeriod",
+    "ListChannels",
+    "ListQueues",
+    "ListShards",
+    "ListStreamConsumers",
+    "ListStreams",
+    "ListTagsForResource",
+    "ListTagsForStream",
+    "MergeShards",
+    "PutRecord",
+    "PutRecords",
+    "PutResourcePolicy",
+    "ReceiveDeadLetterQueueRecords",
+    "ReceiveQueueRecords",
+    "RegisterStreamConsumer",
+    "RemoveTagsFromStream",
+    "RestoreDeadLetterQueueRecords",
+    "SplitShard",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "SubscribeToShard",
+    "TagResource",
+    "UntagResource",
+    "UpdateAccountSettings",
+    "UpdateChannel",
+    "UpdateDeadLetterQueueRecordsVisibility",
+    "UpdateMaxRecordSize",
+    "UpdateQueue",
+    "UpdateQueueRecordsVisibility",
+    "UpdateShardCount",
+    "UpdateStreamMode",
+    "UpdateStreamRecordDistributionStrategy",
+    "UpdateStreamWarmThroughput",
+];
+const UNKNOWN: &str = "unknown";
+/// Values of the label `outcome`: 2xx, 4xx, 5xx.
+const OUTCOMES: [&str; 3] = ["ok", "client_fault", "server_fault"];
+
+/// One operation's histograms, each made when it is first recorded to, so that `/metrics` lists what was called.
+#[derive(Debug, Default)]
+pub(super) struct OperationTiming {
+    name: &'static str,
+    by_outcome: [OnceLock<Histogram>; OUTCOMES.len()],
+}
+
+/// All operations' histograms.
+#[derive(Debug)]
+pub(super) struct Timing {
+    /// In the order of [`OPERATIONS`].
+    known: [OperationTiming; OPERATIONS.len()],
+    unknown: OperationTiming,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let named = |name| OperationTiming { name, ..OperationTiming::default() };
+        Self { known: OPERATIONS.map(named), unknown: named(UNKNOWN) }
+    }
+}
+
+impl Timing {
+    /// The histograms of `operation`.
+    pub(super) fn of(&self, operation: &str) -> &OperationTiming {
+        OPERATIONS.binary_search(&operation).map_or(&self.unknown, |at| &self.known[at])
+    }
+}
+
+impl OperationTiming {
+    /// Counts one request.
+    pub(super) fn record(&self, status: StatusCode, elapsed: Duration) {
+        let outcome = match status.as_u16() {
+            500.. => 2,
+            400.. => 1,
+            _ => 0,
+        };
+        let made =
+            || metrics::histogram!(REQUEST_SECONDS, "operation" => self.name, "outcome" => OUTCOMES[outcome]);
+        self.by_outcome[outcome].get_or_init(made).record(elapsed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_found_by_name_and_all_else_is_one_label() {
+        assert!(OPERATIONS.is_sorted());
+        let timing = Timing::default();
+        for name in OPERATIONS {
+            assert_eq!(timing.of(name).name, name);
+        }
+        assert_eq!(timing.of("ListStreams2").name, UNKNOWN);
+        assert_eq!(timing.of("").name, UNKNOWN);
+    }
+}

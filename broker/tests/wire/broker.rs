@@ -1,0 +1,151 @@
+//! A broker in this process on a port of its own, and a client that sends bytes exactly as given.
+
+#![allow(dead_code, reason = "a client of many tests")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidelog::clock::Clock;
+use tidelog::config::{Config, DataLocation, Durability};
+use tidelog::limits::ShardLimits;
+use tidelog::server::Server;
+use tidelog::wire::Bounds;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// No answer of a healthy broker takes as long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// What ListStreams of an empty account answers at least.
+pub const NO_STREAMS: &str = "\"StreamNames\":[]";
+
+pub struct Broker {
+    pub server: Server,
+    pub directory: TempDir,
+}
+
+impl Broker {
+    pub async fn start() -> Self {
+        Self::start_with(Bounds::default()).await
+    }
+
+    pub async fn start_with(bounds: Bounds) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(DataLocation::Directory(directory.path().join("data")));
+        let server = Server::start(&config, bounds, Clock::System).await.unwrap();
+        Self { server, directory }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.addresses()[0]
+    }
+
+    pub async fn client(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address()).await.unwrap(), read: Vec::new() }
+    }
+
+    /// Another connection's request is answered: the broker as a whole is well.
+    pub async fn assert_well(&self) {
+        let mut client = self.client().await;
+        client.send(&post("ListStreams", "{}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.body.contains(NO_STREAMS)), (200, true), "{answer:?}");
+    }
+
+    pub async fn stop(self) {
+        timeout(PATIENCE, self.server.shutdown()).await.expect("the broker stops").unwrap();
+    }
+}
+
+pub fn config(data: DataLocation) -> Config {
+    Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        data,
+        limits: ShardLimits::aws(),
+        durability: Durability::Fsync,
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        log: "info".into(),
+    }
+}
+
+/// An HTTP/1.1 request as a SDK sends it.
+pub fn post(operation: &str, body: &str) -> String {
+    post_with(operation, "application/x-amz-json-1.1", "", body)
+}
+
+/// `headers`: further lines, each with its line end.
+pub fn post_with(operation: &str, content_type: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n\
+         Content-Type: {content_type}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Client {
+    pub async fn send(&mut self, bytes: &str) {
+        self.stream.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// The next answer on this connection; it has a content length.
+    pub async fn answer(&mut self) -> Answer {
+        timeout(PATIENCE, self.read_answer()).await.expect("an answer within bounds").expect("an answer")
+    }
+
+    /// The connection is closed by the broker, after at most `wait`, without another byte.
+    pub async fn assert_closed(&mut self, wait: Duration) {
+        let mut rest = Vec::new();
+        let end = timeout(wait, self.stream.read_to_end(&mut rest)).await.expect("the connection is closed");
+        assert!(end.is_err() || rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let head_end = loop {
+            match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                Some(at) => break at,
+                None => self.read_more().await?,
+            }
+        };
+        let head = String::from_utf8(self.read[..head_end].to_vec()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some((name.to_ascii_lowercase(), value.to_owned()))
+        };
+        let mut answer = Answer { status, headers: lines.filter_map(header).collect(), body: String::new() };
+        let length: usize = answer.header("content-length")?.parse().unwrap();
+        while self.read.len() < head_end + 4 + length {
+            self.read_more().await?;
+        }
+        let rest = self.read.split_off(head_end + 4 + length);
+        answer.body = String::from_utf8(self.read[head_end + 4..].to_vec()).unwrap();
+        self.read = rest;
+        Some(answer)
+    }
+
+    async fn read_more(&mut self) -> Option<()> {
+        let count = self.stream.read_buf(&mut self.read).await.ok()?;
+        (count > 0).then_some(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Settings from flags and a file: what they come to, and how wrong ones are refused.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+use tidelog::config::{Config, ConfigError, DataLocation, Durability, load};
+use tidelog::limits::ShardLimits;
+
+fn loaded(arguments: &[&str]) -> Result<Config, ConfigError> {
+    load(["tidelog"].iter().chain(arguments).map(OsString::from))
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The configuration with this file and these flags.
+fn filed(text: &str, flags: &[&str]) -> Result<Config, ConfigError> {
+    let file = file(text);
+    let path = file.path().to_str().unwrap();
+    loaded(&[&["serve", "--config", path], flags].concat())
+}
+
+#[test]
+fn nothing_given_is_the_default_with_and_without_the_command() {
+    let default = loaded(&[]).unwrap();
+    assert_eq!(default, loaded(&["serve"]).unwrap());
+    assert_eq!(default.listen, ["127.0.0.1:4567".parse().unwrap()]);
+    assert_eq!(default.data, DataLocation::Directory("./tidelog-data".into()));
+    assert_eq!(default.limits, ShardLimits::aws());
+    assert_eq!(default.durability, Durability::Fsync);
+    assert_eq!((&*default.account, &*default.region), ("000000000000", "us-east-1"));
+}
+
+#[test]
+fn values_are_read() {
+    let config = loaded(&["--ephemeral", "--listen", "127.0.0.1:0", "--listen=[::1]:80,0.0.0.0:81"]).unwrap();
+    assert_eq!(config.data, DataLocation::Ephemeral);
+    let addresses = ["127.0.0.1:0", "[::1]:80", "0.0.0.0:81"].map(|address| address.parse().unwrap());
+    assert_eq!(config.listen, addresses);
+    let aws = ShardLimits::aws();
+    let limits: &[(&str, ShardLimits)] = &[
+        ("aws", aws),
+        ("off", ShardLimits::off()),
+        ("write-records=5000", ShardLimits { write_records_per_second: Some(5_000), ..aws }),
+        (
+            "write-bytes=2097152,read-bytes=off,read-calls=20",
+            ShardLimits {
+                write_bytes_per_second: Some(2_097_152),
+                read_bytes_per_second: None,
+                read_calls_per_second: Some(20),
+                ..aws
+            },
+        ),
+    ];
+    for (text, expected) in limits {
+        assert_eq!(loaded(&["--limits", text]).unwrap().limits, *expected, "{text}");
+    }
+    let interval = loaded(&["--durability", "interval=250"]).unwrap().durability;
+    assert_eq!(interval, Durability::Interval(Duration::from_millis(250)));
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+    let text =
+        "region = \"eu-west-1\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\ndurability = \"interval=5\"\n";
+    let config = filed(text, &["--durability", "fsync"]).unwrap();
+    assert_eq!(&*config.region, "eu-west-1");
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.durability, Durability::Fsync);
+    assert_eq!(config.limits, ShardLimits::aws());
+    let config = filed(text, &["--listen", "127.0.0.1:3"]).unwrap();
+    assert_eq!(config.listen, ["127.0.0.1:3".parse().unwrap()], "a list is replaced, not joined");
+}
+
+#[test]
+fn where_data_is_kept_is_one_decision() {
+    let data = |text, flags: &[&str]| filed(text, flags).map(|config| config.data);
+    let kept = DataLocation::Directory("/kept".into());
+    assert_eq!(data("ephemeral = true", &[]).unwrap(), DataLocation::Ephemeral);
+    assert_eq!(data("ephemeral = true", &["--data", "/kept"]).unwrap(), kept);
+    assert_eq!(data("data = \"/kept\"", &["--ephemeral"]).unwrap(), DataLocation::Ephemeral);
+    assert_eq!(data("data = \"/kept\"\nephemeral = false", &[]).unwrap(), kept);
+    let both = loaded(&["--data", "/kept", "--ephemeral"]).unwrap_err().to_string();
+    assert!(both.contains("exclude each other"), "{both}");
+    let both = data("data = \"/kept\"\nephemeral = true", &[]).unwrap_err().to_string();
+    assert!(both.contains("exclude each other"), "{both}");
+}
+
+#[test]
+fn wrong_flags_are_refused_by_name() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--listen", "4567"], "--listen"),
+        (&["--limits", "fast"], "--limits"),
+        (&["--limits", "write-bytes=0"], "above zero"),
+        (&["--limits", "write-byte=1"], "`write-byte` is not one of"),
+        (&["--durability", "interval=0"], "1 to 60000"),
+        (&["--durability", "interval=60001"], "1 to 60000"),
+        (&["--durability", "never"], "--durability"),
+        (&["--account", "12345"], "12 digits"),
+        (&["--region", "EU WEST"], "--region"),
+        (&["--log", "tidelog=loud"], "--log"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["no-such-command"], "no-such-command"),
+    ];
+    for (flags, part) in cases {
+        let error = loaded(flags).unwrap_err();
+        assert!(error.to_string().contains(part), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn a_wrong_file_is_refused_in_one_line_that_names_it() {
+    let cases = [
+        ("retention = 5", "unknown key `retention`"),
+        ("config = \"other.toml\"", "unknown key `config`"),
+        ("help = true", "unknown key `help`"),
+        ("[serve]\nregion = \"us-east-1\"", "unknown key `serve`"),
+        ("region = 5", "gives `region` a number, where a string is expected"),
+        ("listen = []", "gives `listen` a list"),
+        ("listen = [1]", "a string or a list of strings"),
+        ("ephemeral = \"yes\"", "true or false is expected"),
+        ("account = \"12\"", "12 digits"),
+        ("listen = \"nowhere\"", "--listen"),
+        ("region = ", "is not TOML"),
+    ];
+    for (text, part) in cases {
+        let file = file(text);
+        let path = file.path().to_str().unwrap();
+        let error = loaded(&["--config", path]).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains(path), "{text}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let error = loaded(&["--config", "/no/such/file.toml"]).unwrap_err().to_string();
+    assert!(error.contains("cannot read the configuration file /no/such/file.toml"), "{error}");
+}
+
+#[test]
+fn help_and_version_are_asked_for_not_errors() {
+    for flags in [&["--help"] as &[&str], &["--version"], &["serve", "--help"]] {
+        let Err(ConfigError::Arguments(asked)) = loaded(flags) else { panic!("{flags:?}") };
+        assert_eq!(asked.exit_code(), 0, "{flags:?}");
+    }
+    let help = loaded(&["serve", "--help"]).unwrap_err().to_string();
+    for flag in ["listen", "data", "ephemeral", "limits", "durability", "account", "region", "config", "log"]
+    {
+        assert!(help.contains(&format!("--{flag}")), "{flag}");
+        assert!(help.contains(&format!("TIDELOG_{}", flag.to_uppercase())), "{flag}");
+    }
+}

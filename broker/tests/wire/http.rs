@@ -1,0 +1,199 @@
+//! HTTP/1.1 at the wire: framing, routes, headers, and the first checks of a call.
+
+use std::time::Duration;
+
+use crate::broker::{Broker, NO_STREAMS, post, post_with};
+
+#[tokio::test]
+async fn a_connection_is_kept_and_each_answer_has_its_headers() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        client.send(&post("ListStreams", "{}")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains(NO_STREAMS), "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.1"));
+        assert!(answer.header("date").is_some_and(|date| date.ends_with(" GMT")));
+        assert!(answer.header("x-amz-id-2").is_some_and(|id| id.len() >= 32));
+        assert_eq!(answer.header("x-amz-crc32"), None);
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        let id = answer.header("x-amzn-requestid").unwrap();
+        assert_eq!(uuid::Uuid::parse_str(id).unwrap().get_version_num(), 4);
+        ids.push(id.to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "every request has an id of its own");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let both = post("NoSuchOperation", "{}") + &post("ListStreams", "{}");
+    client.send(&both).await;
+    assert_eq!(client.answer().await.status, 400);
+    assert!(client.answer().await.body.contains(NO_STREAMS));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_may_come_byte_by_byte() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    client.stream.set_nodelay(true).unwrap();
+    for byte in post("ListStreams", "{}").chars() {
+        client.send(&byte.to_string()).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.answer().await.status, 200);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_chunks() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: Kinesis_20131202.ListStreams\r\n\
+                Content-Type: application/x-amz-json-1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(&format!("{head}3\r\n{{\"L\r\n")).await;
+    client.send("9\r\nimit\": 5}\r\n0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    client.send(&post("ListStreams", "{}")).await;
+    assert_eq!(client.answer().await.status, 200);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_is_told_to_go_on() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let request = post_with("ListStreams", "application/x-amz-json-1.1", "Expect: 100-continue\r\n", "{}");
+    let (head, body) = request.split_at(request.len() - 2);
+    client.send(head).await;
+    let mut go_on = [0; 25];
+    tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(body).await;
+    assert_eq!(client.answer().await.status, 200);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_head_is_400_and_ends_the_connection() {
+    let broker = Broker::start().await;
+    for malformed in
+        ["POST / HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n", "\u{16}\u{3}\u{1} not http\r\n\r\n"]
+    {
+        let mut client = broker.client().await;
+        client.send(malformed).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        client.assert_closed(Duration::from_secs(5)).await;
+    }
+    broker.assert_well().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_body_is_judged_before_the_target() {
+    let broker = Broker::start().await;
+    let cases = [
+        ("NoSuchOperation", "{}", "UnknownOperationException"),
+        ("NoSuchOperation", "{not json", "SerializationException"),
+        ("ListStreams", "{not json", "SerializationException"),
+        ("ListStreams", "", "SerializationException"),
+    ];
+    for (operation, body, expected) in cases {
+        let mut client = broker.client().await;
+        client.send(&post(operation, body)).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400, "{operation} {body}");
+        assert!(
+            answer.body.contains(&format!("\"__type\":\"{expected}\"")),
+            "{operation} {body}: {answer:?}"
+        );
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn content_types_decide_the_form_of_the_answer() {
+    let broker = Broker::start().await;
+    let cases = [
+        ("application/x-amz-json-1.1", 200, "application/x-amz-json-1.1", NO_STREAMS),
+        ("application/x-amz-json-1.1; charset=UTF-8", 200, "application/x-amz-json-1.1", NO_STREAMS),
+        ("application/json", 200, "application/json", NO_STREAMS),
+        ("application/x-amz-cbor-1.1", 415, "application/x-amz-json-1.1", "AWS_CBOR_DISABLE"),
+        ("application/x-www-form-urlencoded", 403, "application/xml", "<AccessDeniedException>"),
+    ];
+    for (sent, status, received, part) in cases {
+        let mut client = broker.client().await;
+        client.send(&post_with("ListStreams", sent, "", "{}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("content-type")), (status, Some(received)), "{sent}");
+        assert!(answer.body.contains(part), "{sent}: {answer:?}");
+    }
+    let mut client = broker.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/xml")));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn browsers_of_any_origin_are_let_in() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    client
+        .send(
+            "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.com\r\n\
+             Access-Control-Request-Method: POST\r\n\
+             Access-Control-Request-Headers: x-amz-target,content-type,authorization\r\n\r\n",
+        )
+        .await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        Some("x-amz-target,content-type,authorization")
+    );
+    assert_eq!(answer.header("access-control-max-age"), Some("172800"));
+    let origin = "Origin: https://example.com\r\n";
+    client.send(&post_with("ListStreams", "application/x-amz-json-1.1", origin, "{}")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(
+        answer.header("access-control-expose-headers"),
+        Some("x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
+    );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn pages_and_unknown_routes() {
+    let broker = Broker::start().await;
+    broker.assert_well().await;
+    let cases = [
+        ("GET", "/health", 200, "\"status\":\"ok\""),
+        ("GET", "/healthcheck", 200, "\"status\":\"ok\""),
+        ("GET", "/_localstack/health", 200, "\"kinesis\":\"running\""),
+        ("GET", "/metrics", 200, "tidelog_request_seconds_count{operation=\"ListStreams\",outcome=\"ok\"}"),
+        ("GET", "/", 405, "MethodNotAllowed"),
+        ("DELETE", "/metrics", 405, "MethodNotAllowed"),
+        ("GET", "/elsewhere", 404, "NotFound"),
+    ];
+    let mut client = broker.client().await;
+    for (method, path, status, part) in cases {
+        client.send(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(answer.body.contains(part), "{method} {path}: {answer:?}");
+    }
+    broker.stop().await;
+}

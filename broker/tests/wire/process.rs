@@ -1,0 +1,139 @@
+//! The binary as a process: what it prints, its exit codes, its environment, its signals.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn tidelog() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running broker and what it printed until it was ready.
+struct Running {
+    child: Child,
+    printed: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = String::new();
+        while !printed.contains("AWS_ACCESS_KEY_ID") {
+            match lines.next() {
+                Some(line) => printed = printed + &line.unwrap() + "\n",
+                None => panic!("ended before it was ready: {printed}"),
+            }
+        }
+        Self { child, printed }
+    }
+
+    /// Sends SIGTERM; exit code and standard error.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (self.child.wait().unwrap().code(), errors)
+    }
+}
+
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, stdout } = command.output().unwrap();
+    assert!(stdout.is_empty());
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn it_says_where_it_is_and_stops_on_sigterm() {
+    let broker = Running::start(tidelog().env("TIDELOG_EPHEMERAL", "yes").args(["--listen", "127.0.0.1:0"]));
+    let printed = broker.printed.clone();
+    let port = printed.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert_ne!(port, "0");
+    assert!(
+        printed.contains(&format!("export AWS_ENDPOINT_URL_KINESIS=http://127.0.0.1:{port}")),
+        "{printed}"
+    );
+    assert!(printed.contains("AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1"), "{printed}");
+    let data = printed.lines().find(|line| line.contains("ephemeral")).unwrap();
+    let directory = std::path::PathBuf::from(data.split_whitespace().nth(1).unwrap());
+    assert!(directory.is_dir());
+    let (code, errors) = broker.terminate();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!directory.exists(), "an ephemeral directory is removed");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut broker = Running::start(tidelog().args(["--ephemeral", "--listen", "127.0.0.1:0"]));
+    let address = broker.printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let mut hanging = TcpStream::connect(address).unwrap();
+    hanging.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let process = Pid::from_child(&broker.child);
+    kill_process(process, Signal::TERM).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(broker.child.try_wait().unwrap(), None, "it waits for the request in flight");
+    kill_process(process, Signal::INT).unwrap();
+    let began = Instant::now();
+    assert_eq!(broker.child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_variable_goes_before_the_file_and_after_the_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tidelog.toml");
+    std::fs::write(
+        &file,
+        "region = \"file-1\"\ndurability = \"interval=7\"\nlimits = \"off\"\nlisten = \"127.0.0.1:1\"",
+    )
+    .unwrap();
+    let broker = Running::start(
+        tidelog()
+            .env("TIDELOG_LISTEN", "127.0.0.1:0,127.0.0.1:0")
+            .env("TIDELOG_REGION", "variable-1")
+            .env("TIDELOG_DURABILITY", "interval=9")
+            .env("TIDELOG_DATA", directory.path().join("unused"))
+            .env("TIDELOG_CONFIG", &file)
+            .args(["serve", "--ephemeral", "--durability", "fsync"]),
+    );
+    let printed = broker.printed.clone();
+    assert!(printed.contains("AWS_REGION=variable-1"), "{printed}");
+    assert!(printed.contains("fsync before every acknowledgement"), "{printed}");
+    assert!(printed.contains("shard limits  off"), "{printed}");
+    assert!(printed.contains("(ephemeral"), "a flag goes before a variable: {printed}");
+    assert_eq!(printed.matches("listening on").count(), 2, "{printed}");
+    assert_eq!(broker.terminate().0, Some(0));
+    assert!(!directory.path().join("unused").exists());
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_is_refused_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--data", directory.path().to_str().unwrap()];
+    let first = Running::start(tidelog().args(arguments));
+    let (code, errors) = refused(tidelog().args(arguments));
+    assert_eq!(code, Some(1));
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains(directory.path().to_str().unwrap()) && errors.contains("--data"), "{errors}");
+    assert_eq!(first.terminate().0, Some(0));
+    let again = Running::start(tidelog().args(arguments));
+    assert_eq!(again.terminate().0, Some(0));
+}
+
+#[test]
+fn wrong_settings_end_it_before_it_starts() {
+    let (code, errors) = refused(tidelog().env("TIDELOG_LIMITS", "fast"));
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("--limits"), "{errors}");
+    let (code, errors) = refused(tidelog().args(["--config", "/no/such/file.toml"]));
+    assert_eq!((code, errors.lines().count()), (Some(1), 1), "{errors}");
+    let (code, errors) = refused(tidelog().args(["--ephemeral", "--listen", "203.0.113.1:1"]));
+    assert_eq!((code, errors.lines().count()), (Some(1), 1), "{errors}");
+    assert!(errors.contains("203.0.113.1:1"), "{errors}");
+}
