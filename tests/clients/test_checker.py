@@ -1,0 +1,235 @@
+"""Plants each violation the checker claims to find, and makes sure it is found and named."""
+
+import copy
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from . import checker, scenario
+from .checker import Attempt, Record
+
+SHARDS = ("shardId-000000000000", "shardId-000000000001")
+
+
+def history():
+    """Two producers, two shards: 12 acknowledged attempts, one unknown that was stored, one that was not."""
+    attempts, records = [], []
+    clock = checker.Clock()
+    for number in range(12):
+        producer = f"p{number % 2}"
+        attempt = Attempt(
+            f"{producer}-{number}", producer, f"k{number % 3}", b"data %d" % number, clock.tick()
+        )
+        attempt.acknowledged = clock.tick()
+        attempt.shard = SHARDS[number % 3 % 2]
+        attempt.sequence_number = str(10**55 + number)
+        attempts.append(attempt)
+        records.append(
+            Record(attempt.shard, attempt.sequence_number, attempt.key, attempt.data, 5.0 + number)
+        )
+    attempts.append(Attempt("p0-lost", "p0", "k0", b"lost", clock.tick()))
+    attempts.append(Attempt("p1-unknown", "p1", "k0", b"unknown", clock.tick()))
+    records.append(Record(SHARDS[0], str(10**55 + 12), "k0", b"unknown", 20.0))
+    records.sort(key=lambda record: record.shard)
+    return attempts, records
+
+
+def kinds(attempts, records, hash_ranges=None):
+    return {violation.kind for violation in checker.check(attempts, records, hash_ranges)}
+
+
+def swap(records, first, second):
+    """Exchanges what two records hold, each keeping its place and number."""
+    one, two = records[first], records[second]
+    records[first] = replace(one, key=two.key, data=two.data)
+    records[second] = replace(two, key=one.key, data=one.data)
+
+
+def test_a_lawful_history_has_no_violations():
+    assert kinds(*history()) == set()
+
+
+def test_a_lawful_retry_is_not_a_duplicate():
+    attempts, records = history()
+    retry = Attempt("p1-retry", "p1", "k0", b"unknown, again", 1000, 0, 1001, SHARDS[0], str(10**55 + 13))
+    records.insert(9, Record(SHARDS[0], retry.sequence_number, "k0", retry.data, 21.0))
+    assert kinds([*attempts, retry], records) == set()
+
+
+def test_missing():
+    attempts, records = history()
+    del records[3]
+    assert kinds(attempts, records) == {"acknowledged record missing"}
+
+
+def test_refused_record_stored():
+    attempts, records = history()
+    assert attempts[-1].data == b"unknown"
+    attempts[-1].refused = True
+    assert kinds(attempts, records) == {"refused record stored"}
+
+
+def test_same_sequence_number_read_twice():
+    attempts, records = history()
+    records.insert(1, copy.copy(records[0]))
+    assert "sequence number read twice" in kinds(attempts, records)
+
+
+def test_same_attempt_stored_twice():
+    attempts, records = history()
+    records.append(replace(records[-1], sequence_number=str(10**55 + 50)))
+    assert "attempt stored twice" in kinds(attempts, records)
+
+
+def test_unacknowledged_attempt_stored_twice():
+    attempts, records = history()
+    index = next(i for i, record in enumerate(records) if record.data == b"unknown")
+    records.insert(index + 1, replace(records[index], sequence_number=str(10**55 + 13)))
+    assert kinds(attempts, records) == {"attempt stored twice"}
+
+
+def test_number_acknowledged_twice():
+    attempts, records = history()
+    attempts[3].sequence_number = attempts[0].sequence_number
+    assert "number acknowledged twice" in kinds(attempts, records)
+
+
+@pytest.mark.parametrize("data", [b"", b"data", b"data 0\0", b"Data 0"])
+def test_wrong_bytes(data):
+    attempts, records = history()
+    records[0] = replace(records[0], data=data)
+    assert kinds(attempts, records) == {"wrong bytes"}
+
+
+def test_record_nobody_sent():
+    attempts, records = history()
+    records.append(replace(records[-1], sequence_number=str(10**55 + 50), data=b"invented"))
+    assert kinds(attempts, records) == {"record nobody sent"}
+
+
+def test_wrong_key():
+    attempts, records = history()
+    records[0] = replace(records[0], key="k9")
+    assert kinds(attempts, records) == {"wrong key"}
+
+
+def test_wrong_sequence_number():
+    attempts, records = history()
+    attempts[11].sequence_number = str(10**55 + 99)
+    assert kinds(attempts, records) == {"wrong sequence number"}
+
+
+def test_wrong_shard():
+    attempts, records = history()
+    records[-1] = replace(records[-1], shard="shardId-000000000002")
+    assert kinds(attempts, records) == {"wrong shard"}
+
+
+def test_order_within_shard():
+    attempts, records = history()
+    records[0], records[1] = records[1], records[0]
+    assert "order within shard" in kinds(attempts, records)
+
+
+def test_arrival_decreased():
+    attempts, records = history()
+    records[1] = replace(records[1], arrival=1.0)
+    assert kinds(attempts, records) == {"arrival decreased"}
+
+
+def exchange_numbers(attempts, records, first, second):
+    """Lets two attempts have been stored in the other's place, consistently in answers and reads."""
+    one, two = attempts[first], attempts[second]
+    one.sequence_number, two.sequence_number = two.sequence_number, one.sequence_number
+    places = [next(i for i, r in enumerate(records) if r.data == a.data) for a in (one, two)]
+    swap(records, *places)
+
+
+def test_order_of_a_key():
+    attempts, records = history()
+    exchange_numbers(attempts, records, 0, 6)
+    assert "order of a key" in kinds(attempts, records)
+
+
+def test_order_across_producers():
+    attempts, records = history()
+    exchange_numbers(attempts, records, 0, 5)
+    assert "order across requests" in kinds(attempts, records)
+
+
+def test_concurrent_requests_may_be_stored_in_any_order():
+    attempts, records = history()
+    exchange_numbers(attempts, records, 0, 2)
+    for tick, attempt in enumerate(attempts[:3]):
+        attempt.sent, attempt.acknowledged = tick, 6
+    assert kinds(attempts, records) == set()
+
+
+def test_an_unacknowledged_record_that_was_read_takes_part_in_the_order():
+    attempts, records = history()
+    attempts[2].acknowledged = attempts[2].shard = attempts[2].sequence_number = None
+    attempts[2].sent = 1000
+    assert kinds(attempts, records) == {"order of a key"}
+
+
+def test_order_within_a_request():
+    attempts, records = history()
+    exchange_numbers(attempts, records, 0, 6)
+    for position, attempt in enumerate(attempts[:12]):
+        attempt.producer, attempt.sent, attempt.acknowledged, attempt.position = "p", 1, 2, position
+    assert kinds(attempts, records) == {"order within a request"}
+
+
+def test_placement():
+    attempts, records = history()
+    everything, nothing = (0, 2**128 - 1), (1, 0)
+    assert kinds(attempts, records, {SHARDS[0]: everything, SHARDS[1]: everything}) == set()
+    found = kinds(attempts, records, {SHARDS[0]: everything, SHARDS[1]: nothing})
+    assert found == {"shard does not hold the key"}
+
+
+def test_what_was_read_must_stay():
+    _, records = history()
+    assert list(checker.check_still_there(records[:5], records)) == []
+    shorter = [record for record in records if record != records[2]]
+    assert [v.kind for v in checker.check_still_there(records, shorter)] == ["read before, changed after"]
+    later = [replace(records[0], arrival=99.0), *records[1:]]
+    assert [v.kind for v in checker.check_still_there(records, later)] == ["read before, changed after"]
+    assert len(list(checker.check_still_there(records, []))) == 2
+
+
+def test_attempts_must_be_tellable_apart():
+    attempts, records = history()
+    with pytest.raises(AssertionError):
+        checker.check([*attempts, replace(attempts[0], attempt_id="other")], records)
+
+
+def test_rows_in_order():
+    rows = [scenario.Row("a", b"1"), scenario.Row("b", b"2"), scenario.Row("a", b"3")]
+    records = [Record("s", str(n), row.key, row.data) for n, row in enumerate(rows)]
+    checker.assert_rows_in_order(rows, [records[1], records[0], records[2]])
+    for wrong in ([records[2], records[1], records[0]], records[:2], [*records, records[2]]):
+        with pytest.raises(AssertionError):
+            checker.assert_rows_in_order(rows, wrong)
+
+
+def test_lines_of_other_languages(tmp_path):
+    attempts, records = history()
+    path = tmp_path / "attempts.jsonl"
+    path.write_text("".join(line(asdict(attempt)) for attempt in attempts))
+    assert checker.load_attempts(path) == attempts
+    path.write_text("".join(line(asdict(r) | {"consumer": c}) for r in records for c in (1, 0)))
+    assert checker.load_records(path) == [records, records]
+
+
+def line(values):
+    values["data"] = checker.base64.b64encode(values["data"]).decode()
+    return json.dumps(values) + "\n"
+
+
+def test_the_data_set_is_thousands_of_rows_over_many_keys():
+    rows = scenario.load_rows()
+    assert len(rows) == 3376
+    assert len({row.key for row in rows}) > 50
+    assert rows[0] == scenario.Row("MS", b"00M,Thigpen,Bay Springs,MS,USA,31.95376472,-89.23450472")
