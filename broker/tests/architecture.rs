@@ -1,0 +1,74 @@
+//! ARCHITECTURE.md tells the path of a write and of a read by file and function; this holds it to the code.
+
+use std::path::Path;
+
+/// Pairs of (file, function) that the text names as `` `file`: `function`, `function` ``.
+fn named_functions(text: &str) -> Vec<(String, String)> {
+    let words: Vec<&str> = text.split('`').collect();
+    let mut found = Vec::new();
+    let mut file: Option<&str> = None;
+    // Odd pieces stand between backticks, even ones are the prose around them.
+    for (index, word) in words.iter().enumerate().skip(1).step_by(2) {
+        let before = words[index - 1].trim();
+        if word.ends_with(".rs") {
+            file = Some(word);
+        } else if let Some(file) = file
+            && (before == ":" || before == ",")
+        {
+            found.push((file.to_owned(), (*word).to_owned()));
+        } else {
+            file = None;
+        }
+    }
+    found
+}
+
+#[test]
+fn the_paths_of_architecture_md_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let named = named_functions(&text);
+    assert!(named.len() >= 20, "the paths name files and functions: found only {named:?}");
+    for (file, function) in named {
+        let code = std::fs::read_to_string(root.join(&file))
+            .unwrap_or_else(|error| panic!("ARCHITECTURE.md names {file}: {error}"));
+        let defined = [format!("fn {function}("), format!("fn {function}<")];
+        assert!(
+            defined.iter().any(|definition| code.contains(definition)),
+            "ARCHITECTURE.md names {function} in {file}, which does not define it"
+        );
+    }
+    for file in text.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs")) {
+        assert!(root.join(file).exists(), "ARCHITECTURE.md names {file}, which does not exist");
+    }
+}
+
+#[test]
+fn only_replication_names_openraft_and_storage_names_no_tokio() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let broker = root.join("broker/src");
+    for file in rust_files(&broker) {
+        if file.starts_with(broker.join("replication")) {
+            continue;
+        }
+        let code = std::fs::read_to_string(&file).expect("readable");
+        assert!(!code.contains("openraft::"), "{} names openraft", file.display());
+    }
+    let manifest = std::fs::read_to_string(root.join("storage/Cargo.toml")).expect("readable");
+    for banned in ["tokio", "openraft", "hyper", "prost"] {
+        assert!(!manifest.contains(banned), "storage depends on {banned}");
+    }
+}
+
+fn rust_files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
