@@ -41,6 +41,10 @@ pub async fn checkpoint(
         }
         let asked = tokio::time::Instant::now();
         while asked.elapsed() < ASK_AGAIN_AFTER && !is_done() {
+            if flush.has_given_up() {
+                let reason = "no space for a checkpoint; the next start replays the log";
+                return Err(GroupError::State(reason.into()));
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

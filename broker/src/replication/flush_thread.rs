@@ -99,12 +99,19 @@ impl FlushHandle {
         }
     }
 
-    /// Hands in a group's cut and waits until a checkpoint that holds it is durable.
-    pub async fn checkpoint(&self, checkpoint: GroupCheckpoint, shards: Vec<ShardCut>) -> io::Result<()> {
+    /// Hands in a group's cut and waits until a checkpoint that holds it is durable: for ever when the thread ends or
+    /// gives up before, because a cut that fails is fatal to its group.
+    pub async fn checkpoint(&self, checkpoint: GroupCheckpoint, shards: Vec<ShardCut>) {
         let (durable, answer) = oneshot::channel();
-        let stopped = || io::Error::other("the flusher has stopped");
-        self.queue.send(Request::Cut { checkpoint, shards, durable }).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())
+        let queued = self.queue.send(Request::Cut { checkpoint, shards, durable });
+        if queued.is_err() || answer.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// True when the process is ending and the disk has no space for a last checkpoint.
+    pub fn has_given_up(&self) -> bool {
+        self.disk_full() && self.shared.stopping.load(Ordering::Relaxed)
     }
 
     /// Checkpoints completed since the process started.
