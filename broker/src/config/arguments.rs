@@ -93,7 +93,7 @@ struct Serve {
     config: Option<PathBuf>,
 
     /// What is logged to standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
-    #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=warn", value_parser = log)]
+    #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=error", value_parser = log)]
     log: String,
 }
 
