@@ -12,8 +12,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Weak};
 
-use crate::segment::{segment_path, stream_dir};
-use crate::shard::{ShardCheckpoint, ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
+use crate::segment::segment_path;
+use crate::shard::{Removed, ShardCheckpoint, ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
 use files::WriteFiles;
 use job::{Goal, Step, WriteJob};
 
@@ -41,8 +41,8 @@ pub struct Flusher {
     cut_trims: HashMap<ShardKey, u64>,
     /// Whether there was a checkpoint since the last [`Flusher::unlink`].
     has_checkpointed: bool,
-    /// Removed streams, each with how many durable checkpoints have come without it.
-    removed: Vec<(u64, u8)>,
+    /// What was removed, each with how many durable checkpoints have come without it.
+    removed: Vec<(Removed, u8)>,
 }
 
 impl Flusher {
@@ -101,14 +101,14 @@ impl Flusher {
     }
 
     /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the
-    /// trim point of the checkpoint before it, which is kept as well, and the directories of streams that
-    /// neither lists. Gives the bytes of the unlinked segments, without those of whole streams.
+    /// trim point of the checkpoint before it, which is kept as well, and the directories of removed streams
+    /// and shards that neither lists. Gives the bytes of the unlinked segments, without those of removed ones.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.
     pub fn unlink(&mut self) -> Result<u64, ShardError> {
         if std::mem::take(&mut self.has_checkpointed) {
-            self.unlink_removed_streams()?;
+            self.unlink_removed()?;
         }
         let mut bytes = 0;
         for (key, trim_ordinal) in std::mem::take(&mut self.cut_trims) {
@@ -140,35 +140,32 @@ impl Flusher {
         }
     }
 
-    fn unlink_removed_streams(&mut self) -> Result<(), ShardError> {
-        let waiting: Vec<u64> = self.store.removed.lock().expect("no holder of the list panics").clone();
-        self.removed.retain(|(uid, _)| waiting.contains(uid));
-        for uid in waiting {
-            if !self.removed.iter().any(|removed| removed.0 == uid) {
-                self.removed.push((uid, 0));
+    fn unlink_removed(&mut self) -> Result<(), ShardError> {
+        let store = self.store.clone();
+        let waiting: Vec<Removed> = store.removed.lock().expect("no holder of the list panics").clone();
+        self.removed.retain(|(part, _)| waiting.contains(part));
+        for part in waiting {
+            if !self.removed.iter().any(|removed| removed.0 == part) {
+                self.removed.push((part, 0));
             }
         }
         let mut gone = Vec::new();
-        for (uid, checkpoints) in &mut self.removed {
-            let listed = self.cut_trims.keys().any(|key| key.stream_uid == *uid);
+        for (part, checkpoints) in &mut self.removed {
+            let listed = self.cut_trims.keys().any(|key| part.covers(*key));
             *checkpoints = if listed { 0 } else { checkpoints.saturating_add(1) };
             if *checkpoints >= CHECKPOINTS_KEPT {
-                gone.push(*uid);
+                gone.push(*part);
             }
         }
-        for uid in gone {
-            self.files.forget_stream(uid);
-            let dir = stream_dir(&self.store.shared.dir, uid);
-            let unlinked = self.store.shared.disk.remove_dir_all(&dir);
+        for part in gone {
+            self.files.forget_all(|key| part.covers(key));
+            let dir = part.dir(&store.shared.dir);
+            let unlinked = store.shared.disk.remove_dir_all(&dir);
             unlinked.map_err(|source| ShardError::io("remove", &dir, source))?;
-            // A reader may have opened a file after the stream was removed from memory.
-            self.store.shared.files.forget_stream(uid);
-            self.removed.retain(|removed| removed.0 != uid);
-            self.store
-                .removed
-                .lock()
-                .expect("no holder of the list panics")
-                .retain(|waiting| *waiting != uid);
+            // A reader may have opened a file after the part was removed from memory.
+            store.shared.files.forget_all(|key| part.covers(key));
+            self.removed.retain(|removed| removed.0 != part);
+            store.removed.lock().expect("no holder of the list panics").retain(|waiting| *waiting != part);
         }
         Ok(())
     }

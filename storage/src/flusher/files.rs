@@ -70,9 +70,9 @@ impl WriteFiles {
         Ok(())
     }
 
-    /// Closes the files of a removed stream, unsynced.
-    pub fn forget_stream(&mut self, stream_uid: u64) {
-        self.open.retain(|file_key, _| file_key.0.stream_uid != stream_uid);
+    /// Closes the files of removed shards, unsynced.
+    pub fn forget_all(&mut self, is_meant: impl Fn(ShardKey) -> bool) {
+        self.open.retain(|file_key, _| !is_meant(file_key.0));
     }
 
     fn create(&mut self, shared: &Shared, key: ShardKey, first_ordinal: u64) -> Result<(), ShardError> {

@@ -78,10 +78,10 @@ impl Files {
         open.files.remove(&(key, first_ordinal, false));
     }
 
-    /// Forgets all files of a stream.
-    pub fn forget_stream(&self, stream_uid: u64) {
+    /// Forgets all files of the shards that are meant.
+    pub fn forget_all(&self, is_meant: impl Fn(ShardKey) -> bool) {
         let mut open = self.open.lock().expect("no holder of the files panics");
-        open.files.retain(|file_key, _| file_key.0.stream_uid != stream_uid);
+        open.files.retain(|file_key, _| !is_meant(file_key.0));
     }
 
     fn used(&self, file_key: FileKey) -> Option<OpenFile> {

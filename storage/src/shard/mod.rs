@@ -27,7 +27,7 @@ pub use gather::{ReadBatch, ReadLimit, ReadRecord};
 pub use store::{ShardStore, StoreOptions};
 
 use state::ShardState;
-pub(crate) use store::Shared;
+pub(crate) use store::{Removed, Shared};
 
 /// What [`ShardLog::apply`] decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The shards of this node, and what they share: the disk, the open files and the accounts of memory.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
@@ -10,6 +10,7 @@ use super::state::{Borders, ShardState};
 use super::{ShardCheckpoint, ShardError, ShardKey, ShardLog, recovery};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::Disk;
+use crate::segment::{shard_dir, stream_dir};
 
 /// Sizes of a store. The first two decide where segments end, so they are the same on every replica and do not
 /// change while a segment is open.
@@ -64,8 +65,33 @@ impl Shared {
 pub struct ShardStore {
     pub(crate) shared: Arc<Shared>,
     shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
-    /// Streams whose directories wait for checkpoints without them; drained by the flusher.
-    pub(crate) removed: Mutex<Vec<u64>>,
+    /// What was removed and whose directories wait for checkpoints without it; drained by the flusher.
+    pub(crate) removed: Mutex<Vec<Removed>>,
+}
+
+/// A stream that was taken out, or a single shard of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    Stream(u64),
+    Shard(ShardKey),
+}
+
+impl Removed {
+    /// Whether that shard is part of it.
+    pub fn covers(&self, key: ShardKey) -> bool {
+        match self {
+            Removed::Stream(uid) => key.stream_uid == *uid,
+            Removed::Shard(own) => key == *own,
+        }
+    }
+
+    /// Its directory below that of all shards.
+    pub fn dir(&self, shards: &Path) -> PathBuf {
+        match self {
+            Removed::Stream(uid) => stream_dir(shards, *uid),
+            Removed::Shard(key) => shard_dir(shards, *key),
+        }
+    }
 }
 
 impl ShardStore {
@@ -104,7 +130,7 @@ impl ShardStore {
 
     /// The shard, created empty if it is not there yet.
     pub fn create(&self, key: ShardKey) -> Arc<ShardLog> {
-        self.removed.lock().expect("no holder of the list panics").retain(|uid| *uid != key.stream_uid);
+        self.removed.lock().expect("no holder of the list panics").retain(|removed| !removed.covers(key));
         let mut shards = self.shards.write().expect("no holder of the registry panics");
         let new = || ShardLog::new(key, self.shared.clone(), ShardState::new());
         shards.entry(key).or_insert_with(new).clone()
@@ -118,19 +144,28 @@ impl ShardStore {
     /// Takes a stream's shards out of memory. The files are unlinked by the flusher once no checkpoint that is
     /// kept lists them. Memory is given back when the last reader has let go.
     pub fn remove_stream(&self, stream_uid: u64) {
+        self.remove(Removed::Stream(stream_uid));
+    }
+
+    /// Takes one shard out of memory, as [`ShardStore::remove_stream`] does all of a stream.
+    pub fn remove_shard(&self, key: ShardKey) {
+        self.remove(Removed::Shard(key));
+    }
+
+    fn remove(&self, part: Removed) {
         let mut shards = self.shards.write().expect("no holder of the registry panics");
         shards.retain(|key, log| {
-            let stays = key.stream_uid != stream_uid;
-            if !stays {
+            let goes = part.covers(*key);
+            if goes {
                 log.mark_removed();
             }
-            stays
+            !goes
         });
         drop(shards);
-        self.shared.files.forget_stream(stream_uid);
+        self.shared.files.forget_all(|key| part.covers(key));
         let mut removed = self.removed.lock().expect("no holder of the list panics");
-        if !removed.contains(&stream_uid) {
-            removed.push(stream_uid);
+        if !removed.contains(&part) {
+            removed.push(part);
         }
     }
 
