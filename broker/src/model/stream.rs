@@ -64,6 +64,52 @@ pub struct Shard {
     pub opened_ms: u64,
     /// When it stopped taking records, if it did.
     pub closed_ms: Option<u64>,
+    /// The ordinal after its last record, once it is closed.
+    pub end_ordinal: Option<u64>,
+}
+
+/// Tags of a resource, by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// Life of a consumer (AWS model, ConsumerStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerStatus {
+    /// Registered, and not to be used yet.
+    Creating,
+    /// Shards can be subscribed to with it.
+    Active,
+    /// Its subscriptions end.
+    Deleting,
+}
+
+/// A consumer with a throughput of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Unique for ever in this cluster, also across recreations of the name; shares its numbers with streams.
+    pub uid: u64,
+    /// 1 to 128 of `[a-zA-Z0-9_.-]` (AWS model, ConsumerName); unique in its stream.
+    pub name: Arc<str>,
+    /// Where it is in its life.
+    pub status: ConsumerStatus,
+    /// Registration, milliseconds since the epoch; its seconds are part of its ARN.
+    pub created_ms: u64,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its resource policy, as it was put.
+    pub policy: Option<Arc<str>>,
+}
+
+/// Metrics that a stream reports for each shard: one bit per name, in the order of the service model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardLevelMetrics(pub u8);
+
+/// A change of a stream's shards that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reshard {
+    /// The open shards that are closed by it.
+    pub sealed: Vec<u32>,
+    /// The shards that come in their place; some are closed again in the same instant: steps between.
+    pub opened: Vec<Shard>,
 }
 
 /// A stream and all its listed shards.
@@ -83,6 +129,24 @@ pub struct Stream {
     pub mode: StreamMode,
     /// 1,024 to 10,240 KiB of data and key (AWS model, MaxRecordSizeInKiB).
     pub max_record_kib: u32,
+    /// Whether records are spread over the shards whatever their keys (AWS model, RecordDistributionStrategy AUTO).
+    pub is_auto_distributed: bool,
+    /// MiB per second that were asked for ahead of need (AWS model, WarmThroughputMiBps).
+    pub warm_mib_per_second: u32,
+    /// What is reported for each shard.
+    pub shard_level_metrics: ShardLevelMetrics,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its resource policy, as it was put.
+    pub policy: Option<Arc<str>>,
+    /// Its consumers, by name, ascending.
+    pub consumers: Vec<Consumer>,
+    /// The change of its shards that is under way; the stream is UPDATING then.
+    pub reshard: Option<Reshard>,
+    /// When UpdateShardCount was begun, within the last 24 hours, milliseconds since the epoch, ascending.
+    pub shard_count_updates_ms: Vec<u64>,
+    /// When its mode was switched, within the last 24 hours, milliseconds since the epoch, ascending.
+    pub mode_switches_ms: Vec<u64>,
     /// By index, ascending; closed ones too until their records' retention ends.
     pub shards: Vec<Shard>,
     /// Open shards as (first hash key, position in `shards`), ascending by key.
@@ -106,17 +170,42 @@ impl Stream {
         self.shards.binary_search_by_key(&index, |shard| shard.index).ok().map(|at| &self.shards[at])
     }
 
+    /// The consumer of that name.
+    pub fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.consumers
+            .binary_search_by_key(&name, |consumer| &consumer.name)
+            .ok()
+            .map(|at| &self.consumers[at])
+    }
+
     /// Open shards, ascending by hash range.
     pub fn open_shards(&self) -> impl Iterator<Item = &Shard> {
         self.routes.iter().map(|(_, position)| &self.shards[*position])
     }
 }
 
+/// Whether an account is committed to a minimum throughput in a region (AWS model,
+/// MinimumThroughputBillingCommitment). Nothing is billed here; some operations ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commitment {
+    /// Whether it stands.
+    pub is_enabled: bool,
+    /// When it was last enabled, milliseconds since the epoch.
+    pub started_ms: u64,
+    /// When it was last disabled, milliseconds since the epoch.
+    pub ended_ms: Option<u64>,
+}
+
+/// Account and region.
+pub type Place = (Arc<str>, Arc<str>);
+
 /// Every stream at one applied index of the metadata group.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     streams: BTreeMap<StreamKey, Arc<Stream>>,
     by_uid: BTreeMap<u64, StreamKey>,
+    /// Commitments that were ever made.
+    pub commitments: BTreeMap<Place, Commitment>,
     /// The key that seals iterators and tokens; 32 bytes, absent before the first command.
     pub sealing_key: Option<[u8; 32]>,
 }

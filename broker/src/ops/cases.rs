@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::input::Input;
 use super::{Call, Codec, Fault};
 use crate::model::hash_key::even_ranges;
-use crate::model::stream::{Catalog, Shard, Stream, StreamKey, StreamMode, StreamStatus};
+use crate::model::stream::{
+    Catalog, Shard, ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus, Tags,
+};
 
 /// The clock of the tests, milliseconds since the epoch.
 pub const NOW_MS: u64 = 1_700_000_000_000;
@@ -23,6 +26,11 @@ pub fn call(body: &str) -> Call {
     }
 }
 
+/// The members of a request of that operation.
+pub fn input(operation: &str, body: &str) -> Result<Input, Fault> {
+    call(body).input(operation)
+}
+
 /// An ACTIVE stream that is an hour old.
 pub fn stream(name: &str, shard_count: u32) -> Stream {
     let created_ms = NOW_MS - 3_600_000;
@@ -35,6 +43,7 @@ pub fn stream(name: &str, shard_count: u32) -> Stream {
         created_s: created_ms / 1_000,
         opened_ms: created_ms + 50,
         closed_ms: None,
+        end_ordinal: None,
     };
     let shards = (0..).zip(even_ranges(shard_count)).map(shard).collect::<Vec<_>>();
     let routes = shards.iter().enumerate().map(|(position, shard)| (shard.range.start, position)).collect();
@@ -50,6 +59,15 @@ pub fn stream(name: &str, shard_count: u32) -> Stream {
         retention_hours: 24,
         mode: StreamMode::Provisioned,
         max_record_kib: 1_024,
+        is_auto_distributed: false,
+        warm_mib_per_second: 0,
+        shard_level_metrics: ShardLevelMetrics::default(),
+        tags: Tags::default(),
+        policy: None,
+        consumers: Vec::new(),
+        reshard: None,
+        shard_count_updates_ms: Vec::new(),
+        mode_switches_ms: Vec::new(),
         shards,
         routes,
     }
@@ -60,6 +78,7 @@ pub fn split_stream(name: &str, ago_ms: u64) -> Stream {
     let mut stream = stream(name, 1);
     let split_ms = NOW_MS - ago_ms;
     stream.shards[0].closed_ms = Some(split_ms);
+    stream.shards[0].end_ordinal = Some(1);
     for (index, range) in (1..).zip(even_ranges(2)) {
         let parent = stream.shards[0].clone();
         let created_s = split_ms / 1_000 + 1;
@@ -70,6 +89,7 @@ pub fn split_stream(name: &str, ago_ms: u64) -> Stream {
             created_s,
             opened_ms: split_ms,
             closed_ms: None,
+            end_ordinal: None,
             ..parent
         });
     }

@@ -100,6 +100,20 @@ impl Fault {
         ))
     }
 
+    /// The stream has no such consumer, and certainly not.
+    pub fn consumer_not_found(key: &StreamKey) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceNotFound(format!("Consumer under stream {name}, account {account} not found."))
+    }
+
+    /// The shard is closed already, so that it can be neither split nor merged.
+    pub fn shard_closed(key: &StreamKey, shard: ShardId) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceNotFound(format!(
+            "Shard {shard} in stream {name} under account {account} is not open: it was split or merged before."
+        ))
+    }
+
     /// A stream of that name exists.
     pub fn name_taken(key: &StreamKey) -> Self {
         Self::ResourceInUse(format!("Stream {} under account {} already exists.", key.name, key.account))
@@ -146,6 +160,8 @@ impl Fault {
             )),
             ServiceError::NameTaken => Self::name_taken(key),
             ServiceError::StreamGone => Self::stream_not_found(key),
+            ServiceError::ConsumerGone => Self::consumer_not_found(key),
+            ServiceError::ShardClosed(shard) => Self::shard_closed(key, ShardId(shard)),
             ServiceError::NotActive(status) => Self::not_active(key, status),
             ServiceError::Unavailable(reason) => Self::Unavailable(reason),
             ServiceError::Internal(reason) => {

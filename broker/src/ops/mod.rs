@@ -10,22 +10,25 @@ pub mod fault;
 mod input;
 mod java_date;
 mod record;
+mod service_model;
 mod shape;
 mod shard;
 mod stream;
 mod target;
 mod validate;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 pub use fault::{Exception, Fault};
+use futures_util::Stream;
 pub use tidelog_proto::Codec;
 use tidelog_proto::{Document, json};
 
 use crate::service::Service;
 use input::Input;
-use shape::Member;
+pub use service_model::{OPERATIONS, Operation};
 
 /// One request, once its caller is known.
 #[derive(Clone, Debug)]
@@ -54,31 +57,33 @@ impl Call {
         }
     }
 
-    /// The members of the body, within the bounds of the table.
-    fn input(&self, members: &'static [Member]) -> Result<Input, Fault> {
-        let input = Input::read(self.document()?, members)?;
-        validate::check(&input, members)?;
+    /// The members of the body, within the bounds of the operation of that name.
+    fn input(&self, operation: &str) -> Result<Input, Fault> {
+        let operation = service_model::operation(operation).expect("an operation of the service model");
+        let input = Input::read(self.document()?, operation.members)?;
+        validate::check(&input, operation.members)?;
         Ok(input)
     }
 
     /// An answer in the codec of the request.
     fn reply(&self, document: &Document) -> Reply {
         match self.codec {
-            Codec::Json => Reply { body: json::encode(document).into() },
+            Codec::Json => Reply::Complete(json::encode(document).into()),
         }
     }
 }
 
 /// The answer to a call that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// Empty for operations without output.
-    pub body: Bytes,
+pub enum Reply {
+    /// A body; empty for operations without output.
+    Complete(Bytes),
+    /// The messages of an event stream, as they come. Dropping it ends the subscription.
+    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl Reply {
     /// Of an operation without output.
-    const EMPTY: Self = Self { body: Bytes::new() };
+    const EMPTY: Self = Self::Complete(Bytes::new());
 }
 
 /// Runs a call: the table of contents of all 57 operations.
@@ -87,72 +92,35 @@ impl Reply {
 /// Whatever the operation answers instead of its output.
 pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault> {
     let call = &call;
+    // These read the body themselves, in the form that nearly every client writes.
     match call.operation.as_str() {
-        "CreateStream" => stream::create_stream::run(service, call).await,
-        "DeleteStream" => stream::delete_stream::run(service, call).await,
-        "DescribeStream" => stream::describe_stream::run(service, call),
-        "DescribeStreamSummary" => stream::describe_stream_summary::run(service, call),
+        "PutRecord" => return record::put_record::run(service, call).await,
+        "PutRecords" => return record::put_records::run(service, call).await,
+        _ => {}
+    }
+    let Some(operation) = service_model::operation(&call.operation) else {
+        call.document()?;
+        return Err(Fault::UnknownOperation);
+    };
+    let input = &call.input(operation.name)?;
+    match operation.name {
+        "CreateStream" => stream::create_stream::run(service, call, input).await,
+        "DeleteStream" => stream::delete_stream::run(service, call, input).await,
+        "DescribeStream" => stream::describe_stream::run(service, call, input),
+        "DescribeStreamSummary" => stream::describe_stream_summary::run(service, call, input),
         "DescribeLimits" => stream::describe_limits::run(service, call),
-        "ListStreams" => stream::list_streams::run(service, call),
-        "IncreaseStreamRetentionPeriod" => stream::increase_stream_retention_period::run(service, call).await,
-        "DecreaseStreamRetentionPeriod" => stream::decrease_stream_retention_period::run(service, call).await,
-        "ListShards" => shard::list_shards::run(service, call),
-        "PutRecord" => record::put_record::run(service, call).await,
-        "PutRecords" => record::put_records::run(service, call).await,
-        "GetShardIterator" => record::get_shard_iterator::run(service, call).await,
-        "GetRecords" => record::get_records::run(service, call).await,
+        "ListStreams" => stream::list_streams::run(service, call, input),
+        "IncreaseStreamRetentionPeriod" => {
+            stream::increase_stream_retention_period::run(service, call, input).await
+        }
+        "DecreaseStreamRetentionPeriod" => {
+            stream::decrease_stream_retention_period::run(service, call, input).await
+        }
+        "ListShards" => shard::list_shards::run(service, call, input),
+        "GetShardIterator" => record::get_shard_iterator::run(service, call, input).await,
+        "GetRecords" => record::get_records::run(service, call, input).await,
         // Known, and not there yet.
-        "AcknowledgeDeadLetterQueueRecords"
-        | "AcknowledgeQueueRecords"
-        | "AddTagsToStream"
-        | "CreateChannel"
-        | "CreateQueue"
-        | "DeleteChannel"
-        | "DeleteQueue"
-        | "DeleteResourcePolicy"
-        | "DeregisterStreamConsumer"
-        | "DescribeAccountSettings"
-        | "DescribeChannel"
-        | "DescribeQueue"
-        | "DescribeStreamConsumer"
-        | "DisableEnhancedMonitoring"
-        | "EnableEnhancedMonitoring"
-        | "GetResourcePolicy"
-        | "ListChannels"
-        | "ListQueues"
-        | "ListStreamConsumers"
-        | "ListTagsForResource"
-        | "ListTagsForStream"
-        | "MergeShards"
-        | "PutResourcePolicy"
-        | "ReceiveDeadLetterQueueRecords"
-        | "ReceiveQueueRecords"
-        | "RegisterStreamConsumer"
-        | "RemoveTagsFromStream"
-        | "RestoreDeadLetterQueueRecords"
-        | "SplitShard"
-        | "StartStreamEncryption"
-        | "StopStreamEncryption"
-        | "SubscribeToShard"
-        | "TagResource"
-        | "UntagResource"
-        | "UpdateAccountSettings"
-        | "UpdateChannel"
-        | "UpdateDeadLetterQueueRecordsVisibility"
-        | "UpdateMaxRecordSize"
-        | "UpdateQueue"
-        | "UpdateQueueRecordsVisibility"
-        | "UpdateShardCount"
-        | "UpdateStreamMode"
-        | "UpdateStreamRecordDistributionStrategy"
-        | "UpdateStreamWarmThroughput" => {
-            call.document()?;
-            Err(Fault::NotBuilt(format!("Tidelog knows {} but does not have it yet.", call.operation)))
-        }
-        _ => {
-            call.document()?;
-            Err(Fault::UnknownOperation)
-        }
+        name => Err(Fault::NotBuilt(format!("Tidelog knows {name} but does not have it yet."))),
     }
 }
 

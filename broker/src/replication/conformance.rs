@@ -1,6 +1,6 @@
 //! openraft's own suite for log stores and state machines, run on ours over real files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openraft::StorageError;
@@ -47,7 +47,12 @@ impl Builder {
             let (published, _) = tokio::sync::watch::channel(Arc::default());
             GroupState::Meta { state: Default::default(), published }
         } else {
-            GroupState::Data { store, shards: BTreeMap::new() }
+            GroupState::Data {
+                store,
+                shards: BTreeMap::new(),
+                sealed: BTreeSet::new(),
+                news: Arc::default(),
+            }
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

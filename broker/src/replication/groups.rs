@@ -1,6 +1,6 @@
 //! The narrow interface of replication: propose, read what is applied, checkpoint, stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
 use super::meta_state::{MetaOutcome, MetaState};
 use super::network::NoPeers;
+use super::news::{Listener, News};
 use super::raft_types::TypeConfig;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{Command, META_GROUP, Outcome, SubBatch};
@@ -99,6 +100,7 @@ pub struct Groups {
     batchers: Vec<Batcher>,
     catalog: watch::Receiver<Arc<Catalog>>,
     store: Arc<ShardStore>,
+    news: Arc<News>,
     wal: WalHandle,
     reader: WalReader,
     flush: FlushHandle,
@@ -180,12 +182,18 @@ impl Groups {
         };
         let checkpointed = (0..GROUPS as u8).map(applied_index).collect();
         let (published, catalog) = watch::channel(Arc::new(Catalog::default()));
+        let news = Arc::new(News::default());
         let mut rafts = Vec::with_capacity(GROUPS);
         for group in 0..GROUPS as u8 {
             let state = if group == META_GROUP {
                 GroupState::Meta { state: MetaState::default(), published: published.clone() }
             } else {
-                GroupState::Data { store: store.clone(), shards: BTreeMap::new() }
+                GroupState::Data {
+                    store: store.clone(),
+                    shards: BTreeMap::new(),
+                    sealed: BTreeSet::new(),
+                    news: news.clone(),
+                }
             };
             let log = LogStore::new(group, wal.clone(), reader.clone());
             let saved = saved.iter().find(|saved| saved.group == group);
@@ -203,6 +211,7 @@ impl Groups {
             batchers,
             catalog,
             store,
+            news,
             wal,
             reader,
             flush,
@@ -228,6 +237,11 @@ impl Groups {
         self.store.get(key)
     }
 
+    /// Hears of records that are applied to a shard on this node.
+    pub fn listen(&self, key: ShardKey) -> Listener {
+        self.news.listen(key)
+    }
+
     /// Proposes a metadata command; returns what applying it made of it.
     pub async fn propose_meta(
         &self,
@@ -241,15 +255,15 @@ impl Groups {
         }
     }
 
-    /// Proposes a control command to a data group; returns when it is applied.
+    /// Proposes a control command to a data group; returns what applying it made of it.
     pub async fn propose_data(
         &self,
         group: u8,
         command: stored::data_command::Command,
-    ) -> Result<(), ProposeError> {
+    ) -> Result<Outcome, ProposeError> {
         assert_ne!(group, META_GROUP, "a data command for the metadata group");
         let command = stored::DataCommand { command: Some(command) };
-        self.propose(group, Command::Data(Arc::new(command))).await.map(drop)
+        self.propose(group, Command::Data(Arc::new(command))).await
     }
 
     async fn propose(&self, group: u8, command: Command) -> Result<Outcome, ProposeError> {

@@ -4,7 +4,7 @@
 //! (groups 1 to 6), never a lock that applying waits for. Applying is a pure function of the log: no clock, no
 //! random number, no map with a seeded order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::flush_thread::FlushHandle;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
+use super::news::News;
 use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
 use super::{AppendOutcome, Command, Outcome, SubBatch};
 use crate::model::stream::Catalog;
@@ -52,6 +53,10 @@ pub enum GroupState {
         store: Arc<ShardStore>,
         /// This group's shards.
         shards: BTreeMap<ShardKey, Arc<ShardLog>>,
+        /// Those of them that take no records any more.
+        sealed: BTreeSet<ShardKey>,
+        /// Who waits for records.
+        news: Arc<News>,
     },
 }
 
@@ -106,8 +111,10 @@ impl Machine {
                 published.send_replace(Arc::new(state.catalog()));
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
-            GroupState::Data { .. } => {
+            GroupState::Data { sealed, .. } => {
                 let stored = stored::DataState::decode(cut.state.clone()).map_err(broken)?;
+                *sealed =
+                    stored.sealed.iter().map(|of| ShardKey { stream_uid: of.uid, shard: of.shard }).collect();
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
         };
@@ -143,12 +150,12 @@ impl GroupState {
                 published.send_replace(Arc::new(state.catalog()));
                 Outcome::Meta(outcome)
             }
-            (Self::Data { shards, .. }, Command::Records(batches)) => {
-                Outcome::Appended(batches.iter().map(|batch| append(shards, batch)).collect())
+            (Self::Data { shards, sealed, news, .. }, Command::Records(batches)) => {
+                let append = |batch| append(shards, sealed, news, batch);
+                Outcome::Appended(batches.iter().map(append).collect())
             }
-            (Self::Data { store, shards }, Command::Data(command)) => {
-                control(store, shards, command);
-                Outcome::Done
+            (Self::Data { store, shards, sealed, .. }, Command::Data(command)) => {
+                control(store, shards, sealed, command)
             }
             (_, command) => panic!("a command of another group: {command}"),
         }
@@ -157,7 +164,7 @@ impl GroupState {
     /// Takes the shards of a checkpoint, which the store has opened.
     fn attach(&mut self, keys: impl Iterator<Item = ShardKey>) -> Result<(), String> {
         for key in keys {
-            let Self::Data { store, shards } = self else {
+            let Self::Data { store, shards, .. } = self else {
                 return Err("the metadata group's checkpoint names shards".into());
             };
             let shard =
@@ -174,8 +181,10 @@ impl GroupState {
                 stored::MetaState { membership: Some(membership), membership_log_id, ..state.store() }
                     .encode_to_vec()
             }
-            Self::Data { .. } => {
-                stored::DataState { membership: Some(membership), membership_log_id }.encode_to_vec()
+            Self::Data { sealed, .. } => {
+                let sealed = sealed.iter().map(|of| stored::ShardRef { uid: of.stream_uid, shard: of.shard });
+                let sealed = sealed.collect();
+                stored::DataState { membership: Some(membership), membership_log_id, sealed }.encode_to_vec()
             }
         };
         bytes.into()
@@ -189,26 +198,36 @@ impl GroupState {
     }
 }
 
-fn append(shards: &BTreeMap<ShardKey, Arc<ShardLog>>, batch: &SubBatch) -> AppendOutcome {
+fn append(
+    shards: &BTreeMap<ShardKey, Arc<ShardLog>>,
+    sealed: &BTreeSet<ShardKey>,
+    news: &News,
+    batch: &SubBatch,
+) -> AppendOutcome {
     let Some(shard) = shards.get(&batch.shard) else { return AppendOutcome::NoSuchShard };
+    if sealed.contains(&batch.shard) {
+        return AppendOutcome::Sealed;
+    }
     let appended = shard.apply(batch.time_ms, batch.count, batch.body.clone(), batch.body_crc);
+    news.tell(batch.shard);
     AppendOutcome::Placed { first_ordinal: appended.first_ordinal, time_ms: appended.time_ms }
 }
 
 fn control(
     store: &ShardStore,
     shards: &mut BTreeMap<ShardKey, Arc<ShardLog>>,
+    sealed: &mut BTreeSet<ShardKey>,
     command: &stored::DataCommand,
-) {
+) -> Outcome {
     match command.command.as_ref().expect("a data command of a newer version") {
         data_command::Command::OpenShards(open) => {
-            for shard in &open.shards {
-                let key = ShardKey { stream_uid: open.uid, shard: *shard };
+            for key in keys(open.uid, &open.shards) {
                 shards.insert(key, store.create(key));
             }
         }
         data_command::Command::DropStream(stream) => {
             shards.retain(|key, _| key.stream_uid != stream.uid);
+            sealed.retain(|key| key.stream_uid != stream.uid);
             store.remove_stream(stream.uid);
         }
         data_command::Command::Trim(trim) => {
@@ -219,7 +238,30 @@ fn control(
                 }
             }
         }
+        data_command::Command::Reseat(reseat) => {
+            for key in keys(reseat.uid, &reseat.opened) {
+                shards.insert(key, store.create(key));
+            }
+            let seal = |key: ShardKey| {
+                let shard = shards.get(&key)?;
+                sealed.insert(key);
+                Some((key.shard, shard.bounds().next_ordinal))
+            };
+            return Outcome::Sealed(keys(reseat.uid, &reseat.sealed).filter_map(seal).collect());
+        }
+        data_command::Command::DropShards(drop) => {
+            for key in keys(drop.uid, &drop.shards) {
+                shards.remove(&key);
+                sealed.remove(&key);
+                store.remove_shard(key);
+            }
+        }
     }
+    Outcome::Done
+}
+
+fn keys(stream_uid: u64, shards: &[u32]) -> impl Iterator<Item = ShardKey> {
+    shards.iter().map(move |shard| ShardKey { stream_uid, shard: *shard })
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {

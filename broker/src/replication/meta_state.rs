@@ -4,23 +4,39 @@ use bytes::Bytes;
 use tidelog_proto::stored::{self, meta_command::Command};
 
 use super::DATA_GROUPS;
+use super::meta_stored::{
+    read_commitment, read_hash_key, read_metrics, read_mode, read_stream, sealing_key, store_commitment,
+    store_stream, stream_key,
+};
 use crate::model::hash_key;
-use crate::model::stream::{Catalog, HashRange, Shard, Stream, StreamKey, StreamMode, StreamStatus};
+use crate::model::stream::{
+    Catalog, Commitment, Consumer, ConsumerStatus, HashRange, Reshard, Shard, ShardLevelMetrics, Stream,
+    StreamStatus, Tags,
+};
 
 /// Retention of a new stream, hours (AWS model, CreateStream).
 const DEFAULT_RETENTION_HOURS: u32 = 24;
+
+/// Milliseconds for which the quotas of a day remember (AWS model, UpdateShardCount).
+const DAY_MS: u64 = 86_400_000;
 
 /// What the metadata group made of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetaOutcome {
     /// Applied, or had been already.
     Done,
-    /// A stream was begun under this uid.
+    /// A stream or a consumer was begun under this uid.
     Created(u64),
-    /// A stream of that name exists.
+    /// A stream or a consumer of that name exists.
     NameTaken,
     /// There is no such stream (any more).
     NoSuchStream,
+    /// There is no such consumer (any more).
+    NoSuchConsumer,
+    /// The stream is in a state that forbids it.
+    NotActive(StreamStatus),
+    /// A shard to be closed is not open (any more).
+    NoSuchShard(u32),
 }
 
 /// The state machine of group 0.
@@ -38,8 +54,9 @@ impl MetaState {
     pub fn restore(stored: &stored::MetaState) -> Result<Self, String> {
         let mut catalog = Catalog::new(sealing_key(&stored.sealing_key));
         for stream in &stored.streams {
-            catalog.put(read_stream(stream)?);
+            catalog.put(with_routes(read_stream(stream)?));
         }
+        catalog.commitments = stored.commitments.iter().map(read_commitment).collect();
         Ok(Self { catalog, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
     }
 
@@ -52,6 +69,7 @@ impl MetaState {
             sealing_key: self.catalog.sealing_key.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default(),
             membership: None,
             membership_log_id: None,
+            commitments: self.catalog.commitments.iter().map(|(at, own)| store_commitment(at, own)).collect(),
         }
     }
 
@@ -83,6 +101,33 @@ impl MetaState {
             Command::SetRetention(set) => {
                 self.change(set.uid, |stream| stream.retention_hours = set.retention_hours)
             }
+            Command::ChangeStream(change) => {
+                self.change(change.uid, |stream| change_settings(stream, change, now_ms))
+            }
+            Command::BeginRegisterConsumer(begin) => self.begin_consumer(begin, now_ms),
+            Command::FinishRegisterConsumer(of) => self.change_consumer(of, |consumer| {
+                if consumer.status == ConsumerStatus::Creating {
+                    consumer.status = ConsumerStatus::Active;
+                }
+            }),
+            Command::BeginDeregisterConsumer(of) => {
+                self.change_consumer(of, |consumer| consumer.status = ConsumerStatus::Deleting)
+            }
+            Command::FinishDeregisterConsumer(of) => self.change(of.stream_uid, |stream| {
+                stream.consumers.retain(|consumer| consumer.uid != of.uid);
+            }),
+            Command::ChangeTags(change) => self.change_tags(change),
+            Command::SetPolicy(set) => self.set_policy(set),
+            Command::SetCommitment(set) => self.set_commitment(set, now_ms),
+            Command::BeginReshard(begin) => self.begin_reshard(begin, now_ms),
+            Command::CommitReshard(commit) => self.change(commit.uid, |stream| {
+                commit_reshard(stream, commit, now_ms);
+            }),
+            Command::ForgetShards(forget) => self.change(forget.uid, |stream| {
+                stream
+                    .shards
+                    .retain(|shard| shard.closed_ms.is_none() || !forget.shards.contains(&shard.index));
+            }),
         }
     }
 
@@ -106,6 +151,15 @@ impl MetaState {
             retention_hours: DEFAULT_RETENTION_HOURS,
             mode: read_mode(begin.mode()),
             max_record_kib: begin.max_record_kib,
+            is_auto_distributed: begin.is_auto_distributed,
+            warm_mib_per_second: begin.warm_mib_per_second,
+            shard_level_metrics: ShardLevelMetrics::default(),
+            tags: begin.tags.clone(),
+            policy: None,
+            consumers: Vec::new(),
+            reshard: None,
+            shard_count_updates_ms: Vec::new(),
+            mode_switches_ms: Vec::new(),
             shards,
             routes: Vec::new(),
         };
@@ -124,8 +178,171 @@ impl MetaState {
         let Some(stream) = self.catalog.by_uid(uid) else { return MetaOutcome::NoSuchStream };
         let mut stream = Stream::clone(stream);
         change(&mut stream);
-        self.catalog.put(stream);
+        self.catalog.put(with_routes(stream));
         MetaOutcome::Done
+    }
+
+    fn begin_consumer(&mut self, begin: &stored::BeginRegisterConsumer, now_ms: u64) -> MetaOutcome {
+        let Some(stream) = self.catalog.by_uid(begin.stream_uid) else { return MetaOutcome::NoSuchStream };
+        if stream.consumer(&begin.name).is_some() {
+            return MetaOutcome::NameTaken;
+        }
+        self.next_uid += 1;
+        let uid = self.next_uid;
+        let consumer = Consumer {
+            uid,
+            name: begin.name.as_str().into(),
+            status: ConsumerStatus::Creating,
+            created_ms: now_ms,
+            tags: begin.tags.clone(),
+            policy: None,
+        };
+        self.change(begin.stream_uid, |stream| {
+            let place = stream.consumers.partition_point(|other| other.name < consumer.name);
+            stream.consumers.insert(place, consumer);
+        });
+        MetaOutcome::Created(uid)
+    }
+
+    fn change_consumer(
+        &mut self,
+        of: &stored::ConsumerRef,
+        change: impl FnOnce(&mut Consumer),
+    ) -> MetaOutcome {
+        let mut found = false;
+        let outcome = self.change(of.stream_uid, |stream| {
+            if let Some(consumer) = stream.consumers.iter_mut().find(|consumer| consumer.uid == of.uid) {
+                found = true;
+                change(consumer);
+            }
+        });
+        if found || outcome != MetaOutcome::Done { outcome } else { MetaOutcome::NoSuchConsumer }
+    }
+
+    fn change_tags(&mut self, command: &stored::ChangeTags) -> MetaOutcome {
+        let change = |tags: &mut Tags| {
+            tags.retain(|key, _| !command.removed.contains(key));
+            tags.extend(command.set.clone());
+        };
+        let resource = command.resource.expect("tags have a resource");
+        match consumer_of(resource) {
+            Some(consumer) => self.change_consumer(&consumer, |consumer| change(&mut consumer.tags)),
+            None => self.change(resource.stream_uid, |stream| change(&mut stream.tags)),
+        }
+    }
+
+    fn set_policy(&mut self, set: &stored::SetPolicy) -> MetaOutcome {
+        let policy = set.policy.as_deref().map(Into::into);
+        let resource = set.resource.expect("a policy has a resource");
+        match consumer_of(resource) {
+            Some(consumer) => self.change_consumer(&consumer, |consumer| consumer.policy = policy),
+            None => self.change(resource.stream_uid, |stream| stream.policy = policy),
+        }
+    }
+
+    fn set_commitment(&mut self, set: &stored::SetCommitment, now_ms: u64) -> MetaOutcome {
+        let place = (set.account.as_str().into(), set.region.as_str().into());
+        let before = self.catalog.commitments.get(&place).copied();
+        let after = match (before, set.is_enabled) {
+            (Some(before), is_enabled) if before.is_enabled == is_enabled => before,
+            (None, false) => return MetaOutcome::Done,
+            (_, true) => Commitment { is_enabled: true, started_ms: now_ms, ended_ms: None },
+            (Some(before), false) => Commitment { is_enabled: false, ended_ms: Some(now_ms), ..before },
+        };
+        self.catalog.commitments.insert(place, after);
+        MetaOutcome::Done
+    }
+
+    fn begin_reshard(&mut self, begin: &stored::BeginReshard, now_ms: u64) -> MetaOutcome {
+        let Some(stream) = self.catalog.by_uid(begin.uid) else { return MetaOutcome::NoSuchStream };
+        if stream.status != StreamStatus::Active {
+            return MetaOutcome::NotActive(stream.status);
+        }
+        let is_open = |index: u32| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());
+        if let Some(closed) = begin.sealed.iter().find(|index| !is_open(**index)) {
+            return MetaOutcome::NoSuchShard(*closed);
+        }
+        let opened = new_shards(stream, &begin.opened, now_ms);
+        self.change(begin.uid, |stream| {
+            stream.status = StreamStatus::Updating;
+            stream.reshard = Some(Reshard { sealed: begin.sealed.clone(), opened });
+            if begin.is_count_update {
+                note_within_day(&mut stream.shard_count_updates_ms, now_ms);
+            }
+        })
+    }
+}
+
+fn consumer_of(resource: stored::ResourceRef) -> Option<stored::ConsumerRef> {
+    let stored::ResourceRef { stream_uid, consumer_uid } = resource;
+    consumer_uid.map(|uid| stored::ConsumerRef { stream_uid, uid })
+}
+
+fn note_within_day(times_ms: &mut Vec<u64>, now_ms: u64) {
+    times_ms.retain(|time_ms| time_ms.saturating_add(DAY_MS) > now_ms);
+    times_ms.push(now_ms);
+}
+
+fn change_settings(stream: &mut Stream, change: &stored::ChangeStream, now_ms: u64) {
+    if let Some(mode) = change.mode.map(|_| read_mode(change.mode()))
+        && mode != stream.mode
+    {
+        stream.mode = mode;
+        note_within_day(&mut stream.mode_switches_ms, now_ms);
+    }
+    stream.max_record_kib = change.max_record_kib.unwrap_or(stream.max_record_kib);
+    stream.warm_mib_per_second = change.warm_mib_per_second.unwrap_or(stream.warm_mib_per_second);
+    stream.is_auto_distributed = change.is_auto_distributed.unwrap_or(stream.is_auto_distributed);
+    if let Some(bits) = change.shard_level_metrics {
+        stream.shard_level_metrics = read_metrics(bits);
+    }
+}
+
+/// The shards of a reshard, numbered on from the highest number ever used, which is always that of an open shard.
+/// Each is created a second or more after its parents, so that its sequence numbers lie above theirs; one that is the
+/// parent of a later one is closed in the instant it opens.
+fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64) -> Vec<Shard> {
+    let first = stream.shards.last().map_or(0, |shard| shard.index + 1);
+    let mut made: Vec<Shard> = Vec::with_capacity(new.len());
+    for (index, new) in (first..).zip(new) {
+        let parents = [new.parent, new.adjacent_parent];
+        let created_s = |parent: u32| match parent.checked_sub(first) {
+            Some(position) => made[position as usize].created_s,
+            None => stream.shard(parent).map_or(0, |parent| parent.created_s),
+        };
+        let above_s = parents.iter().flatten().map(|parent| created_s(*parent) + 1).max().unwrap_or(0);
+        let hash = |bytes| read_hash_key(bytes).expect("a hash key has 16 bytes");
+        let range = HashRange { start: hash(&new.hash_start), end: hash(&new.hash_end) };
+        let mut shard = first_shard(stream.uid, index, range, above_s.max(now_ms / 1_000), now_ms);
+        (shard.parent, shard.adjacent_parent) = (new.parent, new.adjacent_parent);
+        for parent in parents.iter().flatten().filter_map(|parent| parent.checked_sub(first)) {
+            let parent = &mut made[parent as usize];
+            parent.closed_ms = Some(now_ms);
+            parent.end_ordinal = Some(1);
+        }
+        made.push(shard);
+    }
+    made
+}
+
+/// Closes the parents and shows the children, in one step and at one instant.
+fn commit_reshard(stream: &mut Stream, commit: &stored::CommitReshard, now_ms: u64) {
+    let Some(reshard) = stream.reshard.take() else { return };
+    let newest_opened_ms = stream.shards.iter().map(|shard| shard.opened_ms).max().unwrap_or(0);
+    let instant_ms = now_ms.max(newest_opened_ms);
+    for end in &commit.ends {
+        if let Some(shard) = stream.shards.iter_mut().find(|shard| shard.index == end.shard) {
+            shard.closed_ms = Some(instant_ms);
+            shard.end_ordinal = Some(end.ordinal);
+        }
+    }
+    stream.shards.extend(reshard.opened.into_iter().map(|mut shard| {
+        shard.opened_ms = instant_ms;
+        shard.closed_ms = shard.closed_ms.map(|_| instant_ms);
+        shard
+    }));
+    if stream.status == StreamStatus::Updating {
+        stream.status = StreamStatus::Active;
     }
 }
 
@@ -141,6 +358,7 @@ fn first_shard(uid: u64, index: u32, range: HashRange, created_s: u64, now_ms: u
         created_s,
         opened_ms: now_ms,
         closed_ms: None,
+        end_ordinal: None,
     }
 }
 
@@ -154,117 +372,11 @@ fn with_routes(mut stream: Stream) -> Stream {
     stream
 }
 
-fn sealing_key(bytes: &[u8]) -> Option<[u8; 32]> {
-    bytes.try_into().ok()
-}
-
-fn stream_key(name: &stored::StreamName) -> StreamKey {
-    StreamKey {
-        account: name.account.as_str().into(),
-        region: name.region.as_str().into(),
-        name: name.name.as_str().into(),
-    }
-}
-
-fn read_mode(mode: stored::StreamMode) -> StreamMode {
-    match mode {
-        stored::StreamMode::Provisioned => StreamMode::Provisioned,
-        stored::StreamMode::OnDemand => StreamMode::OnDemand,
-    }
-}
-
-/// The stored form of a mode.
-pub fn store_mode(mode: StreamMode) -> stored::StreamMode {
-    match mode {
-        StreamMode::Provisioned => stored::StreamMode::Provisioned,
-        StreamMode::OnDemand => stored::StreamMode::OnDemand,
-    }
-}
-
-fn read_stream(stored: &stored::Stream) -> Result<Stream, String> {
-    let name = stored.name.as_ref().ok_or("a stored stream has no name")?;
-    let status = match stored.status() {
-        stored::StreamStatus::Creating => StreamStatus::Creating,
-        stored::StreamStatus::Active => StreamStatus::Active,
-        stored::StreamStatus::Updating => StreamStatus::Updating,
-        stored::StreamStatus::Deleting => StreamStatus::Deleting,
-    };
-    let stream = Stream {
-        uid: stored.uid,
-        key: stream_key(name),
-        status,
-        created_ms: stored.created_ms,
-        retention_hours: stored.retention_hours,
-        mode: read_mode(stored.mode()),
-        max_record_kib: stored.max_record_kib,
-        shards: stored.shards.iter().map(read_shard).collect::<Result<_, _>>()?,
-        routes: Vec::new(),
-    };
-    Ok(with_routes(stream))
-}
-
-fn read_shard(stored: &stored::Shard) -> Result<Shard, String> {
-    let hash = |bytes: &[u8]| -> Result<u128, String> {
-        Ok(u128::from_be_bytes(bytes.try_into().map_err(|_| "a stored hash key has not 16 bytes")?))
-    };
-    Ok(Shard {
-        index: stored.index,
-        group: u8::try_from(stored.group).map_err(|_| "a stored shard has no such group")?,
-        range: HashRange { start: hash(&stored.hash_start)?, end: hash(&stored.hash_end)? },
-        parent: stored.parent,
-        adjacent_parent: stored.adjacent_parent,
-        created_s: stored.created_s,
-        opened_ms: stored.opened_ms,
-        closed_ms: stored.closed_ms,
-    })
-}
-
-fn store_stream(stream: &Stream) -> stored::Stream {
-    let status = match stream.status {
-        StreamStatus::Creating => stored::StreamStatus::Creating,
-        StreamStatus::Active => stored::StreamStatus::Active,
-        StreamStatus::Updating => stored::StreamStatus::Updating,
-        StreamStatus::Deleting => stored::StreamStatus::Deleting,
-    };
-    stored::Stream {
-        uid: stream.uid,
-        name: Some(store_key(&stream.key)),
-        status: status.into(),
-        created_ms: stream.created_ms,
-        retention_hours: stream.retention_hours,
-        mode: store_mode(stream.mode).into(),
-        max_record_kib: stream.max_record_kib,
-        shards: stream.shards.iter().map(store_shard).collect(),
-    }
-}
-
-/// The stored form of a stream's name.
-pub fn store_key(key: &StreamKey) -> stored::StreamName {
-    stored::StreamName {
-        account: key.account.to_string(),
-        region: key.region.to_string(),
-        name: key.name.to_string(),
-    }
-}
-
-fn store_shard(shard: &Shard) -> stored::Shard {
-    let hash = |key: u128| Bytes::copy_from_slice(&key.to_be_bytes());
-    stored::Shard {
-        index: shard.index,
-        group: shard.group.into(),
-        hash_start: hash(shard.range.start),
-        hash_end: hash(shard.range.end),
-        parent: shard.parent,
-        adjacent_parent: shard.adjacent_parent,
-        created_s: shard.created_s,
-        opened_ms: shard.opened_ms,
-        closed_ms: shard.closed_ms,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::meta_stored::store_key;
     use super::*;
+    use crate::model::stream::StreamKey;
 
     fn key(name: &str) -> StreamKey {
         StreamKey { account: "000000000000".into(), region: "us-east-1".into(), name: name.into() }
@@ -278,8 +390,8 @@ mod tests {
         let begin = stored::BeginCreateStream {
             stream: Some(store_key(&key(name))),
             shard_count,
-            mode: 0,
             max_record_kib: 1_024,
+            ..stored::BeginCreateStream::default()
         };
         state.apply(&command(now_ms, Command::BeginCreateStream(begin)))
     }

@@ -16,13 +16,17 @@ mod groups;
 mod log_store;
 mod machine;
 mod meta_state;
+mod meta_stored;
 mod network;
+mod news;
 mod raft_types;
 mod wal_thread;
 
 pub use command::{Command, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
-pub use meta_state::{MetaOutcome, store_key, store_mode};
+pub use meta_state::MetaOutcome;
+pub use meta_stored::{store_hash_key, store_key, store_mode};
+pub use news::Listener;
 pub use wal_thread::Durability;
 
 /// The group that holds metadata.
@@ -33,8 +37,10 @@ pub const DATA_GROUPS: u8 = 6;
 /// What applying a command answered.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Nothing to say: leader's own entries, membership, control commands of a data group.
+    /// Nothing to say: leader's own entries, membership, most control commands of a data group.
     Done,
+    /// Where sealed shards end: the ordinal after the last record, by shard index.
+    Sealed(Vec<(u32, u64)>),
     /// One result per sub-batch of a records entry, in order.
     Appended(Vec<AppendOutcome>),
     /// What the metadata group made of its command.
@@ -53,4 +59,6 @@ pub enum AppendOutcome {
     },
     /// The shard is not open in this group: the stream is gone.
     NoSuchShard,
+    /// The shard is closed, or about to be: its children take the records.
+    Sealed,
 }

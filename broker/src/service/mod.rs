@@ -6,12 +6,13 @@ mod append;
 pub mod iterator;
 mod meters;
 mod read;
+mod reshard;
 mod retention;
 mod streams;
 pub mod throttle;
 mod upkeep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -28,6 +29,7 @@ use crate::replication::{Groups, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use read::{ReadAnswer, ReadRecord};
+pub use streams::NewStream;
 
 /// Reads of segment files that may be under way at a time; further ones wait.
 const FILE_READS_MAX: usize = 16;
@@ -44,6 +46,12 @@ pub enum ServiceError {
     /// The stream is certainly gone.
     #[error("the stream does not exist")]
     StreamGone,
+    /// The consumer is certainly gone.
+    #[error("the consumer does not exist")]
+    ConsumerGone,
+    /// A shard that was to be closed is not open (any more): its index.
+    #[error("shard {0} is not open")]
+    ShardClosed(u32),
     /// The stream is in a state that forbids it.
     #[error("the stream is {0:?}")]
     NotActive(StreamStatus),
@@ -81,6 +89,8 @@ pub struct Service {
     sealer: Mutex<Option<Arc<Sealer>>>,
     file_reads: Arc<Semaphore>,
     space_is_low: AtomicBool,
+    /// Streams whose saga is being driven.
+    sagas: Mutex<HashSet<u64>>,
     meters: Meters,
 }
 
@@ -97,6 +107,7 @@ impl Service {
             sealer: Mutex::default(),
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
             space_is_low: AtomicBool::new(false),
+            sagas: Mutex::default(),
             meters: Meters::new(),
         })
     }

@@ -76,7 +76,8 @@ impl Service {
                 data: read.record.data,
             })
             .collect();
-        let end_of_shard = at_tip && shard.closed_ms.is_some();
+        // Sure on any node: the end of a closed shard is known before all of its records may be.
+        let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
         Ok(ReadAnswer { records, next_ordinal: batch.next_ordinal, millis_behind, end_of_shard })
     }
 

@@ -3,16 +3,14 @@
 //! Each step may run again: a saga that a crash cut short is resumed at the next start from the state in which
 //! the metadata says it is.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tidelog_proto::stored::{self, data_command, meta_command::Command};
 
 use super::{Service, ServiceError};
-use tokio::task::JoinHandle;
-
-use crate::model::stream::{Stream, StreamKey, StreamMode, StreamStatus};
+use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus, Tags};
 use crate::replication::{MetaOutcome, ProposeError, store_key, store_mode};
 
 /// Pause before a step that found no leader is tried again.
@@ -20,20 +18,38 @@ const STEP_RETRY: Duration = Duration::from_millis(50);
 /// How long a request waits for the end of the saga it began.
 const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
+/// What a stream is created with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewStream {
+    /// Shards, at least 1.
+    pub shard_count: u32,
+    /// Provisioned or on demand.
+    pub mode: StreamMode,
+    /// KiB of data and key of one record.
+    pub max_record_kib: u32,
+    /// Its tags.
+    pub tags: Tags,
+    /// MiB per second asked for ahead of need.
+    pub warm_mib_per_second: u32,
+    /// Whether records are spread whatever their keys.
+    pub is_auto_distributed: bool,
+}
+
 impl Service {
     /// Begins a stream: described from now on, ACTIVE as soon as its shards are open.
     pub async fn create_stream(
         self: &Arc<Self>,
-        key: StreamKey,
-        shard_count: u32,
-        mode: StreamMode,
-        max_record_kib: u32,
+        key: &StreamKey,
+        settings: NewStream,
     ) -> Result<(), ServiceError> {
         let begin = stored::BeginCreateStream {
-            stream: Some(store_key(&key)),
-            shard_count,
-            mode: store_mode(mode).into(),
-            max_record_kib,
+            stream: Some(store_key(key)),
+            shard_count: settings.shard_count,
+            mode: store_mode(settings.mode).into(),
+            max_record_kib: settings.max_record_kib,
+            tags: settings.tags,
+            warm_mib_per_second: settings.warm_mib_per_second,
+            is_auto_distributed: settings.is_auto_distributed,
         };
         self.begin(Command::BeginCreateStream(begin)).await
     }
@@ -52,44 +68,68 @@ impl Service {
     /// Resumes every saga that was under way when the process ended.
     pub(super) fn resume_all(self: &Arc<Self>) {
         for stream in self.catalog().streams().values() {
-            drop(self.resume(stream.uid));
+            self.resume(stream.uid);
         }
     }
 
     /// Begins a saga and waits for its end for a moment: a waiter that asks at once, and then every ten seconds,
     /// finds it settled the first time. The saga goes on when it takes longer, and when the caller goes away.
-    async fn begin(self: &Arc<Self>, command: Command) -> Result<(), ServiceError> {
+    pub(super) async fn begin(self: &Arc<Self>, command: Command) -> Result<(), ServiceError> {
         let service = self.clone();
         let saga = tokio::spawn(async move {
             let known_uid = match &command {
                 Command::BeginDeleteStream(stream) => Some(stream.uid),
+                Command::BeginReshard(reshard) => Some(reshard.uid),
                 _ => None,
             };
             let outcome = service.groups.propose_meta(service.now_ms(), command).await?;
-            let uid = match (outcome, known_uid) {
-                (MetaOutcome::Created(uid), _) | (MetaOutcome::Done, Some(uid)) => uid,
-                (MetaOutcome::NameTaken, _) => return Err(ServiceError::NameTaken),
-                (MetaOutcome::NoSuchStream, _) => return Err(ServiceError::StreamGone),
-                (MetaOutcome::Done, None) => unreachable!("a stream is begun, taken or gone"),
+            let uid = match outcome {
+                MetaOutcome::Created(uid) => uid,
+                outcome => {
+                    changed(outcome)?;
+                    known_uid.expect("a stream is begun, taken or gone")
+                }
             };
+            service.resume(uid);
             // Its end is waited for, not needed.
-            let _ = tokio::time::timeout(SETTLE_WAIT, service.resume(uid)).await;
+            let _ = tokio::time::timeout(SETTLE_WAIT, service.settled(uid)).await;
             Ok(())
         });
         saga.await.map_err(|error| ServiceError::Internal(error.to_string()))?
     }
 
-    /// Drives a stream's saga to its end. It holds the service only while it takes a step, so that one that finds no
-    /// leader does not keep a stopping broker alive.
-    fn resume(self: &Arc<Self>, uid: u64) -> JoinHandle<()> {
+    /// Returns once no saga of the stream is under way.
+    async fn settled(&self, uid: u64) {
+        let is_settled =
+            |catalog: &Arc<Catalog>| catalog.by_uid(uid).is_none_or(|stream| !is_changing(stream));
+        // The groups end with the process; there is nothing to wait for then.
+        let _ = self.groups.watch_catalog().wait_for(is_settled).await;
+    }
+
+    /// Drives a stream's saga to its end, unless that is being done. It holds the service only while it takes a step,
+    /// so that one that finds no leader does not keep a stopping broker alive.
+    fn resume(self: &Arc<Self>, uid: u64) {
+        if !self.sagas().insert(uid) {
+            return;
+        }
         let service = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(service) = service.upgrade() {
-                let Some(stream) = service.catalog().by_uid(uid).cloned() else { return };
+                let stream = {
+                    // Under the lock, so that what begins from now on finds that nobody drives it.
+                    let mut sagas = service.sagas();
+                    match service.catalog().by_uid(uid) {
+                        Some(stream) if is_changing(stream) => stream.clone(),
+                        _ => {
+                            sagas.remove(&uid);
+                            return;
+                        }
+                    }
+                };
                 let step = match stream.status {
                     StreamStatus::Creating => service.open(&stream).await,
                     StreamStatus::Deleting => service.drop_data(&stream).await,
-                    StreamStatus::Active | StreamStatus::Updating => return,
+                    StreamStatus::Active | StreamStatus::Updating => service.reseat(&stream).await,
                 };
                 drop(service);
                 // Steps are idempotent: an unknown outcome is simply tried again.
@@ -98,7 +138,11 @@ impl Service {
                     tokio::time::sleep(STEP_RETRY).await;
                 }
             }
-        })
+        });
+    }
+
+    fn sagas(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.sagas.lock().expect("no code panics while it holds this lock")
     }
 
     async fn open(&self, stream: &Stream) -> Result<(), ProposeError> {
@@ -118,7 +162,8 @@ impl Service {
 
     async fn drop_data(&self, stream: &Stream) -> Result<(), ProposeError> {
         let uid = stream.uid;
-        let mut groups: Vec<u8> = stream.shards.iter().map(|shard| shard.group).collect();
+        let coming = stream.reshard.iter().flat_map(|reshard| &reshard.opened);
+        let mut groups: Vec<u8> = stream.shards.iter().chain(coming).map(|shard| shard.group).collect();
         groups.sort_unstable();
         groups.dedup();
         let dropping = groups.into_iter().map(|group| {
@@ -130,9 +175,22 @@ impl Service {
     }
 }
 
-fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
+/// Whether a saga is under way.
+fn is_changing(stream: &Stream) -> bool {
+    match stream.status {
+        StreamStatus::Creating | StreamStatus::Deleting => true,
+        StreamStatus::Active | StreamStatus::Updating => stream.reshard.is_some(),
+    }
+}
+
+/// What the metadata group made of a change.
+pub(super) fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
     match outcome {
+        MetaOutcome::Done | MetaOutcome::Created(_) => Ok(()),
+        MetaOutcome::NameTaken => Err(ServiceError::NameTaken),
         MetaOutcome::NoSuchStream => Err(ServiceError::StreamGone),
-        _ => Ok(()),
+        MetaOutcome::NoSuchConsumer => Err(ServiceError::ConsumerGone),
+        MetaOutcome::NotActive(status) => Err(ServiceError::NotActive(status)),
+        MetaOutcome::NoSuchShard(shard) => Err(ServiceError::ShardClosed(shard)),
     }
 }

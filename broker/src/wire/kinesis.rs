@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use super::exchange::{Answer, Disconnected};
 use super::refusal::Refusal;
 use super::{Gateway, body, caller, faults, pages};
-use crate::ops::{self, Call, Codec};
+use crate::ops::{self, Call, Codec, Reply};
 
 /// The content type of Kinesis's JSON protocol.
 pub(super) const AMZ_JSON: &str = "application/x-amz-json-1.1";
@@ -62,7 +62,8 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Resul
 async fn run(gateway: &Gateway, call: Call, content_type: &'static str) -> Answer {
     let codec = call.codec;
     match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
-        Ok(Ok(reply)) => Answer::new(StatusCode::OK, content_type, reply.body),
+        Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, content_type, body),
+        Ok(Ok(Reply::Events(_))) => Refusal::Panicked.answer(),
         Ok(Err(refused)) => {
             let (status, body) = faults::answer(&refused, codec);
             fault(status, content_type, body)

@@ -7,28 +7,16 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::limits::RECORD_DATA_BYTES_MAX;
+use crate::limits::{PARTITION_KEY_LENGTH_MAX, RECORD_DATA_BYTES_MAX};
 use crate::model::hash_key;
 use crate::model::sequence_number::SequenceNumbers;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::Fault;
 use crate::ops::input::{Input, base64_length};
-use crate::ops::shape::{Kind, Member, Pattern, Text};
+use crate::ops::shape::utf16_length;
+use crate::ops::validate::Violations;
 use crate::service::{NewRecord, Payload, Placed};
-
-/// `PartitionKey`
-pub const PARTITION_KEY_TEXT: Text = Text::sized(1, 256);
-/// `ExplicitHashKey`
-pub const HASH_KEY_TEXT: Text = Text { length: None, pattern: Some(Pattern::HashKey), choices: &[] };
-
-/// `Data`
-pub const DATA: Member = Member::required("Data", Kind::Blob { max: RECORD_DATA_BYTES_MAX });
-/// `PartitionKey`: the model does not require it, but only streams that distribute their records by themselves can
-/// do without, and there are none yet.
-pub const PARTITION_KEY: Member = Member::required("PartitionKey", Kind::Text(PARTITION_KEY_TEXT));
-/// `ExplicitHashKey`
-pub const EXPLICIT_HASH_KEY: Member = Member::optional("ExplicitHashKey", Kind::Text(HASH_KEY_TEXT));
 
 /// Opening brackets of a body that is read the fast way: those of 500 records, and some inside texts.
 const OPENINGS_MAX: usize = 640;
@@ -51,7 +39,8 @@ pub fn text<'a>(member: Option<&'a Borrowed<'_>>) -> Option<&'a str> {
 /// A record within the bounds of the service model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<'a> {
-    partition_key: &'a str,
+    /// Only a stream that distributes its records by itself does without.
+    partition_key: Option<&'a str>,
     explicit_hash_key: Option<&'a str>,
     data: Payload<'a>,
     data_bytes: usize,
@@ -62,7 +51,7 @@ impl<'a> Entry<'a> {
     pub fn from_input(input: &'a Input) -> Self {
         let data = input.blob("Data").expect("a required member is there once the request is checked");
         Self {
-            partition_key: input.required_text("PartitionKey"),
+            partition_key: input.text("PartitionKey"),
             explicit_hash_key: input.text("ExplicitHashKey"),
             data: data.payload(),
             data_bytes: data.decoded_len(),
@@ -77,18 +66,30 @@ impl<'a> Entry<'a> {
     ) -> Option<Self> {
         let decoded_len = base64_length(data)?;
         let fits = decoded_len as u64 <= RECORD_DATA_BYTES_MAX
-            && PARTITION_KEY_TEXT.allows(partition_key)
-            && explicit_hash_key.is_none_or(|key| HASH_KEY_TEXT.allows(key));
+            && (1..=PARTITION_KEY_LENGTH_MAX).contains(&utf16_length(partition_key))
+            && explicit_hash_key.is_none_or(is_plain_number);
         let data = Payload::Base64 { text: data, decoded_len };
-        fits.then_some(Self { partition_key, explicit_hash_key, data, data_bytes: decoded_len })
+        fits.then_some(Self {
+            partition_key: Some(partition_key),
+            explicit_hash_key,
+            data,
+            data_bytes: decoded_len,
+        })
     }
 
     /// Bytes of data and partition key, which is what limits count.
     pub fn bytes(&self) -> u64 {
-        (self.data_bytes + self.partition_key.len()) as u64
+        (self.data_bytes + self.partition_key.map_or(0, str::len)) as u64
     }
 
-    /// For the service.
+    /// Notes a partition key that the stream needs and that is missing at `path`.
+    pub fn check_key(&self, stream: &Stream, path: impl FnOnce() -> String, violations: &mut Violations) {
+        if self.partition_key.is_none() && !stream.is_auto_distributed {
+            violations.add_missing(&path());
+        }
+    }
+
+    /// For the service. A stream that distributes its records by itself takes no notice of the keys.
     ///
     /// # Errors
     /// [`Fault::InvalidArgument`] when it is larger than the stream allows or its hash key is 2^128 or more.
@@ -101,12 +102,22 @@ impl<'a> Entry<'a> {
                 self.bytes()
             )));
         }
-        let hash_key = match self.explicit_hash_key {
-            None => hash_key::of_partition_key(self.partition_key),
-            Some(text) => hash_key::parse_explicit(text).ok_or_else(|| invalid_hash_key(text))?,
+        let explicit = self
+            .explicit_hash_key
+            .map(|text| hash_key::parse_explicit(text).ok_or_else(|| invalid_hash_key(text)))
+            .transpose()?;
+        let hash_key = match explicit {
+            _ if stream.is_auto_distributed => rand::random(),
+            Some(hash_key) => hash_key,
+            None => hash_key::of_partition_key(self.partition_key.unwrap_or_default()),
         };
-        Ok(NewRecord { hash_key, partition_key: Some(self.partition_key), data: self.data })
+        Ok(NewRecord { hash_key, partition_key: self.partition_key, data: self.data })
     }
+}
+
+/// Digits of a hash key that could be one; all else is judged by the service model.
+fn is_plain_number(text: &str) -> bool {
+    hash_key::parse_explicit(text).is_some() && (text == "0" || !text.starts_with('0'))
 }
 
 fn invalid_hash_key(text: &str) -> Fault {

@@ -16,27 +16,17 @@ use crate::model::sequence_number::SequenceNumbers;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::ops::input::Input;
-use crate::ops::shape::{DRY_RUN, Kind, Member, PAGE_SIZE, STREAM_ARN, STREAM_ID, Text};
 use crate::ops::stream::description;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::iterator::{Position, Sealer, ShardIterator, TokenError};
 use crate::service::{ReadAnswer, ReadRecord, Service};
 
-const MEMBERS: &[Member] = &[
-    Member::required("ShardIterator", Kind::Text(Text::sized(1, 512))),
-    Member::optional("Limit", PAGE_SIZE),
-    STREAM_ARN,
-    STREAM_ID,
-    DRY_RUN,
-];
-
 /// Reads on.
-pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     let iterator = open(&sealer, input.required_text("ShardIterator"), service.now_ms())?;
     let stream = find_stream(&service.catalog(), &iterator)?;
-    check_arn(call, &input, &stream)?;
+    check_arn(call, input, &stream)?;
     let id = iterator.shard;
     let shard = stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))?;
     if input.is_true("DryRun") {
@@ -53,7 +43,7 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
         sealer.seal_iterator(&ShardIterator { position, issued_ms: service.now_ms(), ..iterator })
     });
     match call.codec {
-        Codec::Json => Ok(Reply { body: write_answer(shard, &read, next, children).into() }),
+        Codec::Json => Ok(Reply::Complete(write_answer(shard, &read, next, children).into())),
     }
 }
 
@@ -253,7 +243,7 @@ mod tests {
             [(arn(""), true), (arn("b"), false), (r#"{"ShardIterator":"x"}"#.to_owned(), true)]
         {
             let call = cases::call(&body);
-            let input = call.input(MEMBERS).unwrap();
+            let input = call.input("GetRecords").unwrap();
             assert_eq!(check_arn(&call, &input, &stream).is_ok(), agrees, "{body}");
         }
         stream.status = StreamStatus::Deleting;
@@ -268,13 +258,13 @@ mod tests {
     fn bounds_are_told_in_aws_words() {
         let long = "a".repeat(513);
         let body = format!(r#"{{"ShardIterator":"{long}","Limit":10001}}"#);
-        let fault = cases::call(&body).input(MEMBERS).unwrap_err();
+        let fault = cases::input("GetRecords", &body).unwrap_err();
         let expected = cases::expected(&[
             (&long, "shardIterator", "Member must have length less than or equal to 512"),
             ("10001", "limit", "Member must have value less than or equal to 10000"),
         ]);
         assert_eq!(cases::violations(&fault), expected);
-        let wrong = cases::call(r#"{"ShardIterator":"a","Limit":"5"}"#).input(MEMBERS).unwrap_err();
+        let wrong = cases::input("GetRecords", r#"{"ShardIterator":"a","Limit":"5"}"#).unwrap_err();
         let text = "class java.lang.String can not be converted to an Integer";
         assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
     }
@@ -282,7 +272,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Call { body: body.into(), ..cases::call("") }.input(MEMBERS);
+            let _ = Call { body: body.into(), ..cases::call("") }.input("GetRecords");
         }
     }
 }

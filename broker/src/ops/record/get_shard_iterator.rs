@@ -16,34 +16,16 @@ use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
 use crate::ops::input::Input;
-use crate::ops::shape::{
-    DRY_RUN, Kind, Member, NAME, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, STREAM_NAME, Text,
-};
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 use crate::service::iterator::{Position, ShardIterator};
 
-const TYPES: &[&str] =
-    &["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
-
-const MEMBERS: &[Member] = &[
-    STREAM_NAME,
-    Member::required("ShardId", Kind::Text(NAME)),
-    Member::required("ShardIteratorType", Kind::Text(Text::one_of(TYPES))),
-    Member::optional("StartingSequenceNumber", Kind::Text(SEQUENCE_NUMBER)),
-    Member::optional("Timestamp", Kind::Timestamp),
-    STREAM_ARN,
-    STREAM_ID,
-    DRY_RUN,
-];
-
 /// Gives out the iterator.
-pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
-    let stream = target::stream(&service.catalog(), call, &input)?;
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
     let shard = find_shard(&stream, input.required_text("ShardId"))?;
     let now_ms = service.now_ms();
-    let begin = begin(&stream, shard, &input, now_ms)?;
+    let begin = begin(&stream, shard, input, now_ms)?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     if input.is_true("DryRun") {
         return Err(Fault::DryRun);
@@ -170,7 +152,7 @@ mod tests {
     use crate::ops::cases::{self, NOW_MS};
 
     fn begun(stream: &Stream, body: &str) -> Result<Begin, Fault> {
-        let input = cases::call(body).input(MEMBERS)?;
+        let input = cases::input("GetShardIterator", body)?;
         let shard = find_shard(stream, input.required_text("ShardId"))?;
         begin(stream, shard, &input, NOW_MS)
     }
@@ -289,7 +271,8 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::call(r#"{"ShardIteratorType":"x","ShardId":""}"#).input(MEMBERS).unwrap_err();
+        let fault =
+            cases::input("GetShardIterator", r#"{"ShardIteratorType":"x","ShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[
             ("", "shardId", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
             ("", "shardId", "Member must have length greater than or equal to 1"),
@@ -301,7 +284,8 @@ mod tests {
             ),
         ]);
         assert_eq!(cases::violations(&fault), expected);
-        let wrong = cases::call(&at("AT_TIMESTAMP", r#","Timestamp":"now""#)).input(MEMBERS).unwrap_err();
+        let wrong =
+            cases::input("GetShardIterator", &at("AT_TIMESTAMP", r#","Timestamp":"now""#)).unwrap_err();
         let text = "class java.lang.String can not be converted to milliseconds since epoch";
         assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
     }

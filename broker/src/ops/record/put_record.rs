@@ -13,20 +13,10 @@ use super::entry::{self, Borrowed, Entry, Places};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
-use crate::ops::shape::{DRY_RUN, Kind, Member, NAME, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::model::stream_name::StreamName;
+use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, Placed, Service};
-
-const MEMBERS: &[Member] = &[
-    STREAM_NAME,
-    entry::DATA,
-    entry::PARTITION_KEY,
-    entry::EXPLICIT_HASH_KEY,
-    Member::optional("SequenceNumberForOrdering", Kind::Text(SEQUENCE_NUMBER)),
-    STREAM_ARN,
-    STREAM_ID,
-    DRY_RUN,
-];
 
 /// Puts the record.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
@@ -37,7 +27,7 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
         let key = target::named(call, Some(&fast.stream_name.0), None)?;
         return put(service, call, &Put { key, entry, after: None, is_dry_run: false }).await;
     }
-    let input = call.input(MEMBERS)?;
+    let input = call.input("PutRecord")?;
     let key = target::key(call, &input)?;
     let after = input.text("SequenceNumberForOrdering");
     let is_dry_run = input.is_true("DryRun");
@@ -63,7 +53,7 @@ fn read_fast(body: &[u8]) -> Option<FastRequest<'_>> {
         return None;
     }
     let request = sonic_rs::from_slice::<FastRequest<'_>>(body).ok()?;
-    NAME.allows(&request.stream_name.0).then_some(request)
+    StreamName::parse(&request.stream_name.0).is_some().then_some(request)
 }
 
 impl FastRequest<'_> {
@@ -86,6 +76,9 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     if let Some(after) = put.after {
         check_ordering(&stream, after, service.now_ms())?;
     }
+    let mut violations = Violations::default();
+    put.entry.check_key(&stream, || "partitionKey".to_owned(), &mut violations);
+    violations.into_result()?;
     let record = put.entry.record(&stream)?;
     if put.is_dry_run {
         return Err(Fault::DryRun);
@@ -94,7 +87,7 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     let result = results.into_iter().next().expect("an append answers for every record");
     let placed = result.map_err(|refusal| refused(&stream.key, &refusal))?;
     match call.codec {
-        Codec::Json => Ok(Reply { body: write_answer(&placed).into() }),
+        Codec::Json => Ok(Reply::Complete(write_answer(&placed).into())),
     }
 }
 
@@ -144,7 +137,7 @@ mod tests {
             (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","New":{}}"#, false),
         ] {
             let call = cases::call(body);
-            let input = call.input(MEMBERS).unwrap();
+            let input = call.input("PutRecord").unwrap();
             let slow = Entry::from_input(&input).record(&stream).unwrap();
             let fast = read_fast(&call.body);
             assert_eq!(fast.is_some(), is_fast, "{body}");
@@ -157,10 +150,9 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let body = r#"{"StreamName":"a","SequenceNumberForOrdering":"x","StreamId":"x"}"#;
-        let fault = cases::call(body).input(MEMBERS).unwrap_err();
+        let fault = cases::input("PutRecord", body).unwrap_err();
         let expected = cases::expected(&[
             ("null", "data", "Member must not be null"),
-            ("null", "partitionKey", "Member must not be null"),
             (
                 "x",
                 "sequenceNumberForOrdering",
@@ -210,7 +202,7 @@ mod tests {
         fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let call = Call { body: body.into(), ..cases::call("") };
             let _ = read_fast(&call.body);
-            let _ = call.input(MEMBERS);
+            let _ = call.input("PutRecord");
         }
     }
 }

@@ -14,22 +14,10 @@ use super::entry::{self, Borrowed, Entry, Places};
 use crate::limits::{PUT_RECORDS_BYTES_MAX, PUT_RECORDS_MAX};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
-use crate::ops::shape::{DRY_RUN, Kind, Member, NAME, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::model::stream_name::StreamName;
+use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, NewRecord, Placed, Service};
-
-const ENTRY: &[Member] = &[entry::DATA, entry::EXPLICIT_HASH_KEY, entry::PARTITION_KEY];
-
-const MEMBERS: &[Member] = &[
-    Member::required(
-        "Records",
-        Kind::List { element: &Kind::Structure(ENTRY), min: 1, max: PUT_RECORDS_MAX },
-    ),
-    STREAM_NAME,
-    STREAM_ARN,
-    STREAM_ID,
-    DRY_RUN,
-];
 
 /// Puts the records.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
@@ -40,7 +28,7 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
         let name = entry::text(fast.stream_name.as_ref());
         return put(service, call, &target::named(call, name, None)?, &entries, false).await;
     }
-    let input = call.input(MEMBERS)?;
+    let input = call.input("PutRecords")?;
     let entries = input.structures("Records").map(Entry::from_input).collect::<Vec<_>>();
     let key = target::key(call, &input)?;
     put(service, call, &key, &entries, input.is_true("DryRun")).await
@@ -76,7 +64,7 @@ fn read_fast(body: &[u8]) -> Option<FastRequest<'_>> {
     }
     let request = sonic_rs::from_slice::<FastRequest<'_>>(body).ok()?;
     let name = entry::text(request.stream_name.as_ref())?;
-    let is_plain = NAME.allows(name)
+    let is_plain = StreamName::parse(name).is_some()
         && request.stream_arn.is_none()
         && (1..=PUT_RECORDS_MAX).contains(&request.records.len());
     is_plain.then_some(request)
@@ -109,7 +97,7 @@ async fn put(
     let results = service.append(&stream, &records).await;
     assert_eq!(results.len(), records.len(), "an append answers for every record");
     match call.codec {
-        Codec::Json => Ok(Reply { body: write_answer(&stream.key, &results).into() }),
+        Codec::Json => Ok(Reply::Complete(write_answer(&stream.key, &results).into())),
     }
 }
 
@@ -122,6 +110,11 @@ fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewRecord<'
              These have {bytes}."
         )));
     }
+    let mut violations = Violations::default();
+    for (entry, number) in entries.iter().zip(1..) {
+        entry.check_key(stream, || format!("records.{number}.member.partitionKey"), &mut violations);
+    }
+    violations.into_result()?;
     entries.iter().map(|entry| entry.record(stream)).collect()
 }
 

@@ -15,46 +15,16 @@ use crate::limits::LIST_SHARDS_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::ops::input::Input;
-use crate::ops::shape::{
-    Kind, Member, NAME, NEXT_TOKEN, PAGE_SIZE, STREAM_ARN, STREAM_ID, STREAM_NAME, Text,
-};
 use crate::ops::stream::description;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 use crate::service::iterator::{PageToken, Sealer, TokenFilter};
 
-const FILTER_TYPES: &[&str] = &[
-    "AFTER_SHARD_ID",
-    "AT_TRIM_HORIZON",
-    "FROM_TRIM_HORIZON",
-    "AT_LATEST",
-    "AT_TIMESTAMP",
-    "FROM_TIMESTAMP",
-];
-
-const FILTER: &[Member] = &[
-    Member::required("Type", Kind::Text(Text::one_of(FILTER_TYPES))),
-    Member::optional("ShardId", Kind::Text(NAME)),
-    Member::optional("Timestamp", Kind::Timestamp),
-];
-
-const MEMBERS: &[Member] = &[
-    STREAM_NAME,
-    NEXT_TOKEN,
-    Member::optional("ExclusiveStartShardId", Kind::Text(NAME)),
-    Member::optional("MaxResults", PAGE_SIZE),
-    Member::optional("StreamCreationTimestamp", Kind::Timestamp),
-    Member::optional("ShardFilter", Kind::Structure(FILTER)),
-    STREAM_ARN,
-    STREAM_ID,
-];
-
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     let (catalog, now_ms) = (service.catalog(), service.now_ms());
-    Ok(call.reply(&answer(&catalog, &sealer, now_ms, call, &input)?))
+    Ok(call.reply(&answer(&catalog, &sealer, now_ms, call, input)?))
 }
 
 fn answer(
@@ -203,7 +173,7 @@ mod tests {
 
     fn list(stream: &Stream, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
         let call = cases::call(body);
-        let input = call.input(MEMBERS)?;
+        let input = call.input("ListShards")?;
         let catalog = cases::catalog(vec![stream.clone()]);
         let answer = answer(&catalog, &Sealer::new([7; 32]), now_ms, &call, &input)?;
         Ok(serde_json::from_slice(&json::encode(&answer)).unwrap())

@@ -9,50 +9,25 @@
 use std::sync::Arc;
 
 use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT, SHARDS_PER_ACCOUNT_MAX};
-use crate::model::stream::{Catalog, StreamMode};
+use crate::model::stream::{Catalog, StreamMode, Tags};
 use crate::ops::input::Input;
-use crate::ops::shape::{Kind, Member, NAME, Text};
 use crate::ops::{Call, Fault, Reply, target};
-use crate::service::Service;
-
-const MODE: &[Member] =
-    &[Member::required("StreamMode", Kind::Text(Text::one_of(&["PROVISIONED", "ON_DEMAND"])))];
-
-const MEMBERS: &[Member] = &[
-    Member::required("StreamName", Kind::Text(NAME)),
-    Member::optional("ShardCount", Kind::Integer { min: Some(1), max: None }),
-    Member::optional("StreamModeDetails", Kind::Structure(MODE)),
-    Member::optional(
-        "Tags",
-        Kind::TextMap { key: Text::sized(1, 128), value: Text::sized(0, 256), min: 1, max: 200 },
-    ),
-    Member::optional("WarmThroughputMiBps", Kind::Integer { min: Some(0), max: None }),
-    Member::optional("MaxRecordSizeInKiB", Kind::Integer { min: Some(1_024), max: Some(10_240) }),
-    Member::optional("RecordDistributionStrategy", Kind::Text(Text::one_of(&["AUTO", "USER_PARTITION_KEY"]))),
-];
+use crate::service::{NewStream, Service};
 
 /// Begins the stream.
-pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
-    let key = target::key(call, &input)?;
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let key = target::key(call, input)?;
     let catalog = service.catalog();
     if catalog.streams().contains_key(&key) {
         return Err(Fault::name_taken(&key));
     }
-    let plan = plan(&input)?;
+    let plan = plan(input)?;
     check_quota(&catalog, call, plan.shard_count)?;
-    let created = service.create_stream(key.clone(), plan.shard_count, plan.mode, plan.max_record_kib).await;
+    let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }
 
-#[derive(Debug, PartialEq)]
-struct Plan {
-    shard_count: u32,
-    mode: StreamMode,
-    max_record_kib: u32,
-}
-
-fn plan(input: &Input) -> Result<Plan, Fault> {
+fn plan(input: &Input) -> Result<NewStream, Fault> {
     refuse_what_is_missing(input)?;
     let named_mode = input.structure("StreamModeDetails").map(|details| details.required_text("StreamMode"));
     let shard_count = whole(input, "ShardCount");
@@ -68,7 +43,10 @@ fn plan(input: &Input) -> Result<Plan, Fault> {
         let text = "RecordDistributionStrategy AUTO is only available for streams with StreamMode=ON_DEMAND";
         return Err(Fault::InvalidArgument(text.to_owned()));
     }
-    Ok(Plan {
+    Ok(NewStream {
+        tags: Tags::new(),
+        warm_mib_per_second: 0,
+        is_auto_distributed: false,
         shard_count: shard_count.unwrap_or(SHARDS_BY_DEFAULT),
         mode,
         max_record_kib: whole(input, "MaxRecordSizeInKiB").unwrap_or(RECORD_KIB_BY_DEFAULT),
@@ -115,15 +93,22 @@ mod tests {
     use super::*;
     use crate::ops::cases;
 
-    fn planned(body: &str) -> Result<Plan, Fault> {
-        plan(&cases::call(body).input(MEMBERS)?)
+    fn planned(body: &str) -> Result<NewStream, Fault> {
+        plan(&cases::input("CreateStream", body)?)
     }
 
     #[test]
     fn shards_and_mode_follow_from_the_request() {
+        let on_demand = NewStream {
+            shard_count: 4,
+            mode: StreamMode::OnDemand,
+            max_record_kib: 1_024,
+            tags: Tags::new(),
+            warm_mib_per_second: 0,
+            is_auto_distributed: false,
+        };
         let provisioned =
-            |shard_count| Plan { shard_count, mode: StreamMode::Provisioned, max_record_kib: 1_024 };
-        let on_demand = Plan { shard_count: 4, mode: StreamMode::OnDemand, max_record_kib: 1_024 };
+            |shard_count| NewStream { shard_count, mode: StreamMode::Provisioned, ..on_demand.clone() };
         for (body, expected) in [
             (r#"{"StreamName":"a","ShardCount":3}"#, provisioned(3)),
             (r#"{"StreamName":"a","ShardCount":3.9,"Unknown":[1]}"#, provisioned(3)),
@@ -132,9 +117,9 @@ mod tests {
             (r#"{"StreamName":"a","ShardCount":2,"StreamModeDetails":null}"#, provisioned(2)),
             (
                 r#"{"StreamName":"a","ShardCount":2,"MaxRecordSizeInKiB":10240}"#,
-                Plan { max_record_kib: 10_240, ..provisioned(2) },
+                NewStream { max_record_kib: 10_240, ..provisioned(2) },
             ),
-            (r#"{"StreamName":"a","StreamModeDetails":{"StreamMode":"ON_DEMAND"}}"#, on_demand),
+            (r#"{"StreamName":"a","StreamModeDetails":{"StreamMode":"ON_DEMAND"}}"#, on_demand.clone()),
         ] {
             assert_eq!(planned(body), Ok(expected), "{body}");
         }

@@ -6,17 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::ops::shape::{Kind, Member, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 
-const MEMBERS: &[Member] =
-    &[STREAM_NAME, Member::optional("EnforceConsumerDeletion", Kind::Boolean), STREAM_ARN, STREAM_ID];
-
 /// Begins the deletion; one that is under way is left to itself.
-pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
-    let stream = target::stream(&service.catalog(), call, &input)?;
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
     let deleted = service.delete_stream(stream.uid).await;
     deleted.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
 }
@@ -29,7 +25,7 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let body = r#"{"StreamName":"a b","StreamARN":"x","StreamId":"y"}"#;
-        let fault = cases::call(body).input(MEMBERS).unwrap_err();
+        let fault = cases::input("DeleteStream", body).unwrap_err();
         let pattern = "Member must satisfy regular expression pattern: ";
         let expected = [
             ("a b", "streamName", format!("{pattern}[a-zA-Z0-9_.-]+")),
@@ -44,7 +40,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_there_is_told() {
         let call = cases::call(r#"{"StreamName":"gone","StreamId":"abcdefghij0123456789-abc"}"#);
-        let input = call.input(MEMBERS).unwrap();
+        let input = call.input("DeleteStream").unwrap();
         let text = "Stream gone under account 000000000000 not found.";
         let found = target::stream(&cases::catalog(vec![]), &call, &input);
         assert_eq!(found, Err(Fault::ResourceNotFound(text.to_owned())));

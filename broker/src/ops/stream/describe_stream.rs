@@ -14,23 +14,13 @@ use crate::limits::DESCRIBE_STREAM_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::input::Input;
-use crate::ops::shape::{Kind, Member, NAME, PAGE_SIZE, STREAM_ARN, STREAM_ID, STREAM_NAME};
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 
-const MEMBERS: &[Member] = &[
-    STREAM_NAME,
-    Member::optional("Limit", PAGE_SIZE),
-    Member::optional("ExclusiveStartShardId", Kind::Text(NAME)),
-    STREAM_ARN,
-    STREAM_ID,
-];
-
 /// Describes the stream.
-pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
-    let stream = target::stream(&service.catalog(), call, &input)?;
-    Ok(call.reply(&answer(&stream, &input)?))
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
+    Ok(call.reply(&answer(&stream, input)?))
 }
 
 fn answer(stream: &Stream, input: &Input) -> Result<Document, Fault> {
@@ -60,7 +50,7 @@ mod tests {
     use crate::ops::cases;
 
     fn described(stream: &Stream, body: &str) -> serde_json::Value {
-        let input = cases::call(body).input(MEMBERS).unwrap();
+        let input = cases::input("DescribeStream", body).unwrap();
         serde_json::from_slice(&json::encode(&answer(stream, &input).unwrap())).unwrap()
     }
 
@@ -135,7 +125,7 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::call(r#"{"Limit":0,"ExclusiveStartShardId":""}"#).input(MEMBERS).unwrap_err();
+        let fault = cases::input("DescribeStream", r#"{"Limit":0,"ExclusiveStartShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[
             ("0", "limit", "Member must have value greater than or equal to 1"),
             ("", "exclusiveStartShardId", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),

@@ -8,16 +8,13 @@ use tidelog_proto::Document;
 
 use super::description;
 use crate::model::stream::{Stream, StreamMode};
-use crate::ops::shape::{Member, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 
-const MEMBERS: &[Member] = &[STREAM_NAME, STREAM_ARN, STREAM_ID];
-
 /// Describes the stream.
-pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
-    let stream = target::stream(&service.catalog(), call, &input)?;
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
     Ok(call.reply(&answer(&stream)))
 }
 

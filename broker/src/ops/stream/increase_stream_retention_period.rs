@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::retention::{self, Direction};
+use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply};
 use crate::service::Service;
 
 /// Increases the retention.
-pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    retention::run(service, call, Direction::Up).await
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    retention::run(service, call, input, Direction::Up).await
 }

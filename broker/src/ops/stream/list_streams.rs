@@ -13,22 +13,14 @@ use super::description;
 use crate::limits::LIST_STREAMS_PAGE;
 use crate::model::stream::Catalog;
 use crate::ops::input::Input;
-use crate::ops::shape::{Kind, Member, NAME, NEXT_TOKEN, PAGE_SIZE};
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 use crate::service::iterator::{PageToken, Sealer};
 
-const MEMBERS: &[Member] = &[
-    Member::optional("Limit", PAGE_SIZE),
-    Member::optional("ExclusiveStartStreamName", Kind::Text(NAME)),
-    NEXT_TOKEN,
-];
-
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    Ok(call.reply(&answer(&service.catalog(), &sealer, service.now_ms(), call, &input)?))
+    Ok(call.reply(&answer(&service.catalog(), &sealer, service.now_ms(), call, input)?))
 }
 
 fn answer(
@@ -79,7 +71,7 @@ mod tests {
     fn list(count: u32, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
         let streams = (0..count).map(|number| cases::stream(&format!("s{number:03}"), 1)).collect();
         let call = cases::call(body);
-        let input = call.input(MEMBERS)?;
+        let input = call.input("ListStreams")?;
         let answer = answer(&cases::catalog(streams), &Sealer::new([7; 32]), now_ms, &call, &input)?;
         Ok(serde_json::from_slice(&json::encode(&answer)).unwrap())
     }

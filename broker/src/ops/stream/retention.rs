@@ -4,17 +4,9 @@ use std::sync::Arc;
 
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use crate::model::stream::{Stream, StreamStatus};
-use crate::ops::shape::{Kind, Member, STREAM_ARN, STREAM_ID, STREAM_NAME};
+use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
-
-/// The members of both operations; the model gives the hours no bounds.
-pub const MEMBERS: &[Member] = &[
-    STREAM_NAME,
-    Member::required("RetentionPeriodHours", Kind::Integer { min: None, max: None }),
-    STREAM_ARN,
-    STREAM_ID,
-];
 
 /// Which way the retention may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +18,14 @@ pub enum Direction {
 }
 
 /// Sets the retention, unless it is what it was.
-pub async fn run(service: &Arc<Service>, call: &Call, direction: Direction) -> Result<Reply, Fault> {
-    let input = call.input(MEMBERS)?;
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &Input,
+    direction: Direction,
+) -> Result<Reply, Fault> {
     let requested = input.integer("RetentionPeriodHours").unwrap_or_default();
-    let stream = target::stream(&service.catalog(), call, &input)?;
+    let stream = target::stream(&service.catalog(), call, input)?;
     let hours = decide(&stream, requested, direction)?;
     if hours == stream.retention_hours {
         return Ok(Reply::EMPTY);
@@ -111,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_hours_are_required() {
-        let fault = cases::call(r#"{"StreamName":"a"}"#).input(MEMBERS).unwrap_err();
+        let fault = cases::input("IncreaseStreamRetentionPeriod", r#"{"StreamName":"a"}"#).unwrap_err();
         let expected = cases::expected(&[("null", "retentionPeriodHours", "Member must not be null")]);
         assert_eq!(cases::violations(&fault), expected);
     }

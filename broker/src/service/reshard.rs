@@ -1,0 +1,40 @@
+//! Resharding: shards are closed and others opened in their place, by a saga that the metadata group drives.
+//!
+//! begin (UPDATING, what will be is written down) → every group seals its parents and opens its children → commit
+//! (parents closed, children listed, in one step). Records go to a parent until its group has sealed it, and to the
+//! children only after the commit; a put that meets a sealed parent waits for that. Each step may run again.
+
+use std::collections::BTreeMap;
+
+use tidelog_proto::stored::{self, commit_reshard, data_command, meta_command::Command};
+
+use super::Service;
+use crate::model::stream::Stream;
+use crate::replication::{Outcome, ProposeError};
+
+impl Service {
+    /// Takes the steps of a reshard that is under way, to its end.
+    pub(super) async fn reseat(&self, stream: &Stream) -> Result<(), ProposeError> {
+        let Some(reshard) = &stream.reshard else { return Ok(()) };
+        let uid = stream.uid;
+        let mut steps: BTreeMap<u8, stored::Reseat> = BTreeMap::new();
+        for shard in reshard.sealed.iter().filter_map(|index| stream.shard(*index)) {
+            steps.entry(shard.group).or_default().sealed.push(shard.index);
+        }
+        for shard in &reshard.opened {
+            steps.entry(shard.group).or_default().opened.push(shard.index);
+        }
+        let taking = steps.into_iter().map(|(group, step)| {
+            let step = stored::Reseat { uid, ..step };
+            self.groups.propose_data(group, data_command::Command::Reseat(step))
+        });
+        let outcomes = futures_util::future::try_join_all(taking).await?;
+        let ends = outcomes.into_iter().flat_map(|outcome| match outcome {
+            Outcome::Sealed(ends) => ends,
+            other => panic!("a step of a reshard was answered with {other:?}"),
+        });
+        let ends = ends.map(|(shard, ordinal)| commit_reshard::End { shard, ordinal }).collect();
+        let commit = Command::CommitReshard(stored::CommitReshard { uid, ends });
+        self.groups.propose_meta(self.now_ms(), commit).await.map(drop)
+    }
+}
