@@ -20,6 +20,10 @@ pub const SHARDS_BY_DEFAULT: u32 = 4;
 pub const SHARDS_PER_ACCOUNT_MAX: u32 = 20_000;
 /// On-demand streams of an account in a region, as DescribeLimits tells it (guide).
 pub const ON_DEMAND_STREAMS_MAX: u32 = 50;
+/// Open shards that UpdateShardCount brings a stream to at most (model).
+pub const SHARD_COUNT_MAX: u32 = 10_000;
+/// UpdateShardCounts of a stream within 24 hours (model).
+pub const SHARD_COUNT_UPDATES_PER_DAY: usize = 10;
 /// Hours a record is kept at least, and unless told otherwise (guide).
 pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).

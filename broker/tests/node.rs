@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tidelog::clock::Clock;
 use tidelog::limits::ShardLimits;
 use tidelog::node::{Node, NodeConfig};
-use tidelog::ops::{Call, Codec, Fault, dispatch};
+use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::replication::Durability;
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -40,12 +40,10 @@ impl Broker {
             codec: Codec::Json,
             body: body.to_string().into(),
         };
-        let reply = dispatch(&self.node.service(), call).await?;
-        Ok(if reply.body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&reply.body).expect("JSON")
-        })
+        let Reply::Complete(body) = dispatch(&self.node.service(), call).await? else {
+            panic!("{operation} answered with an event stream");
+        };
+        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
     }
 
     async fn ok(&self, operation: &str, body: Value) -> Value {

@@ -2,6 +2,7 @@
 
 pub mod arn;
 pub mod hash_key;
+pub mod reshard;
 pub mod sequence_number;
 pub mod shard_id;
 pub mod stream;

@@ -106,11 +106,11 @@ impl Fault {
         Self::ResourceNotFound(format!("Consumer under stream {name}, account {account} not found."))
     }
 
-    /// The shard is closed already, so that it can be neither split nor merged.
+    /// The shard is closed, so that it can be neither split nor merged.
     pub fn shard_closed(key: &StreamKey, shard: ShardId) -> Self {
         let StreamKey { account, name, .. } = key;
-        Self::ResourceNotFound(format!(
-            "Shard {shard} in stream {name} under account {account} is not open: it was split or merged before."
+        Self::InvalidArgument(format!(
+            "Shard {shard} in stream {name} under account {account} is closed: it was split or merged before."
         ))
     }
 

@@ -5,10 +5,11 @@
 //! goes wrong is a [`Fault`].
 
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;
 pub mod fault;
 mod input;
 mod java_date;
+mod quota;
 mod record;
 mod service_model;
 mod shape;
@@ -117,6 +118,9 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
             stream::decrease_stream_retention_period::run(service, call, input).await
         }
         "ListShards" => shard::list_shards::run(service, call, input),
+        "SplitShard" => shard::split_shard::run(service, call, input).await,
+        "MergeShards" => shard::merge_shards::run(service, call, input).await,
+        "UpdateShardCount" => shard::update_shard_count::run(service, call, input).await,
         "GetShardIterator" => record::get_shard_iterator::run(service, call, input).await,
         "GetRecords" => record::get_records::run(service, call, input).await,
         // Known, and not there yet.

@@ -47,12 +47,7 @@ impl Builder {
             let (published, _) = tokio::sync::watch::channel(Arc::default());
             GroupState::Meta { state: Default::default(), published }
         } else {
-            GroupState::Data {
-                store,
-                shards: BTreeMap::new(),
-                sealed: BTreeSet::new(),
-                news: Arc::default(),
-            }
+            GroupState::Data { store, shards: BTreeMap::new(), sealed: BTreeSet::new(), news: Arc::default() }
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

@@ -3,12 +3,14 @@
 //! The hot path. Per record: a route, a charge and one decode into its sub-batch's buffer, the only copy between
 //! the request's body and the write-ahead log. Allocations are per request and per shard touched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64_simd::AppendBase64Decode;
 use bytes::Bytes;
 use tidelog_storage::record;
 use tidelog_storage::shard::ShardKey;
+use tokio::time::Instant;
 
 use super::Service;
 use crate::model::stream::{Shard, Stream};
@@ -103,8 +105,25 @@ struct Journey {
     records: Vec<u32>,
 }
 
+/// What goes to one group.
+struct GroupPart {
+    group: u8,
+    batches: Vec<SubBatch>,
+    /// One per sub-batch.
+    journeys: Vec<Journey>,
+}
+
+/// Whether records are charged to their shard's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charge {
+    Whole,
+    /// The shard's parent was charged before it was sealed.
+    Paid,
+}
+
 impl Service {
-    /// Appends records, in order per shard. One result per record; it never fails as a whole.
+    /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
+    /// sealed meanwhile wait for its children and go there.
     pub async fn append(
         &self,
         stream: &Stream,
@@ -114,72 +133,117 @@ impl Service {
         if self.put_refusal().is_some() {
             return results;
         }
-        let mut waiting = Vec::new();
-        for (group, batches, journeys) in self.encode(stream, records, &mut results) {
-            waiting.push((self.groups.append(group, batches).await, journeys));
-        }
-        let deadline = tokio::time::Instant::now() + OUTCOME_DEADLINE;
-        for (outcome, journeys) in waiting {
-            match tokio::time::timeout_at(deadline, outcome).await {
-                Ok(Ok(Ok(outcomes))) => place(&mut results, outcomes, journeys),
-                Ok(Ok(Err(ProposeError::NotProposed))) => {
-                    refuse(&mut results, &journeys, AppendRefusal::Unavailable);
-                }
-                _ => refuse(&mut results, &journeys, AppendRefusal::Unknown),
-            }
+        let deadline = Instant::now() + OUTCOME_DEADLINE;
+        let all = 0..records.len() as u32;
+        let parts = self.encode(stream, records, all, Charge::Whole, &mut results);
+        let mut sealed = self.send(parts, deadline, &mut results).await;
+        while !sealed.is_empty() {
+            let Some(stream) = self.successor(stream.uid, &sealed, deadline).await else {
+                refuse(&mut results, &sealed, AppendRefusal::Unavailable);
+                break;
+            };
+            let mut late: Vec<u32> = sealed.iter().flat_map(|journey| &journey.records).copied().collect();
+            late.sort_unstable();
+            let parts = self.encode(&stream, records, late, Charge::Paid, &mut results);
+            sealed = self.send(parts, deadline, &mut results).await;
         }
         results
     }
 
-    /// Routes and charges the records and encodes the accepted ones: per group, its sub-batches and their records.
+    /// Sends parts to their groups and notes what became of them. Returns what met a sealed shard.
+    async fn send(
+        &self,
+        parts: Vec<GroupPart>,
+        deadline: Instant,
+        results: &mut [Result<Placed, AppendRefusal>],
+    ) -> Vec<Journey> {
+        let mut waiting = Vec::with_capacity(parts.len());
+        for part in parts {
+            waiting.push((self.groups.append(part.group, part.batches).await, part.journeys));
+        }
+        let mut sealed = Vec::new();
+        for (outcome, journeys) in waiting {
+            match tokio::time::timeout_at(deadline, outcome).await {
+                Ok(Ok(Ok(outcomes))) => place(results, outcomes, journeys, &mut sealed),
+                Ok(Ok(Err(ProposeError::NotProposed))) => {
+                    refuse(results, &journeys, AppendRefusal::Unavailable);
+                }
+                _ => refuse(results, &journeys, AppendRefusal::Unknown),
+            }
+        }
+        sealed
+    }
+
+    /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
+    /// the deadline has passed.
+    async fn successor(&self, uid: u64, sealed: &[Journey], deadline: Instant) -> Option<Arc<Stream>> {
+        let is_closed = |stream: &Stream| {
+            let is_open = |index| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());
+            !sealed.iter().any(|journey| is_open(journey.shard))
+        };
+        let mut catalogs = self.groups.watch_catalog();
+        let reseated =
+            catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
+        let catalog = tokio::time::timeout_at(deadline, reseated).await.ok()?.ok()?;
+        catalog.by_uid(uid).cloned()
+    }
+
+    /// Routes and charges the chosen records and encodes the accepted ones, by group.
     fn encode(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
+        chosen: impl IntoIterator<Item = u32>,
+        charge: Charge,
         results: &mut [Result<Placed, AppendRefusal>],
-    ) -> Vec<(u8, Vec<SubBatch>, Vec<Journey>)> {
+    ) -> Vec<GroupPart> {
         let now_ms = self.now_ms();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
-        for (index, record) in records.iter().enumerate() {
-            let Some(position) = stream.route_position(record.hash_key) else { continue };
-            order.push((position as u32, index as u32));
+        for index in chosen {
+            let Some(position) = stream.route_position(records[index as usize].hash_key) else { continue };
+            order.push((position as u32, index));
         }
         order.sort_unstable();
-        let mut groups: Vec<(u8, Vec<SubBatch>, Vec<Journey>)> = Vec::new();
+        let mut parts: Vec<GroupPart> = Vec::new();
         for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
-            let position = of_shard[0].0 as usize;
-            let shard = &stream.shards[position];
-            let accepted = self.charge(stream, position, of_shard, records, results, now_ms);
+            let shard = &stream.shards[of_shard[0].0 as usize];
+            let accepted = match charge {
+                Charge::Whole => self.charge(stream, shard, of_shard, records, results, now_ms),
+                Charge::Paid => of_shard.iter().map(|(_, index)| *index).collect(),
+            };
             if accepted.is_empty() {
                 continue;
             }
             let batch = encode_batch(stream, shard, &accepted, records, now_ms);
             let journey = Journey { shard: shard.index, created_s: shard.created_s, records: accepted };
-            match groups.iter_mut().find(|(group, ..)| *group == shard.group) {
-                Some((_, batches, journeys)) => {
-                    batches.push(batch);
-                    journeys.push(journey);
+            match parts.iter_mut().find(|part| part.group == shard.group) {
+                Some(part) => {
+                    part.batches.push(batch);
+                    part.journeys.push(journey);
                 }
-                None => groups.push((shard.group, vec![batch], vec![journey])),
+                None => parts.push(GroupPart {
+                    group: shard.group,
+                    batches: vec![batch],
+                    journeys: vec![journey],
+                }),
             }
         }
-        groups
+        parts
     }
 
     /// Charges a shard's budget; records past it are refused, each alone.
     fn charge(
         &self,
         stream: &Stream,
-        position: usize,
+        shard: &Shard,
         of_shard: &[(u32, u32)],
         records: &[NewRecord<'_>],
         results: &mut [Result<Placed, AppendRefusal>],
         now_ms: u64,
     ) -> Vec<u32> {
-        let shard = &stream.shards[position];
         let limits = self.shard_limits();
-        let budgets = self.budgets(stream);
-        let mut budget = budgets[position].lock().expect("no code panics while it holds this lock");
+        let budget = self.budgets(stream).of(shard);
+        let mut budget = budget.lock().expect("no code panics while it holds this lock");
         let mut accepted = Vec::with_capacity(of_shard.len());
         let mut bytes = 0;
         for (_, index) in of_shard {
@@ -232,12 +296,20 @@ fn place(
     results: &mut [Result<Placed, AppendRefusal>],
     outcomes: Vec<AppendOutcome>,
     journeys: Vec<Journey>,
+    sealed: &mut Vec<Journey>,
 ) {
     assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
     for (outcome, journey) in outcomes.into_iter().zip(journeys) {
-        let AppendOutcome::Placed { first_ordinal, time_ms } = outcome else {
-            refuse(results, &[journey], AppendRefusal::Unavailable);
-            continue;
+        let (first_ordinal, time_ms) = match outcome {
+            AppendOutcome::Placed { first_ordinal, time_ms } => (first_ordinal, time_ms),
+            AppendOutcome::Sealed => {
+                sealed.push(journey);
+                continue;
+            }
+            AppendOutcome::NoSuchShard => {
+                refuse(results, &[journey], AppendRefusal::Unavailable);
+                continue;
+            }
         };
         for (index, ordinal) in journey.records.into_iter().zip(first_ordinal..) {
             let placed = Placed { shard: journey.shard, created_s: journey.created_s, ordinal, time_ms };

@@ -3,6 +3,7 @@
 //! Operations call it with domain values; it calls replication. Time is asked of the clock here and passed down.
 
 mod append;
+mod budgets;
 pub mod iterator;
 mod meters;
 mod read;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
 
+use self::budgets::Budgets;
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::throttle::Budget;
@@ -85,7 +87,7 @@ pub struct ServiceConfig {
 pub struct Service {
     groups: Groups,
     config: ServiceConfig,
-    budgets: RwLock<HashMap<u64, Budgets>>,
+    budgets: RwLock<HashMap<u64, Arc<Budgets>>>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     file_reads: Arc<Semaphore>,
     space_is_low: AtomicBool,
@@ -93,9 +95,6 @@ pub struct Service {
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
 }
-
-/// One budget per shard of a stream, at the shard's position.
-type Budgets = Arc<[Mutex<Budget>]>;
 
 impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
@@ -165,17 +164,22 @@ impl Service {
         table.retain(|uid, _| catalog.by_uid(*uid).is_some());
     }
 
-    /// The budgets of a stream's shards. Made anew, and full, when the stream has more shards than before.
-    fn budgets(&self, stream: &Stream) -> Budgets {
-        let known =
-            self.budgets.read().expect("no code panics while it holds this lock").get(&stream.uid).cloned();
-        if let Some(budgets) = known
-            && budgets.len() == stream.shards.len()
+    /// The budgets of a stream's shards; those of shards that are new to it are full.
+    fn budgets(&self, stream: &Stream) -> Arc<Budgets> {
+        let table = self.budgets.read().expect("no code panics while it holds this lock");
+        let known = table.get(&stream.uid).cloned();
+        drop(table);
+        if let Some(budgets) = &known
+            && budgets.cover(stream)
         {
-            return budgets;
+            return budgets.clone();
         }
-        let budgets: Budgets = stream.shards.iter().map(|_| Mutex::new(Budget::default())).collect();
         let mut table = self.budgets.write().expect("no code panics while it holds this lock");
+        // Another request may have been quicker.
+        let budgets = match table.get(&stream.uid) {
+            Some(budgets) if budgets.cover(stream) => budgets.clone(),
+            before => Arc::new(Budgets::following(before.map(|budgets| &**budgets), stream)),
+        };
         table.insert(stream.uid, budgets.clone());
         budgets
     }

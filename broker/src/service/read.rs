@@ -131,10 +131,8 @@ impl Service {
         shard: &Shard,
         use_budget: impl FnOnce(&mut super::Budget) -> T,
     ) -> T {
-        let position = stream.shards.iter().position(|other| other.index == shard.index);
-        let budgets = self.budgets(stream);
-        let position = position.expect("a shard of this stream");
-        use_budget(&mut budgets[position].lock().expect("no code panics while it holds this lock"))
+        let budget = self.budgets(stream).of(shard);
+        use_budget(&mut budget.lock().expect("no code panics while it holds this lock"))
     }
 }
 

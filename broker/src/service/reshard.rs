@@ -5,14 +5,35 @@
 //! children only after the commit; a put that meets a sealed parent waits for that. Each step may run again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tidelog_proto::stored::{self, commit_reshard, data_command, meta_command::Command};
 
-use super::Service;
+use super::{Service, ServiceError};
+use crate::model::reshard::{Child, Plan};
 use crate::model::stream::Stream;
-use crate::replication::{Outcome, ProposeError};
+use crate::replication::{Outcome, ProposeError, store_hash_key};
 
 impl Service {
+    /// Begins a change of a stream's shards and waits for its end for a moment. `is_count_update` counts it against the
+    /// ten updates of a day.
+    pub async fn begin_reshard(
+        self: &Arc<Self>,
+        uid: u64,
+        plan: &Plan,
+        is_count_update: bool,
+    ) -> Result<(), ServiceError> {
+        let new_shard = |child: &Child| stored::NewShard {
+            hash_start: store_hash_key(child.range.start),
+            hash_end: store_hash_key(child.range.end),
+            parent: Some(child.parent),
+            adjacent_parent: child.adjacent_parent,
+        };
+        let opened = plan.children.iter().map(new_shard).collect();
+        let begin = stored::BeginReshard { uid, sealed: plan.sealed.clone(), opened, is_count_update };
+        self.begin(Command::BeginReshard(begin)).await
+    }
+
     /// Takes the steps of a reshard that is under way, to its end.
     pub(super) async fn reseat(&self, stream: &Stream) -> Result<(), ProposeError> {
         let Some(reshard) = &stream.reshard else { return Ok(()) };

@@ -1,3 +1,7 @@
 //! Operations on shards.
 
 pub mod list_shards;
+pub mod merge_shards;
+mod open_shard;
+pub mod split_shard;
+pub mod update_shard_count;

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT, SHARDS_PER_ACCOUNT_MAX};
-use crate::model::stream::{Catalog, StreamMode, Tags};
+use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT};
+use crate::model::stream::{StreamMode, Tags};
 use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, Reply, quota, target};
 use crate::service::{NewStream, Service};
 
 /// Begins the stream.
@@ -22,7 +22,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         return Err(Fault::name_taken(&key));
     }
     let plan = plan(input)?;
-    check_quota(&catalog, call, plan.shard_count)?;
+    quota::check_shards(&catalog, &key, plan.shard_count)?;
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }
@@ -72,20 +72,6 @@ fn refuse_what_is_missing(input: &Input) -> Result<(), Fault> {
 /// A member that the table bounds below by zero or more.
 fn whole(input: &Input, name: &str) -> Option<u32> {
     input.integer(name).map(|value| u32::try_from(value).expect("the table's bounds are not negative"))
-}
-
-fn check_quota(catalog: &Catalog, call: &Call, shard_count: u32) -> Result<(), Fault> {
-    let open = target::streams_of(catalog, call).map(|stream| stream.routes.len()).sum::<usize>();
-    let limit = SHARDS_PER_ACCOUNT_MAX;
-    if open as u64 + u64::from(shard_count) <= u64::from(limit) {
-        return Ok(());
-    }
-    let Call { account, region, .. } = call;
-    Err(Fault::LimitExceeded(format!(
-        "This request would exceed the shard limit for the account {account} in {region}. Current shard count for the \
-         account: {open}. Limit: {limit}. Number of additional shards that would have resulted from this request: \
-         {shard_count}."
-    )))
 }
 
 #[cfg(test)]
@@ -195,13 +181,5 @@ mod tests {
             let body = format!(r#"{{"StreamName":"a","ShardCount":1,{part}}}"#);
             assert!(matches!(planned(&body), Err(Fault::NotBuilt(_))), "{body}");
         }
-    }
-
-    #[test]
-    fn the_account_has_a_shard_limit() {
-        let (catalog, call) = (cases::catalog(vec![cases::stream("a", 3)]), cases::call("{}"));
-        assert_eq!(check_quota(&catalog, &call, 19_997), Ok(()));
-        assert!(matches!(check_quota(&catalog, &call, 19_998), Err(Fault::LimitExceeded(_))));
-        assert!(matches!(check_quota(&catalog, &call, 2_147_483_647), Err(Fault::LimitExceeded(_))));
     }
 }

@@ -1,0 +1,41 @@
+//! What splitting and merging ask of a stream and of the shards they are given.
+
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Shard, Stream, StreamMode, StreamStatus};
+use crate::ops::Fault;
+use crate::ops::stream::description::mode_name;
+
+/// Whether the user may change the shards of the stream.
+///
+/// # Errors
+/// [`Fault::ResourceInUse`] when it is not ACTIVE; [`Fault::Validation`] when its mode is ON_DEMAND.
+pub fn check_stream(stream: &Stream, operation: &str) -> Result<(), Fault> {
+    if stream.status != StreamStatus::Active {
+        return Err(Fault::not_active(&stream.key, stream.status));
+    }
+    match stream.mode {
+        StreamMode::Provisioned => Ok(()),
+        StreamMode::OnDemand => Err(Fault::Validation(format!(
+            "{operation} is not supported for stream {} with StreamMode={}.",
+            stream.key.name,
+            mode_name(stream.mode)
+        ))),
+    }
+}
+
+/// The shard of that id, which must be open.
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`] when the stream has no such shard, [`Fault::InvalidArgument`] when it is closed.
+pub fn find<'a>(stream: &'a Stream, id: &str) -> Result<&'a Shard, Fault> {
+    let unknown = || {
+        let (name, account) = (&stream.key.name, &stream.key.account);
+        let text = format!("Could not find shard {id} in stream {name} under account {account}.");
+        Fault::ResourceNotFound(text)
+    };
+    let shard = ShardId::parse(id).and_then(|id| stream.shard(id.0)).ok_or_else(unknown)?;
+    match shard.closed_ms {
+        None => Ok(shard),
+        Some(_) => Err(Fault::shard_closed(&stream.key, ShardId(shard.index))),
+    }
+}

@@ -1,0 +1,100 @@
+//! UpdateShardCount: brings a stream to a number of open shards with equal ranges of hash keys, in one step.
+//!
+//! Limits: at most double and at least half of the open shards, 10,000 in all, ten times within 24 hours; the account's
+//! shards. Errors: ResourceNotFound, ResourceInUse when the stream is not ACTIVE, InvalidArgument for a target out of
+//! bounds, Validation on an on-demand stream, LimitExceeded.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use super::open_shard;
+use crate::limits::{SHARD_COUNT_MAX, SHARD_COUNT_UPDATES_PER_DAY};
+use crate::model::reshard::Plan;
+use crate::model::stream::Stream;
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::service::Service;
+
+/// Milliseconds of 24 hours.
+const DAY_MS: u64 = 86_400_000;
+
+/// Begins the update. Where the ranges are equal already nothing changes.
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let catalog = service.catalog();
+    let stream = target::stream(&catalog, call, input)?;
+    let target =
+        input.integer("TargetShardCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
+    let current = stream.routes.len() as u32;
+    check(&stream, current, target, service.now_ms())?;
+    quota::check_shards(&catalog, &stream.key, target.saturating_sub(current))?;
+    let plan = Plan::even(&stream, target);
+    if !plan.is_empty() {
+        let begun = service.begin_reshard(stream.uid, &plan, true).await;
+        begun.map_err(|error| Fault::of_stream(error, &stream.key))?;
+    }
+    Ok(call.reply(&Document::structure([
+        ("StreamName", (*stream.key.name).into()),
+        ("CurrentShardCount", current.into()),
+        ("TargetShardCount", target.into()),
+        ("StreamARN", stream.key.arn().into()),
+    ])))
+}
+
+fn check(stream: &Stream, current: u32, target: u32, now_ms: u64) -> Result<(), Fault> {
+    open_shard::check_stream(stream, "UpdateShardCount")?;
+    let (name, account) = (&stream.key.name, &stream.key.account);
+    let refused = |bound: String| {
+        Err(Fault::InvalidArgument(format!(
+            "UpdateShardCount of stream {name} under account {account} from {current} to {target} open shards is not \
+             possible: {bound}."
+        )))
+    };
+    if target > SHARD_COUNT_MAX {
+        return refused(format!("a stream is scaled to at most {SHARD_COUNT_MAX} shards"));
+    }
+    if u64::from(target) > 2 * u64::from(current) {
+        return refused("one call scales up to at most double the open shards".to_owned());
+    }
+    if 2 * u64::from(target) < u64::from(current) {
+        return refused("one call scales down to at least half of the open shards".to_owned());
+    }
+    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
+    if stream.shard_count_updates_ms.iter().filter(is_of_this_day).count() >= SHARD_COUNT_UPDATES_PER_DAY {
+        return Err(Fault::LimitExceeded(format!(
+            "Stream {name} under account {account} was scaled {SHARD_COUNT_UPDATES_PER_DAY} times within 24 hours."
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases::{self, NOW_MS};
+
+    #[test]
+    fn a_call_doubles_or_halves_at_most() {
+        for (current, target, fits) in [
+            (5, 10, true),
+            (5, 11, false),
+            (5, 3, true),
+            (5, 2, false),
+            (4, 3, true),
+            (1, 1, true),
+            (6_000, 10_000, true),
+            (6_000, 10_001, false),
+        ] {
+            let found = check(&cases::stream("a", 1), current, target, NOW_MS);
+            assert_eq!(found.is_ok(), fits, "{current} to {target}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn ten_updates_are_a_days_worth() {
+        let mut stream = cases::stream("a", 2);
+        stream.shard_count_updates_ms = vec![NOW_MS - DAY_MS + 1; 10];
+        assert!(matches!(check(&stream, 2, 4, NOW_MS), Err(Fault::LimitExceeded(_))));
+        assert_eq!(check(&stream, 2, 4, NOW_MS + 1), Ok(()));
+    }
+}
