@@ -4,6 +4,7 @@
 
 mod append;
 mod budgets;
+mod growth;
 pub mod iterator;
 mod meters;
 mod read;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use tidelog_proto::stored::{self, data_command, trim};
+use tidelog_proto::stored::{self, data_command, meta_command::Command, trim};
 
 use super::{Service, ServiceError};
+use crate::model::stream::{Shard, StreamStatus};
 
 /// Shards of one trim command.
 const TRIM_POINTS_MAX: usize = 1_000;
@@ -42,5 +43,36 @@ impl Service {
             }
         }
         Ok(trimmed)
+    }
+    /// Takes closed shards out whose last records have expired; returns how many. Their records go first, so that a
+    /// crash in between leaves nothing that is not tried again.
+    pub async fn forget_expired_shards(&self) -> Result<usize, ServiceError> {
+        let (catalog, now_ms) = (self.catalog(), self.now_ms());
+        let mut forgotten = 0;
+        for stream in catalog.streams().values().filter(|stream| stream.status == StreamStatus::Active) {
+            let keep_from_ms = now_ms.saturating_sub(u64::from(stream.retention_hours) * HOUR_MS);
+            let has_records = |shard: &Shard| {
+                self.bounds(stream, shard).is_some_and(|bounds| bounds.first_ordinal < bounds.next_ordinal)
+            };
+            let is_expired = |shard: &&Shard| {
+                shard.closed_ms.is_some_and(|closed_ms| closed_ms < keep_from_ms) && !has_records(shard)
+            };
+            let mut by_group: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+            for shard in stream.shards.iter().filter(is_expired) {
+                by_group.entry(shard.group).or_default().push(shard.index);
+            }
+            let (uid, expired) = (stream.uid, by_group.values().flatten().copied().collect::<Vec<_>>());
+            if expired.is_empty() {
+                continue;
+            }
+            for (group, shards) in by_group {
+                let command = data_command::Command::DropShards(stored::DropShards { uid, shards });
+                self.groups.propose_data(group, command).await?;
+            }
+            forgotten += expired.len();
+            let forget = Command::ForgetShards(stored::ForgetShards { uid, shards: expired });
+            self.groups.propose_meta(now_ms, forget).await?;
+        }
+        Ok(forgotten)
     }
 }

@@ -20,14 +20,31 @@ pub struct Budget {
     write_records: Bucket,
     read_bytes: Bucket,
     read_calls: Bucket,
+    offered: Offered,
+}
+
+/// What was offered to a shard since its budget was made, taken or refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// Bytes of data and keys.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
 }
 
 impl Budget {
+    /// What was offered so far.
+    pub fn offered(&self) -> Offered {
+        self.offered
+    }
+
     /// Takes one record of that many bytes of data and key, or refuses it and charges nothing.
     ///
     /// # Errors
     /// [`Throttled`] while the bytes are in debt or no record is left.
     pub fn charge_write(&mut self, limits: &ShardLimits, now_ms: u64, bytes: u64) -> Result<(), Throttled> {
+        self.offered.bytes += bytes;
+        self.offered.records += 1;
         self.write_bytes.refill(limits.write_bytes_per_second, now_ms);
         self.write_records.refill(limits.write_records_per_second, now_ms);
         if !self.write_bytes.is_above_zero() || !self.write_records.has_one() {

@@ -9,6 +9,7 @@ use tidelog_proto::stored::{self, meta_command::Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::growth::Looked;
 use super::{Service, ServiceError};
 
 /// How often upkeep looks around.
@@ -19,6 +20,8 @@ const CHECKPOINT_AFTER_BYTES: u64 = 256 << 20;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 /// The same while the disk is almost full: the files of trimmed records and deleted streams go with checkpoints.
 const CHECKPOINT_AFTER_WHEN_LOW: Duration = Duration::from_secs(5);
+/// How often on-demand streams are looked at; a burst shorter than that is not what they grow for.
+const GROW_EVERY: Duration = Duration::from_secs(5);
 /// How often expired records are trimmed. A record may be served this much longer than its retention.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 
@@ -33,10 +36,11 @@ impl Service {
             self.groups.propose_meta(self.now_ms(), Command::Bootstrap(bootstrap)).await?;
         }
         self.resume_all();
-        let (watch, work) = (self.clone().keep_watch(), self.clone().keep_up());
+        let (watch, work, growth) =
+            (self.clone().keep_watch(), self.clone().keep_up(), self.clone().keep_growing());
         // Apart, because a checkpoint that waits for space must not hide that there is none.
         Ok(tokio::spawn(async move {
-            tokio::join!(watch, work);
+            tokio::join!(watch, work, growth);
         }))
     }
 
@@ -46,6 +50,16 @@ impl Service {
         loop {
             look.tick().await;
             self.watch_space();
+        }
+    }
+
+    async fn keep_growing(self: Arc<Self>) {
+        let mut looked = Looked::default();
+        let mut look = interval(GROW_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            self.grow_on_demand(&mut looked).await;
         }
     }
 
@@ -70,6 +84,9 @@ impl Service {
                 self.forget_budgets();
                 if let Err(error) = self.trim_expired().await {
                     tracing::warn!(%error, "expired records are kept for now");
+                }
+                if let Err(error) = self.forget_expired_shards().await {
+                    tracing::warn!(%error, "closed shards are listed for now");
                 }
             }
         }

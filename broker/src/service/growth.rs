@@ -1,0 +1,147 @@
+//! On-demand streams grow: a shard that is offered nearly what it can take is split in the middle.
+//!
+//! AWS keeps room for double the peak; so a stream never gets more open shards than twice what its load needs, which
+//! also keeps one hot key, that no split can help, from splitting its shard for ever. A stream does not shrink.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Service;
+use super::throttle::Offered;
+use crate::limits::{SHARDS_BY_DEFAULT, SHARDS_PER_ACCOUNT_MAX, ShardLimits};
+use crate::model::reshard::{Plan, middle};
+use crate::model::stream::{Shard, Stream, StreamMode, StreamStatus};
+
+/// Percent of a shard's limits from which on it is split.
+const NEAR_LIMIT_PERCENT: u64 = 70;
+
+/// What the shards of on-demand streams were offered until the last look, by stream and shard.
+#[derive(Debug, Default)]
+pub struct Looked {
+    at_ms: u64,
+    offered: HashMap<(u64, u32), Offered>,
+}
+
+/// What a shard is offered per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    bytes: u64,
+    records: u64,
+}
+
+impl Service {
+    /// Looks at what on-demand streams were offered since the last look, and splits what needs it.
+    pub(super) async fn grow_on_demand(self: &Arc<Self>, looked: &mut Looked) {
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        let before = std::mem::replace(looked, Looked { at_ms: now_ms, offered: HashMap::new() });
+        let elapsed_ms = now_ms.saturating_sub(before.at_ms);
+        let catalog = self.catalog();
+        let is_growing = |stream: &&Arc<Stream>| {
+            stream.mode == StreamMode::OnDemand && stream.status == StreamStatus::Active
+        };
+        for stream in catalog.streams().values().filter(is_growing) {
+            let budgets = self.budgets(stream);
+            let mut loads = Vec::new();
+            for shard in stream.open_shards() {
+                let key = (stream.uid, shard.index);
+                let budget = budgets.of(shard);
+                let offered = budget.lock().expect("no code panics while it holds this lock").offered();
+                looked.offered.insert(key, offered);
+                loads.push((shard, load(before.offered.get(&key), offered, elapsed_ms)));
+            }
+            let Some(plan) = plan(stream, &loads, &limits) else { continue };
+            let open = catalog.streams().values().map(|stream| stream.routes.len()).sum::<usize>();
+            if open + plan.children.len() > SHARDS_PER_ACCOUNT_MAX as usize {
+                continue;
+            }
+            tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "an on-demand stream grows");
+            if let Err(error) = self.begin_reshard(stream.uid, &plan, false).await {
+                tracing::warn!(stream = %stream.key.name, %error, "an on-demand stream does not grow now");
+            }
+        }
+    }
+}
+
+/// A shard that was not there at the last look is not judged yet.
+fn load(before: Option<&Offered>, now: Offered, elapsed_ms: u64) -> Load {
+    let Some(before) = before.filter(|_| elapsed_ms > 0) else { return Load::default() };
+    let per_second = |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / elapsed_ms;
+    Load { bytes: per_second(before.bytes, now.bytes), records: per_second(before.records, now.records) }
+}
+
+/// The splits that a stream needs; `None` when it needs none.
+fn plan(stream: &Stream, loads: &[(&Shard, Load)], limits: &ShardLimits) -> Option<Plan> {
+    let open = loads.len() as u64;
+    let warm = u64::from(stream.warm_mib_per_second);
+    if warm > open {
+        return Some(Plan::even(stream, u32::try_from(warm).ok()?));
+    }
+    let sum = |of: fn(&Load) -> u64| loads.iter().map(|(_, load)| of(load)).sum::<u64>();
+    let needed = shards_for(sum(|load| load.bytes), limits.write_bytes_per_second)
+        .max(shards_for(sum(|load| load.records), limits.write_records_per_second));
+    let room = (2 * needed).max(u64::from(SHARDS_BY_DEFAULT)).saturating_sub(open);
+    let mut hot: Vec<_> = loads.iter().filter(|(_, load)| is_near(load, limits)).collect();
+    hot.sort_by_key(|(_, load)| std::cmp::Reverse((load.bytes, load.records)));
+    let splits = hot.iter().filter_map(|(shard, _)| middle(shard.range).map(|at| (*shard, at)));
+    let plan = Plan::split_all(stream, splits.take(usize::try_from(room).ok()?));
+    (!plan.is_empty()).then_some(plan)
+}
+
+fn shards_for(per_second: u64, limit: Option<u64>) -> u64 {
+    limit.map_or(0, |limit| per_second.div_ceil(limit.max(1)))
+}
+
+fn is_near(load: &Load, limits: &ShardLimits) -> bool {
+    let near = |per_second: u64, limit: Option<u64>| {
+        limit.is_some_and(|limit| per_second.saturating_mul(100) >= limit.saturating_mul(NEAR_LIMIT_PERCENT))
+    };
+    near(load.bytes, limits.write_bytes_per_second) || near(load.records, limits.write_records_per_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    fn planned(stream: &Stream, records: &[u64]) -> Vec<u32> {
+        let load = |records: &u64| Load { bytes: 0, records: *records };
+        let loads: Vec<_> = stream.open_shards().zip(records.iter().map(load)).collect();
+        plan(stream, &loads, &ShardLimits::aws()).map_or_else(Vec::new, |plan| plan.sealed)
+    }
+
+    #[test]
+    fn shards_near_their_limit_are_split_within_twice_the_need() {
+        let stream = cases::stream("a", 4);
+        for (records, expected) in [
+            ([699, 0, 0, 0], vec![]),
+            // One shard is needed, four are there.
+            ([900, 0, 0, 0], vec![]),
+            ([1_000, 1_000, 900, 699], vec![0, 1, 2]),
+            // Three are needed, so there is room for two more: the hottest.
+            ([800, 900, 850, 0], vec![1, 2]),
+            // One hot key: five are needed, so it goes on to ten, and no further.
+            ([5_000, 0, 0, 0], vec![0]),
+        ] {
+            assert_eq!(planned(&stream, &records), expected, "{records:?}");
+        }
+        let grown = cases::stream("a", 10);
+        assert_eq!(planned(&grown, &[5_000, 0, 0, 0, 0, 0, 0, 0, 0, 0]), []);
+    }
+
+    #[test]
+    fn warm_throughput_is_made_ahead_of_need() {
+        let mut stream = cases::stream("a", 4);
+        stream.warm_mib_per_second = 6;
+        let loads: Vec<_> = stream.open_shards().map(|shard| (shard, Load::default())).collect();
+        let plan = plan(&stream, &loads, &ShardLimits::aws()).expect("a plan");
+        assert_eq!(plan, Plan::even(&stream, 6));
+    }
+
+    #[test]
+    fn load_is_what_came_since_the_last_look() {
+        let (before, now) = (Offered { bytes: 100, records: 10 }, Offered { bytes: 10_100, records: 60 });
+        assert_eq!(load(Some(&before), now, 5_000), Load { bytes: 2_000, records: 10 });
+        assert_eq!(load(None, now, 5_000), Load::default());
+        assert_eq!(load(Some(&before), now, 0), Load::default());
+    }
+}

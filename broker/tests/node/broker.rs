@@ -1,0 +1,85 @@
+//! A node whose clock the tests turn, and what they ask of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tidelog::clock::Clock;
+use tidelog::limits::ShardLimits;
+use tidelog::node::{Node, NodeConfig};
+use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
+use tidelog::replication::Durability;
+
+/// A node in a directory, and the clock it goes by.
+pub struct Broker {
+    pub node: Node,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl Broker {
+    pub async fn start(directory: &Path, now_ms: u64) -> Self {
+        let now_ms = Arc::new(AtomicU64::new(now_ms));
+        let config = NodeConfig {
+            data_dir: directory.to_owned(),
+            limits: ShardLimits::off(),
+            durability: Durability::Fsync,
+            clock: Clock::Manual(now_ms.clone()),
+        };
+        Self { node: Node::start(config).await.expect("a node"), now_ms }
+    }
+
+    pub async fn call(&self, operation: &str, body: Value) -> Result<Value, Fault> {
+        let call = Call {
+            operation: operation.into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            codec: Codec::Json,
+            body: body.to_string().into(),
+        };
+        let Reply::Complete(body) = dispatch(&self.node.service(), call).await? else {
+            panic!("{operation} answered with an event stream");
+        };
+        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
+    }
+
+    pub async fn ok(&self, operation: &str, body: Value) -> Value {
+        self.call(operation, body).await.unwrap_or_else(|fault| panic!("{operation}: {fault:?}"))
+    }
+
+    pub async fn create(&self, name: &str) {
+        self.ok("CreateStream", json!({"StreamName": name, "ShardCount": 1})).await;
+    }
+
+    pub async fn put(&self, name: &str, data: &str) -> String {
+        let put = json!({"StreamName": name, "PartitionKey": "key", "Data": data});
+        let placed = self.ok("PutRecord", put).await;
+        placed["SequenceNumber"].as_str().expect("a sequence number").to_owned()
+    }
+
+    pub async fn iterator(&self, name: &str) -> String {
+        let from = json!({"StreamName": name, "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+        let iterator = self.ok("GetShardIterator", from).await;
+        iterator["ShardIterator"].as_str().expect("an iterator").to_owned()
+    }
+
+    /// Sequence numbers and data of what the stream holds, from its oldest record on.
+    pub async fn read(&self, name: &str) -> Vec<(String, String)> {
+        let read = self.ok("GetRecords", json!({"ShardIterator": self.iterator(name).await})).await;
+        let records = read["Records"].as_array().expect("records").iter();
+        let text = |record: &Value, member: &str| record[member].as_str().expect("text").to_owned();
+        records.map(|record| (text(record, "SequenceNumber"), text(record, "Data"))).collect()
+    }
+
+    pub fn pass(&self, ms: u64) {
+        self.now_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub async fn trim(&self) -> usize {
+        self.node.service().trim_expired().await.expect("a trim")
+    }
+
+    pub async fn stop(self) {
+        self.node.shutdown().await.expect("a checkpoint");
+    }
+}
