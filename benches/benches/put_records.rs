@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tidelog::clock::Clock;
-use tidelog::limits::ShardLimits;
+use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, dispatch};
 use tidelog::replication::Durability;
+use tidelog::service::Transitions;
 
 fn call(operation: &str, body: impl Into<Bytes>) -> Call {
     Call {
@@ -33,6 +34,8 @@ fn put_records(criterion: &mut Criterion) {
     let config = NodeConfig {
         data_dir: directory.path().to_owned(),
         limits: ShardLimits::off(),
+        control_limits: ControlLimits::off(),
+        transitions: Transitions::default(),
         durability: Durability::Fsync,
         clock: Clock::System,
     };

@@ -18,12 +18,10 @@ pub const STREAM_NAME_LENGTH_MAX: usize = 128;
 pub const SHARDS_BY_DEFAULT: u32 = 4;
 /// Open shards of an account in a region (guide: 20,000 in the large regions).
 pub const SHARDS_PER_ACCOUNT_MAX: u32 = 20_000;
-/// On-demand streams of an account in a region, as DescribeLimits tells it (guide).
+/// On-demand streams of an account in a region (guide).
 pub const ON_DEMAND_STREAMS_MAX: u32 = 50;
 /// Open shards that UpdateShardCount brings a stream to at most (model).
 pub const SHARD_COUNT_MAX: u32 = 10_000;
-/// UpdateShardCounts of a stream within 24 hours (model).
-pub const SHARD_COUNT_UPDATES_PER_DAY: usize = 10;
 /// Hours a record is kept at least, and unless told otherwise (guide).
 pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
@@ -113,6 +111,62 @@ impl ShardLimits {
             write_records_per_second: None,
             read_bytes_per_second: None,
             read_calls_per_second: None,
+        }
+    }
+}
+
+/// Rates and quotas of the control plane. `None` is no quota; a quota holds per account and region unless it says
+/// otherwise, and what is past it is LimitExceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlLimits {
+    /// Whether calls per second are limited.
+    pub rates: bool,
+    /// Open shards.
+    pub shards_max: Option<u32>,
+    /// Streams that are CREATING at a time.
+    pub creating_streams_max: Option<u32>,
+    /// On-demand streams.
+    pub on_demand_streams_max: Option<u32>,
+    /// Calls of UpdateShardCount per stream in any 24 hours.
+    pub shard_count_updates_max: Option<u32>,
+    /// Switches of a stream's mode in any 24 hours.
+    pub mode_switches_max: Option<u32>,
+    /// Consumers of a stream that are CREATING at a time.
+    pub creating_consumers_max: Option<u32>,
+    /// Consumers of a stream.
+    pub consumers_max: Option<u32>,
+    /// Consumers of an on-demand stream of an account that is committed to a minimum throughput.
+    pub committed_consumers_max: Option<u32>,
+}
+
+impl ControlLimits {
+    /// The limits of Kinesis (model; guide for shards, on-demand streams and mode switches).
+    pub const fn aws() -> Self {
+        Self {
+            rates: true,
+            shards_max: Some(SHARDS_PER_ACCOUNT_MAX),
+            creating_streams_max: Some(5),
+            on_demand_streams_max: Some(ON_DEMAND_STREAMS_MAX),
+            shard_count_updates_max: Some(10),
+            mode_switches_max: Some(2),
+            creating_consumers_max: Some(5),
+            consumers_max: Some(20),
+            committed_consumers_max: Some(50),
+        }
+    }
+
+    /// No limits at all.
+    pub const fn off() -> Self {
+        Self {
+            rates: false,
+            shards_max: None,
+            creating_streams_max: None,
+            on_demand_streams_max: None,
+            shard_count_updates_max: None,
+            mode_switches_max: None,
+            creating_consumers_max: None,
+            consumers_max: None,
+            committed_consumers_max: None,
         }
     }
 }

@@ -9,9 +9,9 @@ use tidelog_storage::disk::{Open, RealDisk};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::limits::ShardLimits;
+use crate::limits::{ControlLimits, ShardLimits};
 use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig};
-use crate::service::{Service, ServiceConfig, ServiceError};
+use crate::service::{Service, ServiceConfig, ServiceError, Transitions};
 
 /// First line of the identity file; the number is the version of the data directory's format.
 const IDENTITY_FORMAT: &str = "tidelog data directory, format 1";
@@ -22,6 +22,10 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Limits of every shard.
     pub limits: ShardLimits,
+    /// Rates and quotas of the control plane.
+    pub control_limits: ControlLimits,
+    /// How long changes of streams and consumers take at least.
+    pub transitions: Transitions,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
     /// Where the time comes from.
@@ -75,7 +79,13 @@ impl Node {
         identify(&*disk, &config.data_dir)?;
         let groups_config = GroupsConfig { disk, directory: config.data_dir, durability: config.durability };
         let (groups, threads) = Groups::start(groups_config).await?;
-        let service = Service::new(groups, ServiceConfig { limits: config.limits, clock: config.clock });
+        let service_config = ServiceConfig {
+            limits: config.limits,
+            control_limits: config.control_limits,
+            transitions: config.transitions,
+            clock: config.clock,
+        };
+        let service = Service::new(groups, service_config);
         let upkeep = service.start_upkeep().await?;
         Ok(Self { service, threads, upkeep })
     }

@@ -66,6 +66,8 @@ impl Server {
         let node = Node::start(NodeConfig {
             data_dir: directory.path().to_path_buf(),
             limits: config.limits,
+            control_limits: config.control_limits,
+            transitions: config.transitions,
             durability: config.durability,
             clock,
         })

@@ -11,9 +11,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::values::{account, durability, limits, log, region};
-use super::{Config, DataLocation, Durability};
-use crate::limits::ShardLimits;
+use super::values::{account, control_limits, durability, limits, log, region, transitions};
+use super::{Config, DataLocation, Durability, Transitions};
+use crate::limits::{ControlLimits, ShardLimits};
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
 #[derive(Debug, Parser)]
@@ -69,6 +69,23 @@ struct Serve {
     /// you leave out stay as in `aws`: `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20`.
     #[arg(long, value_name = "PROFILE", env = "TIDELOG_LIMITS", default_value = "aws", value_parser = limits)]
     limits: ShardLimits,
+
+    /// Rates and quotas of the calls that manage streams and consumers: `aws`, `off`, or figures of your own.
+    ///
+    /// `aws` is as in Kinesis, where most of these calls may come 5 times per second and account. Figures of your own
+    /// are `rates=on|off` and the most `shards` and `on-demand-streams` of an account in a region, each a whole number
+    /// above zero or `off`; those you leave out, and quotas without a name here, stay as in `aws`:
+    /// `rates=off,shards=100`.
+    #[arg(long, value_name = "PROFILE", env = "TIDELOG_CONTROL_LIMITS", default_value = "aws", value_parser = control_limits)]
+    control_limits: ControlLimits,
+
+    /// Least time in milliseconds that a change of a stream or consumer takes, 0 to 600,000.
+    ///
+    /// For tests of clients that wait for a state. One figure for all changes, or a list of `create-stream`,
+    /// `delete-stream`, `register-consumer`, `deregister-consumer`, `split-shard`, `merge-shards` and
+    /// `update-shard-count`, those left out being 0: `create-stream=500,delete-stream=500`.
+    #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
+    transition_delay: Transitions,
 
     /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
     ///
@@ -188,6 +205,8 @@ impl Matched {
             listen: serve.listen,
             data: location,
             limits: serve.limits,
+            control_limits: serve.control_limits,
+            transitions: serve.transition_delay,
             durability: serve.durability,
             account: serve.account.into(),
             region: serve.region.into(),

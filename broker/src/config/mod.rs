@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 pub use file::FileError;
 
-use crate::limits::ShardLimits;
+use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
+pub use crate::service::Transitions;
 
 /// Everything a broker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Config {
     pub data: DataLocation,
     /// What each shard lets through.
     pub limits: ShardLimits,
+    /// Rates and quotas of the control plane.
+    pub control_limits: ControlLimits,
+    /// How long changes of streams and consumers take at least.
+    pub transitions: Transitions,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
     /// Account of callers whose access key id is not one itself; 12 digits.

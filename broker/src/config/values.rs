@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::Durability;
-use crate::limits::ShardLimits;
+use super::{Durability, Transitions};
+use crate::limits::{ControlLimits, ShardLimits};
 
 /// Longest interval between two syncs, milliseconds: longer ones would no longer be called durable by anyone.
 const INTERVAL_MS_MAX: u64 = 60_000;
+/// Longest delay of a change of state, milliseconds: clients have long given up.
+const TRANSITION_MS_MAX: u64 = 600_000;
 
 /// `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`.
 pub(super) fn limits(text: &str) -> Result<ShardLimits, String> {
@@ -23,13 +25,7 @@ fn limit(mut limits: ShardLimits, part: &str) -> Result<ShardLimits, String> {
     let (name, value) = part.trim().split_once('=').ok_or_else(|| {
         format!("`{part}` is not `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`")
     })?;
-    let figure = match value {
-        "off" => None,
-        digits => match digits.parse::<u64>() {
-            Ok(figure) if figure > 0 => Some(figure),
-            _ => return Err(format!("`{name}` needs a whole number above zero, or `off`")),
-        },
-    };
+    let figure = figure(name, value)?;
     match name {
         "write-bytes" => limits.write_bytes_per_second = figure,
         "write-records" => limits.write_records_per_second = figure,
@@ -42,6 +38,81 @@ fn limit(mut limits: ShardLimits, part: &str) -> Result<ShardLimits, String> {
         }
     }
     Ok(limits)
+}
+
+/// A whole number above zero, or `off`.
+fn figure(name: &str, value: &str) -> Result<Option<u64>, String> {
+    match value {
+        "off" => Ok(None),
+        digits => match digits.parse::<u64>() {
+            Ok(figure) if figure > 0 => Ok(Some(figure)),
+            _ => Err(format!("`{name}` needs a whole number above zero, or `off`")),
+        },
+    }
+}
+
+/// `aws`, `off`, or a list such as `rates=off,shards=100`.
+pub(super) fn control_limits(text: &str) -> Result<ControlLimits, String> {
+    match text {
+        "aws" => Ok(ControlLimits::aws()),
+        "off" => Ok(ControlLimits::off()),
+        list => list.split(',').try_fold(ControlLimits::aws(), control_limit),
+    }
+}
+
+fn control_limit(mut limits: ControlLimits, part: &str) -> Result<ControlLimits, String> {
+    let (name, value) = part
+        .trim()
+        .split_once('=')
+        .ok_or_else(|| format!("`{part}` is not `aws`, `off`, or a list such as `rates=off,shards=100`"))?;
+    // No account comes near what 32 bits cannot hold.
+    let count =
+        |value| figure(name, value).map(|figure| figure.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
+    match (name, value) {
+        ("rates", "on") => limits.rates = true,
+        ("rates", "off") => limits.rates = false,
+        ("rates", _) => return Err("`rates` is `on` or `off`".into()),
+        ("shards", value) => limits.shards_max = count(value)?,
+        ("on-demand-streams", value) => limits.on_demand_streams_max = count(value)?,
+        _ => return Err(format!("`{name}` is not one of `rates`, `shards`, `on-demand-streams`")),
+    }
+    Ok(limits)
+}
+
+/// Milliseconds for every change, or a list such as `create-stream=500,delete-stream=500`.
+pub(super) fn transitions(text: &str) -> Result<Transitions, String> {
+    if !text.contains('=') {
+        return delay(text).map(Transitions::all);
+    }
+    text.split(',').try_fold(Transitions::default(), transition)
+}
+
+fn transition(mut transitions: Transitions, part: &str) -> Result<Transitions, String> {
+    let (name, value) = part.trim().split_once('=').unwrap_or((part, ""));
+    let change = match name {
+        "create-stream" => &mut transitions.create_stream,
+        "delete-stream" => &mut transitions.delete_stream,
+        "register-consumer" => &mut transitions.register_consumer,
+        "deregister-consumer" => &mut transitions.deregister_consumer,
+        "split-shard" => &mut transitions.split_shard,
+        "merge-shards" => &mut transitions.merge_shards,
+        "update-shard-count" => &mut transitions.update_shard_count,
+        _ => {
+            return Err(format!(
+                "`{name}` is not one of `create-stream`, `delete-stream`, `register-consumer`, `deregister-consumer`, \
+                 `split-shard`, `merge-shards`, `update-shard-count`"
+            ));
+        }
+    };
+    *change = delay(value)?;
+    Ok(transitions)
+}
+
+fn delay(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(delay_ms) if delay_ms <= TRANSITION_MS_MAX => Ok(Duration::from_millis(delay_ms)),
+        _ => Err(format!("`{text}` is not a number of milliseconds from 0 to {TRANSITION_MS_MAX}")),
+    }
 }
 
 /// `fsync` or `interval=MILLISECONDS`.

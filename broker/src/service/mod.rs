@@ -12,6 +12,7 @@ mod reshard;
 mod retention;
 mod streams;
 pub mod throttle;
+mod transitions;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
@@ -26,13 +27,14 @@ use self::iterator::Sealer;
 use self::meters::Meters;
 use self::throttle::Budget;
 use crate::clock::Clock;
-use crate::limits::ShardLimits;
+use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{Groups, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use read::{ReadAnswer, ReadRecord};
 pub use streams::NewStream;
+pub use transitions::Transitions;
 
 /// Reads of segment files that may be under way at a time; further ones wait.
 const FILE_READS_MAX: usize = 16;
@@ -80,6 +82,10 @@ impl From<ProposeError> for ServiceError {
 pub struct ServiceConfig {
     /// Limits of every shard.
     pub limits: ShardLimits,
+    /// Rates and quotas of the control plane.
+    pub control_limits: ControlLimits,
+    /// How long changes of streams and consumers take at least.
+    pub transitions: Transitions,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -125,6 +131,16 @@ impl Service {
     /// The limits of every shard.
     pub fn shard_limits(&self) -> ShardLimits {
         self.config.limits
+    }
+
+    /// Rates and quotas of the control plane.
+    pub fn control_limits(&self) -> &ControlLimits {
+        &self.config.control_limits
+    }
+
+    /// How long changes of streams and consumers take at least.
+    pub fn transitions(&self) -> &Transitions {
+        &self.config.transitions
     }
 
     /// What seals iterators and tokens; `None` until the cluster has its key.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use tidelog::clock::Clock;
-use tidelog::limits::ShardLimits;
+use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::replication::Durability;
+use tidelog::service::Transitions;
 
 /// A node in a directory, and the clock it goes by.
 pub struct Broker {
@@ -23,6 +24,8 @@ impl Broker {
         let config = NodeConfig {
             data_dir: directory.to_owned(),
             limits: ShardLimits::off(),
+            control_limits: ControlLimits::off(),
+            transitions: Transitions::default(),
             durability: Durability::Fsync,
             clock: Clock::Manual(now_ms.clone()),
         };

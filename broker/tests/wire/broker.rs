@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::config::{Config, DataLocation, Durability};
-use tidelog::limits::ShardLimits;
+use tidelog::config::{Config, DataLocation, Durability, Transitions};
+use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::server::Server;
 use tidelog::wire::Bounds;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +63,8 @@ pub fn config(data: DataLocation) -> Config {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         data,
         limits: ShardLimits::aws(),
+        control_limits: ControlLimits::off(),
+        transitions: Transitions::default(),
         durability: Durability::Fsync,
         account: "000000000000".into(),
         region: "us-east-1".into(),

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tidelog::config::{Config, ConfigError, DataLocation, Durability, load};
-use tidelog::limits::ShardLimits;
+use tidelog::config::{Config, ConfigError, DataLocation, Durability, Transitions, load};
+use tidelog::limits::{ControlLimits, ShardLimits};
 
 fn loaded(arguments: &[&str]) -> Result<Config, ConfigError> {
     load(["tidelog"].iter().chain(arguments).map(OsString::from))
@@ -32,6 +32,8 @@ fn nothing_given_is_the_default_with_and_without_the_command() {
     assert_eq!(default.listen, ["127.0.0.1:4567".parse().unwrap()]);
     assert_eq!(default.data, DataLocation::Directory("./tidelog-data".into()));
     assert_eq!(default.limits, ShardLimits::aws());
+    assert_eq!(default.control_limits, ControlLimits::aws());
+    assert_eq!(default.transitions, Transitions::default());
     assert_eq!(default.durability, Durability::Fsync);
     assert_eq!((&*default.account, &*default.region), ("000000000000", "us-east-1"));
 }
@@ -59,6 +61,30 @@ fn values_are_read() {
     ];
     for (text, expected) in limits {
         assert_eq!(loaded(&["--limits", text]).unwrap().limits, *expected, "{text}");
+    }
+    let aws = ControlLimits::aws();
+    let control_limits: &[(&str, ControlLimits)] = &[
+        ("aws", aws),
+        ("off", ControlLimits::off()),
+        ("rates=off", ControlLimits { rates: false, ..aws }),
+        (
+            "rates=on,shards=7,on-demand-streams=off",
+            ControlLimits { shards_max: Some(7), on_demand_streams_max: None, ..aws },
+        ),
+    ];
+    for (text, expected) in control_limits {
+        assert_eq!(loaded(&["--control-limits", text]).unwrap().control_limits, *expected, "{text}");
+    }
+    let half = Duration::from_millis(500);
+    let transitions: &[(&str, Transitions)] = &[
+        ("500", Transitions::all(half)),
+        (
+            "create-stream=500,merge-shards=500",
+            Transitions { create_stream: half, merge_shards: half, ..Transitions::default() },
+        ),
+    ];
+    for (text, expected) in transitions {
+        assert_eq!(loaded(&["--transition-delay", text]).unwrap().transitions, *expected, "{text}");
     }
     let interval = loaded(&["--durability", "interval=250"]).unwrap().durability;
     assert_eq!(interval, Durability::Interval(Duration::from_millis(250)));
@@ -98,6 +124,13 @@ fn wrong_flags_are_refused_by_name() {
         (&["--limits", "fast"], "--limits"),
         (&["--limits", "write-bytes=0"], "above zero"),
         (&["--limits", "write-byte=1"], "`write-byte` is not one of"),
+        (&["--control-limits", "slow"], "--control-limits"),
+        (&["--control-limits", "shards=0"], "above zero"),
+        (&["--control-limits", "rates=5"], "`on` or `off`"),
+        (&["--control-limits", "streams=5"], "`streams` is not one of"),
+        (&["--transition-delay", "fast"], "0 to 600000"),
+        (&["--transition-delay", "600001"], "0 to 600000"),
+        (&["--transition-delay", "create-stream=1,split=2"], "`split` is not one of"),
         (&["--durability", "interval=0"], "1 to 60000"),
         (&["--durability", "interval=60001"], "1 to 60000"),
         (&["--durability", "never"], "--durability"),

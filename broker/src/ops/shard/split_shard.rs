@@ -20,7 +20,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let catalog = service.catalog();
     let stream = target::stream(&catalog, call, input)?;
     let plan = plan(&stream, input)?;
-    quota::check_shards(&catalog, &stream.key, 1)?;
+    quota::check_shards(service.control_limits(), &catalog, &stream.key, 1)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;
     begun.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
 }

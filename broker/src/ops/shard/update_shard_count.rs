@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidelog_proto::Document;
 
 use super::open_shard;
-use crate::limits::{SHARD_COUNT_MAX, SHARD_COUNT_UPDATES_PER_DAY};
+use crate::limits::{ControlLimits, SHARD_COUNT_MAX};
 use crate::model::reshard::Plan;
 use crate::model::stream::Stream;
 use crate::ops::input::Input;
@@ -26,8 +26,9 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let target =
         input.integer("TargetShardCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
     let current = stream.routes.len() as u32;
-    check(&stream, current, target, service.now_ms())?;
-    quota::check_shards(&catalog, &stream.key, target.saturating_sub(current))?;
+    check(&stream, current, target)?;
+    check_updates(&stream, service.control_limits(), service.now_ms())?;
+    quota::check_shards(service.control_limits(), &catalog, &stream.key, target.saturating_sub(current))?;
     let plan = Plan::even(&stream, target);
     if !plan.is_empty() {
         let begun = service.begin_reshard(stream.uid, &plan, true).await;
@@ -41,7 +42,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     ])))
 }
 
-fn check(stream: &Stream, current: u32, target: u32, now_ms: u64) -> Result<(), Fault> {
+fn check(stream: &Stream, current: u32, target: u32) -> Result<(), Fault> {
     open_shard::check_stream(stream, "UpdateShardCount")?;
     let (name, account) = (&stream.key.name, &stream.key.account);
     let refused = |bound: String| {
@@ -59,13 +60,19 @@ fn check(stream: &Stream, current: u32, target: u32, now_ms: u64) -> Result<(), 
     if 2 * u64::from(target) < u64::from(current) {
         return refused("one call scales down to at least half of the open shards".to_owned());
     }
-    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
-    if stream.shard_count_updates_ms.iter().filter(is_of_this_day).count() >= SHARD_COUNT_UPDATES_PER_DAY {
-        return Err(Fault::LimitExceeded(format!(
-            "Stream {name} under account {account} was scaled {SHARD_COUNT_UPDATES_PER_DAY} times within 24 hours."
-        )));
-    }
     Ok(())
+}
+
+fn check_updates(stream: &Stream, limits: &ControlLimits, now_ms: u64) -> Result<(), Fault> {
+    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
+    let updates = stream.shard_count_updates_ms.iter().filter(is_of_this_day).count();
+    match limits.shard_count_updates_max {
+        Some(updates_max) if updates >= updates_max as usize => Err(Fault::LimitExceeded(format!(
+            "Stream {} under account {} was scaled {updates} times within 24 hours. Limit: {updates_max}.",
+            stream.key.name, stream.key.account
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +92,7 @@ mod tests {
             (6_000, 10_000, true),
             (6_000, 10_001, false),
         ] {
-            let found = check(&cases::stream("a", 1), current, target, NOW_MS);
+            let found = check(&cases::stream("a", 1), current, target);
             assert_eq!(found.is_ok(), fits, "{current} to {target}: {found:?}");
         }
     }
@@ -94,7 +101,9 @@ mod tests {
     fn ten_updates_are_a_days_worth() {
         let mut stream = cases::stream("a", 2);
         stream.shard_count_updates_ms = vec![NOW_MS - DAY_MS + 1; 10];
-        assert!(matches!(check(&stream, 2, 4, NOW_MS), Err(Fault::LimitExceeded(_))));
-        assert_eq!(check(&stream, 2, 4, NOW_MS + 1), Ok(()));
+        let limits = ControlLimits::aws();
+        assert!(matches!(check_updates(&stream, &limits, NOW_MS), Err(Fault::LimitExceeded(_))));
+        assert_eq!(check_updates(&stream, &limits, NOW_MS + 1), Ok(()));
+        assert_eq!(check_updates(&stream, &ControlLimits::off(), NOW_MS), Ok(()));
     }
 }

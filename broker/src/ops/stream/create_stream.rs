@@ -22,7 +22,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         return Err(Fault::name_taken(&key));
     }
     let plan = plan(input)?;
-    quota::check_shards(&catalog, &key, plan.shard_count)?;
+    quota::check_shards(service.control_limits(), &catalog, &key, plan.shard_count)?;
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }
