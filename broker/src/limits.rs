@@ -27,6 +27,15 @@ pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
 
+/// Consumers that may be registered with a stream (model).
+pub const CONSUMERS_PER_STREAM_MAX: usize = 20;
+/// The same while its account is committed to a minimum throughput (model).
+pub const CONSUMERS_PER_STREAM_WITH_COMMITMENT_MAX: usize = 50;
+/// Consumers of an account that may be CREATING at a time (model).
+pub const CONSUMERS_CREATING_MAX: usize = 5;
+/// Tags of a stream or a consumer (guide; the model lets more through).
+pub const TAGS_PER_RESOURCE_MAX: usize = 50;
+
 // ---- records -----------------------------------------------------------------------------------
 
 /// KiB of data and partition key of one record, unless the stream says otherwise (model, MaxRecordSizeInKiB).
@@ -56,6 +65,8 @@ pub const LIST_SHARDS_PAGE: usize = 1_000;
 pub const DESCRIBE_STREAM_PAGE: usize = 100;
 /// Streams of one page of ListStreams; a larger Limit is cut to it (model).
 pub const LIST_STREAMS_PAGE: usize = 100;
+/// Consumers of one page of ListStreamConsumers; a larger MaxResults is cut to it (model).
+pub const LIST_CONSUMERS_PAGE: usize = 100;
 /// Milliseconds a shard iterator is good for (model).
 pub const ITERATOR_LIFE_MS: u64 = 300_000;
 /// Milliseconds a NextToken is good for (model).

@@ -170,6 +170,11 @@ impl Stream {
         self.shards.binary_search_by_key(&index, |shard| shard.index).ok().map(|at| &self.shards[at])
     }
 
+    /// Whether settings and consumers can be changed and shards listed: not while it comes or goes.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.status, StreamStatus::Active | StreamStatus::Updating)
+    }
+
     /// The consumer of that name.
     pub fn consumer(&self, name: &str) -> Option<&Consumer> {
         self.consumers
@@ -194,6 +199,26 @@ pub struct Commitment {
     pub started_ms: u64,
     /// When it was last disabled, milliseconds since the epoch.
     pub ended_ms: Option<u64>,
+}
+
+/// Milliseconds for which a commitment stands at least (AWS model, EarliestAllowedEndAt).
+const COMMITMENT_MIN_MS: u64 = 86_400_000;
+
+impl Commitment {
+    /// Milliseconds since the epoch before which it does not end.
+    pub fn earliest_end_ms(&self) -> u64 {
+        self.started_ms.saturating_add(COMMITMENT_MIN_MS)
+    }
+
+    /// When it ended or will end, milliseconds since the epoch, if it was disabled.
+    pub fn end_ms(&self) -> Option<u64> {
+        self.ended_ms.map(|ended_ms| ended_ms.max(self.earliest_end_ms()))
+    }
+
+    /// Whether it is in force: also for the rest of its first day, when it was disabled before.
+    pub fn is_in_force(&self, now_ms: u64) -> bool {
+        self.is_enabled || self.end_ms().is_some_and(|end_ms| now_ms < end_ms)
+    }
 }
 
 /// Account and region.
@@ -224,6 +249,12 @@ impl Catalog {
     /// The stream of that uid, if it still is one.
     pub fn by_uid(&self, uid: u64) -> Option<&Arc<Stream>> {
         self.by_uid.get(&uid).map(|key| &self.streams[key])
+    }
+
+    /// Whether a commitment is in force where that stream is.
+    pub fn has_commitment(&self, key: &StreamKey, now_ms: u64) -> bool {
+        let place = (key.account.clone(), key.region.clone());
+        self.commitments.get(&place).is_some_and(|commitment| commitment.is_in_force(now_ms))
     }
 
     /// Adds a stream, or replaces the one of that uid.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidelog_proto::Document;
 
 use super::input::Input;
 use super::{Call, Codec, Fault};
 use crate::model::hash_key::even_ranges;
 use crate::model::stream::{
-    Catalog, Shard, ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus, Tags,
+    Catalog, Consumer, ConsumerStatus, Shard, ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus,
+    Tags,
 };
 
 /// The clock of the tests, milliseconds since the epoch.
@@ -73,6 +75,18 @@ pub fn stream(name: &str, shard_count: u32) -> Stream {
     }
 }
 
+/// An ACTIVE consumer, registered half an hour ago.
+pub fn consumer(name: &str, uid: u64) -> Consumer {
+    Consumer {
+        uid,
+        name: Arc::from(name),
+        status: ConsumerStatus::Active,
+        created_ms: NOW_MS - 1_800_000,
+        tags: Tags::default(),
+        policy: None,
+    }
+}
+
 /// A stream whose shard 0 was split in two, `ago_ms` before now.
 pub fn split_stream(name: &str, ago_ms: u64) -> Stream {
     let mut stream = stream(name, 1);
@@ -104,6 +118,11 @@ pub fn catalog(streams: Vec<Stream>) -> Catalog {
         catalog.put(stream);
     }
     catalog
+}
+
+/// A document as its JSON.
+pub fn json(document: &Document) -> serde_json::Value {
+    serde_json::from_slice(&tidelog_proto::json::encode(document)).expect("the codec writes JSON")
 }
 
 /// The violations that a fault names, without what they have in common.

@@ -5,7 +5,7 @@
 
 use crate::limits::{ITERATOR_LIFE_MS, PAGE_TOKEN_LIFE_MS};
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{StreamKey, StreamStatus};
+use crate::model::stream::{Consumer, StreamKey, StreamStatus};
 use crate::ops::java_date;
 use crate::ops::stream::description::status_name;
 use crate::service::ServiceError;
@@ -104,6 +104,34 @@ impl Fault {
     pub fn consumer_not_found(key: &StreamKey) -> Self {
         let StreamKey { account, name, .. } = key;
         Self::ResourceNotFound(format!("Consumer under stream {name}, account {account} not found."))
+    }
+
+    /// The stream has a consumer of that name.
+    pub fn consumer_exists(key: &StreamKey, consumer: &str) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceInUse(format!(
+            "Consumer {consumer} under stream {name}, account {account} already exists."
+        ))
+    }
+
+    /// The consumer is being registered or deregistered, so that this cannot be done.
+    pub fn consumer_not_active(key: &StreamKey, consumer: &Consumer) -> Self {
+        let (StreamKey { account, name, .. }, created_s) = (key, consumer.created_ms / 1_000);
+        Self::ResourceInUse(format!(
+            "Consumer {} with creation timestamp {created_s} under stream: {name} , account {account} is not in ACTIVE \
+             status.",
+            consumer.name
+        ))
+    }
+
+    /// The stream has consumers, and its deletion was not asked to take them along.
+    pub fn consumers_in_the_way(key: &StreamKey) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceInUse(format!(
+            "DeleteStream can't delete {account}:{name} because there are consumers associated with this data stream. \
+             To delete {name} anyway, set the EnforceConsumerDeletion parameter to true to force the deletion of all \
+             the consumers that are associated with it."
+        ))
     }
 
     /// The shard is closed, so that it can be neither split nor merged.

@@ -149,6 +149,29 @@ impl Input {
         }
     }
 
+    /// The texts of a list of them; none when it is absent.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let elements = match self.get(name) {
+            None => &[],
+            Some(Value::List(elements)) => elements.as_slice(),
+            Some(other) => panic!("{name} is no list: {other:?}"),
+        };
+        let text = |element: &Value| match element {
+            Value::Text(text) => text.clone(),
+            other => panic!("an element is no text: {other:?}"),
+        };
+        elements.iter().map(text).collect()
+    }
+
+    /// The entries of a map, in the order they came; none when it is absent.
+    pub fn text_map(&self, name: &str) -> &[(String, String)] {
+        match self.get(name) {
+            None => &[],
+            Some(Value::TextMap(entries)) => entries,
+            Some(other) => panic!("{name} is no map: {other:?}"),
+        }
+    }
+
     /// The structures of a list of them; none when it is absent.
     pub fn structures(&self, name: &str) -> impl Iterator<Item = &Input> {
         let elements = match self.get(name) {

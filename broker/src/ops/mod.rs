@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod cases;
+mod consumer;
 pub mod fault;
 mod input;
 mod java_date;
@@ -15,6 +16,7 @@ mod service_model;
 mod shape;
 mod shard;
 mod stream;
+mod tag;
 mod target;
 mod validate;
 
@@ -123,6 +125,10 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         "UpdateShardCount" => shard::update_shard_count::run(service, call, input).await,
         "GetShardIterator" => record::get_shard_iterator::run(service, call, input).await,
         "GetRecords" => record::get_records::run(service, call, input).await,
+        "RegisterStreamConsumer" => consumer::register_stream_consumer::run(service, call, input).await,
+        "DeregisterStreamConsumer" => consumer::deregister_stream_consumer::run(service, call, input).await,
+        "DescribeStreamConsumer" => consumer::describe_stream_consumer::run(service, call, input),
+        "ListStreamConsumers" => consumer::list_stream_consumers::run(service, call, input),
         // Known, and not there yet.
         name => Err(Fault::NotBuilt(format!("Tidelog knows {name} but does not have it yet."))),
     }

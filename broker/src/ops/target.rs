@@ -1,13 +1,13 @@
-//! What a request points at: a stream by StreamName and StreamARN, which may come together and must agree, or the
-//! next page of a list.
+//! What a request points at: a stream by StreamName and StreamARN, which may come together and must agree, a consumer
+//! by its ARN, or the next page of a list.
 
 use std::sync::Arc;
 
 use super::Call;
 use super::fault::Fault;
 use super::input::Input;
-use crate::model::arn::StreamArn;
-use crate::model::stream::{Catalog, Stream, StreamKey};
+use crate::model::arn::{ConsumerArn, StreamArn};
+use crate::model::stream::{Catalog, Consumer, Stream, StreamKey};
 use crate::model::stream_name::StreamName;
 use crate::service::iterator::{PageToken, Sealer, TokenError};
 
@@ -51,6 +51,32 @@ pub fn stream(catalog: &Catalog, call: &Call, input: &Input) -> Result<Arc<Strea
 /// [`Fault::ResourceNotFound`] when there is none.
 pub fn find(catalog: &Catalog, key: &StreamKey) -> Result<Arc<Stream>, Fault> {
     catalog.streams().get(key).cloned().ok_or_else(|| Fault::stream_not_found(key))
+}
+
+/// Of namesakes the StreamCreationTimestamp of a request tells which one is meant; clients may have lost its
+/// milliseconds.
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`] when it is another one.
+pub fn check_creation(stream: &Stream, input: &Input) -> Result<(), Fault> {
+    let Some(created_ms) = input.timestamp_ms("StreamCreationTimestamp") else { return Ok(()) };
+    let is_this_one = u64::try_from(created_ms / 1_000) == Ok(stream.created_ms / 1_000);
+    if is_this_one { Ok(()) } else { Err(Fault::stream_not_found(&stream.key)) }
+}
+
+/// The consumer of that ARN and its stream.
+///
+/// # Errors
+/// [`Fault::InvalidArgument`] when the ARN is not that of a consumer, [`Fault::ResourceNotFound`] when there is none,
+/// or only a later one of its name.
+pub fn consumer(catalog: &Catalog, arn: &str) -> Result<(Arc<Stream>, Consumer), Fault> {
+    let Some(arn) = ConsumerArn::parse(arn) else {
+        return Err(Fault::InvalidArgument(format!("{arn} is not the ARN of a consumer.")));
+    };
+    let stream = find(catalog, &arn.stream)?;
+    let named = stream.consumer(&arn.name).filter(|consumer| arn.names(consumer)).cloned();
+    let consumer = named.ok_or_else(|| Fault::consumer_not_found(&stream.key))?;
+    Ok((stream, consumer))
 }
 
 /// A key in the caller's account and region.
@@ -98,6 +124,23 @@ mod tests {
         for (name, arn) in [(Some("other"), Some(arn)), (None, None), (None, Some("arn:aws:kinesis"))] {
             assert!(matches!(named(&call, name, arn), Err(Fault::InvalidArgument(_))), "{name:?} {arn:?}");
         }
+    }
+
+    #[test]
+    fn a_consumer_is_found_by_its_own_arn_only() {
+        let mut stream = cases::stream("a", 1);
+        stream.consumers = vec![cases::consumer("app", 7)];
+        let (catalog, arn) =
+            (cases::catalog(vec![stream.clone()]), format!("{}/consumer/app:", stream.key.arn()));
+        let created_s = stream.consumers[0].created_ms / 1_000;
+        let (found, consumer) = consumer(&catalog, &format!("{arn}{created_s}")).unwrap();
+        assert_eq!((found.uid, consumer), (stream.uid, stream.consumers[0].clone()));
+        let gone = Err(Fault::consumer_not_found(&stream.key));
+        assert_eq!(super::consumer(&catalog, &format!("{arn}{}", created_s + 1)), gone);
+        assert_eq!(super::consumer(&catalog, &format!("{}/consumer/b:{created_s}", stream.key.arn())), gone);
+        let foreign = super::consumer(&cases::catalog(vec![]), &format!("{arn}{created_s}"));
+        assert_eq!(foreign, Err(Fault::stream_not_found(&stream.key)));
+        assert!(matches!(super::consumer(&catalog, &stream.key.arn()), Err(Fault::InvalidArgument(_))));
     }
 
     #[test]

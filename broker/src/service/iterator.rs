@@ -20,6 +20,7 @@ const TAG_BYTES: usize = 16;
 const ITERATOR: u8 = 1;
 const SHARDS_PAGE: u8 = 2;
 const STREAMS_PAGE: u8 = 3;
+const CONSUMERS_PAGE: u8 = 4;
 /// Kind, stream, shard, position, issued.
 const ITERATOR_BYTES: usize = 1 + 8 + 4 + 8 + 8;
 
@@ -63,12 +64,23 @@ pub enum PageToken {
         /// When it was given out, milliseconds since the epoch.
         issued_ms: u64,
     },
+    /// Of ListStreamConsumers.
+    Consumers {
+        /// The stream whose consumers are listed.
+        stream_uid: u64,
+        /// The last name of the page before.
+        after_name: String,
+        /// When it was given out, milliseconds since the epoch.
+        issued_ms: u64,
+    },
 }
 
 impl PageToken {
     fn issued_ms(&self) -> u64 {
         match self {
-            Self::Shards { issued_ms, .. } | Self::Streams { issued_ms, .. } => *issued_ms,
+            Self::Shards { issued_ms, .. }
+            | Self::Streams { issued_ms, .. }
+            | Self::Consumers { issued_ms, .. } => *issued_ms,
         }
     }
 }
@@ -150,6 +162,13 @@ impl Sealer {
                 plain.extend_from_slice(&issued_ms.to_be_bytes());
                 plain.extend_from_slice(after_name.as_bytes());
             }
+            PageToken::Consumers { stream_uid, after_name, issued_ms } => {
+                assert!(after_name.len() <= STREAM_NAME_LENGTH_MAX, "consumers are named as streams are");
+                plain.push(CONSUMERS_PAGE);
+                plain.extend_from_slice(&issued_ms.to_be_bytes());
+                plain.extend_from_slice(&stream_uid.to_be_bytes());
+                plain.extend_from_slice(after_name.as_bytes());
+            }
         }
         self.seal(&plain)
     }
@@ -223,6 +242,11 @@ fn read_page(mut plain: &[u8]) -> Option<PageToken> {
         STREAMS_PAGE => {
             Some(PageToken::Streams { after_name: str::from_utf8(plain).ok()?.to_owned(), issued_ms })
         }
+        CONSUMERS_PAGE => Some(PageToken::Consumers {
+            stream_uid: u64::from_be_bytes(take(&mut plain)?),
+            after_name: str::from_utf8(plain).ok()?.to_owned(),
+            issued_ms,
+        }),
         _ => None,
     }
 }
@@ -285,6 +309,8 @@ mod tests {
             })
             .to_vec();
         pages.push(PageToken::Streams { after_name: "n".repeat(128), issued_ms: NOW_MS });
+        let after_name = "n".repeat(128);
+        pages.push(PageToken::Consumers { stream_uid: 42, after_name, issued_ms: NOW_MS });
         pages
     }
 

@@ -4,6 +4,7 @@
 
 mod append;
 mod budgets;
+mod consumers;
 mod growth;
 pub mod iterator;
 mod meters;
@@ -98,7 +99,7 @@ pub struct Service {
     sealer: Mutex<Option<Arc<Sealer>>>,
     file_reads: Arc<Semaphore>,
     space_is_low: AtomicBool,
-    /// Streams whose saga is being driven.
+    /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
 }

@@ -14,7 +14,7 @@ use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus,
 use crate::replication::{MetaOutcome, ProposeError, store_key, store_mode};
 
 /// Pause before a step that found no leader is tried again.
-const STEP_RETRY: Duration = Duration::from_millis(50);
+pub(super) const STEP_RETRY: Duration = Duration::from_millis(50);
 /// How long a request waits for the end of the saga it began.
 const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -69,6 +69,7 @@ impl Service {
     pub(super) fn resume_all(self: &Arc<Self>) {
         for stream in self.catalog().streams().values() {
             self.resume(stream.uid);
+            self.resume_consumers(stream.uid);
         }
     }
 
@@ -91,19 +92,18 @@ impl Service {
                 }
             };
             service.resume(uid);
-            // Its end is waited for, not needed.
-            let _ = tokio::time::timeout(SETTLE_WAIT, service.settled(uid)).await;
+            let is_settled =
+                |catalog: &Arc<Catalog>| catalog.by_uid(uid).is_none_or(|stream| !is_changing(stream));
+            service.settle(is_settled).await;
             Ok(())
         });
         saga.await.map_err(|error| ServiceError::Internal(error.to_string()))?
     }
 
-    /// Returns once no saga of the stream is under way.
-    async fn settled(&self, uid: u64) {
-        let is_settled =
-            |catalog: &Arc<Catalog>| catalog.by_uid(uid).is_none_or(|stream| !is_changing(stream));
+    /// Returns once the catalog is as wanted, or soon: the end of a saga is waited for, not needed.
+    pub(super) async fn settle(&self, is_settled: impl FnMut(&Arc<Catalog>) -> bool) {
         // The groups end with the process; there is nothing to wait for then.
-        let _ = self.groups.watch_catalog().wait_for(is_settled).await;
+        let _ = tokio::time::timeout(SETTLE_WAIT, self.groups.watch_catalog().wait_for(is_settled)).await;
     }
 
     /// Drives a stream's saga to its end, unless that is being done. It holds the service only while it takes a step,
@@ -141,7 +141,7 @@ impl Service {
         });
     }
 
-    fn sagas(&self) -> MutexGuard<'_, HashSet<u64>> {
+    pub(super) fn sagas(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.sagas.lock().expect("no code panics while it holds this lock")
     }
 

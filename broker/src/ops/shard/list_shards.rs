@@ -13,7 +13,7 @@ use tidelog_proto::Document;
 
 use crate::limits::LIST_SHARDS_PAGE;
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::model::stream::{Catalog, Shard, Stream};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Fault, Reply, target};
@@ -38,7 +38,7 @@ fn answer(
         Some(token) => following_page(catalog, sealer, now_ms, input, token)?,
         None => first_page(catalog, now_ms, call, input)?,
     };
-    if matches!(stream.status, StreamStatus::Creating | StreamStatus::Deleting) {
+    if !stream.is_usable() {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
     let limit = input.integer("MaxResults").and_then(|limit| usize::try_from(limit).ok());
@@ -88,12 +88,7 @@ fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &Input) -> Res
     let start = input.text("ExclusiveStartShardId").map(shard_id).transpose()?;
     let asked = input.structure("ShardFilter").map(read_filter).transpose()?;
     let stream = target::stream(catalog, call, input)?;
-    // Of namesakes the creation second tells which one is meant; clients may have lost its milliseconds.
-    if let Some(created_ms) = input.timestamp_ms("StreamCreationTimestamp")
-        && u64::try_from(created_ms / 1_000) != Ok(stream.created_ms / 1_000)
-    {
-        return Err(Fault::stream_not_found(&stream.key));
-    }
+    target::check_creation(&stream, input)?;
     let horizon_ms = trim_horizon_ms(&stream, now_ms);
     let (after, filter) = match asked {
         None | Some(Filter::All) => (None, TokenFilter::All),
@@ -169,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::limits::PAGE_TOKEN_LIFE_MS;
+    use crate::model::stream::StreamStatus;
     use crate::ops::cases::{self, NOW_MS};
 
     fn list(stream: &Stream, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {

@@ -1,11 +1,13 @@
 //! DeleteStream: removes a stream and its records, in any state it is in.
 //!
-//! EnforceConsumerDeletion is accepted; there are no consumers yet that could stand in the way.
+//! Its consumers stand in the way, unless EnforceConsumerDeletion lets them go along; those that are being deregistered
+//! do not.
 //!
-//! Errors: ResourceNotFound.
+//! Errors: ResourceNotFound, ResourceInUse when there are consumers.
 
 use std::sync::Arc;
 
+use crate::model::stream::{Consumer, ConsumerStatus, Stream, StreamStatus};
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -13,14 +15,44 @@ use crate::service::Service;
 /// Begins the deletion; one that is under way is left to itself.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
+    check(&stream, input)?;
     let deleted = service.delete_stream(stream.uid).await;
     deleted.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+}
+
+fn check(stream: &Stream, input: &Input) -> Result<(), Fault> {
+    let is_staying = |consumer: &Consumer| consumer.status != ConsumerStatus::Deleting;
+    // A deletion that is under way was let through before.
+    if stream.status == StreamStatus::Deleting
+        || input.is_true("EnforceConsumerDeletion")
+        || !stream.consumers.iter().any(is_staying)
+    {
+        return Ok(());
+    }
+    Err(Fault::consumers_in_the_way(&stream.key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::cases;
+
+    #[test]
+    fn consumers_stand_in_the_way_unless_they_may_go_along() {
+        let mut stream = cases::stream("a", 1);
+        stream.consumers = vec![cases::consumer("app", 7)];
+        let checked = |stream: &Stream, body| check(stream, &cases::input("DeleteStream", body).unwrap());
+        let text = "DeleteStream can't delete 000000000000:a because there are consumers associated with this data \
+                    stream. To delete a anyway, set the EnforceConsumerDeletion parameter to true to force the \
+                    deletion of all the consumers that are associated with it.";
+        let refused = Err(Fault::ResourceInUse(text.to_owned()));
+        assert_eq!(checked(&stream, "{}"), refused);
+        assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":false}"#), refused);
+        assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":true}"#), Ok(()));
+        stream.consumers[0].status = ConsumerStatus::Deleting;
+        assert_eq!(checked(&stream, "{}"), Ok(()));
+        assert_eq!(checked(&cases::stream("a", 1), "{}"), Ok(()));
+    }
 
     #[test]
     fn bounds_are_told_in_aws_words() {

@@ -19,13 +19,13 @@ pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, 
 }
 
 fn answer(stream: &Stream) -> Document {
-    let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (open, consumers) = (count(stream.routes.len()), count(stream.consumers.len()));
     // Records go by their keys; the other strategy and the member exist for on-demand streams only.
     let strategy = (stream.mode == StreamMode::OnDemand).then_some("USER_PARTITION_KEY");
     let summary = description::stream_settings(stream)
         .with("OpenShardCount", Some(open))
-        // There are no registered consumers yet.
-        .with("ConsumerCount", Some(0u32))
+        .with("ConsumerCount", Some(consumers))
         .with("MaxRecordSizeInKiB", Some(stream.max_record_kib))
         .with("RecordDistributionStrategy", strategy);
     Document::structure([("StreamDescriptionSummary", summary)])

@@ -56,7 +56,7 @@ fn answer(
 fn after_token(sealer: &Sealer, token: &str, now_ms: u64) -> Result<String, Fault> {
     match target::open_page(sealer, token, now_ms)? {
         PageToken::Streams { after_name, .. } => Ok(after_name),
-        PageToken::Shards { .. } => Err(target::invalid_next_token()),
+        PageToken::Shards { .. } | PageToken::Consumers { .. } => Err(target::invalid_next_token()),
     }
 }
 

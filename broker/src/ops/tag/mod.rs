@@ -1,0 +1,3 @@
+//! Operations on the tags of streams and consumers.
+
+pub mod rules;
