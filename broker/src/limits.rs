@@ -27,12 +27,6 @@ pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
 
-/// Consumers that may be registered with a stream (model).
-pub const CONSUMERS_PER_STREAM_MAX: usize = 20;
-/// The same while its account is committed to a minimum throughput (model).
-pub const CONSUMERS_PER_STREAM_WITH_COMMITMENT_MAX: usize = 50;
-/// Consumers of an account that may be CREATING at a time (model).
-pub const CONSUMERS_CREATING_MAX: usize = 5;
 /// Tags of a stream or a consumer (guide; the model lets more through).
 pub const TAGS_PER_RESOURCE_MAX: usize = 50;
 

@@ -4,13 +4,14 @@
 //! wait for them. Each step may run again: what a crash cut short is resumed at the next start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidelog_proto::stored::{self, meta_command::Command};
 
 use super::streams::{STEP_RETRY, changed};
 use super::{Service, ServiceError};
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Tags};
-use crate::replication::{MetaOutcome, ProposeError};
+use crate::replication::MetaOutcome;
 
 impl Service {
     /// Registers a consumer, which is answered as it begins: CREATING. It is ACTIVE soon after.
@@ -73,11 +74,13 @@ impl Service {
         }
     }
 
-    /// Drives a consumer to the end of its change and waits for that for a moment, as for a stream's.
+    /// Drives a consumer to the end of its change and waits for that for a moment, unless it is meant to take long.
     async fn finish_consumer(self: &Arc<Self>, stream_uid: u64, uid: u64) {
         self.resume_consumer(stream_uid, uid);
-        let is_settled = |catalog: &Arc<Catalog>| next_step(catalog, stream_uid, uid).is_none();
-        self.settle(is_settled).await;
+        let next = next_step(&self.catalog(), stream_uid, uid);
+        if next.is_some_and(|step| self.delay_before(&step).is_zero()) {
+            self.settle(|catalog| next_step(catalog, stream_uid, uid).is_none()).await;
+        }
     }
 
     /// As for a stream: it holds the service only while it takes a step.
@@ -85,22 +88,21 @@ impl Service {
         if !self.sagas().insert(uid) {
             return;
         }
-        let service = Arc::downgrade(self);
+        let weak = Arc::downgrade(self);
         tokio::spawn(async move {
-            while let Some(service) = service.upgrade() {
-                let step = {
-                    // Under the lock, so that what begins from now on finds that nobody drives it.
-                    let mut sagas = service.sagas();
-                    match next_step(&service.catalog(), stream_uid, uid) {
-                        Some(step) => step,
-                        None => {
-                            sagas.remove(&uid);
-                            return;
-                        }
-                    }
-                };
-                let taken: Result<MetaOutcome, ProposeError> =
-                    service.groups.propose_meta(service.now_ms(), step).await;
+            let next = |service: &Self| {
+                // Under the lock, so that what begins from now on finds that nobody drives it.
+                let mut sagas = service.sagas();
+                let step = next_step(&service.catalog(), stream_uid, uid);
+                if step.is_none() {
+                    sagas.remove(&uid);
+                }
+                step.map(|step| (service.delay_before(&step), step))
+            };
+            while let Some((delay, step)) = weak.upgrade().and_then(|service| next(&service)) {
+                tokio::time::sleep(delay).await;
+                let Some(service) = weak.upgrade() else { return };
+                let taken = service.groups.propose_meta(service.now_ms(), step).await;
                 drop(service);
                 if let Err(error) = taken {
                     tracing::warn!(uid, %error, "a consumer's change of state waits");
@@ -108,6 +110,13 @@ impl Service {
                 }
             }
         });
+    }
+
+    fn delay_before(&self, step: &Command) -> Duration {
+        match step {
+            Command::FinishRegisterConsumer(_) => self.transitions().register_consumer,
+            _ => self.transitions().deregister_consumer,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A stream that is UPDATING takes consumers as well: a consumer application that starts during a reshard goes on.
 //!
-//! Limits: 20 consumers per stream, 50 with the account's commitment; 5 of an account in CREATING at a time; 50 tags.
+//! Limits: 20 consumers per stream, 50 on demand with the account's commitment; 5 of them in CREATING; 50 tags.
 //! Errors: ResourceNotFound, ResourceInUse when the name exists or the stream is CREATING or DELETING, LimitExceeded,
 //! InvalidArgument for tags.
 
@@ -11,10 +11,8 @@ use std::sync::Arc;
 use tidelog_proto::Document;
 
 use super::description;
-use crate::limits::{
-    CONSUMERS_CREATING_MAX, CONSUMERS_PER_STREAM_MAX, CONSUMERS_PER_STREAM_WITH_COMMITMENT_MAX,
-};
-use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Stream, StreamKey, Tags};
+use crate::limits::ControlLimits;
+use crate::model::stream::{Consumer, ConsumerStatus, Stream, StreamKey, StreamMode, Tags};
 use crate::ops::input::Input;
 use crate::ops::tag::rules;
 use crate::ops::{Call, Fault, Reply, target};
@@ -25,7 +23,9 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let catalog = service.catalog();
     let (stream, name) = (target::stream(&catalog, call, input)?, input.required_text("ConsumerName"));
     let tags = rules::read(input);
-    check(&catalog, &stream, name, &tags, service.now_ms())?;
+    check(&stream, name, &tags)?;
+    let is_committed = catalog.has_commitment(&stream.key, service.now_ms());
+    check_quotas(&stream, is_committed, service.control_limits())?;
     let registered = service.register_consumer(stream.uid, name, tags).await;
     let consumer = registered.map_err(|error| match error {
         ServiceError::NameTaken => Fault::consumer_exists(&stream.key, name),
@@ -34,7 +34,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     Ok(call.reply(&answer(&stream.key, &consumer)))
 }
 
-fn check(catalog: &Catalog, stream: &Stream, name: &str, tags: &Tags, now_ms: u64) -> Result<(), Fault> {
+fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
     if !stream.is_usable() {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
@@ -43,29 +43,26 @@ fn check(catalog: &Catalog, stream: &Stream, name: &str, tags: &Tags, now_ms: u6
     }
     let StreamKey { account, name: stream_name, .. } = &stream.key;
     let resource = format!("consumer {name} of stream {stream_name} under account {account}");
-    rules::check_added(&resource, &Tags::new(), tags)?;
-    check_quotas(catalog, stream, now_ms)
+    rules::check_added(&resource, &Tags::new(), tags)
 }
 
-fn check_quotas(catalog: &Catalog, stream: &Stream, now_ms: u64) -> Result<(), Fault> {
-    let StreamKey { account, region, name } = &stream.key;
-    let limit = match catalog.has_commitment(&stream.key, now_ms) {
-        true => CONSUMERS_PER_STREAM_WITH_COMMITMENT_MAX,
-        false => CONSUMERS_PER_STREAM_MAX,
-    };
-    if stream.consumers.len() >= limit {
+fn check_quotas(stream: &Stream, is_committed: bool, limits: &ControlLimits) -> Result<(), Fault> {
+    let StreamKey { account, name, .. } = &stream.key;
+    let is_advantaged = is_committed && stream.mode == StreamMode::OnDemand;
+    let limit = if is_advantaged { limits.committed_consumers_max } else { limits.consumers_max };
+    let past = |limit: Option<u32>, count: usize| limit.filter(|limit| count >= *limit as usize);
+    if let Some(limit) = past(limit, stream.consumers.len()) {
         return Err(Fault::LimitExceeded(format!(
             "Stream {name} under account {account} has its {limit} consumers already."
         )));
     }
-    let is_here = |other: &&Arc<Stream>| other.key.account == *account && other.key.region == *region;
-    let consumers = catalog.streams().values().filter(is_here).flat_map(|stream| &stream.consumers);
-    if consumers.filter(|own| own.status == ConsumerStatus::Creating).count() < CONSUMERS_CREATING_MAX {
-        return Ok(());
+    let creating = stream.consumers.iter().filter(|own| own.status == ConsumerStatus::Creating).count();
+    match past(limits.creating_consumers_max, creating) {
+        None => Ok(()),
+        Some(limit) => Err(Fault::LimitExceeded(format!(
+            "Stream {name} under account {account} has {limit} consumers in status CREATING already."
+        ))),
     }
-    Err(Fault::LimitExceeded(format!(
-        "Account {account} has {CONSUMERS_CREATING_MAX} consumers in status CREATING already."
-    )))
 }
 
 fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
@@ -75,18 +72,14 @@ fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::stream::{Commitment, StreamStatus};
-    use crate::ops::cases::{self, NOW_MS};
+    use crate::model::stream::StreamStatus;
+    use crate::ops::cases;
 
     fn stream_with(count: u64, status: ConsumerStatus) -> Stream {
         let mut stream = cases::stream("a", 1);
         let consumer = |uid| Consumer { status, ..cases::consumer(&format!("c{uid:02}"), uid) };
         stream.consumers = (0..count).map(consumer).collect();
         stream
-    }
-
-    fn checked(catalog: &Catalog, stream: &Stream, name: &str) -> Result<(), Fault> {
-        check(catalog, stream, name, &Tags::new(), NOW_MS)
     }
 
     #[test]
@@ -102,39 +95,35 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_twenty_consumers_and_fifty_with_the_commitment() {
-        for (count, is_committed, is_full) in
-            [(19, false, false), (20, false, true), (20, true, false), (49, true, false), (50, true, true)]
-        {
-            let stream = stream_with(count, ConsumerStatus::Active);
-            let mut catalog = cases::catalog(vec![stream.clone()]);
-            let place = (stream.key.account.clone(), stream.key.region.clone());
-            let commitment = Commitment { is_enabled: is_committed, started_ms: 1, ended_ms: None };
-            catalog.commitments.insert(place, commitment);
-            let found = checked(&catalog, &stream, "app");
+    fn a_stream_has_twenty_consumers_five_of_them_in_creation_and_fifty_with_the_commitment() {
+        let (active, creating) = (ConsumerStatus::Active, ConsumerStatus::Creating);
+        let (provisioned, on_demand) = (StreamMode::Provisioned, StreamMode::OnDemand);
+        for (count, status, mode, is_committed, is_full) in [
+            (19, active, provisioned, false, false),
+            (20, active, provisioned, false, true),
+            (20, active, provisioned, true, true),
+            (20, active, on_demand, false, true),
+            (20, active, on_demand, true, false),
+            (49, active, on_demand, true, false),
+            (50, active, on_demand, true, true),
+            (4, creating, provisioned, false, false),
+            (5, creating, provisioned, false, true),
+        ] {
+            let stream = Stream { mode, ..stream_with(count, status) };
+            let found = check_quotas(&stream, is_committed, &ControlLimits::aws());
             assert_eq!(matches!(found, Err(Fault::LimitExceeded(_))), is_full, "{count}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn five_consumers_are_created_at_a_time() {
-        for (count, is_full) in [(4, false), (5, true)] {
-            let mut other = cases::stream("b", 1);
-            other.uid += 1;
-            let stream = stream_with(count, ConsumerStatus::Creating);
-            let found = checked(&cases::catalog(vec![stream, other.clone()]), &other, "app");
-            assert_eq!(matches!(found, Err(Fault::LimitExceeded(_))), is_full, "{count}: {found:?}");
+            assert_eq!(check_quotas(&stream, is_committed, &ControlLimits::off()), Ok(()));
         }
     }
 
     #[test]
     fn names_states_and_tags_are_checked() {
         let mut stream = stream_with(1, ConsumerStatus::Deleting);
-        let catalog = cases::catalog(vec![stream.clone()]);
+        let checked = |stream: &Stream, name| check(stream, name, &Tags::new());
         let text = "Consumer c00 under stream a, account 000000000000 already exists.";
-        assert_eq!(checked(&catalog, &stream, "c00"), Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(checked(&stream, "c00"), Err(Fault::ResourceInUse(text.to_owned())));
         let tags = Tags::from([("a;".to_owned(), String::new())]);
-        let tagged = check(&catalog, &stream, "app", &tags, NOW_MS);
+        let tagged = check(&stream, "app", &tags);
         assert!(matches!(tagged, Err(Fault::InvalidArgument(_))), "{tagged:?}");
         for (status, is_refused) in [
             (StreamStatus::Creating, true),
@@ -143,7 +132,7 @@ mod tests {
             (StreamStatus::Deleting, true),
         ] {
             stream.status = status;
-            let found = checked(&catalog, &stream, "app");
+            let found = checked(&stream, "app");
             assert_eq!(matches!(found, Err(Fault::ResourceInUse(_))), is_refused, "{status:?}: {found:?}");
         }
     }
