@@ -1,6 +1,7 @@
 //! Tidelog's messages: what is stored (prost), and the codecs of the Kinesis protocol.
 
 pub mod document;
+pub mod event_stream;
 pub mod json;
 
 pub use document::Document;
