@@ -1,17 +1,18 @@
 //! The metadata group's state: a pure function of its log. Streams, their shards and the cluster's sealing key.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tidelog_proto::stored::{self, meta_command::Command};
 
-use super::DATA_GROUPS;
+use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
-    read_commitment, read_hash_key, read_metrics, read_mode, read_stream, sealing_key, store_commitment,
-    store_stream, stream_key,
+    read_commitment, read_metrics, read_mode, read_stream, sealing_key, store_commitment, store_stream,
+    stream_key,
 };
 use crate::model::hash_key;
 use crate::model::stream::{
-    Catalog, Commitment, Consumer, ConsumerStatus, HashRange, Reshard, Shard, ShardLevelMetrics, Stream,
-    StreamStatus, Tags,
+    Catalog, Commitment, Consumer, ConsumerStatus, Reshard, ShardLevelMetrics, Stream, StreamStatus, Tags,
 };
 
 /// Retention of a new stream, hours (AWS model, CreateStream).
@@ -124,9 +125,8 @@ impl MetaState {
                 commit_reshard(stream, commit, now_ms);
             }),
             Command::ForgetShards(forget) => self.change(forget.uid, |stream| {
-                stream
-                    .shards
-                    .retain(|shard| shard.closed_ms.is_none() || !forget.shards.contains(&shard.index));
+                let forgotten: BTreeSet<u32> = forget.shards.iter().copied().collect();
+                stream.shards.retain(|shard| shard.closed_ms.is_none() || !forgotten.contains(&shard.index));
             }),
         }
     }
@@ -295,70 +295,6 @@ fn change_settings(stream: &mut Stream, change: &stored::ChangeStream, now_ms: u
     stream.is_auto_distributed = change.is_auto_distributed.unwrap_or(stream.is_auto_distributed);
     if let Some(bits) = change.shard_level_metrics {
         stream.shard_level_metrics = read_metrics(bits);
-    }
-}
-
-/// The shards of a reshard, numbered on from the highest number ever used, which is always that of an open shard.
-/// Each is created a second or more after its parents, so that its sequence numbers lie above theirs; one that is the
-/// parent of a later one is closed in the instant it opens.
-fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64) -> Vec<Shard> {
-    let first = stream.shards.last().map_or(0, |shard| shard.index + 1);
-    let mut made: Vec<Shard> = Vec::with_capacity(new.len());
-    for (index, new) in (first..).zip(new) {
-        let parents = [new.parent, new.adjacent_parent];
-        let created_s = |parent: u32| match parent.checked_sub(first) {
-            Some(position) => made[position as usize].created_s,
-            None => stream.shard(parent).map_or(0, |parent| parent.created_s),
-        };
-        let above_s = parents.iter().flatten().map(|parent| created_s(*parent) + 1).max().unwrap_or(0);
-        let hash = |bytes| read_hash_key(bytes).expect("a hash key has 16 bytes");
-        let range = HashRange { start: hash(&new.hash_start), end: hash(&new.hash_end) };
-        let mut shard = first_shard(stream.uid, index, range, above_s.max(now_ms / 1_000), now_ms);
-        (shard.parent, shard.adjacent_parent) = (new.parent, new.adjacent_parent);
-        for parent in parents.iter().flatten().filter_map(|parent| parent.checked_sub(first)) {
-            let parent = &mut made[parent as usize];
-            parent.closed_ms = Some(now_ms);
-            parent.end_ordinal = Some(1);
-        }
-        made.push(shard);
-    }
-    made
-}
-
-/// Closes the parents and shows the children, in one step and at one instant.
-fn commit_reshard(stream: &mut Stream, commit: &stored::CommitReshard, now_ms: u64) {
-    let Some(reshard) = stream.reshard.take() else { return };
-    let newest_opened_ms = stream.shards.iter().map(|shard| shard.opened_ms).max().unwrap_or(0);
-    let instant_ms = now_ms.max(newest_opened_ms);
-    for end in &commit.ends {
-        if let Some(shard) = stream.shards.iter_mut().find(|shard| shard.index == end.shard) {
-            shard.closed_ms = Some(instant_ms);
-            shard.end_ordinal = Some(end.ordinal);
-        }
-    }
-    stream.shards.extend(reshard.opened.into_iter().map(|mut shard| {
-        shard.opened_ms = instant_ms;
-        shard.closed_ms = shard.closed_ms.map(|_| instant_ms);
-        shard
-    }));
-    if stream.status == StreamStatus::Updating {
-        stream.status = StreamStatus::Active;
-    }
-}
-
-/// Shards of a stream go round the data groups; streams begin at different ones.
-fn first_shard(uid: u64, index: u32, range: HashRange, created_s: u64, now_ms: u64) -> Shard {
-    let group = 1 + ((uid + u64::from(index)) % u64::from(DATA_GROUPS)) as u8;
-    Shard {
-        index,
-        group,
-        range,
-        parent: None,
-        adjacent_parent: None,
-        created_s,
-        opened_ms: now_ms,
-        closed_ms: None,
-        end_ordinal: None,
     }
 }
 

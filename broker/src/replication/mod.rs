@@ -15,6 +15,7 @@ mod flush_thread;
 mod groups;
 mod log_store;
 mod machine;
+mod meta_reshard;
 mod meta_state;
 mod meta_stored;
 mod network;
