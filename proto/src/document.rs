@@ -5,8 +5,33 @@
 //! nor [`Document::Timestamp`], and a reader of documents accepts their JSON forms (text and numbers) as well.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
+
+/// Structures and lists inside one another that a codec reads. The deepest request of the service model has 5.
+pub const DEPTH_MAX: usize = 32;
+
+/// Members of one structure that a codec reads; far above any request of the service model, below what would make
+/// looking them up by name slow.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// Values of one document, those inside others included, that a codec reads. A value takes many times more memory than
+/// the byte or two that can announce it; the largest request of the service model has some 2,500.
+pub const VALUES_MAX: usize = 100_000;
+
+/// A body that is not one document of its codec, or passes one of the bounds above. What is wrong with it stays untold
+/// because the protocol has no words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the body is not one document")
+    }
+}
+
+impl std::error::Error for Unreadable {}
 
 /// One value of a request or of an answer.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,32 +1,17 @@
 //! JSON as the Kinesis protocol writes it: instants are seconds with a fraction, bytes are base64.
 //!
-//! Decoding is bounded in depth, so that no body can exhaust the stack. The writers of single values are also
+//! Decoding is bounded in depth and number of values, so that no body can exhaust stack or memory. The writers of single values are also
 //! used by the two operations that write their answers without building a [`Document`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::io::Write as _;
 
 use base64_simd::STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::Document;
-
-/// Structures and lists inside one another. The deepest request of the service model has 5.
-pub const DEPTH_MAX: usize = 32;
-
-/// A body that is not JSON, is deeper than [`DEPTH_MAX`] or is followed by something else. What is wrong with it
-/// stays untold because the protocol has no words for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the body is not a JSON document")
-    }
-}
-
-impl std::error::Error for Unreadable {}
+use crate::document::{DEPTH_MAX, Document, MEMBERS_MAX, Unreadable, VALUES_MAX};
 
 /// Reads one document that fills the whole of `body`.
 ///
@@ -34,7 +19,7 @@ impl std::error::Error for Unreadable {}
 /// [`Unreadable`] when it is anything else.
 pub fn decode(body: &[u8]) -> Result<Document, Unreadable> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let document = Depth(DEPTH_MAX).deserialize(&mut reader).map_err(|_| Unreadable)?;
+    let document = Room { depth: DEPTH_MAX, values: &Cell::new(VALUES_MAX) }.deserialize(&mut reader).map_err(|_| Unreadable)?;
     reader.end().map_err(|_| Unreadable)?;
     Ok(document)
 }
@@ -102,25 +87,32 @@ pub fn write_blob(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
 }
 
-/// Reads one value that may contain values only while depth is left.
+/// Reads one value, while there is room for it and for what it contains.
 #[derive(Clone, Copy)]
-struct Depth(usize);
+struct Room<'a> {
+    depth: usize,
+    /// Shared by all values of the document.
+    values: &'a Cell<usize>,
+}
 
-impl Depth {
+impl Room<'_> {
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
-        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("too deep"))
+        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("too deep"))?;
+        Ok(Self { depth, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Depth {
+impl<'de> DeserializeSeed<'de> for Room<'_> {
     type Value = Document;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+        let left = self.values.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.values.set(left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Depth {
+impl<'de> Visitor<'de> for Room<'_> {
     type Value = Document;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,10 +169,6 @@ impl<'de> Visitor<'de> for Depth {
     }
 }
 
-/// Members of one structure; far above any request of the service model, below what would make looking them up
-/// by name slow.
-const MEMBERS_MAX: usize = 10_000;
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -236,5 +224,15 @@ mod tests {
         assert_eq!(decode(nested(DEPTH_MAX + 1).as_bytes()), Err(Unreadable));
         assert_eq!(decode("[".repeat(1_000_000).as_bytes()), Err(Unreadable));
         assert_eq!(decode("{\"a\":".repeat(1_000_000).as_bytes()), Err(Unreadable));
+    }
+
+    #[test]
+    fn values_are_bounded() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert!(decode(list(VALUES_MAX - 1).as_bytes()).is_ok());
+        assert_eq!(decode(list(VALUES_MAX).as_bytes()), Err(Unreadable));
+        let members = |count: usize| format!("{{{}\"a\":0}}", "\"a\":0,".repeat(count - 1));
+        assert!(decode(members(MEMBERS_MAX).as_bytes()).is_ok());
+        assert_eq!(decode(members(MEMBERS_MAX + 1).as_bytes()), Err(Unreadable));
     }
 }

@@ -1,10 +1,13 @@
 //! Tidelog's messages: what is stored (prost), and the codecs of the Kinesis protocol.
 
+pub mod cbor;
 pub mod document;
 pub mod event_stream;
 pub mod json;
 
-pub use document::Document;
+use bytes::Bytes;
+
+pub use document::{Document, Unreadable};
 
 /// Commands and state as stored in the log and in checkpoints (`stored.proto`).
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; documented in stored.proto")]
@@ -17,4 +20,27 @@ pub mod stored {
 pub enum Codec {
     /// `application/x-amz-json-1.1`
     Json,
+    /// `application/x-amz-cbor-1.1`
+    Cbor,
+}
+
+impl Codec {
+    /// Reads one document that fills the whole of `body`. Bytes of it may be shared with `body`.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is anything else.
+    pub fn decode(self, body: &Bytes) -> Result<Document, Unreadable> {
+        match self {
+            Self::Json => json::decode(body),
+            Self::Cbor => cbor::decode(body),
+        }
+    }
+
+    /// Writes a document.
+    pub fn encode(self, document: &Document) -> Vec<u8> {
+        match self {
+            Self::Json => json::encode(document),
+            Self::Cbor => cbor::encode(document),
+        }
+    }
 }
