@@ -19,7 +19,9 @@ use crate::document::{DEPTH_MAX, Document, MEMBERS_MAX, Unreadable, VALUES_MAX};
 /// [`Unreadable`] when it is anything else.
 pub fn decode(body: &[u8]) -> Result<Document, Unreadable> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let document = Room { depth: DEPTH_MAX, values: &Cell::new(VALUES_MAX) }.deserialize(&mut reader).map_err(|_| Unreadable)?;
+    let document = Room { depth: DEPTH_MAX, values: &Cell::new(VALUES_MAX) }
+        .deserialize(&mut reader)
+        .map_err(|_| Unreadable)?;
     reader.end().map_err(|_| Unreadable)?;
     Ok(document)
 }

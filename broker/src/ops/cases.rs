@@ -28,6 +28,19 @@ pub fn call(body: &str) -> Call {
     }
 }
 
+/// The same in CBOR, with byte strings for the members called Data.
+pub fn cbor_call(body: &str) -> Call {
+    let mut document = Codec::Json.decode(&Bytes::copy_from_slice(body.as_bytes())).expect("a JSON document");
+    if let Document::Map(members) = &mut document {
+        for (_, value) in members.iter_mut().filter(|(name, _)| name == "Data") {
+            let Document::Text(text) = value else { panic!("base64: {value:?}") };
+            let data = base64_simd::STANDARD.decode_to_vec(text.as_bytes()).expect("base64");
+            *value = Document::Blob(data.into());
+        }
+    }
+    Call { codec: Codec::Cbor, body: Codec::Cbor.encode(&document).into(), ..call("") }
+}
+
 /// The members of a request of that operation.
 pub fn input(operation: &str, body: &str) -> Result<Input, Fault> {
     call(body).input(operation)

@@ -42,6 +42,8 @@ pub enum Fault {
     /// Something the service model has and this broker does not have yet: the name of an operation, or of a part
     /// of one. Not retried by any SDK.
     NotBuilt(String),
+    /// The operation is served in JSON only, and the request is in another codec.
+    JsonOnly,
     /// An error of the broker, or a write whose outcome is unknown. The details are in the log.
     Internal,
     /// This node cannot do it now; another attempt may succeed.
@@ -81,6 +83,7 @@ impl Fault {
             }
             Self::UnknownOperation => (400, "UnknownOperationException", None),
             Self::NotBuilt(text) => (400, "InvalidAction", Some(text.as_str())),
+            Self::JsonOnly => (500, "InternalFailure", Some(JSON_ONLY)),
             Self::Internal => (500, "InternalFailure", Some("Internal Service Failure")),
             Self::Unavailable(text) => (503, "ServiceUnavailable", Some(text.as_str())),
         };
@@ -207,6 +210,9 @@ impl Fault {
         }
     }
 }
+
+/// AWS answers 500 too; the words are our own.
+const JSON_ONLY: &str = "SubscribeToShard is served in JSON only: send application/x-amz-json-1.1.";
 
 /// Nobody recorded AWS's words for this one.
 const DRY_RUN: &str = "The request would have succeeded, but the DryRun parameter is set.";

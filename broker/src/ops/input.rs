@@ -1,9 +1,12 @@
 //! A request's members with the types of its table. Types are checked before anything else, as AWS does, and
 //! leniently where AWS is: null is absent, unknown members are ignored, fractions are floored, integers saturate.
+//!
+//! Where the codecs differ: a number that is to be an instant counts seconds in JSON and milliseconds in CBOR, where the
+//! SDKs mark it as an instant and nothing is known about one that is not marked; bytes are base64 in JSON only.
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use tidelog_proto::Document;
+use tidelog_proto::{Codec, Document};
 
 use super::fault::Fault;
 use super::shape::{Kind, Member};
@@ -73,11 +76,11 @@ pub fn base64_length(text: &str) -> Option<usize> {
 }
 
 impl Input {
-    /// Gives the members of `document` the types of the table.
+    /// Gives the members of `document`, which came in `codec`, the types of the table.
     ///
     /// # Errors
     /// [`Fault::Serialization`] in AWS's words for the first member of another type.
-    pub fn read(document: Document, members: &'static [Member]) -> Result<Self, Fault> {
+    pub fn read(document: Document, members: &'static [Member], codec: Codec) -> Result<Self, Fault> {
         let found = match document {
             Document::Map(found) => found,
             Document::List(_) => return Err(wrong("Start of list found where not expected".to_owned())),
@@ -88,7 +91,7 @@ impl Input {
             let Some(member) = members.iter().find(|member| member.name == name) else { continue };
             input.0.retain(|(earlier, _)| *earlier != member.name);
             if value != Document::Null {
-                input.0.push((member.name, read_value(value, &member.kind)?));
+                input.0.push((member.name, read_value(value, &member.kind, codec)?));
             }
         }
         Ok(input)
@@ -186,7 +189,7 @@ impl Input {
     }
 }
 
-fn read_value(document: Document, kind: &Kind) -> Result<Value, Fault> {
+fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fault> {
     match kind {
         Kind::Text(_) => match document {
             Document::Text(text) => Ok(Value::Text(text)),
@@ -205,14 +208,16 @@ fn read_value(document: Document, kind: &Kind) -> Result<Value, Fault> {
         },
         Kind::Timestamp => match document {
             Document::Timestamp(value_ms) => Ok(Value::Timestamp(value_ms)),
-            Document::Integer(seconds) => Ok(Value::Timestamp(seconds.saturating_mul(1_000))),
-            Document::Double(seconds) => Ok(Value::Timestamp((seconds * 1_000.0).round() as i64)),
+            Document::Integer(number) => Ok(Value::Timestamp(number.saturating_mul(number_ms(codec)))),
+            Document::Double(number) => {
+                Ok(Value::Timestamp((number * number_ms(codec) as f64).round() as i64))
+            }
             other => Err(scalar_expected(&other, "milliseconds since epoch")),
         },
-        Kind::Blob { .. } => read_blob(document),
-        Kind::Structure(members) => Input::read(document, members).map(Value::Structure),
+        Kind::Blob { .. } => read_blob(document, codec),
+        Kind::Structure(members) => Input::read(document, members, codec).map(Value::Structure),
         Kind::List { element, .. } => match document {
-            Document::List(found) => read_list(found, element),
+            Document::List(found) => read_list(found, element, codec),
             Document::Map(_) => Err(wrong("Start of structure or map found where not expected.".to_owned())),
             _ => Err(wrong("Expected list or null".to_owned())),
         },
@@ -224,11 +229,19 @@ fn read_value(document: Document, kind: &Kind) -> Result<Value, Fault> {
     }
 }
 
+/// What a number that is to be an instant counts, milliseconds.
+fn number_ms(codec: Codec) -> i64 {
+    match codec {
+        Codec::Json => 1_000,
+        Codec::Cbor => 1,
+    }
+}
+
 /// A null element stays an element, an empty one, so that it is missed and not skipped.
-fn read_list(found: Vec<Document>, element: &Kind) -> Result<Value, Fault> {
+fn read_list(found: Vec<Document>, element: &Kind, codec: Codec) -> Result<Value, Fault> {
     let read = |document| match (document, element) {
         (Document::Null, Kind::Structure(_)) => Ok(Value::Structure(Input::default())),
-        (document, element) => read_value(document, element),
+        (document, element) => read_value(document, element, codec),
     };
     found.into_iter().map(read).collect::<Result<_, _>>().map(Value::List)
 }
@@ -241,10 +254,10 @@ fn read_text_map(found: Vec<(std::borrow::Cow<'static, str>, Document)>) -> Resu
     found.into_iter().map(read).collect::<Result<_, _>>().map(Value::TextMap)
 }
 
-fn read_blob(document: Document) -> Result<Value, Fault> {
+fn read_blob(document: Document, codec: Codec) -> Result<Value, Fault> {
     match document {
         Document::Blob(bytes) => Ok(Value::Blob(Blob::Raw(bytes))),
-        Document::Text(text) => match base64_length(&text) {
+        Document::Text(text) if codec == Codec::Json => match base64_length(&text) {
             Some(decoded_len) => Ok(Value::Blob(Blob::Base64 { text, decoded_len })),
             None => Err(wrong(not_base64(&text))),
         },

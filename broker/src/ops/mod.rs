@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use fault::{Exception, Fault};
 use futures_util::Stream;
 pub use tidelog_proto::Codec;
-use tidelog_proto::{Document, json};
+use tidelog_proto::{Document, Unreadable};
 
 use crate::service::Service;
 use input::Input;
@@ -51,28 +51,23 @@ pub struct Call {
 impl Call {
     /// The body as a structure.
     fn document(&self) -> Result<Document, Fault> {
-        let unreadable = Fault::Serialization { message: None };
-        match self.codec {
-            Codec::Json => match json::decode(&self.body) {
-                Ok(document @ Document::Map(_)) => Ok(document),
-                Ok(_) | Err(json::Unreadable) => Err(unreadable),
-            },
+        match self.codec.decode(&self.body) {
+            Ok(document @ Document::Map(_)) => Ok(document),
+            Ok(_) | Err(Unreadable) => Err(Fault::Serialization { message: None }),
         }
     }
 
     /// The members of the body, within the bounds of the operation of that name.
     fn input(&self, operation: &str) -> Result<Input, Fault> {
         let operation = service_model::operation(operation).expect("an operation of the service model");
-        let input = Input::read(self.document()?, operation.members)?;
+        let input = Input::read(self.document()?, operation.members, self.codec)?;
         validate::check(&input, operation.members)?;
         Ok(input)
     }
 
     /// An answer in the codec of the request.
     fn reply(&self, document: &Document) -> Reply {
-        match self.codec {
-            Codec::Json => Reply::Complete(json::encode(document).into()),
-        }
+        Reply::Complete(self.codec.encode(document).into())
     }
 }
 
@@ -88,6 +83,9 @@ impl Reply {
     /// Of an operation without output.
     const EMPTY: Self = Self::Complete(Bytes::new());
 }
+
+/// The operation that AWS serves in JSON only; the SDKs that speak CBOR otherwise switch to JSON for it.
+const JSON_ONLY: &str = "SubscribeToShard";
 
 /// Runs a call: the table of contents of all 57 operations.
 ///
@@ -105,6 +103,9 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         call.document()?;
         return Err(Fault::UnknownOperation);
     };
+    if operation.name == JSON_ONLY && call.codec != Codec::Json {
+        return Err(Fault::JsonOnly);
+    }
     let input = &call.input(operation.name)?;
     match operation.name {
         "CreateStream" => stream::create_stream::run(service, call, input).await,

@@ -2,7 +2,7 @@
 //!
 //! Which exception a fault is stands in one table, [`Fault::exception`]; this file only knows the form.
 
-use tidelog_proto::{Codec, Document, json};
+use tidelog_proto::{Codec, Document};
 
 use crate::ops::Fault;
 
@@ -13,9 +13,7 @@ pub fn answer(fault: &Fault, codec: Codec) -> (u16, Vec<u8>) {
     if let Some((member, text)) = exception.message {
         document = document.with(member, Some(text));
     }
-    match codec {
-        Codec::Json => (exception.status, json::encode(&document)),
-    }
+    (exception.status, codec.encode(&document))
 }
 
 #[cfg(test)]
@@ -59,7 +57,10 @@ mod tests {
             (Fault::UnknownOperation, 400, r#"{"__type":"UnknownOperationException"}"#.to_owned()),
         ] {
             let (found_status, found_body) = answer(&fault, Codec::Json);
-            assert_eq!((found_status, String::from_utf8(found_body).unwrap()), (status, body));
+            assert_eq!((found_status, String::from_utf8(found_body.clone()).unwrap()), (status, body));
+            let (cbor_status, cbor_body) = answer(&fault, Codec::Cbor);
+            let same = Codec::Json.decode(&found_body.into()).unwrap();
+            assert_eq!((cbor_status, Codec::Cbor.decode(&cbor_body.into())), (status, Ok(same)));
         }
         let (status, body) = answer(&Fault::DryRun, Codec::Json);
         assert_eq!(status, 400);

@@ -9,20 +9,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, EXPECT, HeaderMap};
+use hyper::header::{EXPECT, HeaderMap};
 use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::exchange::{Answer, Disconnected};
+use super::form::Form;
 use super::refusal::Refusal;
-use super::{Gateway, body, caller, faults, pages};
-use crate::ops::{self, Call, Codec, Reply};
+use super::{Gateway, body, caller, faults};
+use crate::ops::{self, Call, Fault, Reply};
 
-/// The content type of Kinesis's JSON protocol.
-pub(super) const AMZ_JSON: &str = "application/x-amz-json-1.1";
-/// The content type of its CBOR protocol.
-const AMZ_CBOR: &str = "application/x-amz-cbor-1.1";
 /// Header that names the operation.
 const TARGET: &str = "x-amz-target";
 /// What stands in front of the operation's name.
@@ -35,14 +32,15 @@ const TARGET_PREFIX: &str = "Kinesis_20131202.";
 pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Result<Answer, Disconnected> {
     let (head, incoming) = request.into_parts();
     let operation = operation(&head.headers);
+    let form = Form::of(&head.headers);
     let body = match body::read(gateway, incoming, head.headers.contains_key(EXPECT)).await {
         Ok(body) => body,
-        Err(body::Failure::Refused(refusal)) => return Ok(refusal.answer()),
+        Err(body::Failure::Refused(refusal)) => return Ok(refusal.answer_in(form.unwrap_or(Form::JSON))),
         Err(body::Failure::Left(disconnected)) => return Err(disconnected),
     };
-    let content_type = match content_type(&head.headers) {
-        Ok(content_type) => content_type,
-        Err(refusal) => return Ok(refusal.answer()),
+    let Some(form) = form else {
+        let targeted = head.headers.contains_key(TARGET);
+        return Ok(Refusal::ContentTypeUnknown { targeted }.answer());
     };
     let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
     let timing = gateway.timing.of(operation);
@@ -51,31 +49,28 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Resul
         operation: operation.to_owned(),
         account: caller.account,
         region: caller.region,
-        codec: Codec::Json,
+        codec: form.codec,
         body: body.bytes.clone(),
     };
-    let answer = run(gateway, call, content_type).await;
+    let answer = run(gateway, call, form).await;
     timing.record(answer.status, started.elapsed());
     Ok(answer)
 }
 
-async fn run(gateway: &Gateway, call: Call, content_type: &'static str) -> Answer {
-    let codec = call.codec;
+async fn run(gateway: &Gateway, call: Call, form: Form) -> Answer {
     match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
-        Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, content_type, body),
-        Ok(Ok(Reply::Events(_))) => Refusal::Panicked.answer(),
-        Ok(Err(refused)) => {
-            let (status, body) = faults::answer(&refused, codec);
-            fault(status, content_type, body)
-        }
-        Err(refusal) => refusal.answer(),
+        Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, form.content_type, body),
+        Ok(Ok(Reply::Events(_))) => Refusal::Panicked.answer_in(form),
+        Ok(Err(refused)) => fault(&refused, form),
+        Err(refusal) => refusal.answer_in(form),
     }
 }
 
 /// A row of the table of faults as an answer.
-pub(super) fn fault(status: u16, content_type: &'static str, body: Vec<u8>) -> Answer {
+pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
+    let (status, body) = faults::answer(fault, form.codec);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Answer::new(status, content_type, Bytes::from(body))
+    Answer::new(status, form.content_type, Bytes::from(body))
 }
 
 /// What `operation` comes to, unless it panics or runs past `deadline`.
@@ -99,22 +94,6 @@ fn operation(headers: &HeaderMap) -> &str {
     target.strip_prefix(TARGET_PREFIX).unwrap_or(target)
 }
 
-/// The content type to answer in.
-fn content_type(headers: &HeaderMap) -> Result<&'static str, Refusal> {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let is = |known: &str| essence.eq_ignore_ascii_case(known);
-    if is(AMZ_JSON) {
-        Ok(AMZ_JSON)
-    } else if is(pages::JSON) {
-        Ok(pages::JSON)
-    } else if is(AMZ_CBOR) {
-        Err(Refusal::Cbor)
-    } else {
-        Err(Refusal::ContentTypeUnknown { targeted: headers.contains_key(TARGET) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
@@ -132,23 +111,6 @@ mod tests {
         let outcome = bounded(Duration::from_secs(30), std::future::pending::<()>()).await;
         assert_eq!(outcome, Err(Refusal::Late));
         assert_eq!(Refusal::Late.answer().status, StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[test]
-    fn content_types_are_told_apart_whatever_their_parameters_and_case() {
-        let cases = [
-            ("application/x-amz-json-1.1", Ok(AMZ_JSON)),
-            ("application/x-amz-json-1.1; charset=utf-8", Ok(AMZ_JSON)),
-            ("Application/JSON", Ok(pages::JSON)),
-            ("application/x-amz-cbor-1.1", Err(Refusal::Cbor)),
-            ("text/plain", Err(Refusal::ContentTypeUnknown { targeted: false })),
-            ("", Err(Refusal::ContentTypeUnknown { targeted: false })),
-        ];
-        for (value, expected) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
-            assert_eq!(content_type(&headers), expected, "{value}");
-        }
     }
 
     #[test]

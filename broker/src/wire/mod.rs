@@ -16,6 +16,7 @@ mod caller;
 mod connection;
 mod exchange;
 pub mod faults;
+mod form;
 mod kinesis;
 mod pages;
 mod refusal;

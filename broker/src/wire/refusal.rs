@@ -4,10 +4,11 @@
 //! operations. The names here are the wire's own; SDKs retry a 500 or 503 and nothing else of it.
 
 use hyper::StatusCode;
+use tidelog_proto::Document;
 
 use super::exchange::Answer;
-use super::faults;
-use super::kinesis::{self, AMZ_JSON};
+use super::form::Form;
+use super::kinesis;
 use super::pages::JSON;
 use crate::ops::{Codec, Fault};
 
@@ -25,8 +26,6 @@ pub(super) enum Refusal {
     BodyLate,
     /// Other requests' bodies fill the memory set aside for them.
     Busy,
-    /// The body is CBOR.
-    Cbor,
     /// The content type names no protocol of Kinesis; `targeted`: but the request names an operation.
     ContentTypeUnknown { targeted: bool },
     /// The operation was still running at the request's deadline; whether it took effect is unknown.
@@ -40,27 +39,33 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The answer to a request whose protocol is unknown or does not matter.
     pub(super) fn answer(self) -> Answer {
+        self.answer_in(Form::JSON)
+    }
+
+    /// The answer to a request of that protocol.
+    pub(super) fn answer_in(self, form: Form) -> Answer {
         let (status, content_type, body) = match self {
             Self::BodyTooLarge { bytes_max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                AMZ_JSON,
-                error("RequestEntityTooLargeException", &format!("The request body is larger than {bytes_max} bytes.")),
+                form.content_type,
+                error(
+                    "RequestEntityTooLargeException",
+                    &format!("The request body is larger than {bytes_max} bytes."),
+                    form.codec,
+                ),
             ),
             Self::BodyLate => (
                 StatusCode::REQUEST_TIMEOUT,
-                AMZ_JSON,
-                error("RequestTimeoutException", "The rest of the request body did not arrive in time."),
-            ),
-            Self::Busy => return closing(fault(&Fault::Unavailable(BUSY.into()))),
-            Self::Cbor => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                AMZ_JSON,
+                form.content_type,
                 error(
-                    "UnsupportedMediaTypeException",
-                    "CBOR is not served yet; switch the SDK to JSON (for Java: AWS_CBOR_DISABLE=true and -Daws.cborEnabled=false).",
+                    "RequestTimeoutException",
+                    "The rest of the request body did not arrive in time.",
+                    form.codec,
                 ),
             ),
+            Self::Busy => return closing(kinesis::fault(&Fault::Unavailable(BUSY.into()), form)),
             Self::ContentTypeUnknown { targeted: true } => (
                 StatusCode::FORBIDDEN,
                 XML,
@@ -71,25 +76,19 @@ impl Refusal {
             Self::ContentTypeUnknown { targeted: false } => {
                 (StatusCode::NOT_FOUND, XML, "<UnknownOperationException/>\n".into())
             }
-            Self::Late | Self::Panicked => return fault(&Fault::Internal),
+            Self::Late | Self::Panicked => return kinesis::fault(&Fault::Internal, form),
             Self::PathUnknown => (
                 StatusCode::NOT_FOUND,
                 JSON,
-                error("NotFound", "Operations are posted to /; /health and /metrics can be read."),
+                error("NotFound", "Operations are posted to /; /health and /metrics can be read.", Codec::Json),
             ),
             Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, JSON, error("MethodNotAllowed", "See the Allow header."))
+                (StatusCode::METHOD_NOT_ALLOWED, JSON, error("MethodNotAllowed", "See the Allow header.", Codec::Json))
             }
         };
         let answer = Answer::new(status, content_type, body);
         if matches!(self, Self::BodyTooLarge { .. } | Self::BodyLate) { closing(answer) } else { answer }
     }
-}
-
-/// A fault that an operation might have answered with just the same.
-fn fault(fault: &Fault) -> Answer {
-    let (status, body) = faults::answer(fault, Codec::Json);
-    kinesis::fault(status, AMZ_JSON, body)
 }
 
 /// The rest of the request stays unread.
@@ -98,8 +97,6 @@ fn closing(mut answer: Answer) -> Answer {
     answer
 }
 
-/// `message` is plain ASCII without quotes, so it needs no escaping.
-fn error(name: &str, message: &str) -> String {
-    debug_assert!(message.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'));
-    format!("{{\"__type\":\"{name}\",\"message\":\"{message}\"}}")
+fn error(name: &str, message: &str, codec: Codec) -> Vec<u8> {
+    codec.encode(&Document::structure([("__type", name.into()), ("message", message.into())]))
 }

@@ -103,9 +103,34 @@ fn every_kind_is_written_in_its_shortest_form() {
 #[test]
 fn what_is_not_one_document_is_refused() {
     for encoded in [
-        "", "ff", "a1", "a161", "a16161", "a1616101 00", "8201", "9f01", "bf616101", "bf6161ff", "1c", "fc", "fe", "e0",
-        "f818", "f800", "a10101", "a1 4161 01", "a1f601", "61ff", "7f61ffff", "7f4161ff", "5f6161ff", "7f7f6161ffff",
-        "c1", "5c", "dfff", "1f",
+        "",
+        "ff",
+        "a1",
+        "a161",
+        "a16161",
+        "a1616101 00",
+        "8201",
+        "9f01",
+        "bf616101",
+        "bf6161ff",
+        "1c",
+        "fc",
+        "fe",
+        "e0",
+        "f818",
+        "f800",
+        "a10101",
+        "a1 4161 01",
+        "a1f601",
+        "61ff",
+        "7f61ffff",
+        "7f4161ff",
+        "5f6161ff",
+        "7f7f6161ffff",
+        "c1",
+        "5c",
+        "dfff",
+        "1f",
     ] {
         assert_eq!(decode(&bytes(encoded)), Err(Unreadable), "{encoded}");
     }

@@ -1,22 +1,24 @@
-//! One record to be put, as both put operations take it: members, bounds, hash key, size, and where it went.
+//! One record to be put, as both put operations take it: members, bounds, hash key and size.
 //!
 //! The fast readers borrow their texts from the request's body. They accept only what is plainly right; everything
 //! else goes by the table of members, which finds AWS's words for it or is lenient where AWS is.
+
+mod cbor;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
+pub use cbor::FoundRecord;
+
 use crate::limits::{PARTITION_KEY_LENGTH_MAX, RECORD_DATA_BYTES_MAX};
 use crate::model::hash_key;
-use crate::model::sequence_number::SequenceNumbers;
-use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::Fault;
 use crate::ops::input::{Input, base64_length};
 use crate::ops::shape::utf16_length;
 use crate::ops::validate::Violations;
-use crate::service::{NewRecord, Payload, Placed};
+use crate::service::{NewRecord, Payload};
 
 /// Opening brackets of a body that is read the fast way: those of 500 records, and some inside texts.
 const OPENINGS_MAX: usize = 640;
@@ -58,23 +60,37 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// From texts of the body; `None` when anything is out of bounds.
+    /// From texts of the body, the data in base64; `None` when anything is out of bounds.
     pub fn from_texts(
         data: &'a str,
         partition_key: &'a str,
         explicit_hash_key: Option<&'a str>,
     ) -> Option<Self> {
         let decoded_len = base64_length(data)?;
-        let fits = decoded_len as u64 <= RECORD_DATA_BYTES_MAX
+        let data = Payload::Base64 { text: data, decoded_len };
+        Self::checked(data, partition_key, explicit_hash_key)
+    }
+
+    /// From bytes and texts of the body; `None` when anything is out of bounds.
+    pub fn from_bytes(
+        data: &'a [u8],
+        partition_key: &'a str,
+        explicit_hash_key: Option<&'a str>,
+    ) -> Option<Self> {
+        Self::checked(Payload::Raw(data), partition_key, explicit_hash_key)
+    }
+
+    /// Checks what the table of members would.
+    fn checked(
+        data: Payload<'a>,
+        partition_key: &'a str,
+        explicit_hash_key: Option<&'a str>,
+    ) -> Option<Self> {
+        let data_bytes = data.len();
+        let fits = data_bytes as u64 <= RECORD_DATA_BYTES_MAX
             && (1..=PARTITION_KEY_LENGTH_MAX).contains(&utf16_length(partition_key))
             && explicit_hash_key.is_none_or(is_plain_number);
-        let data = Payload::Base64 { text: data, decoded_len };
-        fits.then_some(Self {
-            partition_key: Some(partition_key),
-            explicit_hash_key,
-            data,
-            data_bytes: decoded_len,
-        })
+        fits.then_some(Self { partition_key: Some(partition_key), explicit_hash_key, data, data_bytes })
     }
 
     /// Bytes of data and partition key, which is what limits count.
@@ -134,43 +150,5 @@ pub fn check_takes_records(stream: &Stream) -> Result<(), Fault> {
     match stream.status {
         StreamStatus::Active | StreamStatus::Updating => Ok(()),
         StreamStatus::Creating | StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
-    }
-}
-
-/// Writes where records went. Numbers of records that went to one shard in one second are counted up.
-#[derive(Default)]
-pub struct Places {
-    writers: Vec<(u32, u64, u64, SequenceNumbers)>,
-}
-
-/// Shards whose writers are kept; PutRecords over more shards builds some of them anew.
-const WRITERS_MAX: usize = 64;
-
-impl Places {
-    /// Appends `"SequenceNumber":"…","ShardId":"…"`.
-    pub fn write(&mut self, placed: &Placed, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#""SequenceNumber":""#);
-        self.writer(placed).format(placed.ordinal, out);
-        out.extend_from_slice(br#"","ShardId":""#);
-        ShardId(placed.shard).write(out);
-        out.push(b'"');
-    }
-
-    fn writer(&mut self, placed: &Placed) -> &mut SequenceNumbers {
-        let Placed { shard, created_s, time_ms, .. } = *placed;
-        let time_s = time_ms / 1_000;
-        let key = (shard, created_s, time_s);
-        let found = self
-            .writers
-            .iter()
-            .position(|(shard, created_s, time_s, _)| (*shard, *created_s, *time_s) == key);
-        let position = found.unwrap_or_else(|| {
-            if self.writers.len() == WRITERS_MAX {
-                self.writers.clear();
-            }
-            self.writers.push((shard, created_s, time_s, SequenceNumbers::new(created_s, shard, time_s)));
-            self.writers.len() - 1
-        });
-        &mut self.writers[position].3
     }
 }

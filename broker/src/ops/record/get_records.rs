@@ -7,9 +7,12 @@
 //! InvalidArgument for a damaged iterator, ProvisionedThroughputExceeded, and ResourceNotFound, which a consumer
 //! takes for the end of the shard, only when stream or shard is certainly gone.
 
+mod cbor;
+mod json;
+
 use std::sync::Arc;
 
-use tidelog_proto::{Document, json};
+use tidelog_proto::Document;
 
 use crate::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX};
 use crate::model::sequence_number::SequenceNumbers;
@@ -19,7 +22,7 @@ use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::iterator::{Position, Sealer, ShardIterator, TokenError};
-use crate::service::{ReadAnswer, ReadRecord, Service};
+use crate::service::{ReadRecord, Service};
 
 /// Reads on.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
@@ -42,9 +45,11 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         let position = Position(read.next_ordinal);
         sealer.seal_iterator(&ShardIterator { position, issued_ms: service.now_ms(), ..iterator })
     });
-    match call.codec {
-        Codec::Json => Ok(Reply::Complete(write_answer(shard, &read, next, children).into())),
-    }
+    let answer = match call.codec {
+        Codec::Json => json::write_answer(shard, &read, next, children),
+        Codec::Cbor => cbor::write_answer(shard, &read, next, children),
+    };
+    Ok(Reply::Complete(answer.into()))
 }
 
 fn open(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
@@ -81,56 +86,26 @@ fn children(service: &Service, stream: &Stream, id: ShardId) -> Vec<Document> {
     catalog.by_uid(stream.uid).map_or_else(Vec::new, |stream| description::children(stream, id))
 }
 
-/// Bytes around the data and the key of one record.
-const RECORD_BYTES: usize = 160;
-/// Bytes of an answer beside its records.
-const ANSWER_BYTES: usize = 512;
-
-fn write_answer(shard: &Shard, read: &ReadAnswer, next: Option<String>, children: Vec<Document>) -> Vec<u8> {
-    let key_bytes = |record: &ReadRecord| record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
-    let record_bytes =
-        |record: &ReadRecord| RECORD_BYTES + key_bytes(record) + record.data.len().div_ceil(3) * 4;
-    let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
-    out.extend_from_slice(br#"{"Records":["#);
-    write_records(shard, &read.records, &mut out);
-    out.extend_from_slice(br#"],"MillisBehindLatest":"#);
-    json::write_number(&mut out, read.millis_behind);
-    if let Some(next) = next {
-        out.extend_from_slice(br#","NextShardIterator":"#);
-        json::write_text(&mut out, &next);
-    }
-    if !children.is_empty() {
-        out.extend_from_slice(br#","ChildShards":"#);
-        out.extend_from_slice(&json::encode(&children.into()));
-    }
-    out.push(b'}');
-    out
+/// Writes the sequence numbers of a shard's records; those of one second are counted up.
+struct Numbers<'a> {
+    shard: &'a Shard,
+    time_s: u64,
+    numbers: SequenceNumbers,
 }
 
-fn write_records(shard: &Shard, records: &[ReadRecord], out: &mut Vec<u8>) {
-    let mut second = None;
-    let mut numbers = SequenceNumbers::new(shard.created_s, shard.index, 0);
-    for (position, record) in records.iter().enumerate() {
+impl<'a> Numbers<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        Self { shard, time_s: 0, numbers: SequenceNumbers::new(shard.created_s, shard.index, 0) }
+    }
+
+    /// Appends the digits of the record's number.
+    fn write(&mut self, record: &ReadRecord, out: &mut Vec<u8>) {
         let time_s = record.time_ms / 1_000;
-        if second.replace(time_s) != Some(time_s) {
-            numbers = SequenceNumbers::new(shard.created_s, shard.index, time_s);
+        if time_s != self.time_s {
+            self.time_s = time_s;
+            self.numbers = SequenceNumbers::new(self.shard.created_s, self.shard.index, time_s);
         }
-        out.extend_from_slice(if position > 0 { b",{" } else { b"{" });
-        write_record(record, &mut numbers, out);
-        out.push(b'}');
-    }
-}
-
-fn write_record(record: &ReadRecord, numbers: &mut SequenceNumbers, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#""SequenceNumber":""#);
-    numbers.format(record.ordinal, out);
-    out.extend_from_slice(br#"","ApproximateArrivalTimestamp":"#);
-    json::write_timestamp(out, i64::try_from(record.time_ms).unwrap_or(i64::MAX));
-    out.extend_from_slice(br#","Data":"#);
-    json::write_blob(out, &record.data);
-    if let Some(partition_key) = &record.partition_key {
-        out.extend_from_slice(br#","PartitionKey":"#);
-        json::write_text(out, &String::from_utf8_lossy(partition_key));
+        self.numbers.format(record.ordinal, out);
     }
 }
 
@@ -141,6 +116,7 @@ mod tests {
 
     use super::*;
     use crate::limits::ITERATOR_LIFE_MS;
+    use crate::service::ReadAnswer;
     use crate::model::sequence_number::SequenceNumber;
     use crate::ops::cases::{self, NOW_MS};
 
@@ -151,8 +127,14 @@ mod tests {
 
     fn answered(read: &ReadAnswer, next: Option<&str>, children: Vec<Document>) -> serde_json::Value {
         let stream = cases::stream("a", 1);
-        let answer = write_answer(&stream.shards[0], read, next.map(ToOwned::to_owned), children);
-        serde_json::from_slice(&answer).unwrap()
+        let (shard, next) = (&stream.shards[0], next.map(ToOwned::to_owned));
+        let json = json::write_answer(shard, read, next.clone(), children.clone());
+        let cbor = cbor::write_answer(shard, read, next, children);
+        let answer = serde_json::from_slice(&json).unwrap();
+        let document = Codec::Cbor.decode(&cbor.into()).unwrap();
+        let same = serde_json::from_slice::<serde_json::Value>(&Codec::Json.encode(&document)).unwrap();
+        assert_eq!(answer, same, "both codecs say the same");
+        answer
     }
 
     #[test]

@@ -3,5 +3,6 @@
 mod entry;
 pub mod get_records;
 pub mod get_shard_iterator;
+mod places;
 pub mod put_record;
 pub mod put_records;

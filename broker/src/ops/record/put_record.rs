@@ -5,27 +5,34 @@
 //! given out; ProvisionedThroughputExceeded. SequenceNumberForOrdering is only checked: the order of a shard's
 //! records is strict without it.
 
+mod cbor;
+mod json;
+
 use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::entry::{self, Borrowed, Entry, Places};
+use super::entry::{self, Entry};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
-use crate::model::stream_name::StreamName;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
-use crate::service::{AppendRefusal, Placed, Service};
+use crate::service::{AppendRefusal, Service};
 
 /// Puts the record.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    if call.codec == Codec::Json
-        && let Some(fast) = read_fast(&call.body)
-        && let Some(entry) = fast.entry()
-    {
-        let key = target::named(call, Some(&fast.stream_name.0), None)?;
-        return put(service, call, &Put { key, entry, after: None, is_dry_run: false }).await;
+    match call.codec {
+        Codec::Json => {
+            if let Some(fast) = json::read(&call.body)
+                && let Some(entry) = fast.entry()
+            {
+                return put(service, call, &Put::plain(call, fast.stream_name(), entry)?).await;
+            }
+        }
+        Codec::Cbor => {
+            if let Some((stream_name, entry)) = cbor::read(&call.body) {
+                return put(service, call, &Put::plain(call, stream_name, entry)?).await;
+            }
+        }
     }
     let input = call.input("PutRecord")?;
     let key = target::key(call, &input)?;
@@ -34,40 +41,19 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
     put(service, call, &Put { key, entry: Entry::from_input(&input), after, is_dry_run }).await
 }
 
-/// The request as nearly every client writes it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct FastRequest<'a> {
-    #[serde(borrow)]
-    stream_name: Borrowed<'a>,
-    #[serde(borrow)]
-    data: Borrowed<'a>,
-    #[serde(borrow)]
-    partition_key: Borrowed<'a>,
-    #[serde(borrow)]
-    explicit_hash_key: Option<Borrowed<'a>>,
-}
-
-fn read_fast(body: &[u8]) -> Option<FastRequest<'_>> {
-    if !entry::is_shallow(body) {
-        return None;
-    }
-    let request = sonic_rs::from_slice::<FastRequest<'_>>(body).ok()?;
-    StreamName::parse(&request.stream_name.0).is_some().then_some(request)
-}
-
-impl FastRequest<'_> {
-    fn entry(&self) -> Option<Entry<'_>> {
-        let hash_key = entry::text(self.explicit_hash_key.as_ref());
-        Entry::from_texts(&self.data.0, &self.partition_key.0, hash_key)
-    }
-}
-
 struct Put<'a> {
     key: StreamKey,
     entry: Entry<'a>,
     after: Option<&'a str>,
     is_dry_run: bool,
+}
+
+impl<'a> Put<'a> {
+    /// Of a request with no more than a name and a record.
+    fn plain(call: &Call, stream_name: &str, entry: Entry<'a>) -> Result<Self, Fault> {
+        let key = target::named(call, Some(stream_name), None)?;
+        Ok(Self { key, entry, after: None, is_dry_run: false })
+    }
 }
 
 async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply, Fault> {
@@ -86,9 +72,11 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     let results = service.append(&stream, std::slice::from_ref(&record)).await;
     let result = results.into_iter().next().expect("an append answers for every record");
     let placed = result.map_err(|refusal| refused(&stream.key, &refusal))?;
-    match call.codec {
-        Codec::Json => Ok(Reply::Complete(write_answer(&placed).into())),
-    }
+    let answer = match call.codec {
+        Codec::Json => json::write_answer(&placed),
+        Codec::Cbor => cbor::write_answer(&placed),
+    };
+    Ok(Reply::Complete(answer.into()))
 }
 
 fn check_ordering(stream: &Stream, after: &str, now_ms: u64) -> Result<(), Fault> {
@@ -112,20 +100,13 @@ fn refused(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
     }
 }
 
-fn write_answer(placed: &Placed) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
-    out.push(b'{');
-    Places::default().write(placed, &mut out);
-    out.push(b'}');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::ops::cases::{self, NOW_MS};
+    use crate::service::Placed;
 
     #[test]
     fn both_ways_of_reading_agree() {
@@ -139,11 +120,28 @@ mod tests {
             let call = cases::call(body);
             let input = call.input("PutRecord").unwrap();
             let slow = Entry::from_input(&input).record(&stream).unwrap();
-            let fast = read_fast(&call.body);
+            let fast = json::read(&call.body);
             assert_eq!(fast.is_some(), is_fast, "{body}");
             if let Some(fast) = fast {
                 assert_eq!(fast.entry().unwrap().record(&stream).unwrap(), slow);
             }
+        }
+    }
+
+    #[test]
+    fn both_ways_of_reading_cbor_agree() {
+        let stream = cases::stream("a", 1);
+        for (body, is_fast) in [
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k"}"#, true),
+            (r#"{"ExplicitHashKey":"5","StreamName":"a","Data":"aGk=","PartitionKey":"k"}"#, true),
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","DryRun":false}"#, false),
+            (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","New":{}}"#, false),
+        ] {
+            let call = cases::cbor_call(body);
+            let input = call.input("PutRecord").unwrap();
+            let slow = Entry::from_input(&input).record(&stream).unwrap();
+            let fast = cbor::read(&call.body).map(|(name, entry)| (name, entry.record(&stream).unwrap()));
+            assert_eq!(fast, is_fast.then_some(("a", slow)), "{body}");
         }
     }
 
@@ -184,7 +182,9 @@ mod tests {
     fn the_answer_tells_shard_and_number() {
         let placed = Placed { shard: 0, created_s: 1_421_279_230, ordinal: 469, time_ms: 1_421_279_386_123 };
         let expected = r#"{"SequenceNumber":"49546986683135544286507457936321625675700192471156785154","ShardId":"shardId-000000000000"}"#;
-        assert_eq!(str::from_utf8(&write_answer(&placed)), Ok(expected));
+        assert_eq!(str::from_utf8(&json::write_answer(&placed)), Ok(expected));
+        let same = Codec::Json.decode(&expected.into());
+        assert_eq!(Codec::Cbor.decode(&cbor::write_answer(&placed).into()), same);
     }
 
     #[test]
@@ -201,7 +201,10 @@ mod tests {
         #[test]
         fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let call = Call { body: body.into(), ..cases::call("") };
-            let _ = read_fast(&call.body);
+            let _ = json::read(&call.body);
+            let _ = cbor::read(&call.body);
+            let cbor = Call { codec: Codec::Cbor, ..call.clone() };
+            let _ = cbor.input("PutRecord");
             let _ = call.input("PutRecord");
         }
     }

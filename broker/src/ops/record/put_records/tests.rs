@@ -7,7 +7,7 @@ use crate::model::hash_key;
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::StreamStatus;
 use crate::ops::cases;
-use crate::service::Payload;
+use crate::service::{Payload, Placed};
 
 /// Reads a body in both ways; when the fast one takes it they must agree. Returns the records or the fault, and
 /// whether the fast way took it.
@@ -20,8 +20,8 @@ fn read(body: &str, stream: &Stream) -> (Result<Vec<String>, Fault>, bool) {
     let slow = call
         .input("PutRecords")
         .and_then(|input| shown(input.structures("Records").map(Entry::from_input).collect()));
-    let fast = read_fast(&call.body);
-    let fast = fast.as_ref().and_then(FastRequest::entries).map(shown);
+    let fast = json::read(&call.body);
+    let fast = fast.as_ref().and_then(json::Request::entries).map(shown);
     let was_fast = fast.is_some();
     if let Some(fast) = fast {
         assert_eq!(fast, slow, "{body}");
@@ -33,7 +33,7 @@ fn read(body: &str, stream: &Stream) -> (Result<Vec<String>, Fault>, bool) {
 fn the_usual_request_is_read_without_a_copy() {
     let body = r#"{"StreamName":"a","Records":[{"Data":"aGk=","PartitionKey":"é"},
         {"PartitionKey":"k","ExplicitHashKey":"7","Data":""}]}"#;
-    let request = read_fast(body.as_bytes()).unwrap();
+    let request = json::read(body.as_bytes()).unwrap();
     let stream = cases::stream("a", 1);
     let entries = request.entries().unwrap();
     let records = records(&stream, &entries).unwrap();
@@ -200,7 +200,10 @@ fn each_record_has_its_own_answer() {
         Err(AppendRefusal::Unknown),
         Err(AppendRefusal::Unavailable),
     ];
-    let answer = serde_json::from_slice::<serde_json::Value>(&write_answer(&key, &results)).unwrap();
+    let json = json::write_answer(&key, &results);
+    let cbor = cbor::write_answer(&key, &results);
+    assert_eq!(Codec::Cbor.decode(&cbor.into()), Codec::Json.decode(&json.clone().into()));
+    let answer = serde_json::from_slice::<serde_json::Value>(&json).unwrap();
     let number = |shard, ordinal| {
         let starting = SequenceNumber::starting(1_700_000_000, shard);
         SequenceNumber { ordinal, time_s: 1_700_000_100, ..starting }.to_string()
@@ -226,7 +229,7 @@ fn deep_bodies_do_not_exhaust_the_stack() {
     for opening in ["[", "{\"a\":", "{\"Records\":["] {
         let deep = opening.repeat(2_000_000);
         for body in [deep.clone(), format!(r#"{{"New":{deep}"#), format!(r#"{{"Records":[{{"Data":{deep}"#)] {
-            assert!(read_fast(body.as_bytes()).is_none());
+            assert!(json::read(body.as_bytes()).is_none());
             let fault = cases::input("PutRecords", &body).unwrap_err();
             assert_eq!(fault, Fault::Serialization { message: None });
         }
@@ -263,7 +266,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let call = Call { body: body.into(), ..cases::call("") };
-        let _ = read_fast(&call.body);
+        let _ = json::read(&call.body);
         let _ = call.input("PutRecords");
     }
 }

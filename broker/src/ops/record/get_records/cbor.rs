@@ -1,0 +1,59 @@
+//! The answer of GetRecords in CBOR, written without a document.
+
+use tidelog_proto::{Document, cbor};
+
+use super::Numbers;
+use crate::model::sequence_number::DIGITS;
+use crate::model::stream::Shard;
+use crate::service::{ReadAnswer, ReadRecord};
+
+/// Bytes around the data and the key of one record.
+const RECORD_BYTES: usize = 160;
+/// Bytes of an answer beside its records.
+const ANSWER_BYTES: usize = 512;
+
+/// The answer. `next` and `children` are members when they are there.
+pub(super) fn write_answer(
+    shard: &Shard,
+    read: &ReadAnswer,
+    next: Option<String>,
+    children: Vec<Document>,
+) -> Vec<u8> {
+    let key_bytes = |record: &ReadRecord| record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
+    let record_bytes = |record: &ReadRecord| RECORD_BYTES + key_bytes(record) + record.data.len();
+    let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
+    let children = (!children.is_empty()).then_some(children);
+    cbor::write_map(&mut out, 2 + usize::from(next.is_some()) + usize::from(children.is_some()));
+    cbor::write_text(&mut out, "Records");
+    cbor::write_list(&mut out, read.records.len());
+    let mut numbers = Numbers::new(shard);
+    for record in &read.records {
+        write_record(record, &mut numbers, &mut out);
+    }
+    cbor::write_text(&mut out, "MillisBehindLatest");
+    cbor::write_integer(&mut out, i64::try_from(read.millis_behind).unwrap_or(i64::MAX));
+    if let Some(next) = next {
+        cbor::write_text(&mut out, "NextShardIterator");
+        cbor::write_text(&mut out, &next);
+    }
+    if let Some(children) = children {
+        cbor::write_text(&mut out, "ChildShards");
+        cbor::write_document(&mut out, &children.into());
+    }
+    out
+}
+
+fn write_record(record: &ReadRecord, numbers: &mut Numbers<'_>, out: &mut Vec<u8>) {
+    cbor::write_map(out, 3 + usize::from(record.partition_key.is_some()));
+    cbor::write_text(out, "SequenceNumber");
+    cbor::write_text_head(out, DIGITS);
+    numbers.write(record, out);
+    cbor::write_text(out, "ApproximateArrivalTimestamp");
+    cbor::write_timestamp(out, i64::try_from(record.time_ms).unwrap_or(i64::MAX));
+    cbor::write_text(out, "Data");
+    cbor::write_blob(out, &record.data);
+    if let Some(partition_key) = &record.partition_key {
+        cbor::write_text(out, "PartitionKey");
+        cbor::write_text(out, &String::from_utf8_lossy(partition_key));
+    }
+}
