@@ -72,8 +72,9 @@ impl Server {
             clock,
         })
         .await?;
-        let gateway = Gateway::new(node.service(), config.account.clone(), config.region.clone(), bounds);
         let (stop, stopping) = watch::channel(false);
+        let (account, region) = (config.account.clone(), config.region.clone());
+        let gateway = Gateway::new(node.service(), account, region, bounds, stopping.clone());
         let mut server = Self { addresses: Vec::new(), stop, listeners: JoinSet::new(), node, directory };
         for (listener, address) in listeners {
             server.addresses.push(address);

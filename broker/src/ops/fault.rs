@@ -90,6 +90,16 @@ impl Fault {
         Exception { status, name, message: message.map(|text| ("message", text)) }
     }
 
+    /// As [`Self::exception`], in an event stream: the service model has only one name there for what is the broker's
+    /// own doing.
+    pub fn in_stream(&self) -> Exception<'_> {
+        let exception = self.exception();
+        match exception.status {
+            500.. => Exception { name: "InternalFailureException", ..exception },
+            _ => exception,
+        }
+    }
+
     /// The stream of that name certainly does not exist.
     pub fn stream_not_found(key: &StreamKey) -> Self {
         Self::ResourceNotFound(format!("Stream {} under account {} not found.", key.name, key.account))

@@ -75,9 +75,12 @@ impl Call {
 pub enum Reply {
     /// A body; empty for operations without output.
     Complete(Bytes),
-    /// The messages of an event stream, as they come. Dropping it ends the subscription.
-    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// An event stream, as it comes. Dropping it ends the subscription.
+    Events(Events),
 }
+
+/// Parts of the messages of an event stream, or what goes wrong with it and ends it.
+pub type Events = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 
 impl Reply {
     /// Of an operation without output.

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -16,6 +15,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use uuid::Uuid;
 
+use super::answer_body::AnswerBody;
 use super::refusal::Refusal;
 use super::{Gateway, kinesis, pages};
 
@@ -55,7 +55,7 @@ impl From<Infallible> for Disconnected {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
-    pub(super) body: Bytes,
+    pub(super) body: AnswerBody,
     /// The rest of the request was not read: an HTTP/1.1 connection cannot go on.
     pub(super) close: bool,
     /// Headers of this answer alone.
@@ -63,7 +63,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<AnswerBody>) -> Self {
         Self { status, content_type, body: body.into(), close: false, headers: Vec::new() }
     }
 
@@ -72,12 +72,14 @@ impl Answer {
         self
     }
 
-    fn into_response(self, version: Version, cross_origin: bool) -> Response<Full<Bytes>> {
+    fn into_response(self, version: Version, cross_origin: bool) -> Response<AnswerBody> {
         let mut headers = HeaderMap::with_capacity(8 + self.headers.len());
         headers.insert(REQUEST_ID, request_id());
         headers.insert(EXTENDED_REQUEST_ID, extended_request_id());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        if let Some(length) = self.body.length() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         if cross_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
@@ -86,7 +88,7 @@ impl Answer {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         headers.extend(self.headers);
-        let mut response = Response::new(Full::new(self.body));
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
         response
@@ -100,7 +102,7 @@ impl Answer {
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Disconnected> {
+) -> Result<Response<AnswerBody>, Disconnected> {
     let version = request.version();
     let cross_origin = request.headers().contains_key(ORIGIN);
     let answer = route(gateway, request).await?;

@@ -1,8 +1,10 @@
-//! Writes a [`Fault`] as the answer that SDKs understand: a status, a `__type` and a message.
+//! Writes a [`Fault`] as the answer that SDKs understand: a status, a `__type` and a message; or as the last message of
+//! an event stream.
 //!
 //! Which exception a fault is stands in one table, [`Fault::exception`]; this file only knows the form.
 
-use tidelog_proto::{Codec, Document};
+use bytes::Bytes;
+use tidelog_proto::{Codec, Document, event_stream, json};
 
 use crate::ops::Fault;
 
@@ -14,6 +16,13 @@ pub fn answer(fault: &Fault, codec: Codec) -> (u16, Vec<u8>) {
         document = document.with(member, Some(text));
     }
     (exception.status, codec.encode(&document))
+}
+
+/// The message that ends an event stream.
+pub fn message(fault: &Fault) -> Bytes {
+    let exception = fault.in_stream();
+    let members = Document::structure([]).with("message", exception.message.map(|(_, text)| text));
+    event_stream::exception(exception.name, &json::encode(&members))
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{EXPECT, HeaderMap};
 use hyper::{Request, StatusCode};
+use tidelog_proto::event_stream;
 use tokio::time::timeout;
 use tracing::{error, warn};
 
+use super::answer_body::AnswerBody;
 use super::exchange::{Answer, Disconnected};
 use super::form::Form;
 use super::refusal::Refusal;
@@ -60,7 +62,10 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Resul
 async fn run(gateway: &Gateway, call: Call, form: Form) -> Answer {
     match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
         Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, form.content_type, body),
-        Ok(Ok(Reply::Events(_))) => Refusal::Panicked.answer_in(form),
+        Ok(Ok(Reply::Events(events))) => {
+            let body = AnswerBody::events(events, gateway.stopping.clone());
+            Answer::new(StatusCode::OK, event_stream::CONTENT_TYPE, body)
+        }
         Ok(Err(refused)) => fault(&refused, form),
         Err(refusal) => refusal.answer_in(form),
     }
@@ -73,7 +78,8 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
     Answer::new(status, form.content_type, Bytes::from(body))
 }
 
-/// What `operation` comes to, unless it panics or runs past `deadline`.
+/// What `operation` comes to, unless it panics or runs past `deadline`. An event stream has begun by then; it has
+/// bounds of its own.
 async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> Result<T, Refusal> {
     match timeout(deadline, AssertUnwindSafe(operation).catch_unwind()).await {
         Ok(Ok(outcome)) => Ok(outcome),

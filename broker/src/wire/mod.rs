@@ -10,6 +10,7 @@
 //! connection. The server starts it; it calls the operations and nothing else of the broker.
 
 pub mod accept;
+mod answer_body;
 mod body;
 mod bounds;
 mod caller;
@@ -27,7 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use metrics::Gauge;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use bounds::Bounds;
 
@@ -45,11 +46,20 @@ pub struct Gateway {
     connections_open: Gauge,
     body_bytes: Arc<Semaphore>,
     timing: Timing,
+    /// Ends event streams, which would last longer than any drain.
+    stopping: watch::Receiver<bool>,
 }
 
 impl Gateway {
-    /// A gateway in front of `service`, with the account and region of callers who name none.
-    pub fn new(service: Arc<Service>, account: Arc<str>, region: Arc<str>, bounds: Bounds) -> Arc<Self> {
+    /// A gateway in front of `service`, with the account and region of callers who name none. Its event streams end
+    /// once `stopping` is true.
+    pub fn new(
+        service: Arc<Service>,
+        account: Arc<str>,
+        region: Arc<str>,
+        bounds: Bounds,
+        stopping: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             service,
             account,
@@ -59,6 +69,7 @@ impl Gateway {
             body_bytes: Arc::new(Semaphore::new(bounds.body_bytes_in_flight_max)),
             timing: Timing::default(),
             bounds,
+            stopping,
         })
     }
 }

@@ -116,9 +116,9 @@ mod tests {
 
     use super::*;
     use crate::limits::ITERATOR_LIFE_MS;
-    use crate::service::ReadAnswer;
     use crate::model::sequence_number::SequenceNumber;
     use crate::ops::cases::{self, NOW_MS};
+    use crate::service::ReadAnswer;
 
     fn record(ordinal: u64, time_ms: u64, key: Option<&'static str>, data: &'static [u8]) -> ReadRecord {
         let partition_key = key.map(|key| Bytes::from_static(key.as_bytes()));

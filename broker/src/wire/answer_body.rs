@@ -1,0 +1,149 @@
+//! The body of an answer: complete, or the messages of an event stream, as they come.
+//!
+//! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
+//! most the messages that are on their way to it. It ends when its operation ends it, when the broker stops, and with
+//! a message of its own when it fails. A client that goes away drops it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::watch;
+use tracing::error;
+
+use super::faults;
+use crate::ops::{Events, Fault};
+
+/// See the module.
+pub(super) enum AnswerBody {
+    /// All of it; empty once it was taken.
+    Complete(Bytes),
+    /// Its parts.
+    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl AnswerBody {
+    /// The messages of `events` until `stopping` is true. A failure or a panic becomes the last message.
+    pub(super) fn events(events: Events, mut stopping: watch::Receiver<bool>) -> Self {
+        let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
+        let message = |event| match event {
+            Ok(Ok(message)) => message,
+            Ok(Err(fault)) => faults::message(&fault),
+            Err(_panic) => {
+                error!("an event stream panicked; its client is told and it ends");
+                faults::message(&Fault::Internal)
+            }
+        };
+        let messages = AssertUnwindSafe(events).catch_unwind().map(message);
+        Self::Events(Box::pin(messages.take_until(stop.boxed())))
+    }
+
+    /// Bytes, when they are known.
+    pub(super) fn length(&self) -> Option<usize> {
+        match self {
+            Self::Complete(bytes) => Some(bytes.len()),
+            Self::Events(_) => None,
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for AnswerBody {
+    fn from(bytes: T) -> Self {
+        Self::Complete(bytes.into())
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(bytes) => formatter.debug_tuple("Complete").field(bytes).finish(),
+            Self::Events(_) => formatter.write_str("Events"),
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match self.get_mut() {
+            Self::Complete(bytes) if bytes.is_empty() => None,
+            Self::Complete(bytes) => Some(std::mem::take(bytes)),
+            Self::Events(messages) => match messages.as_mut().poll_next(context) {
+                Poll::Ready(next) => next,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use tidelog_proto::event_stream;
+
+    use super::*;
+
+    fn exception(bytes: Bytes) -> (String, String) {
+        let message = event_stream::decode(&mut bytes.clone()).unwrap().unwrap();
+        assert_eq!(message.header(":message-type"), Some("exception"));
+        let payload = String::from_utf8(message.payload.to_vec()).unwrap();
+        (message.header(":exception-type").unwrap().to_owned(), payload)
+    }
+
+    async fn frame(body: &mut AnswerBody) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failure_and_a_panic_are_told_in_the_stream_and_end_it() {
+        let gone = Fault::ResourceNotFound("gone".to_owned());
+        let failing = stream::iter([Ok(Bytes::from_static(b"one")), Err(gone)]).boxed();
+        let panicking = stream::once(async { panic!("planted") }).boxed();
+        let (_stop, stopping) = watch::channel(false);
+        let mut body = AnswerBody::events(failing, stopping.clone());
+        assert_eq!(frame(&mut body).await, "one");
+        let told = exception(frame(&mut body).await);
+        assert_eq!(told, ("ResourceNotFoundException".to_owned(), r#"{"message":"gone"}"#.to_owned()));
+        assert!(body.frame().await.is_none());
+        let mut body = AnswerBody::events(panicking, stopping);
+        assert_eq!(exception(frame(&mut body).await).0, "InternalFailureException");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stopping_broker_ends_a_stream_that_waits() {
+        let (stop, stopping) = watch::channel(false);
+        let mut body = AnswerBody::events(stream::pending().boxed(), stopping);
+        assert!(body.frame().now_or_never().is_none());
+        stop.send_replace(true);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_complete_body_is_one_frame_of_known_length() {
+        let mut body = AnswerBody::from("abc");
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
+        assert_eq!(frame(&mut body).await, "abc");
+        assert!(body.is_end_stream() && body.frame().await.is_none());
+    }
+}
