@@ -11,4 +11,5 @@ pub mod ops;
 pub mod replication;
 pub mod server;
 pub mod service;
+pub mod tls;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! The `tidelog` binary: settings, logs, the runtime, one broker, and its end by signal.
+//! The `tidelog` binary: settings, logs, the runtime, one broker, and its end by signal; and small commands beside it.
 //!
 //! Exit codes: 0 after a clean stop, 1 when the broker could not start or stop, 2 for wrong arguments, 130 when a
 //! signal cut the start short, or a second one the stop.
@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tidelog::clock::Clock;
-use tidelog::config::{self, Config, ConfigError, DataLocation, Durability};
+use tidelog::config::{self, Command, Config, ConfigError, DataLocation, Durability};
 use tidelog::limits::ShardLimits;
 use tidelog::observability;
 use tidelog::server::Server;
+use tidelog::tls;
 use tidelog::wire::Bounds;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,7 +29,8 @@ const LEFTOVERS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let config = match config::load(std::env::args_os()) {
-        Ok(config) => config,
+        Ok(Command::Serve(config)) => config,
+        Ok(Command::Authority(location)) => return print_authority(&location),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(ConfigError::File(error)) => return failed(&error),
     };
@@ -57,6 +59,18 @@ fn raise_open_files() {
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("tidelog: {error}");
     ExitCode::FAILURE
+}
+
+/// `tidelog ca`: to standard output, so that it can be sent into a file.
+fn print_authority(location: &DataLocation) -> ExitCode {
+    let printed = match tls::authority::exported(location) {
+        Ok(pem) => io::stdout().lock().write_all(pem.as_bytes()),
+        Err(error) => return failed(&error),
+    };
+    printed.map_or_else(
+        |error| failed(&format!("cannot print the certificate: {error}")),
+        |()| ExitCode::SUCCESS,
+    )
 }
 
 async fn serve(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -93,10 +107,16 @@ fn greet(to: &mut impl Write, config: &Config, server: &Server) -> io::Result<()
     writeln!(to, "tidelog {}", env!("CARGO_PKG_VERSION"))?;
     for address in server.addresses() {
         writeln!(to, "  listening on  http://{address}")?;
+        writeln!(to, "                https://{address}")?;
     }
     match &config.data {
         DataLocation::Directory(_) => writeln!(to, "  data          {path}")?,
         DataLocation::Ephemeral => writeln!(to, "  data          {path} (ephemeral: removed at exit)")?,
+    }
+    let trust = server.trust().display();
+    match config.certificate {
+        None => writeln!(to, "  certificate   by the CA in {trust}")?,
+        Some(_) => writeln!(to, "  certificate   {trust}")?,
     }
     match config.durability {
         Durability::Fsync => writeln!(to, "  durability    fsync before every acknowledgement")?,

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::node::{Node, NodeConfig, NodeError};
 use crate::observability;
+use crate::tls::{Tls, TlsError};
 use crate::wire::{Bounds, Gateway, accept};
 
 /// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
@@ -29,6 +30,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    tls: Tls,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     node: Node,
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DataDirectoryError),
+    /// There is no certificate to present.
+    #[error("cannot serve TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The node refused to start.
     #[error("cannot start the node: {0}")]
     Node(#[from] NodeError),
@@ -63,6 +68,11 @@ impl Server {
         let recorder = observability::recorder();
         let directory = DataDirectory::open(&config.data)?;
         let listeners = bind(&config.listen).await?;
+        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        let tls = match &config.certificate {
+            Some(files) => Tls::with_files(files)?,
+            None => Tls::with_authority(directory.path(), &config.region, &addresses, SystemTime::now())?,
+        };
         let node = Node::start(NodeConfig {
             data_dir: directory.path().to_path_buf(),
             limits: config.limits,
@@ -74,10 +84,10 @@ impl Server {
         .await?;
         let (stop, stopping) = watch::channel(false);
         let (account, region) = (config.account.clone(), config.region.clone());
-        let gateway = Gateway::new(node.service(), account, region, bounds, stopping.clone());
-        let mut server = Self { addresses: Vec::new(), stop, listeners: JoinSet::new(), node, directory };
-        for (listener, address) in listeners {
-            server.addresses.push(address);
+        let gateway =
+            Gateway::new(node.service(), account, region, tls.clone(), bounds, stopping.clone());
+        let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), node, directory };
+        for (listener, _) in listeners {
             server.listeners.spawn(accept::serve(listener, Arc::clone(&gateway), stopping.clone()));
         }
         server.listeners.spawn(upkeep(recorder, stopping));
@@ -87,6 +97,11 @@ impl Server {
     /// Where it listens, in the order of the configuration, with the ports the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The file whose certificate clients by TLS are to trust, itself or its issuer.
+    pub fn trust(&self) -> &Path {
+        self.tls.trust()
     }
 
     /// Where its data is.

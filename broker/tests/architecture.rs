@@ -44,15 +44,14 @@ fn the_paths_of_architecture_md_exist() {
 }
 
 #[test]
-fn only_replication_names_openraft_and_storage_names_no_tokio() {
+fn foreign_crates_are_named_where_they_belong() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let broker = root.join("broker/src");
-    for file in rust_files(&broker) {
-        if file.starts_with(broker.join("replication")) {
-            continue;
+    for (foreign, home) in [("openraft::", "replication"), ("rustls::", "tls"), ("rcgen::", "tls")] {
+        for file in rust_files(&broker).iter().filter(|file| !file.starts_with(broker.join(home))) {
+            let code = std::fs::read_to_string(file).expect("readable");
+            assert!(!code.contains(foreign), "{} names {foreign}", file.display());
         }
-        let code = std::fs::read_to_string(&file).expect("readable");
-        assert!(!code.contains("openraft::"), "{} names openraft", file.display());
     }
     let manifest = std::fs::read_to_string(root.join("storage/Cargo.toml")).expect("readable");
     for banned in ["tokio", "openraft", "hyper", "prost"] {

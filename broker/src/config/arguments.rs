@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::values::{account, control_limits, durability, limits, log, region, transitions};
-use super::{Config, DataLocation, Durability, Transitions};
+use super::{CertificateFiles, Config, DataLocation, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
@@ -36,7 +36,24 @@ enum Subcommands {
         names (the flag's name without dashes: `listen = [\"0.0.0.0:4567\"]`). The flag goes before the variable, \
         the variable before the file."
     )]
-    Serve(Serve),
+    Serve(Box<Serve>),
+
+    /// Print the certificate of the broker's CA, for clients that come by https://, in PEM form.
+    ///
+    /// Made with the data directory at the first start, or by this command when it comes first. A broker that runs with
+    /// --tls-certificate presents a certificate of another issuer, and this one is of no use to its clients.
+    Ca(Authority),
+}
+
+#[derive(Debug, Args)]
+struct Authority {
+    /// Data directory of the broker; TIDELOG_DATA and the file of settings count as in `serve`. [default: ./tidelog-data]
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+
+    /// TOML file of the broker's settings; TIDELOG_CONFIG counts as in `serve`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +103,18 @@ struct Serve {
     /// `update-shard-count`, those left out being 0: `create-stream=500,delete-stream=500`.
     #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
     transition_delay: Transitions,
+
+    /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
+    ///
+    /// Without it, https:// is served all the same, with a certificate by a CA that is made with the data directory
+    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and Kinesis's own
+    /// host names.
+    #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+
+    /// Private key of --tls-certificate, in PEM form.
+    #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_KEY")]
+    tls_key: Option<PathBuf>,
 
     /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
     ///
@@ -142,6 +171,21 @@ pub(super) fn with_injected(user: &[OsString], injected: &[OsString]) -> Vec<OsS
     [command, injected, rest].concat()
 }
 
+/// For `tidelog ca`, the arguments of `serve` that name the same data directory.
+pub(super) fn of_authority(arguments: &[OsString]) -> Result<Option<Vec<OsString>>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "ca") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("ca", matches)) = matches.subcommand() else { return Ok(None) };
+    let Authority { data, config } = Authority::from_arg_matches(matches)?;
+    let mut as_of_serve = vec![arguments[0].clone(), "serve".into()];
+    for (flag, value) in [("--data", data), ("--config", config)] {
+        as_of_serve.extend(value.into_iter().flat_map(|value| [flag.into(), value.into_os_string()]));
+    }
+    Ok(Some(as_of_serve))
+}
+
 /// Parses arguments and environment.
 pub(super) fn matches(arguments: &[OsString]) -> Result<Matched, clap::Error> {
     let mut command = CommandLine::command();
@@ -178,8 +222,9 @@ impl Matched {
         }
     }
 
+    /// `key` is a long flag; the argument behind it goes by the name of its field.
     fn rank(&self, key: &str) -> u8 {
-        match self.serve.value_source(key) {
+        match self.serve.value_source(&key.replace('-', "_")) {
             Some(ValueSource::CommandLine) => 2,
             Some(ValueSource::EnvVariable) => 1,
             _ => 0,
@@ -199,6 +244,14 @@ impl Matched {
             return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
         }
         let serve = Serve::from_arg_matches(&self.serve)?;
+        let certificate = match (serve.tls_certificate, serve.tls_key) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                let reason = "--tls-certificate and --tls-key go together: give both, or none\n";
+                return Err(self.command.error(ErrorKind::MissingRequiredArgument, reason));
+            }
+        };
         let location =
             if ephemeral > data { DataLocation::Ephemeral } else { DataLocation::Directory(serve.data) };
         Ok(Config {
@@ -207,6 +260,7 @@ impl Matched {
             limits: serve.limits,
             control_limits: serve.control_limits,
             transitions: serve.transition_delay,
+            certificate,
             durability: serve.durability,
             account: serve.account.into(),
             region: serve.region.into(),

@@ -17,6 +17,7 @@ pub use file::FileError;
 use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
 pub use crate::service::Transitions;
+pub use crate::tls::CertificateFiles;
 
 /// Everything a broker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub control_limits: ControlLimits,
     /// How long changes of streams and consumers take at least.
     pub transitions: Transitions,
+    /// The certificate that is presented to clients by TLS; `None` is one by the data directory's own authority.
+    pub certificate: Option<CertificateFiles>,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
     /// Account of callers whose access key id is not one itself; 12 digits.
@@ -39,6 +42,15 @@ pub struct Config {
     pub region: Arc<str>,
     /// What is logged: a level, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
+}
+
+/// What the program is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the broker.
+    Serve(Box<Config>),
+    /// Print the certificate of the authority of that data directory.
+    Authority(DataLocation),
 }
 
 /// Where records are kept.
@@ -61,18 +73,27 @@ pub enum ConfigError {
     File(#[from] FileError),
 }
 
-/// Reads the configuration from `arguments` (the first is the program's name), the environment and the file they name.
+/// Reads the command and its configuration from `arguments` (the first is the program's name), the environment and the
+/// file they name.
 ///
 /// # Errors
 /// [`ConfigError::Arguments`] also when help or the version was asked for; its exit code is then 0.
-pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, ConfigError> {
+pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ConfigError> {
     let user = arguments::with_default_command(arguments.into_iter().collect());
-    let first = arguments::matches(&user)?;
+    match arguments::of_authority(&user)? {
+        None => Ok(Command::Serve(Box::new(settings(&user)?))),
+        Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve)?.data)),
+    }
+}
+
+/// The settings of the broker that these arguments of `serve` would run.
+fn settings(user: &[OsString]) -> Result<Config, ConfigError> {
+    let first = arguments::matches(user)?;
     match first.config_file() {
         None => Ok(first.into_config()?),
         Some(path) => {
             let injected = file::arguments(&path, &first)?;
-            let all = arguments::with_injected(&user, &injected);
+            let all = arguments::with_injected(user, &injected);
             let config = arguments::matches(&all).and_then(arguments::Matched::into_config);
             config.map_err(|error| FileError::Refused { path, reason: file::reason(&error) }.into())
         }

@@ -15,7 +15,7 @@ pub struct Bounds {
     /// Connections open at once over all listeners, 10,000 where the limit of open files allows; further ones wait
     /// in the kernel's queue.
     pub connections_max: usize,
-    /// Until a new connection has shown which protocol it speaks.
+    /// Until a new connection has shown which protocol it speaks, the handshake of TLS included.
     pub first_bytes: Duration,
     /// Until the complete head of the next HTTP/1.1 request, so also how long an idle connection is kept. Longer than
     /// the pools of SDKs keep theirs idle, so that the client is the one to close.

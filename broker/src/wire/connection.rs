@@ -1,15 +1,16 @@
-//! One connection: its first bytes tell HTTP/2 with prior knowledge from HTTP/1.1, then hyper serves it.
+//! One connection: its first bytes tell TLS, HTTP/2 with prior knowledge and HTTP/1.1 apart; inside TLS, ALPN does, or
+//! else the first bytes again. Then hyper serves it.
 
 use std::error::Error;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -20,15 +21,26 @@ use super::bounds::{
 };
 use super::transport::Transport;
 use super::{Gateway, exchange};
+use crate::tls::{Agreed, SecureStream};
 
 /// How every HTTP/2 client begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How every TLS client begins: a handshake record of SSL 3.x, which TLS goes by to this day (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Http1,
     Http2,
+    Tls,
+}
+
+/// A connection that has shown what it speaks.
+enum Opened {
+    Plain(Transport<TcpStream>, Protocol),
+    Secure(Box<Transport<SecureStream<Transport<TcpStream>>>>, Protocol),
 }
 
 /// Serves a connection until the client closes it, a bound is passed, or `stopping` is true and it is idle.
@@ -41,42 +53,90 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let mut stream = stream;
-    let mut first = BytesMut::with_capacity(HTTP2_PREFACE.len());
-    let protocol = tokio::select! {
-        protocol = timeout(gateway.bounds.first_bytes, sniff(&mut stream, &mut first)) => protocol,
+    let opened = tokio::select! {
+        opened = timeout(gateway.bounds.first_bytes, open(stream, gateway)) => opened,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
-    let protocol = match protocol {
-        Ok(Ok(Some(protocol))) => protocol,
-        Ok(Ok(None)) => return Ok(()),
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err("no first bytes within their deadline".into()),
+    match opened {
+        Ok(Ok(Some(Opened::Plain(stream, protocol)))) => {
+            serve_http(stream, protocol, gateway, stopping).await
+        }
+        Ok(Ok(Some(Opened::Secure(stream, protocol)))) => {
+            // Boxed, so that plain connections are not as large as these.
+            Box::pin(serve_http(*stream, protocol, gateway, stopping)).await
+        }
+        Ok(Ok(None)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no first bytes, or no TLS handshake, within their deadline".into()),
+    }
+}
+
+/// Finds out what a connection speaks, inside TLS where it speaks that. `None`: closed before that.
+async fn open(mut stream: TcpStream, gateway: &Gateway) -> io::Result<Option<Opened>> {
+    let stall = gateway.bounds.stall;
+    let Some((protocol, first)) = sniff(&mut stream).await? else { return Ok(None) };
+    let stream = Transport::new(stream, first, stall);
+    if protocol != Protocol::Tls {
+        return Ok(Some(Opened::Plain(stream, protocol)));
+    }
+    let (mut stream, agreed) = Box::pin(gateway.tls.accept(stream)).await?;
+    let (protocol, first) = match agreed {
+        // Its first request may come later: clients keep connections in stock.
+        Agreed::Http1 => (Protocol::Http1, Bytes::new()),
+        Agreed::Http2 | Agreed::Nothing => match sniff(&mut stream).await? {
+            Some(sniffed) => sniffed,
+            None => return Ok(None),
+        },
     };
-    let io = TokioIo::new(Transport::new(stream, first.freeze(), gateway.bounds.stall));
+    if protocol == Protocol::Tls || (agreed == Agreed::Http2 && protocol != Protocol::Http2) {
+        return Err(io::Error::other(format!("{protocol:?} inside TLS, where {agreed:?} was agreed on")));
+    }
+    Ok(Some(Opened::Secure(Box::new(Transport::new(stream, first, stall)), protocol)))
+}
+
+/// Reads until the protocol is certain; what was read comes along. `None`: closed before that.
+async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Protocol, Bytes)>> {
+    let mut first = BytesMut::with_capacity(HTTP2_PREFACE.len());
+    loop {
+        let wanted = (HTTP2_PREFACE.len() - first.len()) as u64;
+        if stream.take(wanted).read_buf(&mut first).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(protocol) = spoken(&first) {
+            return Ok(Some((protocol, first.freeze())));
+        }
+    }
+}
+
+/// What a connection speaks that begins with these bytes, once they tell.
+fn spoken(first: &[u8]) -> Option<Protocol> {
+    if first.starts_with(TLS_HANDSHAKE) {
+        Some(Protocol::Tls)
+    } else if first.starts_with(HTTP2_PREFACE) {
+        Some(Protocol::Http2)
+    } else if TLS_HANDSHAKE.starts_with(first) || HTTP2_PREFACE.starts_with(first) {
+        None
+    } else {
+        Some(Protocol::Http1)
+    }
+}
+
+async fn serve_http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: Transport<S>,
+    protocol: Protocol,
+    gateway: &Arc<Gateway>,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let io = TokioIo::new(stream);
     match protocol {
-        Protocol::Http1 => serve_http1(io, gateway, stopping).await,
         Protocol::Http2 => serve_http2(io, gateway, stopping).await,
+        Protocol::Http1 | Protocol::Tls => serve_http1(io, gateway, stopping).await,
     }
     .map_err(|error| error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")))
 }
 
-/// Reads until the protocol is certain. `None`: closed before that.
-async fn sniff(stream: &mut TcpStream, first: &mut BytesMut) -> io::Result<Option<Protocol>> {
-    while first.len() < HTTP2_PREFACE.len() {
-        let wanted = (HTTP2_PREFACE.len() - first.len()) as u64;
-        if stream.take(wanted).read_buf(first).await? == 0 {
-            return Ok(None);
-        }
-        if !HTTP2_PREFACE.starts_with(first) {
-            return Ok(Some(Protocol::Http1));
-        }
-    }
-    Ok(Some(Protocol::Http2))
-}
-
-async fn serve_http1(
-    io: TokioIo<Transport>,
+async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    io: TokioIo<Transport<S>>,
     gateway: &Arc<Gateway>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
@@ -95,8 +155,8 @@ async fn serve_http1(
     connection.await
 }
 
-async fn serve_http2(
-    io: TokioIo<Transport>,
+async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    io: TokioIo<Transport<S>>,
     gateway: &Arc<Gateway>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
@@ -123,4 +183,28 @@ async fn serve_http2(
         _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let cases: [(&[u8], Option<Protocol>); 10] = [
+            (b"", None),
+            (b"\x16", None),
+            (b"\x16\x03", Some(Protocol::Tls)),
+            (b"\x16\x03\x01\x02\x00\x01", Some(Protocol::Tls)),
+            (b"\x16\x02", Some(Protocol::Http1)),
+            (b"P", None),
+            (b"POST", Some(Protocol::Http1)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", None),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Protocol::Http2)),
+            (b"PRI * HTTP/1.1", Some(Protocol::Http1)),
+        ];
+        for (first, expected) in cases {
+            assert_eq!(spoken(first), expected, "{first:?}");
+        }
+    }
 }

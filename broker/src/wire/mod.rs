@@ -1,4 +1,4 @@
-//! The edge to clients: connections, HTTP/1.1 and HTTP/2, and the way from a request to an operation and back.
+//! The edge to clients: connections, plain or by TLS, HTTP/1.1 and HTTP/2, and the way from a request to an operation and back.
 //!
 //! ```text
 //! accept ──► connection ──► exchange ──► kinesis ──► crate::ops::dispatch
@@ -34,6 +34,7 @@ pub use bounds::Bounds;
 
 use crate::observability::CONNECTIONS;
 use crate::service::Service;
+use crate::tls::Tls;
 use timing::Timing;
 
 /// What all connections share.
@@ -41,6 +42,7 @@ pub struct Gateway {
     service: Arc<Service>,
     account: Arc<str>,
     region: Arc<str>,
+    tls: Tls,
     bounds: Bounds,
     connections: Arc<Semaphore>,
     connections_open: Gauge,
@@ -57,6 +59,7 @@ impl Gateway {
         service: Arc<Service>,
         account: Arc<str>,
         region: Arc<str>,
+        tls: Tls,
         bounds: Bounds,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
@@ -64,6 +67,7 @@ impl Gateway {
             service,
             account,
             region,
+            tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
             connections_open: metrics::gauge!(CONNECTIONS),
             body_bytes: Arc::new(Semaphore::new(bounds.body_bytes_in_flight_max)),

@@ -1,5 +1,5 @@
-//! A TCP stream that first gives back the bytes that were read to tell its protocol, and that fails once its client
-//! has taken none of the bytes written for too long. Connections hand it to hyper.
+//! A stream, encrypted or not, that first gives back the bytes that were read to tell its protocol, and that fails once
+//! its client has taken none of the bytes written for too long. Connections hand it to TLS or to hyper.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Transport {
-    stream: TcpStream,
+pub(super) struct Transport<S> {
+    stream: S,
     first: Bytes,
     stall: Duration,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Transport {
-    pub(super) fn new(stream: TcpStream, first: Bytes, stall: Duration) -> Self {
+impl<S> Transport<S> {
+    pub(super) fn new(stream: S, first: Bytes, stall: Duration) -> Self {
         Self { stream, first, stall, stalled: None }
     }
 
@@ -41,7 +40,7 @@ impl Transport {
     }
 }
 
-impl AsyncRead for Transport {
+impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -57,7 +56,7 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

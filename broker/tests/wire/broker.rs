@@ -65,6 +65,7 @@ pub fn config(data: DataLocation) -> Config {
         limits: ShardLimits::aws(),
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),
+        certificate: None,
         durability: Durability::Fsync,
         account: "000000000000".into(),
         region: "us-east-1".into(),

@@ -5,11 +5,20 @@ use std::io::Write;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tidelog::config::{Config, ConfigError, DataLocation, Durability, Transitions, load};
+use tidelog::config::{
+    CertificateFiles, Command, Config, ConfigError, DataLocation, Durability, Transitions, load,
+};
 use tidelog::limits::{ControlLimits, ShardLimits};
 
-fn loaded(arguments: &[&str]) -> Result<Config, ConfigError> {
+fn commanded(arguments: &[&str]) -> Result<Command, ConfigError> {
     load(["tidelog"].iter().chain(arguments).map(OsString::from))
+}
+
+fn loaded(arguments: &[&str]) -> Result<Config, ConfigError> {
+    match commanded(arguments)? {
+        Command::Serve(config) => Ok(*config),
+        other => panic!("{arguments:?} is {other:?}"),
+    }
 }
 
 fn file(text: &str) -> NamedTempFile {
@@ -99,6 +108,10 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.durability, Durability::Fsync);
     assert_eq!(config.limits, ShardLimits::aws());
+    let text = "control-limits = \"off\"\ntransition-delay = \"5\"";
+    let config = filed(text, &["--transition-delay", "0"]).unwrap();
+    assert_eq!((config.control_limits, config.transitions), (ControlLimits::off(), Transitions::default()));
+    let text = "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]";
     let config = filed(text, &["--listen", "127.0.0.1:3"]).unwrap();
     assert_eq!(config.listen, ["127.0.0.1:3".parse().unwrap()], "a list is replaced, not joined");
 }
@@ -115,6 +128,29 @@ fn where_data_is_kept_is_one_decision() {
     assert!(both.contains("exclude each other"), "{both}");
     let both = data("data = \"/kept\"\nephemeral = true", &[]).unwrap_err().to_string();
     assert!(both.contains("exclude each other"), "{both}");
+}
+
+#[test]
+fn a_certificate_and_its_key_go_together() {
+    let files = CertificateFiles { certificate: "c.pem".into(), key: "k.pem".into() };
+    let both = filed("tls-key = \"k.pem\"", &["--tls-certificate", "c.pem"]).unwrap();
+    assert_eq!(both.certificate, Some(files));
+    for alone in ["--tls-certificate", "--tls-key"] {
+        let error = loaded(&[alone, "x.pem"]).unwrap_err().to_string();
+        assert!(error.contains("--tls-certificate and --tls-key go together"), "{error}");
+    }
+}
+
+#[test]
+fn the_authority_is_that_of_the_brokers_directory() {
+    let kept = |path: &str| Command::Authority(DataLocation::Directory(path.into()));
+    assert_eq!(commanded(&["ca"]).unwrap(), kept("./tidelog-data"));
+    assert_eq!(commanded(&["ca", "--data", "/kept"]).unwrap(), kept("/kept"));
+    let file = file("data = \"/filed\"\nlimits = \"off\"");
+    let path = file.path().to_str().unwrap();
+    assert_eq!(commanded(&["ca", "--config", path]).unwrap(), kept("/filed"));
+    assert_eq!(commanded(&["ca", "--config", path, "--data", "/kept"]).unwrap(), kept("/kept"));
+    assert!(commanded(&["ca", "--listen", "127.0.0.1:0"]).is_err());
 }
 
 #[test]
@@ -179,9 +215,22 @@ fn help_and_version_are_asked_for_not_errors() {
         assert_eq!(asked.exit_code(), 0, "{flags:?}");
     }
     let help = loaded(&["serve", "--help"]).unwrap_err().to_string();
-    for flag in ["listen", "data", "ephemeral", "limits", "durability", "account", "region", "config", "log"]
-    {
+    for flag in [
+        "listen",
+        "data",
+        "ephemeral",
+        "tls-certificate",
+        "tls-key",
+        "limits",
+        "control-limits",
+        "transition-delay",
+        "durability",
+        "account",
+        "region",
+        "config",
+        "log",
+    ] {
         assert!(help.contains(&format!("--{flag}")), "{flag}");
-        assert!(help.contains(&format!("TIDELOG_{}", flag.to_uppercase())), "{flag}");
+        assert!(help.contains(&format!("TIDELOG_{}", flag.to_uppercase().replace('-', "_"))), "{flag}");
     }
 }

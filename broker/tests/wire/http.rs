@@ -86,7 +86,7 @@ async fn a_client_that_waits_for_100_is_told_to_go_on() {
 async fn a_malformed_head_is_400_and_ends_the_connection() {
     let broker = Broker::start().await;
     for malformed in
-        ["POST / HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n", "\u{16}\u{3}\u{1} not http\r\n\r\n"]
+        ["POST / HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n", "\u{16}\u{2}\u{1} not http\r\n\r\n"]
     {
         let mut client = broker.client().await;
         client.send(malformed).await;

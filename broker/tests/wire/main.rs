@@ -6,3 +6,4 @@ mod config;
 mod http;
 mod http2;
 mod process;
+mod tls;

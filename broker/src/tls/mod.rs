@@ -1,0 +1,260 @@
+//! TLS: the server's certificate and the handshake. No other module names rustls or rcgen.
+//!
+//! The certificate is the user's own, or one that the data directory's [`authority`] issues anew at every start and
+//! that lives in memory only, so its names and dates are always fresh. The wire hands over streams whose first bytes
+//! are a TLS handshake's and gets them back decrypted.
+
+pub mod authority;
+mod names;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use authority::{Authority, Issued};
+use names::Names;
+
+/// A stream that is decrypted and encrypted on its way.
+pub type SecureStream<S> = tokio_rustls::server::TlsStream<S>;
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// A certificate chain and its key, as files of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM: the server's certificate, and what stands between it and its root.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+}
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// A file of the data directory is not what was written.
+    #[error(
+        "{}: {reason}; restore the file from a copy of the data directory, or remove the whole directory {} to have a \
+         new CA made, which clients then have to be given",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the user's own is wrong.
+    #[error("{}: {reason}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No certificate could be made.
+    #[error("cannot make a certificate: {0}")]
+    NotMade(String),
+}
+
+impl TlsError {
+    fn damaged(path: &Path, found: &str) -> Self {
+        Self::Damaged { path: path.into(), reason: format!("damaged: it holds {found}") }
+    }
+}
+
+/// The protocol that client and server agreed on in their handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreed {
+    /// `h2`.
+    Http2,
+    /// `http/1.1`.
+    Http1,
+    /// The client named none.
+    Nothing,
+}
+
+/// What a broker presents to clients that come by TLS. Cheap to clone.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    trust: PathBuf,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tls").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// With the user's own certificate.
+    ///
+    /// # Errors
+    /// When a file is unreadable or holds something else, or the key is not the certificate's.
+    pub fn with_files(files: &CertificateFiles) -> Result<Self, TlsError> {
+        let refused = |path: &Path, reason: String| TlsError::Refused { path: path.into(), reason };
+        let chain = read(&files.certificate)?;
+        let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| refused(&files.certificate, format!("not PEM: {error}")))?;
+        if chain.is_empty() {
+            return Err(refused(&files.certificate, "it holds no certificate in PEM form".into()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| {
+            let reason = match error {
+                pem::Error::NoItemsFound => {
+                    "it holds no private key in PEM form (encrypted ones are not read)".into()
+                }
+                error => format!("not PEM: {error}"),
+            };
+            refused(&files.key, reason)
+        })?;
+        let acceptor = acceptor(chain, key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let certificate = files.certificate.display();
+                refused(&files.key, format!("it is not the key of the certificate in {certificate}"))
+            }
+            error => refused(&files.certificate, format!("not usable with the key: {error}")),
+        })?;
+        Ok(Self { acceptor, trust: files.certificate.clone() })
+    }
+
+    /// With a certificate of the data directory's authority, for a broker in `region` that listens on `listening`.
+    /// Checked as a client would that trusts the authority.
+    ///
+    /// # Errors
+    /// When the authority is damaged, or cannot be made.
+    pub fn with_authority(
+        data: &Path,
+        region: &str,
+        listening: &[SocketAddr],
+        now: SystemTime,
+    ) -> Result<Self, TlsError> {
+        let authority = Authority::open(data, now)?;
+        let machine = rustix::system::uname();
+        let names = Names::new(region, &machine.nodename().to_string_lossy(), listening);
+        let issued = authority.issue(&names, now).map_err(|error| TlsError::NotMade(error.to_string()))?;
+        verify(&authority, &issued, now).map_err(|error| TlsError::Damaged {
+            path: authority.path.clone(),
+            reason: format!("a certificate under it does not verify: {error}"),
+        })?;
+        let acceptor = acceptor(vec![issued.certificate], issued.key);
+        let acceptor = acceptor.map_err(|error| TlsError::NotMade(error.to_string()))?;
+        Ok(Self { acceptor, trust: authority.path })
+    }
+
+    /// The file that clients are to trust, or whose issuer they are to trust.
+    pub fn trust(&self) -> &Path {
+        &self.trust
+    }
+
+    /// Shakes hands with the client behind `stream`.
+    ///
+    /// # Errors
+    /// When the client's bytes are no handshake, or there is nothing in common.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<(SecureStream<S>, Agreed)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.acceptor.accept(stream).await?;
+        let agreed = match stream.get_ref().1.alpn_protocol() {
+            Some(HTTP2) => Agreed::Http2,
+            Some(_) => Agreed::Http1,
+            None => Agreed::Nothing,
+        };
+        Ok((stream, agreed))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::File { path: path.into(), source })
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, rustls::Error> {
+    let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut config = versions.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    Ok(Arc::new(config).into())
+}
+
+/// As a client with the authority as its only root judges the certificate.
+fn verify(authority: &Authority, issued: &Issued, now: SystemTime) -> Result<(), Box<dyn std::error::Error>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate.clone())?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+    let since: Duration = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    for name in ["localhost", "127.0.0.1"] {
+        let (name, now) = (ServerName::try_from(name)?, UnixTime::since_unix_epoch(since));
+        verifier.verify_server_cert(&issued.certificate, &[], &name, &[], now)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_another_authority_is_damage() {
+        let now = SystemTime::now();
+        let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        for data in [&one, &other] {
+            Tls::with_authority(data.path(), "us-east-1", &[], now).unwrap();
+        }
+        std::fs::copy(one.path().join("tls/ca.pem"), other.path().join("tls/ca.pem")).unwrap();
+        let error = Tls::with_authority(other.path(), "us-east-1", &[], now).unwrap_err().to_string();
+        assert!(error.contains("tls/ca.pem: a certificate under it does not verify"), "{error}");
+    }
+
+    #[test]
+    fn files_that_do_not_go_together_are_refused() {
+        let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [mine, yours] = [&one, &other].map(|data| {
+            Tls::with_authority(data.path(), "us-east-1", &[], SystemTime::now()).unwrap();
+            data.path().join("tls")
+        });
+        let files = |certificate: &str, key: PathBuf| {
+            Tls::with_files(&CertificateFiles { certificate: mine.join(certificate), key })
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(files("ca.pem", mine.join("ca.key")), Ok(()));
+        for (certificate, key, part) in [
+            ("ca.pem", yours.join("ca.key"), "is not the key of the certificate"),
+            ("ca.key", mine.join("ca.key"), "holds no certificate"),
+            ("ca.pem", mine.join("ca.pem"), "holds no private key"),
+            ("gone", mine.join("ca.key"), "gone: No such file"),
+        ] {
+            let error = files(certificate, key).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
