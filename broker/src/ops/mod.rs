@@ -12,6 +12,7 @@ mod input;
 mod java_date;
 mod quota;
 mod record;
+mod resource;
 mod service_model;
 mod shape;
 mod shard;
@@ -133,6 +134,12 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         "DeregisterStreamConsumer" => consumer::deregister_stream_consumer::run(service, call, input).await,
         "DescribeStreamConsumer" => consumer::describe_stream_consumer::run(service, call, input),
         "ListStreamConsumers" => consumer::list_stream_consumers::run(service, call, input),
+        "AddTagsToStream" => tag::add_tags_to_stream::run(service, call, input).await,
+        "RemoveTagsFromStream" => tag::remove_tags_from_stream::run(service, call, input).await,
+        "ListTagsForStream" => tag::list_tags_for_stream::run(service, call, input),
+        "TagResource" => tag::tag_resource::run(service, input).await,
+        "UntagResource" => tag::untag_resource::run(service, input).await,
+        "ListTagsForResource" => tag::list_tags_for_resource::run(service, call, input),
         // Known, and not there yet.
         name => Err(Fault::NotBuilt(format!("Tidelog knows {name} but does not have it yet."))),
     }

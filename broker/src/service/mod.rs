@@ -11,6 +11,7 @@ mod meters;
 mod read;
 mod reshard;
 mod retention;
+mod settings;
 mod streams;
 pub mod throttle;
 mod transitions;
@@ -34,6 +35,7 @@ use crate::replication::{Groups, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use read::{ReadAnswer, ReadRecord};
+pub use settings::{ResourceId, StreamChange};
 pub use streams::NewStream;
 pub use transitions::Transitions;
 

@@ -15,7 +15,7 @@ use crate::limits::ControlLimits;
 use crate::model::stream::{Consumer, ConsumerStatus, Stream, StreamKey, StreamMode, Tags};
 use crate::ops::input::Input;
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, Reply, resource, target};
 use crate::service::{Service, ServiceError};
 
 /// Begins the consumer.
@@ -41,9 +41,7 @@ fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
     if stream.consumer(name).is_some() {
         return Err(Fault::consumer_exists(&stream.key, name));
     }
-    let StreamKey { account, name: stream_name, .. } = &stream.key;
-    let resource = format!("consumer {name} of stream {stream_name} under account {account}");
-    rules::check_added(&resource, &Tags::new(), tags)
+    rules::check_added(&resource::consumer_words(&stream.key, name), &Tags::new(), tags)
 }
 
 fn check_quotas(stream: &Stream, is_committed: bool, limits: &ControlLimits) -> Result<(), Fault> {

@@ -1,3 +1,20 @@
 //! Operations on the tags of streams and consumers.
 
+pub mod add_tags_to_stream;
+mod changes;
+pub mod list_tags_for_resource;
+pub mod list_tags_for_stream;
+pub mod remove_tags_from_stream;
 pub mod rules;
+pub mod tag_resource;
+pub mod untag_resource;
+
+use tidelog_proto::Document;
+
+/// Tags as the lists show them.
+fn entries<'a>(tags: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Document> {
+    let entry = |(key, value): (&String, &String)| {
+        Document::structure([("Key", key.as_str().into()), ("Value", value.as_str().into())])
+    };
+    tags.into_iter().map(entry).collect()
+}

@@ -1,0 +1,162 @@
+//! What tags and policies belong to: a stream, or a consumer of one.
+
+use std::sync::Arc;
+
+use crate::model::arn::{ConsumerArn, StreamArn};
+use crate::model::stream::{Catalog, Consumer, Stream, StreamKey, Tags};
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, target};
+use crate::service::ResourceId;
+
+/// A stream, or one of its consumers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    stream: Arc<Stream>,
+    consumer: Option<Consumer>,
+}
+
+impl Resource {
+    /// The one that a request names by ResourceARN.
+    ///
+    /// # Errors
+    /// [`Fault::ResourceNotFound`] when there is none, which includes queues and channels: there are none at all.
+    /// [`Fault::InvalidArgument`] when a stream's name in the ARN is none.
+    pub fn named(catalog: &Catalog, input: &Input) -> Result<Self, Fault> {
+        let arn = input.required_text("ResourceARN");
+        if ConsumerArn::parse(arn).is_some() {
+            let (stream, consumer) = target::consumer(catalog, arn)?;
+            return Ok(Self { stream, consumer: Some(consumer) });
+        }
+        if let Some(StreamArn(key)) = StreamArn::parse(arn) {
+            return Ok(Self { stream: target::find(catalog, &key)?, consumer: None });
+        }
+        let kind = arn.splitn(6, ':').nth(5).and_then(|resource| resource.split('/').next());
+        Err(match kind {
+            Some("queue" | "channel") => Fault::ResourceNotFound(format!("Resource {arn} not found.")),
+            _ => Fault::InvalidArgument(format!("{arn} is not the ARN of a stream or a consumer.")),
+        })
+    }
+
+    /// The stream that a request names by StreamName or StreamARN.
+    ///
+    /// # Errors
+    /// As [`target::stream`].
+    pub fn named_stream(catalog: &Catalog, call: &Call, input: &Input) -> Result<Self, Fault> {
+        Ok(Self { stream: target::stream(catalog, call, input)?, consumer: None })
+    }
+
+    /// For the service.
+    pub fn id(&self) -> ResourceId {
+        ResourceId {
+            stream_uid: self.stream.uid,
+            consumer_uid: self.consumer.as_ref().map(|consumer| consumer.uid),
+        }
+    }
+
+    /// The stream, which is also that of a consumer.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> &Tags {
+        self.consumer.as_ref().map_or(&self.stream.tags, |consumer| &consumer.tags)
+    }
+
+    /// Its policy, as it was put.
+    pub fn policy(&self) -> Option<&str> {
+        let own = self.consumer.as_ref().map_or(&self.stream.policy, |consumer| &consumer.policy);
+        own.as_deref()
+    }
+
+    /// As messages name it: `stream a under account 000000000000`.
+    pub fn words(&self) -> String {
+        match &self.consumer {
+            None => stream_words(&self.stream.key),
+            Some(consumer) => consumer_words(&self.stream.key, &consumer.name),
+        }
+    }
+
+    /// Whether it can be changed: not while its stream, or the consumer, comes or goes.
+    ///
+    /// # Errors
+    /// [`Fault::ResourceInUse`] when it cannot.
+    pub fn check_usable(&self) -> Result<(), Fault> {
+        use crate::model::stream::ConsumerStatus::Active;
+
+        let key = &self.stream.key;
+        match &self.consumer {
+            _ if !self.stream.is_usable() => Err(Fault::not_active(key, self.stream.status)),
+            Some(consumer) if consumer.status != Active => Err(Fault::consumer_not_active(key, consumer)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// As messages name a stream.
+pub fn stream_words(StreamKey { account, name, .. }: &StreamKey) -> String {
+    format!("stream {name} under account {account}")
+}
+
+/// As messages name a consumer.
+pub fn consumer_words(StreamKey { account, name, .. }: &StreamKey, consumer: &str) -> String {
+    format!("consumer {consumer} of stream {name} under account {account}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stream::{ConsumerStatus, StreamStatus};
+    use crate::ops::cases;
+
+    const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/a";
+
+    fn named(stream: &Stream, arn: &str) -> Result<Resource, Fault> {
+        let input = cases::input("ListTagsForResource", &format!(r#"{{"ResourceARN":"{arn}"}}"#))?;
+        Resource::named(&cases::catalog(vec![stream.clone()]), &input)
+    }
+
+    #[test]
+    fn an_arn_names_a_stream_or_a_consumer() {
+        let mut stream = cases::stream("a", 1);
+        stream.consumers = vec![cases::consumer("app", 7)];
+        let consumer_arn = format!("{STREAM}/consumer/app:1699998200");
+        let found = named(&stream, STREAM).unwrap();
+        assert_eq!(found.id(), ResourceId { stream_uid: 42, consumer_uid: None });
+        assert_eq!(found.words(), "stream a under account 000000000000");
+        let found = named(&stream, &consumer_arn).unwrap();
+        assert_eq!(found.id(), ResourceId { stream_uid: 42, consumer_uid: Some(7) });
+        assert_eq!(found.words(), "consumer app of stream a under account 000000000000");
+        for (arn, is_invalid) in [
+            (format!("{STREAM}2"), false),
+            (format!("{STREAM}/consumer/app:1"), false),
+            ("arn:aws:kinesis:us-east-1:000000000000:queue/x".to_owned(), false),
+            ("arn:aws:kinesis:us-east-1:000000000000:channel/x".to_owned(), false),
+            (format!("{STREAM}/x"), true),
+        ] {
+            match named(&stream, &arn) {
+                Err(Fault::InvalidArgument(_)) if is_invalid => {}
+                Err(Fault::ResourceNotFound(_)) if !is_invalid => {}
+                found => panic!("{arn}: {found:?}"),
+            }
+        }
+        let fault = named(&stream, "arn:aws:kinesis:us-east-1:000000000000:other/x").unwrap_err();
+        assert_eq!(cases::violations(&fault).len(), 1);
+    }
+
+    #[test]
+    fn what_comes_or_goes_cannot_be_changed() {
+        let mut stream = cases::stream("a", 1);
+        stream.consumers = vec![cases::consumer("app", 7)];
+        let consumer_arn = format!("{STREAM}/consumer/app:1699998200");
+        assert_eq!(named(&stream, &consumer_arn).unwrap().check_usable(), Ok(()));
+        stream.consumers[0].status = ConsumerStatus::Creating;
+        let text = "Consumer app with creation timestamp 1699998200 under stream: a , account 000000000000 is not in \
+                    ACTIVE status.";
+        let refused = Err(Fault::ResourceInUse(text.to_owned()));
+        assert_eq!(named(&stream, &consumer_arn).unwrap().check_usable(), refused);
+        assert_eq!(named(&stream, STREAM).unwrap().check_usable(), Ok(()));
+        stream.status = StreamStatus::Deleting;
+        assert!(matches!(named(&stream, STREAM).unwrap().check_usable(), Err(Fault::ResourceInUse(_))));
+    }
+}

@@ -1,0 +1,27 @@
+//! What the operations on a stream's tags and those on a resource's tags share.
+
+use std::sync::Arc;
+
+use super::rules;
+use crate::ops::input::Input;
+use crate::ops::resource::Resource;
+use crate::ops::{Fault, Reply};
+use crate::service::Service;
+
+/// Sets the tags of a request. Present ones of the same keys get the new values.
+pub async fn add(service: &Arc<Service>, resource: &Resource, input: &Input) -> Result<Reply, Fault> {
+    let tags = rules::read(input);
+    resource.check_usable()?;
+    rules::check_added(&resource.words(), resource.tags(), &tags)?;
+    let set = service.change_tags(resource.id(), Vec::new(), tags).await;
+    set.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
+}
+
+/// Removes the tags whose keys a request lists; keys that are not there are no error.
+pub async fn remove(service: &Arc<Service>, resource: &Resource, input: &Input) -> Result<Reply, Fault> {
+    let keys = input.texts("TagKeys");
+    resource.check_usable()?;
+    rules::check_removed(&resource.words(), &keys)?;
+    let removed = service.change_tags(resource.id(), keys, Default::default()).await;
+    removed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
+}

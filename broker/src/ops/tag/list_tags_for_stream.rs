@@ -1,0 +1,66 @@
+//! ListTagsForStream: the tags of a stream, sorted by key, in pages.
+//!
+//! Limits: 50 tags a page, which is all a stream can have. Errors: ResourceNotFound.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use super::entries;
+use crate::limits::TAGS_PER_RESOURCE_MAX;
+use crate::model::stream::Tags;
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::Service;
+
+/// Lists a page.
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
+    Ok(call.reply(&answer(&stream.tags, input)))
+}
+
+fn answer(tags: &Tags, input: &Input) -> Document {
+    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
+    let after = input.text("ExclusiveStartTagKey");
+    let mut tags = tags.iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+    let listed = entries(tags.by_ref().take(limit.unwrap_or(TAGS_PER_RESOURCE_MAX)));
+    Document::structure([("Tags", listed.into()), ("HasMoreTags", tags.next().is_some().into())])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ops::cases;
+
+    #[test]
+    fn pages_follow_one_another_by_key() {
+        let tags = ["b", "a", "c"].map(|key| (key.to_owned(), format!("of {key}"))).into();
+        let entry = |key: &str| json!({"Key": key, "Value": format!("of {key}")});
+        for (body, keys, has_more) in [
+            ("{}", vec!["a", "b", "c"], false),
+            (r#"{"Limit":2}"#, vec!["a", "b"], true),
+            (r#"{"Limit":3}"#, vec!["a", "b", "c"], false),
+            (r#"{"ExclusiveStartTagKey":"a","Limit":1}"#, vec!["b"], true),
+            (r#"{"ExclusiveStartTagKey":"bb"}"#, vec!["c"], false),
+            (r#"{"ExclusiveStartTagKey":"c"}"#, vec![], false),
+        ] {
+            let input = cases::input("ListTagsForStream", body).unwrap();
+            let tags_shown = keys.into_iter().map(entry).collect::<Vec<_>>();
+            let expected = json!({"Tags": tags_shown, "HasMoreTags": has_more});
+            assert_eq!(cases::json(&answer(&tags, &input)), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let fault =
+            cases::input("ListTagsForStream", r#"{"Limit":51,"ExclusiveStartTagKey":""}"#).unwrap_err();
+        let expected = cases::expected(&[
+            ("51", "limit", "Member must have value less than or equal to 50"),
+            ("", "exclusiveStartTagKey", "Member must have length greater than or equal to 1"),
+        ]);
+        assert_eq!(cases::violations(&fault), expected);
+    }
+}

@@ -1,0 +1,32 @@
+//! UntagResource: removes tags of a stream or a consumer; keys that are not there are no error.
+//!
+//! Limits: 50 keys. Errors: ResourceNotFound, InvalidArgument for characters, ResourceInUse while the resource is not
+//! ACTIVE (a stream may be UPDATING).
+
+use std::sync::Arc;
+
+use super::changes;
+use crate::ops::input::Input;
+use crate::ops::resource::Resource;
+use crate::ops::{Fault, Reply};
+use crate::service::Service;
+
+/// Removes the tags.
+pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
+    changes::remove(service, &Resource::named(&service.catalog(), input)?, input).await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::cases;
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let expected = [
+            ("null", "tagKeys", "Member must not be null"),
+            ("null", "resourceARN", "Member must not be null"),
+        ];
+        let fault = cases::input("UntagResource", "{}").unwrap_err();
+        assert_eq!(cases::violations(&fault), cases::expected(&expected));
+    }
+}
