@@ -263,17 +263,20 @@ mod tests {
 
     #[test]
     fn what_is_half_there_or_damaged_is_named() {
-        let spoil: [(&str, fn(&Path)); 4] = [
-            (KEY, |path| std::fs::remove_file(path).unwrap()),
-            (CERTIFICATE, |path| std::fs::remove_file(path).unwrap()),
-            (KEY, |path| std::fs::write(path, "-----BEGIN PRIVATE KEY-----\n").unwrap()),
-            (CERTIFICATE, |path| std::fs::write(path, "").unwrap()),
+        let spoilt = [
+            (KEY, None),
+            (CERTIFICATE, None),
+            (KEY, Some("-----BEGIN PRIVATE KEY-----\n")),
+            (CERTIFICATE, Some("")),
         ];
-        for (name, spoil) in spoil {
+        for (name, text) in spoilt {
             let data = tempfile::tempdir().unwrap();
             Authority::open(data.path(), SystemTime::now()).unwrap();
             let path = data.path().join(DIRECTORY).join(name);
-            spoil(&path);
+            match text {
+                None => std::fs::remove_file(&path).unwrap(),
+                Some(text) => std::fs::write(&path, text).unwrap(),
+            }
             let error = Authority::open(data.path(), SystemTime::now()).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }

@@ -73,18 +73,18 @@ async fn listed(stream: TlsStream<TcpStream>, with_http2: bool) -> (Version, Str
 async fn plain_and_tls_share_a_port_and_alpn_chooses_the_protocol() {
     let broker = Broker::start().await;
     let trust = broker.server.trust().to_path_buf();
-    let (both, http1, http2): (&[&[u8]], &[&[u8]], &[&[u8]]) =
-        (&[b"h2", b"http/1.1"], &[b"http/1.1"], &[b"h2"]);
-    let cases: [(&[&[u8]], Option<&[u8]>, bool); 5] = [
-        (both, Some(b"h2"), true),
-        (http1, Some(b"http/1.1"), false),
-        (http2, Some(b"h2"), true),
+    let cases = [
+        ("h2 http/1.1", Some("h2"), true),
+        ("http/1.1", Some("http/1.1"), false),
+        ("h2", Some("h2"), true),
         // Without ALPN the first bytes tell.
-        (&[], None, false),
-        (&[], None, true),
+        ("", None, false),
+        ("", None, true),
     ];
     for (offered, agreed, with_http2) in cases {
-        let stream = connect(&broker, &trust, "localhost", offered).await.unwrap();
+        let (offered, agreed) =
+            (offered.split_whitespace().map(str::as_bytes).collect::<Vec<_>>(), agreed.map(str::as_bytes));
+        let stream = connect(&broker, &trust, "localhost", &offered).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{offered:?}");
         let (version, body) = listed(stream, with_http2).await;
         assert_eq!(version, if with_http2 { Version::HTTP_2 } else { Version::HTTP_11 });
