@@ -27,6 +27,8 @@ pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
 
+/// Bytes of a resource policy: 20 KiB (guide).
+pub const POLICY_BYTES_MAX: usize = 20_480;
 /// Tags of a stream or a consumer (guide; the model lets more through).
 pub const TAGS_PER_RESOURCE_MAX: usize = 50;
 

@@ -10,6 +10,7 @@ mod consumer;
 pub mod fault;
 mod input;
 mod java_date;
+mod policy;
 mod quota;
 mod record;
 mod resource;
@@ -140,6 +141,9 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         "TagResource" => tag::tag_resource::run(service, input).await,
         "UntagResource" => tag::untag_resource::run(service, input).await,
         "ListTagsForResource" => tag::list_tags_for_resource::run(service, call, input),
+        "PutResourcePolicy" => policy::put_resource_policy::run(service, input).await,
+        "GetResourcePolicy" => policy::get_resource_policy::run(service, call, input),
+        "DeleteResourcePolicy" => policy::delete_resource_policy::run(service, input).await,
         // Known, and not there yet.
         name => Err(Fault::NotBuilt(format!("Tidelog knows {name} but does not have it yet."))),
     }
