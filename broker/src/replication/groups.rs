@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use openraft::async_runtime::WatchReceiver;
+use openraft::Raft;
 use openraft::errors::RaftError;
-use openraft::impls::BasicNode;
-use openraft::{Config, Raft, SnapshotPolicy};
 use tidelog_proto::stored;
 use tidelog_storage::Disk;
 use tidelog_storage::WalError;
@@ -25,8 +23,8 @@ use super::flush_thread::{FlushConfig, FlushHandle};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
 use super::meta_state::{MetaOutcome, MetaState};
-use super::network::NoPeers;
 use super::news::{Listener, News};
+use super::raft_start::{ready, start_raft};
 use super::raft_types::TypeConfig;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{Command, META_GROUP, Outcome, SubBatch};
@@ -43,7 +41,7 @@ const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
 /// How long a stop waits for its checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(30);
 /// This node's id in its groups. A single node is always the first one.
-const NODE_ID: u64 = 1;
+pub const NODE_ID: u64 = 1;
 
 /// Where and how the groups keep their log.
 pub struct GroupsConfig {
@@ -339,7 +337,7 @@ impl Groups {
     }
 }
 
-fn raft_error(group: u8, error: &dyn std::fmt::Display) -> GroupError {
+pub fn raft_error(group: u8, error: &dyn std::fmt::Display) -> GroupError {
     GroupError::Raft { group, reason: error.to_string() }
 }
 
@@ -357,65 +355,6 @@ fn check_log_reaches_back(reader: &WalReader, saved: &[GroupCheckpoint]) -> Resu
         }
     }
     Ok(())
-}
-
-async fn start_raft(
-    group: u8,
-    log: LogStore,
-    machine: Machine,
-) -> Result<Raft<TypeConfig, Machine>, GroupError> {
-    let config = Config {
-        cluster_name: format!("group {group}"),
-        heartbeat_interval: 500,
-        election_timeout_min: 1_500,
-        election_timeout_max: 3_000,
-        enable_pre_vote: Some(true),
-        // Checkpoints are this node's to time, and the log is purged up to them and no further.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        purge_batch_size: 1,
-        ..Config::default()
-    };
-    let config = config.validate().map_err(|error| raft_error(group, &error))?;
-    let raft = Raft::new(NODE_ID, Arc::new(config), NoPeers, log, machine)
-        .await
-        .map_err(|error| raft_error(group, &error))?;
-    abort_when_broken(group, &raft);
-    Ok(raft)
-}
-
-/// Forms the group if it is new, and waits until it leads and has applied what its log held.
-async fn ready(group: u8, raft: &Raft<TypeConfig, Machine>) -> Result<(), GroupError> {
-    if !raft.is_initialized().await.map_err(|error| raft_error(group, &error))? {
-        let members = BTreeMap::from([(NODE_ID, BasicNode::new(""))]);
-        raft.initialize(members).await.map_err(|error| raft_error(group, &error))?;
-    }
-    raft.wait_for_recovery(None).await.map_err(|error| raft_error(group, &error))?;
-    Ok(())
-}
-
-/// A group that stops by itself has met an error that no later answer could be trusted after.
-fn abort_when_broken(group: u8, raft: &Raft<TypeConfig, Machine>) {
-    let mut metrics = raft.server_metrics();
-    let raft = raft.clone();
-    tokio::spawn(async move {
-        loop {
-            if metrics.changed().await.is_ok() {
-                continue;
-            }
-            // The sender is gone: the core has ended. A planned stop says `Stopped`.
-            let state = raft.metrics().borrow_watched().running_state.clone();
-            if let Err(fatal) = state
-                && !matches!(fatal, openraft::errors::Fatal::Stopped)
-            {
-                tracing::error!(group, %fatal, "replication failed; the process ends at once");
-                eprintln!("tidelog: replication of group {group} failed: {fatal}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                std::process::abort();
-            }
-            return;
-        }
-    });
 }
 
 /// Sub-batch bodies larger than this are never proposed; the limits of a request keep well below.

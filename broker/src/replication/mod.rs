@@ -20,6 +20,7 @@ mod meta_state;
 mod meta_stored;
 mod network;
 mod news;
+mod raft_start;
 mod raft_types;
 mod wal_thread;
 
