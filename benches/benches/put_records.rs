@@ -9,7 +9,7 @@ use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, dispatch};
 use tidelog::replication::Durability;
-use tidelog::service::Transitions;
+use tidelog::service::{Pace, Transitions};
 
 fn call(operation: &str, body: impl Into<Bytes>) -> Call {
     Call {
@@ -36,6 +36,7 @@ fn put_records(criterion: &mut Criterion) {
         limits: ShardLimits::off(),
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),
+        pace: Pace::default(),
         durability: Durability::Fsync,
         clock: Clock::System,
     };

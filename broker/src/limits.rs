@@ -50,6 +50,17 @@ pub const PUT_RECORDS_BYTES_MAX: u64 = 10 * MIB;
 pub const GET_RECORDS_MAX: usize = 10_000;
 /// Bytes of data and partition keys of one answer of GetRecords (model); a first record always fits.
 pub const GET_RECORDS_BYTES_MAX: usize = 10 * MIB as usize;
+/// Records of one event of SubscribeToShard, as in an answer of GetRecords (no figure is known of AWS).
+pub const EVENT_RECORDS_MAX: usize = 10_000;
+/// Bytes of data and partition keys of one event of SubscribeToShard; a first record always fits (no figure is known of
+/// AWS; half of what a consumer is given per second).
+pub const EVENT_BYTES_MAX: usize = MIB as usize;
+/// Milliseconds between two successful calls of SubscribeToShard for one consumer and shard (model).
+pub const SUBSCRIPTION_PAUSE_MS: u64 = 5_000;
+/// Seconds a subscription lasts (model).
+pub const SUBSCRIPTION_LIFE_S: u64 = 300;
+/// Seconds after which a subscription without records has an empty event. SDKs give up reading after 30 s, KCL 35 s.
+pub const EVENT_PAUSE_S: u64 = 5;
 /// Bytes of a request's body. 10 MiB of data are 14 MiB of JSON.
 pub const BODY_BYTES_MAX: usize = 20 * MIB as usize;
 
@@ -98,6 +109,8 @@ pub struct ShardLimits {
     pub read_bytes_per_second: Option<u64>,
     /// Calls of polling readers per second, all together.
     pub read_calls_per_second: Option<u64>,
+    /// Bytes of data and partition keys given per second to each consumer with a throughput of its own.
+    pub fanout_bytes_per_second: Option<u64>,
 }
 
 impl ShardLimits {
@@ -108,6 +121,7 @@ impl ShardLimits {
             write_records_per_second: Some(1_000),
             read_bytes_per_second: Some(2 * MIB),
             read_calls_per_second: Some(5),
+            fanout_bytes_per_second: Some(2 * MIB),
         }
     }
 
@@ -118,6 +132,7 @@ impl ShardLimits {
             write_records_per_second: None,
             read_bytes_per_second: None,
             read_calls_per_second: None,
+            fanout_bytes_per_second: None,
         }
     }
 }

@@ -138,17 +138,18 @@ fn greet(to: &mut impl Write, config: &Config, server: &Server) -> io::Result<()
 
 fn described(limits: &ShardLimits) -> String {
     if *limits == ShardLimits::aws() {
-        return "aws (in: 1 MiB/s, 1000 records/s; out: 2 MiB/s, 5 calls/s)".into();
+        return "aws (in: 1 MiB/s, 1000 records/s; out: 2 MiB/s, 5 calls/s; per consumer: 2 MiB/s)".into();
     }
     if *limits == ShardLimits::off() {
         return "off".into();
     }
     let figure = |limit: Option<u64>| limit.map_or_else(|| "off".into(), |figure| figure.to_string());
     format!(
-        "write-bytes={},write-records={},read-bytes={},read-calls={} per second",
+        "write-bytes={},write-records={},read-bytes={},read-calls={},fanout-bytes={} per second",
         figure(limits.write_bytes_per_second),
         figure(limits.write_records_per_second),
         figure(limits.read_bytes_per_second),
         figure(limits.read_calls_per_second),
+        figure(limits.fanout_bytes_per_second),
     )
 }

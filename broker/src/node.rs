@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig};
-use crate::service::{Service, ServiceConfig, ServiceError, Transitions};
+use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 
 /// First line of the identity file; the number is the version of the data directory's format.
 const IDENTITY_FORMAT: &str = "tidelog data directory, format 1";
@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub transitions: Transitions,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
+    /// The times of subscriptions.
+    pub pace: Pace,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -83,6 +85,7 @@ impl Node {
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,
+            pace: config.pace,
             clock: config.clock,
         };
         let service = Service::new(groups, service_config);

@@ -26,6 +26,22 @@ pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total
 pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
 /// Age of the last record that a GetRecords call returned, milliseconds. CloudWatch `GetRecords.IteratorAgeMilliseconds`.
 pub const ITERATOR_AGE_MILLISECONDS: &str = "tidelog_iterator_age_milliseconds";
+/// Subscriptions that SubscribeToShard began. CloudWatch `SubscribeToShard.Success`.
+pub const SUBSCRIPTIONS_BEGUN: &str = "tidelog_subscriptions_begun_total";
+/// Calls of SubscribeToShard refused because they came too soon after another. CloudWatch
+/// `SubscribeToShard.RateExceeded`.
+pub const SUBSCRIPTIONS_REFUSED: &str = "tidelog_subscriptions_refused_total";
+/// Subscriptions open now. Without a counterpart in CloudWatch.
+pub const SUBSCRIPTIONS: &str = "tidelog_subscriptions";
+/// Events sent to subscribers, empty ones too. CloudWatch `SubscribeToShardEvent.Success`.
+pub const SUBSCRIPTION_EVENTS: &str = "tidelog_subscription_events_total";
+/// Bytes of data and partition keys in events. CloudWatch `SubscribeToShardEvent.Bytes`.
+pub const SUBSCRIPTION_BYTES: &str = "tidelog_subscription_bytes_total";
+/// Records in events. CloudWatch `SubscribeToShardEvent.Records`.
+pub const SUBSCRIPTION_RECORDS: &str = "tidelog_subscription_records_total";
+/// How far behind the tip an event with records was, milliseconds. CloudWatch
+/// `SubscribeToShardEvent.MillisBehindLatest`.
+pub const SUBSCRIPTION_MILLISECONDS_BEHIND: &str = "tidelog_subscription_milliseconds_behind";
 /// Time from a request's complete body to its answer, seconds; labels `operation` and `outcome` (`ok`,
 /// `client_fault`, `server_fault`). CloudWatch `PutRecord.Latency`, `PutRecords.Latency`, `GetRecords.Latency`;
 /// its count by outcome carries their `.Success`.
@@ -98,6 +114,43 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         Kind::Histogram(MILLISECONDS),
         Unit::Milliseconds,
         "Age of the last record a GetRecords call returned (CloudWatch GetRecords.IteratorAgeMilliseconds).",
+    ),
+    (
+        SUBSCRIPTIONS_BEGUN,
+        Kind::Counter,
+        Unit::Count,
+        "Subscriptions begun (CloudWatch SubscribeToShard.Success).",
+    ),
+    (
+        SUBSCRIPTIONS_REFUSED,
+        Kind::Counter,
+        Unit::Count,
+        "Subscriptions refused because they came too soon (CloudWatch SubscribeToShard.RateExceeded).",
+    ),
+    (SUBSCRIPTIONS, Kind::Gauge, Unit::Count, "Subscriptions open now."),
+    (
+        SUBSCRIPTION_EVENTS,
+        Kind::Counter,
+        Unit::Count,
+        "Events sent to subscribers (CloudWatch SubscribeToShardEvent.Success).",
+    ),
+    (
+        SUBSCRIPTION_BYTES,
+        Kind::Counter,
+        Unit::Bytes,
+        "Bytes of data and keys in events (CloudWatch SubscribeToShardEvent.Bytes).",
+    ),
+    (
+        SUBSCRIPTION_RECORDS,
+        Kind::Counter,
+        Unit::Count,
+        "Records in events (CloudWatch SubscribeToShardEvent.Records).",
+    ),
+    (
+        SUBSCRIPTION_MILLISECONDS_BEHIND,
+        Kind::Histogram(MILLISECONDS),
+        Unit::Milliseconds,
+        "How far behind events were (CloudWatch SubscribeToShardEvent.MillisBehindLatest).",
     ),
     (
         REQUEST_SECONDS,

@@ -79,6 +79,7 @@ impl Server {
             control_limits: config.control_limits,
             transitions: config.transitions,
             durability: config.durability,
+            pace: bounds.subscriptions,
             clock,
         })
         .await?;

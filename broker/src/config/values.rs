@@ -31,9 +31,10 @@ fn limit(mut limits: ShardLimits, part: &str) -> Result<ShardLimits, String> {
         "write-records" => limits.write_records_per_second = figure,
         "read-bytes" => limits.read_bytes_per_second = figure,
         "read-calls" => limits.read_calls_per_second = figure,
+        "fanout-bytes" => limits.fanout_bytes_per_second = figure,
         _ => {
             return Err(format!(
-                "`{name}` is not one of `write-bytes`, `write-records`, `read-bytes`, `read-calls`"
+                "`{name}` is not one of `write-bytes`, `write-records`, `read-bytes`, `read-calls`, `fanout-bytes`"
             ));
         }
     }

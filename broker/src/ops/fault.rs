@@ -137,6 +137,14 @@ impl Fault {
         ))
     }
 
+    /// Another subscription of the consumer to the shard has just begun, or has taken over.
+    pub fn subscription_exists(key: &StreamKey, consumer: &str) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::ResourceInUse(format!(
+            "Another active subscription exists for this consumer: {account}:{name}:{consumer}"
+        ))
+    }
+
     /// The stream has consumers, and its deletion was not asked to take them along.
     pub fn consumers_in_the_way(key: &StreamKey) -> Self {
         let StreamKey { account, name, .. } = key;

@@ -1,6 +1,6 @@
 //! The service's metrics, looked up once: a lookup by name costs more than counting.
 
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
 use crate::observability as names;
 
@@ -20,6 +20,20 @@ pub struct Meters {
     pub read_throttled_calls: Counter,
     /// How far behind readers are.
     pub iterator_age_milliseconds: Histogram,
+    /// Subscriptions begun.
+    pub subscriptions_begun: Counter,
+    /// Subscriptions refused because they came too soon.
+    pub subscriptions_refused: Counter,
+    /// Subscriptions open now.
+    pub subscriptions: Gauge,
+    /// Events given to them.
+    pub subscription_events: Counter,
+    /// Data and keys in those.
+    pub subscription_bytes: Counter,
+    /// Records in those.
+    pub subscription_records: Counter,
+    /// How far behind those with records were.
+    pub subscription_milliseconds_behind: Histogram,
 }
 
 impl Meters {
@@ -33,6 +47,13 @@ impl Meters {
             write_throttled_records: metrics::counter!(names::WRITE_THROTTLED_RECORDS),
             read_throttled_calls: metrics::counter!(names::READ_THROTTLED_CALLS),
             iterator_age_milliseconds: metrics::histogram!(names::ITERATOR_AGE_MILLISECONDS),
+            subscriptions_begun: metrics::counter!(names::SUBSCRIPTIONS_BEGUN),
+            subscriptions_refused: metrics::counter!(names::SUBSCRIPTIONS_REFUSED),
+            subscriptions: metrics::gauge!(names::SUBSCRIPTIONS),
+            subscription_events: metrics::counter!(names::SUBSCRIPTION_EVENTS),
+            subscription_bytes: metrics::counter!(names::SUBSCRIPTION_BYTES),
+            subscription_records: metrics::counter!(names::SUBSCRIPTION_RECORDS),
+            subscription_milliseconds_behind: metrics::histogram!(names::SUBSCRIPTION_MILLISECONDS_BEHIND),
         }
     }
 }

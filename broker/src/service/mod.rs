@@ -5,14 +5,17 @@
 mod append;
 mod budgets;
 mod consumers;
+mod feed;
 mod growth;
 pub mod iterator;
 mod meters;
 mod read;
 mod reshard;
 mod retention;
+mod seats;
 mod settings;
 mod streams;
+mod subscribe;
 pub mod throttle;
 mod transitions;
 mod upkeep;
@@ -25,8 +28,10 @@ use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
 
 use self::budgets::Budgets;
+use self::feed::Feeds;
 use self::iterator::Sealer;
 use self::meters::Meters;
+use self::seats::Seats;
 use self::throttle::Budget;
 use crate::clock::Clock;
 use crate::limits::{ControlLimits, ShardLimits};
@@ -34,9 +39,12 @@ use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{Groups, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use feed::Run;
 pub use read::{ReadAnswer, ReadRecord};
+pub use seats::SeatRefusal;
 pub use settings::{ResourceId, StreamChange};
 pub use streams::NewStream;
+pub use subscribe::{Event, Next, Pace, Subscription};
 pub use transitions::Transitions;
 
 /// Reads of segment files that may be under way at a time; further ones wait.
@@ -89,6 +97,8 @@ pub struct ServiceConfig {
     pub control_limits: ControlLimits,
     /// How long changes of streams and consumers take at least.
     pub transitions: Transitions,
+    /// The times of subscriptions.
+    pub pace: Pace,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -104,6 +114,10 @@ pub struct Service {
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
+    /// Who is subscribed.
+    seats: Seats,
+    /// What subscribers of one shard share.
+    feeds: Arc<Feeds>,
 }
 
 impl Service {
@@ -118,6 +132,8 @@ impl Service {
             space_is_low: AtomicBool::new(false),
             sagas: Mutex::default(),
             meters: Meters::new(),
+            seats: Seats::default(),
+            feeds: Arc::default(),
         })
     }
 

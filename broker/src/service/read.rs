@@ -68,14 +68,7 @@ impl Service {
             Some(given_ms) => self.now_ms().saturating_sub(given_ms),
         };
         self.meters.iterator_age_milliseconds.record(millis_behind as f64);
-        let records = (batch.records.into_iter())
-            .map(|read| ReadRecord {
-                ordinal: read.ordinal,
-                time_ms: read.time_ms,
-                partition_key: read.record.partition_key,
-                data: read.record.data,
-            })
-            .collect();
+        let records = given(batch.records);
         // Sure on any node: the end of a closed shard is known before all of its records may be.
         let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
         Ok(ReadAnswer { records, next_ordinal: batch.next_ordinal, millis_behind, end_of_shard })
@@ -136,11 +129,23 @@ impl Service {
     }
 }
 
-fn size(record: &tidelog_storage::record::Record) -> usize {
+/// Records of the log on their way out.
+pub(super) fn given(records: Vec<tidelog_storage::shard::ReadRecord>) -> Vec<ReadRecord> {
+    let give = |read: tidelog_storage::shard::ReadRecord| ReadRecord {
+        ordinal: read.ordinal,
+        time_ms: read.time_ms,
+        partition_key: read.record.partition_key,
+        data: read.record.data,
+    };
+    records.into_iter().map(give).collect()
+}
+
+/// Bytes of data and key.
+pub(super) fn size(record: &tidelog_storage::record::Record) -> usize {
     record.data.len() + record.partition_key.as_ref().map_or(0, Bytes::len)
 }
 
 /// The shard's log is not here though metadata names it: its group has not applied its opening yet.
-fn unavailable(shard: &Shard) -> ServiceError {
+pub(super) fn unavailable(shard: &Shard) -> ServiceError {
     ServiceError::Unavailable(format!("shard {} is not ready on this node", shard.index))
 }

@@ -77,6 +77,25 @@ impl Budget {
     }
 }
 
+/// What one consumer with a throughput of its own may still be given of one shard. It is held back, never refused.
+#[derive(Clone, Debug, Default)]
+pub struct FanoutBudget {
+    bytes: Bucket,
+}
+
+impl FanoutBudget {
+    /// Milliseconds until the next event may be made; 0 when it may be now.
+    pub fn wait_ms(&mut self, limits: &ShardLimits, now_ms: u64) -> u64 {
+        self.bytes.refill(limits.fanout_bytes_per_second, now_ms);
+        self.bytes.above_zero_in_ms()
+    }
+
+    /// Charges the bytes of data and keys of an event.
+    pub fn charge(&mut self, bytes: u64) {
+        self.bytes.take(bytes);
+    }
+}
+
 /// One bucket. Without a rate it is bottomless.
 #[derive(Clone, Debug, Default)]
 struct Bucket {
@@ -109,6 +128,14 @@ impl Bucket {
 
     fn is_above_zero(&self) -> bool {
         self.rate.is_none() || self.level > 0
+    }
+
+    /// Milliseconds of inflow until it is above zero.
+    fn above_zero_in_ms(&self) -> u64 {
+        match self.rate {
+            Some(per_second) if self.level <= 0 => self.level.unsigned_abs() / per_second.max(1) + 1,
+            _ => 0,
+        }
     }
 
     fn has_one(&self) -> bool {
@@ -213,6 +240,28 @@ mod tests {
         ] {
             assert_eq!(reads(&aws, &calls), expected, "{calls:?}");
         }
+    }
+
+    #[test]
+    fn an_enhanced_consumer_is_held_back_until_its_debt_is_paid() {
+        let aws = ShardLimits::aws();
+        let mut budget = FanoutBudget::default();
+        // (after the start, expected wait, bytes given then)
+        for (after_ms, wait_ms, given) in [
+            (0, 0, MIB),
+            (0, 0, 2 * MIB),
+            (0, 501, 0),
+            (500, 1, 0),
+            (501, 0, 10 * MIB),
+            (501, 5_000, 0),
+            (5_499, 2, 0),
+            (5_501, 0, 0),
+        ] {
+            assert_eq!(budget.wait_ms(&aws, START_MS + after_ms), wait_ms, "{after_ms}");
+            budget.charge(given);
+        }
+        budget.charge(100 * MIB);
+        assert_eq!(budget.wait_ms(&ShardLimits::off(), START_MS + 5_501), 0);
     }
 
     #[test]

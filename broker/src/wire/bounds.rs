@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 
 use crate::limits::BODY_BYTES_MAX;
+use crate::service::Pace;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -30,7 +31,9 @@ pub struct Bounds {
     pub body_bytes_in_flight_max: usize,
     /// From a complete request to the answer of its operation.
     pub request: Duration,
-    /// For requests in flight to finish when the server stops.
+    /// Of event streams, which outlast [`Self::request`].
+    pub subscriptions: Pace,
+    /// For requests in flight to finish when the server stops; event streams end at once.
     pub drain: Duration,
 }
 
@@ -45,6 +48,7 @@ impl Default for Bounds {
             body_bytes_max: BODY_BYTES_MAX,
             body_bytes_in_flight_max: 256 * MIB,
             request: Duration::from_secs(30),
+            subscriptions: Pace::default(),
             drain: Duration::from_secs(10),
         }
     }

@@ -10,7 +10,7 @@ use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::replication::Durability;
-use tidelog::service::Transitions;
+use tidelog::service::{Pace, Transitions};
 
 /// A node in a directory, and the clock it goes by.
 pub struct Broker {
@@ -26,6 +26,7 @@ impl Broker {
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
             transitions: Transitions::default(),
+            pace: Pace::default(),
             durability: Durability::Fsync,
             clock: Clock::Manual(now_ms.clone()),
         };

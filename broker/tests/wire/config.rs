@@ -59,11 +59,12 @@ fn values_are_read() {
         ("off", ShardLimits::off()),
         ("write-records=5000", ShardLimits { write_records_per_second: Some(5_000), ..aws }),
         (
-            "write-bytes=2097152,read-bytes=off,read-calls=20",
+            "write-bytes=2097152,read-bytes=off,read-calls=20,fanout-bytes=4194304",
             ShardLimits {
                 write_bytes_per_second: Some(2_097_152),
                 read_bytes_per_second: None,
                 read_calls_per_second: Some(20),
+                fanout_bytes_per_second: Some(4_194_304),
                 ..aws
             },
         ),

@@ -8,7 +8,7 @@
 //! takes for the end of the shard, only when stream or shard is certainly gone.
 
 mod cbor;
-mod json;
+pub(super) mod json;
 
 use std::sync::Arc;
 

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use tidelog_proto::Document;
 
-use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
+use super::position::{self, Asked};
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -23,9 +22,9 @@ use crate::service::iterator::{Position, ShardIterator};
 /// Gives out the iterator.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
-    let shard = find_shard(&stream, input.required_text("ShardId"))?;
+    let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
     let now_ms = service.now_ms();
-    let begin = begin(&stream, shard, input, now_ms)?;
+    let begin = asked(input).begin(&stream, shard, now_ms)?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     if input.is_true("DryRun") {
         return Err(Fault::DryRun);
@@ -33,128 +32,34 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let iterator = ShardIterator {
         stream_uid: stream.uid,
         shard: ShardId(shard.index),
-        position: Position(ordinal(service, &stream, shard, begin).await?),
+        position: Position(begin.ordinal(service, &stream, shard).await?),
         issued_ms: now_ms,
     };
     let text = sealer.seal_iterator(&iterator);
     Ok(call.reply(&Document::structure([("ShardIterator", text.into())])))
 }
 
-/// Where reading begins, before the shard is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
-    Ordinal(u64),
-    Latest,
-    Time(u64),
-}
-
-async fn ordinal(service: &Service, stream: &Stream, shard: &Shard, begin: Begin) -> Result<u64, Fault> {
-    match begin {
-        Begin::Ordinal(ordinal) => Ok(ordinal),
-        Begin::Latest => match service.bounds(stream, shard) {
-            Some(bounds) => Ok(bounds.next_ordinal),
-            None => Err(Fault::Unavailable("The end of the shard is not known now; try again.".to_owned())),
-        },
-        Begin::Time(time_ms) => {
-            let found = service.ordinal_at_time(stream, shard, time_ms).await;
-            found.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))
-        }
+fn asked(input: &Input) -> Asked<'_> {
+    Asked {
+        operation: "GetShardIterator",
+        kind: input.required_text("ShardIteratorType"),
+        number: input.text("StartingSequenceNumber"),
+        time_ms: input.timestamp_ms("Timestamp"),
     }
-}
-
-fn find_shard<'a>(stream: &'a Stream, text: &str) -> Result<&'a Shard, Fault> {
-    let StreamKey { account, name, .. } = &stream.key;
-    let Some(id) = ShardId::parse(text) else {
-        let text = format!("Could not find shard {text} in stream {name} under account {account}.");
-        return Err(Fault::ResourceNotFound(text));
-    };
-    match stream.status {
-        // Its shards exist in a moment: no consumer may take this for the end of one.
-        StreamStatus::Creating => {
-            Err(Fault::Unavailable(format!("Stream {name} is being created; try again.")))
-        }
-        StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
-        StreamStatus::Active | StreamStatus::Updating => {
-            stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))
-        }
-    }
-}
-
-fn begin(stream: &Stream, shard: &Shard, input: &Input, now_ms: u64) -> Result<Begin, Fault> {
-    let kind = input.required_text("ShardIteratorType");
-    let number = input.text("StartingSequenceNumber");
-    match (kind, number) {
-        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(number)) => {
-            begin_at_number(stream, shard, number, kind == "AFTER_SEQUENCE_NUMBER")
-        }
-        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => {
-            Err(mismatch(kind, "no StartingSequenceNumber"))
-        }
-        (_, Some(_)) => Err(mismatch(kind, "also a StartingSequenceNumber")),
-        ("TRIM_HORIZON", None) => Ok(Begin::Ordinal(1)),
-        ("LATEST", None) => Ok(Begin::Latest),
-        (_, None) => begin_at_time(input.timestamp_ms("Timestamp"), now_ms),
-    }
-}
-
-fn mismatch(kind: &str, number: &str) -> Fault {
-    Fault::InvalidArgument(format!(
-        "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
-         TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {number}."
-    ))
-}
-
-fn begin_at_time(time_ms: Option<i64>, now_ms: u64) -> Result<Begin, Fault> {
-    let Some(time_ms) = time_ms else {
-        let text = "Must specify timestampInMillis for AT_TIMESTAMP iterator type.";
-        return Err(Fault::InvalidArgument(text.to_owned()));
-    };
-    let time_ms = u64::try_from(time_ms).unwrap_or(0);
-    if time_ms > now_ms {
-        return Err(Fault::InvalidArgument(format!(
-            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
-             {time_ms}, currentTimestampInMillis: {now_ms}"
-        )));
-    }
-    Ok(Begin::Time(time_ms))
-}
-
-fn begin_at_number(stream: &Stream, shard: &Shard, text: &str, is_after: bool) -> Result<Begin, Fault> {
-    let StreamKey { account, name, .. } = &stream.key;
-    let id = ShardId(shard.index);
-    let invalid = |reason: &str| {
-        Fault::InvalidArgument(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {id} in stream {name} under account \
-             {account} is invalid{reason}."
-        ))
-    };
-    let number = SequenceNumber::parse(text).ok_or_else(|| invalid(""))?;
-    if number.shard != shard.index {
-        return Err(Fault::InvalidArgument(format!(
-            "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
-            ShardId(number.shard)
-        )));
-    }
-    if number.created_s != shard.created_s {
-        return Err(invalid(" because it did not come from this stream"));
-    }
-    // The ending number of a shard that is still open: nobody was given it.
-    if number.ordinal == ORDINAL_MAX && shard.closed_ms.is_none() {
-        return Err(invalid(""));
-    }
-    let skipped = u64::from(is_after || number.after);
-    Ok(Begin::Ordinal((number.ordinal + skipped).clamp(1, ORDINAL_MAX)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::position::Begin;
     use super::*;
+    use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
+    use crate::model::stream::{Stream, StreamStatus};
     use crate::ops::cases::{self, NOW_MS};
 
     fn begun(stream: &Stream, body: &str) -> Result<Begin, Fault> {
         let input = cases::input("GetShardIterator", body)?;
-        let shard = find_shard(stream, input.required_text("ShardId"))?;
-        begin(stream, shard, &input, NOW_MS)
+        let shard = position::find_shard(stream, input.required_text("ShardId"))?;
+        asked(&input).begin(stream, shard, NOW_MS)
     }
 
     fn at(kind: &str, rest: &str) -> String {

@@ -38,7 +38,8 @@ pub(super) fn write_answer(
     out
 }
 
-fn write_records(shard: &Shard, records: &[ReadRecord], out: &mut Vec<u8>) {
+/// Records as a list has them, without its brackets.
+pub(in crate::ops::record) fn write_records(shard: &Shard, records: &[ReadRecord], out: &mut Vec<u8>) {
     let mut numbers = Numbers::new(shard);
     for (position, record) in records.iter().enumerate() {
         out.extend_from_slice(if position > 0 { b",{" } else { b"{" });

@@ -1,0 +1,150 @@
+//! Where to begin to read a shard: the five kinds of positions that GetShardIterator and SubscribeToShard share.
+//!
+//! Numbers may be those of trimmed records, the shard's StartingSequenceNumber, and the places between two records
+//! that ContinuationSequenceNumber names: reading begins at the first record kept at or after them.
+
+use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
+use crate::ops::Fault;
+use crate::service::Service;
+
+/// A position as a request gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The operation, for its faults.
+    pub operation: &'static str,
+    /// Such as `TRIM_HORIZON`; one of the service model's.
+    pub kind: &'a str,
+    /// The sequence number, for the two kinds that need one.
+    pub number: Option<&'a str>,
+    /// Milliseconds since the epoch, for AT_TIMESTAMP.
+    pub time_ms: Option<i64>,
+}
+
+/// Where reading begins, before the shard is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At that record, or the first one kept after it.
+    Ordinal(u64),
+    /// After the newest record.
+    Latest,
+    /// At the first record of that millisecond or later.
+    Time(u64),
+}
+
+/// The shard of that name, whose stream is not about to come or go.
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`], only when it is certainly gone.
+pub fn find_shard<'a>(stream: &'a Stream, text: &str) -> Result<&'a Shard, Fault> {
+    let StreamKey { account, name, .. } = &stream.key;
+    let Some(id) = ShardId::parse(text) else {
+        let text = format!("Could not find shard {text} in stream {name} under account {account}.");
+        return Err(Fault::ResourceNotFound(text));
+    };
+    match stream.status {
+        // Its shards exist in a moment: no consumer may take this for the end of one.
+        StreamStatus::Creating => {
+            Err(Fault::Unavailable(format!("Stream {name} is being created; try again.")))
+        }
+        StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
+        StreamStatus::Active | StreamStatus::Updating => {
+            stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))
+        }
+    }
+}
+
+impl Begin {
+    /// The ordinal to begin at.
+    ///
+    /// # Errors
+    /// [`Fault::Unavailable`] when the shard cannot be asked now, and what reading it comes to.
+    pub async fn ordinal(self, service: &Service, stream: &Stream, shard: &Shard) -> Result<u64, Fault> {
+        match self {
+            Self::Ordinal(ordinal) => Ok(ordinal),
+            Self::Latest => match service.bounds(stream, shard) {
+                Some(bounds) => Ok(bounds.next_ordinal),
+                None => {
+                    Err(Fault::Unavailable("The end of the shard is not known now; try again.".to_owned()))
+                }
+            },
+            Self::Time(time_ms) => {
+                let found = service.ordinal_at_time(stream, shard, time_ms).await;
+                found.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))
+            }
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// Where that is in the shard.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidArgument`] for numbers of other shards or streams, for a time in the future, and for a kind
+    /// without what it needs.
+    pub fn begin(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<Begin, Fault> {
+        match (self.kind, self.number) {
+            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(number)) => {
+                self.begin_at_number(stream, shard, number)
+            }
+            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => {
+                Err(self.mismatch("no StartingSequenceNumber"))
+            }
+            (_, Some(_)) => Err(self.mismatch("also a StartingSequenceNumber")),
+            ("TRIM_HORIZON", None) => Ok(Begin::Ordinal(1)),
+            ("LATEST", None) => Ok(Begin::Latest),
+            (_, None) => begin_at_time(self.time_ms, now_ms),
+        }
+    }
+
+    fn mismatch(&self, number: &str) -> Fault {
+        Fault::InvalidArgument(format!(
+            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
+             TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {} and {number}.",
+            self.kind
+        ))
+    }
+
+    fn begin_at_number(&self, stream: &Stream, shard: &Shard, text: &str) -> Result<Begin, Fault> {
+        let StreamKey { account, name, .. } = &stream.key;
+        let (id, operation) = (ShardId(shard.index), self.operation);
+        let invalid = |reason: &str| {
+            Fault::InvalidArgument(format!(
+                "StartingSequenceNumber {text} used in {operation} on shard {id} in stream {name} under account \
+                 {account} is invalid{reason}."
+            ))
+        };
+        let number = SequenceNumber::parse(text).ok_or_else(|| invalid(""))?;
+        if number.shard != shard.index {
+            return Err(Fault::InvalidArgument(format!(
+                "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
+                ShardId(number.shard)
+            )));
+        }
+        if number.created_s != shard.created_s {
+            return Err(invalid(" because it did not come from this stream"));
+        }
+        // The ending number of a shard that is still open: nobody was given it.
+        if number.ordinal == ORDINAL_MAX && shard.closed_ms.is_none() {
+            return Err(invalid(""));
+        }
+        let skipped = u64::from(self.kind == "AFTER_SEQUENCE_NUMBER" || number.after);
+        Ok(Begin::Ordinal((number.ordinal + skipped).clamp(1, ORDINAL_MAX)))
+    }
+}
+
+fn begin_at_time(time_ms: Option<i64>, now_ms: u64) -> Result<Begin, Fault> {
+    let Some(time_ms) = time_ms else {
+        let text = "Must specify timestampInMillis for AT_TIMESTAMP iterator type.";
+        return Err(Fault::InvalidArgument(text.to_owned()));
+    };
+    let time_ms = u64::try_from(time_ms).unwrap_or(0);
+    if time_ms > now_ms {
+        return Err(Fault::InvalidArgument(format!(
+            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
+             {time_ms}, currentTimestampInMillis: {now_ms}"
+        )));
+    }
+    Ok(Begin::Time(time_ms))
+}

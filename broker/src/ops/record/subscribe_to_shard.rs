@@ -1,0 +1,160 @@
+//! SubscribeToShard: a shard's records pushed to a registered consumer, as events of a stream.
+//!
+//! The stream begins with an `initial-response`. Every event has a ContinuationSequenceNumber, a place strictly
+//! between the last record passed and the next, until a closed shard was read to its end: then the last event has
+//! ChildShards instead. Without records an empty event comes every 5 seconds; the stream ends after 5 minutes.
+//!
+//! Limits: a second subscription of a consumer to a shard within 5 seconds of another is refused, a later one takes
+//! over. Errors: as ordinary answers before the stream begins; later ResourceInUse (taken over) and ResourceNotFound
+//! (stream or consumer were deleted) in it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tidelog_proto::event_stream::{self, Part};
+use tidelog_proto::json;
+
+use super::get_records::json::write_records;
+use super::position::{self, Asked};
+use crate::model::sequence_number::SequenceNumber;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Consumer, ConsumerStatus, Shard, Stream};
+use crate::ops::input::Input;
+use crate::ops::stream::description;
+use crate::ops::{Events, Fault, Reply, target};
+use crate::service::{Event, Next, ReadRecord, SeatRefusal, Service, ServiceError, Subscription};
+
+/// The type of every event after the first.
+const EVENT: &str = "SubscribeToShardEvent";
+
+/// Begins the stream.
+pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
+    let (stream, consumer) = target::consumer(&service.catalog(), input.required_text("ConsumerARN"))?;
+    let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
+    let begin = asked(input).begin(&stream, shard, service.now_ms())?;
+    check_active(&stream, &consumer)?;
+    let refused = |refusal| seat_fault(refusal, &stream, &consumer);
+    service.check_subscribe(&consumer, shard).map_err(refused)?;
+    if input.is_true("DryRun") {
+        return Err(Fault::DryRun);
+    }
+    let next_ordinal = begin.ordinal(service, &stream, shard).await?;
+    let subscription = service.subscribe(&stream, &consumer, shard, next_ordinal, encode);
+    let writer = Writer { service: service.clone(), stream: stream.clone(), shard: shard.clone(), consumer };
+    let subscription = subscription.map_err(|refusal| seat_fault(refusal, &stream, &writer.consumer))?;
+    Ok(Reply::Events(events(subscription, writer)))
+}
+
+fn asked(input: &Input) -> Asked<'_> {
+    let position = input.structure("StartingPosition").expect("required");
+    Asked {
+        operation: "SubscribeToShard",
+        kind: position.required_text("Type"),
+        number: position.text("SequenceNumber"),
+        time_ms: position.timestamp_ms("Timestamp"),
+    }
+}
+
+fn check_active(stream: &Stream, consumer: &Consumer) -> Result<(), Fault> {
+    match consumer.status {
+        ConsumerStatus::Active => Ok(()),
+        ConsumerStatus::Creating | ConsumerStatus::Deleting => {
+            Err(Fault::consumer_not_active(&stream.key, consumer))
+        }
+    }
+}
+
+fn seat_fault(refusal: SeatRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
+    match refusal {
+        SeatRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
+        SeatRefusal::Full => Fault::Unavailable("This node has as many subscriptions as it can.".to_owned()),
+    }
+}
+
+/// The messages of a subscription, the first one included.
+fn events(subscription: Subscription, writer: Writer) -> Events {
+    let first = event_stream::event("initial-response", b"{}");
+    let rest = stream::unfold(Some((subscription, writer)), |state| async move {
+        let (mut subscription, writer) = state?;
+        let next = subscription.next().await;
+        let goes_on = matches!(next, Ok(Next::Event(_)));
+        let parts = writer.write(next)?;
+        Some((stream::iter(parts), goes_on.then_some((subscription, writer))))
+    });
+    Box::pin(stream::iter([Ok(first)]).chain(rest.flatten()))
+}
+
+/// Writes what a subscription comes to.
+struct Writer {
+    service: Arc<Service>,
+    stream: Arc<Stream>,
+    shard: Shard,
+    consumer: Consumer,
+}
+
+impl Writer {
+    /// The parts of the next message; `None` when the stream ends without one.
+    fn write(&self, next: Result<Next, ServiceError>) -> Option<Vec<Result<Bytes, Fault>>> {
+        let (key, id) = (&self.stream.key, ShardId(self.shard.index));
+        let fault = match next {
+            Ok(Next::Over) => return None,
+            Ok(Next::Event(event)) => {
+                let parts = write_event(&self.shard, &event, self.service.now_ms());
+                return Some(parts.into_iter().map(Ok).collect());
+            }
+            Ok(Next::EndOfShard(stream)) => return Some(vec![Ok(write_end(&stream, id))]),
+            Ok(Next::TakenOver) => Fault::subscription_exists(key, &self.consumer.name),
+            Ok(Next::ShardGone) => Fault::shard_not_found(key, id),
+            Err(error) => Fault::of_shard(error, key, id),
+        };
+        Some(vec![Err(fault)])
+    }
+}
+
+/// An event, as parts to be sent one after the other.
+fn write_event(shard: &Shard, event: &Event, now_ms: u64) -> Vec<Bytes> {
+    let continuation = SequenceNumber {
+        created_s: shard.created_s,
+        shard: shard.index,
+        ordinal: event.next_ordinal - 1,
+        time_s: now_ms / 1_000,
+        after: true,
+    };
+    let behind = event.millis_behind;
+    let mut own = format!(r#"{{"MillisBehindLatest":{behind},"ContinuationSequenceNumber":"{continuation}""#);
+    match &event.run {
+        Some(run) => event_stream::event_sharing(EVENT, own.as_bytes(), &run.encoded),
+        None => {
+            own.push_str(NO_RECORDS);
+            vec![event_stream::event(EVENT, own.as_bytes())]
+        }
+    }
+}
+
+/// What follows the members of an event without records.
+const NO_RECORDS: &str = r#","Records":[]}"#;
+
+/// What follows the members of an event that its subscribers do not share.
+fn encode(shard: &Shard, records: &[ReadRecord]) -> Part {
+    let data_bytes = records.iter().map(|record| record.data.len()).sum::<usize>();
+    let mut out = Vec::with_capacity(data_bytes.div_ceil(3) * 4 + records.len() * RECORD_BYTES + 16);
+    out.extend_from_slice(br#","Records":["#);
+    write_records(shard, records, &mut out);
+    out.extend_from_slice(b"]}");
+    Part::new(out)
+}
+
+/// Bytes around the data of one record, with a short key.
+const RECORD_BYTES: usize = 200;
+
+/// The last event of a closed shard.
+fn write_end(stream: &Stream, id: ShardId) -> Bytes {
+    let mut payload = br#"{"MillisBehindLatest":0,"Records":[],"ChildShards":"#.to_vec();
+    payload.extend_from_slice(&json::encode(&description::children(stream, id).into()));
+    payload.push(b'}');
+    event_stream::event(EVENT, &payload)
+}
+
+#[cfg(test)]
+mod tests;
