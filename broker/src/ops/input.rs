@@ -297,3 +297,40 @@ fn scalar_expected(found: &Document, target: &str) -> Fault {
 fn wrong(message: String) -> Fault {
     Fault::Serialization { message: Some(message) }
 }
+
+#[cfg(test)]
+mod codec_tests {
+    use super::*;
+
+    const MEMBERS: &[Member] = &[
+        Member { name: "Timestamp", required: false, kind: Kind::Timestamp },
+        Member { name: "Data", required: false, kind: Kind::Blob { max: 10 } },
+    ];
+
+    fn read(member: &'static str, document: Document, codec: Codec) -> Option<Value> {
+        let input = Input::read(Document::structure([(member, document)]), MEMBERS, codec);
+        input.ok().map(|input| input.get(member).cloned().expect("the member"))
+    }
+
+    #[test]
+    fn numbers_are_seconds_in_json_and_milliseconds_in_cbor() {
+        for (document, json_ms, cbor_ms) in [
+            (Document::Timestamp(1_700_000_000_007), 1_700_000_000_007, 1_700_000_000_007),
+            (Document::Integer(7), 7_000, 7),
+            (Document::Double(7.25), 7_250, 7),
+            (Document::Integer(i64::MAX), i64::MAX, i64::MAX),
+            (Document::Double(f64::NAN), 0, 0),
+        ] {
+            assert_eq!(read("Timestamp", document.clone(), Codec::Json), Some(Value::Timestamp(json_ms)));
+            assert_eq!(read("Timestamp", document, Codec::Cbor), Some(Value::Timestamp(cbor_ms)));
+        }
+    }
+
+    #[test]
+    fn text_is_base64_in_json_only() {
+        assert!(read("Data", "aGk=".into(), Codec::Json).is_some());
+        assert_eq!(read("Data", "aGk=".into(), Codec::Cbor), None);
+        let raw = Bytes::from_static(b"hi");
+        assert_eq!(read("Data", Document::Blob(raw.clone()), Codec::Cbor), Some(Value::Blob(Blob::Raw(raw))));
+    }
+}

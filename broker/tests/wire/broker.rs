@@ -5,12 +5,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 use tidelog::clock::Clock;
 use tidelog::config::{Config, DataLocation, Durability, Transitions};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::server::Server;
 use tidelog::wire::Bounds;
+use tidelog_proto::{Codec, Document};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,10 +32,18 @@ impl Broker {
         Self::start_with(Bounds::default()).await
     }
 
+    pub async fn start_at(clock: Clock) -> Self {
+        Self::start_all(Bounds::default(), clock).await
+    }
+
     pub async fn start_with(bounds: Bounds) -> Self {
+        Self::start_all(bounds, Clock::System).await
+    }
+
+    async fn start_all(bounds: Bounds, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config(DataLocation::Directory(directory.path().join("data")));
-        let server = Server::start(&config, bounds, Clock::System).await.unwrap();
+        let server = Server::start(&config, bounds, clock).await.unwrap();
         Self { server, directory }
     }
 
@@ -87,6 +97,29 @@ pub fn post_with(operation: &str, content_type: &str, headers: &str, body: &str)
     )
 }
 
+/// A call of that document in that codec.
+pub fn post_document(operation: &str, document: &Document, codec: Codec) -> Vec<u8> {
+    post_bytes(operation, codec, &codec.encode(document))
+}
+
+/// A call with those bytes as its body.
+pub fn post_bytes(operation: &str, codec: Codec, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n\
+         Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
+        content_type(codec),
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+pub fn content_type(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Json => "application/x-amz-json-1.1",
+        Codec::Cbor => "application/x-amz-cbor-1.1",
+    }
+}
+
 pub struct Client {
     pub stream: TcpStream,
     read: Vec<u8>,
@@ -96,23 +129,43 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// As text; what is not text is shown as it can be.
     pub body: String,
+    pub bytes: Bytes,
 }
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
+
+    /// Status and document; the answer must be in that codec.
+    pub fn document(&self, codec: Codec) -> (u16, Option<Document>) {
+        assert_eq!(self.header("content-type"), Some(content_type(codec)), "{self:?}");
+        let document = || codec.decode(&self.bytes).unwrap_or_else(|_| panic!("a document: {self:?}"));
+        (self.status, (!self.bytes.is_empty()).then(document))
+    }
 }
 
 impl Client {
-    pub async fn send(&mut self, bytes: &str) {
-        self.stream.write_all(bytes.as_bytes()).await.unwrap();
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// The next answer on this connection; it has a content length.
     pub async fn answer(&mut self) -> Answer {
         timeout(PATIENCE, self.read_answer()).await.expect("an answer within bounds").expect("an answer")
+    }
+
+    /// What the broker answers to a call: its status and its document, if it has one.
+    pub async fn call(
+        &mut self,
+        operation: &str,
+        document: &Document,
+        codec: Codec,
+    ) -> (u16, Option<Document>) {
+        self.send(post_document(operation, document, codec)).await;
+        self.answer().await.document(codec)
     }
 
     /// The connection is closed by the broker, after at most `wait`, without another byte.
@@ -136,13 +189,15 @@ impl Client {
             let (name, value) = line.split_once(": ")?;
             Some((name.to_ascii_lowercase(), value.to_owned()))
         };
-        let mut answer = Answer { status, headers: lines.filter_map(header).collect(), body: String::new() };
+        let headers = lines.filter_map(header).collect();
+        let mut answer = Answer { status, headers, body: String::new(), bytes: Bytes::new() };
         let length: usize = answer.header("content-length")?.parse().unwrap();
         while self.read.len() < head_end + 4 + length {
             self.read_more().await?;
         }
         let rest = self.read.split_off(head_end + 4 + length);
-        answer.body = String::from_utf8(self.read[head_end + 4..].to_vec()).unwrap();
+        answer.bytes = Bytes::copy_from_slice(&self.read[head_end + 4..]);
+        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         self.read = rest;
         Some(answer)
     }

@@ -1,9 +1,13 @@
 //! Tests at the wire: bytes in, bytes out, against a broker in this process, and the binary as a process.
 
+mod bad_input;
 mod bounds;
 mod broker;
+mod codecs;
 mod config;
 mod http;
 mod http2;
+mod model;
 mod process;
 mod tls;
+mod tokens;
