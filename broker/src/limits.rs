@@ -27,6 +27,8 @@ pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
 
+/// MiB per second that an on-demand stream can have ahead of need: 10 GiB (model).
+pub const WARM_MIB_PER_SECOND_MAX: u32 = 10_240;
 /// Bytes of a resource policy: 20 KiB (guide).
 pub const POLICY_BYTES_MAX: usize = 20_480;
 /// Tags of a stream or a consumer (guide; the model lets more through).

@@ -103,6 +103,33 @@ pub struct Consumer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardLevelMetrics(pub u8);
 
+impl ShardLevelMetrics {
+    /// All seven.
+    pub const ALL: Self = Self(0b111_1111);
+
+    /// These and others.
+    #[must_use]
+    pub fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// These but for others.
+    #[must_use]
+    pub fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether all of the others are among these.
+    pub fn has(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Whether it is none at all.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// A change of a stream's shards that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reshard {

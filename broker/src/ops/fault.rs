@@ -30,6 +30,8 @@ pub enum Fault {
     ExpiredIterator(String),
     /// The NextToken is too old.
     ExpiredNextToken(String),
+    /// Encryption was asked for, which this broker cannot do.
+    EncryptionUnavailable(String),
     /// The call asked for a dry run and would have succeeded.
     DryRun,
     /// The body cannot be read (no message), or a member has the wrong type (with one).
@@ -76,6 +78,7 @@ impl Fault {
             }
             Self::ExpiredIterator(text) => (400, "ExpiredIteratorException", Some(text.as_str())),
             Self::ExpiredNextToken(text) => (400, "ExpiredNextTokenException", Some(text.as_str())),
+            Self::EncryptionUnavailable(text) => (400, "KMSOptInRequired", Some(text.as_str())),
             Self::DryRun => (400, "DryRunOperationException", Some(DRY_RUN)),
             Self::Serialization { message } => {
                 let message = message.as_deref().map(|text| ("Message", text));
@@ -163,6 +166,15 @@ impl Fault {
         ))
     }
 
+    /// The stream cannot be encrypted, because there are no keys to do it with.
+    pub fn no_keyring(key: &StreamKey) -> Self {
+        Self::EncryptionUnavailable(format!(
+            "Stream {} under account {} cannot be encrypted: encryption needs a keyring, which this Tidelog does not \
+             have.",
+            key.name, key.account
+        ))
+    }
+
     /// A stream of that name exists.
     pub fn name_taken(key: &StreamKey) -> Self {
         Self::ResourceInUse(format!("Stream {} under account {} already exists.", key.name, key.account))
@@ -192,6 +204,15 @@ impl Fault {
     /// The NextToken was given out at `issued_ms`, too long before `now_ms`.
     pub fn expired_next_token(issued_ms: u64, now_ms: u64) -> Self {
         Self::ExpiredNextToken(expired("NextToken", "token", issued_ms, now_ms, PAGE_TOKEN_LIFE_MS))
+    }
+
+    /// The service model has the operation of that name, and this broker has not.
+    pub fn not_built(operation: &str) -> Self {
+        Self::NotBuilt(match operation {
+            _ if operation.contains("Queue") => QUEUES.to_owned(),
+            _ if operation.contains("Channel") => CHANNELS.to_owned(),
+            name => format!("{name} is not available in this version of Tidelog."),
+        })
     }
 
     /// The cluster has not agreed on its sealing key yet.
@@ -232,6 +253,8 @@ impl Fault {
 /// AWS answers 500 too; the words are our own.
 const JSON_ONLY: &str = "SubscribeToShard is served in JSON only: send application/x-amz-json-1.1.";
 
+const QUEUES: &str = "Queues are not available in this version of Tidelog.";
+const CHANNELS: &str = "Channels are not available in this version of Tidelog.";
 /// Nobody recorded AWS's words for this one.
 const DRY_RUN: &str = "The request would have succeeded, but the DryRun parameter is set.";
 
@@ -254,5 +277,20 @@ mod tests {
                         now it is Fri Jul 03 03:56:58 UTC 2015 which is further in the future than the tolerated \
                         delay of 300000 milliseconds.";
         assert_eq!(fault, Fault::ExpiredIterator(expected.to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_built_is_told_in_words_of_its_own() {
+        let told = |operation: &str| {
+            let fault = Fault::not_built(operation);
+            let text = fault.exception().message.expect("words").1.to_owned();
+            text.split_once(" not available").expect("a sentence").0.to_owned()
+        };
+        let names = super::super::OPERATIONS.iter().map(|operation| operation.name);
+        let (queues, others): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("Queue"));
+        let channels = others.into_iter().filter(|name| name.contains("Channel")).collect::<Vec<_>>();
+        assert_eq!((queues.len(), channels.len()), (12, 5));
+        assert!(queues.into_iter().all(|name| told(name) == "Queues are"));
+        assert!(channels.into_iter().all(|name| told(name) == "Channels are"));
     }
 }

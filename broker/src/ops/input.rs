@@ -123,6 +123,11 @@ impl Input {
         }
     }
 
+    /// A whole number that the table bounds below by zero or more.
+    pub fn whole(&self, name: &str) -> Option<u32> {
+        self.integer(name).map(|value| u32::try_from(value).expect("the table's bounds are not negative"))
+    }
+
     /// Whether a boolean is there and true.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name) == Some(&Value::Boolean(true))

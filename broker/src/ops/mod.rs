@@ -15,6 +15,7 @@ mod quota;
 mod record;
 mod resource;
 mod service_model;
+mod settings;
 mod shape;
 mod shard;
 mod stream;
@@ -145,8 +146,21 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         "PutResourcePolicy" => policy::put_resource_policy::run(service, input).await,
         "GetResourcePolicy" => policy::get_resource_policy::run(service, call, input),
         "DeleteResourcePolicy" => policy::delete_resource_policy::run(service, input).await,
-        // Known, and not there yet.
-        name => Err(Fault::NotBuilt(format!("Tidelog knows {name} but does not have it yet."))),
+        "DescribeAccountSettings" => settings::describe_account_settings::run(service, call),
+        "UpdateAccountSettings" => settings::update_account_settings::run(service, call, input).await,
+        "UpdateStreamMode" => settings::update_stream_mode::run(service, call, input).await,
+        "UpdateMaxRecordSize" => settings::update_max_record_size::run(service, call, input).await,
+        "UpdateStreamWarmThroughput" => {
+            settings::update_stream_warm_throughput::run(service, call, input).await
+        }
+        "UpdateStreamRecordDistributionStrategy" => {
+            settings::update_stream_record_distribution_strategy::run(service, call, input).await
+        }
+        "EnableEnhancedMonitoring" => settings::enable_enhanced_monitoring::run(service, call, input).await,
+        "DisableEnhancedMonitoring" => settings::disable_enhanced_monitoring::run(service, call, input).await,
+        "StartStreamEncryption" => settings::start_stream_encryption::run(service, call, input),
+        "StopStreamEncryption" => settings::stop_stream_encryption::run(service, call, input),
+        name => Err(Fault::not_built(name)),
     }
 }
 

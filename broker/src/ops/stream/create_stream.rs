@@ -1,17 +1,20 @@
 //! CreateStream: begins a stream; it takes records once it is ACTIVE.
 //!
-//! Without ShardCount a stream is ON_DEMAND with 4 shards. (What AWS answers was recorded without the mode; the
-//! broker does not yet change the number of an on-demand stream's shards.)
+//! Without ShardCount a stream is ON_DEMAND with 4 shards, or as many as its warm throughput needs. (That there are 4
+//! shards is recorded, the mode is not.)
 //!
-//! Limits: 20,000 open shards per account and region. Errors: ResourceInUse when the name exists, LimitExceeded,
-//! Validation for a ShardCount with ON_DEMAND.
+//! Limits: 20,000 open shards and 50 on-demand streams per account and region, 50 tags. Errors: ResourceInUse when the
+//! name exists, LimitExceeded, Validation for a ShardCount with ON_DEMAND, InvalidArgument for tags, and for AUTO or warm
+//! throughput where there can be none.
 
 use std::sync::Arc;
 
 use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT};
 use crate::model::stream::{StreamMode, Tags};
 use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::ops::settings::{update_stream_record_distribution_strategy as strategy, warm_throughput};
+use crate::ops::tag::rules;
+use crate::ops::{Call, Fault, Reply, quota, resource, target};
 use crate::service::{NewStream, Service};
 
 /// Begins the stream.
@@ -21,16 +24,19 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     if catalog.streams().contains_key(&key) {
         return Err(Fault::name_taken(&key));
     }
-    let plan = plan(input)?;
+    let plan = plan(input, catalog.has_commitment(&key, service.now_ms()))?;
+    rules::check_added(&resource::stream_words(&key), &Tags::new(), &plan.tags)?;
     quota::check_shards(service.control_limits(), &catalog, &key, plan.shard_count)?;
+    if plan.mode == StreamMode::OnDemand {
+        quota::check_on_demand_streams(service.control_limits(), &catalog, &key)?;
+    }
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }
 
-fn plan(input: &Input) -> Result<NewStream, Fault> {
-    refuse_what_is_missing(input)?;
+fn plan(input: &Input, is_committed: bool) -> Result<NewStream, Fault> {
     let named_mode = input.structure("StreamModeDetails").map(|details| details.required_text("StreamMode"));
-    let shard_count = whole(input, "ShardCount");
+    let shard_count = input.whole("ShardCount");
     let mode = match (named_mode, shard_count) {
         (Some("ON_DEMAND"), Some(_)) => {
             let text = "ShardCount is not expected when StreamMode=ON_DEMAND";
@@ -39,39 +45,22 @@ fn plan(input: &Input) -> Result<NewStream, Fault> {
         (Some("ON_DEMAND") | None, None) => StreamMode::OnDemand,
         _ => StreamMode::Provisioned,
     };
-    if mode == StreamMode::Provisioned && input.text("RecordDistributionStrategy") == Some("AUTO") {
-        let text = "RecordDistributionStrategy AUTO is only available for streams with StreamMode=ON_DEMAND";
-        return Err(Fault::InvalidArgument(text.to_owned()));
+    let is_auto_distributed = input.text("RecordDistributionStrategy") == Some("AUTO");
+    if is_auto_distributed {
+        strategy::check_mode(mode)?;
+    }
+    let warm_mib_per_second = input.whole("WarmThroughputMiBps").unwrap_or_default();
+    if warm_mib_per_second > 0 {
+        warm_throughput::check(mode, is_committed, warm_mib_per_second)?;
     }
     Ok(NewStream {
-        tags: Tags::new(),
-        warm_mib_per_second: 0,
-        is_auto_distributed: false,
-        shard_count: shard_count.unwrap_or(SHARDS_BY_DEFAULT),
+        tags: rules::read(input),
+        warm_mib_per_second,
+        is_auto_distributed,
+        shard_count: shard_count.unwrap_or_else(|| SHARDS_BY_DEFAULT.max(warm_mib_per_second)),
         mode,
-        max_record_kib: whole(input, "MaxRecordSizeInKiB").unwrap_or(RECORD_KIB_BY_DEFAULT),
+        max_record_kib: input.whole("MaxRecordSizeInKiB").unwrap_or(RECORD_KIB_BY_DEFAULT),
     })
-}
-
-/// Parts of the operation that the broker does not have yet: refused, because ignoring them would be a lie.
-fn refuse_what_is_missing(input: &Input) -> Result<(), Fault> {
-    let is_on_demand = input.structure("StreamModeDetails").and_then(|details| details.text("StreamMode"))
-        == Some("ON_DEMAND");
-    let missing = if input.get("Tags").is_some() {
-        "tags"
-    } else if input.integer("WarmThroughputMiBps").is_some_and(|throughput| throughput > 0) {
-        "warm throughput"
-    } else if is_on_demand && input.text("RecordDistributionStrategy") == Some("AUTO") {
-        "the record distribution strategy AUTO"
-    } else {
-        return Ok(());
-    };
-    Err(Fault::NotBuilt(format!("Tidelog does not have {missing} yet; the stream was not created.")))
-}
-
-/// A member that the table bounds below by zero or more.
-fn whole(input: &Input, name: &str) -> Option<u32> {
-    input.integer(name).map(|value| u32::try_from(value).expect("the table's bounds are not negative"))
 }
 
 #[cfg(test)]
@@ -80,7 +69,7 @@ mod tests {
     use crate::ops::cases;
 
     fn planned(body: &str) -> Result<NewStream, Fault> {
-        plan(&cases::input("CreateStream", body)?)
+        plan(&cases::input("CreateStream", body)?, true)
     }
 
     #[test]
@@ -176,10 +165,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_refused() {
-        for part in [r#""Tags":{"a":"b"}"#, r#""WarmThroughputMiBps":1"#] {
-            let body = format!(r#"{{"StreamName":"a","ShardCount":1,{part}}}"#);
-            assert!(matches!(planned(&body), Err(Fault::NotBuilt(_))), "{body}");
+    fn an_on_demand_stream_can_have_more() {
+        let members =
+            r#""Tags":{"b":"2","a":"1"},"RecordDistributionStrategy":"AUTO","WarmThroughputMiBps":9"#;
+        let body = format!(r#"{{"StreamName":"a",{members}}}"#);
+        let expected = NewStream {
+            shard_count: 9,
+            mode: StreamMode::OnDemand,
+            max_record_kib: 1_024,
+            tags: [("a", "1"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            warm_mib_per_second: 9,
+            is_auto_distributed: true,
+        };
+        assert_eq!(planned(&body), Ok(expected));
+        let uncommitted = plan(&cases::input("CreateStream", &body).unwrap(), false);
+        assert!(matches!(uncommitted, Err(Fault::InvalidArgument(_))), "{uncommitted:?}");
+    }
+
+    #[test]
+    fn a_provisioned_stream_cannot() {
+        for part in [r#""RecordDistributionStrategy":"AUTO""#, r#""WarmThroughputMiBps":1"#] {
+            let found = planned(&format!(r#"{{"StreamName":"a","ShardCount":1,{part}}}"#));
+            assert!(matches!(found, Err(Fault::InvalidArgument(_))), "{part}: {found:?}");
         }
+        let body = r#"{"StreamName":"a","ShardCount":1,"RecordDistributionStrategy":"USER_PARTITION_KEY","WarmThroughputMiBps":0}"#;
+        assert!(planned(body).is_ok());
     }
 }

@@ -4,7 +4,7 @@ use tidelog_proto::Document;
 
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{HashRange, Shard, Stream, StreamMode, StreamStatus};
+use crate::model::stream::{HashRange, Shard, ShardLevelMetrics, Stream, StreamMode, StreamStatus};
 
 /// AWS's name of a status.
 pub fn status_name(status: StreamStatus) -> &'static str {
@@ -22,6 +22,29 @@ pub fn mode_name(mode: StreamMode) -> &'static str {
         StreamMode::Provisioned => "PROVISIONED",
         StreamMode::OnDemand => "ON_DEMAND",
     }
+}
+
+/// AWS's names of the metrics of a shard, in the order of the service model.
+const METRIC_NAMES: [&str; 7] = [
+    "IncomingBytes",
+    "IncomingRecords",
+    "OutgoingBytes",
+    "OutgoingRecords",
+    "WriteProvisionedThroughputExceeded",
+    "ReadProvisionedThroughputExceeded",
+    "IteratorAgeMilliseconds",
+];
+
+/// AWS's names of these metrics.
+pub fn metric_names(metrics: ShardLevelMetrics) -> Vec<Document> {
+    let is_there = |name: &&&str| metrics.has(metrics_named(name));
+    METRIC_NAMES.iter().filter(is_there).map(|name| (*name).into()).collect()
+}
+
+/// The metric of that name; all of them for `ALL`, which is the only other name of the service model.
+pub fn metrics_named(name: &str) -> ShardLevelMetrics {
+    let position = METRIC_NAMES.iter().position(|own| *own == name);
+    position.map_or(ShardLevelMetrics::ALL, |position| ShardLevelMetrics(1 << position))
 }
 
 /// Milliseconds since the epoch.
@@ -44,10 +67,11 @@ pub fn stream_members(stream: &Stream) -> Document {
 
 /// What DescribeStream and DescribeStreamSummary tell beyond that.
 pub fn stream_settings(stream: &Stream) -> Document {
-    let no_metrics = Document::structure([("ShardLevelMetrics", vec![].into())]);
+    let names = metric_names(stream.shard_level_metrics);
+    let metrics = Document::structure([("ShardLevelMetrics", names.into())]);
     stream_members(stream)
         .with("RetentionPeriodHours", Some(stream.retention_hours))
-        .with("EnhancedMonitoring", Some(vec![no_metrics]))
+        .with("EnhancedMonitoring", Some(vec![metrics]))
         .with("EncryptionType", Some("NONE"))
 }
 

@@ -1,0 +1,112 @@
+//! What both changes of a stream's shard-level metrics share. `ALL` stands for the seven.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use super::check_active;
+use crate::model::stream::{ShardLevelMetrics, Stream};
+use crate::ops::input::Input;
+use crate::ops::stream::description;
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::{Service, StreamChange};
+
+/// Which way a change goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Metrics come.
+    Enable,
+    /// Metrics go.
+    Disable,
+}
+
+/// Enables or disables metrics; what is as asked already stays.
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &Input,
+    direction: Direction,
+) -> Result<Reply, Fault> {
+    let stream = target::stream(&service.catalog(), call, input)?;
+    check_active(&stream)?;
+    let (current, asked) = (stream.shard_level_metrics, read(input));
+    let desired = match direction {
+        Direction::Enable => current.with(asked),
+        Direction::Disable => current.without(asked),
+    };
+    if desired != current {
+        let change = StreamChange { shard_level_metrics: Some(desired), ..StreamChange::default() };
+        let changed = service.change_stream(stream.uid, change).await;
+        changed.map_err(|error| Fault::of_stream(error, &stream.key))?;
+    }
+    Ok(call.reply(&answer(&stream, desired)))
+}
+
+fn read(input: &Input) -> ShardLevelMetrics {
+    let named = |name: &String| description::metrics_named(name);
+    input
+        .texts("ShardLevelMetrics")
+        .iter()
+        .map(named)
+        .fold(ShardLevelMetrics::default(), ShardLevelMetrics::with)
+}
+
+fn answer(before: &Stream, desired: ShardLevelMetrics) -> Document {
+    Document::structure([
+        ("StreamName", (*before.key.name).into()),
+        ("CurrentShardLevelMetrics", description::metric_names(before.shard_level_metrics).into()),
+        ("DesiredShardLevelMetrics", description::metric_names(desired).into()),
+        ("StreamARN", before.key.arn().into()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    fn asked(names: &str) -> ShardLevelMetrics {
+        let body = format!(r#"{{"StreamName":"a","ShardLevelMetrics":[{names}]}}"#);
+        read(&cases::input("EnableEnhancedMonitoring", &body).unwrap())
+    }
+
+    #[test]
+    fn names_stand_for_metrics_and_all_for_seven() {
+        assert_eq!(asked(r#""IncomingBytes""#), ShardLevelMetrics(1));
+        assert_eq!(
+            asked(r#""IncomingBytes","IteratorAgeMilliseconds","IncomingBytes""#),
+            ShardLevelMetrics(65)
+        );
+        assert_eq!(asked(r#""OutgoingBytes","ALL""#), ShardLevelMetrics(127));
+    }
+
+    #[test]
+    fn what_was_and_what_will_be_is_answered() {
+        let mut stream = cases::stream("a", 1);
+        stream.shard_level_metrics = asked(r#""OutgoingRecords","IncomingRecords""#);
+        let desired = stream.shard_level_metrics.without(asked(r#""IncomingRecords","IncomingBytes""#));
+        let expected = serde_json::json!({
+            "StreamName": "a",
+            "CurrentShardLevelMetrics": ["IncomingRecords", "OutgoingRecords"],
+            "DesiredShardLevelMetrics": ["OutgoingRecords"],
+            "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/a",
+        });
+        assert_eq!(cases::json(&answer(&stream, desired)), expected);
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        for operation in ["EnableEnhancedMonitoring", "DisableEnhancedMonitoring"] {
+            let fault = cases::input(operation, r#"{"ShardLevelMetrics":[]}"#).unwrap_err();
+            let expected =
+                [("[]", "shardLevelMetrics", "Member must have length greater than or equal to 1")];
+            assert_eq!(cases::violations(&fault), cases::expected(&expected));
+            let fault = cases::input(operation, r#"{"ShardLevelMetrics":["all"]}"#).unwrap_err();
+            let violations = cases::violations(&fault);
+            assert!(
+                violations.iter().all(|text| text.contains("'shardLevelMetrics.1.member'")),
+                "{violations:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! StopStreamEncryption: succeeds and changes nothing, because no stream is encrypted.
+//!
+//! Errors: ResourceNotFound, ResourceInUse when the stream is not ACTIVE, InvalidArgument for the type NONE.
+
+use std::sync::Arc;
+
+use super::encryption;
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply};
+use crate::service::Service;
+
+/// Checks the request.
+pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    encryption::stream(service, call, input).map(|_| Reply::EMPTY)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::cases;
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let body = r#"{"StreamName":"a","EncryptionType":"AES","KeyId":""}"#;
+        let fault = cases::input("StopStreamEncryption", body).unwrap_err();
+        let expected = [
+            ("AES", "encryptionType", "Member must satisfy enum value set: [NONE, KMS]"),
+            ("", "keyId", "Member must have length greater than or equal to 1"),
+        ];
+        assert_eq!(cases::violations(&fault), cases::expected(&expected));
+    }
+}

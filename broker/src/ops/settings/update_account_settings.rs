@@ -1,0 +1,42 @@
+//! UpdateAccountSettings: enables or disables the commitment of the caller's account in the region, and answers what it
+//! is then. What it is already stays as it is.
+//!
+//! Nothing is billed; on-demand streams get what AWS gives with the commitment: 50 consumers and warm throughput.
+//!
+//! Errors: none of its own.
+
+use std::sync::Arc;
+
+use super::describe_account_settings;
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply, target};
+use crate::service::Service;
+
+/// Sets the commitment.
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let commitment = input.structure("MinimumThroughputBillingCommitment").expect("the table requires it");
+    let is_enabled = commitment.required_text("Status") == "ENABLED";
+    let set = service.set_commitment(&call.account, &call.region, is_enabled).await;
+    set.map_err(|error| Fault::of_stream(error, &target::in_account(call, "".into())))?;
+    describe_account_settings::run(service, call)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::cases;
+
+    #[test]
+    fn a_status_of_the_request_is_enabled_or_disabled() {
+        let input = |body: &str| cases::input("UpdateAccountSettings", body);
+        let body =
+            r#"{"MinimumThroughputBillingCommitment":{"Status":"ENABLED_UNTIL_EARLIEST_ALLOWED_END"}}"#;
+        let expected = [(
+            "ENABLED_UNTIL_EARLIEST_ALLOWED_END",
+            "minimumThroughputBillingCommitment.status",
+            "Member must satisfy enum value set: [ENABLED, DISABLED]",
+        )];
+        assert_eq!(cases::violations(&input(body).unwrap_err()), cases::expected(&expected));
+        let expected = [("null", "minimumThroughputBillingCommitment", "Member must not be null")];
+        assert_eq!(cases::violations(&input("{}").unwrap_err()), cases::expected(&expected));
+    }
+}

@@ -1,0 +1,169 @@
+//! UpdateStreamMode: makes a stream provisioned or on demand. Its shards stay. The present mode is fine and changes
+//! nothing, save for a warm throughput that comes with it.
+//!
+//! What only on-demand streams have goes when a stream becomes provisioned: the strategy AUTO and warm throughput.
+//!
+//! Limits: 2 switches of a stream within 24 hours, the account's on-demand streams and shards. Errors: ResourceNotFound,
+//! ResourceInUse when the stream is not ACTIVE, InvalidArgument for a warm throughput that it cannot have,
+//! LimitExceeded.
+
+use std::sync::Arc;
+
+use super::{check_active, warm_throughput};
+use crate::limits::ControlLimits;
+use crate::model::stream::{Stream, StreamMode};
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::service::{Service, StreamChange};
+
+/// Milliseconds of 24 hours.
+const DAY_MS: u64 = 86_400_000;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    mode: StreamMode,
+    warm_mib_per_second: Option<u32>,
+}
+
+/// Switches the mode.
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let (catalog, now_ms) = (service.catalog(), service.now_ms());
+    let stream = target::stream(&catalog, call, input)?;
+    let details = input.structure("StreamModeDetails").expect("the table requires it");
+    let is_on_demand = details.required_text("StreamMode") == "ON_DEMAND";
+    let asked = Asked {
+        mode: if is_on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned },
+        warm_mib_per_second: input.whole("WarmThroughputMiBps"),
+    };
+    let is_committed = catalog.has_commitment(&stream.key, now_ms);
+    let change = decide(&stream, asked, is_committed, service.control_limits(), now_ms)?;
+    if change.mode == Some(StreamMode::OnDemand) {
+        quota::check_on_demand_streams(service.control_limits(), &catalog, &stream.key)?;
+    }
+    if let Some(warm) = change.warm_mib_per_second {
+        let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
+        quota::check_shards(service.control_limits(), &catalog, &stream.key, warm.saturating_sub(open))?;
+    }
+    if change == StreamChange::default() {
+        return Ok(Reply::EMPTY);
+    }
+    let changed = service.change_stream(stream.uid, change).await;
+    changed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+}
+
+/// What changes.
+fn decide(
+    stream: &Stream,
+    asked: Asked,
+    is_committed: bool,
+    limits: &ControlLimits,
+    now_ms: u64,
+) -> Result<StreamChange, Fault> {
+    check_active(stream)?;
+    if let Some(warm) = asked.warm_mib_per_second.filter(|warm| *warm > 0) {
+        warm_throughput::check(asked.mode, is_committed, warm)?;
+    }
+    let mut change = StreamChange {
+        warm_mib_per_second: asked.warm_mib_per_second.filter(|warm| *warm != stream.warm_mib_per_second),
+        ..StreamChange::default()
+    };
+    if asked.mode == stream.mode {
+        return Ok(change);
+    }
+    check_switches(stream, limits, now_ms)?;
+    change.mode = Some(asked.mode);
+    if asked.mode == StreamMode::Provisioned {
+        change.warm_mib_per_second = Some(0);
+        change.is_auto_distributed = Some(false);
+    }
+    Ok(change)
+}
+
+fn check_switches(stream: &Stream, limits: &ControlLimits, now_ms: u64) -> Result<(), Fault> {
+    let Some(limit) = limits.mode_switches_max else { return Ok(()) };
+    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
+    if stream.mode_switches_ms.iter().filter(is_of_this_day).count() < limit as usize {
+        return Ok(());
+    }
+    let (name, account) = (&stream.key.name, &stream.key.account);
+    Err(Fault::LimitExceeded(format!(
+        "The mode of stream {name} under account {account} was switched {limit} times within 24 hours."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stream::StreamStatus;
+    use crate::ops::cases::{self, NOW_MS};
+
+    const ON_DEMAND: StreamMode = StreamMode::OnDemand;
+    const PROVISIONED: StreamMode = StreamMode::Provisioned;
+
+    fn decided(stream: &Stream, mode: StreamMode, warm: Option<u32>) -> Result<StreamChange, Fault> {
+        decide(stream, Asked { mode, warm_mib_per_second: warm }, true, &ControlLimits::aws(), NOW_MS)
+    }
+
+    #[test]
+    fn what_only_on_demand_streams_have_goes() {
+        let provisioned = cases::stream("a", 1);
+        let on_demand = Stream {
+            mode: ON_DEMAND,
+            is_auto_distributed: true,
+            warm_mib_per_second: 8,
+            ..provisioned.clone()
+        };
+        let none = StreamChange::default();
+        let away = StreamChange {
+            mode: Some(PROVISIONED),
+            warm_mib_per_second: Some(0),
+            is_auto_distributed: Some(false),
+            ..none
+        };
+        let warm = |mib| StreamChange { warm_mib_per_second: Some(mib), ..none };
+        for (stream, mode, warm_asked, expected) in [
+            (&provisioned, PROVISIONED, None, none),
+            (&provisioned, PROVISIONED, Some(0), none),
+            (&provisioned, ON_DEMAND, None, StreamChange { mode: Some(ON_DEMAND), ..none }),
+            (&provisioned, ON_DEMAND, Some(9), StreamChange { mode: Some(ON_DEMAND), ..warm(9) }),
+            (&on_demand, ON_DEMAND, None, none),
+            (&on_demand, ON_DEMAND, Some(8), none),
+            (&on_demand, ON_DEMAND, Some(9), warm(9)),
+            (&on_demand, PROVISIONED, None, away),
+        ] {
+            assert_eq!(decided(stream, mode, warm_asked), Ok(expected), "{mode:?} {warm_asked:?}");
+        }
+        assert!(matches!(decided(&on_demand, PROVISIONED, Some(9)), Err(Fault::InvalidArgument(_))));
+        let updating = Stream { status: StreamStatus::Updating, ..on_demand };
+        assert!(matches!(decided(&updating, ON_DEMAND, None), Err(Fault::ResourceInUse(_))));
+    }
+
+    #[test]
+    fn the_mode_is_switched_twice_a_day() {
+        let mut stream = cases::stream("a", 1);
+        for (switches_ms, is_allowed) in [
+            (vec![NOW_MS - 1], true),
+            (vec![NOW_MS - DAY_MS, NOW_MS - 1], true),
+            (vec![NOW_MS - DAY_MS + 1, NOW_MS - 1], false),
+        ] {
+            stream.mode_switches_ms = switches_ms;
+            let found = decided(&stream, ON_DEMAND, None);
+            assert_eq!(found.is_ok(), is_allowed, "{found:?}");
+            assert!(is_allowed || matches!(found, Err(Fault::LimitExceeded(_))));
+            let asked = Asked { mode: ON_DEMAND, warm_mib_per_second: None };
+            assert!(decide(&stream, asked, false, &ControlLimits::off(), NOW_MS).is_ok());
+        }
+        assert_eq!(decided(&stream, PROVISIONED, None), Ok(StreamChange::default()));
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let fault = cases::input("UpdateStreamMode", r#"{"StreamModeDetails":{}}"#).unwrap_err();
+        let expected = [
+            ("null", "streamARN", "Member must not be null"),
+            ("null", "streamModeDetails.streamMode", "Member must not be null"),
+        ];
+        assert_eq!(cases::violations(&fault), cases::expected(&expected));
+    }
+}

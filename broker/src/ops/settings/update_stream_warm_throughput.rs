@@ -1,0 +1,64 @@
+//! UpdateStreamWarmThroughput: sets what an on-demand stream has ahead of need. The present value is fine and changes
+//! nothing.
+//!
+//! Limits: 10,240 MiB per second; the account's shards. Errors: ResourceNotFound, ResourceInUse when the stream is not
+//! ACTIVE, InvalidArgument on a provisioned stream or without the account's commitment, LimitExceeded.
+
+use std::sync::Arc;
+
+use tidelog_proto::Document;
+
+use super::{check_active, warm_throughput};
+use crate::model::stream::Stream;
+use crate::ops::input::Input;
+use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::service::{Service, StreamChange};
+
+/// Sets the throughput.
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+    let catalog = service.catalog();
+    let stream = target::stream(&catalog, call, input)?;
+    check_active(&stream)?;
+    let asked = input.whole("WarmThroughputMiBps").unwrap_or_default();
+    let is_committed = catalog.has_commitment(&stream.key, service.now_ms());
+    warm_throughput::check(stream.mode, is_committed, asked)?;
+    if asked != stream.warm_mib_per_second {
+        let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
+        quota::check_shards(service.control_limits(), &catalog, &stream.key, asked.saturating_sub(open))?;
+        let change = StreamChange { warm_mib_per_second: Some(asked), ..StreamChange::default() };
+        let changed = service.change_stream(stream.uid, change).await;
+        changed.map_err(|error| Fault::of_stream(error, &stream.key))?;
+    }
+    Ok(call.reply(&answer(&stream, asked)))
+}
+
+fn answer(stream: &Stream, asked: u32) -> Document {
+    Document::structure([
+        ("StreamARN", stream.key.arn().into()),
+        ("StreamName", (*stream.key.name).into()),
+        ("WarmThroughput", warm_throughput::describe(stream, asked)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    #[test]
+    fn target_and_present_capacity_are_answered() {
+        let expected = serde_json::json!({
+            "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/a",
+            "StreamName": "a",
+            "WarmThroughput": {"TargetMiBps": 9, "CurrentMiBps": 4},
+        });
+        assert_eq!(cases::json(&answer(&cases::stream("a", 4), 9)), expected);
+    }
+
+    #[test]
+    fn bounds_are_told_in_aws_words() {
+        let fault = cases::input("UpdateStreamWarmThroughput", r#"{"WarmThroughputMiBps":-1}"#).unwrap_err();
+        let constraint = "Member must have value greater than or equal to 0";
+        assert_eq!(cases::violations(&fault), cases::expected(&[("-1", "warmThroughputMiBps", constraint)]));
+    }
+}
