@@ -1,6 +1,9 @@
-//! ARCHITECTURE.md tells the path of a write and of a read by file and function; this holds it to the code.
+//! ARCHITECTURE.md tells the paths of requests by file and function, README.md which operations there are; this holds
+//! both to the code.
 
 use std::path::Path;
+
+use tidelog::ops::{OPERATIONS, UNAVAILABLE};
 
 /// Pairs of (file, function) that the text names as `` `file`: `function`, `function` ``.
 fn named_functions(text: &str) -> Vec<(String, String)> {
@@ -70,4 +73,22 @@ fn rust_files(directory: &Path) -> Vec<std::path::PathBuf> {
         }
     }
     files
+}
+
+#[test]
+fn the_readme_tells_the_state_of_every_operation() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let text = std::fs::read_to_string(root.join("README.md")).expect("README.md");
+    let (_, table) = text.split_once("| operation | there | note |\n|---|---|---|\n").expect("the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let told: Vec<(&str, &str)> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1], cells[2])
+        })
+        .collect();
+    let state = |name| if UNAVAILABLE.contains(&name) { "not yet" } else { "yes" };
+    let expected: Vec<_> =
+        OPERATIONS.iter().map(|operation| (operation.name, state(operation.name))).collect();
+    assert_eq!(told, expected);
 }
