@@ -3,7 +3,9 @@
 //! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
 //! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
 //! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing.
-//! The binary and the server call this.
+//! Series of single shards are counted apart, in [`shard_level`]. The binary and the server call this.
+
+pub mod shard_level;
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;

@@ -262,6 +262,9 @@ impl Service {
         }
         self.meters.incoming_records.increment(accepted.len() as u64);
         self.meters.incoming_bytes.increment(bytes as u64);
+        if let Some(counts) = self.shard_counts.of(stream, shard) {
+            counts.note_put(accepted.len(), bytes, refused);
+        }
         accepted
     }
 }

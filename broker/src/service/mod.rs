@@ -14,6 +14,7 @@ mod reshard;
 mod retention;
 mod seats;
 mod settings;
+mod shard_counts;
 mod streams;
 mod subscribe;
 pub mod throttle;
@@ -32,6 +33,7 @@ use self::feed::Feeds;
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::seats::Seats;
+use self::shard_counts::CountsTable;
 use self::throttle::Budget;
 use crate::clock::Clock;
 use crate::limits::{ControlLimits, ShardLimits};
@@ -114,6 +116,8 @@ pub struct Service {
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
+    /// Of single shards.
+    shard_counts: CountsTable,
     /// Who is subscribed.
     seats: Seats,
     /// What subscribers of one shard share.
@@ -132,6 +136,7 @@ impl Service {
             space_is_low: AtomicBool::new(false),
             sagas: Mutex::default(),
             meters: Meters::new(),
+            shard_counts: CountsTable::default(),
             seats: Seats::default(),
             feeds: Arc::default(),
         })

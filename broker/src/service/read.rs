@@ -54,7 +54,11 @@ impl Service {
         self.charge_read(stream, shard, bytes as u64);
         self.meters.outgoing_records.increment(batch.records.len() as u64);
         self.meters.outgoing_bytes.increment(bytes as u64);
-        self.answer(stream, shard, batch)
+        let answer = self.answer(stream, shard, batch)?;
+        if let Some(counts) = self.shard_counts.of(stream, shard) {
+            counts.note_read(answer.records.len(), bytes, answer.millis_behind);
+        }
+        Ok(answer)
     }
 
     fn answer(&self, stream: &Stream, shard: &Shard, batch: ReadBatch) -> Result<ReadAnswer, ServiceError> {
@@ -110,6 +114,9 @@ impl Service {
         let admitted = self.with_budget(stream, shard, |budget| budget.admit_read(&limits, now_ms));
         admitted.map_err(|_| {
             self.meters.read_throttled_calls.increment(1);
+            if let Some(counts) = self.shard_counts.of(stream, shard) {
+                counts.note_refused_read();
+            }
             ServiceError::Throttled
         })
     }

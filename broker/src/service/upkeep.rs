@@ -82,6 +82,7 @@ impl Service {
             if trimmed.elapsed() >= TRIM_EVERY {
                 trimmed = Instant::now();
                 self.forget_budgets();
+                self.shard_counts.forget(&self.catalog());
                 if let Err(error) = self.trim_expired().await {
                     tracing::warn!(%error, "expired records are kept for now");
                 }

@@ -115,7 +115,7 @@ async fn route(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Result<Ans
         (&Method::POST, "/") => kinesis::call(gateway, request).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
         (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => Ok(pages::health()),
-        (_, "/metrics") if reading => Ok(pages::metrics()),
+        (_, "/metrics") if reading => Ok(pages::metrics(gateway)),
         (_, "/") => Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, ALLOWED_METHODS)),
         (_, "/health" | "/healthcheck" | "/_localstack/health" | "/metrics") => {
             Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")))

@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 
+use super::Gateway;
 use super::exchange::Answer;
 use crate::observability;
 
@@ -21,7 +22,9 @@ pub(super) fn health() -> Answer {
     Answer::new(StatusCode::OK, JSON, HEALTH)
 }
 
-/// Every metric, as Prometheus reads it.
-pub(super) fn metrics() -> Answer {
-    Answer::new(StatusCode::OK, PROMETHEUS, observability::recorder().render())
+/// Every metric, as Prometheus reads it, those of single shards at the end.
+pub(super) fn metrics(gateway: &Gateway) -> Answer {
+    let page = observability::recorder().render();
+    let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
+    Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)
 }

@@ -1,0 +1,169 @@
+//! Series of single shards, for streams that ask for them by EnableEnhancedMonitoring.
+//!
+//! They are counted apart from the recorder, which forgets no series: these come and go with their shard, and with the
+//! metrics that are enabled for its stream. The service keeps the counts; the page of metrics shows them.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One metric of a shard.
+struct Series {
+    name: &'static str,
+    kind: &'static str,
+    sentence: &'static str,
+}
+
+const INCOMING_BYTES: usize = 0;
+const INCOMING_RECORDS: usize = 1;
+const OUTGOING_BYTES: usize = 2;
+const OUTGOING_RECORDS: usize = 3;
+const WRITE_THROTTLED_RECORDS: usize = 4;
+const READ_THROTTLED_CALLS: usize = 5;
+const ITERATOR_AGE: usize = 6;
+
+/// In the order of the service model, as bits of shard-level metrics are.
+const SERIES: [Series; 7] = [
+    counter(
+        "tidelog_shard_incoming_bytes_total",
+        "Bytes of data and keys a shard accepted (CloudWatch IncomingBytes).",
+    ),
+    counter("tidelog_shard_incoming_records_total", "Records a shard accepted (CloudWatch IncomingRecords)."),
+    counter(
+        "tidelog_shard_outgoing_bytes_total",
+        "Bytes of data and keys GetRecords returned from a shard (CloudWatch OutgoingBytes).",
+    ),
+    counter(
+        "tidelog_shard_outgoing_records_total",
+        "Records GetRecords returned from a shard (CloudWatch OutgoingRecords).",
+    ),
+    counter(
+        "tidelog_shard_write_throttled_records_total",
+        "Records refused for the shard's budget (CloudWatch WriteProvisionedThroughputExceeded).",
+    ),
+    counter(
+        "tidelog_shard_read_throttled_calls_total",
+        "GetRecords calls refused for the shard's budget (CloudWatch ReadProvisionedThroughputExceeded).",
+    ),
+    Series {
+        name: "tidelog_shard_iterator_age_milliseconds",
+        kind: "gauge",
+        sentence: "How far behind the tip the last GetRecords call was (CloudWatch IteratorAgeMilliseconds).",
+    },
+];
+
+const fn counter(name: &'static str, sentence: &'static str) -> Series {
+    Series { name, kind: "counter", sentence }
+}
+
+/// What one shard took and gave since its stream asked for metrics.
+#[derive(Debug, Default)]
+pub struct ShardCounts {
+    counts: [AtomicU64; ITERATOR_AGE],
+    /// One more than the milliseconds of the last read; 0 before it.
+    age: AtomicU64,
+}
+
+impl ShardCounts {
+    /// Records that came: accepted ones with their bytes of data and keys, and refused ones.
+    pub fn note_put(&self, records: usize, bytes: usize, refused: usize) {
+        self.add(INCOMING_RECORDS, records);
+        self.add(INCOMING_BYTES, bytes);
+        self.add(WRITE_THROTTLED_RECORDS, refused);
+    }
+
+    /// Records that went by one call, and how far behind the tip it was.
+    pub fn note_read(&self, records: usize, bytes: usize, behind_ms: u64) {
+        self.add(OUTGOING_RECORDS, records);
+        self.add(OUTGOING_BYTES, bytes);
+        self.age.store(behind_ms.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// A call that was refused.
+    pub fn note_refused_read(&self) {
+        self.add(READ_THROTTLED_CALLS, 1);
+    }
+
+    fn add(&self, which: usize, count: usize) {
+        self.counts[which].fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    fn value(&self, which: usize) -> Option<u64> {
+        match self.counts.get(which) {
+            Some(count) => Some(count.load(Ordering::Relaxed)),
+            None => self.age.load(Ordering::Relaxed).checked_sub(1),
+        }
+    }
+}
+
+/// A shard on the page.
+#[derive(Debug)]
+pub struct Row {
+    /// As Prometheus writes them, without the braces.
+    pub labels: String,
+    /// The enabled metrics, one bit each.
+    pub enabled: u8,
+    /// What it took and gave.
+    pub counts: std::sync::Arc<ShardCounts>,
+}
+
+/// The enabled series of these shards in Prometheus' text form; nothing for no rows.
+pub fn page(rows: &[Row]) -> String {
+    let mut out = String::new();
+    for (which, series) in SERIES.iter().enumerate() {
+        let Series { name, kind, sentence } = series;
+        let shown = rows.iter().filter(|row| row.enabled & (1 << which) != 0);
+        let mut values = shown.filter_map(|row| Some((row, row.counts.value(which)?))).peekable();
+        if values.peek().is_none() {
+            continue;
+        }
+        write!(out, "# HELP {name} {sentence}\n# TYPE {name} {kind}\n")
+            .expect("writing to memory cannot fail");
+        for (row, value) in values {
+            writeln!(out, "{name}{{{}}} {value}", row.labels).expect("writing to memory cannot fail");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn row(enabled: u8, counts: &Arc<ShardCounts>) -> Row {
+        Row { labels: "shard=\"0\"".to_owned(), enabled, counts: counts.clone() }
+    }
+
+    #[test]
+    fn only_enabled_series_are_shown() {
+        let counts = Arc::new(ShardCounts::default());
+        assert_eq!(page(&[row(0, &counts)]), "");
+        counts.note_put(3, 300, 2);
+        let shown = page(&[row(1 << INCOMING_BYTES | 1 << WRITE_THROTTLED_RECORDS, &counts)]);
+        let values =
+            shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect::<Vec<_>>();
+        let expected = [
+            "tidelog_shard_incoming_bytes_total{shard=\"0\"} 300",
+            "tidelog_shard_write_throttled_records_total{shard=\"0\"} 2",
+        ];
+        assert_eq!(values, expected);
+        assert_eq!(shown.lines().filter(|line| line.starts_with("# TYPE")).count(), 2);
+    }
+
+    #[test]
+    fn the_age_is_unknown_until_something_is_read() {
+        let counts = Arc::new(ShardCounts::default());
+        counts.note_refused_read();
+        assert!(!page(&[row(0x7f, &counts)]).contains("iterator_age"));
+        counts.note_read(0, 0, 0);
+        assert!(
+            page(&[row(0x7f, &counts)]).contains("tidelog_shard_iterator_age_milliseconds{shard=\"0\"} 0\n")
+        );
+        counts.note_read(1, 5, 70);
+        let shown = page(&[row(0x7f, &counts)]);
+        assert!(shown.contains("tidelog_shard_iterator_age_milliseconds{shard=\"0\"} 70\n"), "{shown}");
+        assert!(shown.contains("tidelog_shard_read_throttled_calls_total{shard=\"0\"} 1\n"), "{shown}");
+    }
+}

@@ -1,0 +1,103 @@
+//! What single shards took and gave, for streams that ask for it. A stream that does not costs a look at its settings.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use super::Service;
+use crate::model::shard_id::ShardId;
+use crate::model::stream::{Catalog, Shard, Stream, StreamKey};
+use crate::observability::shard_level::{Row, ShardCounts, page};
+
+/// Counts by stream and shard, of streams with shard-level metrics.
+#[derive(Debug, Default)]
+pub struct CountsTable(RwLock<HashMap<(u64, u32), Arc<ShardCounts>>>);
+
+impl CountsTable {
+    /// The counts of a shard; `None` when its stream has none.
+    pub fn of(&self, stream: &Stream, shard: &Shard) -> Option<Arc<ShardCounts>> {
+        if stream.shard_level_metrics.is_empty() {
+            return None;
+        }
+        let key = (stream.uid, shard.index);
+        let known = self.0.read().expect("no code panics while it holds this lock").get(&key).cloned();
+        known.or_else(|| {
+            let mut table = self.0.write().expect("no code panics while it holds this lock");
+            Some(table.entry(key).or_default().clone())
+        })
+    }
+
+    /// Forgets what no stream asks for any more, and shards that are gone.
+    pub fn forget(&self, catalog: &Catalog) {
+        let mut table = self.0.write().expect("no code panics while it holds this lock");
+        table.retain(|(uid, index), _| {
+            let stream = catalog.by_uid(*uid).filter(|stream| !stream.shard_level_metrics.is_empty());
+            stream.is_some_and(|stream| stream.shard(*index).is_some())
+        });
+    }
+}
+
+impl Service {
+    /// The enabled series of all shards as Prometheus reads them. Labels tell account and region where they are not the
+    /// given ones.
+    pub fn shard_level_page(&self, account: &str, region: &str) -> String {
+        let catalog = self.catalog();
+        let with_metrics = catalog.streams().values().filter(|stream| !stream.shard_level_metrics.is_empty());
+        let rows = with_metrics.flat_map(|stream| {
+            stream.shards.iter().filter_map(|shard| {
+                Some(Row {
+                    labels: labels(&stream.key, ShardId(shard.index), account, region),
+                    enabled: stream.shard_level_metrics.0,
+                    counts: self.shard_counts.of(stream, shard)?,
+                })
+            })
+        });
+        page(&rows.collect::<Vec<_>>())
+    }
+}
+
+/// Names of streams and regions hold nothing that would have to be escaped.
+fn labels(key: &StreamKey, shard: ShardId, account: &str, region: &str) -> String {
+    let mut labels = format!("stream=\"{}\",shard=\"{shard}\"", key.name);
+    for (name, own, usual) in [("account", &key.account, account), ("region", &key.region, region)] {
+        if **own != *usual {
+            labels.push_str(&format!(",{name}=\"{own}\""));
+        }
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stream::ShardLevelMetrics;
+    use crate::ops::cases;
+
+    #[test]
+    fn counts_are_kept_while_they_are_asked_for() {
+        let (table, mut stream) = (CountsTable::default(), cases::stream("a", 2));
+        assert!(table.of(&stream, &stream.shards[0]).is_none());
+        stream.shard_level_metrics = ShardLevelMetrics(1);
+        let first = table.of(&stream, &stream.shards[0]).unwrap();
+        assert!(Arc::ptr_eq(&first, &table.of(&stream, &stream.shards[0]).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &table.of(&stream, &stream.shards[1]).unwrap()));
+        let remaining = |stream: &Stream| {
+            table.forget(&cases::catalog(vec![stream.clone()]));
+            table.0.read().unwrap().len()
+        };
+        assert_eq!(remaining(&stream), 2);
+        let shard = stream.shards.pop().unwrap();
+        assert_eq!(remaining(&stream), 1);
+        stream.shards.push(shard);
+        stream.shard_level_metrics = ShardLevelMetrics(0);
+        assert_eq!(remaining(&stream), 0);
+    }
+
+    #[test]
+    fn labels_tell_what_is_unusual() {
+        let key = cases::stream("a", 1).key;
+        let shown = |account, region| labels(&key, ShardId(3), account, region);
+        assert_eq!(shown("000000000000", "us-east-1"), r#"stream="a",shard="shardId-000000000003""#);
+        let expected = r#"stream="a",shard="shardId-000000000003",account="000000000000",region="us-east-1""#;
+        assert_eq!(shown("123456789012", "eu-west-1"), expected);
+    }
+}
