@@ -1,7 +1,7 @@
 //! The body of an answer: complete, or the messages of an event stream, as they come.
 //!
 //! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
-//! most the messages that are on their way to it. It ends when its operation ends it, when the broker stops, and with
+//! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker stops, and with
 //! a message of its own when it fails. A client that goes away drops it.
 
 use std::convert::Infallible;
@@ -16,15 +16,18 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tracing::error;
 
-use super::faults;
+use super::{faults, stall};
 use crate::ops::{Events, Fault};
+
+/// Bytes of an event stream handed over at a time. A client that takes as much is one that takes something.
+const FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// See the module.
 pub(super) enum AnswerBody {
     /// All of it; empty once it was taken.
     Complete(Bytes),
-    /// Its parts.
-    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// The rest of the part that is being handed over, and the further ones.
+    Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl AnswerBody {
@@ -40,14 +43,14 @@ impl AnswerBody {
             }
         };
         let messages = AssertUnwindSafe(events).catch_unwind().map(message);
-        Self::Events(Box::pin(messages.take_until(stop.boxed())))
+        Self::Events(Bytes::new(), Box::pin(messages.take_until(stop.boxed())))
     }
 
     /// Bytes, when they are known.
     pub(super) fn length(&self) -> Option<usize> {
         match self {
             Self::Complete(bytes) => Some(bytes.len()),
-            Self::Events(_) => None,
+            Self::Events(..) => None,
         }
     }
 }
@@ -62,7 +65,7 @@ impl fmt::Debug for AnswerBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete(bytes) => formatter.debug_tuple("Complete").field(bytes).finish(),
-            Self::Events(_) => formatter.write_str("Events"),
+            Self::Events(..) => formatter.write_str("Events"),
         }
     }
 }
@@ -78,10 +81,18 @@ impl Body for AnswerBody {
         let next = match self.get_mut() {
             Self::Complete(bytes) if bytes.is_empty() => None,
             Self::Complete(bytes) => Some(std::mem::take(bytes)),
-            Self::Events(messages) => match messages.as_mut().poll_next(context) {
-                Poll::Ready(next) => next,
-                Poll::Pending => return Poll::Pending,
-            },
+            Self::Events(rest, messages) => {
+                stall::note(false);
+                if rest.is_empty() {
+                    let Poll::Ready(next) = messages.as_mut().poll_next(context) else {
+                        return Poll::Pending;
+                    };
+                    *rest = next.unwrap_or_default();
+                }
+                let frame = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
+                stall::note(true);
+                (!frame.is_empty()).then_some(frame)
+            }
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }

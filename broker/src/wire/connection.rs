@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::bounds::{
     HTTP1_BUFFER_MAX, HTTP2_CONNECTION_WINDOW, HTTP2_FRAME_MAX, HTTP2_HEADER_LIST_MAX, HTTP2_PING,
     HTTP2_SEND_BUFFER_MAX, HTTP2_STREAM_WINDOW, HTTP2_STREAMS_MAX,
 };
+use super::stall::StreamTasks;
 use super::transport::Transport;
 use super::{Gateway, exchange};
 use crate::tls::{Agreed, SecureStream};
@@ -166,7 +167,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         async move { exchange::answer(&gateway, request).await }
     });
     let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
+        http2::Builder::new(StreamTasks { stall: gateway.bounds.stall })
             .timer(TokioTimer::new())
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)

@@ -21,6 +21,7 @@ mod form;
 mod kinesis;
 mod pages;
 mod refusal;
+mod stall;
 mod timing;
 mod transport;
 
