@@ -33,17 +33,17 @@ impl Broker {
     }
 
     pub async fn start_at(clock: Clock) -> Self {
-        Self::start_all(Bounds::default(), clock).await
+        Self::start_as(Bounds::default(), ShardLimits::aws(), clock).await
     }
 
     pub async fn start_with(bounds: Bounds) -> Self {
-        Self::start_all(bounds, Clock::System).await
+        Self::start_as(bounds, ShardLimits::aws(), Clock::System).await
     }
 
-    async fn start_all(bounds: Bounds, clock: Clock) -> Self {
+    pub async fn start_as(bounds: Bounds, limits: ShardLimits, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config(DataLocation::Directory(directory.path().join("data")));
-        let server = Server::start(&config, bounds, clock).await.unwrap();
+        let server = Server::start(&Config { limits, ..config }, bounds, clock).await.unwrap();
         Self { server, directory }
     }
 

@@ -9,5 +9,7 @@ mod http;
 mod http2;
 mod model;
 mod process;
+mod subscribe;
+mod subscriber;
 mod tls;
 mod tokens;

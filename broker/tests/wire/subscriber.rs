@@ -1,0 +1,159 @@
+//! A client of event streams over HTTP/1.1 or HTTP/2, which reads them with the strict decoder.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tidelog_proto::event_stream::{self, Message};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::broker::{Broker, PATIENCE};
+
+/// Sends one request on a connection of its own, which lives as long as its answer.
+async fn post(broker: &Broker, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
+    let request = Request::post(format!("http://{}/", broker.address()))
+        .header("host", "localhost")
+        .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Full::new(Bytes::from(input.to_string())))
+        .unwrap();
+    let io = TokioIo::new(TcpStream::connect(broker.address()).await.unwrap());
+    if is_http2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap()
+    } else {
+        let (mut sender, connection) = http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap()
+    }
+}
+
+/// Status and body of an ordinary answer; an empty one is null.
+pub async fn call(broker: &Broker, operation: &str, input: &Value) -> (u16, Value) {
+    let answer = post(broker, false, operation, input).await;
+    let status = answer.status().as_u16();
+    assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.1");
+    let body = timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+}
+
+/// What a subscriber is told.
+#[derive(Debug)]
+pub enum Told {
+    Event(Event),
+    Exception { name: String, message: String },
+}
+
+#[derive(Debug)]
+pub struct Event {
+    pub payload: Value,
+}
+
+impl Event {
+    pub fn continuation(&self) -> Option<&str> {
+        self.payload.get("ContinuationSequenceNumber").map(|number| number.as_str().unwrap())
+    }
+
+    pub fn numbers(&self) -> Vec<String> {
+        self.of_records("SequenceNumber")
+    }
+
+    pub fn data(&self) -> Vec<String> {
+        let decode = |data: String| base64_simd::STANDARD.decode_to_vec(data).unwrap();
+        self.of_records("Data").into_iter().map(|data| String::from_utf8(decode(data)).unwrap()).collect()
+    }
+
+    fn of_records(&self, member: &str) -> Vec<String> {
+        let records = self.payload["Records"].as_array().unwrap();
+        records.iter().map(|record| record[member].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// A subscription that has begun.
+pub struct Subscriber {
+    body: Incoming,
+    read: BytesMut,
+}
+
+impl Subscriber {
+    /// Subscribes, and takes the `initial-response`.
+    pub async fn begin(broker: &Broker, is_http2: bool, input: &Value) -> Self {
+        let answer = post(broker, is_http2, "SubscribeToShard", input).await;
+        assert_eq!(answer.status(), 200, "{input}");
+        let headers = answer.headers();
+        assert_eq!(headers["content-type"], "application/vnd.amazon.eventstream");
+        assert!(headers.contains_key("x-amzn-requestid") && headers.contains_key("date"));
+        assert!(!headers.contains_key("content-length"));
+        let mut subscriber = Self { body: answer.into_body(), read: BytesMut::new() };
+        let first = subscriber.message().await.expect("a first message");
+        assert_eq!(first.header(":message-type"), Some("event"));
+        assert_eq!(first.header(":event-type"), Some("initial-response"));
+        assert_eq!(first.payload, "{}");
+        subscriber
+    }
+
+    /// What comes next; `None` when the stream has ended as it should.
+    pub async fn told(&mut self) -> Option<Told> {
+        let message = self.message().await?;
+        let payload: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(message.header(":content-type"), Some("application/x-amz-json-1.1"));
+        if message.header(":message-type") == Some("exception") {
+            let name = message.header(":exception-type").unwrap().to_owned();
+            return Some(Told::Exception { name, message: payload["message"].as_str().unwrap().to_owned() });
+        }
+        assert_eq!(message.header(":event-type"), Some("SubscribeToShardEvent"));
+        Some(Told::Event(Event { payload }))
+    }
+
+    /// The next event.
+    pub async fn event(&mut self) -> Event {
+        match self.told().await {
+            Some(Told::Event(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next message is that exception, and the last.
+    pub async fn assert_ends_with(&mut self, exception: &str) {
+        match self.told().await {
+            Some(Told::Exception { name, message }) => {
+                assert_eq!((&*name, message.is_empty()), (exception, false))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(self.told().await.is_none(), "an exception is the last message");
+    }
+
+    /// Reads whatever comes until the stream ends or is cut; the bytes of it.
+    pub async fn take_all(&mut self) -> usize {
+        let mut bytes = self.read.len();
+        while let Some(Ok(frame)) = timeout(PATIENCE, self.body.frame()).await.expect("an end within bounds")
+        {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+        }
+        bytes
+    }
+
+    async fn message(&mut self) -> Option<Message> {
+        loop {
+            let mut bytes = self.read.split().freeze();
+            let message = event_stream::decode(&mut bytes).unwrap();
+            self.read = bytes.into();
+            if message.is_some() {
+                return message;
+            }
+            match timeout(PATIENCE, self.body.frame()).await.expect("a message or an end within bounds") {
+                Some(frame) => self.read.extend_from_slice(&frame.unwrap().into_data().unwrap()),
+                None => {
+                    assert!(self.read.is_empty(), "the last message is whole");
+                    return None;
+                }
+            }
+        }
+    }
+}
