@@ -4,6 +4,8 @@
 //! repeat the service model; what an operation decides by itself stands here. "Model" is the service model of
 //! 2013-12-02, "guide" the Kinesis developer guide, "recorded" what the service was seen to do.
 
+pub mod rates;
+
 /// Bytes of a mebibyte.
 const MIB: u64 = 1 << 20;
 
@@ -111,6 +113,8 @@ pub struct ShardLimits {
     pub read_bytes_per_second: Option<u64>,
     /// Calls of polling readers per second, all together.
     pub read_calls_per_second: Option<u64>,
+    /// Iterators given out per second, all together, as long as the shard is open.
+    pub iterators_per_second: Option<u64>,
     /// Bytes of data and partition keys given per second to each consumer with a throughput of its own.
     pub fanout_bytes_per_second: Option<u64>,
 }
@@ -123,6 +127,7 @@ impl ShardLimits {
             write_records_per_second: Some(1_000),
             read_bytes_per_second: Some(2 * MIB),
             read_calls_per_second: Some(5),
+            iterators_per_second: Some(5),
             fanout_bytes_per_second: Some(2 * MIB),
         }
     }
@@ -134,6 +139,7 @@ impl ShardLimits {
             write_records_per_second: None,
             read_bytes_per_second: None,
             read_calls_per_second: None,
+            iterators_per_second: None,
             fanout_bytes_per_second: None,
         }
     }

@@ -145,11 +145,12 @@ fn described(limits: &ShardLimits) -> String {
     }
     let figure = |limit: Option<u64>| limit.map_or_else(|| "off".into(), |figure| figure.to_string());
     format!(
-        "write-bytes={},write-records={},read-bytes={},read-calls={},fanout-bytes={} per second",
+        "write-bytes={},write-records={},read-bytes={},read-calls={},iterators={},fanout-bytes={} per second",
         figure(limits.write_bytes_per_second),
         figure(limits.write_records_per_second),
         figure(limits.read_bytes_per_second),
         figure(limits.read_calls_per_second),
+        figure(limits.iterators_per_second),
         figure(limits.fanout_bytes_per_second),
     )
 }

@@ -81,11 +81,10 @@ struct Serve {
 
     /// What each shard lets through before callers are throttled: `aws`, `off`, or figures of your own.
     ///
-    /// `aws` is 1 MiB and 1,000 records per second in, 2 MiB and 5 GetRecords calls per second out, and 2 MiB per second
-    /// to each registered consumer, as in Kinesis.
-    /// Figures of your own are bytes, records or calls per second, each a whole number above zero or `off`; those
-    /// you leave out stay as in `aws`:
-    /// `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20,fanout-bytes=off`.
+    /// `aws` is 1 MiB and 1,000 records per second in, 2 MiB, 5 GetRecords and 5 GetShardIterator calls per second out,
+    /// and 2 MiB per second to each registered consumer, as in Kinesis. Figures of your own are bytes, records or calls
+    /// per second, each a whole number above zero or `off`; those you leave out stay as in `aws`:
+    /// `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20,iterators=20,fanout-bytes=off`.
     #[arg(long, value_name = "PROFILE", env = "TIDELOG_LIMITS", default_value = "aws", value_parser = limits)]
     limits: ShardLimits,
 

@@ -31,10 +31,12 @@ fn limit(mut limits: ShardLimits, part: &str) -> Result<ShardLimits, String> {
         "write-records" => limits.write_records_per_second = figure,
         "read-bytes" => limits.read_bytes_per_second = figure,
         "read-calls" => limits.read_calls_per_second = figure,
+        "iterators" => limits.iterators_per_second = figure,
         "fanout-bytes" => limits.fanout_bytes_per_second = figure,
         _ => {
             return Err(format!(
-                "`{name}` is not one of `write-bytes`, `write-records`, `read-bytes`, `read-calls`, `fanout-bytes`"
+                "`{name}` is not one of `write-bytes`, `write-records`, `read-bytes`, `read-calls`, `iterators`, \
+                 `fanout-bytes`"
             ));
         }
     }

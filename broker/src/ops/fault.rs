@@ -196,6 +196,12 @@ impl Fault {
         ))
     }
 
+    /// One call too many of the control plane, about that stream.
+    pub fn call_rate_exceeded(key: &StreamKey) -> Self {
+        let StreamKey { account, name, .. } = key;
+        Self::LimitExceeded(format!("Rate exceeded for stream {name} under account {account}."))
+    }
+
     /// The iterator was given out at `issued_ms`, too long before `now_ms`.
     pub fn expired_iterator(issued_ms: u64, now_ms: u64) -> Self {
         Self::ExpiredIterator(expired("Iterator", "iterator", issued_ms, now_ms, ITERATOR_LIFE_MS))
@@ -224,10 +230,7 @@ impl Fault {
     pub fn of_stream(error: ServiceError, key: &StreamKey) -> Self {
         match error {
             // Budgets are those of shards; a caller that has one names it by `of_shard`.
-            ServiceError::Throttled => Self::LimitExceeded(format!(
-                "Rate exceeded for stream {} under account {}.",
-                key.name, key.account
-            )),
+            ServiceError::Throttled => Self::call_rate_exceeded(key),
             ServiceError::NameTaken => Self::name_taken(key),
             ServiceError::StreamGone => Self::stream_not_found(key),
             ServiceError::ConsumerGone => Self::consumer_not_found(key),

@@ -12,6 +12,7 @@ mod input;
 mod java_date;
 mod policy;
 mod quota;
+mod rate;
 mod record;
 mod resource;
 mod service_model;
@@ -134,6 +135,7 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         return Err(Fault::JsonOnly);
     }
     let input = &call.input(operation.name)?;
+    rate::check(service, operation.name, call, input)?;
     match operation.name {
         "CreateStream" => stream::create_stream::run(service, call, input).await,
         "DeleteStream" => stream::delete_stream::run(service, call, input).await,

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use crate::limits::ControlLimits;
-use crate::model::stream::{Catalog, StreamKey, StreamMode};
+use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus};
 
 /// Whether the account can have that many open shards more in the region of the stream.
 ///
@@ -29,7 +29,20 @@ pub fn check_shards(
     )))
 }
 
-/// Whether the account can have one on-demand stream more in the region of the stream.
+/// Whether the account can begin another stream in the region while those that are CREATING are.
+///
+/// # Errors
+/// [`Fault::LimitExceeded`] when it cannot.
+pub fn check_creating_streams(
+    limits: &ControlLimits,
+    catalog: &Catalog,
+    key: &StreamKey,
+) -> Result<(), Fault> {
+    let creating = count(catalog, key, |stream| stream.status == StreamStatus::Creating);
+    check(limits.creating_streams_max, creating, key, "streams in the CREATING state")
+}
+
+/// Whether the account can have another on-demand stream in the region.
 ///
 /// # Errors
 /// [`Fault::LimitExceeded`] when it cannot.
@@ -38,15 +51,22 @@ pub fn check_on_demand_streams(
     catalog: &Catalog,
     key: &StreamKey,
 ) -> Result<(), Fault> {
-    let Some(limit) = limits.on_demand_streams_max else { return Ok(()) };
+    let on_demand = count(catalog, key, |stream| stream.mode == StreamMode::OnDemand);
+    check(limits.on_demand_streams_max, on_demand, key, "on-demand streams")
+}
+
+/// How many such streams there are beside that of the key.
+fn count(catalog: &Catalog, key: &StreamKey, is_such: impl Fn(&Stream) -> bool) -> usize {
+    let is_other =
+        |other: &StreamKey| other.account == key.account && other.region == key.region && other != key;
+    catalog.streams().iter().filter(|(other, stream)| is_other(other) && is_such(stream)).count()
+}
+
+fn check(limit: Option<u32>, there: usize, key: &StreamKey, what: &str) -> Result<(), Fault> {
+    let Some(limit) = limit.filter(|limit| there as u64 >= u64::from(*limit)) else { return Ok(()) };
     let StreamKey { account, region, .. } = key;
-    let is_same = |other: &StreamKey| other.account == *account && other.region == *region;
-    let own = catalog.streams().iter().filter(|(other, _)| is_same(other));
-    if own.filter(|(_, stream)| stream.mode == StreamMode::OnDemand).count() < limit as usize {
-        return Ok(());
-    }
     Err(Fault::LimitExceeded(format!(
-        "This request would exceed the limit of {limit} on-demand streams for the account {account} in {region}."
+        "This request would exceed the limit of {limit} {what} for the account {account} in {region}."
     )))
 }
 
@@ -72,20 +92,30 @@ mod tests {
     }
 
     #[test]
-    fn an_account_has_fifty_on_demand_streams_in_a_region() {
-        let stream = |uid: u64, mode| {
-            let mut stream = cases::stream(&format!("s{uid}"), 1);
-            (stream.uid, stream.mode) = (uid, mode);
+    fn streams_have_quotas_of_their_own() {
+        let streams = (0..50).map(|index| {
+            let mut stream = cases::stream(&format!("s{index}"), 1);
+            stream.uid = index;
+            stream.mode = StreamMode::OnDemand;
+            stream.status = if index < 5 { StreamStatus::Creating } else { StreamStatus::Active };
             stream
-        };
-        let mut streams = (0..49).map(|uid| stream(uid, StreamMode::OnDemand)).collect::<Vec<_>>();
-        streams.push(stream(49, StreamMode::Provisioned));
-        let key = streams[0].key.clone();
-        let checked =
-            |streams: &[_], limits| check_on_demand_streams(&limits, &cases::catalog(streams.to_vec()), &key);
-        assert_eq!(checked(&streams, ControlLimits::aws()), Ok(()));
-        streams.push(stream(50, StreamMode::OnDemand));
-        assert!(matches!(checked(&streams, ControlLimits::aws()), Err(Fault::LimitExceeded(_))));
-        assert_eq!(checked(&streams, ControlLimits::off()), Ok(()));
+        });
+        let full = cases::catalog(streams.collect());
+        let room = cases::catalog(full.streams().values().skip(1).map(|stream| (**stream).clone()).collect());
+        let key = cases::stream("new", 1).key;
+        let mut elsewhere = key.clone();
+        elsewhere.region = "eu-west-1".into();
+        for (check, what) in [
+            (check_creating_streams as fn(&_, &_, &_) -> _, "5 streams in the CREATING state"),
+            (check_on_demand_streams, "50 on-demand streams"),
+        ] {
+            let refused = Err(Fault::LimitExceeded(format!(
+                "This request would exceed the limit of {what} for the account 000000000000 in us-east-1."
+            )));
+            assert_eq!(check(&ControlLimits::aws(), &full, &key), refused);
+            assert_eq!(check(&ControlLimits::aws(), &room, &key), Ok(()));
+            assert_eq!(check(&ControlLimits::aws(), &full, &elsewhere), Ok(()));
+            assert_eq!(check(&ControlLimits::off(), &full, &key), Ok(()));
+        }
     }
 }

@@ -9,6 +9,7 @@ mod feed;
 mod growth;
 pub mod iterator;
 mod meters;
+pub mod rates;
 mod read;
 mod reshard;
 mod retention;
@@ -32,10 +33,12 @@ use self::budgets::Budgets;
 use self::feed::Feeds;
 use self::iterator::Sealer;
 use self::meters::Meters;
+use self::rates::{CallRates, Subject};
 use self::seats::Seats;
 use self::shard_counts::CountsTable;
 use self::throttle::Budget;
 use crate::clock::Clock;
+use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{Groups, ProposeError};
@@ -55,8 +58,8 @@ const FILE_READS_MAX: usize = 16;
 /// Why the service did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
-    /// The shard's read budget is spent; later.
-    #[error("the shard's read limit is exceeded")]
+    /// A budget is spent: that of a shard, or of a caller of the control plane; later.
+    #[error("a rate is exceeded")]
     Throttled,
     /// A stream of that name exists.
     #[error("the stream exists")]
@@ -110,6 +113,7 @@ pub struct Service {
     groups: Groups,
     config: ServiceConfig,
     budgets: RwLock<HashMap<u64, Arc<Budgets>>>,
+    call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     file_reads: Arc<Semaphore>,
     space_is_low: AtomicBool,
@@ -131,6 +135,7 @@ impl Service {
             groups,
             config,
             budgets: RwLock::default(),
+            call_rates: Mutex::default(),
             sealer: Mutex::default(),
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
             space_is_low: AtomicBool::new(false),
@@ -160,6 +165,15 @@ impl Service {
     /// Rates and quotas of the control plane.
     pub fn control_limits(&self) -> &ControlLimits {
         &self.config.control_limits
+    }
+
+    /// Counts a call of the control plane.
+    ///
+    /// # Errors
+    /// [`ServiceError::Throttled`] when it is one too many.
+    pub fn admit_call(&self, rate: &Rate, subject: Subject) -> Result<(), ServiceError> {
+        let mut rates = self.call_rates.lock().expect("no code panics while it holds this lock");
+        rates.admit(rate, subject, self.now_ms()).map_err(|_| ServiceError::Throttled)
     }
 
     /// How long changes of streams and consumers take at least.

@@ -121,6 +121,19 @@ impl Service {
         })
     }
 
+    /// Counts an iterator of an open shard.
+    ///
+    /// # Errors
+    /// [`ServiceError::Throttled`] when too many were given out within a second.
+    pub fn admit_iterator(&self, stream: &Stream, shard: &Shard) -> Result<(), ServiceError> {
+        if shard.closed_ms.is_some() {
+            return Ok(());
+        }
+        let (limits, now_ms) = (self.shard_limits(), self.now_ms());
+        let admitted = self.with_budget(stream, shard, |budget| budget.admit_iterator(&limits, now_ms));
+        admitted.map_err(|_| ServiceError::Throttled)
+    }
+
     fn charge_read(&self, stream: &Stream, shard: &Shard, bytes: u64) {
         self.with_budget(stream, shard, |budget| budget.charge_read(bytes));
     }

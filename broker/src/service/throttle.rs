@@ -20,6 +20,7 @@ pub struct Budget {
     write_records: Bucket,
     read_bytes: Bucket,
     read_calls: Bucket,
+    iterators: Bucket,
     offered: Offered,
 }
 
@@ -70,6 +71,14 @@ impl Budget {
         Ok(())
     }
 
+    /// Gives out one iterator, or refuses it and charges nothing.
+    ///
+    /// # Errors
+    /// [`Throttled`] while none is left.
+    pub fn admit_iterator(&mut self, limits: &ShardLimits, now_ms: u64) -> Result<(), Throttled> {
+        self.iterators.take_one(limits.iterators_per_second, now_ms)
+    }
+
     /// Charges the bytes of data and keys that an admitted call has read. A read larger than a second's worth is
     /// paid in full, without the credit: 10 MiB silence a shard of 2 MiB/s for five seconds (model, GetRecords).
     pub fn charge_read(&mut self, bytes: u64) {
@@ -98,7 +107,7 @@ impl FanoutBudget {
 
 /// One bucket. Without a rate it is bottomless.
 #[derive(Clone, Debug, Default)]
-struct Bucket {
+pub(super) struct Bucket {
     /// Thousandths of a unit; negative is a debt.
     level: i64,
     /// Units per second at the last refill; `None` before the first one and without a limit.
@@ -124,6 +133,21 @@ impl Bucket {
         self.level = self.level.saturating_add(inflow).min(full);
         self.rate = rate;
         self.refilled_ms = now_ms;
+    }
+
+    /// Takes one unit of `rate` per second, or refuses it and takes nothing.
+    pub(super) fn take_one(&mut self, rate: Option<u64>, now_ms: u64) -> Result<(), Throttled> {
+        self.refill(rate, now_ms);
+        if !self.has_one() {
+            return Err(Throttled);
+        }
+        self.take(1);
+        Ok(())
+    }
+
+    /// Whether it was not touched for so long that it is full again: as good as a new one.
+    pub(super) fn is_idle(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.refilled_ms) >= MILLIS.unsigned_abs()
     }
 
     fn is_above_zero(&self) -> bool {
@@ -282,5 +306,17 @@ mod tests {
         let tenfold = ShardLimits { write_bytes_per_second: Some(10 * MIB), ..aws };
         assert_eq!(budget.charge_write(&aws, START_MS, 10 * MIB), Ok(()));
         assert_eq!(budget.charge_write(&tenfold, START_MS + 1_000, 1), Ok(()));
+    }
+
+    #[test]
+    fn iterators_are_counted_apart_from_reads() {
+        let (aws, mut budget) = (ShardLimits::aws(), Budget::default());
+        let mut given = |at_ms| budget.admit_iterator(&aws, START_MS + at_ms).is_ok();
+        assert_eq!(
+            [0, 0, 0, 0, 0, 0, 199, 200, 200].map(&mut given).iter().filter(|given| **given).count(),
+            6
+        );
+        assert_eq!(budget.admit_read(&aws, START_MS + 200), Ok(()));
+        assert_eq!(budget.admit_iterator(&ShardLimits::off(), START_MS + 200), Ok(()));
     }
 }

@@ -4,7 +4,7 @@
 //! AT_ and AFTER_SEQUENCE_NUMBER take any number of the shard, that of a trimmed record and the shard's
 //! StartingSequenceNumber too: reading begins at the first record kept at or after it.
 //!
-//! Limits: an iterator is good for 300 s. Errors: ResourceNotFound, only when the shard is certainly gone;
+//! Limits: an iterator is good for 300 s; 5 per second and open shard. Errors: ResourceNotFound, only when the shard is certainly gone;
 //! InvalidArgument for numbers of other shards or streams, for a time in the future, and for a type without what
 //! it needs.
 
@@ -25,6 +25,8 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
     let now_ms = service.now_ms();
     let begin = asked(input).begin(&stream, shard, now_ms)?;
+    let admitted = service.admit_iterator(&stream, shard);
+    admitted.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     if input.is_true("DryRun") {
         return Err(Fault::DryRun);

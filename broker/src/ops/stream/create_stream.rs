@@ -3,7 +3,7 @@
 //! Without ShardCount a stream is ON_DEMAND with 4 shards, or as many as its warm throughput needs. (That there are 4
 //! shards is recorded, the mode is not.)
 //!
-//! Limits: 20,000 open shards and 50 on-demand streams per account and region, 50 tags. Errors: ResourceInUse when the
+//! Limits: 20,000 open shards, 5 streams CREATING and 50 on demand per account and region, 50 tags. Errors: ResourceInUse when the
 //! name exists, LimitExceeded, Validation for a ShardCount with ON_DEMAND, InvalidArgument for tags, and for AUTO or warm
 //! throughput where there can be none.
 
@@ -26,10 +26,12 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     }
     let plan = plan(input, catalog.has_commitment(&key, service.now_ms()))?;
     rules::check_added(&resource::stream_words(&key), &Tags::new(), &plan.tags)?;
-    quota::check_shards(service.control_limits(), &catalog, &key, plan.shard_count)?;
+    let limits = service.control_limits();
+    quota::check_creating_streams(limits, &catalog, &key)?;
     if plan.mode == StreamMode::OnDemand {
-        quota::check_on_demand_streams(service.control_limits(), &catalog, &key)?;
+        quota::check_on_demand_streams(limits, &catalog, &key)?;
     }
+    quota::check_shards(limits, &catalog, &key, plan.shard_count)?;
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }

@@ -6,25 +6,29 @@ use std::sync::Arc;
 
 use tidelog_proto::Document;
 
-use crate::limits::{ON_DEMAND_STREAMS_MAX, SHARDS_PER_ACCOUNT_MAX};
+use crate::limits::ControlLimits;
 use crate::model::stream::{Catalog, StreamMode};
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 
+/// What is told where there is no limit: the most that the service model lets an answer say.
+const FIGURE_MAX: u32 = 1_000_000;
+
 /// Counts what there is.
 pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    Ok(call.reply(&answer(&service.catalog(), call)))
+    Ok(call.reply(&answer(&service.catalog(), call, service.control_limits())))
 }
 
-fn answer(catalog: &Catalog, call: &Call) -> Document {
+fn answer(catalog: &Catalog, call: &Call, limits: &ControlLimits) -> Document {
+    let figure = |limit: Option<u32>| limit.unwrap_or(FIGURE_MAX).min(FIGURE_MAX);
     let count = |number: usize| Document::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let open = target::streams_of(catalog, call).map(|stream| stream.routes.len()).sum();
     let on_demand = target::streams_of(catalog, call).filter(|stream| stream.mode == StreamMode::OnDemand);
     Document::structure([
-        ("ShardLimit", SHARDS_PER_ACCOUNT_MAX.into()),
+        ("ShardLimit", figure(limits.shards_max).into()),
         ("OpenShardCount", count(open)),
         ("OnDemandStreamCount", count(on_demand.count())),
-        ("OnDemandStreamCountLimit", ON_DEMAND_STREAMS_MAX.into()),
+        ("OnDemandStreamCountLimit", figure(limits.on_demand_streams_max).into()),
     ])
 }
 
@@ -40,8 +44,18 @@ mod tests {
         let mut on_demand = cases::stream("b", 4);
         on_demand.mode = StreamMode::OnDemand;
         let catalog = cases::catalog(vec![cases::split_stream("a", 1), on_demand]);
-        let text = json::encode(&answer(&catalog, &cases::call("{}")));
-        let expected = r#"{"ShardLimit":20000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":50}"#;
-        assert_eq!(str::from_utf8(&text), Ok(expected));
+        for (limits, expected) in [
+            (
+                ControlLimits::aws(),
+                r#"{"ShardLimit":20000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":50}"#,
+            ),
+            (
+                ControlLimits::off(),
+                r#"{"ShardLimit":1000000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":1000000}"#,
+            ),
+        ] {
+            let text = json::encode(&answer(&catalog, &cases::call("{}"), &limits));
+            assert_eq!(str::from_utf8(&text), Ok(expected));
+        }
     }
 }

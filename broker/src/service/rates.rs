@@ -1,0 +1,105 @@
+//! How many calls of the control plane each caller has left this second. Pure: time comes in as an argument.
+//!
+//! One bucket per operation and [`Subject`]. A bucket that was left alone for a second is full, and so as good as none:
+//! such ones are forgotten, which bounds their number by the calls of a second.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::throttle::{Bucket, Throttled};
+use crate::limits::rates::Rate;
+
+/// Buckets kept at a time. Callers who use more within a second are let through.
+const BUCKETS_MAX: usize = 65_536;
+/// Milliseconds after which idle buckets are looked for.
+const SWEEP_EVERY_MS: u64 = 1_000;
+
+/// Whose calls are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// 12 digits.
+    pub account: Arc<str>,
+    /// Such as `us-east-1`.
+    pub region: Arc<str>,
+    /// What the calls go to; empty for all calls of the account.
+    pub resource: Arc<str>,
+}
+
+/// Everybody's buckets.
+#[derive(Debug, Default)]
+pub(super) struct CallRates {
+    buckets: HashMap<(&'static str, Subject), Bucket>,
+    swept_ms: u64,
+}
+
+impl CallRates {
+    /// Takes one call, or refuses it and counts nothing.
+    ///
+    /// # Errors
+    /// [`Throttled`] when the subject has made too many calls of this operation.
+    pub(super) fn admit(&mut self, rate: &Rate, subject: Subject, now_ms: u64) -> Result<(), Throttled> {
+        if now_ms.abs_diff(self.swept_ms) >= SWEEP_EVERY_MS || self.buckets.len() >= BUCKETS_MAX {
+            self.swept_ms = now_ms;
+            self.buckets.retain(|_, bucket| !bucket.is_idle(now_ms));
+            if self.buckets.len() >= BUCKETS_MAX {
+                self.buckets.clear();
+            }
+        }
+        let bucket = self.buckets.entry((rate.operation, subject)).or_default();
+        bucket.take_one(Some(rate.per_second), now_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::rates;
+
+    const START_MS: u64 = 1_700_000_000_000;
+
+    fn subject(account: &str, resource: &str) -> Subject {
+        Subject { account: account.into(), region: "us-east-1".into(), resource: resource.into() }
+    }
+
+    /// Which of the calls at these times after the start are let in.
+    fn admitted(rates: &mut CallRates, operation: &str, subject: &Subject, after_ms: &[u64]) -> Vec<bool> {
+        let rate = rates::of(operation).unwrap();
+        let mut admit = |after| rates.admit(rate, subject.clone(), START_MS + after).is_ok();
+        after_ms.iter().map(|after| admit(*after)).collect()
+    }
+
+    #[test]
+    fn a_call_too_many_waits_for_its_share_of_a_second() {
+        let mut rates = CallRates::default();
+        let caller = subject("000000000000", "");
+        assert_eq!(
+            admitted(&mut rates, "CreateStream", &caller, &[0, 0, 0, 0, 0, 0, 199, 200, 200]),
+            [true, true, true, true, true, false, false, true, false]
+        );
+        assert_eq!(admitted(&mut rates, "DescribeLimits", &caller, &[0, 999, 1_000]), [true, false, true]);
+    }
+
+    #[test]
+    fn subjects_and_operations_are_counted_apart() {
+        let mut rates = CallRates::default();
+        for caller in [subject("000000000000", ""), subject("111111111111", ""), subject("000000000000", "a")]
+        {
+            for operation in ["CreateStream", "DeleteStream"] {
+                let six = admitted(&mut rates, operation, &caller, &[0; 6]);
+                assert_eq!(six.iter().filter(|let_in| **let_in).count(), 5, "{operation} of {caller:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn idle_buckets_are_forgotten_and_their_number_is_bounded() {
+        let mut rates = CallRates::default();
+        for index in 0..BUCKETS_MAX + 10 {
+            let caller = subject("000000000000", &index.to_string());
+            assert_eq!(admitted(&mut rates, "ListShards", &caller, &[0]), [true]);
+            assert!(rates.buckets.len() <= BUCKETS_MAX);
+        }
+        admitted(&mut rates, "ListShards", &subject("000000000000", "last"), &[1_000]);
+        assert_eq!(rates.buckets.len(), 1);
+    }
+}
