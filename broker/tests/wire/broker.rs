@@ -63,6 +63,15 @@ impl Broker {
         assert_eq!((answer.status, answer.body.contains(NO_STREAMS)), (200, true), "{answer:?}");
     }
 
+    /// The same broker after its process has ended and begun again.
+    pub async fn restart(self) -> Self {
+        let Self { server, directory } = self;
+        timeout(PATIENCE, server.shutdown()).await.expect("the broker stops").unwrap();
+        let config = config(DataLocation::Directory(directory.path().join("data")));
+        let server = Server::start(&config, Bounds::default(), Clock::System).await.unwrap();
+        Self { server, directory }
+    }
+
     pub async fn stop(self) {
         timeout(PATIENCE, self.server.shutdown()).await.expect("the broker stops").unwrap();
     }

@@ -5,6 +5,7 @@ mod bounds;
 mod broker;
 mod codecs;
 mod config;
+mod control;
 mod http;
 mod http2;
 mod model;
