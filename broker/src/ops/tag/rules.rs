@@ -48,20 +48,23 @@ pub fn check_removed(resource: &str, keys: &[String]) -> Result<(), Fault> {
     check_characters(keys.iter().map(String::as_str), &format!("remove tags from {resource}"))
 }
 
-fn check_characters<'a>(texts: impl Iterator<Item = &'a str> + Clone, action: &str) -> Result<(), Fault> {
-    let text = if texts.clone().flat_map(str::chars).any(|character| !is_known(character)) {
-        "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white space, _ . / = + - % \
-         @ :."
-        .to_owned()
-    } else if texts.clone().any(|text| text.contains('%')) {
-        format!(
-            "Failed to {action} because some tags contained illegal characters. The allowed characters are Unicode \
-             letters, white-spaces, '_',',','/','=','+','-','@',':'."
-        )
-    } else {
+fn check_characters<'a>(texts: impl Iterator<Item = &'a str>, action: &str) -> Result<(), Fault> {
+    let mut has_percent = false;
+    for text in texts {
+        if !text.chars().all(is_known) {
+            let text = "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white space, \
+                        _ . / = + - % @ :.";
+            return Err(Fault::InvalidArgument(text.to_owned()));
+        }
+        has_percent |= text.contains('%');
+    }
+    if !has_percent {
         return Ok(());
-    };
-    Err(Fault::InvalidArgument(text))
+    }
+    Err(Fault::InvalidArgument(format!(
+        "Failed to {action} because some tags contained illegal characters. The allowed characters are Unicode \
+         letters, white-spaces, '_',',','/','=','+','-','@',':'."
+    )))
 }
 
 fn is_known(character: char) -> bool {
@@ -105,7 +108,7 @@ mod tests {
             match (found, expected) {
                 (Ok(()), None) => {}
                 (Err(Fault::InvalidArgument(text)), Some(start)) => {
-                    assert!(text.starts_with(start), "{text}")
+                    assert!(text.starts_with(start), "{text}");
                 }
                 (found, _) => panic!("{key} {value}: {found:?}"),
             }
