@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-fn tidelog() -> Command {
+pub fn tidelog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// A running broker and what it printed until it was ready.
-struct Running {
+pub struct Running {
     child: Child,
     printed: String,
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();
@@ -33,8 +33,13 @@ impl Running {
         Self { child, printed }
     }
 
+    /// Where it listens for plain HTTP.
+    pub fn address(&self) -> &str {
+        self.printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).unwrap()
+    }
+
     /// Sends SIGTERM; exit code and standard error.
-    fn terminate(mut self) -> (Option<i32>, String) {
+    pub fn terminate(mut self) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let mut errors = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -70,8 +75,7 @@ fn it_says_where_it_is_and_stops_on_sigterm() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut broker = Running::start(tidelog().args(["--ephemeral", "--listen", "127.0.0.1:0"]));
-    let address = broker.printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).unwrap();
-    let mut hanging = TcpStream::connect(address).unwrap();
+    let mut hanging = TcpStream::connect(broker.address()).unwrap();
     hanging.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{").unwrap();
     std::thread::sleep(Duration::from_millis(200));
     let process = Pid::from_child(&broker.child);

@@ -1,5 +1,7 @@
 //! SubscribeToShard at the wire, over HTTP/1.1 and HTTP/2: what a subscriber is told, when, and how it ends.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,8 +11,10 @@ use tidelog::clock::Clock;
 use tidelog::limits::ShardLimits;
 use tidelog::service::Pace;
 use tidelog::wire::Bounds;
+use tokio::time::timeout;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, PATIENCE};
+use crate::process::{Running, tidelog};
 use crate::subscriber::{Subscriber, Told, call};
 
 /// The protocols that subscribers speak.
@@ -43,9 +47,13 @@ impl Scene {
         scene
     }
 
+    fn address(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
     /// Carries out a call that succeeds.
     async fn call(&self, operation: &str, input: Value) -> Value {
-        let (status, answer) = call(&self.broker, operation, &input).await;
+        let (status, answer) = call(self.address(), operation, &input).await;
         assert_eq!(status, 200, "{operation} {input}: {answer}");
         answer
     }
@@ -70,7 +78,7 @@ impl Scene {
     /// A subscription that begins.
     async fn subscribe(&self, is_http2: bool, consumer: &str, position: Value) -> Subscriber {
         let input = self.input(consumer, position).await;
-        Subscriber::begin(&self.broker, is_http2, &input).await
+        Subscriber::begin(self.address(), is_http2, &input).await
     }
 
     fn pass(&self, milliseconds: u64) {
@@ -186,13 +194,13 @@ async fn a_later_subscription_takes_over() {
         let mut first = scene.subscribe(is_http2, "a", latest()).await;
         let input = scene.input("a", latest()).await;
         for _ in 0..2 {
-            let (status, answer) = call(&scene.broker, "SubscribeToShard", &input).await;
+            let (status, answer) = call(scene.address(), "SubscribeToShard", &input).await;
             assert_eq!((status, &answer["__type"]), (400, &json!("ResourceInUseException")), "{answer}");
         }
         // Another consumer is not in the way.
         let _other = scene.subscribe(is_http2, "b", latest()).await;
         scene.pass(5_000);
-        let mut second = Subscriber::begin(&scene.broker, is_http2, &input).await;
+        let mut second = Subscriber::begin(scene.address(), is_http2, &input).await;
         first.assert_ends_with("ResourceInUseException").await;
         scene.put("x").await;
         assert_eq!(second.event().await.data(), ["x"]);
@@ -289,13 +297,13 @@ async fn what_is_wrong_at_the_beginning_is_an_ordinary_answer() {
         (with("StartingPosition", json!({})), "ValidationException"),
         (with("DryRun", true.into()), "DryRunOperationException"),
     ] {
-        let (status, answer) = call(&scene.broker, "SubscribeToShard", &input).await;
+        let (status, answer) = call(scene.address(), "SubscribeToShard", &input).await;
         assert_eq!((status, &answer["__type"]), (400, &json!(expected)), "{input}");
     }
     // None of them took the seat; a StreamId is accepted.
     let mut subscriber =
-        Subscriber::begin(&scene.broker, false, &with("StreamId", "abcdefghijklmnopqrst-abc".into())).await;
-    let answer = call(&scene.broker, "SubscribeToShard", &with("DryRun", true.into())).await;
+        Subscriber::begin(scene.address(), false, &with("StreamId", "abcdefghijklmnopqrst-abc".into())).await;
+    let answer = call(scene.address(), "SubscribeToShard", &with("DryRun", true.into())).await;
     assert_eq!(answer.1["__type"], "ResourceInUseException");
     scene.put("x").await;
     assert_eq!(subscriber.event().await.data(), ["x"]);
@@ -326,4 +334,50 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
         drop(slow);
         scene.broker.stop().await;
     }
+}
+
+/// Subscriptions that the broker at `address` says are open.
+fn open_subscriptions(address: SocketAddr) -> Option<u32> {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    connection.read_to_string(&mut page).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("tidelog_subscriptions "))?;
+    line.parse().ok()
+}
+
+/// In a process of its own: metrics belong to a process.
+#[tokio::test]
+async fn who_goes_away_leaves_no_subscription_behind() {
+    let arguments = ["--ephemeral", "--listen", "127.0.0.1:0", "--control-limits", "off"];
+    let process = Running::start(tidelog().args(arguments));
+    let address = process.address().parse().unwrap();
+    let mut input = json!({"ShardId": "shardId-0", "StartingPosition": latest()});
+    assert_eq!(call(address, "CreateStream", &json!({"StreamName": "S", "ShardCount": 1})).await.0, 200);
+    for (is_http2, name) in [(false, "a"), (true, "b")] {
+        let register = json!({"StreamARN": STREAM, "ConsumerName": name});
+        let (_, registered) = call(address, "RegisterStreamConsumer", &register).await;
+        input["ConsumerARN"] = registered["Consumer"]["ConsumerARN"].clone();
+        let active = async {
+            while call(address, "SubscribeToShard", &with_dry_run(&input)).await.1["__type"]
+                != "DryRunOperationException"
+            {}
+        };
+        timeout(PATIENCE, active).await.expect("the consumer becomes active");
+        let subscriber = Subscriber::begin(address, is_http2, &input).await;
+        assert_eq!(open_subscriptions(address), Some(1));
+        drop(subscriber);
+        let left = Instant::now();
+        while open_subscriptions(address) != Some(0) {
+            assert!(left.elapsed() < Duration::from_secs(4), "noticed before the next event is due");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(process.terminate().0, Some(0));
+}
+
+fn with_dry_run(input: &Value) -> Value {
+    let mut input = input.clone();
+    input["DryRun"] = true.into();
+    input
 }

@@ -1,5 +1,7 @@
 //! A client of event streams over HTTP/1.1 or HTTP/2, which reads them with the strict decoder.
 
+use std::net::SocketAddr;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -11,17 +13,17 @@ use tidelog_proto::event_stream::{self, Message};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::broker::{Broker, PATIENCE};
+use crate::broker::PATIENCE;
 
 /// Sends one request on a connection of its own, which lives as long as its answer.
-async fn post(broker: &Broker, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
-    let request = Request::post(format!("http://{}/", broker.address()))
+async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
+    let request = Request::post(format!("http://{address}/"))
         .header("host", "localhost")
         .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
         .header("content-type", "application/x-amz-json-1.1")
         .body(Full::new(Bytes::from(input.to_string())))
         .unwrap();
-    let io = TokioIo::new(TcpStream::connect(broker.address()).await.unwrap());
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     if is_http2 {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
@@ -34,8 +36,8 @@ async fn post(broker: &Broker, is_http2: bool, operation: &str, input: &Value) -
 }
 
 /// Status and body of an ordinary answer; an empty one is null.
-pub async fn call(broker: &Broker, operation: &str, input: &Value) -> (u16, Value) {
-    let answer = post(broker, false, operation, input).await;
+pub async fn call(address: SocketAddr, operation: &str, input: &Value) -> (u16, Value) {
+    let answer = post(address, false, operation, input).await;
     let status = answer.status().as_u16();
     assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.1");
     let body = timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap().to_bytes();
@@ -82,8 +84,8 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Subscribes, and takes the `initial-response`.
-    pub async fn begin(broker: &Broker, is_http2: bool, input: &Value) -> Self {
-        let answer = post(broker, is_http2, "SubscribeToShard", input).await;
+    pub async fn begin(address: SocketAddr, is_http2: bool, input: &Value) -> Self {
+        let answer = post(address, is_http2, "SubscribeToShard", input).await;
         assert_eq!(answer.status(), 200, "{input}");
         let headers = answer.headers();
         assert_eq!(headers["content-type"], "application/vnd.amazon.eventstream");
