@@ -20,12 +20,17 @@ pub struct Broker {
 
 impl Broker {
     pub async fn start(directory: &Path, now_ms: u64) -> Self {
+        Self::start_with(directory, now_ms, Transitions::default()).await
+    }
+
+    /// Whose changes of streams and consumers take at least that long.
+    pub async fn start_with(directory: &Path, now_ms: u64, transitions: Transitions) -> Self {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
         let config = NodeConfig {
             data_dir: directory.to_owned(),
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
-            transitions: Transitions::default(),
+            transitions,
             pace: Pace::default(),
             durability: Durability::Fsync,
             clock: Clock::Manual(now_ms.clone()),

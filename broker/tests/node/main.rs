@@ -1,6 +1,8 @@
-//! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation, reshards.
+//! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation, reshards,
+//! consumers.
 
 mod broker;
+mod consumers;
 mod reshard;
 
 use std::path::Path;
