@@ -114,8 +114,8 @@ mod tests {
 
     use super::*;
 
-    fn exception(bytes: Bytes) -> (String, String) {
-        let message = event_stream::decode(&mut bytes.clone()).unwrap().unwrap();
+    fn exception(mut bytes: Bytes) -> (String, String) {
+        let message = event_stream::decode(&mut bytes).unwrap().unwrap();
         assert_eq!(message.header(":message-type"), Some("exception"));
         let payload = String::from_utf8(message.payload.to_vec()).unwrap();
         (message.header(":exception-type").unwrap().to_owned(), payload)

@@ -175,7 +175,7 @@ async fn a_continuation_goes_on_where_the_last_event_ended() {
     for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
         scene.pass(5_000);
         let mut subscriber = scene.subscribe(true, "a", at(kind, &continuation)).await;
-        assert_eq!(subscriber.event().await.numbers(), [second.clone()], "{kind}");
+        assert_eq!(subscriber.event().await.numbers(), vec![second.clone()], "{kind}");
         let iterator = json!({
             "StreamName": "S", "ShardId": "shardId-0", "ShardIteratorType": kind,
             "StartingSequenceNumber": continuation,

@@ -124,7 +124,7 @@ impl Subscriber {
     pub async fn assert_ends_with(&mut self, exception: &str) {
         match self.told().await {
             Some(Told::Exception { name, message }) => {
-                assert_eq!((&*name, message.is_empty()), (exception, false))
+                assert_eq!((&*name, message.is_empty()), (exception, false));
             }
             other => panic!("{other:?}"),
         }

@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// Names and texts.
+type Headers = &'static [(&'static str, &'static str)];
+
 /// Messages whose bytes are known from implementations of the framing: headers, payload, hexadecimal bytes.
-const KNOWN: [(&[(&str, &str)], &str, &str); 3] = [
+const KNOWN: [(Headers, &str, &str); 3] = [
     (&[], "", "000000100000000005c248eb7d98c8ff"),
     (&[], "{'foo':'bar'}", "0000001d00000000fd528c5a7b27666f6f273a27626172277dc3653936"),
     (
