@@ -28,13 +28,19 @@ const CUT_SHORT: u8 = 130;
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let config = match config::load(std::env::args_os()) {
+    let config = match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Authority(location)) => return print_authority(&location),
         Err(ConfigError::Arguments(error)) => error.exit(),
-        Err(ConfigError::File(error)) => return failed(&error),
+        Err(error) => return failed(&error),
     };
     observability::start_logs(&config.log);
+    if !config.foreign_variables.is_empty() {
+        tracing::info!(
+            "taken from the environment as in kinesis-mock: {}",
+            config.foreign_variables.join(", ")
+        );
+    }
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {

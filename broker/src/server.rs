@@ -16,10 +16,12 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError};
+use crate::model::stream::StreamKey;
 use crate::node::{Node, NodeConfig, NodeError};
 use crate::observability;
+use crate::service::{NewStream, Service, ServiceError};
 use crate::tls::{Tls, TlsError};
 use crate::wire::{Bounds, Gateway, accept};
 
@@ -57,6 +59,14 @@ pub enum StartError {
     /// The node refused to start.
     #[error("cannot start the node: {0}")]
     Node(#[from] NodeError),
+    /// A stream that should be there could not be created.
+    #[error("cannot create the stream {name} at the start: {source}")]
+    Stream {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        source: ServiceError,
+    },
 }
 
 impl Server {
@@ -83,6 +93,9 @@ impl Server {
             clock,
         })
         .await?;
+        for stream in &config.initial_streams {
+            create(&node.service(), config, stream).await?;
+        }
         let (stop, stopping) = watch::channel(false);
         let (account, region) = (config.account.clone(), config.region.clone());
         let gateway = Gateway::new(node.service(), account, region, tls.clone(), bounds, stopping.clone());
@@ -117,6 +130,16 @@ impl Server {
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         self.node.shutdown().await
+    }
+}
+
+/// Creates a stream unless there is one of its name. No limit of the control plane counts.
+async fn create(service: &Arc<Service>, config: &Config, stream: &InitialStream) -> Result<(), StartError> {
+    let (account, region) = (config.account.clone(), stream.region.clone().unwrap_or(config.region.clone()));
+    let key = StreamKey { account, region, name: stream.name.clone() };
+    match service.create_stream(&key, NewStream::provisioned(stream.shard_count)).await {
+        Ok(()) | Err(ServiceError::NameTaken) => Ok(()),
+        Err(source) => Err(StartError::Stream { name: stream.name.clone(), source }),
     }
 }
 

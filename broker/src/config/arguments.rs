@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::initial::{self, InitialStream};
 use super::values::{account, control_limits, durability, limits, log, region, transitions};
 use super::{CertificateFiles, Config, DataLocation, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
@@ -104,6 +105,13 @@ struct Serve {
     /// `update-shard-count`, those left out being 0: `create-stream=500,delete-stream=500`.
     #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
     transition_delay: Transitions,
+
+    /// Streams to create at the start unless there are such: `NAME[:SHARDS[:REGION]]`, separated by commas.
+    ///
+    /// They are provisioned, with 4 shards and in the region of --region unless said otherwise:
+    /// `clicks:1,orders::us-west-2,logs`.
+    #[arg(long, value_name = "STREAMS", env = "TIDELOG_INITIALIZE_STREAMS", value_delimiter = ',', value_parser = initial::stream)]
+    initialize_streams: Vec<InitialStream>,
 
     /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
     ///
@@ -262,10 +270,12 @@ impl Matched {
             control_limits: serve.control_limits,
             transitions: serve.transition_delay,
             certificate,
+            initial_streams: serve.initialize_streams,
             durability: serve.durability,
             account: serve.account.into(),
             region: serve.region.into(),
             log: serve.log,
+            foreign_variables: Vec::new(),
         })
     }
 }

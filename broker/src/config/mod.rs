@@ -1,10 +1,12 @@
 //! The configuration of a broker: declared once, in [`arguments`], and read from flags, environment and a file.
 //!
-//! Precedence: flag, then environment, then file, then default. The result is a plain [`Config`] that knows nothing
+//! Precedence: flag, then environment, then file, then the environment in kinesis-mock's words, then default. The result is a plain [`Config`] that knows nothing
 //! of where a value came from. The binary calls [`load`]; tests build a [`Config`] by hand.
 
 mod arguments;
 mod file;
+mod foreign;
+mod initial;
 mod values;
 
 use std::ffi::OsString;
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use file::FileError;
+pub use initial::InitialStream;
 
 use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
@@ -34,6 +37,8 @@ pub struct Config {
     pub transitions: Transitions,
     /// The certificate that is presented to clients by TLS; `None` is one by the data directory's own authority.
     pub certificate: Option<CertificateFiles>,
+    /// Streams that are created at the start unless there are such.
+    pub initial_streams: Vec<InitialStream>,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
     /// Account of callers whose access key id is not one itself; 12 digits.
@@ -42,6 +47,8 @@ pub struct Config {
     pub region: Arc<str>,
     /// What is logged: a level, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
+    /// The variables of kinesis-mock that decided something of this; told at the start.
+    pub foreign_variables: Vec<&'static str>,
 }
 
 /// What the program is asked to do.
@@ -71,31 +78,55 @@ pub enum ConfigError {
     /// The configuration file is wrong.
     #[error("{0}")]
     File(#[from] FileError),
+    /// A variable of kinesis-mock is wrong.
+    #[error("in the environment: {0}")]
+    Foreign(String),
 }
 
 /// Reads the command and its configuration from `arguments` (the first is the program's name), the environment and the
-/// file they name.
+/// file they name. `variable` is the environment in which the names of kinesis-mock are looked up.
 ///
 /// # Errors
 /// [`ConfigError::Arguments`] also when help or the version was asked for; its exit code is then 0.
-pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ConfigError> {
+pub fn load(
+    arguments: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Command, ConfigError> {
     let user = arguments::with_default_command(arguments.into_iter().collect());
     match arguments::of_authority(&user)? {
-        None => Ok(Command::Serve(Box::new(settings(&user)?))),
-        Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve)?.data)),
+        None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
+        Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve, variable)?.data)),
     }
 }
 
 /// The settings of the broker that these arguments of `serve` would run.
-fn settings(user: &[OsString]) -> Result<Config, ConfigError> {
+fn settings(user: &[OsString], variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let first = arguments::matches(user)?;
-    match first.config_file() {
-        None => Ok(first.into_config()?),
+    let parsed = |injected: &[OsString]| {
+        let all = arguments::with_injected(user, injected);
+        arguments::matches(&all).and_then(arguments::Matched::into_config)
+    };
+    let (mut injected, config) = match first.config_file() {
+        None => (Vec::new(), parsed(&[])?),
         Some(path) => {
             let injected = file::arguments(&path, &first)?;
-            let all = arguments::with_injected(user, &injected);
-            let config = arguments::matches(&all).and_then(arguments::Matched::into_config);
-            config.map_err(|error| FileError::Refused { path, reason: file::reason(&error) }.into())
+            let config = parsed(&injected);
+            let reason = |error| FileError::Refused { path, reason: file::reason(&error) };
+            (injected, config.map_err(reason)?)
         }
+    };
+    let in_file = |key: &str| {
+        let flag = format!("--{key}=");
+        injected.iter().any(|argument| argument.to_string_lossy().starts_with(&flag))
+    };
+    let decided = |key: &str| first.decided_above_file(key) || in_file(key);
+    let foreign = foreign::settings(variable, decided).map_err(ConfigError::Foreign)?;
+    if foreign.arguments.is_empty() {
+        return Ok(config);
     }
+    injected.extend(foreign.arguments);
+    let config = parsed(&injected).map_err(|error| {
+        ConfigError::Foreign(format!("{}: {}", foreign.variables.join(", "), file::reason(&error)))
+    })?;
+    Ok(Config { foreign_variables: foreign.variables, ..config })
 }

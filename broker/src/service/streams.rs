@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tidelog_proto::stored::{self, data_command, meta_command::Command};
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, Transitions};
+use crate::limits::RECORD_KIB_BY_DEFAULT;
 use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus, Tags};
 use crate::replication::{MetaOutcome, ProposeError, store_key, store_mode};
 
@@ -33,6 +34,20 @@ pub struct NewStream {
     pub warm_mib_per_second: u32,
     /// Whether records are spread whatever their keys.
     pub is_auto_distributed: bool,
+}
+
+impl NewStream {
+    /// With that many shards, at least 1, and nothing asked for beyond.
+    pub fn provisioned(shard_count: u32) -> Self {
+        Self {
+            shard_count,
+            mode: StreamMode::Provisioned,
+            max_record_kib: RECORD_KIB_BY_DEFAULT,
+            tags: Tags::new(),
+            warm_mib_per_second: 0,
+            is_auto_distributed: false,
+        }
+    }
 }
 
 impl Service {
@@ -73,8 +88,9 @@ impl Service {
         }
     }
 
-    /// Begins a saga and waits for its end for a moment: a waiter that asks at once, and then every ten seconds,
-    /// finds it settled the first time. The saga goes on when it takes longer, and when the caller goes away.
+    /// Begins a saga and waits for its end for a moment, unless it is meant to take long: a waiter that asks at once, and
+    /// then every ten seconds, finds it settled the first time. The saga goes on when it takes longer, and when the
+    /// caller goes away.
     pub(super) async fn begin(self: &Arc<Self>, command: Command) -> Result<(), ServiceError> {
         let service = self.clone();
         let saga = tokio::spawn(async move {
@@ -92,9 +108,12 @@ impl Service {
                 }
             };
             service.resume(uid);
-            let is_settled =
-                |catalog: &Arc<Catalog>| catalog.by_uid(uid).is_none_or(|stream| !is_changing(stream));
-            service.settle(is_settled).await;
+            let delay = service.catalog().by_uid(uid).map(|stream| delay(stream, service.transitions()));
+            if delay.is_some_and(|delay| delay.is_zero()) {
+                let is_settled =
+                    |catalog: &Arc<Catalog>| catalog.by_uid(uid).is_none_or(|stream| !is_changing(stream));
+                service.settle(is_settled).await;
+            }
             Ok(())
         });
         saga.await.map_err(|error| ServiceError::Internal(error.to_string()))?
@@ -114,6 +133,7 @@ impl Service {
         }
         let service = Arc::downgrade(self);
         tokio::spawn(async move {
+            let mut delayed = None;
             while let Some(service) = service.upgrade() {
                 let stream = {
                     // Under the lock, so that what begins from now on finds that nobody drives it.
@@ -126,6 +146,12 @@ impl Service {
                         }
                     }
                 };
+                let delay = delay(&stream, service.transitions());
+                if !delay.is_zero() && delayed != Some(stream.status) {
+                    delayed = Some(stream.status);
+                    linger(service, &stream, delay).await;
+                    continue;
+                }
                 let step = match stream.status {
                     StreamStatus::Creating => service.open(&stream).await,
                     StreamStatus::Deleting => service.drop_data(&stream).await,
@@ -133,9 +159,12 @@ impl Service {
                 };
                 drop(service);
                 // Steps are idempotent: an unknown outcome is simply tried again.
-                if let Err(error) = step {
-                    tracing::warn!(uid, %error, "a stream's change of state waits");
-                    tokio::time::sleep(STEP_RETRY).await;
+                match step {
+                    Ok(()) => delayed = None,
+                    Err(error) => {
+                        tracing::warn!(uid, %error, "a stream's change of state waits");
+                        tokio::time::sleep(STEP_RETRY).await;
+                    }
                 }
             }
         });
@@ -180,6 +209,30 @@ fn is_changing(stream: &Stream) -> bool {
     match stream.status {
         StreamStatus::Creating | StreamStatus::Deleting => true,
         StreamStatus::Active | StreamStatus::Updating => stream.reshard.is_some(),
+    }
+}
+
+/// Returns after `delay`, when the stream's state changes, or when the process ends, whatever comes first.
+async fn linger(service: Arc<Service>, stream: &Stream, delay: Duration) {
+    let mut catalogs = service.groups.watch_catalog();
+    drop(service);
+    let is_over =
+        |catalog: &Arc<Catalog>| catalog.by_uid(stream.uid).is_none_or(|now| now.status != stream.status);
+    let _ = tokio::time::timeout(delay, catalogs.wait_for(is_over)).await;
+}
+
+/// How long the state that the stream is in lasts at least; its steps are taken after that, so that records wait for
+/// none of it.
+fn delay(stream: &Stream, transitions: &Transitions) -> Duration {
+    match (stream.status, &stream.reshard) {
+        (StreamStatus::Creating, _) => transitions.create_stream,
+        (StreamStatus::Deleting, _) => transitions.delete_stream,
+        (_, Some(reshard)) => match (reshard.sealed.len(), reshard.opened.len()) {
+            (1, 2) => transitions.split_shard,
+            (2, 1) => transitions.merge_shards,
+            _ => transitions.update_shard_count,
+        },
+        (_, None) => Duration::ZERO,
     }
 }
 

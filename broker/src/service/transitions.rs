@@ -1,7 +1,7 @@
 //! How long streams and consumers stay in the states on the way to ACTIVE or to their end.
 //!
-//! The broker itself needs no such time. A delay is for tests of clients that wait: it is slept before the last step
-//! of a change, with everything else done.
+//! The broker itself needs no such time. A delay is for tests of clients that wait. It is slept before the steps of a
+//! change are taken, so that records move as before meanwhile, and again by a process that resumes the change.
 
 use std::time::Duration;
 

@@ -20,29 +20,40 @@ pub struct Broker {
 
 impl Broker {
     pub async fn start(directory: &Path, now_ms: u64) -> Self {
-        Self::start_with(directory, now_ms, Transitions::default()).await
+        Self::start_with(directory, now_ms, |_| {}).await
     }
 
-    /// Whose changes of streams and consumers take at least that long.
-    pub async fn start_with(directory: &Path, now_ms: u64, transitions: Transitions) -> Self {
+    /// With settings of its own: limits are off and nothing is delayed unless it changes that.
+    pub async fn start_with(directory: &Path, now_ms: u64, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
-        let config = NodeConfig {
+        let mut config = NodeConfig {
             data_dir: directory.to_owned(),
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
-            transitions,
+            transitions: Transitions::default(),
             pace: Pace::default(),
             durability: Durability::Fsync,
             clock: Clock::Manual(now_ms.clone()),
         };
+        change(&mut config);
         Self { node: Node::start(config).await.expect("a node"), now_ms }
     }
 
     pub async fn call(&self, operation: &str, body: Value) -> Result<Value, Fault> {
+        self.call_as(("000000000000", "us-east-1"), operation, body).await
+    }
+
+    /// As a caller of that account and region.
+    pub async fn call_as(
+        &self,
+        (account, region): (&str, &str),
+        operation: &str,
+        body: Value,
+    ) -> Result<Value, Fault> {
         let call = Call {
             operation: operation.into(),
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
+            account: account.into(),
+            region: region.into(),
             codec: Codec::Json,
             body: body.to_string().into(),
         };

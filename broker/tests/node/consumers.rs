@@ -26,7 +26,7 @@ async fn slow(directory: &Path) -> Broker {
     broker.stop().await;
     let transitions =
         Transitions { register_consumer: FOR_EVER, deregister_consumer: FOR_EVER, ..Transitions::default() };
-    Broker::start_with(directory, START_MS, transitions).await
+    Broker::start_with(directory, START_MS, |config| config.transitions = transitions).await
 }
 
 /// Status by name.

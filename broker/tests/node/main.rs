@@ -1,8 +1,10 @@
 //! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation, reshards,
 //! consumers.
 
+mod accounts;
 mod broker;
 mod consumers;
+mod control;
 mod reshard;
 
 use std::path::Path;

@@ -85,10 +85,12 @@ pub fn config(data: DataLocation) -> Config {
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),
         certificate: None,
+        initial_streams: Vec::new(),
         durability: Durability::Fsync,
         account: "000000000000".into(),
         region: "us-east-1".into(),
         log: "info".into(),
+        foreign_variables: Vec::new(),
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tidelog::config::{
-    CertificateFiles, Command, Config, ConfigError, DataLocation, Durability, Transitions, load,
+    CertificateFiles, Command, Config, ConfigError, DataLocation, Durability, InitialStream, Transitions,
+    load,
 };
 use tidelog::limits::{ControlLimits, ShardLimits};
 
 fn commanded(arguments: &[&str]) -> Result<Command, ConfigError> {
-    load(["tidelog"].iter().chain(arguments).map(OsString::from))
+    load(["tidelog"].iter().chain(arguments).map(OsString::from), |_| None)
 }
 
 fn loaded(arguments: &[&str]) -> Result<Config, ConfigError> {
@@ -132,6 +133,39 @@ fn where_data_is_kept_is_one_decision() {
 }
 
 #[test]
+fn the_words_of_kinesis_mock_count_last() {
+    let loaded = |text: &str, flags: &[&str], variable: fn(&str) -> Option<String>| {
+        let file = file(text);
+        let path = file.path().to_str().unwrap().to_owned();
+        let arguments = ["tidelog", "serve", "--config", &path];
+        match load(arguments.iter().chain(flags).map(OsString::from), variable) {
+            Ok(Command::Serve(config)) => Ok(*config),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let region = |name: &str| (name == "AWS_REGION").then(|| "eu-west-1".into());
+    let config = loaded("", &[], region).unwrap();
+    assert_eq!((&*config.region, config.foreign_variables), ("eu-west-1", vec!["AWS_REGION"]));
+    for (text, flags) in [("region = \"us-west-2\"", [].as_slice()), ("", &["--region", "us-west-2"])] {
+        let config = loaded(text, flags, region).unwrap();
+        assert_eq!((&*config.region, config.foreign_variables), ("us-west-2", vec![]), "{text}");
+    }
+    let streams = |name: &str| (name == "INITIALIZE_STREAMS").then(|| "a:2,b::us-west-2".into());
+    let stream = |name: &str, shard_count, region: Option<&str>| InitialStream {
+        name: name.into(),
+        shard_count,
+        region: region.map(Into::into),
+    };
+    let expected = [stream("a", 2, None), stream("b", 4, Some("us-west-2"))];
+    assert_eq!(loaded("", &[], streams).unwrap().initial_streams, expected);
+    assert_eq!(loaded("", &["--initialize-streams", "c"], streams).unwrap().initial_streams.len(), 1);
+    let wrong = |name: &str| (name == "AWS_ACCOUNT_ID").then(|| "12".into());
+    let error = loaded("", &[], wrong).unwrap_err();
+    assert!(error.contains("AWS_ACCOUNT_ID") && error.contains("12 digits"), "{error}");
+}
+
+#[test]
 fn a_certificate_and_its_key_go_together() {
     let files = CertificateFiles { certificate: "c.pem".into(), key: "k.pem".into() };
     let both = filed("tls-key = \"k.pem\"", &["--tls-certificate", "c.pem"]).unwrap();
@@ -222,6 +256,7 @@ fn help_and_version_are_asked_for_not_errors() {
         "ephemeral",
         "tls-certificate",
         "tls-key",
+        "initialize-streams",
         "limits",
         "control-limits",
         "transition-delay",

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub fn tidelog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // What the tester exports for clients counts for brokers too.
+    command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -140,4 +141,50 @@ fn wrong_settings_end_it_before_it_starts() {
     let (code, errors) = refused(tidelog().args(["--ephemeral", "--listen", "203.0.113.1:1"]));
     assert_eq!((code, errors.lines().count()), (Some(1), 1), "{errors}");
     assert!(errors.contains("203.0.113.1:1"), "{errors}");
+}
+
+/// The answer's body to one request on a connection of its own, signed by that account for that region.
+fn asked(address: &str, account: &str, region: &str, operation: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n\
+         Authorization: AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/kinesis/aws4_request\r\n\
+         Content-Type: application/x-amz-json-1.1\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn streams_are_there_from_the_start_and_kept_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--data", directory.path().to_str().unwrap()];
+    let streams = "first:1,second::us-west-2,first:3";
+    for (name, is_told) in [("INITIALIZE_STREAMS", true), ("TIDELOG_INITIALIZE_STREAMS", false)] {
+        let mut command = tidelog();
+        let broker =
+            Running::start(command.env(name, streams).env("AWS_ACCOUNT_ID", "123456789012").args(arguments));
+        let printed = broker.printed.clone();
+        let address = printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        let shards = |region, stream| {
+            let body = format!("{{\"StreamName\":\"{stream}\"}}");
+            let answer = asked(address, "123456789012", region, "DescribeStreamSummary", &body);
+            assert!(answer.contains("\"StreamStatus\":\"ACTIVE\""), "{answer}");
+            answer.split("\"OpenShardCount\":").nth(1).unwrap().split([',', '}']).next().unwrap().to_owned()
+        };
+        assert_eq!(shards("us-east-1", "first"), "1");
+        assert_eq!(shards("us-west-2", "second"), "4");
+        // A key that is no account: that of AWS_ACCOUNT_ID.
+        assert!(asked(address, "any", "us-west-2", "ListStreams", "{}").contains("second"));
+        let (code, errors) = broker.terminate();
+        assert_eq!(code, Some(0), "{errors}");
+        assert_eq!(errors.contains("INITIALIZE_STREAMS"), is_told, "{errors}");
+    }
+    let (code, errors) = refused(tidelog().env("INITIALIZE_STREAMS", "a:none").args(["--ephemeral"]));
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("INITIALIZE_STREAMS") && errors.contains("`none`"), "{errors}");
 }

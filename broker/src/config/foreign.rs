@@ -1,0 +1,176 @@
+//! Environment variables of kinesis-mock that mean something here, as arguments of `serve`: the one table of them.
+//!
+//! They count last, before the default alone: flags, TIDELOG_ variables and the file go before. People export some of
+//! them for their clients, so an empty one is none, and a log level of another program's is passed over.
+
+use std::ffi::OsString;
+
+/// Variables that turn into one setting each, and how their value does.
+const SETTINGS: [(&str, &str, fn(&str) -> Option<String>); 4] = [
+    ("INITIALIZE_STREAMS", "initialize-streams", as_it_is),
+    ("AWS_ACCOUNT_ID", "account", as_it_is),
+    ("AWS_REGION", "region", as_it_is),
+    ("LOG_LEVEL", "log", log),
+];
+/// Ports, all of which serve HTTP and TLS alike.
+const PORTS: [&str; 2] = ["KINESIS_MOCK_TLS_PORT", "KINESIS_MOCK_PLAIN_PORT"];
+/// Quotas, by their name in --control-limits.
+const QUOTAS: [(&str, &str); 2] =
+    [("SHARD_LIMIT", "shards"), ("ON_DEMAND_STREAM_COUNT_LIMIT", "on-demand-streams")];
+/// Delays, by their name in --transition-delay.
+const DELAYS: [(&str, &str); 7] = [
+    ("CREATE_STREAM_DURATION", "create-stream"),
+    ("DELETE_STREAM_DURATION", "delete-stream"),
+    ("REGISTER_STREAM_CONSUMER_DURATION", "register-consumer"),
+    ("DEREGISTER_STREAM_CONSUMER_DURATION", "deregister-consumer"),
+    ("SPLIT_SHARD_DURATION", "split-shard"),
+    ("MERGE_SHARDS_DURATION", "merge-shards"),
+    ("UPDATE_SHARD_COUNT_DURATION", "update-shard-count"),
+];
+
+/// What the environment sets by other names than ours.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Foreign {
+    /// Arguments of `serve`.
+    pub(super) arguments: Vec<OsString>,
+    /// The variables they come from.
+    pub(super) variables: Vec<&'static str>,
+}
+
+impl Foreign {
+    fn set(&mut self, setting: &str, value: &str, variables: impl IntoIterator<Item = &'static str>) {
+        self.arguments.push(format!("--{setting}={value}").into());
+        self.variables.extend(variables);
+    }
+}
+
+/// The settings that `variable` gives, without those that are `decided` elsewhere.
+///
+/// # Errors
+/// One line that names the variable.
+pub(super) fn settings(
+    variable: impl Fn(&str) -> Option<String>,
+    decided: impl Fn(&str) -> bool,
+) -> Result<Foreign, String> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let mut foreign = Foreign::default();
+    for (name, setting, translated) in SETTINGS {
+        if let Some(value) = variable(name).filter(|_| !decided(setting))
+            && let Some(value) = translated(&value)
+        {
+            foreign.set(setting, &value, [name]);
+        }
+    }
+    let ports = PORTS.iter().filter_map(|name| Some((*name, variable(name)?)));
+    for (name, port) in ports.filter(|_| !decided("listen")) {
+        let port: u16 = port.parse().map_err(|_| format!("{name}: `{port}` is no port"))?;
+        foreign.set("listen", &format!("127.0.0.1:{port}"), [name]);
+    }
+    let lists: [(&str, &[_], fn(&str) -> Result<String, String>); 2] = [
+        ("control-limits", &QUOTAS, |value| Ok(value.to_owned())),
+        ("transition-delay", &DELAYS, duration_ms),
+    ];
+    for (setting, names, translated) in lists {
+        let mut parts = Vec::new();
+        for (name, part) in names {
+            if let Some(value) = variable(name).filter(|_| !decided(setting)) {
+                let value = translated(&value).map_err(|reason| format!("{name}: {reason}"))?;
+                parts.push(format!("{part}={value}"));
+                foreign.variables.push(name);
+            }
+        }
+        if !parts.is_empty() {
+            foreign.set(setting, &parts.join(","), []);
+        }
+    }
+    Ok(foreign)
+}
+
+fn as_it_is(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+/// The level in our words; what is none was meant for another program.
+fn log(value: &str) -> Option<String> {
+    let level = value.to_lowercase();
+    let is_level = ["error", "warn", "info", "debug", "trace"].contains(&level.as_str());
+    is_level.then(|| format!("{level},openraft=error"))
+}
+
+/// Milliseconds of a duration such as `500ms`, `5s` or `1 second`.
+fn duration_ms(value: &str) -> Result<String, String> {
+    let wrong = || format!("`{value}` is not a duration such as 500ms or 5s");
+    let value = value.trim();
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at(digits);
+    let factor = match unit.trim() {
+        "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
+        _ => return Err(wrong()),
+    };
+    let number = number.parse::<u64>().map_err(|_| wrong())?;
+    Ok(number.checked_mul(factor).ok_or_else(wrong)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)], decided: &[&str]) -> Result<Vec<String>, String> {
+        let variable =
+            |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
+        let foreign = settings(variable, |setting| decided.contains(&setting))?;
+        Ok(foreign.arguments.iter().map(|argument| argument.to_str().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn variables_become_arguments() {
+        for (variables, expected) in [
+            (vec![("INITIALIZE_STREAMS", "a:1,b")], vec!["--initialize-streams=a:1,b"]),
+            (vec![("AWS_REGION", "eu-west-1"), ("AWS_ACCOUNT_ID", "")], vec!["--region=eu-west-1"]),
+            (
+                vec![("SHARD_LIMIT", "50"), ("ON_DEMAND_STREAM_COUNT_LIMIT", "10")],
+                vec!["--control-limits=shards=50,on-demand-streams=10"],
+            ),
+            (
+                vec![("CREATE_STREAM_DURATION", "500ms"), ("MERGE_SHARDS_DURATION", "2 seconds")],
+                vec!["--transition-delay=create-stream=500,merge-shards=2000"],
+            ),
+            (
+                vec![("KINESIS_MOCK_PLAIN_PORT", "4568"), ("KINESIS_MOCK_TLS_PORT", "4567")],
+                vec!["--listen=127.0.0.1:4567", "--listen=127.0.0.1:4568"],
+            ),
+            (vec![("LOG_LEVEL", "DEBUG")], vec!["--log=debug,openraft=error"]),
+            (vec![("LOG_LEVEL", "10"), ("UPDATE_STREAM_MODE_DURATION", "1s")], vec![]),
+        ] {
+            assert_eq!(read(&variables, &[]).unwrap(), expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_decided_elsewhere_is_not_even_judged() {
+        let variables = [
+            ("AWS_REGION", "eu-west-1"),
+            ("SHARD_LIMIT", "50"),
+            ("CREATE_STREAM_DURATION", "soon"),
+            ("KINESIS_MOCK_TLS_PORT", "x"),
+        ];
+        let decided = ["region", "control-limits", "transition-delay", "listen"];
+        assert_eq!(read(&variables, &decided), Ok(vec![]));
+        for (name, value) in [("CREATE_STREAM_DURATION", "soon"), ("KINESIS_MOCK_TLS_PORT", "x")] {
+            let error = read(&[(name, value)], &[]).unwrap_err();
+            assert!(error.starts_with(name) && error.contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        for (text, expected) in [("500ms", "500"), ("5s", "5000"), ("1 minute", "60000"), ("0 ms", "0")] {
+            assert_eq!(duration_ms(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "500", "ms", "-1s", "1.5s", "1h", "99999999999999999999s", "18446744073709551615m"] {
+            assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Streams of two accounts, or of two regions, have nothing to do with each other, whatever they are called.
+
+use serde_json::{Value, json};
+use tidelog::ops::Fault;
+
+use crate::START_MS;
+use crate::broker::Broker;
+
+const PLACES: [(&str, &str); 3] =
+    [("000000000000", "us-east-1"), ("000000000000", "eu-west-1"), ("123456789012", "us-east-1")];
+
+fn arn((account, region): (&str, &str), name: &str) -> String {
+    format!("arn:aws:kinesis:{region}:{account}:stream/{name}")
+}
+
+async fn ok(broker: &Broker, place: (&str, &str), operation: &str, body: Value) -> Value {
+    broker
+        .call_as(place, operation, body)
+        .await
+        .unwrap_or_else(|fault| panic!("{operation} as {place:?}: {fault:?}"))
+}
+
+/// Data of the records of the stream of that ARN, as `place` reads them.
+async fn read(broker: &Broker, place: (&str, &str), arn: &str) -> Vec<String> {
+    let from =
+        json!({"StreamARN": arn, "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = ok(broker, place, "GetShardIterator", from).await["ShardIterator"].clone();
+    let records = ok(broker, place, "GetRecords", json!({"ShardIterator": iterator})).await;
+    let data = |record: &Value| record["Data"].as_str().unwrap().to_owned();
+    records["Records"].as_array().unwrap().iter().map(data).collect()
+}
+
+#[tokio::test]
+async fn namesakes_in_other_accounts_and_regions_are_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path(), START_MS).await;
+    for (place, shards) in PLACES.into_iter().zip(1..) {
+        ok(&broker, place, "CreateStream", json!({"StreamName": "a", "ShardCount": shards})).await;
+        let put = json!({"StreamName": "a", "PartitionKey": "k", "ExplicitHashKey": "0", "Data": format!("AAA{shards}")});
+        ok(&broker, place, "PutRecord", put).await;
+        let register = json!({"StreamARN": arn(place, "a"), "ConsumerName": "app"});
+        ok(&broker, place, "RegisterStreamConsumer", register).await;
+    }
+    for (place, shards) in PLACES.into_iter().zip(1..) {
+        let arn = arn(place, "a");
+        let summary = ok(&broker, place, "DescribeStreamSummary", json!({"StreamName": "a"})).await;
+        let summary = &summary["StreamDescriptionSummary"];
+        assert_eq!((&summary["OpenShardCount"], &summary["StreamARN"]), (&json!(shards), &json!(arn)));
+        let limits = ok(&broker, place, "DescribeLimits", json!({})).await;
+        assert_eq!(limits["OpenShardCount"], shards);
+        let listed = ok(&broker, place, "ListStreams", json!({})).await;
+        assert_eq!(listed["StreamNames"], json!(["a"]));
+        assert_eq!(listed["StreamSummaries"][0]["StreamARN"], json!(arn));
+        // With an ARN its account and region decide, whoever asks.
+        for caller in PLACES {
+            assert_eq!(read(&broker, caller, &arn).await, [format!("AAA{shards}")]);
+            let found = ok(&broker, caller, "ListShards", json!({"StreamARN": arn})).await;
+            assert_eq!(found["Shards"].as_array().unwrap().len(), shards);
+            let found = ok(&broker, caller, "ListStreamConsumers", json!({"StreamARN": arn})).await;
+            let consumer = found["Consumers"][0]["ConsumerARN"].as_str().unwrap();
+            assert!(consumer.starts_with(&format!("{arn}/consumer/app:")), "{consumer}");
+        }
+    }
+    // What goes in one place stays in the others.
+    let delete = json!({"StreamName": "a", "EnforceConsumerDeletion": true});
+    ok(&broker, PLACES[0], "DeleteStream", delete).await;
+    let gone = broker.call_as(PLACES[0], "DescribeStreamSummary", json!({"StreamName": "a"})).await;
+    let text = "Stream a under account 000000000000 not found.";
+    assert_eq!(gone, Err(Fault::ResourceNotFound(text.into())));
+    for place in &PLACES[1..] {
+        ok(&broker, *place, "DescribeStreamSummary", json!({"StreamName": "a"})).await;
+    }
+    let elsewhere = arn(("123456789012", "eu-west-1"), "a");
+    for operation in
+        ["DescribeStream", "DescribeStreamSummary", "ListShards", "DeleteStream", "ListStreamConsumers"]
+    {
+        let gone = broker.call_as(PLACES[2], operation, json!({"StreamARN": elsewhere})).await;
+        assert!(matches!(gone, Err(Fault::ResourceNotFound(_))), "{operation}: {gone:?}");
+    }
+    broker.stop().await;
+}
