@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tidelog::clock::Clock;
 use tidelog::config::{self, Command, Config, ConfigError, DataLocation, Durability};
-use tidelog::limits::ShardLimits;
+use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::observability;
 use tidelog::server::Server;
 use tidelog::tls;
@@ -133,6 +133,14 @@ fn greet(to: &mut impl Write, config: &Config, server: &Server) -> io::Result<()
         )?,
     }
     writeln!(to, "  shard limits  {}", described(&config.limits))?;
+    let control = if config.control_limits == ControlLimits::aws() {
+        "aws (5 calls/s for most operations)"
+    } else if config.control_limits == ControlLimits::off() {
+        "off"
+    } else {
+        "as configured"
+    };
+    writeln!(to, "  control plane {control}")?;
     let Some(address) = server.addresses().first() else { return Ok(()) };
     let host = if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };

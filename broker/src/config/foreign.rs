@@ -5,14 +5,15 @@
 
 use std::ffi::OsString;
 
-/// Variables that turn into one setting each, and how their value does.
-const SETTINGS: [(&str, &str, fn(&str) -> Option<String>); 4] = [
-    ("INITIALIZE_STREAMS", "initialize-streams", as_it_is),
-    ("AWS_ACCOUNT_ID", "account", as_it_is),
-    ("AWS_REGION", "region", as_it_is),
-    ("LOG_LEVEL", "log", log),
+/// Variables that turn into one setting each.
+const SETTINGS: [(&str, &str); 4] = [
+    ("INITIALIZE_STREAMS", "initialize-streams"),
+    ("AWS_ACCOUNT_ID", "account"),
+    ("AWS_REGION", "region"),
+    (LOG_LEVEL, "log"),
 ];
-/// Ports, all of which serve HTTP and TLS alike.
+const LOG_LEVEL: &str = "LOG_LEVEL";
+/// Ports of this machine, each of which serves HTTP and TLS alike.
 const PORTS: [&str; 2] = ["KINESIS_MOCK_TLS_PORT", "KINESIS_MOCK_PLAIN_PORT"];
 /// Quotas, by their name in --control-limits.
 const QUOTAS: [(&str, &str); 2] =
@@ -54,9 +55,9 @@ pub(super) fn settings(
 ) -> Result<Foreign, String> {
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut foreign = Foreign::default();
-    for (name, setting, translated) in SETTINGS {
-        if let Some(value) = variable(name).filter(|_| !decided(setting))
-            && let Some(value) = translated(&value)
+    for (name, setting) in SETTINGS {
+        let value = variable(name).filter(|_| !decided(setting));
+        if let Some(value) = value.and_then(|value| if name == LOG_LEVEL { log(&value) } else { Some(value) })
         {
             foreign.set(setting, &value, [name]);
         }
@@ -66,28 +67,22 @@ pub(super) fn settings(
         let port: u16 = port.parse().map_err(|_| format!("{name}: `{port}` is no port"))?;
         foreign.set("listen", &format!("127.0.0.1:{port}"), [name]);
     }
-    let lists: [(&str, &[_], fn(&str) -> Result<String, String>); 2] = [
-        ("control-limits", &QUOTAS, |value| Ok(value.to_owned())),
-        ("transition-delay", &DELAYS, duration_ms),
-    ];
-    for (setting, names, translated) in lists {
+    for (setting, names) in [("control-limits", &QUOTAS[..]), ("transition-delay", &DELAYS[..])] {
         let mut parts = Vec::new();
+        let mut variables = Vec::new();
         for (name, part) in names {
             if let Some(value) = variable(name).filter(|_| !decided(setting)) {
-                let value = translated(&value).map_err(|reason| format!("{name}: {reason}"))?;
-                parts.push(format!("{part}={value}"));
-                foreign.variables.push(name);
+                let is_delay = setting == "transition-delay";
+                let value = if is_delay { duration_ms(&value) } else { Ok(value) };
+                parts.push(format!("{part}={}", value.map_err(|reason| format!("{name}: {reason}"))?));
+                variables.push(*name);
             }
         }
         if !parts.is_empty() {
-            foreign.set(setting, &parts.join(","), []);
+            foreign.set(setting, &parts.join(","), variables);
         }
     }
     Ok(foreign)
-}
-
-fn as_it_is(value: &str) -> Option<String> {
-    Some(value.to_owned())
 }
 
 /// The level in our words; what is none was meant for another program.

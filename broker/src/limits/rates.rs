@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_rate_is_found_and_is_that_of_an_operation() {
-        for rate in RATES.iter() {
+        for rate in &RATES {
             assert_eq!(of(rate.operation), Some(rate));
             assert!(OPERATIONS.iter().any(|operation| operation.name == rate.operation), "{rate:?}");
             assert!(rate.per_second > 0);
