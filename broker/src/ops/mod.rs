@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod cases;
+mod check;
 mod consumer;
 pub mod fault;
 mod input;
@@ -28,6 +29,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use check::check;
 pub use fault::{Exception, Fault};
 use futures_util::Stream;
 pub use tidelog_proto::Codec;

@@ -14,6 +14,7 @@ use super::entry::{self, Entry};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::input::Input;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, Service};
@@ -39,6 +40,26 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
     let after = input.text("SequenceNumberForOrdering");
     let is_dry_run = input.is_true("DryRun");
     put(service, call, &Put { key, entry: Entry::from_input(&input), after, is_dry_run }).await
+}
+
+/// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
+pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
+    match call.codec {
+        Codec::Json => json::read(&call.body)
+            .is_none_or(|fast| fast.entry().is_none_or(|entry| is_same(fast.stream_name(), &entry, input))),
+        Codec::Cbor => {
+            cbor::read(&call.body).is_none_or(|(stream_name, entry)| is_same(stream_name, &entry, input))
+        }
+    }
+}
+
+fn is_same(stream_name: &str, entry: &Entry<'_>, input: Option<&Input>) -> bool {
+    input.is_some_and(|input| {
+        input.text("StreamName") == Some(stream_name)
+            && ["StreamARN", "SequenceNumberForOrdering"].iter().all(|name| input.get(name).is_none())
+            && !input.is_true("DryRun")
+            && Entry::from_input(input) == *entry
+    })
 }
 
 struct Put<'a> {

@@ -14,6 +14,7 @@ use super::entry::{self, Entry};
 use crate::limits::PUT_RECORDS_BYTES_MAX;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::input::Input;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, NewRecord, Service};
@@ -40,6 +41,26 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
     let entries = input.structures("Records").map(Entry::from_input).collect::<Vec<_>>();
     let key = target::key(call, &input)?;
     put(service, call, &key, &entries, input.is_true("DryRun")).await
+}
+
+/// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
+pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
+    match call.codec {
+        Codec::Json => json::read(&call.body).is_none_or(|fast| {
+            fast.entries().is_none_or(|entries| is_same(fast.stream_name(), &entries, input))
+        }),
+        Codec::Cbor => cbor::read(&call.body)
+            .is_none_or(|(stream_name, entries)| is_same(stream_name, &entries, input)),
+    }
+}
+
+fn is_same(stream_name: &str, entries: &[Entry<'_>], input: Option<&Input>) -> bool {
+    input.is_some_and(|input| {
+        input.text("StreamName") == Some(stream_name)
+            && input.get("StreamARN").is_none()
+            && !input.is_true("DryRun")
+            && input.structures("Records").map(Entry::from_input).eq(entries.iter().cloned())
+    })
 }
 
 async fn put(

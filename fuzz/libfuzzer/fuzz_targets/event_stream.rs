@@ -1,0 +1,4 @@
+//! See `tidelog_fuzz::targets::event_stream`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::targets::event_stream(data));

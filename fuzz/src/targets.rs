@@ -1,0 +1,27 @@
+//! The targets. Each takes any bytes and panics when what it promises does not hold.
+
+mod documents;
+mod event_stream;
+mod token;
+
+pub use documents::{cbor, json};
+pub use event_stream::event_stream;
+pub use token::token;
+
+/// A target, by the name of its directory of seeds.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 4] =
+    [("json", json), ("cbor", cbor), ("token", token), ("event_stream", event_stream)];
+
+/// Takes numbers off the front of an input; zeros once it is used up.
+struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn next(&mut self) -> u64 {
+        let (taken, rest) = self.0.split_at(self.0.len().min(8));
+        self.0 = rest;
+        taken.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
