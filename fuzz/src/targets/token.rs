@@ -64,7 +64,9 @@ fn any_page(numbers: &mut Numbers<'_>) -> PageToken {
     let (kind, stream_uid, issued_ms, time_ms) =
         (numbers.next(), numbers.next(), numbers.next(), numbers.next());
     let mut after_name = String::from_utf8_lossy(numbers.0).into_owned();
-    after_name.truncate(after_name.floor_char_boundary(STREAM_NAME_LENGTH_MAX));
+    while after_name.len() > STREAM_NAME_LENGTH_MAX {
+        after_name.pop();
+    }
     let filter = match kind / 3 % 4 {
         0 => TokenFilter::All,
         1 => TokenFilter::Open,

@@ -49,8 +49,9 @@ pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
         Codec::Json => json::read(&call.body).is_none_or(|fast| {
             fast.entries().is_none_or(|entries| is_same(fast.stream_name(), &entries, input))
         }),
-        Codec::Cbor => cbor::read(&call.body)
-            .is_none_or(|(stream_name, entries)| is_same(stream_name, &entries, input)),
+        Codec::Cbor => {
+            cbor::read(&call.body).is_none_or(|(stream_name, entries)| is_same(stream_name, &entries, input))
+        }
     }
 }
 
