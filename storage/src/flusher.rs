@@ -8,7 +8,7 @@
 mod files;
 mod job;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -42,7 +42,7 @@ pub struct Flusher {
     /// Whether there was a checkpoint since the last [`Flusher::unlink`].
     has_checkpointed: bool,
     /// What was removed, each with how many durable checkpoints have come without it.
-    removed: Vec<(Removed, u8)>,
+    removed: BTreeMap<Removed, u8>,
 }
 
 impl Flusher {
@@ -56,7 +56,7 @@ impl Flusher {
             flushed_bytes: 0,
             cut_trims: HashMap::new(),
             has_checkpointed: false,
-            removed: Vec::new(),
+            removed: BTreeMap::new(),
         }
     }
 
@@ -142,19 +142,19 @@ impl Flusher {
 
     fn unlink_removed(&mut self) -> Result<(), ShardError> {
         let store = self.store.clone();
-        let waiting: Vec<Removed> = store.removed.lock().expect("no holder of the list panics").clone();
-        self.removed.retain(|(part, _)| waiting.contains(part));
-        for part in waiting {
-            if !self.removed.iter().any(|removed| removed.0 == part) {
-                self.removed.push((part, 0));
-            }
-        }
+        let waiting = store.removed.lock().expect("no holder of the list panics").clone();
+        self.removed.retain(|part, _| waiting.contains(part));
+        let listed_streams: BTreeSet<u64> = self.cut_trims.keys().map(|key| key.stream_uid).collect();
         let mut gone = Vec::new();
-        for (part, checkpoints) in &mut self.removed {
-            let listed = self.cut_trims.keys().any(|key| part.covers(*key));
+        for part in waiting {
+            let listed = match part {
+                Removed::Stream(uid) => listed_streams.contains(&uid),
+                Removed::Shard(key) => self.cut_trims.contains_key(&key),
+            };
+            let checkpoints = self.removed.entry(part).or_default();
             *checkpoints = if listed { 0 } else { checkpoints.saturating_add(1) };
             if *checkpoints >= CHECKPOINTS_KEPT {
-                gone.push(*part);
+                gone.push(part);
             }
         }
         for part in gone {
@@ -164,8 +164,8 @@ impl Flusher {
             unlinked.map_err(|source| ShardError::io("remove", &dir, source))?;
             // A reader may have opened a file after the part was removed from memory.
             store.shared.files.forget_all(|key| part.covers(key));
-            self.removed.retain(|removed| removed.0 != part);
-            store.removed.lock().expect("no holder of the list panics").retain(|waiting| *waiting != part);
+            self.removed.remove(&part);
+            store.removed.lock().expect("no holder of the list panics").remove(&part);
         }
         Ok(())
     }

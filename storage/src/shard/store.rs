@@ -1,6 +1,6 @@
 //! The shards of this node, and what they share: the disk, the open files and the accounts of memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
@@ -66,11 +66,11 @@ pub struct ShardStore {
     pub(crate) shared: Arc<Shared>,
     shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
     /// What was removed and whose directories wait for checkpoints without it; drained by the flusher.
-    pub(crate) removed: Mutex<Vec<Removed>>,
+    pub(crate) removed: Mutex<BTreeSet<Removed>>,
 }
 
 /// A stream that was taken out, or a single shard of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Removed {
     Stream(u64),
     Shard(ShardKey),
@@ -130,7 +130,10 @@ impl ShardStore {
 
     /// The shard, created empty if it is not there yet.
     pub fn create(&self, key: ShardKey) -> Arc<ShardLog> {
-        self.removed.lock().expect("no holder of the list panics").retain(|removed| !removed.covers(key));
+        let mut removed = self.removed.lock().expect("no holder of the list panics");
+        removed.remove(&Removed::Stream(key.stream_uid));
+        removed.remove(&Removed::Shard(key));
+        drop(removed);
         let mut shards = self.shards.write().expect("no holder of the registry panics");
         let new = || ShardLog::new(key, self.shared.clone(), ShardState::new());
         shards.entry(key).or_insert_with(new).clone()
@@ -144,29 +147,30 @@ impl ShardStore {
     /// Takes a stream's shards out of memory. The files are unlinked by the flusher once no checkpoint that is
     /// kept lists them. Memory is given back when the last reader has let go.
     pub fn remove_stream(&self, stream_uid: u64) {
-        self.remove(Removed::Stream(stream_uid));
+        let mut shards = self.shards.write().expect("no holder of the registry panics");
+        shards.retain(|key, log| {
+            let stays = key.stream_uid != stream_uid;
+            if !stays {
+                log.mark_removed();
+            }
+            stays
+        });
+        drop(shards);
+        self.let_go(Removed::Stream(stream_uid));
     }
 
     /// Takes one shard out of memory, as [`ShardStore::remove_stream`] does all of a stream.
     pub fn remove_shard(&self, key: ShardKey) {
-        self.remove(Removed::Shard(key));
+        let log = self.shards.write().expect("no holder of the registry panics").remove(&key);
+        if let Some(log) = log {
+            log.mark_removed();
+        }
+        self.let_go(Removed::Shard(key));
     }
 
-    fn remove(&self, part: Removed) {
-        let mut shards = self.shards.write().expect("no holder of the registry panics");
-        shards.retain(|key, log| {
-            let goes = part.covers(*key);
-            if goes {
-                log.mark_removed();
-            }
-            !goes
-        });
-        drop(shards);
+    fn let_go(&self, part: Removed) {
         self.shared.files.forget_all(|key| part.covers(key));
-        let mut removed = self.removed.lock().expect("no holder of the list panics");
-        if !removed.contains(&part) {
-            removed.push(part);
-        }
+        self.removed.lock().expect("no holder of the list panics").insert(part);
     }
 
     /// Bytes applied and not yet in written blocks of segment files, over all shards.
