@@ -28,9 +28,14 @@ pub fn check(input: &Input, members: &[Member]) -> Result<(), Fault> {
 pub struct Violations(Vec<String>);
 
 impl Violations {
+    /// Whether no further one would be named.
+    fn is_full(&self) -> bool {
+        self.0.len() >= VIOLATIONS_MAX
+    }
+
     /// Adds one, in AWS's words: the value as Java shows it, the member's path, and the constraint.
     pub fn add(&mut self, value: &str, path: &str, constraint: &str) {
-        if self.0.len() < VIOLATIONS_MAX {
+        if !self.is_full() {
             let shown = shortened(value);
             self.0.push(format!("Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"));
         }
@@ -38,7 +43,7 @@ impl Violations {
 
     /// Adds a required member that is missing.
     pub fn add_missing(&mut self, path: &str) {
-        if self.0.len() < VIOLATIONS_MAX {
+        if !self.is_full() {
             self.0.push(format!(
                 "Value null at '{path}' failed to satisfy constraint: Member must not be null"
             ));
@@ -101,15 +106,22 @@ fn check_value(value: &Value, kind: &Kind, path: &str, violations: &mut Violatio
                 violations.add_length(&shown(value), path, elements.len(), *min, *max);
             }
             for (position, inner) in elements.iter().enumerate() {
+                if violations.is_full() {
+                    return;
+                }
                 check_value(inner, element, &format!("{path}.{}.member", position + 1), violations);
             }
         }
         (Kind::TextMap { key, value: inner, min, max }, Value::TextMap(entries)) => {
-            violations.add_length(&shown(value), path, entries.len(), *min, *max);
+            let shown = shown(value);
+            violations.add_length(&shown, path, entries.len(), *min, *max);
             for (name, text) in entries {
+                if violations.is_full() {
+                    return;
+                }
                 if !key.allows(name) {
                     let (min, max) = key.length.unwrap_or_default();
-                    violations.add(&shown(value), path, &key_constraint(min, max));
+                    violations.add(&shown, path, &key_constraint(min, max));
                 }
                 check_text(text, inner, &format!("{path}.{name}.member"), violations);
             }
@@ -193,8 +205,15 @@ fn show(value: &Value, out: &mut String) {
             out.write_char(']')
         }
         Value::TextMap(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
-            write!(out, "{{{}}}", entries.join(", "))
+            out.push('{');
+            for (position, (key, value)) in entries.iter().enumerate() {
+                if out.len() > SHOWN_LENGTH_MAX {
+                    break;
+                }
+                out.push_str(if position > 0 { ", " } else { "" });
+                write!(out, "{key}={value}").expect("writing to memory cannot fail");
+            }
+            out.write_char('}')
         }
     };
     written.expect("writing to memory cannot fail");
@@ -203,4 +222,23 @@ fn show(value: &Value, out: &mut String) {
 fn shortened(value: &str) -> &str {
     let end = value.char_indices().nth(SHOWN_LENGTH_MAX).map_or(value.len(), |(at, _)| at);
     &value[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use crate::ops::cases;
+
+    #[test]
+    fn a_request_full_of_violations_is_refused_at_once() {
+        let long = "k".repeat(1_900);
+        let tags: Vec<String> = (0..10_000).map(|number| format!(r#""{long}{number}":"""#)).collect();
+        let body = format!(r#"{{"StreamName":"a","Tags":{{{}}}}}"#, tags.join(","));
+        let began = Instant::now();
+        let fault = cases::input("AddTagsToStream", &body).unwrap_err();
+        // Showing the whole map for each key took minutes.
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(format!("{fault:?}").starts_with("Validation(\"10 validation errors detected: "));
+    }
 }
