@@ -26,7 +26,7 @@ impl News {
         drop(by_shard);
         // The listener's next look at the shard comes after the store above.
         fence(Ordering::SeqCst);
-        Listener { shard, heard, news: self.clone() }
+        Listener { shard, heard: Some(heard), news: self.clone() }
     }
 
     /// Tells the listeners of a shard that it has changed.
@@ -49,22 +49,25 @@ impl News {
 /// Hears of one shard until it is dropped.
 pub struct Listener {
     shard: ShardKey,
-    heard: watch::Receiver<()>,
+    /// There until it is dropped.
+    heard: Option<watch::Receiver<()>>,
     news: Arc<News>,
 }
 
 impl Listener {
     /// Returns when the shard has changed since the last call, or since the listening began.
     pub async fn changed(&mut self) {
-        self.heard.changed().await.expect("a sender that has a receiver is kept");
+        let heard = self.heard.as_mut().expect("a listener that is not being dropped");
+        heard.changed().await.expect("a sender that has a receiver is kept");
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut by_shard = self.news.by_shard();
-        // This listener's own receiver is still counted.
-        if by_shard.get(&self.shard).is_some_and(|listeners| listeners.receiver_count() == 1) {
+        // Under the lock: of two that leave together the second finds itself alone.
+        self.heard = None;
+        if by_shard.get(&self.shard).is_some_and(|listeners| listeners.receiver_count() == 0) {
             by_shard.remove(&self.shard);
         }
         self.news.awaited.store(by_shard.len(), Ordering::SeqCst);
@@ -82,13 +85,13 @@ mod tests {
         news.tell(shard(0));
         let (mut first, second) = (news.listen(shard(0)), news.listen(shard(0)));
         news.tell(shard(1));
-        assert!(!first.heard.has_changed().unwrap());
+        assert!(!first.heard.as_ref().unwrap().has_changed().unwrap());
         news.tell(shard(0));
         first.changed().await;
-        assert!(!first.heard.has_changed().unwrap());
+        assert!(!first.heard.as_ref().unwrap().has_changed().unwrap());
         drop(first);
         news.tell(shard(0));
-        assert!(second.heard.has_changed().unwrap());
+        assert!(second.heard.as_ref().unwrap().has_changed().unwrap());
         drop(second);
         assert!(news.by_shard().is_empty());
         assert_eq!(news.awaited.load(Ordering::SeqCst), 0);
