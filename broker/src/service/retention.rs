@@ -3,7 +3,7 @@
 //! The leader's clock decides when; applying only moves the trim point, so replicas agree. A trimmed record is
 //! never served; its file is unlinked after a checkpoint that carries the trim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidelog_proto::stored::{self, data_command, meta_command::Command, trim};
 
@@ -58,10 +58,16 @@ impl Service {
                 shard.closed_ms.is_some_and(|closed_ms| closed_ms < keep_from_ms) && !has_records(shard)
             };
             let mut by_group: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+            let mut expired = BTreeSet::new();
             for shard in stream.shards.iter().filter(is_expired) {
-                by_group.entry(shard.group).or_default().push(shard.index);
+                // Never before its parents, whose readers are told of it at their end.
+                let is_kept = |parent: &u32| stream.shard(*parent).is_some() && !expired.contains(parent);
+                if !shard.parent.iter().chain(&shard.adjacent_parent).any(is_kept) {
+                    expired.insert(shard.index);
+                    by_group.entry(shard.group).or_default().push(shard.index);
+                }
             }
-            let (uid, expired) = (stream.uid, by_group.values().flatten().copied().collect::<Vec<_>>());
+            let uid = stream.uid;
             if expired.is_empty() {
                 continue;
             }
@@ -70,7 +76,8 @@ impl Service {
                 self.groups.propose_data(group, command).await?;
             }
             forgotten += expired.len();
-            let forget = Command::ForgetShards(stored::ForgetShards { uid, shards: expired });
+            let forget =
+                Command::ForgetShards(stored::ForgetShards { uid, shards: expired.into_iter().collect() });
             self.groups.propose_meta(now_ms, forget).await?;
         }
         Ok(forgotten)

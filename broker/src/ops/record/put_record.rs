@@ -81,7 +81,7 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     let stream = target::find(&service.catalog(), &put.key)?;
     entry::check_takes_records(&stream)?;
     if let Some(after) = put.after {
-        check_ordering(&stream, after, service.now_ms())?;
+        check_ordering(&stream, after, newest_ms(service, &stream, after))?;
     }
     let mut violations = Violations::default();
     put.entry.check_key(&stream, || "partitionKey".to_owned(), &mut violations);
@@ -100,9 +100,18 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     Ok(Reply::Complete(answer.into()))
 }
 
-fn check_ordering(stream: &Stream, after: &str, now_ms: u64) -> Result<(), Fault> {
+/// The latest instant that a sequence number can carry: now, or that of the newest record of its shard, which a clock
+/// that went back leaves ahead of now.
+fn newest_ms(service: &Service, stream: &Stream, number: &str) -> u64 {
+    let shard = SequenceNumber::parse(number).and_then(|number| stream.shard(number.shard));
+    let last_ms =
+        shard.and_then(|shard| service.bounds(stream, shard)).map_or(0, |bounds| bounds.last_time_ms);
+    service.now_ms().max(last_ms)
+}
+
+fn check_ordering(stream: &Stream, after: &str, newest_ms: u64) -> Result<(), Fault> {
     let number = SequenceNumber::parse(after);
-    if number.is_some_and(|number| number.time_s <= now_ms / 1_000) {
+    if number.is_some_and(|number| number.time_s <= newest_ms / 1_000) {
         return Ok(());
     }
     let StreamKey { account, name, .. } = &stream.key;

@@ -140,12 +140,14 @@ fn shard_id(text: &str) -> Result<ShardId, Fault> {
     ShardId::parse(text).ok_or_else(|| Fault::InvalidArgument(format!("{text} is not the id of a shard.")))
 }
 
-/// When the oldest record that can still be read may have arrived: never before the stream's first shards opened.
+/// When the oldest record that can still be read may have arrived: never before the oldest listed shards opened, also
+/// when the retention was raised after their parents were forgotten. So the listed shards cover every key from it on.
 fn trim_horizon_ms(stream: &Stream, now_ms: u64) -> u64 {
-    let first_opened_ms =
-        stream.shards.iter().map(|shard| shard.opened_ms).min().unwrap_or(stream.created_ms);
+    let is_listed = |parent: &u32| stream.shard(*parent).is_some();
+    let is_oldest = |shard: &&Shard| !shard.parent.iter().chain(&shard.adjacent_parent).any(is_listed);
+    let opened_ms = stream.shards.iter().filter(is_oldest).map(|shard| shard.opened_ms).max();
     let kept_ms = u64::from(stream.retention_hours) * 3_600_000;
-    now_ms.saturating_sub(kept_ms).max(first_opened_ms)
+    now_ms.saturating_sub(kept_ms).max(opened_ms.unwrap_or(stream.created_ms))
 }
 
 fn is_in(shard: &Shard, filter: TokenFilter) -> bool {
@@ -219,6 +221,18 @@ mod tests {
         let a_day_later_ms = NOW_MS + 24 * 3_600_000;
         assert_eq!(indices(&list(&stream, body, a_day_later_ms - 700_000).unwrap()), [0]);
         assert_eq!(indices(&list(&stream, body, a_day_later_ms - 500_000).unwrap()), [1, 2]);
+    }
+
+    #[test]
+    fn the_horizon_never_lies_before_the_oldest_listed_shards() {
+        // Shard 0 was split, its records expired, and the retention was raised afterwards.
+        let mut stream = cases::split_stream("a", 3_600_000);
+        let split_ms = stream.shards[1].opened_ms;
+        stream.shards.remove(0);
+        stream.retention_hours = 168;
+        assert_eq!(trim_horizon_ms(&stream, NOW_MS), split_ms);
+        let whole = cases::split_stream("a", 3_600_000);
+        assert_eq!(trim_horizon_ms(&whole, NOW_MS), whole.shards[0].opened_ms);
     }
 
     #[test]
