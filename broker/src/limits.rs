@@ -22,6 +22,9 @@ pub const SHARDS_BY_DEFAULT: u32 = 4;
 pub const SHARDS_PER_ACCOUNT_MAX: u32 = 20_000;
 /// On-demand streams of an account in a region (guide).
 pub const ON_DEMAND_STREAMS_MAX: u32 = 50;
+/// Shards that one change adds to a stream at most, whatever the quotas say: each takes memory as long as it is listed.
+/// As many as an account has at AWS, so that no quota of AWS's is above it.
+pub const SHARDS_PER_CHANGE_MAX: u32 = 20_000;
 /// Open shards that UpdateShardCount brings a stream to at most (model).
 pub const SHARD_COUNT_MAX: u32 = 10_000;
 /// Hours a record is kept at least, and unless told otherwise (guide).

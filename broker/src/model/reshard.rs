@@ -5,6 +5,8 @@
 //! same plan splits or merges again are opened and closed in one instant and never hold a record. Numbers go on from the
 //! highest ever used, in the order of the steps.
 
+use std::collections::BTreeSet;
+
 use super::hash_key::even_ranges;
 use super::stream::{HashRange, Shard, Stream};
 
@@ -22,6 +24,8 @@ pub struct Child {
 /// What a reshard closes and opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// The number of the first child. A plan is good for the stream it was made from: another change takes this number.
+    pub first: u32,
     /// Open shards that are closed, ascending.
     pub sealed: Vec<u32>,
     /// Shards that come in their place, by number.
@@ -37,25 +41,23 @@ struct Open {
 
 /// The steps of a plan so far.
 struct Planner {
-    /// Number of the first child.
-    first: u32,
     plan: Plan,
 }
 
 impl Planner {
     fn new(stream: &Stream) -> Self {
         let first = stream.shards.last().map_or(0, |shard| shard.index + 1);
-        Self { first, plan: Plan::default() }
+        Self { plan: Plan { first, ..Plan::default() } }
     }
 
     fn close(&mut self, shard: Open) {
-        if shard.index < self.first {
+        if shard.index < self.plan.first {
             self.plan.sealed.push(shard.index);
         }
     }
 
     fn open(&mut self, range: HashRange, parent: u32, adjacent_parent: Option<u32>) -> Open {
-        let index = self.first + self.plan.children.len() as u32;
+        let index = self.plan.first + self.plan.children.len() as u32;
         self.plan.children.push(Child { range, parent, adjacent_parent });
         Open { index, range }
     }
@@ -144,6 +146,18 @@ impl Plan {
         planner.finish()
     }
 
+    /// Open shards that it adds; negative when it takes some away.
+    pub fn growth(&self) -> i64 {
+        let parents: BTreeSet<u32> = self
+            .children
+            .iter()
+            .flat_map(|child| [Some(child.parent), child.adjacent_parent])
+            .flatten()
+            .collect();
+        let open = (self.first..).zip(&self.children).filter(|(index, _)| !parents.contains(index)).count();
+        open as i64 - self.sealed.len() as i64
+    }
+
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
@@ -198,6 +212,7 @@ mod tests {
         let expected = [(1, None), (1, None), (0, Some(4)), (2, None), (2, None), (5, Some(7)), (8, Some(3))];
         assert_eq!(parents, expected);
         assert_eq!(numbers(&opened(&stream, &plan)), [6, 9, 10]);
+        assert_eq!(plan.growth(), -1);
     }
 
     #[test]

@@ -273,6 +273,13 @@ impl Catalog {
         &self.streams
     }
 
+    /// Open shards of all streams in the account and region of that key.
+    pub fn open_shards(&self, key: &StreamKey) -> usize {
+        let is_same = |other: &StreamKey| other.account == key.account && other.region == key.region;
+        let own = self.streams.iter().filter(|(other, _)| is_same(other));
+        own.map(|(_, stream)| stream.routes.len()).sum()
+    }
+
     /// The stream of that uid, if it still is one.
     pub fn by_uid(&self, uid: u64) -> Option<&Arc<Stream>> {
         self.by_uid.get(&uid).map(|key| &self.streams[key])

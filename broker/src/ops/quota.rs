@@ -1,10 +1,10 @@
 //! Quotas of an account in a region that several operations have to keep.
 
 use super::Fault;
-use crate::limits::ControlLimits;
+use crate::limits::{ControlLimits, SHARDS_PER_CHANGE_MAX};
 use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus};
 
-/// Whether the account can have that many open shards more in the region of the stream.
+/// Whether a stream can have that many open shards more: one change is bounded, and so is the account in the region.
 ///
 /// # Errors
 /// [`Fault::LimitExceeded`] when it cannot.
@@ -14,11 +14,15 @@ pub fn check_shards(
     key: &StreamKey,
     additional: u32,
 ) -> Result<(), Fault> {
-    let Some(limit) = limits.shards_max else { return Ok(()) };
     let StreamKey { account, region, .. } = key;
-    let is_same = |other: &StreamKey| other.account == *account && other.region == *region;
-    let own = catalog.streams().iter().filter(|(other, _)| is_same(other));
-    let open = own.map(|(_, stream)| stream.routes.len()).sum::<usize>();
+    if additional > SHARDS_PER_CHANGE_MAX {
+        return Err(Fault::LimitExceeded(format!(
+            "This request would add {additional} shards to stream {}. Limit: {SHARDS_PER_CHANGE_MAX}.",
+            key.name
+        )));
+    }
+    let Some(limit) = limits.shards_max else { return Ok(()) };
+    let open = catalog.open_shards(key);
     if open as u64 + u64::from(additional) <= u64::from(limit) {
         return Ok(());
     }
@@ -84,6 +88,11 @@ mod tests {
         let catalog = cases::catalog(vec![own.clone(), other]);
         let limits = ControlLimits::aws();
         assert_eq!(check_shards(&ControlLimits::off(), &catalog, &own.key, 2), Ok(()));
+        let endless = check_shards(&ControlLimits::off(), &catalog, &own.key, 2_147_483_647);
+        assert!(
+            matches!(endless, Err(Fault::LimitExceeded(_))),
+            "no setting allows a stream that fits no memory"
+        );
         assert_eq!(check_shards(&limits, &catalog, &own.key, 1), Ok(()));
         let text = "This request would exceed the shard limit for the account 000000000000 in us-east-1. Current shard \
                     count for the account: 19999. Limit: 20000. Number of additional shards that would have resulted \

@@ -258,6 +258,10 @@ impl MetaState {
         if stream.status != StreamStatus::Active {
             return MetaOutcome::NotActive(stream.status);
         }
+        if stream.shards.last().map(|shard| shard.index + 1) != Some(begin.first_new_shard) {
+            // Another reshard was begun and ended since the plan was made.
+            return MetaOutcome::NotActive(StreamStatus::Updating);
+        }
         let is_open = |index: u32| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());
         if let Some(closed) = begin.sealed.iter().find(|index| !is_open(**index)) {
             return MetaOutcome::NoSuchShard(*closed);

@@ -35,11 +35,13 @@ impl Service {
         let (now_ms, limits) = (self.now_ms(), self.shard_limits());
         let before = std::mem::replace(looked, Looked { at_ms: now_ms, offered: HashMap::new() });
         let elapsed_ms = now_ms.saturating_sub(before.at_ms);
-        let catalog = self.catalog();
-        let is_growing = |stream: &&Arc<Stream>| {
-            stream.mode == StreamMode::OnDemand && stream.status == StreamStatus::Active
-        };
-        for stream in catalog.streams().values().filter(is_growing) {
+        let is_growing =
+            |stream: &Stream| stream.mode == StreamMode::OnDemand && stream.status == StreamStatus::Active;
+        let streams = self.catalog();
+        for uid in streams.streams().values().filter(|stream| is_growing(stream)).map(|stream| stream.uid) {
+            // As it is by now: growing the ones before took time.
+            let catalog = self.catalog();
+            let Some(stream) = catalog.by_uid(uid).filter(|stream| is_growing(stream)) else { continue };
             let budgets = self.budgets(stream);
             let mut loads = Vec::new();
             for shard in stream.open_shards() {
@@ -50,9 +52,9 @@ impl Service {
                 loads.push((shard, load(before.offered.get(&key), offered, elapsed_ms)));
             }
             let Some(plan) = plan(stream, &loads, &limits) else { continue };
-            let open = catalog.streams().values().map(|stream| stream.routes.len()).sum::<usize>();
-            let shards_max = self.control_limits().shards_max.unwrap_or(u32::MAX);
-            if open + plan.children.len() > shards_max as usize {
+            let open = catalog.open_shards(&stream.key) as i64;
+            if self.control_limits().shards_max.is_some_and(|limit| open + plan.growth() > i64::from(limit)) {
+                tracing::warn!(stream = %stream.key.name, open, "an on-demand stream would outgrow its account's shards");
                 continue;
             }
             tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "an on-demand stream grows");

@@ -30,7 +30,13 @@ impl Service {
             adjacent_parent: child.adjacent_parent,
         };
         let opened = plan.children.iter().map(new_shard).collect();
-        let begin = stored::BeginReshard { uid, sealed: plan.sealed.clone(), opened, is_count_update };
+        let begin = stored::BeginReshard {
+            uid,
+            sealed: plan.sealed.clone(),
+            opened,
+            is_count_update,
+            first_new_shard: plan.first,
+        };
         self.begin(Command::BeginReshard(begin)).await
     }
 

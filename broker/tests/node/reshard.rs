@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use tidelog::model::reshard::Plan;
 
 use crate::broker::Broker;
 use crate::{HOUR_MS, START_MS};
@@ -163,5 +164,23 @@ async fn a_closed_shard_is_listed_until_its_records_have_expired() {
     broker.stop().await;
     let broker = Broker::start(directory.path(), START_MS + 25 * HOUR_MS).await;
     broker.put("events", "dHdv").await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_another_reshard_overtook_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    broker.ok("CreateStream", json!({"StreamName": "events", "ShardCount": 3})).await;
+    let service = broker.node.service();
+    let catalog = service.catalog();
+    let stream = catalog.streams().values().next().expect("the stream").clone();
+    let stale = Plan::merge(&stream, &stream.shards[1], &stream.shards[2]);
+    let split = json!({"StreamName": "events", "ShardToSplit": "shardId-0", "NewStartingHashKey": "1000"});
+    broker.ok("SplitShard", split).await;
+    let begun = service.begin_reshard(stream.uid, &stale, false).await;
+    assert!(begun.is_err(), "its shards' numbers are taken");
+    assert_eq!(service.catalog().by_uid(stream.uid).expect("the stream").routes.len(), 4);
+    drop(service);
     broker.stop().await;
 }
