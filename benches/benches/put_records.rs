@@ -10,22 +10,25 @@ use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, dispatch};
 use tidelog::replication::Durability;
 use tidelog::service::{Pace, Transitions};
+use tidelog_proto::Document;
 
-fn call(operation: &str, body: impl Into<Bytes>) -> Call {
+fn call(operation: &str, codec: Codec, body: impl Into<Bytes>) -> Call {
     Call {
         operation: operation.into(),
         account: "000000000000".into(),
         region: "us-east-1".into(),
-        codec: Codec::Json,
+        codec,
         body: body.into(),
     }
 }
 
-fn put_body(records: usize, record_bytes: usize) -> String {
-    let data = base64_simd::STANDARD.encode_to_string(vec![7; record_bytes]);
-    let entries: Vec<String> =
-        (0..records).map(|key| format!(r#"{{"Data":"{data}","PartitionKey":"key-{key}"}}"#)).collect();
-    format!(r#"{{"StreamName":"bench","Records":[{}]}}"#, entries.join(","))
+fn put_body(records: usize, record_bytes: usize, codec: Codec) -> Bytes {
+    let record = |key| {
+        let data = Document::Blob(vec![7; record_bytes].into());
+        Document::structure([("Data", data), ("PartitionKey", format!("key-{key}").into())])
+    };
+    let records = (0..records).map(record).collect::<Vec<_>>();
+    codec.encode(&Document::structure([("StreamName", "bench".into()), ("Records", records.into())])).into()
 }
 
 fn put_records(criterion: &mut Criterion) {
@@ -42,16 +45,16 @@ fn put_records(criterion: &mut Criterion) {
     };
     let node = runtime.block_on(Node::start(config)).expect("a node");
     let service = node.service();
-    let create = call("CreateStream", r#"{"StreamName":"bench","ShardCount":8}"#);
+    let create = call("CreateStream", Codec::Json, r#"{"StreamName":"bench","ShardCount":8}"#);
     runtime.block_on(dispatch(&service, create)).expect("a stream");
 
     let mut group = criterion.benchmark_group("PutRecords of 1 KiB, 8 shards, synced");
-    for records in [1, 500] {
-        let body = Bytes::from(put_body(records, 1_024));
+    for (codec, records) in [(Codec::Json, 1), (Codec::Cbor, 1), (Codec::Json, 500), (Codec::Cbor, 500)] {
+        let body = put_body(records, 1_024, codec);
         group.throughput(Throughput::Elements(records as u64));
-        group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
+        group.bench_function(BenchmarkId::new(format!("{codec:?}"), records), |bencher| {
             bencher.to_async(&runtime).iter(|| {
-                let (service, put) = (Arc::clone(&service), call("PutRecords", body.clone()));
+                let (service, put) = (Arc::clone(&service), call("PutRecords", codec, body.clone()));
                 async move { dispatch(&service, put).await.expect("an answer") }
             });
         });
