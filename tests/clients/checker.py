@@ -27,6 +27,7 @@ class Attempt:
     acknowledged: int | None = None
     shard: str | None = None
     sequence_number: str | None = None
+    acknowledged_at: float | None = None  # Seconds since 1970, by the clients' own clock.
     refused: bool = False  # The answer was a refusal that promises that nothing was stored.
 
 
@@ -161,6 +162,22 @@ def check_order(attempts, records):
     for shard in placed.values():
         yield from check_order_across_requests(shard)
         yield from check_order_within_requests(shard)
+
+
+def check_order_of_keys(attempts, records):
+    """Per key, what was acknowledged before another was sent has the lower number and was read earlier.
+
+    It holds across shards, whatever splits and merges went on, for a consumer that reads a shard's children
+    after the shard; `records` are in the order in which that consumer read them.
+    """
+    read = {record.data: (int(record.sequence_number), place) for place, record in enumerate(records)}
+    placed = defaultdict(list)
+    for attempt in attempts:
+        if attempt.data in read:
+            placed[attempt.key].append((attempt, *read[attempt.data]))
+    for key in placed.values():
+        yield from check_order_across_requests([(attempt, number) for attempt, number, _ in key])
+        yield from check_order_across_requests([(attempt, place) for attempt, _, place in key])
 
 
 def check_order_across_requests(shard):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from . import scenario
+from . import data_set
 from .broker import Broker
 
 # A proxy for the registries must not come between a client and a loopback address.
@@ -14,7 +14,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 @pytest.fixture(scope="session")
 def rows():
-    return scenario.load_rows()
+    return data_set.load_rows()
 
 
 def run_broker(request, directory, limits):

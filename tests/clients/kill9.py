@@ -9,7 +9,7 @@ import time
 
 from . import checker
 from .boto3_client import Load, connect, read_all, shard_ranges
-from .scenario import CONSUMERS, SECONDS_BETWEEN_KILLS
+from .data_set import CONSUMERS, SECONDS_BETWEEN_KILLS
 
 # How long the load may take to get a first record acknowledged after a start.
 RECOVERY_SECONDS_MAX = 30

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from . import checker, scenario
+from . import checker, data_set
 from .availability import missing
 from .checker import Attempt, Clock, Record
 
@@ -60,12 +60,12 @@ def aws(broker, tmp_path_factory):
 
 
 class TestQuickStart:
-    """The scenario, one process per call."""
+    """What the quick start does, one process per call."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def slice_of_rows(cls, rows):
-        return rows[: scenario.ROWS_OF_THE_COMMAND_LINE]
+        return rows[: data_set.ROWS_OF_THE_COMMAND_LINE]
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -1,4 +1,4 @@
-"""boto3: the whole scenario, positions, odd payloads, limits, and kill -9 under load."""
+"""boto3: the whole data set, positions, odd payloads, limits, and kill -9 under load."""
 
 import datetime
 import random
@@ -7,7 +7,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from . import boto3_client, checker, kill9, scenario
+from . import boto3_client, checker, data_set, kill9
 from .boto3_client import Producer, connect, position_of, read_all, read_from
 
 STREAM = "airports-boto3"
@@ -29,10 +29,10 @@ class TestDataSet:
     """The data set goes in once and comes back the same, before and after a crash."""
 
     def test_create_and_wait(self, client):
-        boto3_client.create_stream(client, STREAM, scenario.SHARDS)
+        boto3_client.create_stream(client, STREAM, data_set.SHARDS)
         summary = client.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]
         assert summary["StreamStatus"] == "ACTIVE"
-        assert summary["OpenShardCount"] == scenario.SHARDS
+        assert summary["OpenShardCount"] == data_set.SHARDS
 
     def test_put_and_read_back(self, broker, producer, rows):
         middle = len(rows) // 2
@@ -241,7 +241,7 @@ class TestKill9:
     def test_under_load(self, broker, client, rows):
         seed = random.SystemRandom().randrange(2**32)
         print(f"seed {seed}")
-        boto3_client.create_stream(client, STREAM, scenario.SHARDS)
+        boto3_client.create_stream(client, STREAM, data_set.SHARDS)
         generator = random.Random(seed)
-        acknowledged, read = kill9.run_round(broker, STREAM, rows, generator, scenario.KILLS)
+        acknowledged, read = kill9.run_round(broker, STREAM, rows, generator, data_set.KILLS)
         print(f"{acknowledged} acknowledged, {read} read")

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from . import checker, scenario
+from . import checker, data_set
 from .checker import Attempt, Record
 
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
@@ -189,6 +189,36 @@ def test_placement():
     assert found == {"shard does not hold the key"}
 
 
+def moved_to_a_child():
+    """A key whose records lie in a shard and then in its child, as a consumer reads them."""
+    attempts, records = [], []
+    for number in range(6):
+        shard, sequence_number = SHARDS[number // 3], str(10**55 + number)
+        tick = 2 * number
+        data = b"data %d" % number
+        attempts.append(Attempt(str(number), "p", "k", data, tick, 0, tick + 1, shard, sequence_number))
+        records.append(Record(shard, sequence_number, "k", data))
+    return attempts, records
+
+
+def test_order_of_a_key_across_shards():
+    attempts, records = moved_to_a_child()
+    assert list(checker.check_order_of_keys(attempts, records)) == []
+    child_first = records[3:] + records[:3]
+    assert kinds(attempts, child_first) == set(), "within each shard all is well"
+    found = {violation.kind for violation in checker.check_order_of_keys(attempts, child_first)}
+    assert found == {"order of a key"}
+
+
+def test_numbers_of_a_key_increase_across_shards():
+    attempts, records = moved_to_a_child()
+    for attempt, record in zip(attempts[3:], records[3:], strict=True):
+        attempt.sequence_number = record.sequence_number = str(int(record.sequence_number) - 10)
+    assert kinds(attempts, records) == set(), "within each shard all is well"
+    found = {violation.kind for violation in checker.check_order_of_keys(attempts, records)}
+    assert found == {"order of a key"}
+
+
 def test_what_was_read_must_stay():
     _, records = history()
     assert list(checker.check_still_there(records[:5], records)) == []
@@ -206,7 +236,7 @@ def test_attempts_must_be_tellable_apart():
 
 
 def test_rows_in_order():
-    rows = [scenario.Row("a", b"1"), scenario.Row("b", b"2"), scenario.Row("a", b"3")]
+    rows = [data_set.Row("a", b"1"), data_set.Row("b", b"2"), data_set.Row("a", b"3")]
     records = [Record("s", str(n), row.key, row.data) for n, row in enumerate(rows)]
     checker.assert_rows_in_order(rows, [records[1], records[0], records[2]])
     for wrong in ([records[2], records[1], records[0]], records[:2], [*records, records[2]]):
@@ -229,7 +259,7 @@ def line(values):
 
 
 def test_the_data_set_is_thousands_of_rows_over_many_keys():
-    rows = scenario.load_rows()
+    rows = data_set.load_rows()
     assert len(rows) == 3376
     assert len({row.key for row in rows}) > 50
-    assert rows[0] == scenario.Row("MS", b"00M,Thigpen,Bay Springs,MS,USA,31.95376472,-89.23450472")
+    assert rows[0] == data_set.Row("MS", b"00M,Thigpen,Bay Springs,MS,USA,31.95376472,-89.23450472")

@@ -1,4 +1,4 @@
-"""The AWS SDK for Rust: the whole scenario and kill -9 under load. Its client is the crate in rust-sdk/."""
+"""The AWS SDK for Rust: the whole data set and kill -9 under load. Its client is the crate in rust-sdk/."""
 
 import os
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import checker, kill9, scenario
+from . import checker, data_set, kill9
 from .availability import missing
 from .boto3_client import connect, shard_ranges
 from .broker import ROOT
@@ -32,7 +32,7 @@ class Client:
     def __init__(self, binary, broker, directory, rows):
         self.binary, self.broker, self.directory = binary, broker, directory
         self.rows = directory / "rows.jsonl"
-        scenario.write_rows(rows, self.rows)
+        data_set.write_rows(rows, self.rows)
 
     def words(self, phase, *arguments):
         target = ["--endpoint", self.broker.endpoint, "--stream", STREAM]
@@ -47,16 +47,16 @@ class Client:
     def put(self, rows):
         """Puts rows once; the attempts, whose ticks start again with each call."""
         path, attempts = self.directory / "part.jsonl", self.directory / "attempts.jsonl"
-        scenario.write_rows(rows, path)
+        data_set.write_rows(rows, path)
         self.run("put", "--rows", path, "--attempts", attempts)
         return checker.load_attempts(attempts)
 
     def read(self):
         """Everything in the stream, as several consumers of the Rust SDK read it and agree on."""
         path = self.directory / "records.jsonl"
-        self.run("read", "--records", path, "--consumers", scenario.CONSUMERS)
+        self.run("read", "--records", path, "--consumers", data_set.CONSUMERS)
         reads = checker.load_records(path)
-        assert len(reads) == scenario.CONSUMERS
+        assert len(reads) == data_set.CONSUMERS
         assert all(read == reads[0] for read in reads), "consumers read different records"
         return reads[0]
 
@@ -82,7 +82,7 @@ class TestDataSet:
         return []
 
     def test_create_and_wait(self, rust):
-        rust.run("create", "--shards", scenario.SHARDS)
+        rust.run("create", "--shards", data_set.SHARDS)
 
     def test_put_and_read_back(self, rust, rows, attempts):
         attempts += rust.put(rows[: len(rows) // 2])
@@ -122,7 +122,7 @@ class TestKill9:
     def test_under_load(self, broker, rust):
         seed = random.SystemRandom().randrange(2**32)
         print(f"seed {seed}")
-        rust.run("create", "--shards", scenario.SHARDS)
+        rust.run("create", "--shards", data_set.SHARDS)
         path = rust.directory / "load.jsonl"
         arguments = ["--rows", rust.rows, "--attempts", path, "--seconds", self.SECONDS]
         process = subprocess.Popen(rust.words("load", *arguments))
@@ -138,7 +138,7 @@ class TestKill9:
         attempts = checker.load_attempts(path)
         acknowledged = sum(attempt.acknowledged is not None for attempt in attempts)
         print(f"{broker.starts - 1} kills, {acknowledged} of {len(attempts)} attempts acknowledged")
-        assert broker.starts > scenario.KILLS
+        assert broker.starts > data_set.KILLS
         last = {attempt.producer: attempt for attempt in attempts}
         assert all(attempt.acknowledged is not None for attempt in last.values()), "puts fail after a restart"
         broker.restart_after_kill9()

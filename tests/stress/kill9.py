@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clients import boto3_client, checker, scenario  # noqa: E402
+from clients import boto3_client, checker, data_set  # noqa: E402
 from clients.broker import Broker  # noqa: E402
 from clients.kill9 import run_round  # noqa: E402
 
@@ -29,7 +29,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--kills", type=int, default=6, help="kills per round")
-    parser.add_argument("--shards", type=int, default=scenario.SHARDS)
+    parser.add_argument("--shards", type=int, default=data_set.SHARDS)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--directory", help="where data and logs go; a temporary directory otherwise")
     return parser.parse_args()
@@ -69,7 +69,7 @@ def main():
     print(f"seed {arguments.seed}, directory {directory}", flush=True)
     broker = Broker(directory).start()
     try:
-        rounds = run(broker, arguments, scenario.load_rows())
+        rounds = run(broker, arguments, data_set.load_rows())
         broker.stop()
     except BaseException as error:
         broker.discard()

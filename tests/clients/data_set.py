@@ -1,6 +1,6 @@
-"""What every client does, in one place: the stream, the data set, the number of consumers.
+"""The data set of the tests with kill -9, how many shards and consumers it has, and how often they kill.
 
-The data set is the table of airports that ships in the package vega_datasets: 3,376 rows, keyed by state.
+It is the table of airports that ships in the package vega_datasets: 3,376 rows, keyed by state.
 A record's data is a row's line as it stands in the file, so no two rows have the same bytes.
 """
 
