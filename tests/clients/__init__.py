@@ -1,1 +1,1 @@
-"""Real clients against a real broker: one scenario, one checker, three SDKs."""
+"""Real clients against a real broker: one scenario, one checker, the SDKs of six languages."""

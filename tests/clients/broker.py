@@ -29,7 +29,8 @@ def default_command():
         return shlex.split(chosen)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     binary = str(target / "debug" / "tidelog")
-    return [binary, "serve", "--listen", "127.0.0.1:0", "--data", "{data}", "--limits", "{limits}"]
+    limits = ["--limits", "{limits}", "--control-limits", "off"]
+    return [binary, "serve", "--listen", "127.0.0.1:0", "--data", "{data}", *limits]
 
 
 def free_port():

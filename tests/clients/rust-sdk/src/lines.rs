@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A row of the data set.
 #[derive(Clone, Deserialize)]
@@ -41,6 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) position: usize,
     /// The clock's tick after the answer had come.
     pub(crate) acknowledged: Option<u64>,
+    /// When the answer had come, in seconds since 1970.
+    pub(crate) acknowledged_at: Option<f64>,
     pub(crate) shard: Option<String>,
     pub(crate) sequence_number: Option<String>,
 }
@@ -63,6 +66,7 @@ impl Attempt {
             sent,
             position,
             acknowledged: None,
+            acknowledged_at: None,
             shard: None,
             sequence_number: None,
         }
@@ -71,6 +75,8 @@ impl Attempt {
     /// Notes the broker's acknowledgement.
     pub(crate) fn acknowledge(&mut self, tick: u64, shard: &str, sequence_number: &str) {
         self.acknowledged = Some(tick);
+        self.acknowledged_at =
+            SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).ok();
         self.shard = Some(shard.to_owned());
         self.sequence_number = Some(sequence_number.to_owned());
     }
