@@ -11,7 +11,7 @@ pub enum Scope {
     Account,
     /// Those to one stream.
     Stream,
-    /// Those by one consumer to one shard.
+    /// Those by one consumer to one shard; the operation counts them itself.
     ConsumerAndShard,
 }
 

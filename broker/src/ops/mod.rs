@@ -157,7 +157,7 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
         "UpdateShardCount" => shard::update_shard_count::run(service, call, input).await,
         "GetShardIterator" => record::get_shard_iterator::run(service, call, input).await,
         "GetRecords" => record::get_records::run(service, call, input).await,
-        "SubscribeToShard" => record::subscribe_to_shard::run(service, input).await,
+        "SubscribeToShard" => record::subscribe_to_shard::run(service, call, input).await,
         "RegisterStreamConsumer" => consumer::register_stream_consumer::run(service, call, input).await,
         "DeregisterStreamConsumer" => consumer::deregister_stream_consumer::run(service, call, input).await,
         "DescribeStreamConsumer" => consumer::describe_stream_consumer::run(service, call, input),

@@ -1,4 +1,5 @@
 //! The rates of the control plane, checked in one place: after a request's members are judged, before its operation runs.
+//! SubscribeToShard has its calls counted itself, once it knows that the seat is free.
 //!
 //! AWS's words name the stream, also where calls are counted by account. Nobody recorded the words for calls that name
 //! none.
@@ -14,12 +15,30 @@ use crate::model::stream::StreamKey;
 use crate::service::Service;
 use crate::service::rates::Subject;
 
-/// Counts the call.
+/// Counts the call, unless its operation does.
 ///
 /// # Errors
 /// [`Fault::LimitExceeded`] when it is one too many.
 pub fn check(service: &Service, operation: &str, call: &Call, input: &Input) -> Result<(), Fault> {
-    let Some(rate) = rates::of(operation).filter(|_| service.control_limits().rates) else { return Ok(()) };
+    match rates::of(operation) {
+        Some(rate) if rate.scope != Scope::ConsumerAndShard => count(service, rate, call, input),
+        _ => Ok(()),
+    }
+}
+
+/// Counts a call of SubscribeToShard.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_subscribe(service: &Service, call: &Call, input: &Input) -> Result<(), Fault> {
+    let rate = rates::of("SubscribeToShard").expect("an operation with a rate");
+    count(service, rate, call, input)
+}
+
+fn count(service: &Service, rate: &Rate, call: &Call, input: &Input) -> Result<(), Fault> {
+    if !service.control_limits().rates {
+        return Ok(());
+    }
     let stream = stream(call, input);
     let subject = subject(rate, call, input, stream.as_ref());
     service.admit_call(rate, subject).map_err(|_| match stream {

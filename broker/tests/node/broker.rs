@@ -44,12 +44,20 @@ impl Broker {
     }
 
     /// As a caller of that account and region.
-    pub async fn call_as(
+    pub async fn call_as(&self, caller: (&str, &str), operation: &str, body: Value) -> Result<Value, Fault> {
+        let Reply::Complete(body) = self.reply(caller, operation, body).await? else {
+            panic!("{operation} answered with an event stream");
+        };
+        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
+    }
+
+    /// Whatever comes of a call.
+    pub async fn reply(
         &self,
         (account, region): (&str, &str),
         operation: &str,
         body: Value,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Reply, Fault> {
         let call = Call {
             operation: operation.into(),
             account: account.into(),
@@ -57,10 +65,7 @@ impl Broker {
             codec: Codec::Json,
             body: body.to_string().into(),
         };
-        let Reply::Complete(body) = dispatch(&self.node.service(), call).await? else {
-            panic!("{operation} answered with an event stream");
-        };
-        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
+        dispatch(&self.node.service(), call).await
     }
 
     pub async fn ok(&self, operation: &str, body: Value) -> Value {

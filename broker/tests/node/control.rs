@@ -56,6 +56,52 @@ async fn a_call_too_many_of_a_second_is_refused_in_aws_words() {
 }
 
 #[tokio::test]
+async fn a_subscription_too_soon_after_another_is_told_so_and_one_after_a_failure_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(directory.path(), START_MS, |config| {
+        config.control_limits = ControlLimits::aws();
+    })
+    .await;
+    broker.create("a").await;
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/a";
+    let register = json!({"StreamARN": stream, "ConsumerName": "app"});
+    let consumer = broker.ok("RegisterStreamConsumer", register).await["Consumer"]["ConsumerARN"].clone();
+    let good =
+        json!({"ConsumerARN": consumer, "ShardId": "shardId-0", "StartingPosition": {"Type": "LATEST"}});
+    let mut bad = good.clone();
+    bad["StartingPosition"] = json!({"Type": "AT_TIMESTAMP"});
+    // Held, as clients do: a subscription that was left is one that was made as well.
+    let mut held = Vec::new();
+    for (after_ms, input, expected) in [
+        (0, &bad, "InvalidArgument"),
+        (999, &bad, "LimitExceeded"),
+        (0, &good, "LimitExceeded"),
+        (1, &good, "begun"),
+        (0, &good, "ResourceInUse"),
+        (1, &bad, "ResourceInUse"),
+        (4_998, &good, "ResourceInUse"),
+        (1, &good, "begun"),
+        (0, &good, "ResourceInUse"),
+    ] {
+        broker.pass(after_ms);
+        let found = match broker.reply(("000000000000", "us-east-1"), "SubscribeToShard", input.clone()).await
+        {
+            Ok(reply) => {
+                held.push(reply);
+                "begun"
+            }
+            Err(Fault::InvalidArgument(_)) => "InvalidArgument",
+            Err(Fault::LimitExceeded(_)) => "LimitExceeded",
+            Err(Fault::ResourceInUse(_)) => "ResourceInUse",
+            Err(fault) => panic!("{fault:?}"),
+        };
+        assert_eq!(found, expected, "{after_ms} ms later: {input}");
+    }
+    drop(held);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn without_limits_nothing_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start(directory.path(), START_MS).await;

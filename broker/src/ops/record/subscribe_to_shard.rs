@@ -5,7 +5,7 @@
 //! ChildShards instead. Without records an empty event comes every 5 seconds; the stream ends after 5 minutes.
 //!
 //! Limits: a second subscription of a consumer to a shard within 5 seconds of another is refused, a later one takes
-//! over. Errors: as ordinary answers before the stream begins; later ResourceInUse (taken over) and ResourceNotFound
+//! over. Calls that do not come to a subscription are counted against a rate of one per second. Errors: as ordinary answers before the stream begins; later ResourceInUse (taken over) and ResourceNotFound
 //! (stream or consumer were deleted) in it.
 
 use std::sync::Arc;
@@ -22,20 +22,22 @@ use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, ConsumerStatus, Shard, Stream};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
-use crate::ops::{Events, Fault, Reply, target};
+use crate::ops::{Call, Events, Fault, Reply, rate, target};
 use crate::service::{Event, Next, ReadRecord, SeatRefusal, Service, ServiceError, Subscription};
 
 /// The type of every event after the first.
 const EVENT: &str = "SubscribeToShardEvent";
 
 /// Begins the stream.
-pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let (stream, consumer) = target::consumer(&service.catalog(), input.required_text("ConsumerARN"))?;
     let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
-    let begin = asked(input).begin(&stream, shard, service.now_ms())?;
-    check_active(&stream, &consumer)?;
+    // Whoever comes too soon after a subscription is told of that one, however fast it comes.
     let refused = |refusal| seat_fault(refusal, &stream, &consumer);
     service.check_subscribe(&consumer, shard).map_err(refused)?;
+    rate::check_subscribe(service, call, input)?;
+    let begin = asked(input).begin(&stream, shard, service.now_ms())?;
+    check_active(&stream, &consumer)?;
     if input.is_true("DryRun") {
         return Err(Fault::DryRun);
     }
