@@ -1,5 +1,8 @@
 //! The body of an answer: complete, or the messages of an event stream, as they come.
 //!
+//! Either is handed over in frames, so that a client that takes nothing of them is seen (`stall.rs`). Nobody watches the
+//! last frame of an answer once HTTP/2 has it: it never holds more than itself.
+//!
 //! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
 //! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker stops, and with
 //! a message of its own when it fails. A client that goes away drops it.
@@ -19,12 +22,13 @@ use tracing::error;
 use super::{faults, stall};
 use crate::ops::{Events, Fault};
 
-/// Bytes of an event stream handed over at a time. A client that takes as much is one that takes something.
+/// Bytes handed over at a time. A client that takes as much is one that takes something. Nearly every answer fits one
+/// frame, also that of 500 records put.
 const FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// See the module.
 pub(super) enum AnswerBody {
-    /// All of it; empty once it was taken.
+    /// The rest of it; empty once all was taken.
     Complete(Bytes),
     /// The rest of the part that is being handed over, and the further ones.
     Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>),
@@ -79,8 +83,16 @@ impl Body for AnswerBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match self.get_mut() {
-            Self::Complete(bytes) if bytes.is_empty() => None,
-            Self::Complete(bytes) => Some(std::mem::take(bytes)),
+            Self::Complete(rest) if rest.is_empty() => None,
+            Self::Complete(rest) => {
+                let frame = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
+                if frame.len() == FRAME_BYTES_MAX && rest.len() <= FRAME_BYTES_MAX {
+                    // On its own, so that the last frame does not keep the whole answer.
+                    *rest = Bytes::copy_from_slice(rest);
+                }
+                stall::note(true);
+                Some(frame)
+            }
             Self::Events(rest, messages) => {
                 stall::note(false);
                 if rest.is_empty() {
@@ -151,10 +163,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_complete_body_is_one_frame_of_known_length() {
-        let mut body = AnswerBody::from("abc");
-        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
-        assert_eq!(frame(&mut body).await, "abc");
-        assert!(body.is_end_stream() && body.frame().await.is_none());
+    async fn a_complete_body_is_frames_of_known_length() {
+        const MAX: usize = FRAME_BYTES_MAX;
+        for (length, expected) in [
+            (0, vec![]),
+            (3, vec![3]),
+            (MAX, vec![MAX]),
+            (MAX + 1, vec![MAX, 1]),
+            (3 * MAX, vec![MAX; 3]),
+            (3 * MAX + 7, vec![MAX, MAX, MAX, 7]),
+        ] {
+            let whole = (0..length).map(|at| at as u8).collect::<Vec<_>>();
+            let mut body = AnswerBody::from(whole.clone());
+            let (mut lengths, mut taken) = (Vec::new(), Vec::new());
+            while !body.is_end_stream() {
+                assert_eq!(body.size_hint().exact(), Some((length - taken.len()) as u64));
+                let frame = frame(&mut body).await;
+                lengths.push(frame.len());
+                taken.extend_from_slice(&frame);
+            }
+            assert!(body.frame().await.is_none());
+            assert_eq!(lengths, expected);
+            assert!(taken == whole, "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_frame_does_not_keep_a_large_answer() {
+        let whole = Bytes::from(vec![b'x'; 5 * FRAME_BYTES_MAX / 2]);
+        let mut body = AnswerBody::from(whole.clone());
+        for _ in 0..2 {
+            frame(&mut body).await;
+        }
+        let last = frame(&mut body).await;
+        assert_eq!(last.len(), FRAME_BYTES_MAX / 2);
+        assert!(whole.is_unique() && body.is_end_stream());
     }
 }

@@ -1,4 +1,4 @@
-//! Cuts an HTTP/2 stream whose client takes nothing of an answer that goes on.
+//! Cuts an HTTP/2 stream whose client takes nothing of its answer.
 //!
 //! One stream of a connection can stand still while the connection moves, so the transport's own bound does not see it,
 //! and a body that nobody asks for its next frame cannot end itself. Each stream is a task of its own; the task keeps
@@ -19,9 +19,8 @@ tokio::task_local! {
 
 /// The body of an answer has handed over a frame, or was asked for one. Without effect outside of HTTP/2.
 pub(super) fn note(handed_over: bool) {
-    let since = handed_over.then(Instant::now);
     // Elsewhere the transport keeps the time.
-    let _ = WAITS_SINCE.try_with(|waits| waits.set(since));
+    let _ = WAITS_SINCE.try_with(|waits| waits.set(handed_over.then(Instant::now)));
 }
 
 /// Runs the streams of HTTP/2 connections, each as a task.
@@ -63,7 +62,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
         let (_, timer) = self.timer.as_mut().expect("set above");
         let ended = timer.as_mut().poll(context);
         if ended.is_ready() {
-            tracing::debug!("a client takes nothing of an event stream, which is cut");
+            tracing::debug!("a client takes nothing of an answer, which is cut");
         }
         ended
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hyper::body::Body;
 use serde_json::{Value, json};
 use tidelog::clock::Clock;
 use tidelog::limits::ShardLimits;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::broker::{Broker, PATIENCE};
 use crate::process::{Running, tidelog};
-use crate::subscriber::{Subscriber, Told, call};
+use crate::subscriber::{Subscriber, Told, call, post, take_all};
 
 /// The protocols that subscribers speak.
 const HTTP1_AND_2: [bool; 2] = [false, true];
@@ -334,6 +335,30 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
         drop(slow);
         scene.broker.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not() {
+    let stall = Duration::from_millis(400);
+    let scene = Scene::bounded(Bounds { stall, ..Bounds::default() }, ShardLimits::off()).await;
+    let large = "x".repeat(1_000_000);
+    for _ in 0..8 {
+        scene.put(&large).await;
+    }
+    let horizon = json!({"StreamName": "S", "ShardId": "shardId-0", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = scene.call("GetShardIterator", horizon).await;
+    let read = json!({"ShardIterator": iterator["ShardIterator"]});
+    let ask = async || post(scene.address(), true, "GetRecords", &read).await.into_body();
+    let (mut slow, mut idle) = (ask().await, ask().await);
+    let length = slow.size_hint().exact().expect("a length") as usize;
+    assert_eq!(idle.size_hint().exact(), Some(length as u64));
+    assert!(length > 8 * large.len());
+    let began = Instant::now();
+    assert_eq!(take_all(&mut slow, stall / 40).await, length);
+    assert!(began.elapsed() > stall * 2);
+    assert!(take_all(&mut idle, Duration::ZERO).await < length, "its rest was never sent");
+    drop((slow, idle));
+    scene.broker.stop().await;
 }
 
 /// Subscriptions that the broker at `address` says are open.

@@ -1,6 +1,7 @@
 //! A client of event streams over HTTP/1.1 or HTTP/2, which reads them with the strict decoder.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use crate::broker::PATIENCE;
 
 /// Sends one request on a connection of its own, which lives as long as its answer.
-async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
+pub async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
     let request = Request::post(format!("http://{address}/"))
         .header("host", "localhost")
         .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
@@ -42,6 +43,19 @@ pub async fn call(address: SocketAddr, operation: &str, input: &Value) -> (u16, 
     assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.1");
     let body = timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap().to_bytes();
     (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+}
+
+/// Reads a body until it ends or is cut, with a pause before each 64 KiB; the bytes of it.
+pub async fn take_all(body: &mut Incoming, pause: Duration) -> usize {
+    let (mut bytes, mut paused) = (0, 0);
+    while let Some(Ok(frame)) = timeout(PATIENCE, body.frame()).await.expect("an end within bounds") {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if !pause.is_zero() && bytes >= paused + (64 << 10) {
+            tokio::time::sleep(pause).await;
+            paused = bytes;
+        }
+    }
+    bytes
 }
 
 /// What a subscriber is told.
@@ -133,12 +147,7 @@ impl Subscriber {
 
     /// Reads whatever comes until the stream ends or is cut; the bytes of it.
     pub async fn take_all(&mut self) -> usize {
-        let mut bytes = self.read.len();
-        while let Some(Ok(frame)) = timeout(PATIENCE, self.body.frame()).await.expect("an end within bounds")
-        {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-        }
-        bytes
+        self.read.len() + take_all(&mut self.body, Duration::ZERO).await
     }
 
     async fn message(&mut self) -> Option<Message> {
