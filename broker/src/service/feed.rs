@@ -2,20 +2,52 @@
 //!
 //! Subscribers at the tip all want the run that begins where the last one ended. A run is found by the ordinal it
 //! begins at; a later reader of the same place may get fewer records than there are by then, and goes on from there.
-//! Bounds: a few runs per shard, and [`KEPT_BYTES_MAX`] on the node; what is over is encoded for each subscriber.
+//! Bounds: a few runs per shard, and [`KEPT_BYTES_MAX`] on the node; what is over is encoded for each subscriber. All
+//! runs that are alive, kept or on their way to clients, have a share of one [`Room`]; when that is spent, subscribers
+//! wait until clients have taken theirs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use tidelog_proto::event_stream::Part;
+use bytes::Bytes;
+use tidelog_proto::event_stream::{MESSAGE_BYTES_MAX, Part};
 use tidelog_storage::shard::ShardKey;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// Runs kept per shard: subscribers a little behind the others still find theirs.
 const RUNS_MAX: usize = 4;
 /// Encoded bytes of all runs of a node past which a shard keeps none.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// Encoded bytes of one run; it has to fit a message.
+const RUN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+/// The right to have a run, of whatever size.
+#[derive(Debug)]
+pub struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    /// Keeps as much of it as the bytes need, for as long as any part of them is alive anywhere, and gives back the
+    /// rest.
+    pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
+        let share = self.0.split(bytes.capacity().min(RUN_BYTES_MAX)).expect("it is as large as any run");
+        Bytes::from_owner(Held { bytes, _share: share })
+    }
+}
+
+/// Bytes in their share of the room.
+struct Held {
+    bytes: Vec<u8>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// Records of one event, encoded.
 #[derive(Debug)]
@@ -46,13 +78,30 @@ impl Drop for Kept {
 }
 
 /// The feeds of all shards that have subscribers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Feeds {
     by_shard: Mutex<HashMap<ShardKey, Weak<Feed>>>,
     bytes_kept: Arc<AtomicUsize>,
+    /// Bytes that no run has.
+    room: Arc<Semaphore>,
 }
 
 impl Feeds {
+    /// Feeds whose runs have at most that many encoded bytes together; one run is always let be.
+    pub fn new(run_bytes_in_flight_max: usize) -> Self {
+        let room = Arc::new(Semaphore::new(run_bytes_in_flight_max.max(RUN_BYTES_MAX)));
+        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room }
+    }
+
+    /// Room for one run; `None` when there was none until then.
+    async fn room(&self, until: Instant) -> Option<Room> {
+        if let Ok(room) = self.room.clone().try_acquire_many_owned(RUN_BYTES_MAX as u32) {
+            return Some(Room(room));
+        }
+        let freed = self.room.clone().acquire_many_owned(RUN_BYTES_MAX as u32);
+        timeout_at(until, freed).await.ok()?.ok().map(Room)
+    }
+
     /// The feed of a shard. It lives as long as a subscriber holds it.
     pub fn of(self: &Arc<Self>, shard: ShardKey) -> Arc<Feed> {
         let mut by_shard = self.by_shard();
@@ -79,24 +128,35 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The run that begins at `from`: the one that is known, or what `make` comes to. Of those who ask at the same
-    /// time one makes it and the others wait; when that one fails or leaves, another does.
+    /// The run that begins at `from`: the one that is known, or what `make` comes to; `None` when there was no room
+    /// for it until `until`. Of those who ask at the same time one makes it and the others wait; when that one fails
+    /// or leaves, another does.
     ///
     /// # Errors
     /// Those of `make`.
-    pub async fn run<E>(&self, from: u64, make: impl Future<Output = Result<Run, E>>) -> Result<Arc<Run>, E> {
+    pub async fn run<E>(
+        &self,
+        from: u64,
+        until: Instant,
+        make: impl AsyncFnOnce(Room) -> Result<Run, E>,
+    ) -> Result<Option<Arc<Run>>, E> {
         let cell = self.cell(from);
-        let kept = cell.get_or_try_init(|| async {
-            let run = Arc::new(make.await?);
+        let made = cell.get_or_try_init(|| async {
+            let room = self.feeds.room(until).await.ok_or(None)?;
+            let run = Arc::new(make(room).await.map_err(Some)?);
             let bytes_kept = self.feeds.bytes_kept.clone();
             bytes_kept.fetch_add(run.encoded.bytes().len(), Ordering::Relaxed);
             Ok(Kept { run, bytes_kept })
         });
-        let run = kept.await?.run.clone();
+        let run = match made.await {
+            Ok(kept) => kept.run.clone(),
+            Err(None) => return Ok(None),
+            Err(Some(error)) => return Err(error),
+        };
         if self.feeds.bytes_kept.load(Ordering::Relaxed) > KEPT_BYTES_MAX {
             self.forget();
         }
-        Ok(run)
+        Ok(Some(run))
     }
 
     /// Lets go of all runs; those that are on their way to clients stay for them.
@@ -136,52 +196,93 @@ impl Drop for Feed {
 mod tests {
     use std::cell::Cell;
     use std::convert::Infallible;
+    use std::time::Duration;
 
     use super::*;
 
     const SHARD: ShardKey = ShardKey { stream_uid: 1, shard: 0 };
 
-    fn run(next_ordinal: u64, bytes: usize) -> Run {
-        let encoded = Part::new(vec![b'x'; bytes]);
+    fn run(next_ordinal: u64, bytes: usize, room: Room) -> Run {
+        let encoded = Part::new(room.hold(vec![b'x'; bytes]));
         Run { next_ordinal, last_time_ms: 0, records: 1, bytes: bytes as u64, encoded }
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    /// A run of that many bytes from `from` on; `None` when there was no room.
+    async fn made(feed: &Feed, from: u64, bytes: usize) -> Option<Arc<Run>> {
+        let make = async |room| Ok::<_, Infallible>(run(from + 1, bytes, room));
+        feed.run(from, soon(), make).await.unwrap()
     }
 
     #[tokio::test]
     async fn subscribers_at_one_place_share_the_work() {
-        let feeds = Arc::new(Feeds::default());
+        let feeds = Arc::new(Feeds::new(0));
         let feed = feeds.of(SHARD);
-        let made = Cell::new(0);
-        let make = || async {
-            made.set(made.get() + 1);
+        let times = Cell::new(0);
+        let make = async |room| {
+            times.set(times.get() + 1);
             tokio::task::yield_now().await;
-            Ok::<_, Infallible>(run(8, 10))
+            Ok::<_, Infallible>(run(8, 10, room))
         };
-        let both = futures_util::future::join(feed.run(7, make()), feed.run(7, make())).await;
-        let later = feeds.of(SHARD).run(7, make()).await.unwrap();
-        assert!(Arc::ptr_eq(&both.0.unwrap(), &both.1.unwrap()));
-        assert_eq!((later.next_ordinal, made.get()), (8, 1));
-        feed.run(8, make()).await.unwrap();
-        assert_eq!(made.get(), 2);
+        let both = futures_util::future::join(feed.run(7, soon(), make), feed.run(7, soon(), make)).await;
+        let (one, other) = (both.0.unwrap().unwrap(), both.1.unwrap().unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        let later = feeds.of(SHARD).run(7, soon(), make).await.unwrap().unwrap();
+        assert_eq!((later.next_ordinal, times.get()), (8, 1));
+        feed.forget();
+        drop((one, other, later));
+        feed.run(8, soon(), make).await.unwrap().unwrap();
+        assert_eq!(times.get(), 2);
     }
 
     #[tokio::test]
     async fn what_failed_is_tried_again() {
-        let feed = Arc::new(Feeds::default()).of(SHARD);
-        assert_eq!(feed.run(1, async { Err::<Run, _>("failed") }).await.unwrap_err(), "failed");
-        assert!(feed.run(1, async { Ok::<_, &str>(run(2, 1)) }).await.is_ok());
+        let feed = Arc::new(Feeds::new(0)).of(SHARD);
+        assert_eq!(feed.run(1, soon(), async |_| Err::<Run, _>("failed")).await.unwrap_err(), "failed");
+        assert!(made(&feed, 1, 1).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_room_is_that_of_the_bytes_that_are_alive_wherever_they_are() {
+        let feeds = Arc::new(Feeds::new(2 * RUN_BYTES_MAX + 1_000));
+        let (feed, other) = (feeds.of(SHARD), feeds.of(ShardKey { shard: 1, ..SHARD }));
+        let large = made(&feed, 1, RUN_BYTES_MAX).await.unwrap();
+        // However many have it.
+        for _ in 0..20 {
+            assert!(Arc::ptr_eq(&large, &made(&feed, 1, 1).await.unwrap()));
+        }
+        assert_eq!(feeds.room.available_permits(), RUN_BYTES_MAX + 1_000);
+        let small = made(&other, 1, 1_001).await.unwrap();
+        let began = Instant::now();
+        assert!(made(&other, 2, 1).await.is_none());
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        // A part that is on its way to a client, when all else is gone.
+        let last = large.encoded.bytes().slice(..1);
+        feed.forget();
+        drop(large);
+        assert!(made(&other, 2, 1).await.is_none());
+        let waiting = tokio::spawn(async move { made(&other, 2, 1).await });
+        tokio::task::yield_now().await;
+        drop(last);
+        assert!(waiting.await.unwrap().is_some());
+        assert_eq!(Arc::strong_count(&small), 1);
+        drop(small);
+        assert_eq!(feeds.room.available_permits(), 2 * RUN_BYTES_MAX + 1_000);
     }
 
     #[tokio::test]
     async fn what_is_kept_is_bounded_and_forgotten_with_the_last_subscriber() {
-        let feeds = Arc::new(Feeds::default());
+        let feeds = Arc::new(Feeds::new(2 * KEPT_BYTES_MAX));
         let (feed, other) = (feeds.of(SHARD), feeds.of(ShardKey { shard: 1, ..SHARD }));
         let kept = || feeds.bytes_kept.load(Ordering::Relaxed);
         for from in 1..100 {
-            feed.run(from, async { Ok::<_, Infallible>(run(from + 1, 10)) }).await.unwrap();
+            made(&feed, from, 10).await.unwrap();
             assert!(kept() <= RUNS_MAX * 10);
         }
-        let large = run(2, KEPT_BYTES_MAX);
-        other.run(1, async { Ok::<_, Infallible>(large) }).await.unwrap();
+        made(&other, 1, KEPT_BYTES_MAX).await.unwrap();
         assert_eq!(kept(), RUNS_MAX * 10, "what is too much is not kept");
         feed.forget();
         assert_eq!(kept(), 0);

@@ -131,6 +131,7 @@ pub struct Service {
 impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
     pub fn new(groups: Groups, config: ServiceConfig) -> Arc<Self> {
+        let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         Arc::new(Self {
             groups,
             config,
@@ -143,7 +144,7 @@ impl Service {
             meters: Meters::new(),
             shard_counts: CountsTable::default(),
             seats: Seats::default(),
-            feeds: Arc::default(),
+            feeds,
         })
     }
 

@@ -13,7 +13,7 @@ use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::feed::{Feed, Run};
+use super::feed::{Feed, Room, Run};
 use super::read::{ReadRecord, given, size, unavailable};
 use super::seats::{Seat, SeatKey, SeatRefusal};
 use super::{Service, ServiceError};
@@ -21,23 +21,33 @@ use crate::limits::{EVENT_BYTES_MAX, EVENT_PAUSE_S, EVENT_RECORDS_MAX, SUBSCRIPT
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Shard, Stream, StreamStatus};
 use crate::replication::Listener;
 
-/// The times of subscriptions. Tests shorten them.
+/// The times and the memory of subscriptions. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Without records, until an empty event.
     pub pause: Duration,
     /// Of a whole subscription.
     pub life: Duration,
+    /// Bytes of all encoded runs of records that are alive, be it that clients take them slowly. Past it subscriptions
+    /// are held back.
+    pub run_bytes_in_flight_max: usize,
 }
+
+/// Room for a few hundred events on their way to clients that are slow.
+const RUN_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { pause: Duration::from_secs(EVENT_PAUSE_S), life: Duration::from_secs(SUBSCRIPTION_LIFE_S) }
+        Self {
+            pause: Duration::from_secs(EVENT_PAUSE_S),
+            life: Duration::from_secs(SUBSCRIPTION_LIFE_S),
+            run_bytes_in_flight_max: RUN_BYTES_IN_FLIGHT_MAX,
+        }
     }
 }
 
 /// Writes records as an event carries them.
-pub type Encode = fn(&Shard, &[ReadRecord]) -> Part;
+pub type Encode = fn(&Shard, &[ReadRecord]) -> Vec<u8>;
 
 /// What a subscription comes to next.
 #[derive(Debug)]
@@ -152,11 +162,11 @@ impl Subscription {
             }
             let is_waiting = self.next_ordinal < bounds.next_ordinal;
             let held_ms = if is_waiting { self.held_ms() } else { 0 };
-            if is_waiting && held_ms == 0 {
-                match self.records(shard, &log).await? {
-                    Some(event) => return Ok(Next::Event(event)),
-                    None => continue,
-                }
+            if is_waiting
+                && held_ms == 0
+                && let Some(event) = self.records(shard, &log).await?
+            {
+                return Ok(Next::Event(event));
             }
             if Instant::now() >= self.due {
                 return Ok(Next::Event(self.event(None, &log)));
@@ -184,11 +194,14 @@ impl Subscription {
         self.seat.budget.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
 
-    /// An event with the records that wait; `None` when they have just expired.
+    /// An event with the records that wait; `None` when they have just expired, and when there was no room for them
+    /// until an empty event is due.
     async fn records(&mut self, shard: &Shard, log: &Arc<ShardLog>) -> Result<Option<Event>, ServiceError> {
-        let make = make_run(&self.service, shard, log, self.next_ordinal, self.encode);
-        let run = match self.feed.run(self.next_ordinal, make).await {
-            Ok(run) => run,
+        let make =
+            async |room| make_run(&self.service, shard, log, self.next_ordinal, self.encode, room).await;
+        let run = match self.feed.run(self.next_ordinal, self.due, make).await {
+            Ok(Some(run)) => run,
+            Ok(None) => return Ok(None),
             // What is being deleted cannot be read any more: that is the reason to tell.
             Err(error) => return Err(self.stream().err().unwrap_or(error)),
         };
@@ -269,6 +282,7 @@ async fn make_run(
     log: &Arc<ShardLog>,
     from: u64,
     encode: Encode,
+    room: Room,
 ) -> Result<Run, ServiceError> {
     let limit = ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX };
     let batch = match log.read_memory(from, limit) {
@@ -282,6 +296,6 @@ async fn make_run(
     let bytes = records.iter().map(|read| size(&read.record) as u64).sum();
     let last_time_ms = records.last().map_or(0, |read| read.time_ms);
     let records = given(records);
-    let encoded = encode(shard, &records);
+    let encoded = Part::new(room.hold(encode(shard, &records)));
     Ok(Run { next_ordinal, last_time_ms, records: records.len() as u64, bytes, encoded })
 }

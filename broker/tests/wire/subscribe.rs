@@ -146,7 +146,8 @@ async fn subscribers_of_one_shard_are_given_the_same_and_a_late_one_everything()
 
 #[tokio::test]
 async fn a_quiet_subscription_has_empty_events_and_then_ends() {
-    let pace = Pace { pause: Duration::from_millis(100), life: Duration::from_millis(1_050) };
+    let (pause, life) = (Duration::from_millis(100), Duration::from_millis(1_050));
+    let pace = Pace { pause, life, ..Pace::default() };
     for is_http2 in HTTP1_AND_2 {
         let scene = Scene::with(pace, ShardLimits::aws()).await;
         scene.put("before").await;
@@ -359,6 +360,32 @@ async fn a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not() {
     assert!(take_all(&mut idle, Duration::ZERO).await < length, "its rest was never sent");
     drop((slow, idle));
     scene.broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own() {
+    for is_http2 in HTTP1_AND_2 {
+        // Room for one event of any size.
+        let pace = Pace { pause: Duration::from_millis(200), run_bytes_in_flight_max: 0, ..Pace::default() };
+        let scene = Scene::with(pace, ShardLimits::off()).await;
+        let records_of_10_mib = json!({"StreamARN": STREAM, "MaxRecordSizeInKiB": 10_240});
+        scene.call("UpdateMaxRecordSize", records_of_10_mib).await;
+        // More than windows and the buffers of the kernel take.
+        let large = "x".repeat(10_000_000);
+        for _ in 0..2 {
+            scene.put(&large).await;
+        }
+        let idle = scene.subscribe(is_http2, "a", horizon()).await;
+        let mut other = scene.subscribe(is_http2, "b", horizon()).await;
+        assert_eq!(other.event().await.numbers().len(), 1, "the one that both have");
+        for _ in 0..3 {
+            assert_eq!(other.event().await.numbers().len(), 0);
+        }
+        drop(idle);
+        while other.event().await.numbers().is_empty() {}
+        drop(other);
+        scene.broker.stop().await;
+    }
 }
 
 /// Subscriptions that the broker at `address` says are open.

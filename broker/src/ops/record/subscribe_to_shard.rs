@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tidelog_proto::event_stream::{self, Part};
+use tidelog_proto::event_stream;
 use tidelog_proto::json;
 
 use super::get_records::json::write_records;
@@ -138,13 +138,13 @@ fn write_event(shard: &Shard, event: &Event, now_ms: u64) -> Vec<Bytes> {
 const NO_RECORDS: &str = r#","Records":[]}"#;
 
 /// What follows the members of an event that its subscribers do not share.
-fn encode(shard: &Shard, records: &[ReadRecord]) -> Part {
+fn encode(shard: &Shard, records: &[ReadRecord]) -> Vec<u8> {
     let data_bytes = records.iter().map(|record| record.data.len()).sum::<usize>();
     let mut out = Vec::with_capacity(data_bytes.div_ceil(3) * 4 + records.len() * RECORD_BYTES + 16);
     out.extend_from_slice(br#","Records":["#);
     write_records(shard, records, &mut out);
     out.extend_from_slice(b"]}");
-    Part::new(out)
+    out
 }
 
 /// Bytes around the data of one record, with a short key.

@@ -1,6 +1,7 @@
 //! What is asked and what is written; the life of a subscription is tested at the wire.
 
 use serde_json::{Value, json};
+use tidelog_proto::event_stream::Part;
 
 use super::*;
 use crate::ops::cases::{self, NOW_MS};
@@ -27,7 +28,7 @@ fn record(ordinal: u64, data: &'static [u8]) -> ReadRecord {
 }
 
 fn event(records: &[ReadRecord], next_ordinal: u64, millis_behind: u64) -> Event {
-    let encoded = encode(&cases::stream("S", 1).shards[0], records);
+    let encoded = Part::new(encode(&cases::stream("S", 1).shards[0], records));
     let records = records.len() as u64;
     let run = Run { next_ordinal, last_time_ms: NOW_MS, records, bytes: 0, encoded };
     Event { run: (records > 0).then(|| Arc::new(run)), next_ordinal, millis_behind }
