@@ -85,8 +85,13 @@ pub enum Reply {
     Events(Events),
 }
 
-/// Parts of the messages of an event stream, or what goes wrong with it and ends it.
-pub type Events = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
+/// An event stream.
+pub struct Events {
+    /// Parts of its messages, or what goes wrong with it and ends it.
+    pub messages: Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>,
+    /// Ends once nothing more is to come but what its client has been late to take.
+    pub over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 impl Reply {
     /// Of an operation without output.

@@ -68,11 +68,11 @@ impl Seat {
         *self.turn.borrow() != self.own_turn
     }
 
-    /// Returns once a later subscription sits here.
-    pub async fn lost(&mut self) {
-        let own_turn = self.own_turn;
+    /// Ends once a later subscription sits here.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (mut turn, own_turn) = (self.turn.clone(), self.own_turn);
         // Rows with a receiver are kept, so that there is always a sender.
-        drop(self.turn.wait_for(|turn| *turn != own_turn).await);
+        async move { drop(turn.wait_for(|turn| *turn != own_turn).await) }
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn who_comes_later_sends_the_one_before_away() {
         let seats = Seats::default();
-        let mut first = seats.take(KEY, NOW_MS).unwrap();
+        let first = seats.take(KEY, NOW_MS).unwrap();
         assert!(!first.is_lost() && first.lost().now_or_never().is_none());
         first.budget.lock().unwrap().charge(1);
         let second = seats.take(KEY, NOW_MS + 5_000).unwrap();

@@ -140,6 +140,17 @@ impl Service {
 }
 
 impl Subscription {
+    /// Ends when it has lasted as long as it may or a later one has taken over, also while nobody asks what comes next.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (lost, ends) = (self.seat.lost(), self.ends);
+        async move {
+            tokio::select! {
+                () = lost => {}
+                () = sleep_until(ends) => {}
+            }
+        }
+    }
+
     /// What comes next, once it comes.
     ///
     /// # Errors

@@ -4,22 +4,26 @@
 //! last frame of an answer once HTTP/2 has it: it never holds more than itself.
 //!
 //! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
-//! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker stops, and with
-//! a message of its own when it fails. A client that goes away drops it.
+//! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker
+//! stops, and with a message of its own when it fails; in the middle of a message when it is over and its client goes on
+//! to take little. A client that goes away drops it.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::error;
 
-use super::{faults, stall};
+use super::faults;
+use super::stall::{self, End};
 use crate::ops::{Events, Fault};
 
 /// Bytes handed over at a time. A client that takes as much is one that takes something. Nearly every answer fits one
@@ -30,13 +34,20 @@ const FRAME_BYTES_MAX: usize = 64 << 10;
 pub(super) enum AnswerBody {
     /// The rest of it; empty once all was taken.
     Complete(Bytes),
-    /// The rest of the part that is being handed over, and the further ones.
-    Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// The rest of the part that is being handed over, and the further ones; what ends it in any case, until it is told
+    /// to the task.
+    Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>, Option<End>),
 }
 
 impl AnswerBody {
-    /// The messages of `events` until `stopping` is true. A failure or a panic becomes the last message.
-    pub(super) fn events(events: Events, mut stopping: watch::Receiver<bool>) -> Self {
+    /// The messages of `events` until `stopping` is true. A failure or a panic becomes the last message. Once they are
+    /// over, the client has `stall` to take its rest.
+    pub(super) fn events(events: Events, stall: Duration, mut stopping: watch::Receiver<bool>) -> Self {
+        let Events { messages, over } = events;
+        let end = async move {
+            over.await;
+            sleep(stall).await;
+        };
         let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
         let message = |event| match event {
             Ok(Ok(message)) => message,
@@ -46,8 +57,9 @@ impl AnswerBody {
                 faults::message(&Fault::Internal)
             }
         };
-        let messages = AssertUnwindSafe(events).catch_unwind().map(message);
-        Self::Events(Bytes::new(), Box::pin(messages.take_until(stop.boxed())))
+        let messages = AssertUnwindSafe(messages).catch_unwind().map(message);
+        let messages = Box::pin(messages.take_until(stop.boxed()));
+        Self::Events(Bytes::new(), messages, Some(Box::pin(end)))
     }
 
     /// Bytes, when they are known.
@@ -93,7 +105,10 @@ impl Body for AnswerBody {
                 stall::note(true);
                 Some(frame)
             }
-            Self::Events(rest, messages) => {
+            Self::Events(rest, messages, end) => {
+                if let Some(end) = end.take() {
+                    stall::end_by(end);
+                }
                 stall::note(false);
                 if rest.is_empty() {
                     let Poll::Ready(next) = messages.as_mut().poll_next(context) else {
@@ -133,6 +148,13 @@ mod tests {
         (message.header(":exception-type").unwrap().to_owned(), payload)
     }
 
+    type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
+
+    fn events(messages: Messages, stopping: watch::Receiver<bool>) -> AnswerBody {
+        let over = Box::pin(std::future::pending());
+        AnswerBody::events(Events { messages, over }, Duration::ZERO, stopping)
+    }
+
     async fn frame(body: &mut AnswerBody) -> Bytes {
         body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
@@ -143,12 +165,12 @@ mod tests {
         let failing = stream::iter([Ok(Bytes::from_static(b"one")), Err(gone)]).boxed();
         let panicking = stream::once(async { panic!("planted") }).boxed();
         let (_stop, stopping) = watch::channel(false);
-        let mut body = AnswerBody::events(failing, stopping.clone());
+        let mut body = events(failing, stopping.clone());
         assert_eq!(frame(&mut body).await, "one");
         let told = exception(frame(&mut body).await);
         assert_eq!(told, ("ResourceNotFoundException".to_owned(), r#"{"message":"gone"}"#.to_owned()));
         assert!(body.frame().await.is_none());
-        let mut body = AnswerBody::events(panicking, stopping);
+        let mut body = events(panicking, stopping);
         assert_eq!(exception(frame(&mut body).await).0, "InternalFailureException");
         assert!(body.frame().await.is_none());
     }
@@ -156,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopping_broker_ends_a_stream_that_waits() {
         let (stop, stopping) = watch::channel(false);
-        let mut body = AnswerBody::events(stream::pending().boxed(), stopping);
+        let mut body = events(stream::pending().boxed(), stopping);
         assert!(body.frame().now_or_never().is_none());
         stop.send_replace(true);
         assert!(body.frame().await.is_none());

@@ -19,7 +19,7 @@ use super::bounds::{
     HTTP1_BUFFER_MAX, HTTP2_CONNECTION_WINDOW, HTTP2_FRAME_MAX, HTTP2_HEADER_LIST_MAX, HTTP2_PING,
     HTTP2_SEND_BUFFER_MAX, HTTP2_STREAM_WINDOW, HTTP2_STREAMS_MAX,
 };
-use super::stall::StreamTasks;
+use super::stall::{StreamTasks, watched};
 use super::transport::Transport;
 use super::{Gateway, exchange};
 use crate::tls::{Agreed, SecureStream};
@@ -142,18 +142,22 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let service = service_fn(|request| exchange::answer(gateway, request));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(gateway.bounds.idle)
-            .max_buf_size(HTTP1_BUFFER_MAX)
-            .serve_connection(io, service)
-    );
-    tokio::select! {
-        outcome = &mut connection => return outcome,
-        _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+    let connection = async {
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(gateway.bounds.idle)
+                .max_buf_size(HTTP1_BUFFER_MAX)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            outcome = &mut connection => return outcome,
+            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
+    // The transport keeps the time of frames.
+    watched(None, connection).await.unwrap_or(Ok(()))
 }
 
 async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(

@@ -56,7 +56,7 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
     pub(super) body: AnswerBody,
-    /// The rest of the request was not read: an HTTP/1.1 connection cannot go on.
+    /// An HTTP/1.1 connection ends with it, such as when the rest of the request was not read.
     pub(super) close: bool,
     /// Headers of this answer alone.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,

@@ -63,8 +63,9 @@ async fn run(gateway: &Gateway, call: Call, form: Form) -> Answer {
     match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
         Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, form.content_type, body),
         Ok(Ok(Reply::Events(events))) => {
-            let body = AnswerBody::events(events, gateway.stopping.clone());
-            Answer::new(StatusCode::OK, event_stream::CONTENT_TYPE, body)
+            let body = AnswerBody::events(events, gateway.bounds.stall, gateway.stopping.clone());
+            // Whoever takes it too slowly is cut, with its connection.
+            Answer { close: true, ..Answer::new(StatusCode::OK, event_stream::CONTENT_TYPE, body) }
         }
         Ok(Err(refused)) => fault(&refused, form),
         Err(refusal) => refusal.answer_in(form),

@@ -1,10 +1,11 @@
-//! Cuts an HTTP/2 stream whose client takes nothing of its answer.
+//! Cuts a stream of HTTP/2 whose client takes nothing of its answer, and any answer that has outlived its end.
 //!
 //! One stream of a connection can stand still while the connection moves, so the transport's own bound does not see it,
-//! and a body that nobody asks for its next frame cannot end itself. Each stream is a task of its own; the task keeps
-//! its own time: from a frame handed over until the next one is asked for. Connections hand [`StreamTasks`] to hyper.
+//! and a body that nobody asks for its next frame cannot end itself. Each stream is a task of its own, and so is each
+//! connection of HTTP/1.1; the task keeps the time of the answer it sends: from a frame handed over until the next one is
+//! asked for, and until the end that the body has named. Connections hand [`StreamTasks`] to hyper or are [`watched`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,15 +13,36 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// What an answer does not outlive.
+pub(super) type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 tokio::task_local! {
-    /// Since when the frame last handed over has waited for the client.
-    static WAITS_SINCE: Cell<Option<Instant>>;
+    static WATCH: Watch;
 }
 
-/// The body of an answer has handed over a frame, or was asked for one. Without effect outside of HTTP/2.
+/// What a body tells the task that sends it.
+struct Watch {
+    /// How long a frame may wait; `None` where the transport keeps that time.
+    stall: Option<Duration>,
+    /// Since when the frame last handed over has waited for the client.
+    waits_since: Cell<Option<Instant>>,
+    end: RefCell<Option<End>>,
+}
+
+/// The body of an answer has handed over a frame, or was asked for one.
 pub(super) fn note(handed_over: bool) {
-    // Elsewhere the transport keeps the time.
-    let _ = WAITS_SINCE.try_with(|waits| waits.set(handed_over.then(Instant::now)));
+    let set = |watch: &Watch| {
+        if watch.stall.is_some() {
+            watch.waits_since.set(handed_over.then(Instant::now));
+        }
+    };
+    // Tests of a body alone have no such task.
+    let _ = WATCH.try_with(set);
+}
+
+/// The task ends with `end`, whatever of the answer its client has taken by then.
+pub(super) fn end_by(end: End) {
+    let _ = WATCH.try_with(|watch| *watch.end.borrow_mut() = Some(end));
 }
 
 /// Runs the streams of HTTP/2 connections, each as a task.
@@ -32,39 +54,62 @@ pub(super) struct StreamTasks {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamTasks {
     fn execute(&self, stream: F) {
-        let watched = Watched { stream: Box::pin(stream), stall: self.stall, timer: None };
-        tokio::spawn(WAITS_SINCE.scope(Cell::new(None), watched));
+        tokio::spawn(watched(Some(self.stall), stream));
     }
 }
 
-/// A stream's task, which ends early when its client stands still.
+/// A task that is watched; `None` when it was cut.
+pub(super) fn watched<F: Future>(
+    stall: Option<Duration>,
+    task: F,
+) -> impl Future<Output = Option<F::Output>> {
+    let watch = Watch { stall, waits_since: Cell::new(None), end: RefCell::new(None) };
+    WATCH.scope(watch, Watched { task: Box::pin(task), timer: None })
+}
+
+/// See [`watched`].
 struct Watched<F> {
-    stream: Pin<Box<F>>,
-    stall: Duration,
+    task: Pin<Box<F>>,
     /// The instant since when it waits, and the timer that ends the wait.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<F: Future<Output = ()>> Future for Watched<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.stream.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        let Some(since) = WAITS_SINCE.with(Cell::get) else {
+impl<F> Watched<F> {
+    /// Whether its client has taken nothing for too long.
+    fn is_stalled(&mut self, context: &mut Context<'_>) -> bool {
+        let waits = WATCH.with(|watch| watch.stall.zip(watch.waits_since.get()));
+        let Some((stall, since)) = waits else {
             self.timer = None;
-            return Poll::Pending;
+            return false;
         };
         if self.timer.as_ref().is_none_or(|(own, _)| *own != since) {
-            self.timer = Some((since, Box::pin(sleep_until(since + self.stall))));
+            self.timer = Some((since, Box::pin(sleep_until(since + stall))));
         }
         let (_, timer) = self.timer.as_mut().expect("set above");
-        let ended = timer.as_mut().poll(context);
-        if ended.is_ready() {
-            tracing::debug!("a client takes nothing of an answer, which is cut");
+        timer.as_mut().poll(context).is_ready()
+    }
+}
+
+/// Whether the answer has outlived its end.
+fn is_over(context: &mut Context<'_>) -> bool {
+    WATCH.with(|watch| {
+        let mut end = watch.end.borrow_mut();
+        end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready())
+    })
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(output) = self.task.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
         }
-        ended
+        if self.is_stalled(context) || is_over(context) {
+            tracing::debug!("a client takes too little of an answer, which is cut");
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 }
 
@@ -97,5 +142,23 @@ mod tests {
             note(false);
         };
         assert!(!is_cut(STALL * 100, taken).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_answer_outlives_its_end() {
+        for stall in [Some(STALL * 10), None] {
+            let began = Instant::now();
+            let task = watched(stall, async {
+                end_by(Box::pin(tokio::time::sleep(STALL)));
+                loop {
+                    note(true);
+                    tokio::time::sleep(STALL / 30).await;
+                    note(false);
+                }
+            });
+            let task: Option<()> = task.await;
+            assert_eq!((task, began.elapsed()), (None, STALL));
+        }
+        assert_eq!(watched(None, async { 7 }).await, Some(7));
     }
 }

@@ -65,6 +65,16 @@ impl Scene {
         self.call("PutRecord", put).await["SequenceNumber"].as_str().unwrap().to_owned()
     }
 
+    /// Each more than the buffers of the kernel and of the client take.
+    async fn put_3_records_of_10_mb(&self) {
+        let larger = json!({"StreamARN": STREAM, "MaxRecordSizeInKiB": 10_240});
+        self.call("UpdateMaxRecordSize", larger).await;
+        let large = "x".repeat(10_000_000);
+        for _ in 0..3 {
+            self.put(&large).await;
+        }
+    }
+
     async fn arn(&self, name: &str) -> String {
         let named = json!({"StreamARN": STREAM, "ConsumerName": name});
         let described = self.call("DescribeStreamConsumer", named).await;
@@ -339,6 +349,26 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
 }
 
 #[tokio::test]
+async fn who_takes_little_is_cut_in_the_middle_of_an_event_when_it_is_over() {
+    let (stall, life) = (Duration::from_millis(1_500), Duration::from_millis(500));
+    for is_http2 in HTTP1_AND_2 {
+        for is_taken_over in [false, true] {
+            let subscriptions =
+                if is_taken_over { Pace::default() } else { Pace { life, ..Pace::default() } };
+            let bounds = Bounds { stall, subscriptions, ..Bounds::default() };
+            let scene = Scene::bounded(bounds, ShardLimits::off()).await;
+            scene.put_3_records_of_10_mb().await;
+            let mut slow = scene.subscribe(is_http2, "a", horizon()).await;
+            scene.pass(5_000);
+            let later = if is_taken_over { "a" } else { "b" };
+            let _later = scene.subscribe(is_http2, later, latest()).await;
+            assert!(!slow.dawdle(life * 2 + stall).await, "{is_http2} {is_taken_over}");
+            scene.broker.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not() {
     let stall = Duration::from_millis(400);
     let scene = Scene::bounded(Bounds { stall, ..Bounds::default() }, ShardLimits::off()).await;
@@ -368,13 +398,7 @@ async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_wi
         // Room for one event of any size.
         let pace = Pace { pause: Duration::from_millis(200), run_bytes_in_flight_max: 0, ..Pace::default() };
         let scene = Scene::with(pace, ShardLimits::off()).await;
-        let records_of_10_mib = json!({"StreamARN": STREAM, "MaxRecordSizeInKiB": 10_240});
-        scene.call("UpdateMaxRecordSize", records_of_10_mib).await;
-        // More than windows and the buffers of the kernel take.
-        let large = "x".repeat(10_000_000);
-        for _ in 0..2 {
-            scene.put(&large).await;
-        }
+        scene.put_3_records_of_10_mb().await;
         let idle = scene.subscribe(is_http2, "a", horizon()).await;
         let mut other = scene.subscribe(is_http2, "b", horizon()).await;
         assert_eq!(other.event().await.numbers().len(), 1, "the one that both have");

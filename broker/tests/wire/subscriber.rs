@@ -1,7 +1,7 @@
 //! A client of event streams over HTTP/1.1 or HTTP/2, which reads them with the strict decoder.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -148,6 +148,22 @@ impl Subscriber {
     /// Reads whatever comes until the stream ends or is cut; the bytes of it.
     pub async fn take_all(&mut self) -> usize {
         self.read.len() + take_all(&mut self.body, Duration::ZERO).await
+    }
+
+    /// Takes 2 MB per second for that long, and then all that comes; whether it ends as it should.
+    pub async fn dawdle(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            match timeout(PATIENCE, self.body.frame()).await.expect("an end within bounds") {
+                Some(Ok(frame)) if Instant::now() < until => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    tokio::time::sleep(Duration::from_nanos(500 * bytes as u64)).await;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
     }
 
     async fn message(&mut self) -> Option<Message> {

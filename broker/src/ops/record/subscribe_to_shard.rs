@@ -76,6 +76,7 @@ fn seat_fault(refusal: SeatRefusal, stream: &Stream, consumer: &Consumer) -> Fau
 
 /// The messages of a subscription, the first one included.
 fn events(subscription: Subscription, writer: Writer) -> Events {
+    let over = Box::pin(subscription.over());
     let first = event_stream::event("initial-response", b"{}");
     let rest = stream::unfold(Some((subscription, writer)), |state| async move {
         let (mut subscription, writer) = state?;
@@ -84,7 +85,7 @@ fn events(subscription: Subscription, writer: Writer) -> Events {
         let parts = writer.write(next)?;
         Some((stream::iter(parts), goes_on.then_some((subscription, writer))))
     });
-    Box::pin(stream::iter([Ok(first)]).chain(rest.flatten()))
+    Events { messages: Box::pin(stream::iter([Ok(first)]).chain(rest.flatten())), over }
 }
 
 /// Writes what a subscription comes to.
