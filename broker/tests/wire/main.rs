@@ -10,6 +10,8 @@ mod http;
 mod http2;
 mod model;
 mod process;
+mod scene;
+mod slow;
 mod subscribe;
 mod subscriber;
 mod tls;

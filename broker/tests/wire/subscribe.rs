@@ -2,114 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use hyper::body::Body;
 use serde_json::{Value, json};
-use tidelog::clock::Clock;
 use tidelog::limits::ShardLimits;
 use tidelog::service::Pace;
 use tidelog::wire::Bounds;
 use tokio::time::timeout;
 
-use crate::broker::{Broker, PATIENCE};
+use crate::broker::PATIENCE;
 use crate::process::{Running, tidelog};
-use crate::subscriber::{Subscriber, Told, call, post, take_all};
-
-/// The protocols that subscribers speak.
-const HTTP1_AND_2: [bool; 2] = [false, true];
-
-/// A broker with stream `S` of one shard and consumers `a` and `b`, and a clock that the test can turn on.
-struct Scene {
-    broker: Broker,
-    now_ms: Arc<AtomicU64>,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        Self::with(Pace::default(), ShardLimits::aws()).await
-    }
-
-    async fn with(subscriptions: Pace, limits: ShardLimits) -> Self {
-        Self::bounded(Bounds { subscriptions, ..Bounds::default() }, limits).await
-    }
-
-    async fn bounded(bounds: Bounds, limits: ShardLimits) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let now_ms = Arc::new(AtomicU64::new(now.as_millis() as u64));
-        let broker = Broker::start_as(bounds, limits, Clock::Manual(now_ms.clone())).await;
-        let scene = Self { broker, now_ms };
-        scene.call("CreateStream", json!({"StreamName": "S", "ShardCount": 1})).await;
-        for name in ["a", "b"] {
-            scene.call("RegisterStreamConsumer", json!({"StreamARN": STREAM, "ConsumerName": name})).await;
-        }
-        scene
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.broker.address()
-    }
-
-    /// Carries out a call that succeeds.
-    async fn call(&self, operation: &str, input: Value) -> Value {
-        let (status, answer) = call(self.address(), operation, &input).await;
-        assert_eq!(status, 200, "{operation} {input}: {answer}");
-        answer
-    }
-
-    async fn put(&self, data: &str) -> String {
-        let data = base64_simd::STANDARD.encode_to_string(data);
-        let put = json!({"StreamName": "S", "PartitionKey": "k", "Data": data});
-        self.call("PutRecord", put).await["SequenceNumber"].as_str().unwrap().to_owned()
-    }
-
-    /// Each more than the buffers of the kernel and of the client take.
-    async fn put_3_records_of_10_mb(&self) {
-        let larger = json!({"StreamARN": STREAM, "MaxRecordSizeInKiB": 10_240});
-        self.call("UpdateMaxRecordSize", larger).await;
-        let large = "x".repeat(10_000_000);
-        for _ in 0..3 {
-            self.put(&large).await;
-        }
-    }
-
-    async fn arn(&self, name: &str) -> String {
-        let named = json!({"StreamARN": STREAM, "ConsumerName": name});
-        let described = self.call("DescribeStreamConsumer", named).await;
-        described["ConsumerDescription"]["ConsumerARN"].as_str().unwrap().to_owned()
-    }
-
-    async fn input(&self, consumer: &str, position: Value) -> Value {
-        let arn = self.arn(consumer).await;
-        json!({"ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": position})
-    }
-
-    /// A subscription that begins.
-    async fn subscribe(&self, is_http2: bool, consumer: &str, position: Value) -> Subscriber {
-        let input = self.input(consumer, position).await;
-        Subscriber::begin(self.address(), is_http2, &input).await
-    }
-
-    fn pass(&self, milliseconds: u64) {
-        self.now_ms.fetch_add(milliseconds, Ordering::SeqCst);
-    }
-}
-
-const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/S";
-
-fn latest() -> Value {
-    json!({"Type": "LATEST"})
-}
-
-fn horizon() -> Value {
-    json!({"Type": "TRIM_HORIZON"})
-}
-
-fn at(kind: &str, number: &str) -> Value {
-    json!({"Type": kind, "SequenceNumber": number})
-}
+use crate::scene::{HTTP1_AND_2, STREAM, Scene, at, horizon, latest};
+use crate::subscriber::{Subscriber, Told, call};
 
 #[tokio::test]
 async fn a_record_is_pushed_as_it_is_put() {
@@ -320,96 +224,6 @@ async fn what_is_wrong_at_the_beginning_is_an_ordinary_answer() {
     scene.put("x").await;
     assert_eq!(subscriber.event().await.data(), ["x"]);
     scene.broker.stop().await;
-}
-
-#[tokio::test]
-async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
-    for is_http2 in HTTP1_AND_2 {
-        let stall = Duration::from_millis(400);
-        let bounds = Bounds { stall, ..Bounds::default() };
-        let scene = Scene::bounded(bounds, ShardLimits::off()).await;
-        // More than the buffers of the kernel on both sides take.
-        let large = "x".repeat(1_000_000);
-        for _ in 0..32 {
-            scene.put(&large).await;
-        }
-        let mut slow = scene.subscribe(is_http2, "a", horizon()).await;
-        let mut idle = scene.subscribe(is_http2, "b", horizon()).await;
-        let began = Instant::now();
-        let mut given = 0;
-        while given < 32 {
-            tokio::time::sleep(stall / 8).await;
-            given += slow.event().await.numbers().len();
-        }
-        assert!(began.elapsed() > stall * 2);
-        assert!(idle.take_all().await < 32 * large.len(), "its rest was never sent");
-        drop(slow);
-        scene.broker.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn who_takes_little_is_cut_in_the_middle_of_an_event_when_it_is_over() {
-    let (stall, life) = (Duration::from_millis(1_500), Duration::from_millis(500));
-    for is_http2 in HTTP1_AND_2 {
-        for is_taken_over in [false, true] {
-            let subscriptions =
-                if is_taken_over { Pace::default() } else { Pace { life, ..Pace::default() } };
-            let bounds = Bounds { stall, subscriptions, ..Bounds::default() };
-            let scene = Scene::bounded(bounds, ShardLimits::off()).await;
-            scene.put_3_records_of_10_mb().await;
-            let mut slow = scene.subscribe(is_http2, "a", horizon()).await;
-            scene.pass(5_000);
-            let later = if is_taken_over { "a" } else { "b" };
-            let _later = scene.subscribe(is_http2, later, latest()).await;
-            assert!(!slow.dawdle(life * 2 + stall).await, "{is_http2} {is_taken_over}");
-            scene.broker.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not() {
-    let stall = Duration::from_millis(400);
-    let scene = Scene::bounded(Bounds { stall, ..Bounds::default() }, ShardLimits::off()).await;
-    let large = "x".repeat(1_000_000);
-    for _ in 0..8 {
-        scene.put(&large).await;
-    }
-    let horizon = json!({"StreamName": "S", "ShardId": "shardId-0", "ShardIteratorType": "TRIM_HORIZON"});
-    let iterator = scene.call("GetShardIterator", horizon).await;
-    let read = json!({"ShardIterator": iterator["ShardIterator"]});
-    let ask = async || post(scene.address(), true, "GetRecords", &read).await.into_body();
-    let (mut slow, mut idle) = (ask().await, ask().await);
-    let length = slow.size_hint().exact().expect("a length") as usize;
-    assert_eq!(idle.size_hint().exact(), Some(length as u64));
-    assert!(length > 8 * large.len());
-    let began = Instant::now();
-    assert_eq!(take_all(&mut slow, stall / 40).await, length);
-    assert!(began.elapsed() > stall * 2);
-    assert!(take_all(&mut idle, Duration::ZERO).await < length, "its rest was never sent");
-    drop((slow, idle));
-    scene.broker.stop().await;
-}
-
-#[tokio::test]
-async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own() {
-    for is_http2 in HTTP1_AND_2 {
-        // Room for one event of any size.
-        let pace = Pace { pause: Duration::from_millis(200), run_bytes_in_flight_max: 0, ..Pace::default() };
-        let scene = Scene::with(pace, ShardLimits::off()).await;
-        scene.put_3_records_of_10_mb().await;
-        let idle = scene.subscribe(is_http2, "a", horizon()).await;
-        let mut other = scene.subscribe(is_http2, "b", horizon()).await;
-        assert_eq!(other.event().await.numbers().len(), 1, "the one that both have");
-        for _ in 0..3 {
-            assert_eq!(other.event().await.numbers().len(), 0);
-        }
-        drop(idle);
-        while other.event().await.numbers().is_empty() {}
-        drop(other);
-        scene.broker.stop().await;
-    }
 }
 
 /// Subscriptions that the broker at `address` says are open.
