@@ -8,10 +8,14 @@ import base64
 import datetime
 import queue
 import time
+import warnings
 
 from .checker import Record
+from .program import CallFailed
 
 RECEIVE_SECONDS_MAX = 60
+# After a subscription of a consumer to a shard another one is refused for five seconds.
+SUBSCRIPTION_PAUSE_SECONDS = 5.2
 # How long a subscriber pauses when no event has come.
 TURN_SECONDS = 0.01
 
@@ -89,15 +93,26 @@ class Subscriber:
 
     def __init__(self, program, consumer_arn, shards):
         self.program, self.consumer_arn, self.lineage = program, consumer_arn, Lineage()
-        self.records, self.subscriptions = [], {}
+        self.records, self.subscriptions, self.began, self.places = [], {}, {}, {}
         for shard in self.lineage.roots(shards):
             self.begin(shard)
 
-    def begin(self, shard, kind="TRIM_HORIZON"):
-        self.subscriptions[shard] = self.subscribe(shard, kind)
+    def begin(self, shard):
+        self.began[shard] = time.monotonic()
+        self.subscriptions[shard] = self.subscribe(shard, "TRIM_HORIZON")
 
-    def subscribe(self, shard, kind):
-        position = {"Type": kind}
+    def begin_again(self, shard):
+        """Goes on where a subscription broke off, as soon as a consumer may have another one of the shard."""
+        time.sleep(max(0, self.began[shard] + SUBSCRIPTION_PAUSE_SECONDS - time.monotonic()))
+        if shard not in self.places:
+            self.begin(shard)
+            return
+        self.began[shard] = time.monotonic()
+        place = {"SequenceNumber": self.places[shard]}
+        self.subscriptions[shard] = self.subscribe(shard, "AFTER_SEQUENCE_NUMBER", place)
+
+    def subscribe(self, shard, kind, place=None):
+        position = {"Type": kind, **(place or {})}
         return self.program.subscribe(
             ConsumerARN=self.consumer_arn, ShardId=shard, StartingPosition=position
         )
@@ -116,6 +131,11 @@ class Subscriber:
                 event = subscription.next(0)
             except queue.Empty:
                 return taken
+            except CallFailed as failure:
+                if not is_own_break(failure):
+                    raise
+                self.begin_again(shard)
+                return taken
             taken += 1
             assert event is not None, f"the subscription of {shard} ended before the shard's end"
             self.records += records_of(shard, event)
@@ -125,11 +145,16 @@ class Subscriber:
             if children:
                 self.end(shard, children)
                 return taken
+            self.places[shard] = event["ContinuationSequenceNumber"]
 
     def end(self, shard, children):
         """Sees the subscription end behind the shard's last event, and goes on with the children."""
         subscription = self.subscriptions.pop(shard)
-        assert subscription.next(RECEIVE_SECONDS_MAX) is None, "an event after the shard's end"
+        try:
+            assert subscription.next(RECEIVE_SECONDS_MAX) is None, "an event after the shard's end"
+        except CallFailed as failure:
+            if not is_own_break(failure):
+                raise
         for child in self.lineage.end(shard, children):
             self.begin(child)
 
@@ -139,6 +164,19 @@ class Subscriber:
         while len(self.records) < count:
             self.turn()
             assert time.monotonic() < deadline, f"{len(self.records)} of {count} records were pushed"
+
+
+def is_own_break(failure):
+    """Whether a client closed its own connection.
+
+    The SDK for Go does so now and then over HTTP/1.1, within a millisecond of an answer that comes very quickly (the
+    system calls show its close() with nothing from the broker but records). A consumer subscribes again, and loses
+    nothing by it.
+    """
+    own = "use of closed network connection" in (failure.message or "")
+    if own:
+        warnings.warn(f"the client closed its own connection: {failure.message}", stacklevel=2)
+    return own
 
 
 def records_of(shard, answer):
