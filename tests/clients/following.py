@@ -169,9 +169,10 @@ class Subscriber:
 def is_own_break(failure):
     """Whether a client closed its own connection.
 
-    The SDK for Go does so now and then over HTTP/1.1, within a millisecond of an answer that comes very quickly (the
-    system calls show its close() with nothing from the broker but records). A consumer subscribes again, and loses
-    nothing by it.
+    The SDK for Go does so when an answer comes so quickly that net/http has written the request but not yet looked
+    for the end of its body: the SDK closes the request's body as soon as there is an answer, a closed body gives
+    io.EOF as an error of WriteTo (smithy-go 1.28.8, safeWriteToReadCloser), and net/http takes that for a failed
+    write and closes the connection under the event stream. A consumer subscribes again, and loses nothing by it.
     """
     own = "use of closed network connection" in (failure.message or "")
     if own:
