@@ -1,4 +1,4 @@
-//! Tidelog's messages: what is stored (prost), and the codecs of the Kinesis protocol.
+//! Tidelog's messages: what is stored, what nodes say to each other, and the codecs of the Kinesis protocol.
 
 pub mod cbor;
 pub mod document;
@@ -13,6 +13,32 @@ pub use document::{Document, Unreadable};
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; documented in stored.proto")]
 pub mod stored {
     include!(concat!(env!("OUT_DIR"), "/tidelog.stored.v1.rs"));
+}
+
+/// What nodes say to each other (`peer.proto`).
+#[allow(
+    missing_docs,
+    rust_2018_idioms,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; documented in peer.proto"
+)]
+pub mod peer {
+    include!(concat!(env!("OUT_DIR"), "/tidelog.peer.v1.rs"));
+}
+
+/// Administration of a cluster (`cluster.proto`).
+#[allow(
+    missing_docs,
+    rust_2018_idioms,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; documented in cluster.proto"
+)]
+pub mod cluster {
+    include!(concat!(env!("OUT_DIR"), "/tidelog.cluster.v1.rs"));
 }
 
 /// How the body of a request and of its answer is written. Chosen by the request's content type.

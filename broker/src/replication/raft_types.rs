@@ -86,7 +86,11 @@ pub fn stored_membership(membership: &Membership<u64, BasicNode>) -> stored::Mem
             .collect(),
         nodes: membership
             .nodes()
-            .map(|(id, node)| stored::membership::Node { id: *id, address: node.addr.clone() })
+            .map(|(id, node)| stored::membership::Node {
+                id: *id,
+                address: node.addr.clone(),
+                incarnation: String::new(),
+            })
             .collect(),
     }
 }
