@@ -3,11 +3,14 @@
 pub mod clock;
 pub mod config;
 pub mod data_directory;
+pub mod forming;
+pub mod identity;
 pub mod limits;
 pub mod model;
 pub mod node;
 pub mod observability;
 pub mod ops;
+pub mod peers;
 pub mod replication;
 pub mod server;
 pub mod service;

@@ -1,25 +1,49 @@
-//! A node: its data directory's identity, its groups, its service, from start to stop.
+//! A node: its way to its cluster, its groups, its service, from start to stop.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fmt, io};
+use std::time::Duration;
 
+use tidelog_proto::peer::peer_server;
 use tidelog_storage::Disk;
-use tidelog_storage::disk::{Open, RealDisk};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
+use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig};
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
+use crate::wire::{PeerServer, Running};
 
-/// First line of the identity file; the number is the version of the data directory's format.
-const IDENTITY_FORMAT: &str = "tidelog data directory, format 1";
+/// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
+const PEERS_WAIT: Duration = Duration::from_secs(5);
+/// How long a stop tries to hand over what it leads.
+const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A node's place among others.
+pub struct ClusterNode {
+    /// Its id, from 1.
+    pub id: u64,
+    /// The nodes of its settings with their addresses, itself among them.
+    pub members: BTreeMap<u64, String>,
+    /// Opens connections to them.
+    pub dial: Dial,
+    /// Connections from them.
+    pub incoming: Incoming,
+}
 
 /// What a node is started with.
 pub struct NodeConfig {
+    /// The disk of the data directory.
+    pub disk: Arc<dyn Disk>,
     /// The data directory, which this process has locked.
     pub data_dir: PathBuf,
+    /// Its place among others; `None` for a node on its own.
+    pub cluster: Option<ClusterNode>,
     /// Limits of every shard.
     pub limits: ShardLimits,
     /// Rates and quotas of the control plane.
@@ -43,22 +67,9 @@ pub enum NodeError {
     /// The service above them.
     #[error(transparent)]
     Service(#[from] ServiceError),
-    /// The data directory.
-    #[error("{path}: {source}", path = path.display())]
-    Directory {
-        /// Where.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// The data directory is not one of this version.
-    #[error("{path}: {reason}", path = path.display())]
-    Identity {
-        /// The identity file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The way to its cluster.
+    #[error(transparent)]
+    Forming(#[from] FormingError),
 }
 
 /// A running node.
@@ -66,6 +77,16 @@ pub struct Node {
     service: Arc<Service>,
     threads: GroupThreads,
     upkeep: JoinHandle<()>,
+    /// Keeps the leaders spread.
+    balance: JoinHandle<()>,
+    running: watch::Sender<Running>,
+    port: Option<ClusterPort>,
+}
+
+/// The cluster's port while it is served.
+struct ClusterPort {
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
 }
 
 impl fmt::Debug for Node {
@@ -75,12 +96,35 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Recovers what the directory holds and starts to serve it.
+    /// Finds the node's cluster, recovers what the directory holds and starts to serve it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        identify(&*disk, &config.data_dir)?;
-        let groups_config = GroupsConfig { disk, directory: config.data_dir, durability: config.durability };
-        let (groups, threads) = Groups::start(groups_config).await?;
+        let running = watch::Sender::new(Running::default());
+        let (disk, directory) = (config.disk, config.data_dir);
+        let (peers, founding, port) = match config.cluster {
+            None => {
+                let (identity, founding) = forming::alone(&*disk, &directory)?;
+                let peers = Peers::none(identity.node);
+                peers.identify(identity);
+                (peers, Some(founding), None)
+            }
+            Some(cluster) => {
+                let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
+                let forming = Forming::begin(disk.clone(), &directory, peers.clone())?;
+                let port = serve_peers(&peers, &forming, running.subscribe(), cluster.incoming);
+                forming.identified().await?;
+                (peers, forming.founding(), Some(port))
+            }
+        };
+        let groups_config = GroupsConfig { disk, directory, durability: config.durability, peers };
+        let (groups, threads) = Groups::start(groups_config, founding).await?;
+        running.send_modify(|running| running.groups = Some(groups.clone()));
+        let wait = port.is_some().then_some(PEERS_WAIT);
+        if !groups.ready(wait).await? {
+            tracing::warn!("too few peers are there; what is here already can be read");
+        }
         let service_config = ServiceConfig {
             limits: config.limits,
             control_limits: config.control_limits,
@@ -88,9 +132,11 @@ impl Node {
             pace: config.pace,
             clock: config.clock,
         };
-        let service = Service::new(groups, service_config);
+        let service = Service::new(groups.clone(), service_config);
+        running.send_modify(|running| running.service = Some(service.clone()));
         let upkeep = service.start_upkeep().await?;
-        Ok(Self { service, threads, upkeep })
+        let balance = tokio::spawn(async move { groups.keep_balance().await });
+        Ok(Self { service, threads, upkeep, balance, running, port })
     }
 
     /// The node's service.
@@ -98,12 +144,26 @@ impl Node {
         self.service.clone()
     }
 
+    /// Hands over what this node leads; it goes on taking requests, and leads nothing any more.
+    pub async fn retire(&self) {
+        let groups = self.service.groups();
+        groups.set_reluctance(Some("stopping"));
+        groups.hand_over_all(HANDOVER_DEADLINE).await;
+    }
+
     /// Checkpoints and stops. Requests that still hold the service keep its threads alive until they end.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        self.upkeep.abort();
-        // An aborted task still has to let go of the service.
-        drop(self.upkeep.await);
+        for task in [self.upkeep, self.balance] {
+            task.abort();
+            // An aborted task still has to let go of the service.
+            drop(task.await);
+        }
         let stopped = self.service.groups().shutdown().await;
+        self.running.send_replace(Running::default());
+        if let Some(port) = self.port {
+            let _ = port.stop.send(());
+            drop(port.served.await);
+        }
         drop(self.service);
         let threads = self.threads;
         tokio::task::spawn_blocking(move || threads.join()).await.expect("a thread of the log panicked");
@@ -111,79 +171,18 @@ impl Node {
     }
 }
 
-/// Reads the directory's identity, or gives a new directory one. The crc tells a damaged file from a foreign one.
-fn identify(disk: &dyn Disk, directory: &Path) -> Result<(), NodeError> {
-    let failed = |source| NodeError::Directory { path: directory.to_owned(), source };
-    disk.create_dir_all(directory).map_err(failed)?;
-    let path = directory.join("IDENTITY");
-    let names = disk.list(directory).map_err(failed)?;
-    if names.iter().any(|name| name == "IDENTITY") {
-        let text = read(disk, &path).map_err(failed)?;
-        return check_identity(&text).map_err(|reason| NodeError::Identity { path, reason });
-    }
-    if names.iter().any(|name| name == "wal" || name == "checkpoint" || name == "shards") {
-        let reason =
-            "missing, though the directory holds data: restore the file from a copy of this directory";
-        return Err(NodeError::Identity { path, reason: reason.into() });
-    }
-    let body = format!(
-        "{IDENTITY_FORMAT}\ncluster {}\nnode 1\nincarnation {}\n",
-        uuid::Uuid::new_v4(),
-        uuid::Uuid::new_v4()
-    );
-    let text = format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()));
-    write(disk, directory, &path, text.as_bytes()).map_err(failed)
-}
-
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<String> {
-    let file = disk.open(path, Open::Read)?;
-    let mut bytes = vec![0; usize::try_from(file.len()?.min(4_096)).expect("at most 4,096")];
-    file.read_exact_at(&mut bytes, 0)?;
-    String::from_utf8(bytes).map_err(io::Error::other)
-}
-
-fn write(disk: &dyn Disk, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = directory.join("IDENTITY.tmp");
-    let file = disk.open(&temporary, Open::Create)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()?;
-    disk.rename(&temporary, path)?;
-    disk.sync_dir(directory)
-}
-
-fn check_identity(text: &str) -> Result<(), String> {
-    let (body, crc) = text.rsplit_once("crc ").ok_or("not an identity file of Tidelog")?;
-    if format!("{:08x}", crc32fast::hash(body.as_bytes())) != crc.strip_suffix('\n').unwrap_or_default() {
-        return Err("damaged: its checksum does not match; restore it from a copy of this directory".into());
-    }
-    if body.lines().next() != Some(IDENTITY_FORMAT) {
-        return Err(format!("written by another version ({:?})", body.lines().next().unwrap_or_default()));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identity_is_kept_and_a_damaged_or_lost_one_refused() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let disk = RealDisk;
-        identify(&disk, directory.path()).expect("a new directory");
-        let path = directory.path().join("IDENTITY");
-        let text = std::fs::read_to_string(&path).expect("readable");
-        identify(&disk, directory.path()).expect("the same directory");
-        assert_eq!(std::fs::read_to_string(&path).expect("readable"), text);
-
-        for index in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[index] ^= 1;
-            std::fs::write(&path, bytes).expect("writable");
-            assert!(identify(&disk, directory.path()).is_err(), "bit flip in byte {index}");
-        }
-        std::fs::remove_file(&path).expect("removable");
-        std::fs::create_dir(directory.path().join("wal")).expect("writable");
-        assert!(identify(&disk, directory.path()).is_err(), "data without an identity");
-    }
+fn serve_peers(
+    peers: &Arc<Peers>,
+    forming: &Arc<Forming>,
+    running: watch::Receiver<Running>,
+    incoming: Incoming,
+) -> ClusterPort {
+    let server = PeerServer::new(peers.clone(), forming.clone(), running);
+    let service = peer_server::PeerServer::new(server)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (stop, stopped) = oneshot::channel();
+    let router = peers::server().add_service(service);
+    let served = tokio::spawn(peers::serve(router, incoming, async { drop(stopped.await) }));
+    ClusterPort { stop, served }
 }

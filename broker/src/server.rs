@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tidelog_storage::disk::RealDisk;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -84,7 +85,9 @@ impl Server {
             None => Tls::with_authority(directory.path(), &config.region, &addresses, SystemTime::now())?,
         };
         let node = Node::start(NodeConfig {
+            disk: Arc::new(RealDisk),
             data_dir: directory.path().to_path_buf(),
+            cluster: None,
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,

@@ -4,6 +4,7 @@
 //! node's budget of bytes in flight, which every part holds a share of until it is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::Raft;
 use openraft::errors::ClientWriteError;
@@ -43,14 +44,23 @@ pub struct Part {
 #[derive(Clone)]
 pub struct Batcher {
     queue: mpsc::Sender<Part>,
+    slots: Arc<Semaphore>,
 }
 
 impl Batcher {
     /// Starts the group's task; it ends when the last handle is dropped.
     pub fn start(raft: Raft<TypeConfig, Machine>, flush: FlushHandle) -> Self {
         let (queue, parts) = mpsc::channel(QUEUE_PARTS_MAX);
-        tokio::spawn(run(raft, flush, parts));
-        Self { queue }
+        let slots = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
+        tokio::spawn(run(raft, flush, parts, slots.clone()));
+        Self { queue, slots }
+    }
+
+    /// Returns once no entry is under way, or when that takes longer than `deadline`; none is proposed until what it
+    /// returned is dropped.
+    pub async fn pause(&self, deadline: Duration) -> Option<OwnedSemaphorePermit> {
+        let all = self.slots.clone().acquire_many_owned(ENTRIES_IN_FLIGHT_MAX as u32);
+        tokio::time::timeout(deadline, all).await.ok()?.ok()
     }
 
     /// Queues a part; waits while the queue is full. When the group has stopped the part is dropped, and its
@@ -62,8 +72,12 @@ impl Batcher {
     }
 }
 
-async fn run(raft: Raft<TypeConfig, Machine>, flush: FlushHandle, mut parts: mpsc::Receiver<Part>) {
-    let slots = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
+async fn run(
+    raft: Raft<TypeConfig, Machine>,
+    flush: FlushHandle,
+    mut parts: mpsc::Receiver<Part>,
+    slots: Arc<Semaphore>,
+) {
     while let Some(first) = parts.recv().await {
         flush.wait_for_room().await;
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::EntryPayload;
-use openraft::impls::BasicNode;
 use prost::Message;
 use tidelog_proto::stored;
 use tidelog_storage::shard::ShardKey;
 
 use super::raft_types;
+use crate::peers::Member;
 
 const KIND_BLANK: u8 = 0;
 const KIND_MEMBERSHIP: u8 = 1;
@@ -56,7 +56,7 @@ pub enum Command {
 }
 
 /// The payload type of a group's entries.
-pub type Payload = EntryPayload<Command, u64, BasicNode>;
+pub type Payload = EntryPayload<Command, u64, Member>;
 
 impl fmt::Debug for Command {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +122,7 @@ pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
     }
     let kind = bytes[0];
     if kind == KIND_RECORDS {
-        return decode_records(bytes)
+        return decode_records(bytes, None)
             .map(|batches| EntryPayload::Normal(Command::Records(Arc::new(batches))));
     }
     bytes.advance(1);
@@ -143,7 +143,23 @@ pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
     }
 }
 
-fn decode_records(mut bytes: Bytes) -> Result<Vec<SubBatch>, String> {
+/// The payload of what [`encode`] gave, part by part: bodies of records are shared with the parts.
+pub fn decode_parts(mut parts: Vec<Bytes>) -> Result<Payload, String> {
+    if parts.len() == 1 {
+        return decode(parts.remove(0));
+    }
+    match parts.first().and_then(|head| head.first()) {
+        Some(&KIND_RECORDS) => {
+            let head = parts.remove(0);
+            decode_records(head, Some(parts))
+                .map(|batches| Payload::Normal(Command::Records(Arc::new(batches))))
+        }
+        _ => Err("log payload in parts that are not records".into()),
+    }
+}
+
+/// The batches of a table and of the bodies behind it, or of those that came `apart` from it.
+fn decode_records(mut bytes: Bytes, apart: Option<Vec<Bytes>>) -> Result<Vec<SubBatch>, String> {
     let short = || "records entry shorter than its table says".to_owned();
     if bytes.len() < RECORDS_PREFIX_BYTES {
         return Err(short());
@@ -157,6 +173,11 @@ fn decode_records(mut bytes: Bytes) -> Result<Vec<SubBatch>, String> {
         return Err(short());
     }
     let mut table = bytes.split_to(count * SUB_BATCH_HEADER_BYTES);
+    let mut apart = apart.map(Vec::into_iter);
+    let mut next_body = |body_bytes: usize| match &mut apart {
+        Some(bodies) => bodies.next().filter(|body| body.len() == body_bytes),
+        None => (bytes.len() >= body_bytes).then(|| bytes.split_to(body_bytes)),
+    };
     let mut batches = Vec::with_capacity(count);
     for _ in 0..count {
         let shard = ShardKey { stream_uid: table.get_u64_le(), shard: table.get_u32_le() };
@@ -167,13 +188,11 @@ fn decode_records(mut bytes: Bytes) -> Result<Vec<SubBatch>, String> {
         if table.get_u64_le() != 0 {
             return Err("sub-batch with unknown flags: written by a newer version".into());
         }
-        if bytes.len() < body_bytes {
-            return Err(short());
-        }
-        let body = bytes.split_to(body_bytes);
+        let body = next_body(body_bytes).ok_or_else(short)?;
         batches.push(SubBatch { shard, time_ms, count: records, body, body_crc });
     }
-    if bytes.is_empty() { Ok(batches) } else { Err("records entry longer than its table says".into()) }
+    let is_all = bytes.is_empty() && apart.is_none_or(|mut bodies| bodies.next().is_none());
+    if is_all { Ok(batches) } else { Err("records entry longer than its table says".into()) }
 }
 
 #[cfg(test)]
@@ -213,6 +232,7 @@ mod tests {
         ] {
             let back = decode(joined(&payload)).expect("decodes");
             assert!(back == payload, "{back:?} differs from {payload:?}");
+            assert!(decode_parts(encode(&payload)).expect("decodes") == payload, "{payload:?} in parts");
         }
     }
 

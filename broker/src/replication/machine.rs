@@ -21,6 +21,7 @@ use tidelog_storage::shard::{ShardCut, ShardKey, ShardLog, ShardStore};
 use tidelog_storage::wal::{GroupId, LogPosition};
 use tokio::sync::watch;
 
+use super::command::Payload;
 use super::flush_thread::FlushHandle;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
@@ -130,7 +131,7 @@ impl Machine {
         self.current.lock().expect("no code panics while it holds this lock")
     }
 
-    fn apply_entry(&mut self, payload: &EntryPayload<Command, u64, openraft::BasicNode>) -> Outcome {
+    fn apply_entry(&mut self, payload: &Payload) -> Outcome {
         match payload {
             EntryPayload::Blank => Outcome::Done,
             EntryPayload::Membership(membership) => {

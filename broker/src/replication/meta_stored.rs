@@ -43,12 +43,7 @@ pub fn store_mode(mode: StreamMode) -> stored::StreamMode {
 /// The stream that is stored.
 pub fn read_stream(stored: &stored::Stream) -> Result<Stream, String> {
     let name = stored.name.as_ref().ok_or("a stored stream has no name")?;
-    let status = match stored.status() {
-        stored::StreamStatus::Creating => StreamStatus::Creating,
-        stored::StreamStatus::Active => StreamStatus::Active,
-        stored::StreamStatus::Updating => StreamStatus::Updating,
-        stored::StreamStatus::Deleting => StreamStatus::Deleting,
-    };
+    let status = read_status(stored.status)?;
     let stream = Stream {
         uid: stored.uid,
         key: stream_key(name),
@@ -163,14 +158,30 @@ fn read_shard(stored: &stored::Shard) -> Result<Shard, String> {
     })
 }
 
-/// The stored form of a stream.
-pub fn store_stream(stream: &Stream) -> stored::Stream {
-    let status = match stream.status {
+/// The status that is stored.
+pub fn read_status(stored: i32) -> Result<StreamStatus, String> {
+    match stored::StreamStatus::try_from(stored) {
+        Ok(stored::StreamStatus::Creating) => Ok(StreamStatus::Creating),
+        Ok(stored::StreamStatus::Active) => Ok(StreamStatus::Active),
+        Ok(stored::StreamStatus::Updating) => Ok(StreamStatus::Updating),
+        Ok(stored::StreamStatus::Deleting) => Ok(StreamStatus::Deleting),
+        Err(_) => Err(format!("a stream in a state of a newer version: {stored}")),
+    }
+}
+
+/// The stored form of a status.
+pub fn store_status(status: StreamStatus) -> stored::StreamStatus {
+    match status {
         StreamStatus::Creating => stored::StreamStatus::Creating,
         StreamStatus::Active => stored::StreamStatus::Active,
         StreamStatus::Updating => stored::StreamStatus::Updating,
         StreamStatus::Deleting => stored::StreamStatus::Deleting,
-    };
+    }
+}
+
+/// The stored form of a stream.
+pub fn store_stream(stream: &Stream) -> stored::Stream {
+    let status = store_status(stream.status);
     stored::Stream {
         uid: stream.uid,
         name: Some(store_key(&stream.key)),

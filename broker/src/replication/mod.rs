@@ -13,22 +13,32 @@ mod command;
 mod conformance;
 mod flush_thread;
 mod groups;
+mod leaders;
 mod log_store;
 mod machine;
+mod membership;
 mod meta_reshard;
 mod meta_state;
 mod meta_stored;
 mod network;
 mod news;
+mod peer_calls;
+mod peer_messages;
+mod proposals;
 mod raft_start;
 mod raft_types;
+mod start;
 mod wal_thread;
 
 pub use command::{Command, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
+pub use leaders::{Leader, Leaders};
+pub use membership::{GroupStatus, MembershipChange, MembershipError};
 pub use meta_state::MetaOutcome;
 pub use meta_stored::{store_hash_key, store_key, store_mode};
 pub use news::Listener;
+pub use proposals::refused_or_unknown;
+pub use start::Founding;
 pub use wal_thread::Durability;
 
 /// The group that holds metadata.

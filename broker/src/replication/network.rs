@@ -1,60 +1,149 @@
-//! What a group needs to reach its peers. A single node has none: every call says so.
+//! openraft's calls to a group's peers, over the cluster's connections.
+//!
+//! Heartbeats and votes have a connection of their own, which no entries hold up. Every call has a deadline; the stream
+//! of entries has one for each of its answers. A peer that cannot be reached is an error, never a vote.
 
+use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 use openraft::alias::{SnapshotOf, VoteOf};
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::impls::BasicNode;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, v2::RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest,
+    VoteResponse,
 };
+use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::{OptionalSend, RaftNetworkFactory};
+use tidelog_proto::peer;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 
 use super::machine::Cut;
+use super::peer_messages::{self as messages, Malformed};
 use super::raft_types::TypeConfig;
+use crate::peers::{self, Lane, Member, Peers};
 
-/// The network of a cluster with one voter.
-pub struct NoPeers;
+/// How long the oldest entries under way may be unanswered: a follower's disk that takes longer is given up on.
+const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 
-fn unreachable_peer() -> Unreachable<TypeConfig> {
-    Unreachable::new(&std::io::Error::other("a single node has no peers"))
+/// Makes the network of one group.
+#[derive(Clone)]
+pub struct GroupNetwork {
+    pub group: u8,
+    pub peers: Arc<Peers>,
 }
 
-impl RaftNetworkFactory<TypeConfig> for NoPeers {
-    type Network = Self;
+/// One peer of one group.
+pub struct PeerNetwork {
+    group: u8,
+    target: u64,
+    peers: Arc<Peers>,
+}
 
-    async fn new_client(&mut self, _target: u64, _node: &BasicNode) -> Self {
-        Self
+impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: u64, _node: &Member) -> PeerNetwork {
+        PeerNetwork { group: self.group, target, peers: self.peers.clone() }
     }
 }
 
-impl RaftNetworkV2<TypeConfig> for NoPeers {
+impl PeerNetwork {
+    async fn client(&self, lane: Lane) -> Result<peers::Client, Unreachable<TypeConfig>> {
+        self.peers.client(self.target, lane).await.map_err(|error| Unreachable::new(&error))
+    }
+
+    fn request<T>(&self, message: T, option: &RPCOption) -> tonic::Request<T> {
+        self.peers.request(self.target, message, Some(option.hard_ttl()))
+    }
+}
+
+fn failed(status: &Status) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(status))
+}
+
+fn malformed(error: &Malformed) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     type SnapshotData = Cut;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<TypeConfig>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(unreachable_peer().into())
+        let mut client = self.client(Lane::Control).await?;
+        let message = messages::append_request(self.group, &request);
+        let answer =
+            client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
+        let answer = answer.into_inner();
+        self.peers.set_reluctance(self.target, &answer.reluctance);
+        messages::append_response(answer)
+            .map(messages::one_append_response)
+            .map_err(|error| malformed(&error))
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<
+            BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>,
+            RPCError<TypeConfig>,
+        >,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let mut client = self.client(Lane::Log).await?;
+            let group = self.group;
+            let sent = Arc::new(Mutex::new(VecDeque::new()));
+            let noted = sent.clone();
+            let requests = input.map(move |request| {
+                note(&noted);
+                messages::append_request(group, &request)
+            });
+            let call = client.append(self.peers.request(self.target, requests, None));
+            let answers = tokio::time::timeout(APPEND_DEADLINE, call).await;
+            let answers = answers.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+            let answers = answers.map_err(|error| failed(&error))?.into_inner();
+            let read = futures_util::stream::unfold(Some((answers, sent)), next_answer);
+            let read: BoxStream<'s, _> = Box::pin(read);
+            Ok(read)
+        })
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(unreachable_peer().into())
+        let mut client = self.client(Lane::Control).await?;
+        let message = messages::vote_request(self.group, &request);
+        let answer = client.vote(self.request(message, &option)).await.map_err(|error| failed(&error))?;
+        messages::vote_response(answer.into_inner()).map_err(|error| malformed(&error))
     }
 
     // openraft's default grants every pre-vote: an unreachable peer is an error, never a grant.
     async fn pre_vote(
         &mut self,
-        _request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(unreachable_peer().into())
+        let mut client = self.client(Lane::Control).await?;
+        let message = messages::vote_request(self.group, &request);
+        let answer = client.pre_vote(self.request(message, &option)).await.map_err(|error| failed(&error))?;
+        messages::vote_response(answer.into_inner()).map_err(|error| malformed(&error))
     }
 
     async fn full_snapshot(
@@ -64,6 +153,57 @@ impl RaftNetworkV2<TypeConfig> for NoPeers {
         _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(unreachable_peer().into())
+        Err(Unreachable::new(&std::io::Error::other("no transfer of files yet")).into())
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.client(Lane::Control).await?;
+        let message = messages::transfer_request(self.group, &request);
+        let answer = client.transfer_leader(self.request(message, &option)).await;
+        let answer = answer.map_err(|error| failed(&error))?.into_inner();
+        match answer.refusal.as_str() {
+            "" => Ok(Ok(())),
+            refusal => Err(RPCError::Network(NetworkError::new(&std::io::Error::other(refusal.to_owned())))),
+        }
+    }
+}
+
+/// When each request under way was sent, oldest first.
+type Sent = Arc<Mutex<VecDeque<Instant>>>;
+
+fn note(sent: &Sent) {
+    sent.lock().expect("no code panics while it holds this lock").push_back(Instant::now());
+}
+
+type Reading = Option<(tonic::Streaming<peer::AppendResponse>, Sent)>;
+
+/// The next answer of a stream; it ends after the first that is not a success.
+async fn next_answer(
+    reading: Reading,
+) -> Option<(Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>, Reading)> {
+    let (mut answers, sent) = reading?;
+    let answer = loop {
+        let oldest = sent.lock().expect("no code panics while it holds this lock").front().copied();
+        // With nothing under way there is nothing to be late; look again before anything could be.
+        let due = oldest.unwrap_or_else(Instant::now) + APPEND_DEADLINE;
+        match timeout_at(due, answers.message()).await {
+            Ok(Ok(answer)) => break answer?,
+            Ok(Err(status)) => return Some((Err(failed(&status)), None)),
+            Err(_) if oldest.is_some() => {
+                let late = Status::deadline_exceeded("entries are unanswered for too long");
+                return Some((Err(failed(&late)), None));
+            }
+            Err(_) => {}
+        }
+    };
+    sent.lock().expect("no code panics while it holds this lock").pop_front();
+    match messages::append_response(answer) {
+        Ok(Ok(accepted)) => Some((Ok(Ok(accepted)), Some((answers, sent)))),
+        Ok(refused) => Some((Ok(refused), None)),
+        Err(error) => Some((Err(malformed(&error)), None)),
     }
 }

@@ -1,30 +1,38 @@
 //! How a group's Raft is configured, started and watched.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use openraft::impls::BasicNode;
+use openraft::metrics::WaitError;
 use openraft::{Config, Raft, SnapshotPolicy};
 
-use super::groups::{GroupError, NODE_ID, raft_error};
+use super::groups::{GroupError, RaftOf, raft_error};
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::network::NoPeers;
-use super::raft_types::TypeConfig;
+use super::network::GroupNetwork;
+use super::start::Founding;
+
+/// Milliseconds between two signs of life of a leader.
+const HEARTBEAT_MS: u64 = 150;
+/// Milliseconds of silence after which a follower stands for election, drawn between the two. A leader's lease lasts
+/// the longer one, so that a killed leader is followed within two seconds.
+const ELECTION_MIN_MS: u64 = 500;
+const ELECTION_MAX_MS: u64 = 900;
 
 /// Starts a group on its log and its machine.
 pub async fn start_raft(
     group: u8,
+    node: u64,
+    network: GroupNetwork,
     log: LogStore,
     machine: Machine,
-) -> Result<Raft<TypeConfig, Machine>, GroupError> {
+) -> Result<RaftOf, GroupError> {
     let config = Config {
         cluster_name: format!("group {group}"),
-        heartbeat_interval: 500,
-        election_timeout_min: 1_500,
-        election_timeout_max: 3_000,
+        heartbeat_interval: HEARTBEAT_MS,
+        election_timeout_min: ELECTION_MIN_MS,
+        election_timeout_max: ELECTION_MAX_MS,
         enable_pre_vote: Some(true),
         // Checkpoints are this node's to time, and the log is purged up to them and no further.
         snapshot_policy: SnapshotPolicy::Never,
@@ -33,25 +41,43 @@ pub async fn start_raft(
         ..Config::default()
     };
     let config = config.validate().map_err(|error| raft_error(group, &error))?;
-    let raft = Raft::new(NODE_ID, Arc::new(config), NoPeers, log, machine)
+    let raft = Raft::new(node, Arc::new(config), network, log, machine)
         .await
         .map_err(|error| raft_error(group, &error))?;
     abort_when_broken(group, &raft);
     Ok(raft)
 }
 
-/// Forms the group if it is new, and waits until it leads and has applied what its log held.
-pub async fn ready(group: u8, raft: &Raft<TypeConfig, Machine>) -> Result<(), GroupError> {
-    if !raft.is_initialized().await.map_err(|error| raft_error(group, &error))? {
-        let members = BTreeMap::from([(NODE_ID, BasicNode::new(""))]);
-        raft.initialize(members).await.map_err(|error| raft_error(group, &error))?;
+/// Gives the groups that are new their first members, which are asked for only then.
+pub async fn found(rafts: &[RaftOf], founding: Founding) -> Result<(), GroupError> {
+    let mut new = Vec::new();
+    for (group, raft) in rafts.iter().enumerate() {
+        let group = group as u8;
+        if !raft.is_initialized().await.map_err(|error| raft_error(group, &error))? {
+            new.push((group, raft));
+        }
     }
-    raft.wait_for_recovery(None).await.map_err(|error| raft_error(group, &error))?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    let members = founding.await;
+    for (group, raft) in new {
+        raft.initialize(members.clone()).await.map_err(|error| raft_error(group, &error))?;
+    }
     Ok(())
 }
 
+/// Waits until the group has applied what its log held; false when that takes longer than `deadline`.
+pub async fn ready(group: u8, raft: &RaftOf, deadline: Option<Duration>) -> Result<bool, GroupError> {
+    match raft.wait_for_recovery(deadline).await {
+        Ok(_) => Ok(true),
+        Err(WaitError::Timeout(..)) => Ok(false),
+        Err(error) => Err(raft_error(group, &error)),
+    }
+}
+
 /// A group that stops by itself has met an error that no later answer could be trusted after.
-fn abort_when_broken(group: u8, raft: &Raft<TypeConfig, Machine>) {
+fn abort_when_broken(group: u8, raft: &RaftOf) {
     let mut metrics = raft.server_metrics();
     let raft = raft.clone();
     tokio::spawn(async move {

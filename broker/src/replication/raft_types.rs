@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::alias::{LogIdOf, StoredMembershipOf, VoteOf};
 use openraft::impls::leader_id_std::LeaderId;
-use openraft::impls::{
-    BasicNode, BoxedErrorSource, Entry, EntryPayload, InlineBatch, LogId, TokioRuntime, Vote,
-};
+use openraft::impls::{BoxedErrorSource, Entry, EntryPayload, InlineBatch, LogId, TokioRuntime, Vote};
 use openraft::raft::responder::Responder;
 use openraft::vote::RaftLeaderId;
 use openraft::{Membership, OptionalSend, RaftTypeConfig};
@@ -14,6 +12,7 @@ use tidelog_proto::stored;
 use tidelog_storage::wal;
 
 use super::{Command, Outcome};
+use crate::peers::Member;
 
 /// Standard Raft: one leader per term, so a log position is a term and an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +22,11 @@ impl RaftTypeConfig for TypeConfig {
     type D = Command;
     type R = Outcome;
     type NodeId = u64;
-    type Node = BasicNode;
+    type Node = Member;
     type Term = u64;
     type LeaderId = LeaderId<u64, u64>;
     type Vote = Vote<Self::LeaderId>;
-    type Payload = EntryPayload<Command, u64, BasicNode>;
+    type Payload = EntryPayload<Command, u64, Member>;
     type Entry = Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
     type AsyncRuntime = TokioRuntime;
     type Responder<T>
@@ -78,7 +77,7 @@ pub fn stored_vote(vote: &VoteOf<TypeConfig>) -> wal::Vote {
 }
 
 /// A membership as the log and checkpoints store it.
-pub fn stored_membership(membership: &Membership<u64, BasicNode>) -> stored::Membership {
+pub fn stored_membership(membership: &Membership<u64, Member>) -> stored::Membership {
     let configs = membership.get_joint_config().iter();
     stored::Membership {
         configs: configs
@@ -88,19 +87,22 @@ pub fn stored_membership(membership: &Membership<u64, BasicNode>) -> stored::Mem
             .nodes()
             .map(|(id, node)| stored::membership::Node {
                 id: *id,
-                address: node.addr.clone(),
-                incarnation: String::new(),
+                address: node.address.clone(),
+                incarnation: node.incarnation.clone(),
             })
             .collect(),
     }
 }
 
 /// A stored membership as openraft names it; an error for one that openraft refuses.
-pub fn raft_membership(stored: &stored::Membership) -> Result<Membership<u64, BasicNode>, String> {
+pub fn raft_membership(stored: &stored::Membership) -> Result<Membership<u64, Member>, String> {
     let configs: Vec<BTreeSet<u64>> =
         stored.configs.iter().map(|config| config.voters.iter().copied().collect()).collect();
-    let nodes: BTreeMap<u64, BasicNode> =
-        stored.nodes.iter().map(|node| (node.id, BasicNode::new(node.address.clone()))).collect();
+    let member = |node: &stored::membership::Node| Member {
+        address: node.address.clone(),
+        incarnation: node.incarnation.clone(),
+    };
+    let nodes: BTreeMap<u64, Member> = stored.nodes.iter().map(|node| (node.id, member(node))).collect();
     if configs.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());
     }

@@ -110,7 +110,7 @@ pub struct ServiceConfig {
 
 /// The broker's service. Shared by all connections.
 pub struct Service {
-    groups: Groups,
+    groups: Arc<Groups>,
     config: ServiceConfig,
     budgets: RwLock<HashMap<u64, Arc<Budgets>>>,
     call_rates: Mutex<CallRates>,
@@ -130,7 +130,7 @@ pub struct Service {
 
 impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
-    pub fn new(groups: Groups, config: ServiceConfig) -> Arc<Self> {
+    pub fn new(groups: Arc<Groups>, config: ServiceConfig) -> Arc<Self> {
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         Arc::new(Self {
             groups,
@@ -205,7 +205,7 @@ impl Service {
     }
 
     /// The replicated groups below.
-    pub fn groups(&self) -> &Groups {
+    pub fn groups(&self) -> &Arc<Groups> {
         &self.groups
     }
 

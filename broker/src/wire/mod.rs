@@ -20,6 +20,7 @@ pub mod faults;
 mod form;
 mod kinesis;
 mod pages;
+mod peer_server;
 mod refusal;
 mod stall;
 mod timing;
@@ -32,6 +33,7 @@ use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
 
 pub use bounds::Bounds;
+pub use peer_server::{PeerServer, Running};
 
 use crate::observability::CONNECTIONS;
 use crate::service::Service;

@@ -27,6 +27,8 @@ impl Broker {
     pub async fn start_with(directory: &Path, now_ms: u64, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
         let mut config = NodeConfig {
+            disk: Arc::new(RealDisk),
+            cluster: None,
             data_dir: directory.to_owned(),
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),

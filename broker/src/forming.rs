@@ -1,0 +1,309 @@
+//! How a node comes to a cluster.
+//!
+//! A node without data takes its identity from one of three: it founds a cluster on its own; it belongs to the nodes of
+//! its settings, of which the one with the lowest id founds the cluster once all have answered, and the others are told
+//! (`Adopt`); or it waits until an operator adds it to a cluster that is there. A cluster is founded once: the founder
+//! writes down its id before it tells anyone, and goes on with that after a crash.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidelog_proto::peer;
+use tidelog_storage::Disk;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::identity::{self, IdentityError};
+use crate::peers::{Identity, Lane, Member, Peers, wrong_incarnation};
+use crate::replication::Founding;
+
+/// Pause between two rounds of greetings.
+const GREET_EVERY: Duration = Duration::from_millis(300);
+/// How often it is told what is waited for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// Deadline of a greeting.
+const GREETING_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Why a node does not come to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum FormingError {
+    /// The identity file.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The data directory is that of another node, or the cluster knows this one with other data.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The identity of a node on its own, and the members of its groups.
+///
+/// # Errors
+/// [`FormingError`]; also for the directory of a node whose settings are missing.
+pub fn alone(disk: &dyn Disk, directory: &Path) -> Result<(Identity, Founding), FormingError> {
+    let identity = match identity::load(disk, directory)? {
+        Some(identity) => identity,
+        None => founded(disk, directory, 1)?,
+    };
+    let member = Member { address: String::new(), incarnation: identity.incarnation.clone() };
+    let members = BTreeMap::from([(identity.node, member)]);
+    Ok((identity, Box::pin(async move { members })))
+}
+
+fn founded(disk: &dyn Disk, directory: &Path, node: u64) -> Result<Identity, FormingError> {
+    let identity = Identity { cluster: identity::draw(), node, incarnation: identity::draw() };
+    identity::save(disk, directory, &identity)?;
+    Ok(identity)
+}
+
+/// A node's way to its cluster. The cluster's port answers greetings while it is on it.
+pub struct Forming {
+    disk: Arc<dyn Disk>,
+    directory: std::path::PathBuf,
+    peers: Arc<Peers>,
+    /// What the node is called as long as it has no identity, and in it.
+    incarnation: String,
+    /// The identity that the founder, or a leader that adds this node, has told.
+    told: watch::Sender<Option<Identity>>,
+}
+
+impl Forming {
+    /// Of the node of `peers` in that directory.
+    ///
+    /// # Errors
+    /// [`FormingError`]: the directory is another node's, or its identity cannot be read.
+    pub fn begin(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        peers: Arc<Peers>,
+    ) -> Result<Arc<Self>, FormingError> {
+        let known = identity::load(&*disk, directory)?;
+        if let Some(identity) = &known {
+            if identity.node != peers.node() {
+                return Err(FormingError::Refused(format!(
+                    "the data directory {} is that of node {}, and --node-id says {}",
+                    directory.display(),
+                    identity.node,
+                    peers.node()
+                )));
+            }
+            peers.identify(identity.clone());
+        }
+        let incarnation = known.as_ref().map_or_else(identity::draw, |known| known.incarnation.clone());
+        let told = watch::Sender::new(known);
+        Ok(Arc::new(Self { disk, directory: directory.to_owned(), peers, incarnation, told }))
+    }
+
+    /// Random for each data directory.
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// Takes the identity that the founder or a leader tells; again and the same is fine.
+    ///
+    /// # Errors
+    /// When this node belongs to another cluster.
+    pub fn adopt(&self, cluster: &str) -> Result<(), FormingError> {
+        if let Some(own) = self.peers.identity() {
+            if own.cluster == cluster {
+                return Ok(());
+            }
+            return Err(FormingError::Refused(format!(
+                "node {} belongs to cluster {}, not to {cluster}: give it an empty data directory to take it in here",
+                own.node, own.cluster
+            )));
+        }
+        let identity = Identity {
+            cluster: cluster.to_owned(),
+            node: self.peers.node(),
+            incarnation: self.incarnation.clone(),
+        };
+        self.take(identity)
+    }
+
+    fn take(&self, identity: Identity) -> Result<(), FormingError> {
+        identity::save(&*self.disk, &self.directory, &identity)?;
+        self.peers.identify(identity.clone());
+        self.told.send_replace(Some(identity));
+        Ok(())
+    }
+
+    /// Whether this node founds the cluster of its settings when there is none.
+    fn is_founder(&self) -> bool {
+        self.peers.configured().keys().next() == Some(&self.peers.node())
+    }
+
+    /// Returns once the node has an identity.
+    ///
+    /// # Errors
+    /// [`FormingError::Refused`] when the cluster knows the node with other data.
+    pub async fn identified(&self) -> Result<(), FormingError> {
+        let mut told = self.told.subscribe();
+        let mut tell = Waiting::default();
+        while self.peers.identity().is_none() {
+            let greeted = self.greet_all().await;
+            match self.judge(&greeted)? {
+                Verdict::Found => {
+                    self.take(Identity {
+                        cluster: identity::draw(),
+                        node: self.peers.node(),
+                        incarnation: self.incarnation.clone(),
+                    })?;
+                }
+                Verdict::Wait(reason) => tell.tell(&reason),
+            }
+            let _ = tokio::time::timeout(GREET_EVERY, told.changed()).await;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, greeted: &[Greeted]) -> Result<Verdict, FormingError> {
+        let own = self.peers.node();
+        for peer in greeted.iter().filter_map(|greeted| greeted.answer.as_ref().ok()) {
+            match peer.members.iter().find(|member| member.node == own) {
+                Some(member) if member.incarnation != self.incarnation => {
+                    return Err(FormingError::Refused(format!(
+                        "the data directory {} is empty: {}",
+                        self.directory.display(),
+                        wrong_incarnation(own)
+                    )));
+                }
+                _ => {}
+            }
+            if !peer.members.is_empty() {
+                let address = self.peers.address(own).unwrap_or_default();
+                return Ok(Verdict::Wait(format!(
+                    "waiting to be taken into cluster {}: run `tidelog cluster add {own}={address}`",
+                    peer.cluster
+                )));
+            }
+        }
+        let founding = founding(self.peers.configured());
+        for greeted in greeted {
+            let (node, address) = (greeted.node, &greeted.address);
+            match &greeted.answer {
+                Err(reason) => {
+                    return Ok(Verdict::Wait(format!("waiting for node {node} at {address}: {reason}")));
+                }
+                Ok(peer) if peer.node != node => {
+                    return Ok(Verdict::Wait(format!(
+                        "{address} is node {}, and --cluster says it is node {node}",
+                        peer.node
+                    )));
+                }
+                Ok(peer) if peer.founding != founding => {
+                    return Ok(Verdict::Wait(format!(
+                        "node {node} was started with --cluster {}, this one with {}: they must agree",
+                        peer.founding.join(","),
+                        founding.join(",")
+                    )));
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(match self.is_founder() {
+            true => Verdict::Found,
+            false => Verdict::Wait("waiting for the node with the lowest id to found the cluster".into()),
+        })
+    }
+
+    /// The founder's part: tells every node of its settings who it is, and gives the members. Ends when all know.
+    pub fn founding(self: Arc<Self>) -> Option<Founding> {
+        if !self.is_founder() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            let mut tell = Waiting::default();
+            loop {
+                match self.adopt_all().await {
+                    Ok(members) => return members,
+                    Err(reason) => tell.tell(&reason),
+                }
+                sleep(GREET_EVERY).await;
+            }
+        }))
+    }
+
+    async fn adopt_all(&self) -> Result<BTreeMap<u64, Member>, String> {
+        let own = self.peers.identity().ok_or("the founder has no identity")?;
+        let address = self.peers.address(own.node).unwrap_or_default();
+        let mut members =
+            BTreeMap::from([(own.node, Member { address, incarnation: own.incarnation.clone() })]);
+        for greeted in self.greet_all().await {
+            let Greeted { node, address, answer } = greeted;
+            let answer =
+                answer.map_err(|reason| format!("waiting for node {node} at {address}: {reason}"))?;
+            if answer.node != node {
+                return Err(format!(
+                    "{address} is node {}, and --cluster says it is node {node}",
+                    answer.node
+                ));
+            }
+            self.tell_adopt(node, &own.cluster).await.map_err(|reason| format!("node {node}: {reason}"))?;
+            members.insert(node, Member { address, incarnation: answer.incarnation });
+        }
+        Ok(members)
+    }
+
+    async fn tell_adopt(&self, node: u64, cluster: &str) -> Result<(), String> {
+        let mut client = self.peers.client(node, Lane::Control).await.map_err(|error| error.to_string())?;
+        let message = peer::AdoptRequest { cluster: cluster.to_owned(), members: Vec::new() };
+        let told = client.adopt(self.peers.request(node, message, Some(GREETING_DEADLINE))).await;
+        told.map(drop).map_err(|status| status.message().to_owned())
+    }
+
+    async fn greet_all(&self) -> Vec<Greeted> {
+        let others = self.peers.configured().iter().filter(|(node, _)| **node != self.peers.node());
+        let greeting = others.map(|(node, address)| async {
+            let answer = greet(&self.peers, *node).await;
+            Greeted { node: *node, address: address.clone(), answer }
+        });
+        futures_util::future::join_all(greeting).await
+    }
+}
+
+/// Asks a node who it is.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn greet(peers: &Peers, node: u64) -> Result<peer::HelloResponse, String> {
+    let mut client = peers.client(node, Lane::Control).await.map_err(|error| error.reason)?;
+    let message =
+        peer::HelloRequest { node: peers.node(), address: peers.address(peers.node()).unwrap_or_default() };
+    let answer = client.hello(peers.request(node, message, Some(GREETING_DEADLINE))).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+/// The nodes of the settings, as they are compared.
+pub fn founding(configured: &BTreeMap<u64, String>) -> Vec<String> {
+    configured.iter().map(|(node, address)| format!("{node}={address}")).collect()
+}
+
+struct Greeted {
+    node: u64,
+    address: String,
+    answer: Result<peer::HelloResponse, String>,
+}
+
+enum Verdict {
+    Found,
+    Wait(String),
+}
+
+/// Tells an operator what is waited for: at once when it is something new, and now and then.
+#[derive(Default)]
+struct Waiting {
+    told: Option<(String, Instant)>,
+}
+
+impl Waiting {
+    fn tell(&mut self, reason: &str) {
+        let is_news =
+            self.told.as_ref().is_none_or(|(told, at)| told != reason || at.elapsed() >= TELL_EVERY);
+        if is_news {
+            tracing::warn!("{reason}");
+            self.told = Some((reason.to_owned(), Instant::now()));
+        }
+    }
+}

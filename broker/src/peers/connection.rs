@@ -1,0 +1,74 @@
+//! One HTTP/2 connection to a peer. Whoever holds it knows whether a call was handed to it.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::{Error, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tonic::body::Body;
+use tonic::codegen::Service;
+
+use super::BoxedIo;
+
+/// Silence on a connection with calls under way after which it is asked whether it still lives.
+const PING_AFTER: Duration = Duration::from_secs(1);
+/// Silence after that after which it is given up.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
+/// Bytes of one call that may be under way to or from a peer before it takes them.
+pub(super) const CALL_WINDOW_BYTES: u32 = 8 << 20;
+/// The same of all calls of a connection.
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Bytes of one frame: few of them for a large entry.
+pub(super) const FRAME_BYTES: u32 = 1 << 20;
+
+/// See the module. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    requests: SendRequest<Body>,
+}
+
+impl Connection {
+    /// Speaks HTTP/2 over an open connection. It ends with the last clone and the last call.
+    ///
+    /// # Errors
+    /// When the peer does not speak it.
+    pub async fn over(io: BoxedIo) -> Result<Self, Error> {
+        let (requests, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(CALL_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES)
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_DEADLINE)
+            .handshake(TokioIo::new(io))
+            .await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a peer has ended");
+            }
+        });
+        Ok(Self { requests })
+    }
+
+    /// Whether it still takes calls.
+    pub fn is_usable(&self) -> bool {
+        !self.requests.is_closed()
+    }
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.requests.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.requests.send_request(request).boxed()
+    }
+}

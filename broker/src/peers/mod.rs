@@ -1,0 +1,303 @@
+//! The other nodes of the cluster: who they are, how they are reached, and one kept connection to each of them per
+//! lane.
+//!
+//! Knows gRPC and nothing of what is said. A call that found no connection was certainly not heard; whatever fails
+//! later may have been. Used by replication (the log), by the service (records for other leaders) and by the wire
+//! (whole operations for other leaders).
+
+mod connection;
+mod serving;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tidelog_proto::cluster::cluster_client::ClusterClient;
+use tidelog_proto::peer::peer_client::PeerClient;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Status};
+
+pub use connection::Connection;
+pub use serving::{Accepted, Incoming, serve, server};
+
+/// Header that names the caller's cluster.
+const CLUSTER_HEADER: &str = "tidelog-cluster";
+/// Header that names the caller.
+const NODE_HEADER: &str = "tidelog-node";
+/// Header with the caller's incarnation.
+const INCARNATION_HEADER: &str = "tidelog-incarnation";
+/// Header that names the node that is meant.
+const TARGET_HEADER: &str = "tidelog-target";
+/// How long a connection may take to come about.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Bytes of one message: the largest entry of a group's log and room for its frame.
+pub const MESSAGE_BYTES_MAX: usize = 96 << 20;
+
+/// What a connection between nodes runs over: TCP, TLS over it, or a simulated network.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection between nodes.
+pub type BoxedIo = Box<dyn Io>;
+
+/// Opens a connection to a `HOST:PORT`.
+pub type Dial = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
+
+/// What a connection is for. Bulk data on one never holds up what goes over another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes, greetings.
+    Control,
+    /// Entries of the log.
+    Log,
+    /// Files.
+    Files,
+    /// Requests of clients that another node leads, and their proposals.
+    Requests,
+}
+
+/// Who a node is, for as long as its data directory lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: String,
+    /// The node, from 1.
+    pub node: u64,
+    /// Drawn when the directory was made: a node of the same id with another one has lost its data.
+    pub incarnation: String,
+}
+
+/// A member of the cluster as replication knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// `HOST:PORT` for its peers.
+    pub address: String,
+    /// Of its data directory.
+    pub incarnation: String,
+}
+
+/// Nothing was said: there is no connection.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("node {node} ({address}) cannot be reached: {reason}")]
+pub struct Unreachable {
+    /// The node.
+    pub node: u64,
+    /// Where it was looked for.
+    pub address: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// A client of a peer's services. Cheap to clone.
+pub type Client = PeerClient<Connection>;
+
+/// The other nodes.
+pub struct Peers {
+    node: u64,
+    dial: Dial,
+    identity: RwLock<Option<Identity>>,
+    /// Addresses of the settings go before those of the membership, so that a moved cluster finds itself.
+    configured: BTreeMap<u64, String>,
+    members: watch::Sender<Arc<BTreeMap<u64, Member>>>,
+    connections: Mutex<HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Option<Connection>>>>>,
+    /// Peers that would rather not lead, and why.
+    reluctant: Mutex<BTreeMap<u64, String>>,
+}
+
+impl Peers {
+    /// Of this node; `configured` are the addresses of its settings.
+    pub fn new(node: u64, configured: BTreeMap<u64, String>, dial: Dial) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            dial,
+            identity: RwLock::default(),
+            configured,
+            members: watch::Sender::default(),
+            connections: Mutex::default(),
+            reluctant: Mutex::default(),
+        })
+    }
+
+    /// A node that has none and never will.
+    pub fn none(node: u64) -> Arc<Self> {
+        let dial: Dial =
+            Arc::new(|_| Box::pin(async { Err(io::Error::other("a single node has no peers")) }));
+        Self::new(node, BTreeMap::new(), dial)
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// The nodes of the settings, by id.
+    pub fn configured(&self) -> &BTreeMap<u64, String> {
+        &self.configured
+    }
+
+    /// Who this node is; `None` before it belongs to a cluster.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity.read().expect("no code panics while it holds this lock").clone()
+    }
+
+    /// From now on this node is that.
+    pub fn identify(&self, identity: Identity) {
+        assert_eq!(identity.node, self.node, "a node keeps its id");
+        *self.identity.write().expect("no code panics while it holds this lock") = Some(identity);
+    }
+
+    /// The members by the newest membership known here.
+    pub fn members(&self) -> Arc<BTreeMap<u64, Member>> {
+        self.members.borrow().clone()
+    }
+
+    /// Takes note of the membership.
+    pub fn set_members(&self, members: BTreeMap<u64, Member>) {
+        self.members.send_if_modified(|known| {
+            let is_news = **known != members;
+            *known = Arc::new(members);
+            is_news
+        });
+    }
+
+    /// Takes note of whether a peer would rather not lead.
+    pub fn set_reluctance(&self, node: u64, reason: &str) {
+        let mut reluctant = self.reluctant.lock().expect("no code panics while it holds this lock");
+        if reason.is_empty() {
+            reluctant.remove(&node);
+        } else {
+            reluctant.insert(node, reason.to_owned());
+        }
+    }
+
+    /// Why a node would rather not lead, if it would not.
+    pub fn reluctance(&self, node: u64) -> Option<String> {
+        self.reluctant.lock().expect("no code panics while it holds this lock").get(&node).cloned()
+    }
+
+    /// Where a node is, as far as known here.
+    pub fn address(&self, node: u64) -> Option<String> {
+        let configured = self.configured.get(&node).cloned();
+        configured.or_else(|| self.members().get(&node).map(|member| member.address.clone()))
+    }
+
+    /// A client of that node over a lane's kept connection, which is made if need be.
+    ///
+    /// # Errors
+    /// [`Unreachable`]: nothing was said.
+    pub async fn client(&self, node: u64, lane: Lane) -> Result<Client, Unreachable> {
+        let connection = self.connection(node, lane).await?;
+        Ok(PeerClient::with_origin(connection, origin())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// A client of that node's administration.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    pub async fn administration(&self, node: u64) -> Result<ClusterClient<Connection>, Unreachable> {
+        Ok(ClusterClient::with_origin(self.connection(node, Lane::Requests).await?, origin()))
+    }
+
+    async fn connection(&self, node: u64, lane: Lane) -> Result<Connection, Unreachable> {
+        let Some(address) = self.address(node) else {
+            return Err(Unreachable { node, address: "?".into(), reason: "its address is not known".into() });
+        };
+        let slot = self.connections().entry((node, lane)).or_default().clone();
+        // Held while dialling, so that many callers make one connection.
+        let mut kept = slot.lock().await;
+        if let Some(connection) = kept.as_ref().filter(|kept| kept.is_usable()) {
+            return Ok(connection.clone());
+        }
+        let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
+        let connecting = async {
+            let io = (self.dial)(address.clone()).await.map_err(|error| unreachable(error.to_string()))?;
+            Connection::over(io).await.map_err(|error| unreachable(error.to_string()))
+        };
+        let connection = tokio::time::timeout(CONNECT_DEADLINE, connecting)
+            .await
+            .unwrap_or_else(|_| Err(unreachable("no connection in time".into())))?;
+        *kept = Some(connection.clone());
+        Ok(connection)
+    }
+
+    fn connections(
+        &self,
+    ) -> MutexGuard<'_, HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Option<Connection>>>>> {
+        self.connections.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// A request to `target` that says who asks, and gives up after `deadline` if there is one.
+    pub fn request<T>(&self, target: u64, message: T, deadline: Option<Duration>) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(identity) = self.identity() {
+            let headers = request.metadata_mut();
+            insert(headers, CLUSTER_HEADER, &identity.cluster);
+            insert(headers, NODE_HEADER, &identity.node.to_string());
+            insert(headers, INCARNATION_HEADER, &identity.incarnation);
+            insert(headers, TARGET_HEADER, &target.to_string());
+        }
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
+        request
+    }
+
+    /// Whether that request may be answered; returns who asks.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, and for a known node without
+    /// its data.
+    pub fn admit(&self, headers: &MetadataMap) -> Result<u64, Box<Status>> {
+        let refused = |text: String| Err(Box::new(Status::permission_denied(text)));
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(own) = self.identity() else {
+            return Err(Box::new(Status::unavailable("this node belongs to no cluster yet")));
+        };
+        if header(CLUSTER_HEADER) != own.cluster {
+            return refused(format!(
+                "this is node {} of cluster {}, not one of cluster {:?}: check the addresses of --cluster",
+                own.node,
+                own.cluster,
+                header(CLUSTER_HEADER)
+            ));
+        }
+        if header(TARGET_HEADER) != own.node.to_string() {
+            return refused(format!("this is node {}, not node {}", own.node, header(TARGET_HEADER)));
+        }
+        let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
+            return refused("who asks does not say which node it is".into());
+        };
+        match self.members().get(&node) {
+            Some(member)
+                if !member.incarnation.is_empty() && member.incarnation != header(INCARNATION_HEADER) =>
+            {
+                refused(wrong_incarnation(node))
+            }
+            _ => Ok(node),
+        }
+    }
+}
+
+/// What a node is told that has the id of a member, but not its data.
+pub fn wrong_incarnation(node: u64) -> String {
+    format!(
+        "the cluster knows node {node} with another data directory. A node that has lost its data must not come back \
+         under its old id, because it no longer knows what it has voted for and acknowledged: start it with an empty \
+         directory under an id that was never used, and run `tidelog cluster replace {node} NEW_ID=HOST:PORT`"
+    )
+}
+
+fn insert(headers: &mut MetadataMap, name: &'static str, value: &str) {
+    let value = MetadataValue::try_from(value).expect("ids are printable");
+    headers.insert(name, value);
+}
+
+fn origin() -> hyper::Uri {
+    hyper::Uri::from_static("http://peer")
+}

@@ -1,0 +1,85 @@
+//! The listening side of the cluster's port.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::{Connected, Router, Server};
+
+use super::BoxedIo;
+use super::connection::{CALL_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, FRAME_BYTES};
+
+/// Silence after which a peer is asked whether it still lives.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// A connection that a peer has opened.
+pub struct Accepted(pub BoxedIo);
+
+/// Peers as they connect.
+pub type Incoming = Pin<Box<dyn Stream<Item = io::Result<Accepted>> + Send>>;
+
+/// The server to add services to.
+pub fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .http2_keepalive_interval(Some(PING_AFTER))
+        .tcp_nodelay(true)
+}
+
+/// Serves peers until `stop` is over.
+pub async fn serve(router: Router, incoming: Incoming, stop: impl Future<Output = ()>) {
+    if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop).await {
+        tracing::error!(%error, "the cluster's port is closed");
+    }
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}

@@ -1,0 +1,205 @@
+//! Who leads which group, as this node knows, and handing groups over.
+//!
+//! Leaders are spread evenly: group `g` belongs to the voter at place `g mod n` of the sorted voters, and whoever leads
+//! it otherwise hands it over once that voter has all of its log. A node that is stopping, or whose disk has become
+//! slow, hands over everything and says so to its peers, so that nobody hands anything back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::groups::{Groups, RaftOf};
+use crate::peers::{Member, Peers};
+
+/// How often the spread of leaders is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Entries a voter may lack to be handed a group: it gets them while it is asked to lead.
+const HANDOVER_LAG_MAX: u64 = 64;
+/// How long a handover may take before it counts as failed.
+const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
+/// How long what is under way in a group may take before a handover goes on without its end.
+const SETTLE_DEADLINE: Duration = Duration::from_millis(500);
+/// Pause after a failed handover, and after a group has come here.
+const BALANCE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where a group is led.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leader {
+    /// By this node.
+    Here,
+    /// By that node.
+    At(u64),
+    /// Nobody knows right now.
+    #[default]
+    Unknown,
+}
+
+/// The leaders of all groups.
+pub type Leaders = Arc<Vec<Leader>>;
+
+/// Follows a group's leadership and membership until the group ends.
+pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers: &Arc<Peers>) {
+    let mut metrics = raft.server_metrics();
+    let (leaders, peers) = (leaders.clone(), peers.clone());
+    tokio::spawn(async move {
+        loop {
+            let (leader, members) = {
+                let now = metrics.borrow_watched();
+                let leader = match now.current_leader {
+                    Some(node) if node != peers.node() => Leader::At(node),
+                    Some(_) if now.state == ServerState::Leader => Leader::Here,
+                    _ => Leader::Unknown,
+                };
+                let nodes = now.membership_config.membership().nodes();
+                let members: std::collections::BTreeMap<u64, Member> =
+                    nodes.map(|(id, member)| (*id, member.clone())).collect();
+                (leader, members)
+            };
+            if group == super::META_GROUP && !members.is_empty() {
+                peers.set_members(members);
+            }
+            leaders.send_if_modified(|known| {
+                let is_news = known[usize::from(group)] != leader;
+                if is_news {
+                    tracing::debug!(group, ?leader, "leadership");
+                    Arc::make_mut(known)[usize::from(group)] = leader;
+                }
+                is_news
+            });
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+impl Groups {
+    /// Where a group is led.
+    pub fn leader(&self, group: u8) -> Leader {
+        self.leaders.borrow()[usize::from(group)]
+    }
+
+    /// Follows who leads which group.
+    pub fn watch_leaders(&self) -> watch::Receiver<Leaders> {
+        self.leaders.subscribe()
+    }
+
+    /// Why this node would rather not lead anything, if it would not.
+    pub fn reluctance(&self) -> Option<String> {
+        self.reluctance.borrow().clone()
+    }
+
+    /// From now on this node would rather not lead, or would again.
+    pub fn set_reluctance(&self, reason: Option<&str>) {
+        self.reluctance.send_if_modified(|known| {
+            let is_news = known.as_deref() != reason;
+            *known = reason.map(ToOwned::to_owned);
+            is_news
+        });
+    }
+
+    /// Hands a group that is led here to `to`; true once this node has let go of it. Nothing that was proposed
+    /// before is left without an answer if it comes to an end soon.
+    pub async fn hand_over(&self, group: u8, to: u64) -> bool {
+        let raft = &self.rafts[usize::from(group)];
+        // What comes meanwhile waits in the group's queue and finds the next leader from there.
+        let _pause = self.batchers[usize::from(group)].pause(SETTLE_DEADLINE).await;
+        if raft.trigger().transfer_leader(to).await.is_err() {
+            return false;
+        }
+        let mut leaders = self.watch_leaders();
+        let is_gone = |leaders: &Leaders| matches!(leaders[usize::from(group)], Leader::At(_));
+        tokio::time::timeout(HANDOVER_DEADLINE, leaders.wait_for(is_gone))
+            .await
+            .is_ok_and(|gone| gone.is_ok())
+    }
+
+    /// Hands over every group that is led here, each to the voter that has most of it; returns when none is left, or
+    /// no voter to take them, or after `deadline`.
+    pub async fn hand_over_all(&self, deadline: Duration) {
+        let ends = Instant::now() + deadline;
+        loop {
+            let led: Vec<u8> = self.led_groups();
+            if led.is_empty() || Instant::now() >= ends || led.iter().all(|group| self.heir(*group).is_none())
+            {
+                return;
+            }
+            let handing = led.iter().filter_map(|group| Some(self.hand_over(*group, self.heir(*group)?)));
+            futures_util::future::join_all(handing).await;
+        }
+    }
+
+    fn led_groups(&self) -> Vec<u8> {
+        let leaders = self.leaders.borrow();
+        (0..)
+            .zip(leaders.iter())
+            .filter(|(_, leader)| **leader == Leader::Here)
+            .map(|(group, _)| group)
+            .collect()
+    }
+
+    /// The voter to hand a group to when this node should not lead it: it has most of the log and is willing.
+    fn heir(&self, group: u8) -> Option<u64> {
+        let metrics = self.rafts[usize::from(group)].metrics();
+        let metrics = metrics.borrow_watched();
+        let replication = metrics.replication.as_ref()?;
+        let voters = metrics.membership_config.membership().voter_ids();
+        voters
+            .filter(|voter| *voter != self.node() && self.peers.reluctance(*voter).is_none())
+            .filter_map(|voter| Some((replication.get(&voter)?.as_ref()?.index, voter)))
+            .max()
+            .map(|(_, voter)| voter)
+    }
+
+    /// The voter that should lead a group, when it is another one than this node and could do so at once.
+    fn rightful(&self, group: u8) -> Option<u64> {
+        let metrics = self.rafts[usize::from(group)].metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        voters.sort_unstable();
+        let rightful = *voters.get(usize::from(group) % voters.len().max(1))?;
+        if rightful == self.node() || self.peers.reluctance(rightful).is_some() {
+            return None;
+        }
+        let matched = metrics.replication.as_ref()?.get(&rightful)?.as_ref()?.index;
+        (matched + HANDOVER_LAG_MAX >= metrics.last_log_index?).then_some(rightful)
+    }
+
+    /// Keeps the leaders spread, until it is dropped.
+    pub async fn keep_balance(&self) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rest_until = vec![Instant::now() + BALANCE_PAUSE; self.rafts.len()];
+        let mut reluctance = self.reluctance.subscribe();
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                _ = reluctance.changed() => {}
+            }
+            let is_reluctant = self.reluctance().is_some();
+            for group in self.led_groups() {
+                let rest_until = &mut rest_until[usize::from(group)];
+                let to = match is_reluctant {
+                    true => self.heir(group),
+                    false if Instant::now() < *rest_until => None,
+                    false => self.rightful(group),
+                };
+                let Some(to) = to else { continue };
+                let began = Instant::now();
+                let is_done = self.hand_over(group, to).await;
+                tracing::info!(
+                    group,
+                    to,
+                    is_done,
+                    millis = began.elapsed().as_millis() as u64,
+                    "handed a group over"
+                );
+                *rest_until = Instant::now() + BALANCE_PAUSE;
+            }
+        }
+    }
+}

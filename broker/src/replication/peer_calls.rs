@@ -1,0 +1,156 @@
+//! What peers ask of this node's groups.
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::raft::AppendEntriesRequest;
+use tidelog_proto::peer;
+use tonic::Status;
+
+use super::groups::Groups;
+use super::leaders::Leader;
+use super::membership::{MembershipChange, MembershipError};
+use super::peer_messages::{self as messages, Malformed};
+use super::raft_types::TypeConfig;
+use super::{Command, command};
+use crate::peers::Member;
+
+impl From<Malformed> for Box<Status> {
+    fn from(error: Malformed) -> Self {
+        Self::new(Status::invalid_argument(error.to_string()))
+    }
+}
+
+type Answer<T> = Result<T, Box<Status>>;
+
+fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
+    Box::new(Status::unavailable(format!("replication has ended: {error}")))
+}
+
+impl Groups {
+    /// Takes entries of one group from its leader, in order, until the first request that fails.
+    pub async fn take_entries(
+        &self,
+        requests: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
+    ) -> Answer<BoxStream<'static, Result<peer::AppendResponse, Status>>> {
+        let mut requests = Box::pin(requests);
+        let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
+        let first = first.map_err(Box::new)?;
+        let group = messages::group(first.group)?;
+        let raft = self.rafts[usize::from(group)].clone();
+        let rest = requests.take_while(|request| std::future::ready(request.is_ok()));
+        let requests = stream::once(std::future::ready(Ok(first))).chain(rest).map(|request| {
+            let request = request.expect("errors end the stream");
+            messages::read_append_request(request)
+        });
+        // What makes no sense ends the stream like a broken connection; the leader begins another one.
+        let requests = requests
+            .take_while(|request: &Result<AppendEntriesRequest<TypeConfig>, Malformed>| {
+                if let Err(error) = request {
+                    tracing::error!(%error, "entries from a leader");
+                }
+                std::future::ready(request.is_ok())
+            })
+            .map(|request| request.expect("errors end the stream"));
+        let reluctance = self.reluctance.subscribe();
+        let answers = raft.stream_append(requests).map(move |answer| match answer {
+            Ok(result) => {
+                let reluctance = reluctance.borrow().clone().unwrap_or_default();
+                Ok(messages::send_append_result(&result, reluctance))
+            }
+            Err(fatal) => Err(*ended(fatal)),
+        });
+        Ok(answers.boxed())
+    }
+
+    /// Takes a heartbeat, or a few entries.
+    pub async fn take_heartbeat(&self, request: peer::AppendRequest) -> Answer<peer::AppendResponse> {
+        let group = messages::group(request.group)?;
+        let request = messages::read_append_request(request)?;
+        let previous = request.prev_log_id;
+        let last = request.entries.last().map(|entry| entry.log_id).or(previous);
+        let answer = self.rafts[usize::from(group)].append_entries(request).await.map_err(ended)?;
+        if answer.is_conflict() && previous.is_none() {
+            return Err(Box::new(Status::internal("a conflict with nothing before")));
+        }
+        let result = answer.into_stream_result(previous, last);
+        Ok(messages::send_append_result(&result, self.reluctance().unwrap_or_default()))
+    }
+
+    /// Votes.
+    pub async fn vote(&self, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
+        let group = messages::group(request.group)?;
+        let answer = self.rafts[usize::from(group)].vote(messages::read_vote_request(&request)?).await;
+        Ok(messages::send_vote_response(&answer.map_err(ended)?))
+    }
+
+    /// Says whether it would vote.
+    pub async fn pre_vote(&self, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
+        let group = messages::group(request.group)?;
+        let answer = self.rafts[usize::from(group)].pre_vote(messages::read_vote_request(&request)?).await;
+        Ok(messages::send_vote_response(&answer.map_err(ended)?))
+    }
+
+    /// Takes a group over, if it is to.
+    pub async fn take_over(
+        &self,
+        request: peer::TransferLeaderRequest,
+    ) -> Answer<peer::TransferLeaderResponse> {
+        let group = messages::group(request.group)?;
+        let request = messages::read_transfer_request(&request)?;
+        let answer = self.rafts[usize::from(group)].handle_transfer_leader(request).await.map_err(ended)?;
+        let refusal = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(peer::TransferLeaderResponse { refusal })
+    }
+
+    /// Proposes for a peer.
+    pub async fn propose_for(&self, request: peer::ProposeRequest) -> Answer<peer::ProposeResponse> {
+        let group = messages::group(request.group)?;
+        let command = command::decode(request.command).map_err(Malformed)?;
+        let openraft::EntryPayload::Normal(command @ (Command::Data(_) | Command::Meta(_))) = command else {
+            return Err(Malformed("a proposal that is no control command".into()).into());
+        };
+        Ok(messages::send_proposed(self.propose_here(group, command).await))
+    }
+
+    /// Says up to where a read has to wait.
+    pub async fn read_index_for(&self, request: peer::ReadIndexRequest) -> Answer<peer::ReadIndexResponse> {
+        let group = messages::group(request.group)?;
+        Ok(match self.read_index_here(group).await {
+            Ok(index) => peer::ReadIndexResponse { outcome: peer::Outcome::Applied.into(), index },
+            Err(error) => peer::ReadIndexResponse { outcome: messages::outcome(error).into(), index: 0 },
+        })
+    }
+
+    /// Changes members for a peer.
+    pub async fn change_membership_for(
+        &self,
+        request: peer::ChangeMembershipRequest,
+    ) -> Answer<peer::ChangeMembershipResponse> {
+        let group = messages::group(request.group)?;
+        let learner = |member: peer::Member| {
+            (member.node, Member { address: member.address, incarnation: member.incarnation })
+        };
+        let change = MembershipChange {
+            learners: request.learners.into_iter().map(learner).collect(),
+            voters: request.voters.into_iter().collect(),
+        };
+        let (outcome, refusal) = match self.change_membership_here(group, &change).await {
+            Ok(()) => (peer::Outcome::Applied, String::new()),
+            Err(MembershipError::NoLeader(_)) => (peer::Outcome::NotProposed, String::new()),
+            Err(error) => (peer::Outcome::Unknown, error.to_string()),
+        };
+        Ok(peer::ChangeMembershipResponse { outcome: outcome.into(), refusal })
+    }
+
+    /// Hands a group over for a peer.
+    pub async fn hand_over_for(&self, request: peer::HandOverRequest) -> Answer<peer::HandOverResponse> {
+        let group = messages::group(request.group)?;
+        let is_done = match self.leader(group) {
+            Leader::Here if request.to == self.node() => true,
+            Leader::Here => self.hand_over(group, request.to).await,
+            Leader::At(node) => node == request.to,
+            Leader::Unknown => false,
+        };
+        let outcome = if is_done { peer::Outcome::Applied } else { peer::Outcome::NotProposed };
+        Ok(peer::HandOverResponse { outcome: outcome.into() })
+    }
+}

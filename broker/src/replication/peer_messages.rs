@@ -1,0 +1,242 @@
+//! openraft's requests and answers as `peer.proto` has them, and back.
+//!
+//! What a peer sends is checked: an answer that makes no sense is an error, never a guess.
+
+use openraft::alias::{EntryOf, LogIdOf, VoteOf};
+use openraft::entry::RaftEntry;
+use openraft::raft::TransferLeaderRequest;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult, VoteRequest,
+    VoteResponse,
+};
+use tidelog_proto::peer;
+use tidelog_storage::wal::{GROUPS, LogPosition, Vote};
+
+use super::groups::ProposeError;
+use super::meta_stored::{read_status, store_status};
+use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
+use super::{MetaOutcome, Outcome, command};
+
+/// A message that a peer of this version would not have sent.
+#[derive(Debug, thiserror::Error)]
+#[error("a peer sent {0}")]
+pub struct Malformed(pub String);
+
+fn missing(what: &str) -> Malformed {
+    Malformed(format!("a message without {what}"))
+}
+
+/// The group that a message is about.
+pub fn group(group: u32) -> Result<u8, Malformed> {
+    u8::try_from(group)
+        .ok()
+        .filter(|group| usize::from(*group) < GROUPS)
+        .ok_or_else(|| Malformed(format!("a message about group {group}")))
+}
+
+pub fn send_log_id(log_id: &LogIdOf<TypeConfig>) -> peer::LogId {
+    let LogPosition { term, index } = position(log_id);
+    peer::LogId { term, index }
+}
+
+pub fn read_log_id(message: &peer::LogId) -> LogIdOf<TypeConfig> {
+    log_id(LogPosition { term: message.term, index: message.index })
+}
+
+pub fn send_vote(vote: &VoteOf<TypeConfig>) -> peer::Vote {
+    let Vote { term, node, committed } = stored_vote(vote);
+    peer::Vote { term, node, is_committed: committed }
+}
+
+pub fn read_vote(message: Option<&peer::Vote>) -> Result<VoteOf<TypeConfig>, Malformed> {
+    let message = message.ok_or_else(|| missing("a vote"))?;
+    Ok(raft_vote(Vote { term: message.term, node: message.node, committed: message.is_committed }))
+}
+
+pub fn append_request(group: u8, request: &AppendEntriesRequest<TypeConfig>) -> peer::AppendRequest {
+    let entry = |entry: &EntryOf<TypeConfig>| {
+        let LogPosition { term, index } = position(&entry.log_id);
+        peer::Entry { term, index, parts: command::encode(&entry.payload) }
+    };
+    peer::AppendRequest {
+        group: group.into(),
+        vote: Some(send_vote(&request.vote)),
+        previous: request.prev_log_id.as_ref().map(send_log_id),
+        entries: request.entries.iter().map(entry).collect(),
+        committed: request.leader_commit.as_ref().map(send_log_id),
+    }
+}
+
+pub fn read_append_request(
+    message: peer::AppendRequest,
+) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+    let entry = |entry: peer::Entry| {
+        let at = log_id(LogPosition { term: entry.term, index: entry.index });
+        Ok(EntryOf::<TypeConfig>::new(at, command::decode_parts(entry.parts).map_err(Malformed)?))
+    };
+    Ok(AppendEntriesRequest {
+        vote: read_vote(message.vote.as_ref())?,
+        prev_log_id: message.previous.as_ref().map(read_log_id),
+        entries: message.entries.into_iter().map(entry).collect::<Result<_, _>>()?,
+        leader_commit: message.committed.as_ref().map(read_log_id),
+    })
+}
+
+pub fn send_append_result(
+    result: &StreamAppendResult<TypeConfig>,
+    reluctance: String,
+) -> peer::AppendResponse {
+    use peer::append_response::Result as Answer;
+    let result = match result {
+        Ok(through) => Answer::Accepted(peer::Accepted { through: through.as_ref().map(send_log_id) }),
+        Err(StreamAppendError::Conflict(at)) => Answer::Conflict(send_log_id(at)),
+        Err(StreamAppendError::HigherVote(vote)) => Answer::HigherVote(send_vote(vote)),
+    };
+    peer::AppendResponse { result: Some(result), reluctance }
+}
+
+pub fn append_response(message: peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, Malformed> {
+    use peer::append_response::Result as Answer;
+    Ok(match message.result.ok_or_else(|| missing("a result"))? {
+        Answer::Accepted(accepted) => Ok(accepted.through.as_ref().map(read_log_id)),
+        Answer::Conflict(at) => Err(StreamAppendError::Conflict(read_log_id(&at))),
+        Answer::HigherVote(vote) => Err(StreamAppendError::HigherVote(read_vote(Some(&vote))?)),
+    })
+}
+
+/// The answer to a request that was not one of a stream.
+pub fn one_append_response(result: StreamAppendResult<TypeConfig>) -> AppendEntriesResponse<TypeConfig> {
+    match result {
+        Ok(_) => AppendEntriesResponse::Success,
+        Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
+        Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+    }
+}
+
+pub fn vote_request(group: u8, request: &VoteRequest<TypeConfig>) -> peer::VoteRequest {
+    peer::VoteRequest {
+        group: group.into(),
+        vote: Some(send_vote(&request.vote)),
+        last: request.last_log_id.as_ref().map(send_log_id),
+        is_transfer: request.leadership_transfer,
+    }
+}
+
+pub fn read_vote_request(message: &peer::VoteRequest) -> Result<VoteRequest<TypeConfig>, Malformed> {
+    let mut request =
+        VoteRequest::new(read_vote(message.vote.as_ref())?, message.last.as_ref().map(read_log_id));
+    request.leadership_transfer = message.is_transfer;
+    Ok(request)
+}
+
+pub fn send_vote_response(response: &VoteResponse<TypeConfig>) -> peer::VoteResponse {
+    peer::VoteResponse {
+        vote: Some(send_vote(&response.vote)),
+        is_granted: response.vote_granted,
+        last: response.last_log_id.as_ref().map(send_log_id),
+    }
+}
+
+pub fn vote_response(message: peer::VoteResponse) -> Result<VoteResponse<TypeConfig>, Malformed> {
+    let vote = read_vote(message.vote.as_ref())?;
+    Ok(VoteResponse::new(vote, message.last.as_ref().map(read_log_id), message.is_granted))
+}
+
+pub fn transfer_request(
+    group: u8,
+    request: &TransferLeaderRequest<TypeConfig>,
+) -> peer::TransferLeaderRequest {
+    peer::TransferLeaderRequest {
+        group: group.into(),
+        from: Some(send_vote(request.from_leader())),
+        to: *request.to_node_id(),
+        last: request.last_log_id().map(send_log_id),
+    }
+}
+
+pub fn read_transfer_request(
+    message: &peer::TransferLeaderRequest,
+) -> Result<TransferLeaderRequest<TypeConfig>, Malformed> {
+    let from = read_vote(message.from.as_ref())?;
+    Ok(TransferLeaderRequest::new(from, message.to, message.last.as_ref().map(read_log_id)))
+}
+
+/// What a peer is told of a proposal without an answer.
+pub fn outcome(error: ProposeError) -> peer::Outcome {
+    match error {
+        ProposeError::NotProposed => peer::Outcome::NotProposed,
+        ProposeError::Unknown => peer::Outcome::Unknown,
+    }
+}
+
+pub fn send_proposed(proposed: Result<(Outcome, u64), ProposeError>) -> peer::ProposeResponse {
+    use peer::propose_response::Answer;
+    let (outcome, index) = match proposed {
+        Ok(applied) => applied,
+        Err(error) => {
+            return peer::ProposeResponse { outcome: outcome(error).into(), ..Default::default() };
+        }
+    };
+    let answer = match outcome {
+        Outcome::Done => Answer::Done(peer::Done {}),
+        Outcome::Sealed(ends) => {
+            let end = |(shard, ordinal)| peer::sealed::End { shard, ordinal };
+            Answer::Sealed(peer::Sealed { ends: ends.into_iter().map(end).collect() })
+        }
+        Outcome::Meta(outcome) => Answer::Meta(send_meta(outcome)),
+        Outcome::Appended(_) => panic!("records are no control command"),
+    };
+    peer::ProposeResponse { outcome: peer::Outcome::Applied.into(), answer: Some(answer), index }
+}
+
+pub fn read_proposed(
+    message: peer::ProposeResponse,
+) -> Result<Result<(Outcome, u64), ProposeError>, Malformed> {
+    use peer::propose_response::Answer;
+    match message.outcome() {
+        peer::Outcome::NotProposed => return Ok(Err(ProposeError::NotProposed)),
+        peer::Outcome::Unknown => return Ok(Err(ProposeError::Unknown)),
+        peer::Outcome::Applied => {}
+    }
+    let outcome = match message.answer.ok_or_else(|| missing("an answer"))? {
+        Answer::Done(_) => Outcome::Done,
+        Answer::Sealed(sealed) => {
+            Outcome::Sealed(sealed.ends.iter().map(|end| (end.shard, end.ordinal)).collect())
+        }
+        Answer::Meta(answer) => Outcome::Meta(read_meta(answer)?),
+    };
+    Ok(Ok((outcome, message.index)))
+}
+
+fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
+    use peer::meta_answer::Kind;
+    let (kind, value) = match outcome {
+        MetaOutcome::Done => (Kind::Done, 0),
+        MetaOutcome::Created(uid) => (Kind::Created, uid),
+        MetaOutcome::NameTaken => (Kind::NameTaken, 0),
+        MetaOutcome::NoSuchStream => (Kind::NoSuchStream, 0),
+        MetaOutcome::NoSuchConsumer => (Kind::NoSuchConsumer, 0),
+        MetaOutcome::NotActive(status) => (Kind::NotActive, store_status(status) as u64),
+        MetaOutcome::NoSuchShard(shard) => (Kind::NoSuchShard, shard.into()),
+    };
+    peer::MetaAnswer { kind: kind.into(), value }
+}
+
+fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
+    use peer::meta_answer::Kind;
+    let out_of_range = || Malformed(format!("an answer with the value {}", message.value));
+    Ok(match message.kind() {
+        Kind::Done => MetaOutcome::Done,
+        Kind::Created => MetaOutcome::Created(message.value),
+        Kind::NameTaken => MetaOutcome::NameTaken,
+        Kind::NoSuchStream => MetaOutcome::NoSuchStream,
+        Kind::NoSuchConsumer => MetaOutcome::NoSuchConsumer,
+        Kind::NotActive => {
+            let status = i32::try_from(message.value).map_err(|_| out_of_range())?;
+            MetaOutcome::NotActive(read_status(status).map_err(Malformed)?)
+        }
+        Kind::NoSuchShard => {
+            MetaOutcome::NoSuchShard(u32::try_from(message.value).map_err(|_| out_of_range())?)
+        }
+    })
+}

@@ -1,0 +1,188 @@
+//! Proposals from any node: they find the group's leader, and are tried again only while nothing was proposed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::RaftError;
+use openraft::raft::linearizable_read::Linearizer;
+use openraft::{EntryPayload, ReadPolicy};
+use tidelog_proto::{peer, stored};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::batcher::propose_error;
+use super::groups::{Groups, ProposeError};
+use super::leaders::Leader;
+use super::peer_messages;
+use super::{Command, META_GROUP, MetaOutcome, Outcome, command};
+use crate::peers::Lane;
+
+/// How long a proposal looks for a leader that takes it, and then waits for its outcome.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Pause before a leader that refused is looked for again: elections take longer.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Groups {
+    /// Proposes a metadata command; returns what applying it made of it.
+    ///
+    /// # Errors
+    /// [`ProposeError`].
+    pub async fn propose_meta(
+        &self,
+        now_ms: u64,
+        command: stored::meta_command::Command,
+    ) -> Result<MetaOutcome, ProposeError> {
+        let command = stored::MetaCommand { now_ms, command: Some(command) };
+        match self.propose(META_GROUP, Command::Meta(Arc::new(command))).await? {
+            Outcome::Meta(outcome) => Ok(outcome),
+            other => panic!("a metadata command was answered with {other:?}"),
+        }
+    }
+
+    /// Proposes a control command to a data group; returns what applying it made of it.
+    ///
+    /// # Errors
+    /// [`ProposeError`].
+    pub async fn propose_data(
+        &self,
+        group: u8,
+        command: stored::data_command::Command,
+    ) -> Result<Outcome, ProposeError> {
+        assert_ne!(group, META_GROUP, "a data command for the metadata group");
+        let command = stored::DataCommand { command: Some(command) };
+        self.propose(group, Command::Data(Arc::new(command))).await
+    }
+
+    async fn propose(&self, group: u8, command: Command) -> Result<Outcome, ProposeError> {
+        let ends = Instant::now() + DEADLINE;
+        loop {
+            let proposing = async {
+                match self.leader_within(group, ends).await {
+                    Leader::Here => {
+                        self.propose_here(group, command.clone()).await.map(|(outcome, _)| outcome)
+                    }
+                    Leader::At(node) => self.propose_at(node, group, &command, ends).await,
+                    Leader::Unknown => Err(ProposeError::NotProposed),
+                }
+            };
+            match timeout_at(ends, proposing).await {
+                Ok(Err(ProposeError::NotProposed)) if Instant::now() + LOOK_AGAIN < ends => {
+                    sleep(LOOK_AGAIN).await
+                }
+                Ok(outcome) => return outcome,
+                Err(_) => return Err(ProposeError::Unknown),
+            }
+        }
+    }
+
+    /// Where a group is led, once that is known or the time is up.
+    pub async fn leader_within(&self, group: u8, ends: Instant) -> Leader {
+        let mut leaders = self.watch_leaders();
+        let known = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::Unknown);
+        match timeout_at(ends, known).await {
+            Ok(Ok(leaders)) => leaders[usize::from(group)],
+            _ => Leader::Unknown,
+        }
+    }
+
+    /// Proposes to a group that is led here. Also says where in its log it stands.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotProposed`] when it is led elsewhere.
+    pub async fn propose_here(&self, group: u8, command: Command) -> Result<(Outcome, u64), ProposeError> {
+        match self.rafts[usize::from(group)].client_write(command).await {
+            Ok(response) => Ok((response.data, response.log_id.index)),
+            Err(RaftError::APIError(error)) => Err(propose_error(&error)),
+            Err(RaftError::Fatal(_)) => Err(ProposeError::Unknown),
+        }
+    }
+
+    async fn propose_at(
+        &self,
+        node: u64,
+        group: u8,
+        command: &Command,
+        ends: Instant,
+    ) -> Result<Outcome, ProposeError> {
+        let client = self.peers.client(node, Lane::Requests).await;
+        let mut client = client.map_err(|_| ProposeError::NotProposed)?;
+        let command: Bytes = command::encode(&EntryPayload::Normal(command.clone())).concat().into();
+        let message = peer::ProposeRequest { group: group.into(), command };
+        let deadline = ends.saturating_duration_since(Instant::now());
+        let answer = client.propose(self.peers.request(node, message, Some(deadline))).await;
+        let answer = answer.map_err(|status| refused_or_unknown(&status))?.into_inner();
+        let (outcome, index) = peer_messages::read_proposed(answer).unwrap_or_else(|error| {
+            tracing::error!(%error, "an answer to a proposal");
+            Err(ProposeError::Unknown)
+        })?;
+        // Whoever proposed reads its own change on this node.
+        self.applied(group, index, ends).await?;
+        Ok(outcome)
+    }
+
+    /// Returns once this node has applied a group's log up to there.
+    ///
+    /// # Errors
+    /// [`ProposeError::Unknown`] when it has not in time.
+    pub async fn applied(&self, group: u8, index: u64, ends: Instant) -> Result<(), ProposeError> {
+        let wait = ends.saturating_duration_since(Instant::now());
+        let raft = &self.rafts[usize::from(group)];
+        let applied = raft.wait(Some(wait)).applied_index_at_least(Some(index), "what was proposed").await;
+        applied.map(drop).map_err(|_| ProposeError::Unknown)
+    }
+
+    /// Returns once this node has applied everything of a group that was committed before the call: what its state
+    /// denies from then on is certain.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when nobody could say in time.
+    pub async fn read_index(&self, group: u8) -> Result<(), ProposeError> {
+        let ends = Instant::now() + DEADLINE;
+        loop {
+            let asking = async {
+                match self.leader_within(group, ends).await {
+                    Leader::Here => self.read_index_here(group).await,
+                    Leader::At(node) => self.read_index_at(node, group).await,
+                    Leader::Unknown => Err(ProposeError::NotProposed),
+                }
+            };
+            match timeout_at(ends, asking).await {
+                Ok(Ok(index)) => return self.applied(group, index, ends).await,
+                Ok(Err(_)) if Instant::now() + LOOK_AGAIN < ends => sleep(LOOK_AGAIN).await,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(ProposeError::Unknown),
+            }
+        }
+    }
+
+    /// The index that a read of a group that is led here has to wait for: a majority has just confirmed the leader.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotProposed`] when it is not led here.
+    pub async fn read_index_here(&self, group: u8) -> Result<u64, ProposeError> {
+        let raft = &self.rafts[usize::from(group)];
+        let linearizer: Result<Linearizer<_>, _> = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let linearizer = linearizer.map_err(|_| ProposeError::NotProposed)?;
+        Ok(linearizer.read_log_id().log_id().index)
+    }
+
+    async fn read_index_at(&self, node: u64, group: u8) -> Result<u64, ProposeError> {
+        let client = self.peers.client(node, Lane::Requests).await;
+        let mut client = client.map_err(|_| ProposeError::NotProposed)?;
+        let message = peer::ReadIndexRequest { group: group.into() };
+        let answer = client.read_index(self.peers.request(node, message, Some(DEADLINE))).await;
+        let answer = answer.map_err(|_| ProposeError::Unknown)?.into_inner();
+        match answer.outcome() {
+            peer::Outcome::Applied => Ok(answer.index),
+            _ => Err(ProposeError::NotProposed),
+        }
+    }
+}
+
+/// What a failed call says of the proposal in it. A peer that refuses the caller has looked no further.
+pub fn refused_or_unknown(status: &tonic::Status) -> ProposeError {
+    match status.code() {
+        tonic::Code::PermissionDenied => ProposeError::NotProposed,
+        _ => ProposeError::Unknown,
+    }
+}

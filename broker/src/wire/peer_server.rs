@@ -1,0 +1,177 @@
+//! What this node answers its peers: the service of `peer.proto` on the cluster's port.
+//!
+//! Every call but a greeting is admitted first. As long as the node is on its way to its cluster, or recovering, it
+//! answers greetings and nothing else.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use tidelog_proto::peer::{self, peer_server};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::forming::{Forming, founding};
+use crate::peers::Peers;
+use crate::replication::Groups;
+use crate::service::Service;
+
+/// The newest format of commands and files that this version writes and reads.
+const FORMAT: u32 = 1;
+
+/// What of the node is running, as it starts.
+#[derive(Clone, Default)]
+pub struct Running {
+    /// Once it votes and takes entries.
+    pub groups: Option<Arc<Groups>>,
+    /// Once it takes requests.
+    pub service: Option<Arc<Service>>,
+}
+
+/// See the module.
+pub struct PeerServer {
+    peers: Arc<Peers>,
+    forming: Arc<Forming>,
+    running: watch::Receiver<Running>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl PeerServer {
+    /// Of the node that is on its way by `forming`.
+    pub fn new(peers: Arc<Peers>, forming: Arc<Forming>, running: watch::Receiver<Running>) -> Self {
+        Self { peers, forming, running }
+    }
+
+    fn groups<T>(&self, request: &Request<T>) -> Result<Arc<Groups>, Status> {
+        self.peers.admit(request.metadata()).map_err(|status| *status)?;
+        let groups = self.running.borrow().groups.clone();
+        groups.ok_or_else(|| Status::unavailable("this node is starting"))
+    }
+}
+
+fn answer<T>(answer: Result<T, Box<Status>>) -> Answer<T> {
+    answer.map(Response::new).map_err(|status| *status)
+}
+
+#[tonic::async_trait]
+impl peer_server::Peer for PeerServer {
+    async fn hello(&self, _request: Request<peer::HelloRequest>) -> Answer<peer::HelloResponse> {
+        let groups = self.running.borrow().groups.clone();
+        let status = groups.iter().flat_map(|groups| groups.status()).next();
+        let members = status.iter().flat_map(|status| {
+            status.members.iter().map(|(node, member)| peer::Member {
+                node: *node,
+                address: member.address.clone(),
+                incarnation: member.incarnation.clone(),
+                is_voter: status.voters.contains(node),
+            })
+        });
+        Ok(Response::new(peer::HelloResponse {
+            node: self.peers.node(),
+            incarnation: self.forming.incarnation().to_owned(),
+            cluster: self.peers.identity().map(|identity| identity.cluster).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: FORMAT,
+            members: members.collect(),
+            founding: founding(self.peers.configured()),
+            reluctance: groups.and_then(|groups| groups.reluctance()).unwrap_or_default(),
+        }))
+    }
+
+    async fn adopt(&self, request: Request<peer::AdoptRequest>) -> Answer<peer::AdoptResponse> {
+        let adopted = self.forming.adopt(&request.into_inner().cluster);
+        adopted.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(peer::AdoptResponse {}))
+    }
+
+    type AppendStream = Messages<peer::AppendResponse>;
+
+    async fn append(&self, request: Request<Streaming<peer::AppendRequest>>) -> Answer<Self::AppendStream> {
+        let groups = self.groups(&request)?;
+        let answers: Result<Self::AppendStream, _> = groups
+            .take_entries(request.into_inner())
+            .await
+            .map(|answers| Box::pin(answers) as Self::AppendStream);
+        answer(answers)
+    }
+
+    async fn append_one(&self, request: Request<peer::AppendRequest>) -> Answer<peer::AppendResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.take_heartbeat(request.into_inner()).await)
+    }
+
+    async fn vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.vote(request.into_inner()).await)
+    }
+
+    async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.pre_vote(request.into_inner()).await)
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<peer::TransferLeaderRequest>,
+    ) -> Answer<peer::TransferLeaderResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.take_over(request.into_inner()).await)
+    }
+
+    type InstallSnapshotStream = Messages<peer::InstallSnapshotProgress>;
+
+    async fn install_snapshot(
+        &self,
+        request: Request<peer::InstallSnapshotRequest>,
+    ) -> Answer<Self::InstallSnapshotStream> {
+        let _groups = self.groups(&request)?;
+        Err(Status::unimplemented("files are not taken"))
+    }
+
+    type PullSegmentStream = Messages<peer::SegmentPiece>;
+
+    async fn pull_segment(
+        &self,
+        request: Request<peer::PullSegmentRequest>,
+    ) -> Answer<Self::PullSegmentStream> {
+        let _groups = self.groups(&request)?;
+        Err(Status::unimplemented("files are not given"))
+    }
+
+    async fn propose(&self, request: Request<peer::ProposeRequest>) -> Answer<peer::ProposeResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.propose_for(request.into_inner()).await)
+    }
+
+    async fn put(&self, request: Request<peer::PutRequest>) -> Answer<peer::PutResponse> {
+        let _groups = self.groups(&request)?;
+        Err(Status::unimplemented("records are not taken"))
+    }
+
+    async fn read_index(&self, request: Request<peer::ReadIndexRequest>) -> Answer<peer::ReadIndexResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.read_index_for(request.into_inner()).await)
+    }
+
+    async fn change_membership(
+        &self,
+        request: Request<peer::ChangeMembershipRequest>,
+    ) -> Answer<peer::ChangeMembershipResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.change_membership_for(request.into_inner()).await)
+    }
+
+    async fn hand_over(&self, request: Request<peer::HandOverRequest>) -> Answer<peer::HandOverResponse> {
+        let groups = self.groups(&request)?;
+        answer(groups.hand_over_for(request.into_inner()).await)
+    }
+
+    type ExecuteStream = Messages<peer::ExecuteResponse>;
+
+    async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
+        let _groups = self.groups(&request)?;
+        Err(Status::unimplemented("operations are not taken"))
+    }
+}
