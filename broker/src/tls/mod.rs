@@ -5,7 +5,9 @@
 //! are a TLS handshake's and gets them back decrypted.
 
 pub mod authority;
+mod files;
 mod names;
+pub mod peer;
 
 use std::fmt;
 use std::io;
@@ -17,7 +19,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -114,29 +115,9 @@ impl Tls {
     /// # Errors
     /// When a file is unreadable or holds something else, or the key is not the certificate's.
     pub fn with_files(files: &CertificateFiles) -> Result<Self, TlsError> {
-        let refused = |path: &Path, reason: String| TlsError::Refused { path: path.into(), reason };
-        let chain = read(&files.certificate)?;
-        let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|error| refused(&files.certificate, format!("not PEM: {error}")))?;
-        if chain.is_empty() {
-            return Err(refused(&files.certificate, "it holds no certificate in PEM form".into()));
-        }
-        let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| {
-            let reason = match error {
-                pem::Error::NoItemsFound => {
-                    "it holds no private key in PEM form (encrypted ones are not read)".into()
-                }
-                error => format!("not PEM: {error}"),
-            };
-            refused(&files.key, reason)
-        })?;
-        let acceptor = acceptor(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                let certificate = files.certificate.display();
-                refused(&files.key, format!("it is not the key of the certificate in {certificate}"))
-            }
-            error => refused(&files.certificate, format!("not usable with the key: {error}")),
-        })?;
+        let (chain, key) = (files::certificates(&files.certificate)?, files::key(&files.key)?);
+        let acceptor =
+            acceptor(chain, key).map_err(|error| files::mismatch(&files.certificate, &files.key, &error))?;
         Ok(Self { acceptor, trust: files.certificate.clone() })
     }
 
@@ -185,10 +166,6 @@ impl Tls {
         };
         Ok((stream, agreed))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::File { path: path.into(), source })
 }
 
 fn provider() -> Arc<CryptoProvider> {

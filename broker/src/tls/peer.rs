@@ -1,0 +1,182 @@
+//! Mutual TLS between the nodes of a cluster, and for those who administer it: each side proves a certificate by the
+//! cluster's authority, and whoever dials also that it is good for the host that was dialled.
+//!
+//! Invariants: no stream comes out of here whose far end has not been asked for a certificate; both ends are Tidelog,
+//! so it is TLS 1.3 and `h2` or nothing; a handshake has a deadline. In TLS 1.3 whoever dials is done first: a refusal
+//! of its certificate comes with its first read, as an error of the stream. The peers' connections are made by it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::TLS13;
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::files::{certificates, key, mismatch, refused};
+use super::{HTTP2, TlsError, provider};
+use crate::config::PeerCertificates;
+
+/// A stream between nodes, decrypted and encrypted on its way.
+pub type PeerStream<S> = tokio_rustls::TlsStream<S>;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Both ends of mutual TLS. Cheap to clone.
+#[derive(Clone)]
+pub struct PeerTls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+    ca: PathBuf,
+}
+
+impl fmt::Debug for PeerTls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PeerTls").field("ca", &self.ca).finish_non_exhaustive()
+    }
+}
+
+impl PeerTls {
+    /// With these files. The own certificate is judged as the other side will: it has to be by the authority, good at
+    /// `now`, and good for `own_host`, where that is what others dial.
+    ///
+    /// # Errors
+    /// When a file is missing or holds something else, when the key is not the certificate's, or when the other side
+    /// would refuse the certificate.
+    pub fn with_files(
+        files: &PeerCertificates,
+        own_host: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(&files.ca)? {
+            roots
+                .add(authority)
+                .map_err(|error| refused(&files.ca, format!("it holds no authority: {error}")))?;
+        }
+        let trust = Trust::new(Arc::new(roots))
+            .map_err(|reason| refused(&files.ca, format!("it holds no usable authority: {reason}")))?;
+        let (chain, key) = (certificates(&files.certificate)?, key(&files.key)?);
+        trust.judge(&chain, own_host, now).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                let reason = format!("it is not by an authority of {}", files.ca.display());
+                refused(&files.certificate, reason)
+            }
+            rustls::Error::InvalidCertificate(reason) => {
+                refused(&files.certificate, format!("other nodes would refuse it: {reason}"))
+            }
+            error => refused(&files.certificate, format!("other nodes would refuse it: {error}")),
+        })?;
+        let unusable = |error| mismatch(&files.certificate, &files.key, &error);
+        let acceptor = trust.acceptor(chain.clone(), key.clone_key()).map_err(unusable)?;
+        let connector = trust.connector(chain, key).map_err(unusable)?;
+        Ok(Self { acceptor, connector, ca: files.ca.clone() })
+    }
+
+    /// Shakes hands with whoever dialled.
+    ///
+    /// # Errors
+    /// When it proves no certificate by the authority, or takes too long.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<PeerStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        in_time(self.acceptor.accept(stream)).await.map(PeerStream::from)
+    }
+
+    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets.
+    ///
+    /// # Errors
+    /// When it proves no certificate by the authority that is good for `host`, or takes too long.
+    pub async fn connect<S>(&self, stream: S, host: &str) -> io::Result<PeerStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = server_name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        in_time(self.connector.connect(name, stream)).await.map(PeerStream::from)
+    }
+}
+
+/// What both sides judge each other by.
+struct Trust {
+    servers: Arc<WebPkiServerVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
+impl Trust {
+    fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::server::VerifierBuilderError> {
+        let servers = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider()).build()?;
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?;
+        Ok(Self { servers, clients })
+    }
+
+    /// As the other sides judge this one's certificate.
+    fn judge(
+        &self,
+        chain: &[CertificateDer<'static>],
+        own_host: Option<&str>,
+        now: SystemTime,
+    ) -> Result<(), rustls::Error> {
+        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let Some((own, rest)) = chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        self.clients.verify_client_cert(own, rest, now)?;
+        if let Some(host) = own_host {
+            let name = server_name(host).map_err(|error| rustls::Error::General(error.to_string()))?;
+            self.servers.verify_server_cert(own, rest, &name, &[], now)?;
+        }
+        Ok(())
+    }
+
+    fn acceptor(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<TlsAcceptor, rustls::Error> {
+        let versions = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+        let mut config =
+            versions.with_client_cert_verifier(Arc::clone(&self.clients)).with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Arc::new(config).into())
+    }
+
+    fn connector(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<TlsConnector, rustls::Error> {
+        let versions = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+        let mut config =
+            versions.with_webpki_verifier(Arc::clone(&self.servers)).with_client_auth_cert(chain, key)?;
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Arc::new(config).into())
+    }
+}
+
+/// The host as a certificate names it: IPv6 addresses without the brackets that a port asks for.
+fn server_name(host: &str) -> Result<ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.to_owned())
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| {
+        let reason = format!("no TLS handshake within {} seconds", HANDSHAKE.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    })
+}
+
+#[cfg(test)]
+mod tests;
