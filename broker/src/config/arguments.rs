@@ -2,19 +2,18 @@
 //!
 //! [`super::load`] is its only caller.
 
+mod serve;
+
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::initial::{self, InitialStream};
-use super::values::{account, control_limits, durability, limits, log, region, transitions};
-use super::{CertificateFiles, Config, DataLocation, Durability, Transitions};
-use crate::limits::{ControlLimits, ShardLimits};
+use super::cluster;
+use super::{CertificateFiles, Config, DataLocation};
+use serve::Serve;
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
 #[derive(Debug, Parser)]
@@ -55,101 +54,6 @@ struct Authority {
     /// TOML file of the broker's settings; TIDELOG_CONFIG counts as in `serve`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// Address and port to listen on; may be repeated. Port 0 lets the system choose; what was chosen is printed.
-    ///
-    /// The default is reached from this machine only. Callers are not authenticated: open other addresses to
-    /// networks you trust.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "TIDELOG_LISTEN",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:4567"
-    )]
-    listen: Vec<SocketAddr>,
-
-    /// Directory that keeps streams and records; created when absent, used by one process at a time.
-    #[arg(long, value_name = "DIRECTORY", env = "TIDELOG_DATA", default_value = "./tidelog-data")]
-    data: PathBuf,
-
-    /// Keep everything in a temporary directory and remove it at exit: all streams and records are lost then.
-    #[arg(long, env = "TIDELOG_EPHEMERAL", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
-    ephemeral: bool,
-
-    /// What each shard lets through before callers are throttled: `aws`, `off`, or figures of your own.
-    ///
-    /// `aws` is 1 MiB and 1,000 records per second in, 2 MiB, 5 GetRecords and 5 GetShardIterator calls per second out,
-    /// and 2 MiB per second to each registered consumer, as in Kinesis. Figures of your own are bytes, records or calls
-    /// per second, each a whole number above zero or `off`; those you leave out stay as in `aws`:
-    /// `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20,iterators=20,fanout-bytes=off`.
-    #[arg(long, value_name = "PROFILE", env = "TIDELOG_LIMITS", default_value = "aws", value_parser = limits)]
-    limits: ShardLimits,
-
-    /// Rates and quotas of the calls that manage streams and consumers: `aws`, `off`, or figures of your own.
-    ///
-    /// `aws` is as in Kinesis, where most of these calls may come 5 times per second and account. Figures of your own
-    /// are `rates=on|off` and the most `shards` and `on-demand-streams` of an account in a region, each a whole number
-    /// above zero or `off`; those you leave out, and quotas without a name here, stay as in `aws`:
-    /// `rates=off,shards=100`.
-    #[arg(long, value_name = "PROFILE", env = "TIDELOG_CONTROL_LIMITS", default_value = "aws", value_parser = control_limits)]
-    control_limits: ControlLimits,
-
-    /// Least time in milliseconds that a change of a stream or consumer takes, 0 to 600,000.
-    ///
-    /// For tests of clients that wait for a state. One figure for all changes, or a list of `create-stream`,
-    /// `delete-stream`, `register-consumer`, `deregister-consumer`, `split-shard`, `merge-shards` and
-    /// `update-shard-count`, those left out being 0: `create-stream=500,delete-stream=500`.
-    #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
-    transition_delay: Transitions,
-
-    /// Streams to create at the start unless there are such: `NAME[:SHARDS[:REGION]]`, separated by commas.
-    ///
-    /// They are provisioned, with 4 shards and in the region of --region unless said otherwise:
-    /// `clicks:1,orders::us-west-2,logs`.
-    #[arg(long, value_name = "STREAMS", env = "TIDELOG_INITIALIZE_STREAMS", value_delimiter = ',', value_parser = initial::stream)]
-    initialize_streams: Vec<InitialStream>,
-
-    /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
-    ///
-    /// Without it, https:// is served all the same, with a certificate by a CA that is made with the data directory
-    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and Kinesis's own
-    /// host names.
-    #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_CERTIFICATE")]
-    tls_certificate: Option<PathBuf>,
-
-    /// Private key of --tls-certificate, in PEM form.
-    #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_KEY")]
-    tls_key: Option<PathBuf>,
-
-    /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
-    ///
-    /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing acknowledged.
-    /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a
-    /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none.
-    #[arg(long, value_name = "MODE", env = "TIDELOG_DURABILITY", default_value = "fsync", value_parser = durability)]
-    durability: Durability,
-
-    /// Account of callers whose access key id is not itself an account; 12 digits.
-    ///
-    /// A caller whose access key id is 12 digits works in that account, and sees only its streams.
-    #[arg(long, value_name = "ACCOUNT", env = "TIDELOG_ACCOUNT", default_value = "000000000000", value_parser = account)]
-    account: String,
-
-    /// Region of callers whose request is not signed for one.
-    #[arg(long, value_name = "REGION", env = "TIDELOG_REGION", default_value = "us-east-1", value_parser = region)]
-    region: String,
-
-    /// TOML file of settings; an unknown key in it is an error.
-    #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]
-    config: Option<PathBuf>,
-
-    /// What is logged to standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
-    #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=error", value_parser = log)]
-    log: String,
 }
 
 /// Parsed arguments that still know where each value came from.
@@ -261,6 +165,17 @@ impl Matched {
                 return Err(self.command.error(ErrorKind::MissingRequiredArgument, reason));
             }
         };
+        let cluster = cluster::settings(cluster::Given {
+            node_id: serve.node_id,
+            members: serve.cluster,
+            listen: serve.cluster_listen,
+            certificate: serve.cluster_certificate,
+            key: serve.cluster_key,
+            ca: serve.cluster_ca,
+            is_ephemeral: ephemeral > data,
+        });
+        let cluster = cluster
+            .map_err(|reason| self.command.error(ErrorKind::ArgumentConflict, format!("{reason}\n")))?;
         let location =
             if ephemeral > data { DataLocation::Ephemeral } else { DataLocation::Directory(serve.data) };
         Ok(Config {
@@ -272,6 +187,7 @@ impl Matched {
             certificate,
             initial_streams: serve.initialize_streams,
             durability: serve.durability,
+            cluster,
             account: serve.account.into(),
             region: serve.region.into(),
             log: serve.log,

@@ -1,5 +1,6 @@
 //! The TOML file of settings: every key becomes the argument of the same name, so that one parser judges both.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,7 @@ fn texts(setting: &clap::Arg, value: &Value) -> Result<Vec<OsString>, &'static s
         (ArgAction::SetTrue, Value::Boolean(false)) => Ok(Vec::new()),
         (ArgAction::SetTrue, _) => Err("true or false"),
         (_, Value::String(text)) => Ok(vec![argument(text)]),
+        (_, Value::Integer(number)) if is_number(setting) => Ok(vec![argument(&number.to_string())]),
         (ArgAction::Append, Value::Array(texts)) if !texts.is_empty() => {
             let texts =
                 texts.iter().map(|text| text.as_str().map(argument).ok_or("a string or a list of strings"));
@@ -102,6 +104,11 @@ fn texts(setting: &clap::Arg, value: &Value) -> Result<Vec<OsString>, &'static s
         (ArgAction::Append, _) => Err("a string or a list of strings"),
         _ => Err("a string"),
     }
+}
+
+/// Whether the setting is a number and nothing else, so that a file may write it as one.
+fn is_number(setting: &clap::Arg) -> bool {
+    setting.get_value_parser().type_id() == TypeId::of::<u64>()
 }
 
 fn found(value: &Value) -> &'static str {

@@ -4,6 +4,7 @@
 //! of where a value came from. The binary calls [`load`]; tests build a [`Config`] by hand.
 
 mod arguments;
+mod cluster;
 mod file;
 mod foreign;
 mod initial;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use cluster::{ClusterConfig, PeerCertificates};
 pub use file::FileError;
 pub use initial::InitialStream;
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub initial_streams: Vec<InitialStream>,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
+    /// The cluster it is a node of; `None` is a node on its own.
+    pub cluster: Option<ClusterConfig>,
     /// Account of callers whose access key id is not one itself; 12 digits.
     pub account: Arc<str>,
     /// Region of callers who name none, such as `us-east-1`.

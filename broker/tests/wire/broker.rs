@@ -90,6 +90,7 @@ pub fn config(data: DataLocation) -> Config {
         account: "000000000000".into(),
         region: "us-east-1".into(),
         log: "info".into(),
+        cluster: None,
         foreign_variables: Vec::new(),
     }
 }

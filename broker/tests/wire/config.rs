@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tidelog::config::{
-    CertificateFiles, Command, Config, ConfigError, DataLocation, Durability, InitialStream, Transitions,
-    load,
+    CertificateFiles, ClusterConfig, Command, Config, ConfigError, DataLocation, Durability, InitialStream,
+    PeerCertificates, Transitions, load,
 };
 use tidelog::limits::{ControlLimits, ShardLimits};
 
@@ -177,6 +177,48 @@ fn a_certificate_and_its_key_go_together() {
 }
 
 #[test]
+fn a_node_of_a_cluster_knows_itself_and_the_others() {
+    assert_eq!(loaded(&[]).unwrap().cluster, None);
+    let members = [(1, "a:4568"), (2, "[::1]:4568"), (3, "10.0.0.3:4568")];
+    let plain = ClusterConfig {
+        node_id: 2,
+        members: members.map(|(id, address)| (id, address.into())).into(),
+        listen: None,
+        tls: None,
+    };
+    let list = "1=a:4568,2=[::1]:4568,3=10.0.0.3:4568";
+    assert_eq!(loaded(&["--node-id=2", "--cluster", list]).unwrap().cluster, Some(plain.clone()));
+    let text = "node-id = 2\ncluster = [\"1=a:4568\", \"2=[::1]:4568\", \"3=10.0.0.3:4568\"]\n\
+                cluster-listen = \"0.0.0.0:4568\"\ncluster-ca = \"ca\"";
+    let flags = ["--cluster-certificate=c", "--cluster-key=k"];
+    let certificates = PeerCertificates { certificate: "c".into(), key: "k".into(), ca: "ca".into() };
+    let secured =
+        ClusterConfig { listen: Some("0.0.0.0:4568".parse().unwrap()), tls: Some(certificates), ..plain };
+    assert_eq!(filed(text, &flags).unwrap().cluster, Some(secured));
+}
+
+#[test]
+fn a_node_that_contradicts_its_cluster_is_refused() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--node-id", "1"], "--node-id needs --cluster"),
+        (&["--cluster-listen", "0.0.0.0:1"], "--cluster-listen needs --cluster"),
+        (&["--cluster", "1=a:1"], "--cluster needs --node-id"),
+        (&["--node-id", "2", "--cluster", "1=a:1"], "lists no node 2"),
+        (&["--node-id", "1", "--cluster", "1=a:1,1=b:1"], "lists the node 1 twice"),
+        (&["--node-id", "1", "--cluster", "1=a:1,2=A:1"], "gives the nodes 1 and 2 one address"),
+        (&["--node-id", "1", "--cluster", "1=a:1", "--ephemeral"], "--ephemeral and --cluster exclude"),
+        (&["--node-id", "1", "--cluster", "1=a:1", "--cluster-ca", "x"], "go together"),
+        (&["--node-id", "0", "--cluster", "1=a:1"], "from 1 on"),
+        (&["--node-id", "1", "--cluster", "1=a"], "HOST:PORT"),
+        (&["--node-id", "1", "--cluster", "1=a:1", "--cluster-listen", "a:1"], "--cluster-listen"),
+    ];
+    for (flags, part) in cases {
+        let error = loaded(flags).unwrap_err();
+        assert!(error.to_string().contains(part), "{flags:?}: {error}");
+    }
+}
+
+#[test]
 fn the_authority_is_that_of_the_brokers_directory() {
     let kept = |path: &str| Command::Authority(DataLocation::Directory(path.into()));
     assert_eq!(commanded(&["ca"]).unwrap(), kept("./tidelog-data"));
@@ -263,6 +305,12 @@ fn help_and_version_are_asked_for_not_errors() {
         "durability",
         "account",
         "region",
+        "node-id",
+        "cluster",
+        "cluster-listen",
+        "cluster-certificate",
+        "cluster-key",
+        "cluster-ca",
         "config",
         "log",
     ] {
