@@ -17,12 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::Clock;
-use crate::config::{Config, InitialStream};
+use crate::config::{ClusterConfig, Config, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::model::stream::StreamKey;
-use crate::node::{Node, NodeConfig, NodeError};
+use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
+use crate::peers::tcp;
 use crate::service::{NewStream, Service, ServiceError};
+use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
 use crate::wire::{Bounds, Gateway, accept};
 
@@ -48,6 +50,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cluster's port cannot be listened on.
+    #[error("cannot listen for the cluster on {address}: {source}; --cluster-listen names another address")]
+    ListenForPeers {
+        /// The address.
+        address: String,
         /// Why.
         source: io::Error,
     },
@@ -84,10 +94,14 @@ impl Server {
             Some(files) => Tls::with_files(files)?,
             None => Tls::with_authority(directory.path(), &config.region, &addresses, SystemTime::now())?,
         };
+        let cluster = match &config.cluster {
+            Some(cluster) => Some(join(cluster).await?),
+            None => None,
+        };
         let node = Node::start(NodeConfig {
             disk: Arc::new(RealDisk),
             data_dir: directory.path().to_path_buf(),
-            cluster: None,
+            cluster,
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,
@@ -130,6 +144,7 @@ impl Server {
     /// # Errors
     /// When the node could not write its checkpoint; acknowledged records are kept all the same.
     pub async fn shutdown(mut self) -> Result<(), NodeError> {
+        self.node.retire().await;
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         self.node.shutdown().await
@@ -144,6 +159,18 @@ async fn create(service: &Arc<Service>, config: &Config, stream: &InitialStream)
         Ok(()) | Err(ServiceError::NameTaken) => Ok(()),
         Err(source) => Err(StartError::Stream { name: stream.name.clone(), source }),
     }
+}
+
+/// Opens the cluster's port.
+async fn join(config: &ClusterConfig) -> Result<ClusterNode, StartError> {
+    let own = config.members[&config.node_id].clone();
+    let host = own.rsplit_once(':').map(|(host, _)| host);
+    let tls =
+        config.tls.as_ref().map(|files| PeerTls::with_files(files, host, SystemTime::now())).transpose()?;
+    let address = config.listen.map_or(own, |address| address.to_string());
+    let refused = |source| StartError::ListenForPeers { address: address.clone(), source };
+    let (_, incoming) = tcp::listen(&address, tls.clone()).await.map_err(refused)?;
+    Ok(ClusterNode { id: config.node_id, members: config.members.clone(), dial: tcp::dial(tls), incoming })
 }
 
 async fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {

@@ -7,6 +7,7 @@
 
 mod connection;
 mod serving;
+pub mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
