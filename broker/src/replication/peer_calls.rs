@@ -1,7 +1,8 @@
 //! What peers ask of this node's groups.
 
+use std::sync::Arc;
+
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use openraft::raft::AppendEntriesRequest;
 use tidelog_proto::peer;
 use tonic::Status;
 
@@ -9,7 +10,6 @@ use super::groups::Groups;
 use super::leaders::Leader;
 use super::membership::{MembershipChange, MembershipError};
 use super::peer_messages::{self as messages, Malformed};
-use super::raft_types::TypeConfig;
 use super::{Command, command};
 use crate::peers::Member;
 
@@ -26,39 +26,51 @@ fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
 }
 
 impl Groups {
-    /// Takes entries of one group from its leader, in order, until the first request that fails.
-    pub async fn take_entries(
-        &self,
+    /// Takes entries of one group from its leader, in order, until the first request that fails. The answers begin
+    /// before there is anything to answer.
+    pub fn take_entries(
+        self: &Arc<Self>,
         requests: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
-    ) -> Answer<BoxStream<'static, Result<peer::AppendResponse, Status>>> {
-        let mut requests = Box::pin(requests);
-        let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
-        let first = first.map_err(Box::new)?;
-        let group = messages::group(first.group)?;
-        let raft = self.rafts[usize::from(group)].clone();
-        let rest = requests.take_while(|request| std::future::ready(request.is_ok()));
-        let requests = stream::once(std::future::ready(Ok(first))).chain(rest).map(|request| {
-            let request = request.expect("errors end the stream");
-            messages::read_append_request(request)
-        });
+    ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
+        let groups = self.clone();
+        let answers = async move {
+            let mut requests = Box::pin(requests);
+            match requests.next().await {
+                None => stream::empty().boxed(),
+                Some(Err(status)) => stream::iter([Err(status)]).boxed(),
+                Some(Ok(first)) => match messages::group(first.group) {
+                    Ok(group) => groups.answer_entries(group, first, requests),
+                    Err(error) => stream::iter([Err(*Box::<Status>::from(error))]).boxed(),
+                },
+            }
+        };
+        stream::once(answers).flatten().boxed()
+    }
+
+    fn answer_entries(
+        &self,
+        group: u8,
+        first: peer::AppendRequest,
+        rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
+    ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
         // What makes no sense ends the stream like a broken connection; the leader begins another one.
-        let requests = requests
-            .take_while(|request: &Result<AppendEntriesRequest<TypeConfig>, Malformed>| {
-                if let Err(error) = request {
-                    tracing::error!(%error, "entries from a leader");
-                }
-                std::future::ready(request.is_ok())
-            })
-            .map(|request| request.expect("errors end the stream"));
+        let read = |request: Result<peer::AppendRequest, Status>| {
+            let request = messages::read_append_request(request.ok()?);
+            let request = request.inspect_err(|error| tracing::error!(%error, "entries from a leader"));
+            request.ok()
+        };
+        let requests = stream::iter([Ok(first)]).chain(rest).map(read);
+        let requests = requests.take_while(|request| std::future::ready(request.is_some()));
+        let requests = requests.map(|request| request.expect("what is none ends the stream"));
         let reluctance = self.reluctance.subscribe();
-        let answers = raft.stream_append(requests).map(move |answer| match answer {
+        let answers = self.rafts[usize::from(group)].clone().stream_append(requests);
+        let answers = answers.map(move |answer| match answer {
             Ok(result) => {
-                let reluctance = reluctance.borrow().clone().unwrap_or_default();
-                Ok(messages::send_append_result(&result, reluctance))
+                Ok(messages::send_append_result(&result, reluctance.borrow().clone().unwrap_or_default()))
             }
             Err(fatal) => Err(*ended(fatal)),
         });
-        Ok(answers.boxed())
+        answers.boxed()
     }
 
     /// Takes a heartbeat, or a few entries.

@@ -90,11 +90,7 @@ impl peer_server::Peer for PeerServer {
 
     async fn append(&self, request: Request<Streaming<peer::AppendRequest>>) -> Answer<Self::AppendStream> {
         let groups = self.groups(&request)?;
-        let answers: Result<Self::AppendStream, _> = groups
-            .take_entries(request.into_inner())
-            .await
-            .map(|answers| Box::pin(answers) as Self::AppendStream);
-        answer(answers)
+        Ok(Response::new(groups.take_entries(request.into_inner())))
     }
 
     async fn append_one(&self, request: Request<peer::AppendRequest>) -> Answer<peer::AppendResponse> {
