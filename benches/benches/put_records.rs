@@ -8,9 +8,10 @@ use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, dispatch};
-use tidelog::replication::Durability;
+use tidelog::replication::{Durability, Shell, Sizes};
 use tidelog::service::{Pace, Transitions};
 use tidelog_proto::Document;
+use tidelog_storage::disk::RealDisk;
 
 fn call(operation: &str, codec: Codec, body: impl Into<Bytes>) -> Call {
     Call {
@@ -42,6 +43,9 @@ fn put_records(criterion: &mut Criterion) {
         pace: Pace::default(),
         durability: Durability::Fsync,
         clock: Clock::System,
+        disk: Arc::new(RealDisk),
+        shell: Shell::Threads,
+        sizes: Sizes::default(),
     };
     let node = runtime.block_on(Node::start(config)).expect("a node");
     let service = node.service();

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
-use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig};
+use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig, Shell, Sizes};
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::wire::{PeerServer, Running};
 
@@ -56,6 +56,10 @@ pub struct NodeConfig {
     pub pace: Pace,
     /// Where the time comes from.
     pub clock: Clock,
+    /// What the workers run in.
+    pub shell: Shell,
+    /// Of files, and the bounds that go with them.
+    pub sizes: Sizes,
 }
 
 /// Why a node cannot start or stop. The message says what an operator can do.
@@ -118,7 +122,14 @@ impl Node {
                 (peers, forming.founding(), Some(port))
             }
         };
-        let groups_config = GroupsConfig { disk, directory, durability: config.durability, peers };
+        let groups_config = GroupsConfig {
+            disk,
+            directory,
+            durability: config.durability,
+            shell: config.shell,
+            sizes: config.sizes,
+            peers,
+        };
         let (groups, threads) = Groups::start(groups_config, founding).await?;
         running.send_modify(|running| running.groups = Some(groups.clone()));
         let wait = port.is_some().then_some(PEERS_WAIT);
@@ -165,8 +176,7 @@ impl Node {
             drop(port.served.await);
         }
         drop(self.service);
-        let threads = self.threads;
-        tokio::task::spawn_blocking(move || threads.join()).await.expect("a thread of the log panicked");
+        self.threads.join().await;
         Ok(stopped?)
     }
 }

@@ -23,6 +23,7 @@ use crate::model::stream::StreamKey;
 use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
 use crate::peers::tcp;
+use crate::replication::{Shell, Sizes};
 use crate::service::{NewStream, Service, ServiceError};
 use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
@@ -108,6 +109,8 @@ impl Server {
             durability: config.durability,
             pace: bounds.subscriptions,
             clock,
+            shell: Shell::Threads,
+            sizes: Sizes::default(),
         })
         .await?;
         for stream in &config.initial_streams {

@@ -16,6 +16,7 @@ use super::flush_thread::{FlushConfig, FlushHandle};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
 use super::raft_types::TypeConfig;
+use super::shell::Shell;
 use super::wal_thread::{Durability, WalHandle};
 
 struct Builder {
@@ -32,7 +33,7 @@ impl Builder {
         }
         let options = WalOptions { file_bytes: 1 << 20, first_file_bytes: 1 << 16, sync_every_commit: true };
         let (wal, reader, _) = Wal::open(disk.clone(), &place("wal"), options)?;
-        let (wal, _) = WalHandle::start(wal, Durability::Fsync)?;
+        let (wal, _) = WalHandle::start(wal, Durability::Fsync, Shell::Threads)?;
         let store = ShardStore::open(disk.clone(), place("shards"), StoreOptions::default(), Vec::new())?;
         let config = FlushConfig {
             disk,
@@ -40,6 +41,7 @@ impl Builder {
             last_sequence: 0,
             wal: wal.clone(),
             groups: 1,
+            shell: Shell::Threads,
         };
         let (flush, _) = FlushHandle::start(store.clone(), config)?;
         let log = LogStore::new(self.group, wal, reader);

@@ -1,4 +1,4 @@
-//! The thread that lays records out in segments and writes checkpoints, both behind the acknowledgement.
+//! The worker that lays records out in segments and writes checkpoints, both behind the acknowledgement.
 //!
 //! A checkpoint is complete when every group has handed in its cut: only then is the file written, and only then
 //! may any group purge its log up to its cut.
@@ -7,16 +7,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidelog_storage::Disk;
 use tidelog_storage::checkpoint::{self, Checkpoint, CheckpointError, GroupCheckpoint};
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ShardCut, ShardError, ShardStore};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 
+use super::shell::{Shell, Worker as Started};
 use super::wal_thread::WalHandle;
 use crate::observability as names;
 
@@ -35,10 +35,10 @@ enum Request {
     Cut { checkpoint: GroupCheckpoint, shards: Vec<ShardCut>, durable: oneshot::Sender<()> },
 }
 
-/// A handle to the thread; clones share it. The thread ends when it is told to, or with the last handle.
+/// A handle to the worker; clones share it. The worker ends when it is told to, or with the last handle.
 #[derive(Clone)]
 pub struct FlushHandle {
-    queue: SyncSender<Request>,
+    queue: mpsc::Sender<Request>,
     shared: Arc<Shared>,
 }
 
@@ -51,7 +51,7 @@ struct Shared {
     stopping: AtomicBool,
 }
 
-/// Where the thread works, and how many groups make a checkpoint.
+/// Where the worker works, and how many groups make a checkpoint.
 pub struct FlushConfig {
     /// The node's disk.
     pub disk: Arc<dyn Disk>,
@@ -63,12 +63,14 @@ pub struct FlushConfig {
     pub wal: WalHandle,
     /// Groups whose cuts make a checkpoint complete.
     pub groups: usize,
+    /// What the worker runs in.
+    pub shell: Shell,
 }
 
 impl FlushHandle {
-    /// Starts the thread over the node's shards.
-    pub fn start(store: Arc<ShardStore>, config: FlushConfig) -> io::Result<(Self, JoinHandle<()>)> {
-        let (queue, requests) = sync_channel(QUEUE_REQUESTS_MAX);
+    /// Starts the worker over the node's shards.
+    pub fn start(store: Arc<ShardStore>, config: FlushConfig) -> io::Result<(Self, Started)> {
+        let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared {
             store: store.clone(),
             woken: AtomicBool::new(false),
@@ -77,6 +79,7 @@ impl FlushHandle {
             disk_full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
+        let shell = config.shell.clone();
         let worker = Worker {
             flusher: Flusher::new(store),
             requests,
@@ -85,26 +88,26 @@ impl FlushHandle {
             config,
             cuts: Vec::new(),
         };
-        let thread = std::thread::Builder::new().name("flush".into()).spawn(move || worker.run())?;
-        Ok((Self { queue, shared }, thread))
+        let started = shell.start("flush", worker.run())?;
+        Ok((Self { queue, shared }, started))
     }
 
-    /// Called after applying: wakes the thread when there is enough to write.
+    /// Called after applying: wakes the worker when there is enough to write.
     pub fn wake_if_due(&self) {
         if self.shared.store.flushable_bytes() >= FLUSH_FROM_BYTES
             && !self.shared.woken.swap(true, Ordering::AcqRel)
         {
-            // A full queue means that the thread is awake.
+            // A full queue means that the worker is awake.
             let _ = self.queue.try_send(Request::Wake);
         }
     }
 
-    /// Hands in a group's cut and waits until a checkpoint that holds it is durable: for ever when the thread ends or
+    /// Hands in a group's cut and waits until a checkpoint that holds it is durable: for ever when the worker ends or
     /// gives up before, because a cut that fails is fatal to its group.
     pub async fn checkpoint(&self, checkpoint: GroupCheckpoint, shards: Vec<ShardCut>) {
         let (durable, answer) = oneshot::channel();
         let queued = self.queue.send(Request::Cut { checkpoint, shards, durable });
-        if queued.is_err() || answer.await.is_err() {
+        if queued.await.is_err() || answer.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -129,11 +132,11 @@ impl FlushHandle {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the thread; cuts that wait for a checkpoint are answered with an error. Blocks while the queue is full.
-    pub fn stop(&self) {
+    /// Ends the worker; cuts that wait for a checkpoint are answered with an error. Waits while the queue is full.
+    pub async fn stop(&self) {
         self.hurry();
-        // A thread that has ended already needs no telling.
-        let _ = self.queue.send(Request::Stop);
+        // A worker that has ended already needs no telling.
+        let _ = self.queue.send(Request::Stop).await;
     }
 
     /// Returns once the bytes that can be flushed are below [`UNFLUSHED_BYTES_MAX`], or when the process is ending.
@@ -160,7 +163,7 @@ struct CutInHand {
 
 struct Worker {
     flusher: Flusher,
-    requests: Receiver<Request>,
+    requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     config: FlushConfig,
     sequence: u64,
@@ -168,19 +171,19 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self) {
-        while let Ok(request) = self.requests.recv() {
+    async fn run(mut self) {
+        while let Some(request) = self.requests.recv().await {
             match request {
                 Request::Stop => return,
                 Request::Wake => {
                     self.shared.woken.store(false, Ordering::Release);
-                    self.flush();
+                    self.flush().await;
                 }
                 Request::Cut { checkpoint, shards, durable } => {
                     self.cuts.retain(|cut| cut.checkpoint.group != checkpoint.group);
                     self.cuts.push(CutInHand { checkpoint, shards, durable });
                     if self.cuts.len() == self.config.groups {
-                        self.checkpoint();
+                        self.checkpoint().await;
                     }
                 }
             }
@@ -189,18 +192,20 @@ impl Worker {
 
     /// Waits a moment for space on a full disk and gives false; true when the process is ending. Ends the process
     /// on any other error.
-    fn gives_up(&self, is_no_space: bool, error: &dyn std::error::Error) -> bool {
+    async fn gives_up(&mut self, is_no_space: bool, error: impl std::error::Error) -> bool {
         if !is_no_space {
-            abort(error);
+            // What is on disk leaves no state to go on from: recovery decides.
+            self.config.shell.abort(&format!("segments or checkpoint cannot be written: {error}"));
         }
+        drop(error);
         self.shared.disk_full.store(true, Ordering::Relaxed);
-        std::thread::sleep(FULL_DISK_RETRY);
+        sleep(FULL_DISK_RETRY).await;
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    fn flush(&mut self) {
+    async fn flush(&mut self) {
         while let Err(error) = self.flusher.flush_some() {
-            if self.gives_up(matches!(error, ShardError::NoSpace { .. }), &error) {
+            if self.gives_up(matches!(error, ShardError::NoSpace { .. }), error).await {
                 return;
             }
         }
@@ -209,7 +214,7 @@ impl Worker {
         metrics::gauge!(names::UNFLUSHED_BYTES).set(self.shared.store.unflushed_bytes() as f64);
     }
 
-    fn checkpoint(&mut self) {
+    async fn checkpoint(&mut self) {
         let started = Instant::now();
         self.sequence += 1;
         let mut groups = Vec::with_capacity(self.cuts.len());
@@ -218,10 +223,11 @@ impl Worker {
             let shards = loop {
                 match self.flusher.checkpoint(cut.shards.clone()) {
                     Ok(shards) => break shards,
-                    Err(error) if self.gives_up(matches!(error, ShardError::NoSpace { .. }), &error) => {
-                        return;
+                    Err(error) => {
+                        if self.gives_up(matches!(error, ShardError::NoSpace { .. }), error).await {
+                            return;
+                        }
                     }
-                    Err(_) => {}
                 }
             };
             groups.push(GroupCheckpoint { shards, ..cut.checkpoint });
@@ -229,12 +235,13 @@ impl Worker {
         }
         groups.sort_by_key(|group| group.group);
         // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
-        if self.config.wal.sync_blocking().is_err() {
+        if self.config.wal.sync().await.is_err() {
             return;
         }
+        self.config.shell.pass_sync_latency().await;
         let checkpoint = Checkpoint { sequence: self.sequence, groups };
         while let Err(error) = checkpoint::write(&*self.config.disk, &self.config.directory, &checkpoint) {
-            if self.gives_up(matches!(error, CheckpointError::NoSpace { .. }), &error) {
+            if self.gives_up(matches!(error, CheckpointError::NoSpace { .. }), error).await {
                 return;
             }
         }
@@ -252,11 +259,4 @@ impl Worker {
         metrics::histogram!(names::CHECKPOINT_SECONDS).record(seconds);
         tracing::debug!(sequence = self.sequence, seconds, "checkpoint");
     }
-}
-
-/// A segment or checkpoint that cannot be written leaves no state to go on from: recovery decides.
-fn abort(error: &dyn std::error::Error) -> ! {
-    tracing::error!(%error, "segments or checkpoint cannot be written; the process ends at once");
-    eprintln!("tidelog: segments or checkpoint cannot be written: {error}");
-    std::process::abort()
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openraft::Raft;
@@ -21,6 +20,8 @@ use super::leaders::Leaders;
 use super::machine::Machine;
 use super::news::{Listener, News};
 use super::raft_types::TypeConfig;
+use super::shell::{Shell, Worker};
+use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{META_GROUP, SubBatch};
 use crate::model::stream::Catalog;
@@ -28,11 +29,6 @@ use crate::peers::Peers;
 
 /// Body bytes of all groups between acceptance and answer. A request is at most 10 MiB of data and keys.
 pub(super) const BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
-/// Live bytes of the write-ahead log past which puts are refused until a checkpoint has freed some.
-const WAL_LIVE_BYTES_MAX: u64 = 1 << 30;
-/// Bytes that stay free on the disk for votes, trims, membership and checkpoints: two log files and 64 MiB.
-const RESERVED_BYTES: u64 = 2 * WAL_FILE_BYTES + (64 << 20);
-pub(super) const WAL_FILE_BYTES: u64 = 128 << 20;
 /// How long a stop waits for its checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(30);
 
@@ -47,6 +43,10 @@ pub struct GroupsConfig {
     pub directory: PathBuf,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
+    /// What the workers run in.
+    pub shell: Shell,
+    /// Of files, and the bounds that go with them.
+    pub sizes: Sizes,
     /// The other nodes.
     pub peers: Arc<Peers>,
 }
@@ -113,14 +113,14 @@ pub struct Groups {
 /// The threads under the groups, to be joined after [`Groups::shutdown`].
 pub struct GroupThreads {
     pub(super) wal: WalThreads,
-    pub(super) flush: JoinHandle<()>,
+    pub(super) flush: Worker,
 }
 
 impl GroupThreads {
-    /// Waits until everything queued is written and the threads have ended. Blocks.
-    pub fn join(self) {
-        self.flush.join().expect("the flush thread panicked");
-        self.wal.join();
+    /// Waits until everything queued is written and the workers have ended.
+    pub async fn join(self) {
+        self.flush.join().await;
+        self.wal.join().await;
     }
 }
 
@@ -133,6 +133,11 @@ impl Groups {
     /// The other nodes.
     pub fn peers(&self) -> &Arc<Peers> {
         &self.peers
+    }
+
+    /// What the node's workers run in.
+    pub fn shell(&self) -> &Shell {
+        &self.config.shell
     }
 
     /// The newest applied catalog.
@@ -173,13 +178,14 @@ impl Groups {
         if self.wal.disk_full() || self.flush.disk_full() {
             return Some("the disk is full");
         }
-        (self.reader.live_bytes() > WAL_LIVE_BYTES_MAX).then_some("the write-ahead log is at its bound")
+        (self.reader.live_bytes() > self.config.sizes.wal_live_bytes_max)
+            .then_some("the write-ahead log is at its bound")
     }
 
     /// Whether the disk still has more free than what is reserved for the broker's own survival. Asks the disk.
     pub fn has_space(&self) -> bool {
         match self.config.disk.free_bytes(&self.config.directory) {
-            Ok(free) => free > RESERVED_BYTES,
+            Ok(free) => free > self.config.sizes.reserved_bytes,
             Err(error) => {
                 tracing::warn!(%error, "cannot ask how much space is free");
                 true
@@ -215,7 +221,7 @@ impl Groups {
                 tracing::warn!(group, %error, "replication did not end by itself");
             }
         }
-        self.flush.stop();
+        self.flush.stop().await;
         checkpointed
     }
 }

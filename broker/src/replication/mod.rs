@@ -27,6 +27,8 @@ mod peer_messages;
 mod proposals;
 mod raft_start;
 mod raft_types;
+mod shell;
+mod sizes;
 mod start;
 mod wal_thread;
 
@@ -38,6 +40,8 @@ pub use meta_state::MetaOutcome;
 pub use meta_stored::{store_hash_key, store_key, store_mode};
 pub use news::Listener;
 pub use proposals::refused_or_unknown;
+pub use shell::{Shell, Tasks};
+pub use sizes::Sizes;
 pub use start::Founding;
 pub use wal_thread::Durability;
 

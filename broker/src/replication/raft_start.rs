@@ -11,6 +11,7 @@ use super::groups::{GroupError, RaftOf, raft_error};
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::network::GroupNetwork;
+use super::shell::Shell;
 use super::start::Founding;
 
 /// Milliseconds between two signs of life of a leader.
@@ -22,12 +23,12 @@ const ELECTION_MAX_MS: u64 = 900;
 
 /// Starts a group on its log and its machine.
 pub async fn start_raft(
-    group: u8,
-    node: u64,
     network: GroupNetwork,
     log: LogStore,
     machine: Machine,
+    shell: Shell,
 ) -> Result<RaftOf, GroupError> {
+    let (group, node) = (network.group, network.peers.node());
     let config = Config {
         cluster_name: format!("group {group}"),
         heartbeat_interval: HEARTBEAT_MS,
@@ -44,7 +45,7 @@ pub async fn start_raft(
     let raft = Raft::new(node, Arc::new(config), network, log, machine)
         .await
         .map_err(|error| raft_error(group, &error))?;
-    abort_when_broken(group, &raft);
+    abort_when_broken(group, &raft, shell);
     Ok(raft)
 }
 
@@ -77,7 +78,7 @@ pub async fn ready(group: u8, raft: &RaftOf, deadline: Option<Duration>) -> Resu
 }
 
 /// A group that stops by itself has met an error that no later answer could be trusted after.
-fn abort_when_broken(group: u8, raft: &RaftOf) {
+fn abort_when_broken(group: u8, raft: &RaftOf, shell: Shell) {
     let mut metrics = raft.server_metrics();
     let raft = raft.clone();
     tokio::spawn(async move {
@@ -90,10 +91,7 @@ fn abort_when_broken(group: u8, raft: &RaftOf) {
             if let Err(fatal) = state
                 && !matches!(fatal, openraft::errors::Fatal::Stopped)
             {
-                tracing::error!(group, %fatal, "replication failed; the process ends at once");
-                eprintln!("tidelog: replication of group {group} failed: {fatal}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                std::process::abort();
+                shell.abort(&format!("replication of group {group} failed: {fatal}"));
             }
             return;
         }

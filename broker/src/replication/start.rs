@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use tidelog_storage::checkpoint::{self, GroupCheckpoint};
-use tidelog_storage::shard::{ShardStore, StoreOptions};
+use tidelog_storage::shard::ShardStore;
 use tidelog_storage::wal::{GROUPS, LogPosition, Wal, WalOptions, WalReader};
 use tokio::sync::{Semaphore, watch};
 
 use super::META_GROUP;
 use super::batcher::Batcher;
 use super::flush_thread::{FlushConfig, FlushHandle};
-use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig, WAL_FILE_BYTES};
+use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
 use super::leaders::{Leader, follow};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
@@ -24,8 +24,6 @@ use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
 use crate::model::stream::Catalog;
 use crate::peers::Member;
-
-const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
 
 /// Finds out who the first members of a cluster are.
 pub type Founding = BoxFuture<'static, BTreeMap<u64, Member>>;
@@ -43,8 +41,8 @@ impl Groups {
         let disk = config.disk.clone();
         let directory = config.directory.clone();
         let options = WalOptions {
-            file_bytes: WAL_FILE_BYTES,
-            first_file_bytes: WAL_FIRST_FILE_BYTES,
+            file_bytes: config.sizes.wal_file_bytes,
+            first_file_bytes: config.sizes.wal_first_file_bytes,
             sync_every_commit: config.durability == Durability::Fsync,
         };
         let checkpoint_directory = directory.join("checkpoint");
@@ -76,15 +74,15 @@ impl Groups {
         };
         check_log_reaches_back(&reader, &saved)?;
         let shards = saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
-        let store =
-            ShardStore::open(disk.clone(), directory.join("shards"), StoreOptions::default(), shards)?;
-        let (wal, wal_threads) = WalHandle::start(wal, config.durability)?;
+        let store = ShardStore::open(disk.clone(), directory.join("shards"), config.sizes.store, shards)?;
+        let (wal, wal_threads) = WalHandle::start(wal, config.durability, config.shell.clone())?;
         let flush_config = FlushConfig {
             disk,
             directory: checkpoint_directory,
             last_sequence,
             wal: wal.clone(),
             groups: GROUPS,
+            shell: config.shell.clone(),
         };
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
 
@@ -114,7 +112,7 @@ impl Groups {
             let machine = Machine::restore(group, state, saved, log.clone(), flush.clone())
                 .map_err(GroupError::State)?;
             let network = GroupNetwork { group, peers: peers.clone() };
-            let raft = start_raft(group, peers.node(), network, log, machine).await?;
+            let raft = start_raft(network, log, machine, config.shell.clone()).await?;
             follow(group, &raft, &leaders, &peers);
             rafts.push(raft);
         }

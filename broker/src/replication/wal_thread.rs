@@ -1,4 +1,4 @@
-//! The thread that owns the write-ahead log: it drains its queue, writes and syncs once, and calls everybody back.
+//! The worker that owns the write-ahead log: it drains its queue, writes and syncs once, and calls everybody back.
 //!
 //! Group commit needs no timer: what arrives while one sync runs is the next commit. The log itself is a step
 //! function of `storage`; this file is only the shell around it.
@@ -6,16 +6,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::Histogram;
 use openraft::storage::IOFlushed;
 use tidelog_storage::WalError;
-use tidelog_storage::wal::{Wal, WalOp};
+use tidelog_storage::wal::{SpareFiles, Wal, WalOp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::raft_types::TypeConfig;
+use super::shell::{Shell, Worker as Started};
 use crate::observability as names;
 
 /// When an acknowledged record is on disk.
@@ -28,7 +29,7 @@ pub enum Durability {
     Interval(Duration),
 }
 
-/// Requests waiting for the thread. One is at most an entry of a group, whose bytes the batchers bound.
+/// Requests waiting for the worker. One is at most an entry of a group, whose bytes the batchers bound.
 const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// Payload bytes after which a commit is closed and the rest waits for the next one.
 const COMMIT_BYTES_MAX: usize = 8 << 20;
@@ -50,7 +51,7 @@ struct Request {
     done: Done,
 }
 
-/// A handle to the thread; clones share it. The thread ends when the last one is dropped.
+/// A handle to the worker; clones share it. The worker ends when the last one is dropped.
 #[derive(Clone)]
 pub struct WalHandle {
     queue: mpsc::Sender<Request>,
@@ -65,33 +66,29 @@ struct Shared {
 }
 
 impl WalHandle {
-    /// Starts the thread, and one that keeps spare files ready.
-    pub fn start(wal: Wal, durability: Durability) -> io::Result<(Self, WalThreads)> {
+    /// Starts the worker, and with threads one more that keeps spare files ready.
+    pub fn start(wal: Wal, durability: Durability, shell: Shell) -> io::Result<(Self, WalThreads)> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared::default());
-        let spares = wal.spare_files();
-        let (spare_wanted, wanted) = std::sync::mpsc::sync_channel::<()>(1);
-        let spare_thread = std::thread::Builder::new().name("wal-spare".into()).spawn(move || {
-            // One file ahead of need; a failure is no harm: the log makes the file itself when it rolls.
-            loop {
-                match spares.prepare() {
-                    Ok(true) => continue,
-                    Ok(false) => {}
-                    Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&error),
-                    Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
-                }
-                if wanted.recv().is_err() {
-                    break;
-                }
-            }
-        })?;
-        let thread_shared = shared.clone();
-        let wal_thread = std::thread::Builder::new().name("wal".into()).spawn(move || {
-            let shared = thread_shared;
-            Worker { wal, requests, durability, shared, spare_wanted, since_spare: 0, meters: Meters::new() }
-                .run();
-        })?;
-        Ok((Self { queue, shared }, WalThreads { threads: vec![wal_thread, spare_thread] }))
+        let mut workers = Vec::with_capacity(2);
+        let (spare_wanted, wanted) = std::sync::mpsc::sync_channel(1);
+        if matches!(shell, Shell::Threads) {
+            let (spares, of_spares) = (wal.spare_files(), shell.clone());
+            workers
+                .push(shell.start("wal-spare", async move { prepare_spares(&spares, &wanted, &of_spares) })?);
+        }
+        let worker = Worker {
+            wal,
+            requests,
+            durability,
+            shared: shared.clone(),
+            spare_wanted,
+            since_spare: 0,
+            meters: Meters::new(),
+            shell: shell.clone(),
+        };
+        workers.push(shell.start("wal", worker.run())?);
+        Ok((Self { queue, shared }, WalThreads { workers }))
     }
 
     /// Queues entries; `flushed` is called when they are durable (or, with an interval, written).
@@ -111,12 +108,11 @@ impl WalHandle {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Makes everything written so far durable. For a thread outside the runtime: it blocks.
-    pub fn sync_blocking(&self) -> io::Result<()> {
+    /// Makes everything written so far durable.
+    pub async fn sync(&self) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
-        let request = Request { sync: true, ops: Vec::new(), bytes: 0, done: Done::Call(done) };
-        self.queue.blocking_send(request).map_err(|_| stopped())?;
-        answer.blocking_recv().map_err(|_| stopped())?
+        self.send(Request { sync: true, ops: Vec::new(), bytes: 0, done: Done::Call(done) }).await?;
+        answer.await.map_err(|_| stopped())?
     }
 
     /// From now on a full disk is given up on instead of waited out: the process is ending, and what could not be
@@ -144,21 +140,36 @@ fn stopped() -> io::Error {
     io::Error::other("the log has stopped")
 }
 
-/// The log's threads, to be joined after every [`WalHandle`] is dropped.
-pub struct WalThreads {
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl WalThreads {
-    /// Waits until everything queued is written and the threads have ended.
-    pub fn join(self) {
-        for thread in self.threads {
-            thread.join().expect("a log thread panicked");
+/// One file ahead of need; a failure is no harm: the log makes the file itself when it rolls.
+fn prepare_spares(spares: &SpareFiles, wanted: &std::sync::mpsc::Receiver<()>, shell: &Shell) {
+    loop {
+        match spares.prepare() {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(shell, &error),
+            Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
+        }
+        if wanted.recv().is_err() {
+            break;
         }
     }
 }
 
-/// The thread's metrics, looked up once.
+/// The log's workers, to be joined after every [`WalHandle`] is dropped.
+pub struct WalThreads {
+    workers: Vec<Started>,
+}
+
+impl WalThreads {
+    /// Waits until everything queued is written and the workers have ended.
+    pub async fn join(self) {
+        for worker in self.workers {
+            worker.join().await;
+        }
+    }
+}
+
+/// The worker's metrics, looked up once.
 struct Meters {
     sync_seconds: Histogram,
     commit_bytes: Histogram,
@@ -183,42 +194,39 @@ struct Worker {
     spare_wanted: std::sync::mpsc::SyncSender<()>,
     since_spare: u64,
     meters: Meters,
+    shell: Shell,
 }
 
 impl Worker {
-    fn run(mut self) {
+    async fn run(mut self) {
         match self.durability {
             Durability::Fsync => {
-                while let Some(first) = self.requests.blocking_recv() {
-                    self.commit(first);
+                while let Some(first) = self.requests.recv().await {
+                    self.commit(first).await;
                 }
             }
-            Durability::Interval(every) => self.run_with_interval(every),
+            Durability::Interval(every) => self.run_with_interval(every).await,
         }
         self.sync();
     }
 
     /// As [`Self::run`], with a sync of its own after each interval in which something was written.
-    fn run_with_interval(&mut self, every: Duration) {
-        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a timer");
+    async fn run_with_interval(&mut self, every: Duration) {
         let mut sync_due: Option<Instant> = None;
         loop {
             let next = match sync_due {
-                None => self.requests.blocking_recv(),
-                Some(due) => {
-                    let wait = due.saturating_duration_since(Instant::now());
-                    match timer.block_on(async { tokio::time::timeout(wait, self.requests.recv()).await }) {
-                        Ok(next) => next,
-                        Err(_) => {
-                            self.sync();
-                            sync_due = None;
-                            continue;
-                        }
+                None => self.requests.recv().await,
+                Some(due) => match timeout_at(due, self.requests.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.sync();
+                        sync_due = None;
+                        continue;
                     }
-                }
+                },
             };
             let Some(first) = next else { return };
-            self.commit(first);
+            self.commit(first).await;
             let due = *sync_due.get_or_insert_with(|| Instant::now() + every);
             if Instant::now() >= due {
                 self.sync();
@@ -227,7 +235,7 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, first: Request) {
+    async fn commit(&mut self, first: Request) {
         let mut ops = first.ops;
         let mut bytes = first.bytes;
         let mut sync = first.sync;
@@ -247,13 +255,14 @@ impl Worker {
             }
             match self.wal.commit(&ops) {
                 Ok(commit) => break commit,
-                Err(WalError::NoSpace { .. }) => self.wait_for_space(),
-                Err(error) => abort(&error),
+                Err(WalError::NoSpace { .. }) => self.wait_for_space().await,
+                Err(error) => abort(&self.shell, &error),
             }
         };
         if sync {
             self.sync();
         }
+        self.shell.pass_sync_latency().await;
         self.shared.disk_full.store(false, Ordering::Relaxed);
         self.shared.written_bytes.fetch_add(commit.bytes_written, Ordering::Relaxed);
         self.meters.sync_seconds.record(started.elapsed().as_secs_f64());
@@ -275,24 +284,22 @@ impl Worker {
 
     /// Nothing was acknowledged and nothing is lost: the same commit is tried again until there is space. Puts are
     /// refused meanwhile (`disk_full`), reads go on.
-    fn wait_for_space(&self) {
+    async fn wait_for_space(&mut self) {
         if !self.shared.disk_full.swap(true, Ordering::Relaxed) {
             tracing::error!("the disk is full: puts are refused until there is space again");
         }
-        std::thread::sleep(FULL_DISK_RETRY);
+        sleep(FULL_DISK_RETRY).await;
     }
 
     fn sync(&mut self) {
         if let Err(error) = self.wal.sync() {
-            abort(&error);
+            abort(&self.shell, &error);
         }
     }
 }
 
 /// After a failed write or sync the page cache may say one thing and the disk another: no answer given from here
 /// on could be trusted, so the process ends and recovery decides from what is on disk.
-fn abort(error: &WalError) -> ! {
-    tracing::error!(%error, "the write-ahead log failed; the process ends at once");
-    eprintln!("tidelog: the write-ahead log failed: {error}");
-    std::process::abort()
+fn abort(shell: &Shell, error: &WalError) -> ! {
+    shell.abort(&format!("the write-ahead log failed: {error}"))
 }

@@ -95,7 +95,7 @@ impl Service {
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let turn = self.file_reads.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let done = tokio::task::spawn_blocking(move || {
+        let done = self.groups.shell().run_blocking(move || {
             let _turn = turn;
             read()
         });

@@ -9,8 +9,9 @@ use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
-use tidelog::replication::Durability;
+use tidelog::replication::{Durability, Shell, Sizes};
 use tidelog::service::{Pace, Transitions};
+use tidelog_storage::disk::RealDisk;
 
 /// A node in a directory, and the clock it goes by.
 pub struct Broker {
@@ -27,7 +28,6 @@ impl Broker {
     pub async fn start_with(directory: &Path, now_ms: u64, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
         let mut config = NodeConfig {
-            disk: Arc::new(RealDisk),
             cluster: None,
             data_dir: directory.to_owned(),
             limits: ShardLimits::off(),
@@ -36,6 +36,9 @@ impl Broker {
             pace: Pace::default(),
             durability: Durability::Fsync,
             clock: Clock::Manual(now_ms.clone()),
+            disk: Arc::new(RealDisk),
+            shell: Shell::Threads,
+            sizes: Sizes::default(),
         };
         change(&mut config);
         Self { node: Node::start(config).await.expect("a node"), now_ms }
