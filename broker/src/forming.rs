@@ -26,6 +26,9 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Deadline of a greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(1);
 
+/// The id of a node on its own.
+const ALONE: u64 = 1;
+
 /// Why a node does not come to a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum FormingError {
@@ -44,17 +47,16 @@ pub enum FormingError {
 pub fn alone(disk: &dyn Disk, directory: &Path) -> Result<(Identity, Founding), FormingError> {
     let identity = match identity::load(disk, directory)? {
         Some(identity) => identity,
-        None => founded(disk, directory, 1)?,
+        None => {
+            let (cluster, incarnation) = (identity::draw(), identity::draw());
+            let identity = Identity { cluster, node: ALONE, incarnation, is_founder: true };
+            identity::save(disk, directory, &identity)?;
+            identity
+        }
     };
     let member = Member { address: String::new(), incarnation: identity.incarnation.clone() };
     let members = BTreeMap::from([(identity.node, member)]);
     Ok((identity, Box::pin(async move { members })))
-}
-
-fn founded(disk: &dyn Disk, directory: &Path, node: u64) -> Result<Identity, FormingError> {
-    let identity = Identity { cluster: identity::draw(), node, incarnation: identity::draw() };
-    identity::save(disk, directory, &identity)?;
-    Ok(identity)
 }
 
 /// A node's way to its cluster. The cluster's port answers greetings while it is on it.
@@ -118,6 +120,7 @@ impl Forming {
             cluster: cluster.to_owned(),
             node: self.peers.node(),
             incarnation: self.incarnation.clone(),
+            is_founder: false,
         };
         self.take(identity)
     }
@@ -130,7 +133,7 @@ impl Forming {
     }
 
     /// Whether this node founds the cluster of its settings when there is none.
-    fn is_founder(&self) -> bool {
+    fn should_found(&self) -> bool {
         self.peers.configured().keys().next() == Some(&self.peers.node())
     }
 
@@ -149,6 +152,7 @@ impl Forming {
                         cluster: identity::draw(),
                         node: self.peers.node(),
                         incarnation: self.incarnation.clone(),
+                        is_founder: true,
                     })?;
                 }
                 Verdict::Wait(reason) => tell.tell(&reason),
@@ -202,7 +206,7 @@ impl Forming {
                 Ok(_) => {}
             }
         }
-        Ok(match self.is_founder() {
+        Ok(match self.should_found() {
             true => Verdict::Found,
             false => Verdict::Wait("waiting for the node with the lowest id to found the cluster".into()),
         })
@@ -210,7 +214,7 @@ impl Forming {
 
     /// The founder's part: tells every node of its settings who it is, and gives the members. Ends when all know.
     pub fn founding(self: Arc<Self>) -> Option<Founding> {
-        if !self.is_founder() {
+        if !self.peers.identity()?.is_founder {
             return None;
         }
         Some(Box::pin(async move {

@@ -67,8 +67,9 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, Ident
 /// # Errors
 /// [`IdentityError::Io`].
 pub fn save(disk: &dyn Disk, directory: &Path, identity: &Identity) -> Result<(), IdentityError> {
-    let Identity { cluster, node, incarnation } = identity;
-    let body = format!("{FORMAT}\ncluster {cluster}\nnode {node}\nincarnation {incarnation}\n");
+    let Identity { cluster, node, incarnation, is_founder } = identity;
+    let founder = if *is_founder { "founder\n" } else { "" };
+    let body = format!("{FORMAT}\ncluster {cluster}\nnode {node}\nincarnation {incarnation}\n{founder}");
     let text = format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()));
     write(disk, directory, &directory.join(NAME), text.as_bytes())
         .map_err(|source| IdentityError::Io { path: directory.to_owned(), source })
@@ -106,7 +107,8 @@ fn parse(text: &str) -> Result<Identity, String> {
     };
     let (cluster, node, incarnation) = (value("cluster")?, value("node")?, value("incarnation")?);
     let node = node.parse().map_err(|_| format!("of a node {node:?}"))?;
-    Ok(Identity { cluster, node, incarnation })
+    let is_founder = lines.next() == Some("founder");
+    Ok(Identity { cluster, node, incarnation, is_founder })
 }
 
 #[cfg(test)]
@@ -120,9 +122,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let disk = RealDisk;
         assert_eq!(load(&disk, directory.path()).expect("a new directory"), None);
-        let identity = Identity { cluster: draw(), node: 7, incarnation: draw() };
-        save(&disk, directory.path(), &identity).expect("writable");
-        assert_eq!(load(&disk, directory.path()).expect("readable"), Some(identity));
+        for is_founder in [false, true] {
+            let identity = Identity { cluster: draw(), node: 7, incarnation: draw(), is_founder };
+            save(&disk, directory.path(), &identity).expect("writable");
+            assert_eq!(load(&disk, directory.path()).expect("readable"), Some(identity));
+        }
         let path = directory.path().join(NAME);
         let text = std::fs::read_to_string(&path).expect("readable");
 

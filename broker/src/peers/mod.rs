@@ -31,8 +31,12 @@ const CLUSTER_HEADER: &str = "tidelog-cluster";
 const NODE_HEADER: &str = "tidelog-node";
 /// Header with the caller's incarnation.
 const INCARNATION_HEADER: &str = "tidelog-incarnation";
+/// Header with the format of commands and files that the caller speaks.
+const FORMAT_HEADER: &str = "tidelog-format";
 /// Header that names the node that is meant.
 const TARGET_HEADER: &str = "tidelog-target";
+/// The newest format of commands and files that this version writes and reads.
+pub const FORMAT: u32 = 1;
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// Bytes of one message: the largest entry of a group's log and room for its frame.
@@ -70,6 +74,9 @@ pub struct Identity {
     pub node: u64,
     /// Drawn when the directory was made: a node of the same id with another one has lost its data.
     pub incarnation: String,
+    /// Whether the node founded the cluster: its groups begin with the members of its settings, those of other nodes
+    /// with what a leader sends.
+    pub is_founder: bool,
 }
 
 /// A member of the cluster as replication knows it.
@@ -242,6 +249,7 @@ impl Peers {
             insert(headers, NODE_HEADER, &identity.node.to_string());
             insert(headers, INCARNATION_HEADER, &identity.incarnation);
             insert(headers, TARGET_HEADER, &target.to_string());
+            insert(headers, FORMAT_HEADER, &FORMAT.to_string());
         }
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);
@@ -270,6 +278,13 @@ impl Peers {
         }
         if header(TARGET_HEADER) != own.node.to_string() {
             return refused(format!("this is node {}, not node {}", own.node, header(TARGET_HEADER)));
+        }
+        if header(FORMAT_HEADER) != FORMAT.to_string() {
+            return refused(format!(
+                "node {} speaks format {} of commands and files, this node {FORMAT}: run versions that have one in common",
+                header(NODE_HEADER),
+                header(FORMAT_HEADER)
+            ));
         }
         let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
             return refused("who asks does not say which node it is".into());

@@ -182,6 +182,7 @@ impl Groups {
             }
             let is_reluctant = self.reluctance().is_some();
             for group in self.led_groups() {
+                self.keep_addresses(group).await;
                 let rest_until = &mut rest_until[usize::from(group)];
                 let to = match is_reluctant {
                     true => self.heir(group),

@@ -204,6 +204,31 @@ impl Groups {
         }
     }
 
+    /// Brings the members of a group that is led here to the addresses of the settings, and this node's own entry to
+    /// its incarnation: a node that was on its own has neither.
+    pub(super) async fn keep_addresses(&self, group: u8) {
+        let mut changed = BTreeMap::new();
+        for (id, member) in self.group_status(group).members {
+            let mut wanted = member.clone();
+            if let Some(address) = self.peers.configured().get(&id) {
+                wanted.address.clone_from(address);
+            }
+            if let Some(identity) = self.peers.identity().filter(|identity| identity.node == id) {
+                wanted.incarnation = identity.incarnation;
+            }
+            if wanted != member {
+                changed.insert(id, wanted);
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let change = MembershipChange { learners: changed, voters: BTreeSet::new() };
+        if let Err(error) = self.change_membership_here(group, &change).await {
+            tracing::warn!(group, %error, "the members' addresses stay as they were");
+        }
+    }
+
     /// Hands a group over to `to`, wherever it is led; true when its leader has let go of it, or is `to` already.
     pub async fn transfer(&self, group: u8, to: u64) -> bool {
         match self.leader(group) {

@@ -12,12 +12,9 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::forming::{Forming, founding};
-use crate::peers::Peers;
+use crate::peers::{FORMAT, Peers};
 use crate::replication::Groups;
 use crate::service::Service;
-
-/// The newest format of commands and files that this version writes and reads.
-const FORMAT: u32 = 1;
 
 /// What of the node is running, as it starts.
 #[derive(Clone, Default)]
