@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tidelog::clock::Clock;
-use tidelog::config::{self, Command, Config, ConfigError, DataLocation, Durability};
+use tidelog::cluster_command;
+use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::observability;
 use tidelog::server::Server;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let config = match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Authority(location)) => return print_authority(&location),
+        Ok(Command::Cluster(command)) => return administer(&command),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
     };
@@ -77,6 +79,18 @@ fn print_authority(location: &DataLocation) -> ExitCode {
         |error| failed(&format!("cannot print the certificate: {error}")),
         |()| ExitCode::SUCCESS,
     )
+}
+
+/// `tidelog cluster`: asks a running cluster.
+fn administer(command: &ClusterCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
+    };
+    match runtime.block_on(cluster_command::run(command, &mut io::stdout(), &mut io::stderr())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
 }
 
 async fn serve(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> {

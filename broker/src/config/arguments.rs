@@ -2,6 +2,7 @@
 //!
 //! [`super::load`] is its only caller.
 
+mod cluster;
 mod serve;
 
 use std::ffi::OsString;
@@ -11,8 +12,10 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::cluster;
+use super::cluster as cluster_settings;
 use super::{CertificateFiles, Config, DataLocation};
+use crate::cluster_command::ClusterCommand;
+use cluster::Cluster;
 use serve::Serve;
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
@@ -43,6 +46,13 @@ enum Subcommands {
     /// Made with the data directory at the first start, or by this command when it comes first. A broker that runs with
     /// --tls-certificate presents a certificate of another issuer, and this one is of no use to its clients.
     Ca(Authority),
+
+    /// Administer a cluster: who belongs to it, and who leads.
+    #[command(
+        after_help = "Each command asks one node, any of them, and may be repeated: what is done already is not done \
+        again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments."
+    )]
+    Cluster(Cluster),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +107,18 @@ pub(super) fn of_authority(arguments: &[OsString]) -> Result<Option<Vec<OsString
         as_of_serve.extend(value.into_iter().flat_map(|value| [flag.into(), value.into_os_string()]));
     }
     Ok(Some(as_of_serve))
+}
+
+/// What `tidelog cluster` is asked for; `None` for another command.
+pub(super) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "cluster") {
+        return Ok(None);
+    }
+    let mut command = CommandLine::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let Some(("cluster", matches)) = matches.subcommand() else { return Ok(None) };
+    let declared = command.find_subcommand_mut("cluster").expect("it is declared above");
+    Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
 }
 
 /// Parses arguments and environment.
@@ -165,7 +187,7 @@ impl Matched {
                 return Err(self.command.error(ErrorKind::MissingRequiredArgument, reason));
             }
         };
-        let cluster = cluster::settings(cluster::Given {
+        let cluster = cluster_settings::settings(cluster_settings::Given {
             node_id: serve.node_id,
             members: serve.cluster,
             listen: serve.cluster_listen,

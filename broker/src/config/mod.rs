@@ -19,6 +19,7 @@ pub use cluster::{ClusterConfig, PeerCertificates};
 pub use file::FileError;
 pub use initial::InitialStream;
 
+pub use crate::cluster_command::ClusterCommand;
 use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
 pub use crate::service::Transitions;
@@ -62,6 +63,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print the certificate of the authority of that data directory.
     Authority(DataLocation),
+    /// Ask a cluster, or change it.
+    Cluster(ClusterCommand),
 }
 
 /// Where records are kept.
@@ -97,6 +100,9 @@ pub fn load(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, ConfigError> {
     let user = arguments::with_default_command(arguments.into_iter().collect());
+    if let Some(command) = arguments::of_cluster(&user)? {
+        return Ok(Command::Cluster(command));
+    }
     match arguments::of_authority(&user)? {
         None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
         Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve, variable)?.data)),

@@ -179,4 +179,6 @@ async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Resul
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

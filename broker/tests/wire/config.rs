@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
+use tidelog::cluster_command::{Action, Change, ClusterCommand, Output};
 use tidelog::config::{
     CertificateFiles, ClusterConfig, Command, Config, ConfigError, DataLocation, Durability, InitialStream,
     PeerCertificates, Transitions, load,
@@ -228,6 +229,52 @@ fn the_authority_is_that_of_the_brokers_directory() {
     assert_eq!(commanded(&["ca", "--config", path]).unwrap(), kept("/filed"));
     assert_eq!(commanded(&["ca", "--config", path, "--data", "/kept"]).unwrap(), kept("/kept"));
     assert!(commanded(&["ca", "--listen", "127.0.0.1:0"]).is_err());
+}
+
+#[test]
+fn what_is_asked_of_a_cluster_is_read() {
+    let asked = |arguments: &[&str]| match commanded(&[&["cluster"], arguments].concat()) {
+        Ok(Command::Cluster(command)) => Ok(command),
+        Ok(other) => panic!("{arguments:?} is {other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let status = ClusterCommand {
+        at: "127.0.0.1:4568".into(),
+        tls: None,
+        output: Output::Table,
+        action: Action::Status,
+    };
+    assert_eq!(asked(&["status"]), Ok(status.clone()));
+    let elsewhere = ClusterCommand { at: "b:1".into(), output: Output::Json, ..status.clone() };
+    assert_eq!(asked(&["status", "--at", "b:1", "--output=json"]), Ok(elsewhere.clone()));
+    assert_eq!(asked(&["--at", "b:1", "--output=json", "status"]), Ok(elsewhere));
+    let address = || "d:4568".to_owned();
+    let changes: &[(&[&str], Change)] = &[
+        (&["add", "4=d:4568"], Change::Add { id: 4, address: address() }),
+        (&["remove", "3"], Change::Remove { id: 3 }),
+        (&["replace", "3", "4=d:4568"], Change::Replace { old_id: 3, id: 4, address: address() }),
+        (&["transfer", "--to=2"], Change::Transfer { groups: vec![], to: 2, from: None }),
+        (
+            &["transfer", "--to=2", "--group=0", "--group=6", "--from=1"],
+            Change::Transfer { groups: vec![0, 6], to: 2, from: Some(1) },
+        ),
+    ];
+    for (arguments, change) in changes {
+        let expected = ClusterCommand { action: Action::Change(change.clone()), ..status.clone() };
+        assert_eq!(asked(arguments), Ok(expected), "{arguments:?}");
+    }
+    for (arguments, part) in [
+        (&[][..], "Usage: tidelog cluster"),
+        (&["add", "4"][..], "ID=HOST:PORT"),
+        (&["remove", "0"], "from 1 on"),
+        (&["transfer"], "--to"),
+        (&["transfer", "--to=1", "--group=7"], "0..=6"),
+        (&["status", "--at", "4568"], "HOST:PORT"),
+        (&["status", "--cluster-ca", "x"], "go together"),
+    ] {
+        let error = asked(arguments).unwrap_err();
+        assert!(error.contains(part), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! The one connection of a command.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use tidelog_proto::cluster::cluster_client::ClusterClient;
+use tidelog_proto::cluster::{Progress, StatusRequest, StatusResponse};
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{ClusterCommand, ClusterCommandError};
+use crate::peers::{Connection, tcp};
+use crate::tls::peer::PeerTls;
+
+/// How long a connection may take to come about.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a status may take: the node asks its peers meanwhile.
+const STATUS_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a change may be without a word. Nodes say something every few seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Stands where HTTP asks for a host; nodes do not look at it.
+const ORIGIN: &str = "http://cluster";
+
+/// A client of the node's administration.
+pub(super) type Client = ClusterClient<Connection>;
+/// A call whose answers come one after the other.
+pub(super) type Call<'a> = BoxFuture<'a, Result<Response<Streaming<Progress>>, Status>>;
+
+/// The node that is asked.
+pub(super) struct Node {
+    at: String,
+    client: Client,
+}
+
+impl Node {
+    pub(super) async fn reach(command: &ClusterCommand) -> Result<Self, ClusterCommandError> {
+        let tls = match &command.tls {
+            Some(files) => Some(PeerTls::with_files(files, None, SystemTime::now())?),
+            None => None,
+        };
+        let unreachable =
+            |reason: String| ClusterCommandError::Unreachable { at: command.at.clone(), reason };
+        let connecting = async {
+            let io = tcp::dial(tls)(command.at.clone()).await.map_err(|error| error.to_string())?;
+            Connection::over(io).await.map_err(|error| error.to_string())
+        };
+        let connection = match timeout(CONNECT_DEADLINE, connecting).await {
+            Ok(connected) => connected.map_err(unreachable)?,
+            Err(_) => {
+                let reason = format!("no connection within {} seconds", CONNECT_DEADLINE.as_secs());
+                return Err(unreachable(reason));
+            }
+        };
+        let client = ClusterClient::with_origin(connection, hyper::Uri::from_static(ORIGIN));
+        Ok(Self { at: command.at.clone(), client })
+    }
+
+    pub(super) async fn status(&mut self) -> Result<StatusResponse, ClusterCommandError> {
+        let mut request = Request::new(StatusRequest {});
+        request.set_timeout(STATUS_DEADLINE);
+        match timeout(STATUS_DEADLINE, self.client.status(request)).await {
+            Ok(answer) => answer.map(Response::into_inner).map_err(|status| self.error(&status)),
+            Err(_) => Err(self.silent(STATUS_DEADLINE)),
+        }
+    }
+
+    /// Makes a call and hands each line of its progress to `tell`; returns the last one.
+    pub(super) async fn follow(
+        &mut self,
+        call: impl FnOnce(Client) -> Call<'static>,
+        mut tell: impl FnMut(&str),
+    ) -> Result<String, ClusterCommandError> {
+        let begun = timeout(SILENCE_MAX, call(self.client.clone())).await;
+        let begun = begun.map_err(|_| self.silent(SILENCE_MAX))?;
+        let mut lines = begun.map_err(|status| self.error(&status))?.into_inner();
+        loop {
+            let line = timeout(SILENCE_MAX, lines.message()).await.map_err(|_| self.silent(SILENCE_MAX))?;
+            match line.map_err(|status| self.error(&status))? {
+                Some(line) if line.is_done => return Ok(line.text),
+                Some(line) => tell(&line.text),
+                None => {
+                    let reason = format!("{} ended the call before it was done", self.at);
+                    return Err(ClusterCommandError::NotDone(reason));
+                }
+            }
+        }
+    }
+
+    fn error(&self, status: &Status) -> ClusterCommandError {
+        ClusterCommandError::from_status(&self.at, status)
+    }
+
+    fn silent(&self, silence: Duration) -> ClusterCommandError {
+        ClusterCommandError::Silent { at: self.at.clone(), silence }
+    }
+}
