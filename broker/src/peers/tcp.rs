@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Accepted, BoxedIo, Dial, Incoming};
 use crate::tls::peer::PeerTls;
@@ -17,6 +18,8 @@ use crate::tls::peer::PeerTls;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Handshakes under way at a time; further connections wait.
 const HANDSHAKES_MAX: usize = 64;
+/// How often a failed handshake is logged at most.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Dials `HOST:PORT`; names are looked up each time.
 pub fn dial(tls: Option<PeerTls>) -> Dial {
@@ -27,7 +30,7 @@ pub fn dial(tls: Option<PeerTls>) -> Dial {
             stream.set_nodelay(true)?;
             let Some(tls) = tls else { return Ok(Box::new(stream) as BoxedIo) };
             let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
-            Ok(Box::new(tls.connect(stream, host).await?) as BoxedIo)
+            Ok(Box::new(tls.connect(stream, host).await.map_err(explained)?) as BoxedIo)
         }
         .boxed()
     })
@@ -50,10 +53,18 @@ pub async fn listen(address: &str, tls: Option<PeerTls>) -> io::Result<(SocketAd
 /// Takes connections until nobody wants them any more. A peer that is slow with its handshake holds nobody up.
 async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sender<Accepted>) {
     let mut handshakes = JoinSet::new();
+    let mut warned: Option<Instant> = None;
     loop {
         tokio::select! {
             () = accepted.closed() => return,
-            Some(_) = handshakes.join_next() => {}
+            Some(shaken) = handshakes.join_next() => {
+                // Who fails tries again and again.
+                if let Ok(Some(failure)) = shaken && warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+                    let (peer, error): (SocketAddr, io::Error) = failure;
+                    tracing::warn!(%peer, %error, "a connection to the cluster's port is refused");
+                    warned = Some(Instant::now());
+                }
+            }
             connection = listener.accept(), if handshakes.len() < HANDSHAKES_MAX => match connection {
                 Ok((stream, peer)) => {
                     let (tls, accepted) = (tls.clone(), accepted.clone());
@@ -61,8 +72,9 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
                         match shake_hands(stream, tls).await {
                             // A server that has stopped takes none.
                             Ok(io) => drop(accepted.send(Accepted(io)).await),
-                            Err(error) => tracing::warn!(%peer, %error, "a connection to the cluster's port is refused"),
+                            Err(error) => return Some((peer, error)),
                         }
+                        None
                     });
                 }
                 Err(error) => {
@@ -78,6 +90,16 @@ async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>) -> io::Result<Boxe
     stream.set_nodelay(true)?;
     match tls {
         None => Ok(Box::new(stream)),
-        Some(tls) => Ok(Box::new(tls.accept(stream).await?)),
+        Some(tls) => Ok(Box::new(tls.accept(stream).await.map_err(explained)?)),
     }
+}
+
+/// What is not TLS at all is most likely a node that was started without certificates.
+fn explained(error: io::Error) -> io::Error {
+    if !error.to_string().contains("corrupt message") {
+        return error;
+    }
+    let reason = "the other end does not speak TLS: give --cluster-certificate to every node and to `tidelog cluster`, \
+                  or to none";
+    io::Error::new(error.kind(), reason)
 }
