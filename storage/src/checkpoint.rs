@@ -31,6 +31,28 @@ pub struct GroupCheckpoint {
     pub shards: Vec<ShardCheckpoint>,
 }
 
+impl GroupCheckpoint {
+    /// The bytes in which one group's part travels to another node: those of a checkpoint file with this group
+    /// alone and sequence 0.
+    pub fn encode(&self) -> Bytes {
+        format::encode(0, std::slice::from_ref(self)).into()
+    }
+
+    /// Reads what [`GroupCheckpoint::encode`] gave; state and remainders are slices of it.
+    ///
+    /// # Errors
+    /// Why the bytes are not such a part, or not one of a version that this program knows.
+    pub fn decode(bytes: &Bytes) -> Result<GroupCheckpoint, String> {
+        let checkpoint = format::decode(bytes).map_err(|error| match error {
+            format::Undecodable::Damaged(reason) => reason.to_owned(),
+            format::Undecodable::Version(version) => format!("it has the unknown version {version}"),
+        })?;
+        let [group] = <[GroupCheckpoint; 1]>::try_from(checkpoint.groups)
+            .map_err(|groups| format!("it is a checkpoint of {} groups instead of one", groups.len()))?;
+        Ok(group)
+    }
+}
+
 /// All groups' states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -115,7 +137,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(),
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(disk, parent)?;
     }
-    write_whole(disk, &unfinished, &format::encode(checkpoint))?;
+    write_whole(disk, &unfinished, &format::encode(checkpoint.sequence, &checkpoint.groups))?;
     disk.rename(&unfinished, &path).map_err(|source| io_error("rename", &unfinished, source))?;
     sync_dir(disk, dir)?;
     remove_old(disk, dir)

@@ -6,6 +6,7 @@
 //! checkpoints that are kept needs it.
 
 mod files;
+mod install;
 mod job;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -66,7 +67,8 @@ impl Flusher {
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
     /// space. [`ShardError::Damaged`] when a segment that was open before a restart is to be sealed and its frames
-    /// on disk are not those that were written: its index cannot be made. Any other error is fatal.
+    /// on disk are not those that were written: its index cannot be made. Where a peer has copies the segment is
+    /// listed as damaged instead, and waits. Any other error is fatal.
     pub fn flush_some(&mut self) -> Result<u64, ShardError> {
         let enough = self.store.shared.options.unflushed_bytes_max / 2;
         let mut written = 0;
@@ -77,7 +79,11 @@ impl Flusher {
             if self.store.unflushed_bytes() <= enough {
                 break;
             }
-            written += self.write_shard(&log)?;
+            match self.write_shard(&log) {
+                // The segment cannot be sealed before a peer's copy has replaced it; the others can be written.
+                Err(ShardError::Damaged { .. }) if self.store.shared.options.is_repairable => {}
+                bytes => written += bytes?,
+            }
         }
         Ok(written)
     }
@@ -86,7 +92,8 @@ impl Flusher {
     /// checkpoint stores. May be called once for all groups or once per group.
     ///
     /// # Errors
-    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.
+    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like. After
+    /// [`ShardError::Damaged`] come again once the listed segments are repaired, where a peer has copies.
     pub fn checkpoint(&mut self, cuts: Vec<ShardCut>) -> Result<Vec<ShardCheckpoint>, ShardError> {
         for cut in &cuts {
             self.cut_trims.insert(cut.key, cut.checkpoint.trim_ordinal);
@@ -102,13 +109,14 @@ impl Flusher {
 
     /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the
     /// trim point of the checkpoint before it, which is kept as well, and the directories of removed streams
-    /// and shards that neither lists. Gives the bytes of the unlinked segments, without those of removed ones.
+    /// and shards that neither lists. Nothing while a transfer pins the files. Gives the bytes of the unlinked segments, without those of removed ones.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.
     pub fn unlink(&mut self) -> Result<u64, ShardError> {
+        let is_pinned = self.store.shared.is_pinned();
         if std::mem::take(&mut self.has_checkpointed) {
-            self.unlink_removed()?;
+            self.unlink_removed(is_pinned)?;
         }
         let mut bytes = 0;
         for (key, trim_ordinal) in std::mem::take(&mut self.cut_trims) {
@@ -116,7 +124,8 @@ impl Flusher {
             let dropped = {
                 let mut state = log.state();
                 let kept_trim_ordinal = std::mem::replace(&mut state.kept_trim_ordinal, trim_ordinal);
-                state.drop_sealed_below(kept_trim_ordinal)
+                // What a transfer holds goes with a later checkpoint.
+                if is_pinned { Vec::new() } else { state.drop_sealed_below(kept_trim_ordinal) }
             };
             for segment in dropped {
                 self.unlink_segment(key, segment.first_ordinal)?;
@@ -129,6 +138,8 @@ impl Flusher {
     fn unlink_segment(&self, key: ShardKey, first_ordinal: u64) -> Result<(), ShardError> {
         let shared = &self.store.shared;
         let path = segment_path(&shared.dir, key, first_ordinal);
+        // No repair brings the file back while it goes.
+        let _writing = shared.writing();
         let removed = shared.disk.remove_file(&path);
         // Afterwards, so that no reader opens it again and keeps its space.
         shared.files.forget(key, first_ordinal);
@@ -140,7 +151,7 @@ impl Flusher {
         }
     }
 
-    fn unlink_removed(&mut self) -> Result<(), ShardError> {
+    fn unlink_removed(&mut self, is_pinned: bool) -> Result<(), ShardError> {
         let store = self.store.clone();
         let waiting = store.removed.lock().expect("no holder of the list panics").clone();
         self.removed.retain(|part, _| waiting.contains(part));
@@ -153,7 +164,7 @@ impl Flusher {
             };
             let checkpoints = self.removed.entry(part).or_default();
             *checkpoints = if listed { 0 } else { checkpoints.saturating_add(1) };
-            if *checkpoints >= CHECKPOINTS_KEPT {
+            if *checkpoints >= CHECKPOINTS_KEPT && !is_pinned {
                 gone.push(part);
             }
         }
@@ -196,9 +207,15 @@ impl Flusher {
             match step {
                 Step::Done => return Ok(written),
                 Step::CompleteIndex { first_ordinal, missing_until } => {
-                    log.complete_index(first_ordinal, missing_until)?;
+                    let completed = log.complete_index(first_ordinal, missing_until);
+                    completed.inspect_err(|error| log.shared().damage.note_error(log.key(), error))?;
                 }
                 Step::Write(job) => {
+                    let store = self.store.clone();
+                    let mut replaced = store.shared.writing();
+                    for (key, first_ordinal) in std::mem::take(&mut *replaced) {
+                        self.files.forget(key, first_ordinal);
+                    }
                     self.files.write(log.shared(), log.key(), &job)?;
                     written += self.book(log, &job);
                 }

@@ -12,6 +12,7 @@ pub mod flusher;
 pub mod record;
 mod segment;
 pub mod shard;
+pub mod transfer;
 pub mod wal;
 
 pub use blocks::Blocks;

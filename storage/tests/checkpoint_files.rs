@@ -98,6 +98,22 @@ fn every_flipped_bit_leads_to_the_older_checkpoint() {
 }
 
 #[test]
+fn a_group_travels_alone_and_every_flipped_bit_and_cut_of_it_is_noticed() {
+    let group = checkpoint(7).groups.remove(1);
+    let bytes = group.encode();
+    assert_eq!(GroupCheckpoint::decode(&bytes), Ok(group));
+    assert!(GroupCheckpoint::decode(&file_bytes(&disk_with(&[1]), 1).into()).is_err(), "two groups");
+    for length in 0..bytes.len() {
+        assert!(GroupCheckpoint::decode(&bytes.slice(..length)).is_err(), "cut to {length}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(GroupCheckpoint::decode(&flipped.into()).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
 fn every_cut_and_every_addition_leads_to_the_older_checkpoint() {
     let disk = disk_with(&[1, 2]);
     let whole = file_bytes(&disk, 2);

@@ -24,9 +24,9 @@ pub(super) enum Undecodable {
 }
 
 /// The file's bytes.
-pub(super) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+pub(super) fn encode(sequence: u64, groups: &[GroupCheckpoint]) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
-    for group in &checkpoint.groups {
+    for group in groups {
         encode_group(&mut out, group);
     }
     let checksum = crc32fast::hash(&out[HEADER_BYTES..]);
@@ -36,8 +36,8 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     header.put_slice(&MAGIC);
     header.put_u16_le(VERSION);
     header.put_u16_le(0);
-    header.put_u32_le(count(checkpoint.groups.len()));
-    header.put_u64_le(checkpoint.sequence);
+    header.put_u32_le(count(groups.len()));
+    header.put_u64_le(sequence);
     header.put_u64_le(file_bytes);
     let checksum = crc32fast::hash(&out[..HEADER_BYTES - 4]);
     out[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());

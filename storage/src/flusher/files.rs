@@ -70,6 +70,11 @@ impl WriteFiles {
         Ok(())
     }
 
+    /// Closes a file that was replaced, unsynced: the new one is durable as far as it was written.
+    pub fn forget(&mut self, key: ShardKey, first_ordinal: u64) {
+        self.open.remove(&(key, first_ordinal));
+    }
+
     /// Closes the files of removed shards, unsynced.
     pub fn forget_all(&mut self, is_meant: impl Fn(ShardKey) -> bool) {
         self.open.retain(|file_key, _| !is_meant(file_key.0));

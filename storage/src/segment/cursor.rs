@@ -55,6 +55,23 @@ impl<'a> FrameCursor<'a> {
         if self.end - self.offset < FRAME_HEADER_BYTES {
             return Err(self.damaged("a frame's header reaches beyond the end of the frames"));
         }
+        let header = self.decode()?;
+        if header.frame_bytes() > self.end - self.offset {
+            return Err(self.damaged("the frame's body reaches beyond the end of the frames"));
+        }
+        Ok(Some(header))
+    }
+
+    /// The next frame's header, without moving; `None` where no whole frame follows before the end.
+    pub fn whole_header(&mut self) -> Result<Option<FrameHeader>, ShardError> {
+        if self.end - self.offset < FRAME_HEADER_BYTES {
+            return Ok(None);
+        }
+        let header = self.decode()?;
+        Ok((header.frame_bytes() <= self.end - self.offset).then_some(header))
+    }
+
+    fn decode(&mut self) -> Result<FrameHeader, ShardError> {
         let window = self.bytes_at(self.offset, FRAME_HEADER_BYTES)?;
         let mut bytes = [0; FRAME_HEADER_BYTES as usize];
         bytes.copy_from_slice(&window);
@@ -62,10 +79,7 @@ impl<'a> FrameCursor<'a> {
         if self.ordinal.is_some_and(|ordinal| ordinal != header.first_ordinal) {
             return Err(self.damaged("the frame's ordinal does not follow the frame before"));
         }
-        if header.frame_bytes() > self.end - self.offset {
-            return Err(self.damaged("the frame's body reaches beyond the end of the frames"));
-        }
-        Ok(Some(header))
+        Ok(header)
     }
 
     /// The body of the frame whose header [`FrameCursor::header`] just gave.

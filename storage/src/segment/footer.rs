@@ -52,7 +52,13 @@ impl Footer {
         let footer_at = (file.len() as u64)
             .checked_sub(FOOTER_BYTES)
             .ok_or("the sealed segment is shorter than its footer")?;
-        let bytes = &file[footer_at as usize..];
+        let footer = Footer::parse(&file[footer_at as usize..], file.len() as u64)?;
+        footer.check(key, &file[footer.index_offset as usize..])?;
+        Ok(footer)
+    }
+
+    /// Reads the 64 bytes of the footer of a file of `file_bytes`; its checksum is not looked at.
+    pub fn parse(bytes: &[u8], file_bytes: u64) -> Result<Footer, &'static str> {
         if bytes[56..64] != MAGIC {
             return Err("the segment's footer has another magic");
         }
@@ -63,21 +69,28 @@ impl Footer {
             first_time_ms: u64_at(bytes, 32),
             last_time_ms: u64_at(bytes, 40),
         };
+        let footer_at = file_bytes - FOOTER_BYTES;
         if !(super::header::HEADER_BYTES + 1..footer_at).contains(&footer.index_offset)
-            || sealed_bytes(footer.index_offset) != file.len() as u64
+            || sealed_bytes(footer.index_offset) != file_bytes
             || u64::from(u32_at(bytes, 8)) != entry_count(footer.index_offset)
         {
             return Err("the lengths in the segment's footer do not fit the file");
         }
+        Ok(footer)
+    }
+
+    /// Checks index, padding and footer: all bytes of the file from [`Footer::index_offset`] on.
+    pub fn check(&self, key: ShardKey, end: &[u8]) -> Result<(), &'static str> {
+        let footer = &end[end.len() - FOOTER_BYTES as usize..];
         let mut hasher = key.checksum();
-        hasher.update(&file[footer.index_offset as usize..footer_at as usize + CHECKSUM_AT]);
-        if hasher.finalize() != u32_at(bytes, CHECKSUM_AT) {
+        hasher.update(&end[..end.len() - FOOTER_BYTES as usize + CHECKSUM_AT]);
+        if hasher.finalize() != u32_at(footer, CHECKSUM_AT) {
             return Err("the checksum of the segment's index and footer does not match");
         }
-        if u16_at(bytes, 48) != VERSION {
+        if u16_at(footer, 48) != VERSION {
             return Err("the segment has a version this program cannot read");
         }
-        Ok(footer)
+        Ok(())
     }
 
     /// The index within a file whose footer this is.

@@ -10,6 +10,7 @@ pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod sealed;
+pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 

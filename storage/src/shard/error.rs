@@ -47,10 +47,13 @@ impl ShardError {
         }
     }
 
-    /// A file that ends early is damage; anything else is the operating system's.
+    /// A file that ends early, or that the medium cannot read, is damage; anything else is the operating system's.
     pub(crate) fn from_read(source: io::Error, path: &Path, offset: u64) -> ShardError {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => ShardError::damaged(path, offset, "the file ends early"),
+            _ if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                ShardError::damaged(path, offset, "the medium cannot read it")
+            }
             _ => ShardError::io("read", path, source),
         }
     }

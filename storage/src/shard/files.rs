@@ -29,6 +29,8 @@ pub(crate) struct Files {
 #[derive(Default)]
 struct LastUsed {
     uses: u64,
+    /// How often files were forgotten: one that was opened before the last time may be of a replaced name.
+    forgotten: u64,
     files: HashMap<FileKey, (u64, OpenFile)>,
 }
 
@@ -48,9 +50,10 @@ impl Files {
         if let Some(OpenFile::Sealed(sealed)) = self.used(file_key) {
             return Ok(sealed);
         }
+        let forgotten = self.forgotten();
         let (first, bytes) = (segment.first_ordinal, segment.file_bytes);
         let sealed = Arc::new(SealedSegment::open(&*shared.disk, &shared.dir, key, first, bytes)?);
-        self.keep(file_key, OpenFile::Sealed(sealed.clone()));
+        self.keep(file_key, OpenFile::Sealed(sealed.clone()), forgotten);
         Ok(sealed)
     }
 
@@ -65,15 +68,17 @@ impl Files {
         if let Some(OpenFile::Active(file)) = self.used(file_key) {
             return Ok(file);
         }
+        let forgotten = self.forgotten();
         let path = segment_path(&shared.dir, key, first_ordinal);
         let file = open_checked(&*shared.disk, &path, key, first_ordinal)?;
-        self.keep(file_key, OpenFile::Active(file.clone()));
+        self.keep(file_key, OpenFile::Active(file.clone()), forgotten);
         Ok(file)
     }
 
-    /// Forgets a segment that is about to be unlinked.
+    /// Forgets a segment whose file was unlinked or replaced.
     pub fn forget(&self, key: ShardKey, first_ordinal: u64) {
         let mut open = self.open.lock().expect("no holder of the files panics");
+        open.forgotten += 1;
         open.files.remove(&(key, first_ordinal, true));
         open.files.remove(&(key, first_ordinal, false));
     }
@@ -81,6 +86,7 @@ impl Files {
     /// Forgets all files of the shards that are meant.
     pub fn forget_all(&self, is_meant: impl Fn(ShardKey) -> bool) {
         let mut open = self.open.lock().expect("no holder of the files panics");
+        open.forgotten += 1;
         open.files.retain(|file_key, _| !is_meant(file_key.0));
     }
 
@@ -94,8 +100,16 @@ impl Files {
         })
     }
 
-    fn keep(&self, file_key: FileKey, file: OpenFile) {
+    fn forgotten(&self) -> u64 {
+        self.open.lock().expect("no holder of the files panics").forgotten
+    }
+
+    /// Keeps a file open, unless files were forgotten since it was about to be opened.
+    fn keep(&self, file_key: FileKey, file: OpenFile, forgotten: u64) {
         let mut open = self.open.lock().expect("no holder of the files panics");
+        if open.forgotten != forgotten {
+            return;
+        }
         if open.files.len() >= self.open_files_max {
             let oldest = open.files.iter().min_by_key(|(_, (used, _))| *used).map(|(file_key, _)| *file_key);
             oldest.map(|oldest| open.files.remove(&oldest));

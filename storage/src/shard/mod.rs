@@ -6,11 +6,14 @@
 //! frame or a trimmed ordinal. Nothing here decides an acknowledgement: the write-ahead log did.
 
 mod cut;
+mod damage;
 mod error;
 mod files;
 mod gather;
 mod read;
 mod recovery;
+mod repair;
+mod scrub;
 pub(crate) mod state;
 mod store;
 pub(crate) mod tail;
@@ -24,8 +27,10 @@ pub use crate::segment::ShardKey;
 pub use cut::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardCut};
 pub use error::ShardError;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
-pub use store::{ShardStore, StoreOptions};
+pub use scrub::Scrubbed;
+pub use store::{Pin, ShardStore, StoreOptions};
 
+pub(crate) use recovery::read_tail;
 use state::ShardState;
 pub(crate) use store::{Removed, Shared};
 

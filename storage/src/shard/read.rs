@@ -226,11 +226,24 @@ impl ShardLog {
                 let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
                 let first_ordinal = parse_segment_name(name);
                 if self.state().segment_starts().any(|start| Some(start.0) == first_ordinal) {
-                    return Err(ShardError::damaged(&path, 0, "the segment's file is missing"));
+                    let missing = ShardError::damaged(&path, 0, "the segment's file is missing");
+                    self.note(&missing);
+                    return Err(missing);
                 }
                 Ok(())
             }
-            other => other,
+            Err(error) => {
+                self.note(&error);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Remembers damage that a read has met.
+    fn note(&self, error: &ShardError) {
+        if !self.is_removed() {
+            self.shared().damage.note_error(self.key, error);
         }
     }
 
@@ -289,9 +302,12 @@ fn take_frames(gather: &mut Gather, frames: Vec<TailFrame>) -> Result<(), TailFr
     Ok(())
 }
 
-/// Finds the segment of what is sought: the last that starts at or before it, or the first there is.
+/// Finds the segment of what is sought: the last that starts at or before it, or the first with readable records.
+/// What is wholly trimmed is not looked at: its file need not be whole any more.
 fn place(state: &ShardState, sought: Sought) -> Place {
-    let before = |ordinal, time_ms| sought.is_at_or_behind(&IndexEntry { ordinal, time_ms, offset: 0 });
+    let before = |ordinal, time_ms| {
+        ordinal <= state.trim_ordinal || sought.is_at_or_behind(&IndexEntry { ordinal, time_ms, offset: 0 })
+    };
     let active = state.active.iter().rfind(|active| before(active.first_ordinal, active.first_time_ms));
     let active = match active {
         Some(active) => active,

@@ -1,4 +1,5 @@
-//! From a checkpoint and a directory to shards: removes what is newer than the checkpoint, refuses what is damaged.
+//! From a checkpoint and a directory to shards: removes what is newer than the checkpoint, finishes an install that a
+//! crash cut short, refuses what is damaged.
 //!
 //! Reads one list per directory and less than two frames per open segment; never a whole file.
 
@@ -9,13 +10,15 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::state::{ActiveSegment, ShardState};
+use super::store::Shared;
 use super::tail::{Tail, TailFrame};
 use super::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardError, ShardKey};
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, DiskFile, Open};
 use crate::segment::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::segment::index::SparseIndex;
 use crate::segment::sealed::open_checked;
 use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir, whole_blocks};
+use crate::transfer::{self, FileNeed, length_of};
 
 /// Makes sure that the directory of all streams is there and stays.
 pub(super) fn create_root(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
@@ -56,7 +59,7 @@ pub(super) fn remove_unknown(
     Ok(())
 }
 
-fn remove_unknown_segments(
+pub(super) fn remove_unknown_segments(
     disk: &dyn Disk,
     dir: &Path,
     checkpoint: &ShardCheckpoint,
@@ -89,52 +92,106 @@ fn in_blocks(open: &OpenCheckpoint) -> u64 {
     whole_blocks(open.length)
 }
 
-/// Rebuilds a shard's state; the directory holds nothing newer any more.
-pub(super) fn recover(
-    disk: &dyn Disk,
-    dir: &Path,
-    checkpoint: ShardCheckpoint,
-) -> Result<ShardState, ShardError> {
+/// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is whole takes its place
+/// first, whatever stands there: an install was cut short, and a file of the same length may be one whose bytes were
+/// never synced and whose removal was not either.
+pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<ShardState, ShardError> {
     let mut state = ShardState::new();
     state.next_ordinal = checkpoint.next_ordinal;
     state.last_time_ms = checkpoint.last_time_ms;
     state.trim_ordinal = checkpoint.trim_ordinal;
     state.kept_trim_ordinal = checkpoint.trim_ordinal;
-    let after_sealed = checkpoint.open.as_ref().map_or(checkpoint.next_ordinal, |open| open.first_ordinal);
-    let starts = checkpoint.segments.iter().map(|segment| segment.first_ordinal).chain([after_sealed]);
-    for (segment, next_ordinal) in checkpoint.segments.iter().zip(starts.skip(1)) {
-        let readable = next_ordinal > checkpoint.trim_ordinal;
-        if is_present(disk, dir, checkpoint.key, segment, readable)? {
+    let mut needs = transfer::needs(&checkpoint).into_iter().peekable();
+    for segment in &checkpoint.segments {
+        let need = needs.next_if(|need| need.first_ordinal == segment.first_ordinal);
+        let is_there = match need {
+            Some(need) => ensure_sealed(shared, &need)?,
+            None => keep_trimmed(shared, checkpoint.key, segment)?,
+        };
+        if is_there {
             state.sealed.push_back(*segment);
         }
     }
     if let Some(open) = checkpoint.open {
-        let (segment, tail) = recover_open(disk, dir, checkpoint.key, &open, &state)?;
+        let (segment, tail) = recover_open(shared, checkpoint.key, &open, &state, needs.next())?;
         state.active.push_back(segment);
         state.tail = tail;
     }
     Ok(state)
 }
 
-/// Whether the sealed segment is there in full. A missing one is damage only if it has readable records.
-fn is_present(
-    disk: &dyn Disk,
-    dir: &Path,
-    key: ShardKey,
-    segment: &SegmentCheckpoint,
-    readable: bool,
-) -> Result<bool, ShardError> {
-    let path = segment_path(dir, key, segment.first_ordinal);
-    match disk.open(&path, Open::Read).and_then(|file| file.len()) {
-        Ok(length) if length == segment.file_bytes || !readable => Ok(true),
-        Ok(length) => Err(ShardError::damaged(&path, length, "the sealed segment has another length")),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ShardError::io("open", &path, error)),
-        Err(_) if !readable => Ok(false),
-        Err(_) => Err(ShardError::damaged(&path, 0, "the segment's file is missing")),
+/// Whether a sealed segment without readable records is there. It may be gone; what is there of another length is not
+/// the sealed file, and goes.
+fn keep_trimmed(shared: &Shared, key: ShardKey, segment: &SegmentCheckpoint) -> Result<bool, ShardError> {
+    let path = segment_path(&shared.dir, key, segment.first_ordinal);
+    let length = length_of(&*shared.disk, &path)?;
+    if length.is_some_and(|length| length != segment.file_bytes) {
+        shared.disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
     }
+    Ok(length == Some(segment.file_bytes))
 }
 
+/// Makes sure that a sealed segment with readable records is there in full, or notes the damage if a peer has a copy.
+fn ensure_sealed(shared: &Shared, need: &FileNeed) -> Result<bool, ShardError> {
+    let path = segment_path(&shared.dir, need.key, need.first_ordinal);
+    if shared.staging.place(&shared.dir, need)? {
+        return Ok(true);
+    }
+    let length = length_of(&*shared.disk, &path)?;
+    if length.is_some_and(|length| need.is_met_by(length)) {
+        return Ok(true);
+    }
+    let damage = match length {
+        Some(length) => ShardError::damaged(&path, length, "the sealed segment has another length"),
+        None => ShardError::damaged(&path, 0, "the segment's file is missing"),
+    };
+    if !shared.options.is_repairable {
+        return Err(damage);
+    }
+    tracing::error!(%damage, "a sealed segment is damaged; it is not served until a peer's copy has replaced it");
+    shared.damage.note(need.key, need.first_ordinal);
+    Ok(true)
+}
+
+/// The open segment from its file, or from the staged one, as [`recover`] says.
 fn recover_open(
+    shared: &Shared,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+    state: &ShardState,
+    need: Option<FileNeed>,
+) -> Result<(ActiveSegment, Tail), ShardError> {
+    if let Some(need) = need {
+        shared.staging.place(&shared.dir, &need)?;
+    }
+    recover_open_file(&*shared.disk, &shared.dir, key, open, state)
+}
+
+/// The open segments of these shards that cannot be recovered from their files, nor from staged ones: the store cannot
+/// be opened before a peer's copies of them are staged.
+pub(super) fn damaged_open(
+    shared: &Shared,
+    shards: &[ShardCheckpoint],
+) -> Result<Vec<transfer::Wanted>, ShardError> {
+    let mut damaged = Vec::new();
+    for shard in shards {
+        let Some(open) = &shard.open else { continue };
+        let mut state = ShardState::new();
+        state.next_ordinal = shard.next_ordinal;
+        let need = transfer::needs(shard).into_iter().find(|need| need.first_ordinal == open.first_ordinal);
+        match recover_open(shared, shard.key, open, &state, need.clone()) {
+            Err(damage @ ShardError::Damaged { .. }) => {
+                let Some(need) = need else { return Err(damage) };
+                let from = shared.staging.staged_bytes(&need)?;
+                damaged.push(transfer::Wanted { need, from });
+            }
+            recovered => drop(recovered?),
+        }
+    }
+    Ok(damaged)
+}
+
+fn recover_open_file(
     disk: &dyn Disk,
     dir: &Path,
     key: ShardKey,
@@ -143,37 +200,13 @@ fn recover_open(
 ) -> Result<(ActiveSegment, Tail), ShardError> {
     let path = segment_path(dir, key, open.first_ordinal);
     let written = in_blocks(open);
-    let known = open.tail_frame_offset <= open.length && open.length - written == open.remainder.len() as u64;
-    if !known {
-        return Err(ShardError::damaged(&path, open.length, "the checkpoint contradicts itself"));
-    }
-    let mut bytes = vec![0; written.saturating_sub(open.tail_frame_offset) as usize];
-    if written > 0 {
+    let file = if written > 0 {
         cut_to(disk, &path, written)?;
-        let file = open_checked(disk, &path, key, open.first_ordinal).map_err(missing_is_damage)?;
-        let read = file.read_exact_at(&mut bytes, open.tail_frame_offset.min(written));
-        read.map_err(|source| ShardError::from_read(source, &path, open.tail_frame_offset))?;
-    }
-    bytes.extend_from_slice(&open.remainder[open.tail_frame_offset.saturating_sub(written) as usize..]);
-    let mut index = SparseIndex::starting_at(open.tail_frame_offset);
-    let mut tail = Tail::default();
-    let mut next_ordinal = open.tail_frame_ordinal;
-    let mut rest = Bytes::from(bytes);
-    while !rest.is_empty() {
-        let offset = open.length - rest.len() as u64;
-        let (header, body) =
-            split_frame(key, &mut rest).map_err(|reason| ShardError::damaged(&path, offset, reason))?;
-        if header.first_ordinal != next_ordinal {
-            return Err(ShardError::damaged(
-                &path,
-                offset,
-                "the frame's ordinal does not follow the frame before",
-            ));
-        }
-        next_ordinal = header.next_ordinal();
-        index.add(offset, &header);
-        tail.push(TailFrame { segment: open.first_ordinal, offset, header, body });
-    }
+        Some(open_checked(disk, &path, key, open.first_ordinal).map_err(missing_is_damage)?)
+    } else {
+        None
+    };
+    let (index, tail, next_ordinal) = read_frames(file.as_deref(), &path, key, open)?;
     if next_ordinal != state.next_ordinal {
         return Err(ShardError::damaged(
             &path,
@@ -192,6 +225,57 @@ fn recover_open(
         index,
     };
     Ok((segment, tail))
+}
+
+/// Checks the frames of an open segment that are not wholly in its blocks: the file's end and the remainder.
+pub(crate) fn read_tail(
+    file: &dyn DiskFile,
+    path: &Path,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+) -> Result<(), ShardError> {
+    read_frames(Some(file), path, key, open).map(drop)
+}
+
+/// The frames that are not wholly in the file's blocks, their index, and the ordinal behind them. Without blocks there
+/// is no file.
+fn read_frames(
+    file: Option<&dyn DiskFile>,
+    path: &Path,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+) -> Result<(SparseIndex, Tail, u64), ShardError> {
+    let written = in_blocks(open);
+    let known = open.tail_frame_offset <= open.length && open.length - written == open.remainder.len() as u64;
+    if !known {
+        return Err(ShardError::damaged(path, open.length, "the checkpoint contradicts itself"));
+    }
+    let mut bytes = vec![0; written.saturating_sub(open.tail_frame_offset) as usize];
+    if let Some(file) = file {
+        let read = file.read_exact_at(&mut bytes, open.tail_frame_offset.min(written));
+        read.map_err(|source| ShardError::from_read(source, path, open.tail_frame_offset))?;
+    }
+    bytes.extend_from_slice(&open.remainder[open.tail_frame_offset.saturating_sub(written) as usize..]);
+    let mut index = SparseIndex::starting_at(open.tail_frame_offset);
+    let mut tail = Tail::default();
+    let mut next_ordinal = open.tail_frame_ordinal;
+    let mut rest = Bytes::from(bytes);
+    while !rest.is_empty() {
+        let offset = open.length - rest.len() as u64;
+        let (header, body) =
+            split_frame(key, &mut rest).map_err(|reason| ShardError::damaged(path, offset, reason))?;
+        if header.first_ordinal != next_ordinal {
+            return Err(ShardError::damaged(
+                path,
+                offset,
+                "the frame's ordinal does not follow the frame before",
+            ));
+        }
+        next_ordinal = header.next_ordinal();
+        index.add(offset, &header);
+        tail.push(TailFrame { segment: open.first_ordinal, offset, header, body });
+    }
+    Ok((index, tail, next_ordinal))
 }
 
 /// Cuts a file that went on after the checkpoint; what is cut off is written again, the same, from the log.

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 
+use super::damage::Damage;
 use super::files::Files;
 use super::state::{Borders, ShardState};
 use super::{ShardCheckpoint, ShardError, ShardKey, ShardLog, recovery};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::Disk;
-use crate::segment::{shard_dir, stream_dir};
+use crate::segment::{segment_path, shard_dir, stream_dir};
+use crate::transfer::{self, FileNeed, Staging, Wanted, length_of};
 
 /// Sizes of a store. The first two decide where segments end, so they are the same on every replica and do not
 /// change while a segment is open.
@@ -27,6 +29,9 @@ pub struct StoreOptions {
     pub tail_bytes_max: u64,
     /// Most segment files readers keep open. 512 by default.
     pub open_files_max: usize,
+    /// Whether a peer has copies to repair from: damage is then listed ([`ShardStore::damaged`]) instead of being a
+    /// reason not to open. False by default.
+    pub is_repairable: bool,
 }
 
 impl Default for StoreOptions {
@@ -37,6 +42,7 @@ impl Default for StoreOptions {
             unflushed_bytes_max: 32 * 1024 * 1024,
             tail_bytes_max: 32 * 1024 * 1024,
             open_files_max: 512,
+            is_repairable: false,
         }
     }
 }
@@ -52,9 +58,62 @@ pub(crate) struct Shared {
     pub tail: AtomicU64,
     /// Shards that went from clean to dirty since the flusher last looked; each at most once.
     pub dirty: Mutex<Vec<Weak<ShardLog>>>,
+    /// Files that are being pulled from a peer to catch up.
+    pub staging: Staging,
+    /// The same, to replace damaged ones.
+    pub repairs: Staging,
+    pub damage: Damage,
+    /// Held while a segment is written and booked, or replaced. Holds the replaced ones that the flusher may still
+    /// have open.
+    pub writing: Mutex<BTreeSet<(ShardKey, u64)>>,
+    /// Transfers that read files.
+    pins: AtomicUsize,
+}
+
+/// While it lives no file of the store is unlinked: a transfer reads them.
+pub struct Pin(Arc<Shared>);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.pins.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Shared {
+    /// What shards share; of `dir`'s siblings `transfer` and `repair` are the store's too.
+    fn new(disk: Arc<dyn Disk>, dir: PathBuf, options: StoreOptions) -> Shared {
+        Shared {
+            staging: Staging::new(disk.clone(), dir.with_file_name("transfer")),
+            repairs: Staging::new(disk.clone(), dir.with_file_name("repair")),
+            disk,
+            dir,
+            options,
+            files: Files::new(options.open_files_max),
+            unflushed: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+            dirty: Mutex::default(),
+            damage: Damage::default(),
+            writing: Mutex::default(),
+            pins: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn writing(&self) -> MutexGuard<'_, BTreeSet<(ShardKey, u64)>> {
+        self.writing.lock().expect("no holder of the list panics")
+    }
+
+    /// Whether the file is in place in the length that is needed, and not known to be damaged.
+    pub fn is_had(&self, need: &FileNeed) -> Result<bool, ShardError> {
+        let path = segment_path(&self.dir, need.key, need.first_ordinal);
+        let length = length_of(&*self.disk, &path)?;
+        let is_damaged = self.damage.holds(need.key, need.first_ordinal);
+        Ok(!is_damaged && length.is_some_and(|length| need.is_met_by(length)))
+    }
+
+    pub fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::Acquire) > 0
+    }
+
     pub fn borders(&self) -> Borders {
         let StoreOptions { segment_bytes, segment_age_ms, .. } = self.options;
         Borders { segment_bytes, segment_age_ms }
@@ -64,7 +123,7 @@ impl Shared {
 /// The node's shards.
 pub struct ShardStore {
     pub(crate) shared: Arc<Shared>,
-    shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
+    pub(super) shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
     /// What was removed and whose directories wait for checkpoints without it; drained by the flusher.
     pub(crate) removed: Mutex<BTreeSet<Removed>>,
 }
@@ -97,11 +156,11 @@ impl Removed {
 impl ShardStore {
     /// Brings the directory to what the checkpoint says and opens its shards. Files the checkpoint does not
     /// know are removed (the log behind the checkpoint brings their records back), open segments are cut to
-    /// whole blocks. Does not scan files.
+    /// whole blocks. Finishes an install that a crash cut short. Does not scan files.
     ///
     /// # Errors
     /// [`ShardError::Damaged`] when a file the checkpoint needs is missing, short or does not go on where it
-    /// must; [`ShardError::Io`] when the operating system refuses.
+    /// must, and no peer has a copy, or it is an open segment (see [`ShardStore::damaged_open`]); [`ShardError::Io`] when the operating system refuses.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -110,22 +169,57 @@ impl ShardStore {
     ) -> Result<Arc<ShardStore>, ShardError> {
         recovery::create_root(&*disk, &dir)?;
         recovery::remove_unknown(&*disk, &dir, &shards)?;
-        let shared = Arc::new(Shared {
-            disk,
-            dir,
-            options,
-            files: Files::new(options.open_files_max),
-            unflushed: AtomicU64::new(0),
-            tail: AtomicU64::new(0),
-            dirty: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(disk, dir, options));
+        shared.repairs.clear()?;
         let mut logs = HashMap::with_capacity(shards.len());
         for checkpoint in shards {
             let key = checkpoint.key;
-            let state = recovery::recover(&*shared.disk, &shared.dir, checkpoint)?;
+            let state = recovery::recover(&shared, checkpoint)?;
             logs.insert(key, ShardLog::new(key, shared.clone(), state));
         }
         Ok(Arc::new(ShardStore { shared, shards: RwLock::new(logs), removed: Mutex::default() }))
+    }
+
+    /// The open segments of a checkpoint whose files are damaged, so that [`ShardStore::open`] would refuse it, and
+    /// where their copies are to be staged. Nothing else uses the directory meanwhile.
+    ///
+    /// # Errors
+    /// [`ShardError::Damaged`] when the checkpoint contradicts itself; [`ShardError::Io`].
+    pub fn damaged_open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        shards: &[ShardCheckpoint],
+    ) -> Result<(Vec<Wanted>, Staging), ShardError> {
+        let shared = Shared::new(disk, dir, StoreOptions::default());
+        let damaged = recovery::damaged_open(&shared, shards)?;
+        Ok((damaged, shared.staging))
+    }
+
+    /// The files that a manifest needs and that are neither here nor staged and verified.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`] when the operating system refuses.
+    pub fn wanted(&self, manifest: &[ShardCheckpoint]) -> Result<Vec<Wanted>, ShardError> {
+        let mut wanted = Vec::new();
+        for need in manifest.iter().flat_map(transfer::needs) {
+            if self.shared.is_had(&need)? || self.shared.staging.is_complete(&need) {
+                continue;
+            }
+            let from = self.shared.staging.staged_bytes(&need)?.min(need.bytes);
+            wanted.push(Wanted { need, from });
+        }
+        Ok(wanted)
+    }
+
+    /// Where the files that [`ShardStore::wanted`] lists are put.
+    pub fn staging(&self) -> &Staging {
+        &self.shared.staging
+    }
+
+    /// Keeps every file of the store until the pin is dropped.
+    pub fn pin(&self) -> Pin {
+        self.shared.pins.fetch_add(1, Ordering::AcqRel);
+        Pin(self.shared.clone())
     }
 
     /// The shard, created empty if it is not there yet.
@@ -170,7 +264,44 @@ impl ShardStore {
 
     fn let_go(&self, part: Removed) {
         self.shared.files.forget_all(|key| part.covers(key));
+        self.shared.damage.forget_all(|key| part.covers(key));
         self.removed.lock().expect("no holder of the list panics").insert(part);
+    }
+
+    /// Opens the shards of a manifest whose files are in place, instead of a group's old ones. Readers of an old one
+    /// keep its state; what is no shard of the group any more is removed.
+    ///
+    /// # Errors
+    /// As [`ShardStore::open`]; then the old ones stay.
+    pub(crate) fn replace(
+        &self,
+        old: &[ShardKey],
+        manifest: Vec<ShardCheckpoint>,
+    ) -> Result<Vec<Arc<ShardLog>>, ShardError> {
+        let mut logs = Vec::with_capacity(manifest.len());
+        for checkpoint in manifest {
+            recovery::remove_unknown_segments(&*self.shared.disk, &self.shared.dir, &checkpoint)?;
+            let key = checkpoint.key;
+            let state = recovery::recover(&self.shared, checkpoint)?;
+            logs.push(ShardLog::new(key, self.shared.clone(), state));
+        }
+        let kept: BTreeSet<ShardKey> = logs.iter().map(|log| log.key()).collect();
+        for key in old.iter().filter(|key| !kept.contains(key)) {
+            self.remove_shard(*key);
+        }
+        let mut removed = self.removed.lock().expect("no holder of the list panics");
+        removed.retain(|part| !kept.iter().any(|key| part.covers(*key)));
+        drop(removed);
+        let mut shards = self.shards.write().expect("no holder of the registry panics");
+        for log in &logs {
+            if let Some(replaced) = shards.insert(log.key(), log.clone()) {
+                replaced.mark_removed();
+            }
+        }
+        drop(shards);
+        // A file that an old reader opened under a replaced name is not the one of that name any more.
+        self.shared.files.forget_all(|key| kept.contains(&key));
+        Ok(logs)
     }
 
     /// Bytes applied and not yet in written blocks of segment files, over all shards.

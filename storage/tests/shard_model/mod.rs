@@ -24,6 +24,7 @@ pub fn small_options() -> StoreOptions {
         unflushed_bytes_max: 16_384,
         tail_bytes_max: 8_192,
         open_files_max: 3,
+        is_repairable: false,
     }
 }
 

@@ -1,0 +1,57 @@
+//! Segments of this node that are known to be damaged: found by a read, at the start, by the scrub or by the flusher.
+//!
+//! Nothing here repairs: the broker takes the list, where there is a peer to repair from. What does not fit the list
+//! is found again.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use super::{ShardError, ShardKey};
+use crate::segment::parse_segment_name;
+
+/// Most damaged segments that are remembered.
+const DAMAGED_SEGMENTS_MAX: usize = 10_000;
+
+/// The damaged segments, by shard and first ordinal.
+#[derive(Default)]
+pub(crate) struct Damage(Mutex<BTreeSet<(ShardKey, u64)>>);
+
+impl Damage {
+    /// Remembers a damaged segment.
+    pub fn note(&self, key: ShardKey, first_ordinal: u64) {
+        let mut damaged = self.damaged();
+        if damaged.len() < DAMAGED_SEGMENTS_MAX {
+            damaged.insert((key, first_ordinal));
+        }
+    }
+
+    /// Remembers the segment an error names, if it is one of damage.
+    pub fn note_error(&self, key: ShardKey, error: &ShardError) {
+        let ShardError::Damaged { path, .. } = error else { return };
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(first_ordinal) = parse_segment_name(name) {
+            self.note(key, first_ordinal);
+        }
+    }
+
+    pub fn holds(&self, key: ShardKey, first_ordinal: u64) -> bool {
+        self.damaged().contains(&(key, first_ordinal))
+    }
+
+    pub fn forget(&self, key: ShardKey, first_ordinal: u64) {
+        self.damaged().remove(&(key, first_ordinal));
+    }
+
+    pub fn forget_all(&self, is_meant: impl Fn(ShardKey) -> bool) {
+        self.damaged().retain(|(key, _)| !is_meant(*key));
+    }
+
+    /// All of them.
+    pub fn list(&self) -> Vec<(ShardKey, u64)> {
+        self.damaged().iter().copied().collect()
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeSet<(ShardKey, u64)>> {
+        self.0.lock().expect("no holder of the list panics")
+    }
+}
