@@ -121,7 +121,7 @@ impl ShardStore {
         let mut last = Vec::new();
         for frame in &written.frames {
             frame.put_range(need.key, (written.frames_end, written.bytes), |bytes| {
-                last.extend_from_slice(bytes)
+                last.extend_from_slice(bytes);
             });
         }
         write(&last, written.frames_end)?;
