@@ -107,8 +107,8 @@ pub enum CheckpointError {
     /// There are checkpoints, and none of them is whole.
     #[error(
         "no usable checkpoint: {path} is damaged ({reason}), and so is every older one. Restore the file from a \
-         backup of this data directory, or, in a cluster, replace this node; do not delete the file to get it \
-         to start: records would be lost"
+         backup of this data directory, or, in a cluster, replace this node by an empty one with `tidelog cluster \
+         replace`; do not delete the file to get it to start: records would be lost"
     )]
     AllDamaged {
         /// The newest file.

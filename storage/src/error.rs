@@ -25,7 +25,7 @@ pub enum WalError {
     /// Bytes that were durable are not what was written. The node must neither vote nor serve from this log.
     #[error(
         "{} is damaged at byte {offset}: {why}. This log held acknowledged data there, so it is not cut silently. \
-         In a cluster, remove this node's data directory and let it rejoin as a new node; on a single node, restore \
+         In a cluster, replace this node by an empty one with `tidelog cluster replace`; on a single node, restore \
          the data directory from a backup, or copy the log elsewhere and give up every entry from this byte on by \
          removing this file and all files after it",
         file.display()

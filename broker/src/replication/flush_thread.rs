@@ -3,6 +3,7 @@
 //! A checkpoint is complete when every group has handed in its cut: only then is the file written, and only then
 //! may any group purge its log up to its cut.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tidelog_storage::Disk;
 use tidelog_storage::checkpoint::{self, Checkpoint, CheckpointError, GroupCheckpoint};
 use tidelog_storage::flusher::Flusher;
-use tidelog_storage::shard::{ShardCut, ShardError, ShardStore};
+use tidelog_storage::shard::{ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
@@ -26,13 +27,14 @@ const QUEUE_REQUESTS_MAX: usize = 64;
 pub const FLUSH_FROM_BYTES: u64 = 24 << 20;
 /// Unflushed bytes at which proposals wait for the flusher.
 pub const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
-/// Pause before a write that found the disk full is tried again.
-const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
+/// Pause before a write that found the disk full, or a segment damaged, is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 enum Request {
     Wake,
     Stop,
-    Cut { checkpoint: GroupCheckpoint, shards: Vec<ShardCut>, durable: oneshot::Sender<()> },
+    Cut(CutInHand),
+    Install(Install),
 }
 
 /// A handle to the worker; clones share it. The worker ends when it is told to, or with the last handle.
@@ -40,6 +42,14 @@ enum Request {
 pub struct FlushHandle {
     queue: mpsc::Sender<Request>,
     shared: Arc<Shared>,
+}
+
+/// A group's state from another node, whose files are staged or here.
+struct Install {
+    checkpoint: Arc<GroupCheckpoint>,
+    /// The group's shards so far.
+    old: Vec<ShardKey>,
+    installed: oneshot::Sender<Result<Vec<Arc<ShardLog>>, String>>,
 }
 
 struct Shared {
@@ -87,6 +97,7 @@ impl FlushHandle {
             sequence: config.last_sequence,
             config,
             cuts: Vec::new(),
+            installed: BTreeMap::new(),
         };
         let started = shell.start("flush", worker.run())?;
         Ok((Self { queue, shared }, started))
@@ -102,14 +113,39 @@ impl FlushHandle {
         }
     }
 
-    /// Hands in a group's cut and waits until a checkpoint that holds it is durable: for ever when the worker ends or
-    /// gives up before, because a cut that fails is fatal to its group.
-    pub async fn checkpoint(&self, checkpoint: GroupCheckpoint, shards: Vec<ShardCut>) {
+    /// Hands in a group's cut and waits until a checkpoint that holds it, or a newer state of the group, is durable:
+    /// for ever when the worker ends or gives up before, because a cut that fails is fatal to its group. Gives what the
+    /// checkpoint says of the group, unless a newer state overtook it.
+    pub async fn checkpoint(
+        &self,
+        checkpoint: GroupCheckpoint,
+        shards: Vec<ShardCut>,
+    ) -> Option<Arc<GroupCheckpoint>> {
         let (durable, answer) = oneshot::channel();
-        let queued = self.queue.send(Request::Cut { checkpoint, shards, durable });
-        if queued.await.is_err() || answer.await.is_err() {
-            std::future::pending::<()>().await;
+        self.answered(Request::Cut(CutInHand { checkpoint, shards, durable }), answer).await
+    }
+
+    /// Makes a group's state from another node durable in a checkpoint of its own, puts its files in place and opens
+    /// its shards instead of the `old` ones. Waits for ever when the worker ends before.
+    ///
+    /// # Errors
+    /// When files are lacking, or the newest checkpoint cannot be read: nothing has changed then.
+    pub async fn install(
+        &self,
+        checkpoint: Arc<GroupCheckpoint>,
+        old: Vec<ShardKey>,
+    ) -> Result<Vec<Arc<ShardLog>>, String> {
+        let (installed, answer) = oneshot::channel();
+        self.answered(Request::Install(Install { checkpoint, old, installed }), answer).await
+    }
+
+    async fn answered<T>(&self, request: Request, answer: oneshot::Receiver<T>) -> T {
+        if self.queue.send(request).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return answer;
         }
+        std::future::pending().await
     }
 
     /// True when the process is ending and the disk has no space for a last checkpoint.
@@ -149,7 +185,7 @@ impl FlushHandle {
                 return;
             }
             // The timeout covers a wake-up lost while the queue was full.
-            let _ = tokio::time::timeout(FULL_DISK_RETRY, flushed).await;
+            let _ = tokio::time::timeout(TRY_AGAIN, flushed).await;
             self.wake_if_due();
         }
     }
@@ -158,7 +194,7 @@ impl FlushHandle {
 struct CutInHand {
     checkpoint: GroupCheckpoint,
     shards: Vec<ShardCut>,
-    durable: oneshot::Sender<()>,
+    durable: oneshot::Sender<Option<Arc<GroupCheckpoint>>>,
 }
 
 struct Worker {
@@ -168,6 +204,16 @@ struct Worker {
     config: FlushConfig,
     sequence: u64,
     cuts: Vec<CutInHand>,
+    /// Where the states end that were installed since the start, by group.
+    installed: BTreeMap<u8, Option<(u64, u64)>>,
+}
+
+/// What keeps a write from happening.
+#[derive(Clone, Copy)]
+enum Obstacle {
+    FullDisk,
+    Damage,
+    Lasting,
 }
 
 impl Worker {
@@ -179,9 +225,11 @@ impl Worker {
                     self.shared.woken.store(false, Ordering::Release);
                     self.flush().await;
                 }
-                Request::Cut { checkpoint, shards, durable } => {
-                    self.cuts.retain(|cut| cut.checkpoint.group != checkpoint.group);
-                    self.cuts.push(CutInHand { checkpoint, shards, durable });
+                Request::Install(install) => self.install(install).await,
+                Request::Cut(cut) if self.is_overtaken(&cut.checkpoint) => drop(cut.durable.send(None)),
+                Request::Cut(cut) => {
+                    self.cuts.retain(|other| other.checkpoint.group != cut.checkpoint.group);
+                    self.cuts.push(cut);
                     if self.cuts.len() == self.config.groups {
                         self.checkpoint().await;
                     }
@@ -190,22 +238,33 @@ impl Worker {
         }
     }
 
-    /// Waits a moment for space on a full disk and gives false; true when the process is ending. Ends the process
-    /// on any other error.
-    async fn gives_up(&mut self, is_no_space: bool, error: impl std::error::Error) -> bool {
-        if !is_no_space {
+    /// Waits a moment for what is in the way, a full disk or a segment that a peer's copy is to replace, and gives
+    /// false; true when the process is ending. Ends the process on any other error.
+    async fn gives_up(&mut self, obstacle: Obstacle, error: impl std::error::Error) -> bool {
+        match obstacle {
+            Obstacle::FullDisk => self.shared.disk_full.store(true, Ordering::Relaxed),
+            Obstacle::Damage => {}
             // What is on disk leaves no state to go on from: recovery decides.
-            self.config.shell.abort(&format!("segments or checkpoint cannot be written: {error}"));
+            Obstacle::Lasting => {
+                self.config.shell.abort(&format!("segments or checkpoint cannot be written: {error}"));
+            }
         }
         drop(error);
-        self.shared.disk_full.store(true, Ordering::Relaxed);
-        sleep(FULL_DISK_RETRY).await;
+        sleep(TRY_AGAIN).await;
         self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    fn obstacle(&self, error: &ShardError) -> Obstacle {
+        match error {
+            ShardError::NoSpace { .. } => Obstacle::FullDisk,
+            ShardError::Damaged { .. } if self.shared.store.is_repairable() => Obstacle::Damage,
+            _ => Obstacle::Lasting,
+        }
     }
 
     async fn flush(&mut self) {
         while let Err(error) = self.flusher.flush_some() {
-            if self.gives_up(matches!(error, ShardError::NoSpace { .. }), error).await {
+            if self.gives_up(self.obstacle(&error), error).await {
                 return;
             }
         }
@@ -216,15 +275,15 @@ impl Worker {
 
     async fn checkpoint(&mut self) {
         let started = Instant::now();
-        self.sequence += 1;
         let mut groups = Vec::with_capacity(self.cuts.len());
         let mut waiting = Vec::with_capacity(self.cuts.len());
+        self.cuts.sort_by_key(|cut| cut.checkpoint.group);
         for cut in std::mem::take(&mut self.cuts) {
             let shards = loop {
                 match self.flusher.checkpoint(cut.shards.clone()) {
                     Ok(shards) => break shards,
                     Err(error) => {
-                        if self.gives_up(matches!(error, ShardError::NoSpace { .. }), error).await {
+                        if self.gives_up(self.obstacle(&error), error).await {
                             return;
                         }
                     }
@@ -233,30 +292,91 @@ impl Worker {
             groups.push(GroupCheckpoint { shards, ..cut.checkpoint });
             waiting.push(cut.durable);
         }
-        groups.sort_by_key(|group| group.group);
-        // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
-        if self.config.wal.sync().await.is_err() {
-            return;
-        }
-        self.config.shell.pass_sync_latency().await;
-        let checkpoint = Checkpoint { sequence: self.sequence, groups };
-        while let Err(error) = checkpoint::write(&*self.config.disk, &self.config.directory, &checkpoint) {
-            if self.gives_up(matches!(error, CheckpointError::NoSpace { .. }), error).await {
-                return;
-            }
-        }
-        self.shared.disk_full.store(false, Ordering::Relaxed);
+        let Some(groups) = self.write(groups).await else { return };
         if let Err(error) = self.flusher.unlink() {
             tracing::warn!(%error, "cannot remove the files of trimmed records; the next checkpoint tries again");
         }
         self.shared.rounds.fetch_add(1, Ordering::Release);
         self.shared.flushed.notify_waiters();
-        for durable in waiting {
+        for (durable, group) in waiting.into_iter().zip(groups) {
             // A group that shuts down no longer listens.
-            let _ = durable.send(());
+            let _ = durable.send(Some(Arc::new(group)));
         }
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!(names::CHECKPOINT_SECONDS).record(seconds);
         tracing::debug!(sequence = self.sequence, seconds, "checkpoint");
+    }
+
+    /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.
+    async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
+        // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
+        self.config.wal.sync().await.ok()?;
+        self.config.shell.pass_sync_latency().await;
+        self.sequence += 1;
+        let checkpoint = Checkpoint { sequence: self.sequence, groups };
+        while let Err(error) = checkpoint::write(&*self.config.disk, &self.config.directory, &checkpoint) {
+            let is_full = matches!(error, CheckpointError::NoSpace { .. });
+            let obstacle = if is_full { Obstacle::FullDisk } else { Obstacle::Lasting };
+            if self.gives_up(obstacle, error).await {
+                return None;
+            }
+        }
+        self.shared.disk_full.store(false, Ordering::Relaxed);
+        Some(checkpoint.groups)
+    }
+
+    /// The checkpoint comes first: a start that finds it finds the staged files as well, and puts them in place.
+    async fn install(&mut self, install: Install) {
+        let Install { checkpoint, old, installed } = install;
+        let groups = match self.with_installed(&checkpoint) {
+            Ok(groups) => groups,
+            Err(reason) => return drop(installed.send(Err(reason))),
+        };
+        if self.write(groups).await.is_none() {
+            return;
+        }
+        let logs = loop {
+            match self.flusher.install(&old, &checkpoint.shards) {
+                Ok(logs) => break logs,
+                Err(error) => {
+                    if self.gives_up(self.obstacle(&error), error).await {
+                        return;
+                    }
+                }
+            }
+        };
+        self.installed.insert(checkpoint.group, checkpoint.applied);
+        let (overtaken, cuts) =
+            std::mem::take(&mut self.cuts).into_iter().partition(|cut| self.is_overtaken(&cut.checkpoint));
+        self.cuts = cuts;
+        for cut in overtaken {
+            let _ = cut.durable.send(None);
+        }
+        let _ = installed.send(Ok(logs));
+    }
+
+    /// The groups of the newest checkpoint with this one instead of its older state, when all its files are there.
+    fn with_installed(&mut self, checkpoint: &Arc<GroupCheckpoint>) -> Result<Vec<GroupCheckpoint>, String> {
+        match self.flusher.prepare_install(&checkpoint.shards) {
+            Ok(true) => {}
+            Ok(false) => return Err("a file of the manifest is neither here nor staged".into()),
+            Err(error) => self.config.shell.abort(&format!("segments cannot be synced: {error}")),
+        }
+        let newest = checkpoint::load(&*self.config.disk, &self.config.directory);
+        let mut groups = match newest.map_err(|error| error.to_string())? {
+            Some(newest) if newest.damaged_newer.is_none() => newest.checkpoint.groups,
+            Some(_) => return Err("the newest checkpoint has become damaged".into()),
+            None => Vec::new(),
+        };
+        groups.retain(|group| group.group != checkpoint.group);
+        groups.push(GroupCheckpoint::clone(checkpoint));
+        groups.sort_by_key(|group| group.group);
+        Ok(groups)
+    }
+
+    /// Whether a cut is older than the state that was installed since: its shards are not the group's any more.
+    fn is_overtaken(&self, cut: &GroupCheckpoint) -> bool {
+        let index = |applied: Option<(u64, u64)>| applied.map(|at| at.1);
+        self.installed.get(&cut.group).is_some_and(|installed| index(cut.applied) < index(*installed))
     }
 }

@@ -255,6 +255,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {
         self.forget_through(upto.index);
-        self.wal.write(vec![WalOp::Purge { group: self.group, upto: position(&upto) }]).await
+        self.wal.write(vec![WalOp::Purge { group: self.group, upto: position(&upto) }]).await?;
+        // An installed state may lie beyond entries that were still on their way to the file.
+        self.forget_through(upto.index);
+        Ok(())
     }
 }

@@ -27,16 +27,35 @@ use super::log_store::LogStore;
 use super::meta_state::MetaState;
 use super::news::News;
 use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
-use super::{AppendOutcome, Command, Outcome, SubBatch};
+use super::{AppendOutcome, Command, META_GROUP, Outcome, SubBatch};
 use crate::model::stream::Catalog;
 
-/// A group's state as of one applied index, made durable by a checkpoint. Cheap to clone.
+/// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
+/// files. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Cut {
-    /// The broker's part of the state, as a checkpoint stores it.
-    pub state: Bytes,
-    /// Whether files of shards belong to it as well.
-    pub has_shards: bool,
+pub struct Cut(pub Arc<GroupCheckpoint>);
+
+impl Cut {
+    /// What openraft knows it by.
+    ///
+    /// # Errors
+    /// When the state is not one that this version stores.
+    pub fn meta(&self, group: GroupId) -> Result<SnapshotMetaOf<TypeConfig>, String> {
+        let state = &self.0.state;
+        let broken = |error: prost::DecodeError| format!("checkpointed state of group: {error}");
+        let last_membership = if group == META_GROUP {
+            let stored = stored::MetaState::decode(state.clone()).map_err(broken)?;
+            join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
+        } else {
+            let stored = stored::DataState::decode(state.clone()).map_err(broken)?;
+            join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
+        };
+        Ok(SnapshotMetaOf::<TypeConfig> { last_log_id: self.applied(), last_membership })
+    }
+
+    fn applied(&self) -> Option<LogIdOf<TypeConfig>> {
+        self.0.applied.map(|(term, index)| log_id(LogPosition { term, index }))
+    }
 }
 
 /// What a group's machine is made of.
@@ -91,9 +110,8 @@ impl Machine {
             current: Arc::default(),
         };
         if let Some(checkpoint) = checkpoint {
-            let applied = checkpoint.applied.map(|(term, index)| log_id(LogPosition { term, index }));
-            let cut = Cut { state: checkpoint.state.clone(), has_shards: !checkpoint.shards.is_empty() };
-            machine.adopt(applied, &cut)?;
+            let cut = Cut(Arc::new(checkpoint.clone()));
+            machine.adopt(cut.applied(), &cut)?;
             let keys = checkpoint.shards.iter().map(|shard| shard.key);
             machine.state.attach(keys)?;
             let meta = machine.snapshot_meta();
@@ -107,13 +125,13 @@ impl Machine {
         let broken = |error: prost::DecodeError| format!("checkpointed state of group: {error}");
         self.membership = match &mut self.state {
             GroupState::Meta { state, published } => {
-                let stored = stored::MetaState::decode(cut.state.clone()).map_err(broken)?;
+                let stored = stored::MetaState::decode(cut.0.state.clone()).map_err(broken)?;
                 *state = MetaState::restore(&stored)?;
                 published.send_replace(Arc::new(state.catalog()));
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
             GroupState::Data { sealed, .. } => {
-                let stored = stored::DataState::decode(cut.state.clone()).map_err(broken)?;
+                let stored = stored::DataState::decode(cut.0.state.clone()).map_err(broken)?;
                 *sealed =
                     stored.sealed.iter().map(|of| ShardKey { stream_uid: of.uid, shard: of.shard }).collect();
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
@@ -173,6 +191,24 @@ impl GroupState {
             shards.insert(key, shard);
         }
         Ok(())
+    }
+
+    /// The shards it has.
+    fn keys(&self) -> Vec<ShardKey> {
+        match self {
+            Self::Meta { .. } => Vec::new(),
+            Self::Data { shards, .. } => shards.keys().copied().collect(),
+        }
+    }
+
+    /// Has these shards from now on; whoever waits for records looks at them anew.
+    fn replace(&mut self, logs: Vec<Arc<ShardLog>>) {
+        let Self::Data { shards, news, .. } = self else { return };
+        let old = std::mem::take(shards);
+        *shards = logs.into_iter().map(|log| (log.key(), log)).collect();
+        for key in old.keys().chain(shards.keys()) {
+            news.tell(*key);
+        }
     }
 
     fn store(&self, membership: &StoredMembershipOf<TypeConfig>) -> Bytes {
@@ -314,10 +350,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<TypeConfig>, cut: Cut) -> io::Result<()> {
-        if cut.has_shards {
-            return Err(io::Error::other("a cut with shards needs their files first"));
-        }
+        let logs = self.flush.install(cut.0.clone(), self.state.keys()).await.map_err(io::Error::other)?;
         self.adopt(meta.last_log_id, &cut).map_err(io::Error::other)?;
+        self.state.replace(logs);
         *self.current() = Some(openraft::Snapshot { meta: meta.clone(), snapshot: cut });
         Ok(())
     }
@@ -341,10 +376,16 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Cut>> {
         let shards = std::mem::take(&mut self.shards);
-        let cut = Cut { state: self.checkpoint.state.clone(), has_shards: !shards.is_empty() };
-        self.flush.checkpoint(self.checkpoint.clone(), shards).await;
-        let snapshot = openraft::Snapshot { meta: self.meta.clone(), snapshot: cut };
-        *self.current.lock().expect("no code panics while it holds this lock") = Some(snapshot.clone());
-        Ok(snapshot)
+        let durable = self.flush.checkpoint(self.checkpoint.clone(), shards).await;
+        let mut current = self.current.lock().expect("no code panics while it holds this lock");
+        Ok(match (durable, &*current) {
+            (Some(checkpoint), _) => {
+                let snapshot = openraft::Snapshot { meta: self.meta.clone(), snapshot: Cut(checkpoint) };
+                *current = Some(snapshot.clone());
+                snapshot
+            }
+            (None, Some(newer)) => newer.clone(),
+            (None, None) => return Err(io::Error::other("a newer state was installed and is not there")),
+        })
     }
 }

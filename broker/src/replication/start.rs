@@ -159,7 +159,8 @@ fn check_log_reaches_back(reader: &WalReader, saved: &[GroupCheckpoint]) -> Resu
         if purged.map(|at| at.index) > applied.map(|at| at.index) {
             return Err(GroupError::State(format!(
                 "group {group}: the log begins after {purged:?}, but the newest checkpoint that can be read ends at \
-                 {applied:?}. Records between them would be missing: restore the checkpoint directory from a copy"
+                 {applied:?}. Records between them would be missing: restore the checkpoint directory from a copy, or, in a cluster, \
+                 replace this node by an empty one with `tidelog cluster replace`"
             )));
         }
     }

@@ -40,6 +40,11 @@ impl Written {
 }
 
 impl ShardStore {
+    /// Whether a peer has copies to repair from, as the options say.
+    pub fn is_repairable(&self) -> bool {
+        self.shared.options.is_repairable
+    }
+
     /// The segments that are known to be damaged.
     pub fn damaged(&self) -> Vec<(ShardKey, u64)> {
         self.shared.damage.list()
@@ -61,7 +66,7 @@ impl ShardStore {
     }
 
     /// Where copies of damaged segments are put before [`ShardStore::replace_segment`].
-    pub fn repairs(&self) -> &Staging {
+    pub fn repairs(&self) -> &Arc<Staging> {
         &self.shared.repairs
     }
 

@@ -59,9 +59,9 @@ pub(crate) struct Shared {
     /// Shards that went from clean to dirty since the flusher last looked; each at most once.
     pub dirty: Mutex<Vec<Weak<ShardLog>>>,
     /// Files that are being pulled from a peer to catch up.
-    pub staging: Staging,
+    pub staging: Arc<Staging>,
     /// The same, to replace damaged ones.
-    pub repairs: Staging,
+    pub repairs: Arc<Staging>,
     pub damage: Damage,
     /// Held while a segment is written and booked, or replaced. Holds the replaced ones that the flusher may still
     /// have open.
@@ -83,8 +83,8 @@ impl Shared {
     /// What shards share; of `dir`'s siblings `transfer` and `repair` are the store's too.
     fn new(disk: Arc<dyn Disk>, dir: PathBuf, options: StoreOptions) -> Shared {
         Shared {
-            staging: Staging::new(disk.clone(), dir.with_file_name("transfer")),
-            repairs: Staging::new(disk.clone(), dir.with_file_name("repair")),
+            staging: Arc::new(Staging::new(disk.clone(), dir.with_file_name("transfer"))),
+            repairs: Arc::new(Staging::new(disk.clone(), dir.with_file_name("repair"))),
             disk,
             dir,
             options,
@@ -189,10 +189,10 @@ impl ShardStore {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         shards: &[ShardCheckpoint],
-    ) -> Result<(Vec<Wanted>, Staging), ShardError> {
+    ) -> Result<(Vec<Wanted>, Arc<Staging>), ShardError> {
         let shared = Shared::new(disk, dir, StoreOptions::default());
         let damaged = recovery::damaged_open(&shared, shards)?;
-        Ok((damaged, shared.staging))
+        Ok((damaged, shared.staging.clone()))
     }
 
     /// The files that a manifest needs and that are neither here nor staged and verified.
@@ -212,7 +212,7 @@ impl ShardStore {
     }
 
     /// Where the files that [`ShardStore::wanted`] lists are put.
-    pub fn staging(&self) -> &Staging {
+    pub fn staging(&self) -> &Arc<Staging> {
         &self.shared.staging
     }
 
