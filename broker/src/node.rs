@@ -83,6 +83,8 @@ pub struct Node {
     upkeep: JoinHandle<()>,
     /// Keeps the leaders spread.
     balance: JoinHandle<()>,
+    /// Repairs and scrubs.
+    whole: JoinHandle<()>,
     running: watch::Sender<Running>,
     port: Option<ClusterPort>,
 }
@@ -146,8 +148,12 @@ impl Node {
         let service = Service::new(groups.clone(), service_config);
         running.send_modify(|running| running.service = Some(service.clone()));
         let upkeep = service.start_upkeep().await?;
+        let whole = tokio::spawn({
+            let groups = groups.clone();
+            async move { groups.keep_files_whole().await }
+        });
         let balance = tokio::spawn(async move { groups.keep_balance().await });
-        Ok(Self { service, threads, upkeep, balance, running, port })
+        Ok(Self { service, threads, upkeep, balance, whole, running, port })
     }
 
     /// The node's service.
@@ -164,7 +170,7 @@ impl Node {
 
     /// Checkpoints and stops. Requests that still hold the service keep its threads alive until they end.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        for task in [self.upkeep, self.balance] {
+        for task in [self.upkeep, self.balance, self.whole] {
             task.abort();
             // An aborted task still has to let go of the service.
             drop(task.await);

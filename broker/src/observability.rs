@@ -60,6 +60,14 @@ pub const WAL_COMMIT_OPS: &str = "tidelog_wal_commit_ops";
 pub const CHECKPOINT_SECONDS: &str = "tidelog_checkpoint_seconds";
 /// Bytes applied but not yet in a segment file. Without a counterpart in CloudWatch.
 pub const UNFLUSHED_BYTES: &str = "tidelog_unflushed_bytes";
+/// Bytes of segments pulled from peers. Without a counterpart in CloudWatch.
+pub const TRANSFER_BYTES: &str = "tidelog_transfer_bytes_total";
+/// Bytes of segments that the scrub has verified. Without a counterpart in CloudWatch.
+pub const SCRUBBED_BYTES: &str = "tidelog_scrubbed_bytes_total";
+/// Damaged segments that the scrub has found. Without a counterpart in CloudWatch.
+pub const DAMAGED_SEGMENTS: &str = "tidelog_damaged_segments_total";
+/// Damaged segments that a peer's copy has replaced. Without a counterpart in CloudWatch.
+pub const REPAIRED_SEGMENTS: &str = "tidelog_repaired_segments_total";
 
 /// Upper bounds of durations, seconds: a sync of a fast disk to the request deadline.
 const SECONDS: &[f64] = &[
@@ -171,6 +179,10 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     ),
     (CHECKPOINT_SECONDS, Kind::Histogram(SECONDS), Unit::Seconds, "Time of one checkpoint."),
     (UNFLUSHED_BYTES, Kind::Gauge, Unit::Bytes, "Bytes applied but not yet in a segment file."),
+    (TRANSFER_BYTES, Kind::Counter, Unit::Bytes, "Bytes of segments pulled from peers."),
+    (SCRUBBED_BYTES, Kind::Counter, Unit::Bytes, "Bytes of segments that the scrub has verified."),
+    (DAMAGED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that the scrub has found."),
+    (REPAIRED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that a peer's copy has replaced."),
 ];
 
 /// The process's one recorder, installed at the first call.

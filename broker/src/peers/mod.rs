@@ -147,6 +147,11 @@ impl Peers {
         &self.configured
     }
 
+    /// Whether this node has, or may have, others beside it.
+    pub fn are_there(&self) -> bool {
+        self.configured.len() > 1 || self.members().len() > 1
+    }
+
     /// Who this node is; `None` before it belongs to a cluster.
     pub fn identity(&self) -> Option<Identity> {
         self.identity.read().expect("no code panics while it holds this lock").clone()

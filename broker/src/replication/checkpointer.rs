@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use openraft::Raft;
 use openraft::async_runtime::WatchReceiver;
 
 use super::flush_thread::FlushHandle;
-use super::groups::GroupError;
-use super::machine::Machine;
-use super::raft_types::TypeConfig;
+use super::groups::{GroupError, RaftOf};
+use super::held::{Held, Purge};
 
 /// How long a round waits for the groups' cuts before it asks again those that were still busy with the last one.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -16,18 +14,11 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How often a round looks whether it is complete.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Makes one checkpoint durable and purges each group's log.
-///
-/// `kept` are the ends of the checkpoint before, which stays on disk as well: the log is purged up to those, so that
-/// either checkpoint can be started from. Returns the ends of this one.
-pub async fn checkpoint(
-    rafts: &[Raft<TypeConfig, Machine>],
-    flush: &FlushHandle,
-    kept: &[Option<u64>],
-) -> Result<Vec<Option<u64>>, GroupError> {
+/// Makes one checkpoint durable. Returns where it ends.
+pub async fn checkpoint(rafts: &[RaftOf], flush: &FlushHandle) -> Result<Vec<Option<u64>>, GroupError> {
     let applied: Vec<_> =
         rafts.iter().map(|raft| raft.metrics().borrow_watched().last_applied.map(|at| at.index)).collect();
-    let is_behind = |(group, raft): (usize, &Raft<TypeConfig, Machine>)| {
+    let is_behind = |(group, raft): (usize, &RaftOf)| {
         let cut = raft.metrics().borrow_watched().snapshot.map(|cut| cut.index);
         cut < applied[group]
     };
@@ -48,12 +39,28 @@ pub async fn checkpoint(
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+    Ok(applied)
+}
+
+/// Purges each group's log. `kept` are the ends of the checkpoint before the newest, which stays on disk as well: the
+/// log is purged up to those at most, so that either checkpoint can be started from.
+pub async fn purge(
+    rafts: &[RaftOf],
+    kept: &[Option<u64>],
+    purge: Purge,
+    held: &Held,
+) -> Result<(), GroupError> {
     for (group, raft) in rafts.iter().enumerate() {
-        if let Some(purge_through) = kept[group] {
-            raft.trigger().purge_log(purge_through).await.map_err(|error| failed(group, &error))?;
+        let through = match purge {
+            Purge::All => kept[group],
+            Purge::Held => kept[group].map(|kept| kept.min(held.get(group as u8))),
+            Purge::Nothing => None,
+        };
+        if let Some(through) = through.filter(|through| *through > 0) {
+            raft.trigger().purge_log(through).await.map_err(|error| failed(group, &error))?;
         }
     }
-    Ok(applied)
+    Ok(())
 }
 
 fn failed(group: usize, error: &dyn std::fmt::Display) -> GroupError {

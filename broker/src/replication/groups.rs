@@ -14,8 +14,10 @@ use tidelog_storage::wal::WalReader;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::batcher::{Batcher, Part, PartAnswer};
+use super::catch_up::CatchUp;
 use super::checkpointer;
 use super::flush_thread::FlushHandle;
+use super::held::Held;
 use super::leaders::Leaders;
 use super::machine::Machine;
 use super::news::{Listener, News};
@@ -102,12 +104,15 @@ pub struct Groups {
     pub(super) flush: FlushHandle,
     pub(super) config: GroupsConfig,
     pub(super) peers: Arc<Peers>,
+    pub(super) catch_up: CatchUp,
     pub(super) leaders: watch::Sender<Leaders>,
     /// Why this node would rather not lead.
     pub(super) reluctance: watch::Sender<Option<String>>,
     pub(super) in_flight: Arc<Semaphore>,
     /// Where each group's newest checkpoint ends.
     pub(super) checkpointed: tokio::sync::Mutex<Vec<Option<u64>>>,
+    /// Up to where every member holds each group's log.
+    pub(super) held: Arc<Held>,
 }
 
 /// The threads under the groups, to be joined after [`Groups::shutdown`].
@@ -178,8 +183,14 @@ impl Groups {
         if self.wal.disk_full() || self.flush.disk_full() {
             return Some("the disk is full");
         }
-        (self.reader.live_bytes() > self.config.sizes.wal_live_bytes_max)
+        (self.reader.live_bytes() > self.wal_live_bytes_max())
             .then_some("the write-ahead log is at its bound")
+    }
+
+    /// Live bytes of the write-ahead log past which puts are refused.
+    pub(super) fn wal_live_bytes_max(&self) -> u64 {
+        let sizes = &self.config.sizes;
+        if self.peers.are_there() { sizes.wal_live_bytes_max_in_cluster } else { sizes.wal_live_bytes_max }
     }
 
     /// Whether the disk still has more free than what is reserved for the broker's own survival. Asks the disk.
@@ -201,8 +212,10 @@ impl Groups {
     /// Makes a checkpoint of all groups durable and purges the log up to the one before. One at a time.
     pub async fn checkpoint(&self) -> Result<(), GroupError> {
         let mut checkpointed = self.checkpointed.lock().await;
-        *checkpointed = checkpointer::checkpoint(&self.rafts, &self.flush, &checkpointed).await?;
-        Ok(())
+        let newer = checkpointer::checkpoint(&self.rafts, &self.flush).await?;
+        let kept = std::mem::replace(&mut *checkpointed, newer);
+        self.note_held();
+        checkpointer::purge(&self.rafts, &kept, self.purge(), &self.held).await
     }
 
     /// Checkpoints and stops the groups. What was acknowledged is durable either way; this makes the next start

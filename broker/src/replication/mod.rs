@@ -7,12 +7,14 @@
 //! A single node is a cluster with one voter: the same path, the same files.
 
 mod batcher;
+mod catch_up;
 mod checkpointer;
 mod command;
 #[cfg(test)]
 mod conformance;
 mod flush_thread;
 mod groups;
+mod held;
 mod leaders;
 mod log_store;
 mod machine;
@@ -32,6 +34,7 @@ mod sizes;
 mod start;
 mod wal_thread;
 
+pub use catch_up::WholePace;
 pub use command::{Command, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
 pub use leaders::{Leader, Leaders};

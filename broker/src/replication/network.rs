@@ -20,9 +20,12 @@ use openraft::raft::{
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::{OptionalSend, RaftNetworkFactory};
 use tidelog_proto::peer;
+use tidelog_storage::shard::ShardStore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
+use super::catch_up::send::send;
+use super::held::Held;
 use super::machine::Cut;
 use super::peer_messages::{self as messages, Malformed};
 use super::raft_types::TypeConfig;
@@ -36,6 +39,10 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 pub struct GroupNetwork {
     pub group: u8,
     pub peers: Arc<Peers>,
+    /// Whose files a lagging peer pulls.
+    pub store: Arc<ShardStore>,
+    /// What followers are told of each other.
+    pub held: Arc<Held>,
 }
 
 /// One peer of one group.
@@ -43,13 +50,21 @@ pub struct PeerNetwork {
     group: u8,
     target: u64,
     peers: Arc<Peers>,
+    store: Arc<ShardStore>,
+    held: Arc<Held>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
     type Network = PeerNetwork;
 
     async fn new_client(&mut self, target: u64, _node: &Member) -> PeerNetwork {
-        PeerNetwork { group: self.group, target, peers: self.peers.clone() }
+        PeerNetwork {
+            group: self.group,
+            target,
+            peers: self.peers.clone(),
+            store: self.store.clone(),
+            held: self.held.clone(),
+        }
     }
 }
 
@@ -80,7 +95,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client(Lane::Control).await?;
-        let message = messages::append_request(self.group, &request);
+        let message = messages::append_request(self.group, &request, self.held.get(self.group));
         let answer =
             client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
         let answer = answer.into_inner();
@@ -106,12 +121,12 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     {
         Box::pin(async move {
             let mut client = self.client(Lane::Log).await?;
-            let group = self.group;
+            let (group, held) = (self.group, self.held.clone());
             let sent = Arc::new(Mutex::new(VecDeque::new()));
             let noted = sent.clone();
             let requests = input.map(move |request| {
                 note(&noted);
-                messages::append_request(group, &request)
+                messages::append_request(group, &request, held.get(group))
             });
             let call = client.append(self.peers.request(self.target, requests, None));
             let answers = tokio::time::timeout(APPEND_DEADLINE, call).await;
@@ -148,12 +163,12 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 
     async fn full_snapshot(
         &mut self,
-        _vote: VoteOf<TypeConfig>,
-        _snapshot: SnapshotOf<TypeConfig, Cut>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: VoteOf<TypeConfig>,
+        snapshot: SnapshotOf<TypeConfig, Cut>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(Unreachable::new(&std::io::Error::other("no transfer of files yet")).into())
+        send((self.group, self.target), (&self.peers, &self.store), vote, snapshot, cancel).await
     }
 
     async fn transfer_leader(

@@ -54,8 +54,11 @@ impl Groups {
         rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
         // What makes no sense ends the stream like a broken connection; the leader begins another one.
-        let read = |request: Result<peer::AppendRequest, Status>| {
-            let request = messages::read_append_request(request.ok()?);
+        let held = self.held.clone();
+        let read = move |request: Result<peer::AppendRequest, Status>| {
+            let request = request.ok()?;
+            held.set(group, request.held);
+            let request = messages::read_append_request(request);
             let request = request.inspect_err(|error| tracing::error!(%error, "entries from a leader"));
             request.ok()
         };
@@ -76,6 +79,7 @@ impl Groups {
     /// Takes a heartbeat, or a few entries.
     pub async fn take_heartbeat(&self, request: peer::AppendRequest) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
+        self.held.set(group, request.held);
         let request = messages::read_append_request(request)?;
         let previous = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(previous);

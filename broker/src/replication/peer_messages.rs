@@ -53,7 +53,11 @@ pub fn read_vote(message: Option<&peer::Vote>) -> Result<VoteOf<TypeConfig>, Mal
     Ok(raft_vote(Vote { term: message.term, node: message.node, committed: message.is_committed }))
 }
 
-pub fn append_request(group: u8, request: &AppendEntriesRequest<TypeConfig>) -> peer::AppendRequest {
+pub fn append_request(
+    group: u8,
+    request: &AppendEntriesRequest<TypeConfig>,
+    held: u64,
+) -> peer::AppendRequest {
     let entry = |entry: &EntryOf<TypeConfig>| {
         let LogPosition { term, index } = position(&entry.log_id);
         peer::Entry { term, index, parts: command::encode(&entry.payload) }
@@ -64,6 +68,7 @@ pub fn append_request(group: u8, request: &AppendEntriesRequest<TypeConfig>) -> 
         previous: request.prev_log_id.as_ref().map(send_log_id),
         entries: request.entries.iter().map(entry).collect(),
         committed: request.leader_commit.as_ref().map(send_log_id),
+        held,
     }
 }
 

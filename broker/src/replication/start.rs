@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use tidelog_storage::checkpoint::{self, GroupCheckpoint};
-use tidelog_storage::shard::ShardStore;
+use tidelog_storage::shard::{ShardCheckpoint, ShardStore, StoreOptions};
 use tidelog_storage::wal::{GROUPS, LogPosition, Wal, WalOptions, WalReader};
 use tokio::sync::{Semaphore, watch};
 
 use super::META_GROUP;
 use super::batcher::Batcher;
+use super::catch_up::{CatchUp, Puller, repair_open_segments};
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
+use super::held::Held;
 use super::leaders::{Leader, follow};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
@@ -73,8 +75,17 @@ impl Groups {
             }
         };
         check_log_reaches_back(&reader, &saved)?;
-        let shards = saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
-        let store = ShardStore::open(disk.clone(), directory.join("shards"), config.sizes.store, shards)?;
+        let shards: Vec<ShardCheckpoint> =
+            saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
+        let shards_dir = directory.join("shards");
+        let peers = config.peers.clone();
+        let is_repairable = peers.are_there();
+        if is_repairable {
+            let puller = Puller::new(peers.clone(), config.shell.clone());
+            repair_open_segments(&disk, &shards_dir, &shards, &puller).await?;
+        }
+        let options = StoreOptions { is_repairable, ..config.sizes.store };
+        let store = ShardStore::open(disk.clone(), shards_dir, options, shards)?;
         let (wal, wal_threads) = WalHandle::start(wal, config.durability, config.shell.clone())?;
         let flush_config = FlushConfig {
             disk,
@@ -93,7 +104,7 @@ impl Groups {
         let checkpointed = (0..GROUPS as u8).map(applied_index).collect();
         let (published, catalog) = watch::channel(Arc::new(Catalog::default()));
         let news = Arc::new(News::default());
-        let peers = config.peers.clone();
+        let held = Arc::new(Held::default());
         let leaders = watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]));
         let mut rafts = Vec::with_capacity(GROUPS);
         for group in 0..GROUPS as u8 {
@@ -111,7 +122,8 @@ impl Groups {
             let saved = saved.iter().find(|saved| saved.group == group);
             let machine = Machine::restore(group, state, saved, log.clone(), flush.clone())
                 .map_err(GroupError::State)?;
-            let network = GroupNetwork { group, peers: peers.clone() };
+            let network =
+                GroupNetwork { group, peers: peers.clone(), store: store.clone(), held: held.clone() };
             let raft = start_raft(network, log, machine, config.shell.clone()).await?;
             follow(group, &raft, &leaders, &peers);
             rafts.push(raft);
@@ -119,6 +131,7 @@ impl Groups {
         if let Some(founding) = founding {
             found(&rafts, founding).await?;
         }
+        let shell = config.shell.clone();
         let batchers = rafts.iter().map(|raft| Batcher::start(raft.clone(), flush.clone())).collect();
         let groups = Arc::new(Self {
             rafts,
@@ -130,11 +143,13 @@ impl Groups {
             reader,
             flush,
             config,
+            catch_up: CatchUp::new(peers.clone(), shell),
             peers,
             leaders,
             reluctance: watch::Sender::default(),
             in_flight: Arc::new(Semaphore::new(BYTES_IN_FLIGHT_MAX)),
             checkpointed: tokio::sync::Mutex::new(checkpointed),
+            held,
         });
         Ok((groups, GroupThreads { wal: wal_threads, flush: flush_thread }))
     }

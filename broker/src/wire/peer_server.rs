@@ -119,8 +119,8 @@ impl peer_server::Peer for PeerServer {
         &self,
         request: Request<peer::InstallSnapshotRequest>,
     ) -> Answer<Self::InstallSnapshotStream> {
-        let _groups = self.groups(&request)?;
-        Err(Status::unimplemented("files are not taken"))
+        let groups = self.groups(&request)?;
+        answer(groups.take_state(request.into_inner()))
     }
 
     type PullSegmentStream = Messages<peer::SegmentPiece>;
@@ -129,8 +129,8 @@ impl peer_server::Peer for PeerServer {
         &self,
         request: Request<peer::PullSegmentRequest>,
     ) -> Answer<Self::PullSegmentStream> {
-        let _groups = self.groups(&request)?;
-        Err(Status::unimplemented("files are not given"))
+        let groups = self.groups(&request)?;
+        Ok(Response::new(groups.give_segment(request.into_inner())))
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Answer<peer::ProposeResponse> {

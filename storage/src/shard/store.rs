@@ -216,6 +216,11 @@ impl ShardStore {
         &self.shared.staging
     }
 
+    /// Whether a transfer reads the files.
+    pub fn is_pinned(&self) -> bool {
+        self.shared.is_pinned()
+    }
+
     /// Keeps every file of the store until the pin is dropped.
     pub fn pin(&self) -> Pin {
         self.shared.pins.fetch_add(1, Ordering::AcqRel);

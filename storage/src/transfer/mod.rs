@@ -71,6 +71,11 @@ pub(crate) fn needs(shard: &ShardCheckpoint) -> Vec<FileNeed> {
 }
 
 impl FileNeed {
+    /// Whether a copy that ends before [`FileNeed::bytes`] is of use: what a peer has not written yet is here.
+    pub fn may_be_shorter(&self) -> bool {
+        self.extent == Extent::Prefix
+    }
+
     /// Whether a file of `length` can be the one needed.
     pub(crate) fn is_met_by(&self, length: u64) -> bool {
         match self.extent {

@@ -1,0 +1,148 @@
+//! The receiver's side of a transfer: it pulls what it lacks, verifies it, and installs the state.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use openraft::alias::VoteOf;
+use tidelog_proto::peer;
+use tidelog_storage::checkpoint::GroupCheckpoint;
+use tidelog_storage::transfer::Wanted;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::pull::PullError;
+use crate::replication::groups::Groups;
+use crate::replication::machine::Cut;
+use crate::replication::peer_messages::{self as messages, Malformed};
+use crate::replication::raft_types::TypeConfig;
+
+/// How often the sender hears of progress.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A transfer as it was asked for.
+struct Transfer {
+    group: u8,
+    vote: VoteOf<TypeConfig>,
+    /// Who sends it, and has the files.
+    sender: u64,
+    cut: Cut,
+}
+
+/// How far a transfer is, in bytes.
+#[derive(Default)]
+struct Progress {
+    pulled: Arc<AtomicU64>,
+    wanted: AtomicU64,
+}
+
+impl Progress {
+    fn message(&self) -> peer::InstallSnapshotProgress {
+        peer::InstallSnapshotProgress {
+            bytes_pulled: self.pulled.load(Ordering::Relaxed),
+            bytes_wanted: self.wanted.load(Ordering::Relaxed),
+            vote: None,
+        }
+    }
+}
+
+/// Why a transfer failed. What was pulled is kept for the next attempt.
+#[derive(Debug, thiserror::Error)]
+enum TransferError {
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error("replication has ended: {0}")]
+    Ended(String),
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Groups {
+    /// Takes a group's state from its leader. Tells of progress until the state is installed; whoever stops listening
+    /// ends the transfer.
+    pub fn take_state(
+        self: &Arc<Self>,
+        request: peer::InstallSnapshotRequest,
+    ) -> Result<BoxStream<'static, Result<peer::InstallSnapshotProgress, Status>>, Box<Status>> {
+        let transfer = read(request)?;
+        let turn = self.catch_up.receiving[usize::from(transfer.group)].clone();
+        let Ok(turn) = turn.try_lock_owned() else {
+            return Err(Box::new(Status::unavailable("the group is receiving a state already")));
+        };
+        let progress = Arc::new(Progress::default());
+        let mut work = JoinSet::new();
+        let (groups, told) = (self.clone(), progress.clone());
+        work.spawn(async move {
+            let _turn = turn;
+            groups.receive(transfer, &told).await
+        });
+        // Dropped with the stream, which ends the work.
+        let tell = move |work: Option<JoinSet<_>>| {
+            let progress = progress.clone();
+            async move {
+                let mut work: JoinSet<Result<VoteOf<TypeConfig>, TransferError>> = work?;
+                let last = match timeout(TELL_EVERY, work.join_next()).await {
+                    Err(_) => return Some((Ok(progress.message()), Some(work))),
+                    Ok(ended) => ended?,
+                };
+                let failed = |reason: String| Err(Status::aborted(reason));
+                let message = match last {
+                    Ok(Ok(vote)) => {
+                        let vote = Some(messages::send_vote(&vote));
+                        Ok(peer::InstallSnapshotProgress { vote, ..progress.message() })
+                    }
+                    Ok(Err(error)) => failed(error.to_string()),
+                    Err(error) => failed(error.to_string()),
+                };
+                Some((message, None))
+            }
+        };
+        Ok(stream::unfold(Some(work), tell).boxed())
+    }
+
+    async fn receive(
+        &self,
+        transfer: Transfer,
+        progress: &Progress,
+    ) -> Result<VoteOf<TypeConfig>, TransferError> {
+        let Transfer { group, vote, sender, cut } = transfer;
+        let puller = &self.catch_up.puller;
+        // The sender first: the others need not have written as far yet.
+        let mut nodes = puller.others();
+        nodes.retain(|node| *node != sender);
+        nodes.insert(0, sender);
+        let wanted = self.wanted(&cut).await?;
+        let bytes: u64 = wanted.iter().map(|wanted| wanted.need.bytes - wanted.from).sum();
+        progress.wanted.store(bytes, Ordering::Relaxed);
+        tracing::info!(group, sender, files = wanted.len(), bytes, "catching up by files");
+        for Wanted { need, .. } in wanted {
+            puller.fetch(&nodes, &need, self.store.staging(), &progress.pulled).await?;
+        }
+        let meta = cut.meta(group).map_err(TransferError::Malformed)?;
+        let state = openraft::Snapshot { meta, snapshot: cut };
+        let installed = self.rafts[usize::from(group)].install_full_snapshot(vote, state).await;
+        let response = installed.map_err(|error| TransferError::Ended(error.to_string()))?;
+        tracing::info!(group, "caught up");
+        Ok(response.vote)
+    }
+
+    async fn wanted(&self, cut: &Cut) -> Result<Vec<Wanted>, PullError> {
+        let (store, checkpoint) = (self.store.clone(), cut.0.clone());
+        self.catch_up.puller.blocking(move || store.wanted(&checkpoint.shards)).await
+    }
+}
+
+fn read(request: peer::InstallSnapshotRequest) -> Result<Transfer, Malformed> {
+    let group = messages::group(request.group)?;
+    let vote = messages::read_vote(request.vote.as_ref())?;
+    let sender = request.vote.map(|vote| vote.node).unwrap_or_default();
+    let checkpoint = GroupCheckpoint::decode(&request.checkpoint);
+    let checkpoint = checkpoint.map_err(|reason| Malformed(format!("a state that is damaged: {reason}")))?;
+    let applied = request.applied.map(|applied| (applied.term, applied.index));
+    if checkpoint.group != group || checkpoint.applied != applied || applied.is_none() {
+        return Err(Malformed("a state of another group or place".into()));
+    }
+    Ok(Transfer { group, vote, sender, cut: Cut(Arc::new(checkpoint)) })
+}

@@ -1,0 +1,73 @@
+//! The leader's side of a transfer: it hands the manifest over and watches the receiver's progress.
+//!
+//! While it lasts nothing is unlinked here, because the receiver pulls files, nor is the log purged behind the
+//! manifest.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use openraft::alias::{SnapshotOf, VoteOf};
+use openraft::errors::{ReplicationClosed, StreamingError, Unreachable};
+use openraft::raft::SnapshotResponse;
+use tidelog_proto::peer;
+use tidelog_storage::shard::ShardStore;
+use tokio::time::timeout;
+
+use super::PROGRESS_DEADLINE;
+use crate::peers::{Lane, Peers};
+use crate::replication::machine::Cut;
+use crate::replication::peer_messages::{read_vote, send_log_id, send_vote};
+use crate::replication::raft_types::TypeConfig;
+
+/// Hands a group's state to `target`; returns when it is installed there, or `cancel` is ready. openraft tries again
+/// after a pause, with the newest state then.
+pub async fn send(
+    (group, target): (u8, u64),
+    (peers, store): (&Peers, &Arc<ShardStore>),
+    vote: VoteOf<TypeConfig>,
+    snapshot: SnapshotOf<TypeConfig, Cut>,
+    cancel: impl Future<Output = ReplicationClosed>,
+) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+    let _pin = store.pin();
+    let message = peer::InstallSnapshotRequest {
+        group: group.into(),
+        vote: Some(send_vote(&vote)),
+        applied: snapshot.meta.last_log_id.as_ref().map(send_log_id),
+        checkpoint: snapshot.snapshot.0.encode(),
+    };
+    tracing::info!(group, target, state = ?snapshot.meta.last_log_id, "handing a group's state to a node that lags");
+    tokio::select! {
+        closed = cancel => Err(closed.into()),
+        sent = hand_over(target, peers, message) => match sent {
+            Ok(vote) => Ok(SnapshotResponse::new(vote)),
+            Err(reason) => {
+                tracing::warn!(group, target, reason, "a group's state was not installed");
+                Err(Unreachable::<TypeConfig>::new(&std::io::Error::other(reason)).into())
+            }
+        },
+    }
+}
+
+/// Gives the receiver's vote once it has installed the state.
+async fn hand_over(
+    target: u64,
+    peers: &Peers,
+    message: peer::InstallSnapshotRequest,
+) -> Result<VoteOf<TypeConfig>, String> {
+    let group = message.group;
+    let late = |_| "no progress for too long".to_owned();
+    let mut client = peers.client(target, Lane::Files).await.map_err(|error| error.to_string())?;
+    let call = client.install_snapshot(peers.request(target, message, None));
+    let progress = timeout(PROGRESS_DEADLINE, call).await.map_err(late)?;
+    let mut progress = progress.map_err(|status| status.message().to_owned())?.into_inner();
+    loop {
+        let told = timeout(PROGRESS_DEADLINE, progress.message()).await.map_err(late)?;
+        let told = told.map_err(|status| status.message().to_owned())?;
+        let peer::InstallSnapshotProgress { bytes_pulled, bytes_wanted, vote } =
+            told.ok_or("the answer ended before its last message")?;
+        if let Some(vote) = vote {
+            return read_vote(Some(&vote)).map_err(|error| error.to_string());
+        }
+        tracing::debug!(group, target, bytes_pulled, bytes_wanted, "a node is catching up");
+    }
+}

@@ -1,0 +1,130 @@
+//! Keeping the node's files whole: damaged segments are replaced by a peer's copy, and sealed ones are looked at from
+//! time to time before somebody needs them.
+//!
+//! What is damaged is never served: a read of it is answered with an error that can be retried, and lists the segment.
+//! One repair at a time; the list is bounded where it is kept. A single node has nobody to repair from: it reports.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tidelog_storage::shard::{Scrubbed, ShardKey};
+use tidelog_storage::transfer::Wanted;
+use tokio::time::sleep;
+
+use super::pull::PullError;
+use crate::observability as names;
+use crate::replication::groups::Groups;
+
+/// How often, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct WholePace {
+    /// Between two looks at the list of damaged segments.
+    pub look_every: Duration,
+    /// Before the first round of the scrub, and between two.
+    pub scrub_pause: Duration,
+    /// Bytes that the scrub reads in a second: a hundredth of what a disk reads, and a hundredth of a core.
+    pub scrub_bytes_per_second: u64,
+}
+
+impl Default for WholePace {
+    fn default() -> Self {
+        Self {
+            look_every: Duration::from_millis(500),
+            scrub_pause: Duration::from_secs(3_600),
+            scrub_bytes_per_second: 8 << 20,
+        }
+    }
+}
+
+/// Longest pause before a segment that no peer could give is asked for again.
+const REPAIR_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+impl Groups {
+    /// Repairs and scrubs until the node stops.
+    pub async fn keep_files_whole(&self) {
+        tokio::join!(self.keep_repairing(), self.keep_scrubbing());
+    }
+
+    async fn keep_repairing(&self) {
+        let mut pause = self.config.sizes.whole_pace.look_every;
+        loop {
+            sleep(pause).await;
+            if !self.store.is_repairable() {
+                continue;
+            }
+            let mut has_failed = false;
+            for (key, first_ordinal) in self.store.damaged() {
+                match self.repair(key, first_ordinal).await {
+                    Ok(()) => {}
+                    Err(error) => {
+                        tracing::warn!(?key, first_ordinal, %error, "a damaged segment cannot be repaired yet");
+                        has_failed = true;
+                    }
+                }
+            }
+            let look_every = self.config.sizes.whole_pace.look_every;
+            pause = if has_failed { (pause * 2).min(REPAIR_PAUSE_MAX) } else { look_every };
+        }
+    }
+
+    /// Replaces a damaged segment by the copy of the first peer that has a whole one.
+    async fn repair(&self, key: ShardKey, first_ordinal: u64) -> Result<(), PullError> {
+        let puller = &self.catch_up.puller;
+        let pulled = Arc::new(AtomicU64::new(0));
+        let mut failed =
+            PullError::Peer { node: self.node(), reason: "no peer has more than this node".into() };
+        for node in puller.others() {
+            let store = self.store.clone();
+            let wanted = puller.blocking(move || store.repair_need(key, first_ordinal)).await?;
+            let Some(Wanted { need, .. }) = wanted else { return Ok(()) };
+            if let Err(error) = puller.fetch(&[node], &need, self.store.repairs(), &pulled).await {
+                failed = error;
+                continue;
+            }
+            let store = self.store.clone();
+            match puller.blocking(move || store.replace_segment(&need)).await {
+                Ok(true) => {
+                    tracing::info!(?key, first_ordinal, node, "repaired a segment");
+                    metrics::counter!(names::REPAIRED_SEGMENTS).increment(1);
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn keep_scrubbing(&self) {
+        let pace = self.config.sizes.whole_pace;
+        loop {
+            sleep(pace.scrub_pause).await;
+            let mut after = None;
+            while let Some(scrubbed) = self.scrub(after).await {
+                after = Some((scrubbed.key, scrubbed.first_ordinal));
+                let seconds = scrubbed.bytes as f64 / pace.scrub_bytes_per_second as f64;
+                sleep(Duration::from_secs_f64(seconds)).await;
+            }
+        }
+    }
+
+    /// Looks at the next sealed segment; `None` behind the last one, and when the disk does not answer.
+    async fn scrub(&self, after: Option<(ShardKey, u64)>) -> Option<Scrubbed> {
+        let store = self.store.clone();
+        let scrubbed = self.catch_up.puller.blocking(move || store.scrub(after)).await;
+        let scrubbed = match scrubbed {
+            Ok(scrubbed) => scrubbed?,
+            Err(error) => {
+                tracing::error!(%error, "segments cannot be looked at");
+                return None;
+            }
+        };
+        metrics::counter!(names::SCRUBBED_BYTES).increment(scrubbed.bytes);
+        if let Some(damage) = &scrubbed.damage {
+            tracing::error!(%damage, "a segment is damaged");
+            metrics::counter!(names::DAMAGED_SEGMENTS).increment(1);
+        }
+        Some(scrubbed)
+    }
+}
