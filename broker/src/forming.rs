@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::identity::{self, IdentityError};
-use crate::peers::{Identity, Lane, Member, Peers, wrong_incarnation};
+use crate::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
 use crate::replication::Founding;
 
 /// Pause between two rounds of greetings.
@@ -272,7 +272,20 @@ impl Forming {
 /// # Errors
 /// Why there is no answer.
 pub async fn greet(peers: &Peers, node: u64) -> Result<peer::HelloResponse, String> {
-    let mut client = peers.client(node, Lane::Control).await.map_err(|error| error.reason)?;
+    let client = peers.client(node, Lane::Control).await.map_err(|error| error.reason)?;
+    hello(peers, node, client).await
+}
+
+/// Asks who is at an address where `node` is expected.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn greet_at(peers: &Peers, node: u64, address: &str) -> Result<peer::HelloResponse, String> {
+    let client = peers.client_at(node, address).await.map_err(|error| error.reason)?;
+    hello(peers, node, client).await
+}
+
+async fn hello(peers: &Peers, node: u64, mut client: Client) -> Result<peer::HelloResponse, String> {
     let message =
         peer::HelloRequest { node: peers.node(), address: peers.address(peers.node()).unwrap_or_default() };
     let answer = client.hello(peers.request(node, message, Some(GREETING_DEADLINE))).await;

@@ -1,5 +1,6 @@
 //! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
 
+pub mod administration;
 pub mod clock;
 pub mod cluster_command;
 pub mod config;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidelog_proto::cluster::cluster_server::ClusterServer;
 use tidelog_proto::peer::peer_server;
 use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
@@ -17,7 +18,7 @@ use crate::limits::{ControlLimits, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig, Shell, Sizes};
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
-use crate::wire::{PeerServer, Running};
+use crate::wire::{AdministrationServer, PeerServer, Running};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
@@ -193,12 +194,13 @@ fn serve_peers(
     running: watch::Receiver<Running>,
     incoming: Incoming,
 ) -> ClusterPort {
+    let administration = ClusterServer::new(AdministrationServer::new(peers.clone(), running.clone()));
     let server = PeerServer::new(peers.clone(), forming.clone(), running);
     let service = peer_server::PeerServer::new(server)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (stop, stopped) = oneshot::channel();
-    let router = peers::server().add_service(service);
+    let router = peers::server().add_service(service).add_service(administration);
     let served = tokio::spawn(peers::serve(router, incoming, async { drop(stopped.await) }));
     ClusterPort { stop, served }
 }

@@ -126,7 +126,7 @@ pub(super) fn member(text: &str) -> Result<(u64, String), String> {
 }
 
 /// `HOST:PORT`: the host is a name, an IPv4 address, or an IPv6 address in brackets.
-pub(super) fn address(text: &str) -> Result<String, String> {
+pub(crate) fn address(text: &str) -> Result<String, String> {
     let wrong = || format!("`{text}` is not an address as `HOST:PORT`, an IPv6 host in brackets");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);

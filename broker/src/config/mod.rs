@@ -4,7 +4,7 @@
 //! of where a value came from. The binary calls [`load`]; tests build a [`Config`] by hand.
 
 mod arguments;
-mod cluster;
+pub(crate) mod cluster;
 mod file;
 mod foreign;
 mod initial;

@@ -1,6 +1,6 @@
 //! Streams and shards as the metadata group knows them: an immutable value that readers share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The name of a stream inside its account and region. Ordered as ListStreams lists.
@@ -260,6 +260,8 @@ pub struct Catalog {
     pub commitments: BTreeMap<Place, Commitment>,
     /// The key that seals iterators and tokens; 32 bytes, absent before the first command.
     pub sealing_key: Option<[u8; 32]>,
+    /// Ids of all nodes that were ever members of the cluster.
+    pub used_nodes: BTreeSet<u64>,
 }
 
 impl Catalog {

@@ -209,6 +209,14 @@ impl Peers {
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
+    /// A client of what should be that node, at an address that no membership knows yet, over a connection of its own.
+    ///
+    /// # Errors
+    /// [`Unreachable`]: nothing was said.
+    pub async fn client_at(&self, node: u64, address: &str) -> Result<Client, Unreachable> {
+        Ok(PeerClient::with_origin(self.connect(node, address).await?, origin()))
+    }
+
     /// A client of that node's administration.
     ///
     /// # Errors
@@ -227,16 +235,19 @@ impl Peers {
         if let Some(connection) = kept.as_ref().filter(|kept| kept.is_usable()) {
             return Ok(connection.clone());
         }
-        let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
-        let connecting = async {
-            let io = (self.dial)(address.clone()).await.map_err(|error| unreachable(error.to_string()))?;
-            Connection::over(io).await.map_err(|error| unreachable(error.to_string()))
-        };
-        let connection = tokio::time::timeout(CONNECT_DEADLINE, connecting)
-            .await
-            .unwrap_or_else(|_| Err(unreachable("no connection in time".into())))?;
+        let connection = self.connect(node, &address).await?;
         *kept = Some(connection.clone());
         Ok(connection)
+    }
+
+    async fn connect(&self, node: u64, address: &str) -> Result<Connection, Unreachable> {
+        let unreachable = |reason: String| Unreachable { node, address: address.to_owned(), reason };
+        let connecting = async {
+            let io = (self.dial)(address.to_owned()).await.map_err(|error| unreachable(error.to_string()))?;
+            Connection::over(io).await.map_err(|error| unreachable(error.to_string()))
+        };
+        let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
+        connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
     }
 
     fn connections(

@@ -154,6 +154,10 @@ impl Machine {
             EntryPayload::Blank => Outcome::Done,
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembershipOf::<TypeConfig>::new(self.applied, membership.clone());
+                if let GroupState::Meta { state, published } = &mut self.state {
+                    state.note_members(membership.nodes().map(|(id, _)| *id));
+                    published.send_replace(Arc::new(state.catalog()));
+                }
                 Outcome::Done
             }
             EntryPayload::Normal(command) => self.state.apply(command),

@@ -29,6 +29,12 @@ pub struct MembershipChange {
     pub voters: BTreeSet<u64>,
 }
 
+impl MembershipChange {
+    fn has(&self, node: u64) -> bool {
+        self.voters.contains(&node) || self.learners.contains_key(&node)
+    }
+}
+
 /// Why members were not changed. Trying again is safe: a change that is there already is none.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MembershipError {
@@ -153,8 +159,7 @@ impl Groups {
                 self.change(group, ChangeMembers::ReplaceAllVoters(change.voters.clone())).await?;
             }
             let members = self.group_status(group).members;
-            let gone: BTreeSet<u64> =
-                members.keys().filter(|id| !change.voters.contains(id)).copied().collect();
+            let gone: BTreeSet<u64> = members.keys().filter(|id| !change.has(**id)).copied().collect();
             if !gone.is_empty() {
                 self.change(group, ChangeMembers::RemoveNodes(gone)).await?;
             }

@@ -58,6 +58,8 @@ impl MetaState {
             catalog.put(with_routes(read_stream(stream)?));
         }
         catalog.commitments = stored.commitments.iter().map(read_commitment).collect();
+        let members = stored.membership.iter().flat_map(|membership| &membership.nodes);
+        catalog.used_nodes = members.map(|node| node.id).chain(stored.used_nodes.iter().copied()).collect();
         Ok(Self { catalog, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
     }
 
@@ -71,7 +73,13 @@ impl MetaState {
             membership: None,
             membership_log_id: None,
             commitments: self.catalog.commitments.iter().map(|(at, own)| store_commitment(at, own)).collect(),
+            used_nodes: self.catalog.used_nodes.iter().copied().collect(),
         }
+    }
+
+    /// Takes note of the cluster's members: their ids are used from then on, also when they go.
+    pub fn note_members(&mut self, nodes: impl IntoIterator<Item = u64>) {
+        self.catalog.used_nodes.extend(nodes);
     }
 
     /// An immutable copy for readers; streams are shared with it.

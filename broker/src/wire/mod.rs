@@ -10,6 +10,7 @@
 //! connection. The server starts it; it calls the operations and nothing else of the broker.
 
 pub mod accept;
+mod administration;
 mod answer_body;
 mod body;
 mod bounds;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
 
+pub use administration::AdministrationServer;
 pub use bounds::Bounds;
 pub use peer_server::{PeerServer, Running};
 

@@ -1,0 +1,139 @@
+//! Administration of a cluster: how it is, who belongs to it, who leads.
+//!
+//! Every change is a sequence of steps that each may be repeated: what is as wanted already is left, so a change that
+//! was cut short goes on when it is asked for again, at any node. Invariants: a node becomes a voter only after it has
+//! caught up in every group; a voter is replaced in one change of each group, so that none has fewer voters than
+//! before in between; an id that was ever a member's is never given to another node. One change at a time runs on a
+//! node. The wire calls this for `tidelog cluster`.
+
+mod catching_up;
+mod join;
+mod leave;
+mod status;
+mod transfer;
+mod voters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::time::timeout;
+
+use crate::forming::greet;
+use crate::replication::{GroupStatus, Groups, META_GROUP, MembershipError, ProposeError};
+
+/// How long a node is given to say that it is there.
+const GREETING_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Why something was not done. The message is for an operator.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AdministrationError {
+    /// It must not be done.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be done now; what was begun goes on when it is asked for again.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+impl AdministrationError {
+    fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused(reason.into())
+    }
+
+    fn not_now(reason: impl Into<String>) -> Self {
+        Self::NotNow(reason.into())
+    }
+}
+
+impl From<MembershipError> for AdministrationError {
+    fn from(error: MembershipError) -> Self {
+        Self::NotNow(error.to_string())
+    }
+}
+
+/// Lines for the operator, as long as one listens.
+#[derive(Clone, Debug)]
+pub struct Teller(mpsc::Sender<String>);
+
+impl Teller {
+    /// That tells into this channel.
+    pub fn new(lines: mpsc::Sender<String>) -> Self {
+        Self(lines)
+    }
+
+    async fn tell(&self, line: impl Into<String>) {
+        // An operator who has gone does not stop a step that is half done.
+        drop(self.0.send(line.into()).await);
+    }
+
+    /// Whether nobody listens any more: nothing new is begun then.
+    fn is_gone(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// What administers the cluster from this node.
+pub struct Administration {
+    groups: Arc<Groups>,
+    changing: Arc<Mutex<()>>,
+}
+
+impl Administration {
+    /// Over the node's groups; `changing` is held while members change.
+    pub fn new(groups: Arc<Groups>, changing: Arc<Mutex<()>>) -> Self {
+        Self { groups, changing }
+    }
+
+    fn begin(&self) -> Result<MutexGuard<'_, ()>, AdministrationError> {
+        let reason = "this node is changing the members already: wait for the end of that";
+        self.changing.try_lock().map_err(|_| AdministrationError::not_now(reason))
+    }
+
+    /// How a group is, everything that was committed before considered.
+    async fn current(&self, group: u8) -> Result<GroupStatus, AdministrationError> {
+        let no_majority = |_: ProposeError| {
+            AdministrationError::not_now(format!(
+                "group {group} cannot say what its members are: a majority of its voters must be up"
+            ))
+        };
+        self.groups.read_index(group).await.map_err(no_majority)?;
+        let mut all = self.groups.status();
+        Ok(all.swap_remove(usize::from(group)))
+    }
+
+    /// The cluster's members, by the metadata group.
+    async fn current_members(&self) -> Result<GroupStatus, AdministrationError> {
+        self.current(META_GROUP).await
+    }
+
+    /// Whether that node answers, under the identity that the cluster knows.
+    async fn is_reachable(&self, node: u64) -> bool {
+        if node == self.groups.node() {
+            return true;
+        }
+        let peers = self.groups.peers();
+        let Ok(Ok(hello)) = timeout(GREETING_DEADLINE, greet(peers, node)).await else { return false };
+        let known = peers.members().get(&node).map(|member| member.incarnation.clone()).unwrap_or_default();
+        hello.node == node && (known.is_empty() || known == hello.incarnation)
+    }
+
+    /// Refuses a change after which fewer than a majority of the voters would answer.
+    async fn check_majority(&self, voters: impl IntoIterator<Item = u64>) -> Result<(), AdministrationError> {
+        let asked = voters.into_iter().map(|node| async move { (node, self.is_reachable(node).await) });
+        let answers = futures_util::future::join_all(asked).await;
+        let needed = answers.len() / 2 + 1;
+        let up = answers.iter().filter(|(_, is_reachable)| *is_reachable).count();
+        if up >= needed {
+            return Ok(());
+        }
+        let silent: Vec<String> =
+            answers.iter().filter(|(_, is_up)| !is_up).map(|(node, _)| node.to_string()).collect();
+        Err(AdministrationError::refused(format!(
+            "{needed} of the {} nodes that would be left have to be up, and {up} are; without an answer: {}. Bring one of \
+             them back first",
+            answers.len(),
+            silent.join(", ")
+        )))
+    }
+}

@@ -1,0 +1,90 @@
+//! How the cluster is, as this node sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use tidelog_proto::cluster::{GroupStatus, Matched, NodeStatus, StatusResponse};
+use tokio::time::timeout;
+
+use super::{Administration, GREETING_DEADLINE};
+use crate::forming::greet;
+use crate::peers::Member;
+use crate::replication;
+
+impl Administration {
+    /// How the cluster is; every other member is asked just now, all at once.
+    pub async fn status(&self) -> StatusResponse {
+        let groups = self.groups.status();
+        let mut members: BTreeMap<u64, Member> = BTreeMap::new();
+        let mut voters = BTreeSet::new();
+        for group in &groups {
+            members.extend(group.members.iter().map(|(id, member)| (*id, member.clone())));
+            voters.extend(group.voters.iter().copied());
+        }
+        let nodes =
+            members.into_iter().map(|(id, member)| self.node_status(id, member, voters.contains(&id)));
+        let nodes = join_all(nodes).await;
+        StatusResponse {
+            cluster: self.groups.peers().identity().map(|identity| identity.cluster).unwrap_or_default(),
+            node: self.groups.node(),
+            nodes,
+            groups: groups.into_iter().map(group_status).collect(),
+        }
+    }
+
+    /// How this node's groups are, without asking anyone.
+    pub(super) fn status_here(&self) -> Vec<GroupStatus> {
+        self.groups.status().into_iter().map(group_status).collect()
+    }
+
+    async fn node_status(&self, id: u64, member: Member, is_voter: bool) -> NodeStatus {
+        let peers = self.groups.peers();
+        let address = peers.address(id).filter(|address| !address.is_empty()).unwrap_or(member.address);
+        let mut status = NodeStatus {
+            id,
+            address,
+            incarnation: member.incarnation,
+            is_voter,
+            is_reachable: true,
+            version: env!("CARGO_PKG_VERSION").into(),
+            reluctance: self.groups.reluctance().unwrap_or_default(),
+        };
+        if id == self.groups.node() {
+            return status;
+        }
+        let answer = timeout(GREETING_DEADLINE, greet(peers, id)).await;
+        let Ok(Ok(hello)) = answer else {
+            return NodeStatus {
+                is_reachable: false,
+                version: String::new(),
+                reluctance: String::new(),
+                ..status
+            };
+        };
+        status.is_reachable = hello.node == id;
+        status.version = hello.version;
+        status.reluctance = if hello.node != id {
+            format!("node {} answers at its address", hello.node)
+        } else if !status.incarnation.is_empty() && status.incarnation != hello.incarnation {
+            format!(
+                "it has lost its data; give it a new id and run `tidelog cluster replace {id} NEW_ID=HOST:PORT`"
+            )
+        } else {
+            hello.reluctance
+        };
+        status
+    }
+}
+
+fn group_status(group: replication::GroupStatus) -> GroupStatus {
+    let matched = group.matched.into_iter().map(|(node, index)| Matched { node, index });
+    GroupStatus {
+        group: group.group.into(),
+        leader: group.leader.unwrap_or_default(),
+        term: group.term,
+        last_index: group.last_index,
+        applied_index: group.applied_index,
+        purged_index: group.purged_index,
+        matched: matched.collect(),
+    }
+}
