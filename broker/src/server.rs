@@ -118,7 +118,8 @@ impl Server {
         }
         let (stop, stopping) = watch::channel(false);
         let (account, region) = (config.account.clone(), config.region.clone());
-        let gateway = Gateway::new(node.service(), account, region, tls.clone(), bounds, stopping.clone());
+        let gateway =
+            Gateway::new(node.service(), account, region, Some(tls.clone()), bounds, stopping.clone());
         let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), node, directory };
         for (listener, _) in listeners {
             server.listeners.spawn(accept::serve(listener, Arc::clone(&gateway), stopping.clone()));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -44,6 +45,18 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch
         warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
         connections.shutdown().await;
     }
+}
+
+/// Serves a connection without TLS that another transport has accepted, such as a simulated network, until it ends.
+///
+/// # Errors
+/// What ended it other than a regular close.
+pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    gateway: Arc<Gateway>,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
+    connection::serve_plain(stream, &gateway, stopping).await
 }
 
 /// Takes the next connection, once there is room for it.

@@ -72,6 +72,24 @@ pub(super) async fn serve(
     }
 }
 
+/// As [`serve`], on a stream of any kind, where nobody speaks TLS.
+pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    mut stream: S,
+    gateway: &Arc<Gateway>,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
+    match timeout(gateway.bounds.first_bytes, sniff(&mut stream)).await {
+        Ok(Ok(Some((Protocol::Tls, _)))) => Err("TLS where nobody speaks it".into()),
+        Ok(Ok(Some((protocol, first)))) => {
+            let stream = Transport::new(stream, first, gateway.bounds.stall);
+            serve_http(stream, protocol, gateway, stopping).await
+        }
+        Ok(Ok(None)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no first bytes within their deadline".into()),
+    }
+}
+
 /// Finds out what a connection speaks, inside TLS where it speaks that. `None`: closed before that.
 async fn open(mut stream: TcpStream, gateway: &Gateway) -> io::Result<Option<Opened>> {
     let stall = gateway.bounds.stall;
@@ -80,7 +98,8 @@ async fn open(mut stream: TcpStream, gateway: &Gateway) -> io::Result<Option<Ope
     if protocol != Protocol::Tls {
         return Ok(Some(Opened::Plain(stream, protocol)));
     }
-    let (mut stream, agreed) = Box::pin(gateway.tls.accept(stream)).await?;
+    let Some(tls) = &gateway.tls else { return Err(io::Error::other("TLS where nobody speaks it")) };
+    let (mut stream, agreed) = Box::pin(tls.accept(stream)).await?;
     let (protocol, first) = match agreed {
         // Its first request may come later: clients keep connections in stock.
         Agreed::Http1 => (Protocol::Http1, Bytes::new()),

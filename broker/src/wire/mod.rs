@@ -47,7 +47,7 @@ pub struct Gateway {
     service: Arc<Service>,
     account: Arc<str>,
     region: Arc<str>,
-    tls: Tls,
+    tls: Option<Tls>,
     bounds: Bounds,
     connections: Arc<Semaphore>,
     connections_open: Gauge,
@@ -59,12 +59,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway in front of `service`, with the account and region of callers who name none. Its event streams end
-    /// once `stopping` is true.
+    /// once `stopping` is true. Without `tls`, TLS is not spoken.
     pub fn new(
         service: Arc<Service>,
         account: Arc<str>,
         region: Arc<str>,
-        tls: Tls,
+        tls: Option<Tls>,
         bounds: Bounds,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {

@@ -1,0 +1,122 @@
+//! What has to hold once faults have ended: puts succeed soon, replicas become equal, and everything that was
+//! acknowledged is read back through every node.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidelog::model::hash_key::of_partition_key;
+use tokio::time::{Instant, sleep};
+
+use crate::checker::{check_kept, check_stream};
+use crate::dice::Dice;
+use crate::reader::{list, read_stream, shard_of};
+use crate::workload::{put_keys, stream_name};
+use crate::world::World;
+
+/// Within this after the last fault has ended, puts succeed and replicas are equal (invariant I12).
+const RECOVERY_MAX: Duration = Duration::from_secs(10);
+/// How long one attempt may take in that time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Notes as violations what does not hold. To be run when everything has just been healed.
+pub async fn audit(world: Rc<World>) {
+    let healed = Instant::now();
+    for index in 0..world.plan.shards.len() {
+        for node in 0..world.nodes.len() {
+            puts_succeed(&world, node, &stream_name(index), healed).await;
+        }
+    }
+    replicas_become_equal(&world, healed).await;
+    while world.clients_busy.get() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    for index in 0..world.plan.shards.len() {
+        everything_is_there(&world, &stream_name(index)).await;
+    }
+    votes_are_single(&world);
+}
+
+/// A record is taken by each open shard of a stream through a node.
+async fn puts_succeed(world: &World, node: usize, stream: &str, healed: Instant) {
+    let mut dice = Dice::new(world.plan.seed, "audit");
+    while healed.elapsed() < RECOVERY_MAX {
+        let listed = list(world, node, stream).await.unwrap_or_default();
+        let open = listed.iter().map(shard_of).filter(|shard| !shard.is_closed);
+        let keys: Vec<String> = open.map(|shard| key_in(shard.range)).collect();
+        if !keys.is_empty() && put_keys(world, node, stream, &keys, &mut dice, PATIENCE).await == keys.len() {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    world.violation(format!("{}: no puts to {stream} after {RECOVERY_MAX:?}", world.nodes[node].name));
+}
+
+/// Some partition key whose hash lies in a range.
+fn key_in(range: (u128, u128)) -> String {
+    let keys = (0_u64..).map(|number| format!("audit-{number}"));
+    let mut fitting = keys.filter(|key| (range.0..=range.1).contains(&of_partition_key(key)));
+    fitting.next().expect("there are enough keys")
+}
+
+async fn replicas_become_equal(world: &World, healed: Instant) {
+    loop {
+        let tables: Vec<Option<String>> = (0..world.nodes.len()).map(|node| table(world, node)).collect();
+        let is_equal = tables.iter().all(|table| table.is_some() && *table == tables[0]);
+        if is_equal {
+            return;
+        }
+        if healed.elapsed() >= RECOVERY_MAX {
+            world.violation(format!("replicas differ after {RECOVERY_MAX:?}: {tables:#?}"));
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What a node has applied: its catalog, and how far each shard reaches.
+fn table(world: &World, node: usize) -> Option<String> {
+    let service = world.nodes[node].service()?;
+    let catalog = service.catalog();
+    let mut text = String::new();
+    for (key, stream) in catalog.streams() {
+        text += &format!("{key:?} {stream:?}\n");
+        for shard in &stream.shards {
+            let bounds =
+                service.bounds(stream, shard).map(|bounds| (bounds.next_ordinal, bounds.last_time_ms));
+            text += &format!("  {} {bounds:?}\n", shard.index);
+        }
+    }
+    Some(text)
+}
+
+async fn everything_is_there(world: &World, stream: &str) {
+    let mut first = None;
+    for node in 0..world.nodes.len() {
+        let name = &world.nodes[node].name;
+        let Some(shards) = read_stream(world, node, stream).await else {
+            world.violation(format!("{name}: {stream} cannot be read to its end"));
+            continue;
+        };
+        if first.as_ref().is_some_and(|first| *first != shards) {
+            world.violation(format!("{name}: {stream} is not what another node has read"));
+        }
+        for violation in check_stream(stream, &world.history.borrow(), &shards) {
+            world.violation(format!("{name}: {violation}"));
+        }
+        if let Some(consumed) = world.consumed.borrow().get(stream) {
+            for violation in check_kept(stream, consumed, &shards) {
+                world.violation(format!("{name}: {violation}"));
+            }
+        }
+        first.get_or_insert(shards);
+    }
+}
+
+/// No node has given two votes in one term of one group (invariant I8).
+fn votes_are_single(world: &World) {
+    for node in &world.nodes {
+        for contradiction in std::mem::take(&mut node.medium.votes().contradictions) {
+            world.violation(format!("{}: {contradiction}", node.name));
+        }
+    }
+}

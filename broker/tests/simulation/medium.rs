@@ -1,0 +1,229 @@
+//! A node's disk as the run sees it: the simulated disk of `storage`, traced, its votes noted, and able to lie.
+//!
+//! A vote is read from the bytes that are written, by the layout of `storage/FORMAT.md`, so that what is checked
+//! about votes does not rest on the code that casts them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidelog_storage::Disk;
+use tidelog_storage::disk::{DiskFile, Open, SimDisk};
+
+use crate::trace::Trace;
+
+/// What a planted disk says it has synced and has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Nothing of the write-ahead log.
+    Log,
+    /// Commits of the write-ahead log that hold nothing but votes.
+    Votes,
+}
+
+/// Votes of one node: for whom, by group and term, and what contradicts them.
+#[derive(Debug, Default)]
+pub struct Votes {
+    cast: BTreeMap<(u8, u64), u64>,
+    /// Votes written since someone last asked.
+    pub fresh: u64,
+    /// Each names two votes of one group and term.
+    pub contradictions: Vec<String>,
+}
+
+/// A disk; clones share it.
+#[derive(Clone)]
+pub struct Medium {
+    node: u64,
+    disk: SimDisk,
+    trace: Arc<Trace>,
+    votes: Arc<Mutex<Votes>>,
+    lie: Option<Lie>,
+}
+
+impl Medium {
+    /// An empty disk of that node.
+    pub fn new(node: u64, seed: u64, trace: Arc<Trace>, lie: Option<Lie>) -> Self {
+        Self { node, disk: SimDisk::new(seed), trace, votes: Arc::default(), lie }
+    }
+
+    /// The disk below, to do harm to.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// The node's votes.
+    pub fn votes(&self) -> MutexGuard<'_, Votes> {
+        self.votes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, what: &str) {
+        self.trace.note(&format!("disk {} {what}", self.node));
+    }
+}
+
+impl Disk for Medium {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(path)
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.open(path, how)?;
+        let is_log = path.extension().is_some_and(|extension| extension == "wal");
+        let path = path.to_owned();
+        Ok(Arc::new(Watched {
+            medium: self.clone(),
+            file,
+            path,
+            is_log,
+            unsynced: Mutex::new(Unsynced::Nothing),
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note(&format!("rename {} {}", from.display(), to.display()));
+        self.disk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.note(&format!("remove {}", path.display()));
+        self.disk.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(path)
+    }
+}
+
+struct Watched {
+    medium: Medium,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    is_log: bool,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// What was written by a handle since its last sync.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unsynced {
+    Nothing,
+    VotesOnly,
+    More,
+}
+
+impl Watched {
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_lied_about(&self) -> bool {
+        match self.medium.lie {
+            Some(Lie::Log) => self.is_log,
+            Some(Lie::Votes) => self.is_log && *self.unsynced() == Unsynced::VotesOnly,
+            None => false,
+        }
+    }
+}
+
+impl DiskFile for Watched {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        let done = self.file.write_all_at(buffer, offset);
+        let (bytes, crc) = (buffer.len(), crc32fast::hash(buffer));
+        let outcome = if done.is_ok() { "" } else { " failed" };
+        self.medium.note(&format!("write {} {offset} {bytes} {crc:08x}{outcome}", self.path.display()));
+        if self.is_log && done.is_ok() {
+            let frames = frames(buffer);
+            let is_votes = !frames.is_empty() && frames.iter().all(|frame| frame.kind == VOTE);
+            let mut unsynced = self.unsynced();
+            *unsynced =
+                if is_votes && *unsynced != Unsynced::More { Unsynced::VotesOnly } else { Unsynced::More };
+            drop(unsynced);
+            let mut votes = self.medium.votes();
+            for vote in frames.iter().filter(|frame| frame.kind == VOTE) {
+                votes.note(vote);
+            }
+        }
+        done
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.is_lied_about() {
+            return Ok(());
+        }
+        *self.unsynced() = Unsynced::Nothing;
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
+        self.file.map()
+    }
+}
+
+impl Votes {
+    fn note(&mut self, vote: &Frame) {
+        self.fresh += 1;
+        let (group, term) = (vote.group, vote.term);
+        let before = *self.cast.entry((group, term)).or_insert(vote.index);
+        if before != vote.index {
+            let words = format!("group {group} term {term}: voted for {before}, then for {}", vote.index);
+            self.contradictions.push(words);
+        }
+    }
+}
+
+const VOTE: u8 = 2;
+
+/// A frame of a commit, without its payload; of a vote `index` is the node.
+#[derive(Debug, PartialEq, Eq)]
+struct Frame {
+    kind: u8,
+    group: u8,
+    term: u64,
+    index: u64,
+}
+
+/// The frames of a commit; none of anything else.
+fn frames(commit: &[u8]) -> Vec<Frame> {
+    if !commit.starts_with(b"TCMT") {
+        return Vec::new();
+    }
+    let word = |at: usize| u32::from_le_bytes(commit[at..at + 4].try_into().expect("four bytes"));
+    let long = |at: usize| u64::from_le_bytes(commit[at..at + 8].try_into().expect("eight bytes"));
+    let mut at = 64;
+    let mut frames = Vec::new();
+    for _ in 0..word(12) {
+        frames.push(Frame {
+            kind: commit[at + 9],
+            group: commit[at + 10],
+            term: long(at + 16),
+            index: long(at + 24),
+        });
+        at += 32 + word(at + 4) as usize;
+    }
+    frames
+}

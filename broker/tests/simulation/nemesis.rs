@@ -1,0 +1,263 @@
+//! Faults, at times and places that the seed chooses, and their end.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::dice::Dice;
+use crate::node::{SimNode, State};
+use crate::plan::FaultKind;
+use crate::world::World;
+
+/// The host of all clients.
+pub const CLIENTS: &str = "clients";
+
+/// How a node's life ended, or is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fall {
+    /// The page cache stays.
+    Process,
+    /// What was not synced goes.
+    Power,
+}
+
+/// Something that ends by itself.
+#[derive(Clone, Debug)]
+enum Until {
+    Boot { node: usize },
+    Space { node: usize },
+    Speed { node: usize },
+    Power { node: usize },
+    Link { from: String, to: String, kind: FaultKind },
+}
+
+/// See the module.
+pub struct Nemesis {
+    dice: Dice,
+    next: Duration,
+    under_way: Vec<(Duration, Until)>,
+    votes_watched: bool,
+}
+
+impl Nemesis {
+    /// Of that world; the first fault comes once the streams are there.
+    pub fn new(world: &World) -> Self {
+        let votes_watched = world.plan.faults.contains(&FaultKind::PowerLossAfterVote);
+        Self {
+            dice: Dice::new(world.plan.seed, "faults"),
+            next: Duration::ZERO,
+            under_way: Vec::new(),
+            votes_watched,
+        }
+    }
+
+    /// What has to be done between two steps: ends faults, and begins one when it is time.
+    pub fn step(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, begins: bool) {
+        self.bury(sim, world);
+        let now = sim.elapsed();
+        let due: Vec<Until> =
+            self.under_way.extract_if(.., |(at, _)| *at <= now).map(|(_, until)| until).collect();
+        for until in due {
+            self.end(sim, world, until);
+        }
+        self.watch_votes(sim, world, begins);
+        if begins && now >= self.next {
+            let every = world.plan.fault_every.as_millis() as u64;
+            self.next = now + Duration::from_millis(self.dice.between(every / 4, every));
+            if !world.plan.faults.is_empty() {
+                let kind = *self.dice.pick(&world.plan.faults);
+                self.begin(sim, world, kind);
+            }
+        }
+    }
+
+    /// Ends everything at once: links, disks and clocks are whole again and every node runs.
+    pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
+        world.trace.note("heal");
+        self.bury(sim, world);
+        for node in &world.nodes {
+            node.set_skew_ms(0);
+        }
+        // The end of a power cut is a fall, whose end is a start.
+        while let Some((_, until)) = self.under_way.pop() {
+            self.end(sim, world, until);
+        }
+    }
+
+    /// Takes down what has ended itself, and starts again what has stopped. What a failed sync left in the page cache
+    /// alone is gone by then.
+    fn bury(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
+        for (index, node) in world.nodes.iter().enumerate() {
+            if let Some(words) = node.aborted() {
+                world.trace.note(&format!("{} ended itself: {words}", node.name));
+                let pause = self.pause();
+                self.fall(sim, world, index, Fall::Power, pause);
+            } else if node.state() == State::Stopped || matches!(node.state(), State::Refused(_)) {
+                if let State::Refused(words) = node.state() {
+                    self.judge_refusal(world, index, &words);
+                }
+                let pause = self.pause();
+                let fall = if node.state() == State::Stopped { Fall::Process } else { Fall::Power };
+                self.fall(sim, world, index, fall, pause);
+            }
+        }
+    }
+
+    /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else.
+    fn judge_refusal(&self, world: &World, index: usize, words: &str) {
+        let is_excused = self.under_way.iter().any(|(_, until)| match until {
+            Until::Space { node } | Until::Power { node } => *node == index,
+            _ => false,
+        });
+        if !is_excused && !words.contains("the simulated sync fails") {
+            world.violation(format!("{} refuses to start: {words}", world.nodes[index].name));
+        }
+    }
+
+    fn pause(&mut self) -> Duration {
+        Duration::from_millis(self.dice.between(50, 3_000))
+    }
+
+    /// Takes a node down, to come back after a pause.
+    fn fall(&mut self, sim: &mut turmoil::Sim<'_>, world: &World, index: usize, fall: Fall, pause: Duration) {
+        let node = &world.nodes[index];
+        if node.state() == State::Down {
+            return;
+        }
+        world.trace.note(&format!("{} falls: {fall:?}", node.name));
+        sim.crash(node.name.as_str());
+        node.fell();
+        let is_cut = |until: &Until| matches!(until, Until::Power { node } if *node == index);
+        let had_cut = self.under_way.iter().any(|(_, until)| is_cut(until));
+        self.under_way.retain(|(_, until)| !is_cut(until));
+        if fall == Fall::Power || had_cut {
+            node.medium.disk().crash();
+        }
+        self.under_way.push((sim.elapsed() + pause, Until::Boot { node: index }));
+    }
+
+    fn watch_votes(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, begins: bool) {
+        let fresh: u64 = world.nodes.iter().map(|node| std::mem::take(&mut node.medium.votes().fresh)).sum();
+        if fresh > 0 && self.votes_watched && begins && self.dice.percent(25) {
+            count(world, FaultKind::PowerLossAfterVote, "all");
+            self.all_fall(sim, world);
+        }
+    }
+
+    fn all_fall(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
+        for index in 0..world.nodes.len() {
+            let pause = self.pause();
+            self.fall(sim, world, index, Fall::Power, pause);
+        }
+    }
+
+    fn begin(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, kind: FaultKind) {
+        let index = self.dice.below(world.nodes.len() as u64) as usize;
+        let node = world.nodes[index].clone();
+        let lasts = sim.elapsed() + Duration::from_millis(self.dice.between(100, 4_000));
+        let pause = self.pause();
+        if node.state() == State::Down && kind != FaultKind::ClockStep {
+            return;
+        }
+        count(world, kind, &node.name);
+        match kind {
+            FaultKind::Kill => self.fall(sim, world, index, Fall::Process, pause),
+            FaultKind::PowerLoss => self.fall(sim, world, index, Fall::Power, pause),
+            FaultKind::PowerLossOfAll => self.all_fall(sim, world),
+            FaultKind::PowerLossAfterVote => {}
+            FaultKind::PowerCut => {
+                node.medium.disk().cut_power_after(self.dice.below(12));
+                self.under_way.push((lasts, Until::Power { node: index }));
+            }
+            FaultKind::Restart => node.stop(),
+            FaultKind::FullDisk => {
+                node.medium.disk().set_capacity(self.dice.below(3 << 20));
+                self.under_way.push((lasts, Until::Space { node: index }));
+            }
+            FaultKind::SyncFails => node.medium.disk().fail_next_sync(),
+            FaultKind::SlowDisk => {
+                node.set_sync_latency(Duration::from_millis(self.dice.between(20, 1_500)));
+                self.under_way.push((lasts, Until::Speed { node: index }));
+            }
+            FaultKind::ClockStep => {
+                let minutes = self.dice.below(20) as i64 - 10;
+                node.set_skew_ms(minutes * 60_000 + self.dice.below(60_000) as i64);
+            }
+            FaultKind::Checkpoint => node.want_checkpoint(),
+            FaultKind::Partition | FaultKind::PartitionOneWay | FaultKind::Delay => {
+                self.begin_on_link(sim, world, &node, kind, lasts);
+            }
+        }
+    }
+
+    fn begin_on_link(
+        &mut self,
+        sim: &turmoil::Sim<'_>,
+        world: &World,
+        node: &SimNode,
+        kind: FaultKind,
+        lasts: Duration,
+    ) {
+        let mut others: Vec<&str> =
+            world.nodes.iter().map(|node| node.name.as_str()).filter(|name| *name != node.name).collect();
+        others.push(CLIENTS);
+        let (from, to) = (node.name.clone(), (*self.dice.pick(&others)).to_owned());
+        // Two faults of one link at a time are not told apart by the simulated network.
+        let is_taken = |until: &Until| match until {
+            Until::Link { from: a, to: b, .. } => (a, b) == (&from, &to) || (a, b) == (&to, &from),
+            _ => false,
+        };
+        if self.under_way.iter().any(|(_, until)| is_taken(until)) {
+            return;
+        }
+        let (a, b) = (from.as_str(), to.as_str());
+        match kind {
+            FaultKind::Partition => sim.partition(a, b),
+            FaultKind::PartitionOneWay => sim.partition_oneway(a, b),
+            _ => sim.hold(a, b),
+        }
+        self.under_way.push((lasts, Until::Link { from, to, kind }));
+    }
+
+    fn end(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, until: Until) {
+        world.trace.note(&format!("end of {until:?}"));
+        match until {
+            Until::Boot { node } => sim.bounce(world.nodes[node].name.as_str()),
+            Until::Space { node } => world.nodes[node].medium.disk().set_capacity(u64::MAX),
+            Until::Speed { node } => world.nodes[node].set_sync_latency(world.plan.sync_latency),
+            Until::Power { node } => {
+                let pause = self.pause();
+                // The power is off, even if nobody has tried to write since.
+                self.fall(sim, world, node, Fall::Power, pause);
+            }
+            Until::Link { from, to, kind } => match kind {
+                FaultKind::Partition => sim.repair(from.as_str(), to.as_str()),
+                FaultKind::PartitionOneWay => sim.repair_oneway(from.as_str(), to.as_str()),
+                _ => sim.release(from.as_str(), to.as_str()),
+            },
+        }
+    }
+}
+
+fn count(world: &World, kind: FaultKind, at: &str) {
+    world.trace.note(&format!("fault {kind:?} at {at}"));
+    *world.faults.borrow_mut().entry(name(kind)).or_default() += 1;
+}
+
+fn name(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Kill => "kill",
+        FaultKind::PowerLoss => "power loss",
+        FaultKind::PowerLossOfAll => "power loss of all",
+        FaultKind::PowerCut => "power cut in a write",
+        FaultKind::PowerLossAfterVote => "power loss after a vote",
+        FaultKind::Restart => "restart",
+        FaultKind::FullDisk => "full disk",
+        FaultKind::SyncFails => "failed sync",
+        FaultKind::SlowDisk => "slow disk",
+        FaultKind::ClockStep => "clock step",
+        FaultKind::Partition => "partition",
+        FaultKind::PartitionOneWay => "one-way partition",
+        FaultKind::Delay => "delay",
+        FaultKind::Checkpoint => "checkpoint",
+    }
+}

@@ -1,0 +1,148 @@
+//! What a seed makes of a run: how many of what, how slow, and which faults. Each run has some kinds of faults and not
+//! others, so that rare ones are not always hidden behind frequent ones.
+
+use std::time::Duration;
+
+use crate::dice::Dice;
+use crate::medium::Lie;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A process is killed; the page cache stays.
+    Kill,
+    /// A node loses power, and with it what was not synced, whole or torn.
+    PowerLoss,
+    /// All nodes lose power at once.
+    PowerLossOfAll,
+    /// The power goes in the middle of what the disk does next.
+    PowerCut,
+    /// All lose power soon after somebody has voted.
+    PowerLossAfterVote,
+    /// A node is stopped and started again as an operator does.
+    Restart,
+    /// The disk has no space for a while.
+    FullDisk,
+    /// A sync fails.
+    SyncFails,
+    /// Commits take long for a while.
+    SlowDisk,
+    /// A clock jumps, forward or back.
+    ClockStep,
+    /// Messages between two hosts are lost in both directions for a while.
+    Partition,
+    /// Messages from one host to another are lost for a while.
+    PartitionOneWay,
+    /// Messages between two hosts are held up for a while, and then delivered.
+    Delay,
+    /// A node makes a checkpoint right now.
+    Checkpoint,
+}
+
+/// Every kind, with how often it is in a run, in percent.
+const KINDS: [(FaultKind, u64); 14] = [
+    (FaultKind::Kill, 60),
+    (FaultKind::PowerLoss, 60),
+    (FaultKind::PowerLossOfAll, 30),
+    (FaultKind::PowerCut, 50),
+    (FaultKind::PowerLossAfterVote, 20),
+    (FaultKind::Restart, 40),
+    (FaultKind::FullDisk, 30),
+    (FaultKind::SyncFails, 30),
+    (FaultKind::SlowDisk, 40),
+    (FaultKind::ClockStep, 50),
+    (FaultKind::Partition, 60),
+    (FaultKind::PartitionOneWay, 40),
+    (FaultKind::Delay, 50),
+    (FaultKind::Checkpoint, 80),
+];
+
+/// A mistake that is planted to see it caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// Commits are acknowledged that were never synced.
+    AckBeforeSync,
+    /// Votes are given that were never synced.
+    VoteNotSynced,
+    /// Sequence numbers are promised when records are proposed, not when they are applied.
+    OrdinalAtProposal,
+    /// Children are opened before their parents are sealed.
+    ChildOpenedEarly,
+}
+
+impl Planted {
+    /// All of them, by the name they have on the command line.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("ack-before-sync", Self::AckBeforeSync),
+        ("vote-not-synced", Self::VoteNotSynced),
+        ("ordinal-at-proposal", Self::OrdinalAtProposal),
+        ("child-opened-early", Self::ChildOpenedEarly),
+    ];
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All choices follow from it.
+    pub seed: u64,
+    /// Brokers.
+    pub nodes: u64,
+    /// Clients that put.
+    pub producers: u64,
+    /// Streams that last, each with so many shards at first.
+    pub shards: Vec<u64>,
+    /// Kinds of faults that come.
+    pub faults: Vec<FaultKind>,
+    /// Between two faults, at most.
+    pub fault_every: Duration,
+    /// How long faults go on.
+    pub unsafe_time: Duration,
+    /// What a commit takes.
+    pub sync_latency: Duration,
+    /// Of a message, at most.
+    pub message_latency: Duration,
+    /// Whether now and then a record is large.
+    pub has_large_records: bool,
+    /// Whether shards are split and merged meanwhile.
+    pub reshards: bool,
+    /// A mistake, if one is planted.
+    pub planted: Option<Planted>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64, planted: Option<Planted>) -> Self {
+        let mut dice = Dice::new(seed, "plan");
+        let streams = dice.between(1, 2);
+        let mut plan = Self {
+            seed,
+            nodes: 1,
+            producers: dice.between(2, 5),
+            shards: (0..streams).map(|_| dice.between(1, 4)).collect(),
+            faults: KINDS.iter().filter(|(_, chance)| dice.percent(*chance)).map(|(kind, _)| *kind).collect(),
+            fault_every: Duration::from_millis(dice.between(300, 3_000)),
+            unsafe_time: Duration::from_millis(dice.between(8_000, 15_000)),
+            sync_latency: Duration::from_micros(dice.between(50, 8_000)),
+            message_latency: Duration::from_millis(dice.between(1, 20)),
+            has_large_records: dice.percent(50),
+            reshards: dice.percent(70),
+            planted,
+        };
+        match planted {
+            Some(Planted::AckBeforeSync) => plan.faults.push(FaultKind::PowerLossOfAll),
+            Some(Planted::VoteNotSynced) => plan.faults.push(FaultKind::PowerLossAfterVote),
+            Some(Planted::ChildOpenedEarly) => plan.reshards = true,
+            Some(Planted::OrdinalAtProposal) | None => {}
+        }
+        plan
+    }
+
+    /// What the nodes' disks lie about.
+    pub fn lie(&self) -> Option<Lie> {
+        match self.planted {
+            Some(Planted::AckBeforeSync) => Some(Lie::Log),
+            Some(Planted::VoteNotSynced) => Some(Lie::Votes),
+            _ => None,
+        }
+    }
+}

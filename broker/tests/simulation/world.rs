@@ -1,0 +1,74 @@
+//! What all parts of a run share: its nodes, its history, its trace, and what was found wrong so far.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::{self, Answer};
+use crate::dice::Dice;
+use crate::history::{History, Record};
+use crate::node::SimNode;
+use crate::plan::Plan;
+use crate::trace::Trace;
+
+/// See the module. All parts run on one thread.
+pub struct World {
+    /// What the seed made of the run.
+    pub plan: Plan,
+    /// The brokers.
+    pub nodes: Vec<Rc<SimNode>>,
+    /// What happened.
+    pub trace: Arc<Trace>,
+    /// What was sent and acknowledged.
+    pub history: RefCell<History>,
+    /// What a consumer has read while faults went on, by stream and shard.
+    pub consumed: RefCell<BTreeMap<String, BTreeMap<String, Vec<Record>>>>,
+    /// What is wrong.
+    pub violations: RefCell<Vec<String>>,
+    /// Set when clients are to come to an end.
+    pub is_over: Cell<bool>,
+    /// Clients that have not.
+    pub clients_busy: Cell<usize>,
+    /// Calls by what came of them, for the report.
+    pub calls: RefCell<BTreeMap<String, u64>>,
+    /// Faults by kind, for the report.
+    pub faults: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl World {
+    /// Notes something wrong.
+    pub fn violation(&self, what: String) {
+        self.trace.note(&format!("violation {what}"));
+        self.violations.borrow_mut().push(what);
+    }
+
+    /// Calls a node, and notes the call and what came of it. What does not exist for certain was made before by every
+    /// caller here, so that a node which denies it is wrong.
+    pub async fn call(&self, node: usize, operation: &str, body: Value, patience: Duration) -> Answer {
+        let host = &self.nodes[node].name;
+        self.trace.note(&format!("call {host} {operation} {body}"));
+        let answer = client::call(host, operation, &body, patience).await;
+        self.trace.note(&format!("answer {host} {operation} {answer:?}"));
+        let kind = match &answer {
+            Answer::Done(_) => format!("{operation} done"),
+            Answer::Fault(status, name) => format!("{operation} {status} {name}"),
+            Answer::Nothing => format!("{operation} without an answer"),
+        };
+        *self.calls.borrow_mut().entry(kind).or_default() += 1;
+        answer
+    }
+
+    /// Any node.
+    pub fn any_node(&self, dice: &mut Dice) -> usize {
+        dice.below(self.nodes.len() as u64) as usize
+    }
+}
+
+/// The name of a node's host.
+pub fn host_of(id: u64) -> String {
+    format!("node-{id}")
+}
