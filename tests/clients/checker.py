@@ -13,6 +13,9 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 
+# Where a sequence number of 186 bits holds the count of the shard's records, in 63 bits.
+ORDINAL_AT, ORDINAL_MASK = 80, 2**63 - 1
+
 
 @dataclass
 class Attempt:
@@ -29,6 +32,8 @@ class Attempt:
     sequence_number: str | None = None
     acknowledged_at: float | None = None  # Seconds since 1970, by the clients' own clock.
     refused: bool = False  # The answer was a refusal that promises that nothing was stored.
+    # How often the SDK has sent it, or may have. What became of all but the last try nobody knows.
+    tries: int = 1
 
 
 @dataclass
@@ -115,14 +120,16 @@ def check_contents(attempts, by_data, records):
         if record.key != attempt.key:
             yield Violation("wrong key", f"{describe(record)} was sent with key {attempt.key!r}")
         times_read[attempt.attempt_id].add(record.sequence_number)
+    tries = {attempt.attempt_id: attempt.tries for attempt in attempts}
     for attempt_id, numbers in times_read.items():
-        if len(numbers) > 1:
-            yield Violation("attempt stored twice", f"{attempt_id} under {sorted(numbers)}")
+        if len(numbers) > tries[attempt_id]:
+            detail = f"{attempt_id}, sent {tries[attempt_id]} times, under {sorted(numbers)}"
+            yield Violation("attempt stored twice", detail)
 
 
 def check_acknowledged(attempts, records):
     """Every acknowledged attempt is there, in its shard and under its number; no number was given twice."""
-    by_data = {record.data: record for record in records}
+    by_data = copies_of(records)
     numbers = {record.sequence_number for record in records}
     given = {}
     for attempt in attempts:
@@ -132,14 +139,15 @@ def check_acknowledged(attempts, records):
             earlier = given[attempt.sequence_number]
             yield Violation("number acknowledged twice", f"{attempt.attempt_id} and {earlier}")
         given[attempt.sequence_number] = attempt.attempt_id
-        record = by_data.get(attempt.data)
-        if record is None:
+        copies = by_data.get(attempt.data)
+        if copies is None:
             # Other bytes under the number are already reported as wrong bytes.
             if attempt.sequence_number not in numbers:
                 yield Violation(
                     "acknowledged record missing", f"{attempt.attempt_id} {attempt.sequence_number}"
                 )
             continue
+        record = next((r for r in copies if r.sequence_number == attempt.sequence_number), copies[-1])
         if record.sequence_number != attempt.sequence_number:
             detail = f"{attempt.attempt_id}: {attempt.sequence_number}, read as {record.sequence_number}"
             yield Violation("wrong sequence number", detail)
@@ -153,11 +161,10 @@ def check_order(attempts, records):
     It holds for all producers together, and so for each key of each producer. Records of one request keep
     their places among themselves. An attempt without an acknowledgement takes part once it has been read.
     """
-    read = {record.data: record for record in records}
+    read = copies_of(records)
     placed = defaultdict(list)
     for attempt in attempts:
-        record = read.get(attempt.data)
-        if record is not None:
+        for record in read.get(attempt.data, ()):
             placed[record.shard].append((attempt, int(record.sequence_number)))
     for shard in placed.values():
         yield from check_order_across_requests(shard)
@@ -170,19 +177,32 @@ def check_order_of_keys(attempts, records):
     It holds across shards, whatever splits and merges went on, for a consumer that reads a shard's children
     after the shard; `records` are in the order in which that consumer read them.
     """
-    read = {record.data: (int(record.sequence_number), place) for place, record in enumerate(records)}
+    read = copies_of(records)
+    places = {record.sequence_number: place for place, record in enumerate(records)}
     placed = defaultdict(list)
     for attempt in attempts:
-        if attempt.data in read:
-            placed[attempt.key].append((attempt, *read[attempt.data]))
+        for record in read.get(attempt.data, ()):
+            placed[attempt.key].append((attempt, int(record.sequence_number)))
     for key in placed.values():
-        yield from check_order_across_requests([(attempt, number) for attempt, number, _ in key])
-        yield from check_order_across_requests([(attempt, place) for attempt, _, place in key])
+        yield from check_order_across_requests(key)
+        yield from check_order_across_requests(key, lambda number: places[str(number)])
 
 
-def check_order_across_requests(shard):
+def copies_of(records):
+    """The records that hold the same bytes."""
+    copies = defaultdict(list)
+    for record in records:
+        copies[record.data].append(record)
+    return copies
+
+
+def check_order_across_requests(shard, rank=lambda number: number):
+    """Checks attempts and the numbers they are stored under, which stand in the order of their ranks.
+
+    Where an attempt is stored several times, only the number that was acknowledged was given before the answer.
+    """
     acknowledged = sorted(
-        ((a.acknowledged, number, a) for a, number in shard if a.acknowledged is not None),
+        ((a.acknowledged, rank(number), a) for a, number in shard if is_acknowledged_as(a, number)),
         key=lambda item: item[0],
     )
     highest, next_index = None, 0
@@ -192,21 +212,48 @@ def check_order_across_requests(shard):
             if highest is None or candidate[1] > highest[1]:
                 highest = candidate
             next_index += 1
-        if highest is not None and highest[1] >= number:
+        if highest is not None and highest[1] >= rank(number):
             kind = "order of a key" if highest[2].key == attempt.key else "order across requests"
             detail = f"{attempt.attempt_id} was sent after {highest[2].attempt_id} but has {number}"
             yield Violation(kind, detail)
 
 
+def is_acknowledged_as(attempt, number):
+    return attempt.acknowledged is not None and attempt.sequence_number in (None, str(number))
+
+
 def check_order_within_requests(shard):
     requests = defaultdict(list)
     for attempt, number in shard:
+        # Of records that were sent again, some may be there from the one try and some from the other.
+        if attempt.tries > 1:
+            continue
         requests[attempt.producer, attempt.sent].append((attempt.position, number, attempt))
     for members in requests.values():
         members.sort(key=lambda member: member[0])
         for (_, before, first), (_, after, second) in itertools.pairwise(members):
             if after <= before:
                 yield Violation("order within a request", f"{second.attempt_id} before {first.attempt_id}")
+
+
+def check_ordinals(records):
+    """Within a shard records are numbered 1, 2, 3, … in the bits of the sequence number that are for it."""
+    for shard, mine in by_shard(records).items():
+        for expected, record in enumerate(mine, 1):
+            ordinal = int(record.sequence_number) >> ORDINAL_AT & ORDINAL_MASK
+            if ordinal != expected:
+                yield Violation("gap within shard", f"{describe(record)} is {ordinal}, not {expected}")
+                break
+
+
+def check_children(records, parents):
+    """Every record of a shard has a higher number than all records of its parents; `parents` are by shard."""
+    shards = by_shard(records)
+    for shard, mine in shards.items():
+        for parent in parents.get(shard, ()):
+            theirs = [int(record.sequence_number) for record in shards.get(parent, ())]
+            if theirs and int(mine[0].sequence_number) <= max(theirs):
+                yield Violation("child before parent", f"{describe(mine[0])} is not above {parent}")
 
 
 def check_placement(records, hash_ranges):

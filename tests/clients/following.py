@@ -117,6 +117,10 @@ class Subscriber:
             ConsumerARN=self.consumer_arn, ShardId=shard, StartingPosition=position
         )
 
+    def may_break_off(self, failure):
+        """Whether a subscription may end so before the shard's end; None stands for an end without an error."""
+        return failure is not None and is_own_break(failure)
+
     def turn(self):
         """Takes all events that have come so far; without any it pauses."""
         taken = [self.take(shard) for shard in list(self.subscriptions)]
@@ -132,8 +136,11 @@ class Subscriber:
             except queue.Empty:
                 return taken
             except CallFailed as failure:
-                if not is_own_break(failure):
+                if not self.may_break_off(failure):
                     raise
+                self.begin_again(shard)
+                return taken
+            if event is None and self.may_break_off(None):
                 self.begin_again(shard)
                 return taken
             taken += 1
@@ -153,7 +160,7 @@ class Subscriber:
         try:
             assert subscription.next(RECEIVE_SECONDS_MAX) is None, "an event after the shard's end"
         except CallFailed as failure:
-            if not is_own_break(failure):
+            if not self.may_break_off(failure):
                 raise
         for child in self.lineage.end(shard, children):
             self.begin(child)

@@ -1,0 +1,92 @@
+"""Reads everything back through every node, and compares it with what was sent, with each other, and with before."""
+
+import hashlib
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from clients import boto3_client, checker
+
+from .network import CLIENT_PORT, address
+
+LEADING_SECONDS_MAX = 10
+
+
+def endpoint(node):
+    return f"http://{address(node.place)}:{CLIENT_PORT}"
+
+
+def read_through(node, stream):
+    """All records of a stream through one node, parents before their children."""
+    with ThreadPoolExecutor(4) as threads:
+        def read(shard):
+            client = boto3_client.connect(endpoint(node))
+            return boto3_client.read_from(client, shard, boto3_client.position_of(client, stream, shard))
+
+        shards = sorted(shard["ShardId"] for shard in shards_of(node, stream))
+        return [record for records in threads.map(read, shards) for record in records]
+
+
+def shards_of(node, stream):
+    answer = boto3_client.connect(endpoint(node)).list_shards(StreamName=stream)
+    assert "NextToken" not in answer, "more shards than a page holds"
+    return answer["Shards"]
+
+
+def led_by_each(cluster):
+    """Lets each node lead all groups in its turn, so that what it answers comes from its own files."""
+    for node in cluster.nodes:
+        cluster.transfer(node)
+        deadline = time.monotonic() + LEADING_SECONDS_MAX
+        while set(cluster.leaders().values()) != {node.identity}:
+            assert time.monotonic() < deadline, f"{node} does not lead every group: {cluster.leaders()}"
+            time.sleep(0.1)
+        yield node
+
+
+def digest(records):
+    """What a stream holds, in few bytes: to keep for later."""
+    made = hashlib.sha256()
+    for record in records:
+        made.update(repr((record.shard, record.sequence_number, record.key, record.arrival)).encode())
+        made.update(hashlib.sha256(record.data).digest())
+    return len(records), made.hexdigest()
+
+
+def violations_of(node, stream, attempts, records):
+    """All that is wrong with a complete read of a stream."""
+    listed = shards_of(node, stream)
+    ranges = {s["ShardId"]: (int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"])) for s in listed}
+    parents = {s["ShardId"]: [s.get(n) for n in ("ParentShardId", "AdjacentParentShardId") if s.get(n)] for s in listed}
+    found = checker.check(attempts, records, ranges)
+    found += checker.check_ordinals(records)
+    found += checker.check_children(records, parents)
+    found += checker.check_order_of_keys(attempts, records)
+    return found
+
+
+def doubled(attempts, records):
+    """How many attempts are there more than once, as they may be after a retry inside an SDK."""
+    return sum(count > 1 for count in Counter(record.data for record in records).values())
+
+
+def compare_segments(cluster):
+    """Sealed segments of the same name are the same bytes on all nodes (I3); how many were compared."""
+    seen = {}
+    compared = 0
+    for node in cluster.nodes:
+        for path in sorted(node.volume.data.glob("shards/*/*/*.seg")):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            if content[-8:] != b"TIDELEND":
+                continue
+            name, made = path.relative_to(node.volume.data), hashlib.sha256(content).digest()
+            if name in seen:
+                compared += 1
+                other, theirs = seen[name]
+                assert theirs == made, f"{name} differs between {other} and {node}"
+            else:
+                seen[name] = node, made
+    return compared
