@@ -89,6 +89,60 @@ def test_unacknowledged_attempt_stored_twice():
     assert kinds(attempts, records) == {"attempt stored twice"}
 
 
+def sent_again():
+    """An attempt that an SDK sent three times: two tries were stored, the later one was acknowledged."""
+    attempts, records = history()
+    again = Attempt("p1-again", "p1", "k0", b"again", 1000, 0, 1001, SHARDS[0], str(10**55 + 14), tries=3)
+    at = 1 + max(index for index, record in enumerate(records) if record.shard == SHARDS[0])
+    stored = [Record(SHARDS[0], str(10**55 + 13 + copy), "k0", b"again", 21.0) for copy in range(2)]
+    records[at:at] = stored
+    return [*attempts, again], records, at
+
+
+def test_what_an_sdk_sent_again_may_be_there_once_for_each_try():
+    attempts, records, at = sent_again()
+    assert kinds(attempts, records) == set()
+    assert list(checker.check_order_of_keys(attempts, records)) == []
+    attempts[-1].tries = 1
+    assert kinds(attempts, records) == {"attempt stored twice"}
+
+
+def test_what_an_sdk_sent_again_is_there_as_acknowledged():
+    attempts, records, at = sent_again()
+    del records[at + 1]
+    assert kinds(attempts, records) == {"wrong sequence number"}
+
+
+def test_what_an_sdk_sent_again_is_never_below_what_was_acknowledged_before():
+    attempts, records, at = sent_again()
+    earlier = next(attempt for attempt in attempts if attempt.data == records[at - 2].data)
+    earlier.sequence_number = str(10**55 + 15)
+    late = replace(records.pop(at - 2), sequence_number=earlier.sequence_number, arrival=22.0)
+    records.insert(at + 1, late)
+    assert kinds(attempts, records) == {"order across requests"}
+
+
+def numbered(*ordinals, shard=SHARDS[0], second=1):
+    """Records of a shard with these counts in their sequence numbers."""
+    numbers = [2 << 184 | second << 148 | ordinal << 80 | 2 for ordinal in ordinals]
+    return [Record(shard, str(number), "k", b"%d" % number) for number in numbers]
+
+
+@pytest.mark.parametrize("ordinals", [(2, 3), (1, 3), (1, 1), (1, 2, 2, 3)])
+def test_gap_within_shard(ordinals):
+    assert list(checker.check_ordinals(numbered(1, 2, 3) + numbered(1, 2, shard=SHARDS[1]))) == []
+    found = checker.check_ordinals(numbered(1, 2, shard=SHARDS[1]) + numbered(*ordinals))
+    assert [violation.kind for violation in found] == ["gap within shard"]
+
+
+def test_child_before_parent():
+    parents = {SHARDS[1]: [SHARDS[0]]}
+    lawful = numbered(1, 2, second=1) + numbered(1, 2, shard=SHARDS[1], second=2)
+    assert list(checker.check_children(lawful, parents)) == []
+    found = checker.check_children(numbered(1, 2, second=2) + numbered(1, 2, shard=SHARDS[1], second=1), parents)
+    assert [violation.kind for violation in found] == ["child before parent"]
+
+
 def test_number_acknowledged_twice():
     attempts, records = history()
     attempts[3].sequence_number = attempts[0].sequence_number
