@@ -135,6 +135,10 @@ class Node:
 
 
 def environment():
-    """Nothing of the user's own settings; a crash tells where."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TIDELOG_"))}
+    """Nothing of the user's own settings but what is logged; a crash tells where."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "TIDELOG_LOG" or not name.startswith(("AWS_", "TIDELOG_"))
+    }
     return kept | {"RUST_BACKTRACE": "1"}

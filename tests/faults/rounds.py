@@ -1,18 +1,20 @@
 """A round: a stream of its own, load and readers, faults one after the other, and the comparison at the end."""
 
+import itertools
 import random
 import threading
 import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 from clients import boto3_client, checker
+from clients.data_set import Row
 from clients.following import Poller
 
 from . import reading
 from .cluster import HEALTHY_SECONDS_MAX
 from .figures import Outcome
 from .injections import hold
-from .load import ONE_TRY, Load, code, connect
+from .load import ONE_TRY, ByBoto3, Load, Writer, code, connect
 from .readers import Anywhere, CallsByBoto3, PatientSubscriber, Reader
 
 SHARDS = 6
@@ -22,7 +24,7 @@ HEALING_SECONDS_MAX = {"wipe and replace": 90}
 REPAIR_SECONDS_MAX = 90
 RESHARD_SHARE = 0.3
 FINISHED_MAX = 4
-ARCHIVE = "archive"
+ARCHIVE, ARCHIVE_SECONDS_MAX = "archive", 120
 ARCHIVE_RECORDS, ARCHIVE_RECORD_BYTES, ARCHIVE_RECORDS_PER_PUT = 72, 1_000_000, 4
 
 
@@ -66,17 +68,21 @@ def fill_archive(setting):
     """A stream with a sealed segment, for the whole run: what it holds must never change."""
     setting.create(ARCHIVE, 1)
     generator = random.Random(setting.seed)
-    client = setting.clients[0]
-    for start in range(0, ARCHIVE_RECORDS, ARCHIVE_RECORDS_PER_PUT):
-        entries = [
-            {"PartitionKey": str(number), "Data": generator.randbytes(ARCHIVE_RECORD_BYTES)}
-            for number in range(start, start + ARCHIVE_RECORDS_PER_PUT)
-        ]
-        answer = client.put_records(StreamName=ARCHIVE, Records=entries)
-        assert answer["FailedRecordCount"] == 0, answer["Records"]
-    records = reading.read_through(setting.cluster.nodes[0], ARCHIVE)
+    rows = (Row(str(number), generator.randbytes(ARCHIVE_RECORD_BYTES)) for number in itertools.count())
+    batches = iter(lambda: list(itertools.islice(rows, ARCHIVE_RECORDS_PER_PUT)), None)
+    senders = [ByBoto3(name, ONE_TRY, 1) for name in setting.names]
+    writer = Writer("archive", senders, ARCHIVE, batches, 0, checker.Clock())
+    deadline = time.monotonic() + ARCHIVE_SECONDS_MAX
+    while sum(attempt.acknowledged is not None for attempt in writer.attempts) < ARCHIVE_RECORDS:
+        assert time.monotonic() < deadline, f"the archive cannot be filled: {writer.failures[-3:]}"
+        writer.put(next(writer.senders), next(batches))
+    assert not writer.reproaches, writer.reproaches
+    node = setting.cluster.nodes[0]
+    records = reading.read_through(node, ARCHIVE)
+    checker.assert_no_violations(reading.violations_of(node, ARCHIVE, writer.attempts, records))
     setting.finished[ARCHIVE] = reading.digest(records)
-    assert len(records) == ARCHIVE_RECORDS
+    setting.figures.acknowledged += ARCHIVE_RECORDS
+    setting.say(f"archive filled with {len(records)} records, {len(writer.failures)} failures")
 
 
 class Round:
