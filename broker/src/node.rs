@@ -16,7 +16,9 @@ use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
-use crate::replication::{Durability, GroupError, GroupThreads, Groups, GroupsConfig, Shell, Sizes};
+use crate::replication::{
+    Durability, GroupError, GroupThreads, Groups, GroupsConfig, STOPPING, Shell, Sizes,
+};
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::wire::{AdministrationServer, PeerServer, Running};
 
@@ -165,7 +167,7 @@ impl Node {
     /// Hands over what this node leads; it goes on taking requests, and leads nothing any more.
     pub async fn retire(&self) {
         let groups = self.service.groups();
-        groups.set_reluctance(Some("stopping"));
+        groups.set_reluctance(Some(STOPPING));
         groups.hand_over_all(HANDOVER_DEADLINE).await;
     }
 

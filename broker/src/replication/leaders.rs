@@ -15,14 +15,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::groups::{Groups, RaftOf};
 use crate::peers::{Member, Peers};
 
-/// How often the spread of leaders is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the spread of leaders and the disk are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A commit that takes longer means a disk that holds up whoever waits for this node.
+const COMMIT_MAX: Duration = Duration::from_secs(1);
+/// How long a disk has to be well before the node leads again.
+const CONVALESCENCE: Duration = Duration::from_secs(10);
 /// Entries a voter may lack to be handed a group: it gets them while it is asked to lead.
 const HANDOVER_LAG_MAX: u64 = 64;
 /// How long a handover may take before it counts as failed.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long what is under way in a group may take before a handover goes on without its end.
 const SETTLE_DEADLINE: Duration = Duration::from_millis(500);
+/// What a node says that is about to stop.
+pub const STOPPING: &str = "stopping";
 /// Pause after a failed handover, and after a group has come here.
 const BALANCE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -91,6 +97,14 @@ impl Groups {
     /// Why this node would rather not lead anything, if it would not.
     pub fn reluctance(&self) -> Option<String> {
         self.reluctance.borrow().clone()
+    }
+
+    /// What ails the disk, if anything does.
+    fn disk_trouble(&self) -> Option<&'static str> {
+        if self.wal.disk_full() || self.flush.disk_full() {
+            return Some("the disk is full");
+        }
+        (self.wal.committing_for() > COMMIT_MAX).then_some("the disk is slow")
     }
 
     /// From now on this node would rather not lead, or would again.
@@ -175,10 +189,24 @@ impl Groups {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rest_until = vec![Instant::now() + BALANCE_PAUSE; self.rafts.len()];
         let mut reluctance = self.reluctance.subscribe();
+        let mut troubled: Option<Instant> = None;
         loop {
             tokio::select! {
                 _ = look.tick() => {}
                 _ = reluctance.changed() => {}
+            }
+            if let Some(trouble) = self.disk_trouble() {
+                if self.reluctance().is_none() {
+                    tracing::error!("{trouble}: this node leads nothing until it is well again");
+                    self.set_reluctance(Some(trouble));
+                }
+                troubled = Some(Instant::now());
+            } else if troubled.is_some_and(|at| at.elapsed() > CONVALESCENCE) {
+                troubled = None;
+                if self.reluctance().is_some_and(|reason| reason != STOPPING) {
+                    tracing::info!("the disk is well again");
+                    self.set_reluctance(None);
+                }
             }
             let is_reluctant = self.reluctance().is_some();
             for group in self.led_groups() {

@@ -37,7 +37,7 @@ mod wal_thread;
 pub use catch_up::WholePace;
 pub use command::{Command, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
-pub use leaders::{Leader, Leaders};
+pub use leaders::{Leader, Leaders, STOPPING};
 pub use membership::{GroupStatus, MembershipChange, MembershipError};
 pub use meta_state::MetaOutcome;
 pub use meta_stored::{store_hash_key, store_key, store_mode};

@@ -16,10 +16,10 @@ use super::start::Founding;
 
 /// Milliseconds between two signs of life of a leader.
 const HEARTBEAT_MS: u64 = 150;
-/// Milliseconds of silence after which a follower stands for election, drawn between the two. A leader's lease lasts
-/// the longer one, so that a killed leader is followed within two seconds.
-const ELECTION_MIN_MS: u64 = 500;
-const ELECTION_MAX_MS: u64 = 900;
+/// Milliseconds after the end of a leader's lease when a follower stands for election, drawn between the two. The lease
+/// lasts the longer one, so that a killed leader is followed within two seconds.
+const ELECTION_MIN_MS: u64 = 300;
+const ELECTION_MAX_MS: u64 = 700;
 
 /// Starts a group on its log and its machine.
 pub async fn start_raft(

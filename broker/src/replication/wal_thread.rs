@@ -58,18 +58,37 @@ pub struct WalHandle {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     disk_full: AtomicBool,
     stopping: AtomicBool,
     written_bytes: AtomicU64,
+    started: Instant,
+    /// Milliseconds between `started` and the beginning of the commit under way; 0 while there is none.
+    committing_since_ms: AtomicU64,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            disk_full: AtomicBool::default(),
+            stopping: AtomicBool::default(),
+            written_bytes: AtomicU64::default(),
+            started: Instant::now(),
+            committing_since_ms: AtomicU64::default(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        // Never 0, which stands for no commit.
+        self.started.elapsed().as_millis() as u64 + 1
+    }
 }
 
 impl WalHandle {
     /// Starts the worker, and with threads one more that keeps spare files ready.
     pub fn start(wal: Wal, durability: Durability, shell: Shell) -> io::Result<(Self, WalThreads)> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let mut workers = Vec::with_capacity(2);
         let (spare_wanted, wanted) = std::sync::mpsc::sync_channel(1);
         if matches!(shell, Shell::Threads) {
@@ -124,6 +143,14 @@ impl WalHandle {
     /// True while a commit waits for space on the disk.
     pub fn disk_full(&self) -> bool {
         self.shared.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// How long the commit under way has taken so far.
+    pub fn committing_for(&self) -> Duration {
+        match self.shared.committing_since_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since_ms => Duration::from_millis(self.shared.now_ms().saturating_sub(since_ms)),
+        }
     }
 
     /// Bytes written to the log since the process started.
@@ -248,6 +275,7 @@ impl Worker {
             waiting.push(request.done);
         }
         let started = Instant::now();
+        self.shared.committing_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         let commit = loop {
             if self.shared.disk_full.load(Ordering::Relaxed) && self.shared.stopping.load(Ordering::Relaxed) {
                 // Whoever waits learns that the log has stopped.
@@ -263,6 +291,7 @@ impl Worker {
             self.sync();
         }
         self.shell.pass_sync_latency().await;
+        self.shared.committing_since_ms.store(0, Ordering::Relaxed);
         self.shared.disk_full.store(false, Ordering::Relaxed);
         self.shared.written_bytes.fetch_add(commit.bytes_written, Ordering::Relaxed);
         self.meters.sync_seconds.record(started.elapsed().as_secs_f64());
