@@ -24,6 +24,8 @@ use crate::wire::{AdministrationServer, PeerServer, Running};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
+/// How long a stop waits for calls of peers.
+const PORT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a stop tries to hand over what it leads.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -182,7 +184,8 @@ impl Node {
         self.running.send_replace(Running::default());
         if let Some(port) = self.port {
             let _ = port.stop.send(());
-            drop(port.served.await);
+            // Calls under way have deadlines of their own; what a peer has left open ends with the process.
+            drop(tokio::time::timeout(PORT_DEADLINE, port.served).await);
         }
         drop(self.service);
         self.threads.join().await;
