@@ -89,6 +89,11 @@ impl Groups {
         self.leaders.borrow()[usize::from(group)]
     }
 
+    /// Where every group is led.
+    pub fn leaders(&self) -> Leaders {
+        self.leaders.borrow().clone()
+    }
+
     /// Follows who leads which group.
     pub fn watch_leaders(&self) -> watch::Receiver<Leaders> {
         self.leaders.subscribe()

@@ -1,23 +1,24 @@
 //! Appending: records to shards, shards to groups, groups to ordinals.
 //!
-//! The hot path. Per record: a route, a charge and one decode into its sub-batch's buffer, the only copy between
-//! the request's body and the write-ahead log. Allocations are per request and per shard touched.
+//! The hot path. Groups that are led here take their parts directly, the others by [`super::forward`], all at the same
+//! time. Allocations are per request and per shard touched. What was certainly not proposed, because its group's leader
+//! has just changed, is sent again; what may have been is not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64_simd::AppendBase64Decode;
-use bytes::Bytes;
-use tidelog_storage::record;
-use tidelog_storage::shard::ShardKey;
-use tokio::time::Instant;
+use futures_util::future::{FutureExt, join_all};
+use tokio::time::{Instant, timeout_at};
 
 use super::Service;
-use crate::model::stream::{Shard, Stream};
-use crate::replication::{AppendOutcome, ProposeError, SubBatch};
+use super::encode::{Charge, GroupPart, Way};
+use super::receive::Delivered;
+use crate::model::stream::Stream;
+use crate::replication::{AppendOutcome, ProposeError};
 
-/// How long a put waits for its outcome before the client is told that it is unknown.
-const OUTCOME_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a put waits for its outcome before the client is told that it is unknown. A leader that has lost its
+/// majority and does not know it yet is waited for as long.
+const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A record on its way in, already validated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,12 +61,12 @@ impl Payload<'_> {
 }
 
 impl NewRecord<'_> {
-    fn key(&self) -> &[u8] {
+    pub(super) fn key(&self) -> &[u8] {
         self.partition_key.unwrap_or_default().as_bytes()
     }
 
     /// What limits count: data and key.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.data.len() + self.key().len()
     }
 }
@@ -98,28 +99,25 @@ pub enum AppendRefusal {
 }
 
 /// The accepted records of one shard, on their way.
-struct Journey {
-    shard: u32,
-    created_s: u64,
+pub struct Journey {
+    /// The shard's index.
+    pub shard: u32,
+    /// Its creation second.
+    pub created_s: u64,
     /// Positions of its records in the request, ascending.
-    records: Vec<u32>,
+    pub records: Vec<u32>,
 }
 
-/// What goes to one group.
-struct GroupPart {
-    group: u8,
-    batches: Vec<SubBatch>,
-    /// One per sub-batch.
-    journeys: Vec<Journey>,
+/// What has to be sent again. All of it was charged.
+#[derive(Default)]
+struct Late {
+    /// To the children of their shards.
+    sealed: Vec<Journey>,
+    /// To the next leader of their group.
+    unproposed: Vec<Journey>,
 }
 
-/// Whether records are charged to their shard's budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Charge {
-    Whole,
-    /// The shard's parent was charged before it was sealed.
-    Paid,
-}
+type Results = [Result<Placed, AppendRefusal>];
 
 impl Service {
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
@@ -130,48 +128,61 @@ impl Service {
         records: &[NewRecord<'_>],
     ) -> Vec<Result<Placed, AppendRefusal>> {
         let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
-        if self.put_refusal().is_some() {
-            return results;
-        }
         let deadline = Instant::now() + OUTCOME_DEADLINE;
         let all = 0..records.len() as u32;
         let parts = self.encode(stream, records, all, Charge::Whole, &mut results);
-        let mut sealed = self.send(parts, deadline, &mut results).await;
-        while !sealed.is_empty() {
-            let Some(stream) = self.successor(stream.uid, &sealed, deadline).await else {
-                refuse(&mut results, &sealed, AppendRefusal::Unavailable);
+        let mut late = self.send(parts, deadline, &mut results).await;
+        while !late.is_empty() {
+            let Some(stream) = self.successor(stream.uid, &late.sealed, deadline).await else {
+                refuse(&mut results, late.journeys(), AppendRefusal::Unavailable);
                 break;
             };
-            let mut late: Vec<u32> = sealed.iter().flat_map(|journey| &journey.records).copied().collect();
-            late.sort_unstable();
-            let parts = self.encode(&stream, records, late, Charge::Paid, &mut results);
-            sealed = self.send(parts, deadline, &mut results).await;
+            let parts = self.encode(&stream, records, late.records(), Charge::Paid, &mut results);
+            late = self.send(parts, deadline, &mut results).await;
         }
         results
     }
 
-    /// Sends parts to their groups and notes what became of them. Returns what met a sealed shard.
-    async fn send(
+    /// Sends parts to their groups and notes what became of them. Returns what has to be sent again.
+    async fn send(&self, mut parts: Vec<GroupPart>, deadline: Instant, results: &mut Results) -> Late {
+        let mut late = Late::default();
+        let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
+        let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
+        let proposing = self.propose_parts(parts, deadline, results, &mut late);
+        let ((), forwarded) = tokio::join!(proposing, forwarding);
+        for (delivered, journeys) in forwarded {
+            match delivered {
+                Ok(delivered) => place_delivered(results, delivered, journeys, &mut late),
+                Err(refusal) => refuse(results, &journeys, refusal),
+            }
+        }
+        late
+    }
+
+    /// Proposes the parts of groups that are led here.
+    async fn propose_parts(
         &self,
         parts: Vec<GroupPart>,
         deadline: Instant,
-        results: &mut [Result<Placed, AppendRefusal>],
-    ) -> Vec<Journey> {
+        results: &mut Results,
+        late: &mut Late,
+    ) {
         let mut waiting = Vec::with_capacity(parts.len());
         for part in parts {
             waiting.push((self.groups.append(part.group, part.batches).await, part.journeys));
         }
-        let mut sealed = Vec::new();
         for (outcome, journeys) in waiting {
-            match tokio::time::timeout_at(deadline, outcome).await {
-                Ok(Ok(Ok(outcomes))) => place(results, outcomes, journeys, &mut sealed),
-                Ok(Ok(Err(ProposeError::NotProposed))) => {
-                    refuse(results, &journeys, AppendRefusal::Unavailable);
+            match timeout_at(deadline, outcome).await {
+                Ok(Ok(Ok(outcomes))) => {
+                    assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
+                    for (outcome, journey) in outcomes.into_iter().zip(journeys) {
+                        place(results, outcome, journey, late);
+                    }
                 }
+                Ok(Ok(Err(ProposeError::NotProposed))) => late.unproposed.extend(journeys),
                 _ => refuse(results, &journeys, AppendRefusal::Unknown),
             }
         }
-        sealed
     }
 
     /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
@@ -184,145 +195,66 @@ impl Service {
         let mut catalogs = self.groups.watch_catalog();
         let reseated =
             catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
-        let catalog = tokio::time::timeout_at(deadline, reseated).await.ok()?.ok()?;
+        let catalog = timeout_at(deadline, reseated).await.ok()?.ok()?;
         catalog.by_uid(uid).cloned()
     }
+}
 
-    /// Routes and charges the chosen records and encodes the accepted ones, by group.
-    fn encode(
-        &self,
-        stream: &Stream,
-        records: &[NewRecord<'_>],
-        chosen: impl IntoIterator<Item = u32>,
-        charge: Charge,
-        results: &mut [Result<Placed, AppendRefusal>],
-    ) -> Vec<GroupPart> {
-        let now_ms = self.now_ms();
-        let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
-        for index in chosen {
-            let Some(position) = stream.route_position(records[index as usize].hash_key) else { continue };
-            order.push((position as u32, index));
-        }
-        order.sort_unstable();
-        let mut parts: Vec<GroupPart> = Vec::new();
-        for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
-            let shard = &stream.shards[of_shard[0].0 as usize];
-            let accepted = match charge {
-                Charge::Whole => self.charge(stream, shard, of_shard, records, results, now_ms),
-                Charge::Paid => of_shard.iter().map(|(_, index)| *index).collect(),
-            };
-            if accepted.is_empty() {
-                continue;
-            }
-            let batch = encode_batch(stream, shard, &accepted, records, now_ms);
-            let journey = Journey { shard: shard.index, created_s: shard.created_s, records: accepted };
-            match parts.iter_mut().find(|part| part.group == shard.group) {
-                Some(part) => {
-                    part.batches.push(batch);
-                    part.journeys.push(journey);
-                }
-                None => parts.push(GroupPart {
-                    group: shard.group,
-                    batches: vec![batch],
-                    journeys: vec![journey],
-                }),
-            }
-        }
-        parts
+impl Late {
+    fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.unproposed.is_empty()
     }
 
-    /// Charges a shard's budget; records past it are refused, each alone.
-    fn charge(
-        &self,
-        stream: &Stream,
-        shard: &Shard,
-        of_shard: &[(u32, u32)],
-        records: &[NewRecord<'_>],
-        results: &mut [Result<Placed, AppendRefusal>],
-        now_ms: u64,
-    ) -> Vec<u32> {
-        let limits = self.shard_limits();
-        let budget = self.budgets(stream).of(shard);
-        let mut budget = budget.lock().expect("no code panics while it holds this lock");
-        let mut accepted = Vec::with_capacity(of_shard.len());
-        let mut bytes = 0;
-        for (_, index) in of_shard {
-            let record = &records[*index as usize];
-            if budget.charge_write(&limits, now_ms, record.bytes() as u64).is_ok() {
-                bytes += record.bytes();
-                accepted.push(*index);
-            } else {
-                results[*index as usize] = Err(AppendRefusal::Throttled { shard: shard.index });
-            }
-        }
-        drop(budget);
-        let refused = of_shard.len() - accepted.len();
-        if refused > 0 {
-            self.meters.write_throttled_records.increment(refused as u64);
-        }
-        self.meters.incoming_records.increment(accepted.len() as u64);
-        self.meters.incoming_bytes.increment(bytes as u64);
-        if let Some(counts) = self.shard_counts.of(stream, shard) {
-            counts.note_put(accepted.len(), bytes, refused);
-        }
-        accepted
+    fn journeys(&self) -> impl Iterator<Item = &Journey> {
+        self.sealed.iter().chain(&self.unproposed)
+    }
+
+    /// Positions in the request, ascending.
+    fn records(&self) -> Vec<u32> {
+        let mut records: Vec<u32> = self.journeys().flat_map(|journey| &journey.records).copied().collect();
+        records.sort_unstable();
+        records
     }
 }
 
-fn encode_batch(
-    stream: &Stream,
-    shard: &Shard,
-    accepted: &[u32],
-    records: &[NewRecord<'_>],
-    now_ms: u64,
-) -> SubBatch {
-    let chosen = || accepted.iter().map(|index| &records[*index as usize]);
-    let bytes = chosen().map(|record| record::encoded_len(record.key().len(), record.data.len())).sum();
-    let mut body = Vec::with_capacity(bytes);
-    for record in chosen() {
-        record::encode_header(&mut body, record.key().len(), record.data.len());
-        body.extend_from_slice(record.key());
-        match record.data {
-            Payload::Raw(data) => body.extend_from_slice(data),
-            Payload::Base64 { text, .. } => {
-                Vec::append_base64_decode(&base64_simd::STANDARD, text.as_bytes(), &mut body)
-                    .expect("the codec has checked the text");
-            }
-        }
-    }
-    assert_eq!(body.len(), bytes, "a record's encoding has the length it announced");
-    let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
-    SubBatch::new(key, now_ms, accepted.len() as u32, Bytes::from(body))
-}
-
-fn place(
-    results: &mut [Result<Placed, AppendRefusal>],
-    outcomes: Vec<AppendOutcome>,
+/// Notes what the leader of another node's group made of its part. It answered for every sub-batch.
+fn place_delivered(
+    results: &mut Results,
+    delivered: Vec<Delivered>,
     journeys: Vec<Journey>,
-    sealed: &mut Vec<Journey>,
+    late: &mut Late,
 ) {
-    assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
-    for (outcome, journey) in outcomes.into_iter().zip(journeys) {
-        let (first_ordinal, time_ms) = match outcome {
-            AppendOutcome::Placed { first_ordinal, time_ms } => (first_ordinal, time_ms),
-            AppendOutcome::Sealed => {
-                sealed.push(journey);
-                continue;
-            }
-            AppendOutcome::NoSuchShard => {
-                refuse(results, &[journey], AppendRefusal::Unavailable);
-                continue;
-            }
-        };
-        for (index, ordinal) in journey.records.into_iter().zip(first_ordinal..) {
-            let placed = Placed { shard: journey.shard, created_s: journey.created_s, ordinal, time_ms };
-            results[index as usize] = Ok(placed);
+    for (delivered, mut journey) in delivered.into_iter().zip(journeys) {
+        let Delivered { outcome, throttled } = delivered;
+        for position in throttled.iter().rev() {
+            let index = journey.records.remove(*position as usize);
+            results[index as usize] = Err(AppendRefusal::Throttled { shard: journey.shard });
+        }
+        if let Some(outcome) = outcome {
+            place(results, outcome, journey, late);
         }
     }
 }
 
-fn refuse(results: &mut [Result<Placed, AppendRefusal>], journeys: &[Journey], refusal: AppendRefusal) {
-    for index in journeys.iter().flat_map(|journey| &journey.records) {
+fn place(results: &mut Results, outcome: AppendOutcome, journey: Journey, late: &mut Late) {
+    match outcome {
+        AppendOutcome::Placed { first_ordinal, time_ms } => {
+            let Journey { shard, created_s, records } = journey;
+            for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
+                results[index as usize] = Ok(Placed { shard, created_s, ordinal, time_ms });
+            }
+        }
+        AppendOutcome::Sealed => late.sealed.push(journey),
+        AppendOutcome::NoSuchShard => refuse(results, [&journey], AppendRefusal::Unavailable),
+    }
+}
+
+fn refuse<'a>(
+    results: &mut Results,
+    journeys: impl IntoIterator<Item = &'a Journey>,
+    refusal: AppendRefusal,
+) {
+    for index in journeys.into_iter().flat_map(|journey| &journey.records) {
         results[*index as usize] = Err(refusal);
     }
 }

@@ -5,12 +5,15 @@
 mod append;
 mod budgets;
 mod consumers;
+mod encode;
 mod feed;
+mod forward;
 mod growth;
 pub mod iterator;
 mod meters;
 pub mod rates;
 mod read;
+mod receive;
 mod reshard;
 mod retention;
 mod seats;
@@ -31,6 +34,7 @@ use tokio::sync::Semaphore;
 
 use self::budgets::Budgets;
 use self::feed::Feeds;
+use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::rates::{CallRates, Subject};
@@ -116,6 +120,8 @@ pub struct Service {
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     file_reads: Arc<Semaphore>,
+    /// Bytes of records on their way to the leaders of other groups.
+    forwarding: Arc<Semaphore>,
     space_is_low: AtomicBool,
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
@@ -139,6 +145,7 @@ impl Service {
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
             space_is_low: AtomicBool::new(false),
             sagas: Mutex::default(),
             meters: Meters::new(),

@@ -139,8 +139,14 @@ impl peer_server::Peer for PeerServer {
     }
 
     async fn put(&self, request: Request<peer::PutRequest>) -> Answer<peer::PutResponse> {
-        let _groups = self.groups(&request)?;
-        Err(Status::unimplemented("records are not taken"))
+        self.groups(&request)?;
+        let Some(service) = self.running.borrow().service.clone() else {
+            return Ok(Response::new(peer::PutResponse {
+                outcome: peer::Outcome::NotProposed.into(),
+                results: Vec::new(),
+            }));
+        };
+        answer(service.receive_for(request.into_inner()).await)
     }
 
     async fn read_index(&self, request: Request<peer::ReadIndexRequest>) -> Answer<peer::ReadIndexResponse> {

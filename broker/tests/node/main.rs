@@ -2,7 +2,9 @@
 //! consumers.
 
 mod accounts;
+mod anywhere;
 mod broker;
+mod cluster;
 mod consumers;
 mod control;
 mod reshard;

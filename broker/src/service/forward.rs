@@ -1,0 +1,111 @@
+//! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to the
+//! leader, which charges, dates and proposes them.
+//!
+//! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Whatever else goes
+//! wrong leaves an unknown outcome. Memory is bounded by [`FORWARDED_BYTES_MAX`].
+
+use std::time::Duration;
+
+use tidelog_proto::peer;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Service;
+use super::append::{AppendRefusal, Journey};
+use super::encode::{GroupPart, Way};
+use super::receive::{Delivered, Undelivered, read_response};
+use crate::peers::{Client, Lane};
+use crate::replication::{Leader, ProposeError, refused_or_unknown};
+
+/// Body bytes on their way to other nodes. A request is at most 10 MiB of data and keys.
+pub(super) const FORWARDED_BYTES_MAX: usize = 64 << 20;
+/// How long a group may be without a leader that takes records before they are refused: an election takes a second or
+/// two, and whoever asks on the side of a minority has an answer in time.
+const LEADERLESS: Duration = Duration::from_secs(5);
+/// Pause before a leader is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Service {
+    /// Brings a part to the leader of its group. The outcomes are one per sub-batch; its journeys come back with them.
+    pub(super) async fn forward(
+        &self,
+        part: GroupPart,
+        deadline: Instant,
+    ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<Journey>) {
+        let bytes = part.batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(FORWARDED_BYTES_MAX);
+        let share = timeout_at(deadline, self.forwarding.acquire_many(bytes as u32)).await;
+        let Ok(_share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
+        let delivered = self.deliver(&part, deadline).await;
+        (delivered, part.journeys)
+    }
+
+    async fn deliver(&self, part: &GroupPart, deadline: Instant) -> Result<Vec<Delivered>, AppendRefusal> {
+        let ends = deadline.min(Instant::now() + LEADERLESS);
+        let is_paid = part.way != Way::Forward { is_paid: false };
+        loop {
+            let tried = match self.groups.leader_within(part.group, ends).await {
+                Leader::Here => {
+                    let receiving = self.receive(part.group, part.batches.clone(), is_paid);
+                    timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
+                }
+                Leader::At(node) => self.deliver_to(node, part, is_paid, deadline).await,
+                Leader::Unknown => return Err(AppendRefusal::Unavailable),
+            };
+            match tried {
+                Ok(delivered) if delivered.len() == part.journeys.len() => return Ok(delivered),
+                Ok(_) | Err(Undelivered::Unknown) => return Err(AppendRefusal::Unknown),
+                Err(Undelivered::Refused(_)) => return Err(AppendRefusal::Unavailable),
+                Err(Undelivered::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
+                    sleep(LOOK_AGAIN).await;
+                }
+                Err(Undelivered::NotProposed) => return Err(AppendRefusal::Unavailable),
+            }
+        }
+    }
+
+    async fn deliver_to(
+        &self,
+        node: u64,
+        part: &GroupPart,
+        is_paid: bool,
+        deadline: Instant,
+    ) -> Result<Vec<Delivered>, Undelivered> {
+        let Some(mut client) = self.client_while_leading(node, part.group).await else {
+            return Err(Undelivered::NotProposed);
+        };
+        let batch = |batch: &crate::replication::SubBatch| peer::PutBatch {
+            stream_uid: batch.shard.stream_uid,
+            shard: batch.shard.shard,
+            count: batch.count,
+            body: batch.body.clone(),
+            body_crc: batch.body_crc,
+        };
+        let batches = part.batches.iter().map(batch).collect();
+        let message = peer::PutRequest { group: part.group.into(), batches, is_paid };
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        let call = client.put(self.groups.peers().request(node, message, Some(time_left)));
+        match timeout_at(deadline, call).await {
+            Ok(Ok(answer)) => read_response(answer.into_inner(), &part.batches),
+            Ok(Err(status)) if status.code() == tonic::Code::ResourceExhausted => {
+                Err(Undelivered::Refused(status.message().to_owned()))
+            }
+            Ok(Err(status)) => Err(match refused_or_unknown(&status) {
+                ProposeError::NotProposed => Undelivered::NotProposed,
+                ProposeError::Unknown => Undelivered::Unknown,
+            }),
+            Err(_) => Err(Undelivered::Unknown),
+        }
+    }
+
+    /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
+    /// that has vanished does not refuse connections.
+    pub(super) async fn client_while_leading(&self, node: u64, group: u8) -> Option<Client> {
+        let mut leaders = self.groups.watch_leaders();
+        tokio::select! {
+            biased;
+            client = self.groups.peers().client(node, Lane::Requests) => {
+                client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
+            }
+            _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Three nodes in one process, each with a runtime of its own that can be ended at once, on loopback TCP.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use tempfile::TempDir;
+use tidelog::clock::Clock;
+use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::node::{ClusterNode, Node, NodeConfig};
+use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
+use tidelog::peers::tcp;
+use tidelog::replication::{Durability, Leader, Shell, Sizes};
+use tidelog::service::{Pace, Transitions};
+use tidelog_storage::disk::RealDisk;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+/// Groups of a node: 0 is that of metadata.
+const GROUPS: u8 = 7;
+/// Longer than anything takes that goes well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nodes by place; the id of the one at place 0 is 1.
+pub struct Cluster {
+    members: Vec<Member>,
+    change: fn(&mut NodeConfig),
+}
+
+struct Member {
+    address: String,
+    directory: TempDir,
+    running: Option<(Node, Runtime)>,
+}
+
+impl Cluster {
+    /// Three nodes, once they have formed a cluster and everybody knows who leads what.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With settings of their own: limits are off and nothing is delayed unless it changes that.
+    pub async fn start_with(change: fn(&mut NodeConfig)) -> Self {
+        let mut members = Vec::new();
+        for _ in 0..3 {
+            // The port is free again at once, and nobody else is given it so soon.
+            let port =
+                TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its number");
+            let directory = tempfile::tempdir().expect("a directory");
+            members.push(Member { address: port.to_string(), directory, running: None });
+        }
+        let mut cluster = Self { members, change };
+        let starting = join_all((0..3).map(|at| cluster.launch(at))).await;
+        for (member, running) in cluster.members.iter_mut().zip(starting) {
+            member.running = Some(running);
+        }
+        cluster.settled().await;
+        cluster
+    }
+
+    async fn launch(&self, at: usize) -> (Node, Runtime) {
+        let (id, own) = (at as u64 + 1, &self.members[at]);
+        let addresses = self.members.iter().map(|member| member.address.clone());
+        let members: BTreeMap<u64, String> = (1..).zip(addresses).collect();
+        let mut config = NodeConfig {
+            cluster: None,
+            data_dir: own.directory.path().to_owned(),
+            limits: ShardLimits::off(),
+            control_limits: ControlLimits::off(),
+            transitions: Transitions::default(),
+            pace: Pace::default(),
+            durability: Durability::Fsync,
+            clock: Clock::System,
+            disk: Arc::new(RealDisk),
+            shell: Shell::Threads,
+            sizes: Sizes::default(),
+        };
+        (self.change)(&mut config);
+        let address = own.address.clone();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let started = runtime.spawn(async move {
+            let (_, incoming) = tcp::listen(&address, None).await.expect("the port is free");
+            config.cluster = Some(ClusterNode { id, members, dial: tcp::dial(None), incoming });
+            Node::start(config).await.expect("a node")
+        });
+        (started.await.expect("a node"), runtime)
+    }
+
+    /// The node at a place, which runs.
+    pub fn node(&self, at: usize) -> &Node {
+        &self.members[at].running.as_ref().expect("a node that runs").0
+    }
+
+    /// Places of the nodes that run.
+    pub fn running(&self) -> Vec<usize> {
+        (0..3).filter(|at| self.members[*at].running.is_some()).collect()
+    }
+
+    /// The place of a group's leader, as the node at `by` knows; `None` while it knows none.
+    pub fn leader_by(&self, by: usize, group: u8) -> Option<usize> {
+        match self.node(by).service().groups().leader(group) {
+            Leader::Here => Some(by),
+            Leader::At(node) => Some(node as usize - 1),
+            Leader::Unknown => None,
+        }
+    }
+
+    /// The place of a group's leader, once all that run agree on one that runs.
+    pub async fn leader(&self, group: u8) -> usize {
+        let running = self.running();
+        let agreed = async {
+            loop {
+                let mut known = running.iter().map(|by| self.leader_by(*by, group));
+                let first = known.next().flatten().filter(|leader| running.contains(leader));
+                if let Some(leader) = first
+                    && known.all(|other| other == first)
+                {
+                    return leader;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, agreed).await.unwrap_or_else(|_| panic!("no leader of group {group}"))
+    }
+
+    /// Returns once all that run agree on the leaders of all groups, and have the key of the cluster's tokens.
+    pub async fn settled(&self) {
+        for group in 0..GROUPS {
+            self.leader(group).await;
+        }
+        for at in self.running() {
+            let service = self.node(at).service();
+            let mut catalogs = service.groups().watch_catalog();
+            let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
+            tokio::time::timeout(PATIENCE, keyed).await.expect("a key in time").expect("groups that run");
+        }
+    }
+
+    /// Whatever comes of a call to the node at a place.
+    pub async fn reply(&self, at: usize, operation: &str, body: Value) -> Result<Reply, Fault> {
+        let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
+        let service = node.service();
+        let call = Call {
+            operation: operation.into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            codec: Codec::Json,
+            body: body.to_string().into(),
+        };
+        runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
+    }
+
+    /// The answer of the node at a place.
+    pub async fn call(&self, at: usize, operation: &str, body: Value) -> Result<Value, Fault> {
+        let Reply::Complete(body) = self.reply(at, operation, body).await? else {
+            panic!("{operation} answered with an event stream");
+        };
+        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
+    }
+
+    /// The answer of the node at a place, at the first attempt.
+    pub async fn ok(&self, at: usize, operation: &str, body: Value) -> Value {
+        let answer = self.call(at, operation, body).await;
+        answer.unwrap_or_else(|fault| panic!("{operation} at {at}: {fault:?}"))
+    }
+
+    /// The answer of the node at a place, tried again as clients do while it is one that may succeed later.
+    pub async fn persist(&self, at: usize, operation: &str, body: Value) -> Value {
+        for _ in 0..100 {
+            match self.call(at, operation, body.clone()).await {
+                Err(Fault::Unavailable(_) | Fault::Internal) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                answer => return answer.unwrap_or_else(|fault| panic!("{operation} at {at}: {fault:?}")),
+            }
+        }
+        panic!("{operation} at {at} never succeeds");
+    }
+
+    /// Ends a node without giving it time for anything.
+    pub async fn kill(&mut self, at: usize) {
+        let (node, runtime) = self.members[at].running.take().expect("a node that runs");
+        // What it was doing ends where it is; only then it is gone for its peers.
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
+            .await
+            .expect("an end");
+        drop(node);
+    }
+
+    /// Stops a node as an operator does.
+    pub async fn stop(&mut self, at: usize) {
+        let (node, runtime) = self.members[at].running.take().expect("a node that runs");
+        let stopping = runtime.spawn(async move {
+            node.retire().await;
+            node.shutdown().await.expect("a checkpoint");
+        });
+        stopping.await.expect("no panic");
+        runtime.shutdown_background();
+    }
+
+    /// Starts the node of a place again with its data.
+    pub async fn restart(&mut self, at: usize) {
+        let running = self.launch(at).await;
+        self.members[at].running = Some(running);
+    }
+
+    /// Stops every node that runs.
+    pub async fn end(mut self) {
+        for at in self.running() {
+            let (node, runtime) = self.members[at].running.take().expect("a node that runs");
+            let stopping =
+                runtime.spawn(async move { node.shutdown().await.map_err(|error| error.to_string()) });
+            // Those that stop last have no majority left for anything.
+            let _ = stopping.await.expect("no panic");
+            runtime.shutdown_background();
+        }
+    }
+}
