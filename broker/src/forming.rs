@@ -140,8 +140,11 @@ impl Forming {
     /// Returns once the node has an identity.
     ///
     /// # Errors
-    /// [`FormingError::Refused`] when the cluster knows the node with other data.
+    /// [`FormingError::Refused`] when the cluster knows the node with other data or has taken it out, or is another one.
     pub async fn identified(&self) -> Result<(), FormingError> {
+        if let Some(own) = self.peers.identity() {
+            return self.check_welcome(&own).await;
+        }
         let mut told = self.told.subscribe();
         let mut tell = Waiting::default();
         while self.peers.identity().is_none() {
@@ -162,9 +165,36 @@ impl Forming {
         Ok(())
     }
 
+    /// Refuses to come back to peers that do not want this node any more. Who does not answer at once is not waited for.
+    ///
+    /// # Errors
+    /// [`FormingError::Refused`].
+    async fn check_welcome(&self, own: &Identity) -> Result<(), FormingError> {
+        let greeted = tokio::time::timeout(GREETING_DEADLINE, self.greet_all()).await.unwrap_or_default();
+        for Greeted { node, address, answer } in greeted {
+            let Ok(hello) = answer else { continue };
+            if !hello.cluster.is_empty() && hello.cluster != own.cluster {
+                return Err(FormingError::Refused(format!(
+                    "the data directory {} is of a node of cluster {}, and node {node} at {address} belongs to cluster {}: \
+                     correct --cluster or --data",
+                    self.directory.display(),
+                    own.cluster,
+                    hello.cluster
+                )));
+            }
+            if !hello.refusal.is_empty() {
+                return Err(FormingError::Refused(hello.refusal));
+            }
+        }
+        Ok(())
+    }
+
     fn judge(&self, greeted: &[Greeted]) -> Result<Verdict, FormingError> {
         let own = self.peers.node();
         for peer in greeted.iter().filter_map(|greeted| greeted.answer.as_ref().ok()) {
+            if !peer.refusal.is_empty() {
+                return Err(FormingError::Refused(peer.refusal.clone()));
+            }
             match peer.members.iter().find(|member| member.node == own) {
                 Some(member) if member.incarnation != self.incarnation => {
                     return Err(FormingError::Refused(format!(

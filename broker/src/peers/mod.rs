@@ -325,6 +325,14 @@ pub fn wrong_incarnation(node: u64) -> String {
     )
 }
 
+/// What a node is told that was a member, and is none any more.
+pub fn taken_out(node: u64) -> String {
+    format!(
+        "node {node} was taken out of the cluster, and ids are not used again: start the node with an empty directory \
+         under an id that was never used, and run `tidelog cluster add NEW_ID=HOST:PORT`"
+    )
+}
+
 fn insert(headers: &mut MetadataMap, name: &'static str, value: &str) {
     let value = MetadataValue::try_from(value).expect("ids are printable");
     headers.insert(name, value);

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::forming::{Forming, founding};
-use crate::peers::{FORMAT, Peers};
+use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::Groups;
 use crate::service::Service;
 
@@ -54,7 +54,8 @@ fn answer<T>(answer: Result<T, Box<Status>>) -> Answer<T> {
 
 #[tonic::async_trait]
 impl peer_server::Peer for PeerServer {
-    async fn hello(&self, _request: Request<peer::HelloRequest>) -> Answer<peer::HelloResponse> {
+    async fn hello(&self, request: Request<peer::HelloRequest>) -> Answer<peer::HelloResponse> {
+        let caller = request.get_ref().node;
         let groups = self.running.borrow().groups.clone();
         let status = groups.iter().flat_map(|groups| groups.status()).next();
         let members = status.iter().flat_map(|status| {
@@ -65,7 +66,11 @@ impl peer_server::Peer for PeerServer {
                 is_voter: status.voters.contains(node),
             })
         });
+        let was_taken_out = groups.as_ref().is_some_and(|groups| {
+            groups.catalog().used_nodes.contains(&caller) && !self.peers.members().contains_key(&caller)
+        });
         Ok(Response::new(peer::HelloResponse {
+            refusal: was_taken_out.then(|| taken_out(caller)).unwrap_or_default(),
             node: self.peers.node(),
             incarnation: self.forming.incarnation().to_owned(),
             cluster: self.peers.identity().map(|identity| identity.cluster).unwrap_or_default(),
