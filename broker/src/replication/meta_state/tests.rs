@@ -274,3 +274,18 @@ fn a_checkpoint_gives_back_the_same_state() {
     let stored = stream(&back, 1);
     assert_eq!((stored.consumers.len(), stored.tags.len(), stored.mode_switches_ms.len()), (3, 2, 1));
 }
+
+#[test]
+fn the_id_of_a_node_that_is_gone_is_remembered() {
+    let mut state = MetaState::default();
+    state.note_members([1, 2, 3]);
+    state.note_members([1, 2, 4]);
+    let stored = state.store();
+    let used = |stored| MetaState::restore(&stored).expect("restores").catalog().used_nodes;
+    assert_eq!(used(stored.clone()), [1, 2, 3, 4].into());
+    // A checkpoint of an earlier version names the members alone.
+    let node = |id| stored::membership::Node { id, ..stored::membership::Node::default() };
+    let membership = stored::Membership { nodes: vec![node(1)], ..stored::Membership::default() };
+    let earlier = stored::MetaState { used_nodes: vec![], membership: Some(membership), ..stored };
+    assert_eq!(used(earlier), [1].into());
+}
