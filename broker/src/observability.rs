@@ -68,6 +68,10 @@ pub const SCRUBBED_BYTES: &str = "tidelog_scrubbed_bytes_total";
 pub const DAMAGED_SEGMENTS: &str = "tidelog_damaged_segments_total";
 /// Damaged segments that a peer's copy has replaced. Without a counterpart in CloudWatch.
 pub const REPAIRED_SEGMENTS: &str = "tidelog_repaired_segments_total";
+/// Raft groups that this node leads, of seven. Without a counterpart in CloudWatch.
+pub const GROUPS_LED: &str = "tidelog_groups_led";
+/// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
+pub const GROUPS_LEADERLESS: &str = "tidelog_groups_leaderless";
 
 /// Upper bounds of durations, seconds: a sync of a fast disk to the request deadline.
 const SECONDS: &[f64] = &[
@@ -183,6 +187,8 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     (SCRUBBED_BYTES, Kind::Counter, Unit::Bytes, "Bytes of segments that the scrub has verified."),
     (DAMAGED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that the scrub has found."),
     (REPAIRED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that a peer's copy has replaced."),
+    (GROUPS_LED, Kind::Gauge, Unit::Count, "Raft groups that this node leads, of seven."),
+    (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),
 ];
 
 /// The process's one recorder, installed at the first call.

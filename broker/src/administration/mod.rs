@@ -11,7 +11,10 @@ mod join;
 mod leave;
 mod status;
 mod transfer;
+mod troubles;
 mod voters;
+
+pub use troubles::troubles;
 
 use std::sync::Arc;
 use std::time::Duration;

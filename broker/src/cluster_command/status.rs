@@ -5,6 +5,7 @@ use tidelog_proto::cluster::{GroupStatus, NodeStatus, StatusResponse};
 
 use super::Output;
 use super::table::{Align, lines};
+use crate::administration::troubles;
 
 /// The status as text.
 pub(super) fn written(status: &StatusResponse, output: Output) -> String {
@@ -38,7 +39,7 @@ fn table(status: &StatusResponse) -> String {
         ("BEHIND (NODE:ENTRIES)", Align::Left),
     ];
     text += &lines(heads, &groups);
-    let notes = notes(status);
+    let notes = troubles(status);
     if !notes.is_empty() {
         text.push('\n');
     }
@@ -81,28 +82,6 @@ fn group_row(group: &GroupStatus, own: u64) -> [String; 7] {
         group.purged_index.to_string(),
         behind.join(" "),
     ]
-}
-
-/// What an operator should not have to find in the tables.
-fn notes(status: &StatusResponse) -> Vec<String> {
-    let mut notes = Vec::new();
-    let voters: Vec<_> = status.nodes.iter().filter(|node| node.is_voter).collect();
-    let up = voters.iter().filter(|node| node.is_reachable).count();
-    let majority = voters.len() / 2 + 1;
-    if up < majority {
-        notes.push(format!(
-            "No majority: {up} of {} voters can be reached and {majority} are needed. Puts are refused until then.",
-            voters.len()
-        ));
-    }
-    let leaderless: Vec<String> =
-        status.groups.iter().filter(|group| group.leader == 0).map(|group| group.group.to_string()).collect();
-    if !leaderless.is_empty() && up >= majority {
-        notes.push(format!("Groups without a leader right now: {}.", leaderless.join(", ")));
-    }
-    let reluctant = status.nodes.iter().filter(|node| !node.reluctance.is_empty());
-    notes.extend(reluctant.map(|node| format!("Node {} leads nothing: {}.", node.id, node.reluctance)));
-    notes
 }
 
 fn object(status: &StatusResponse) -> Value {

@@ -129,6 +129,7 @@ GROUP  LEADER  TERM  LAST  APPLIED  PURGED  BEHIND (NODE:ENTRIES)
     1       2     7  1000      999      10
     2    none     7  1000      999      10
 
+Without an answer: node 3.
 Groups without a leader right now: 2.
 Node 2 leads nothing: its disk is slow.
 ";

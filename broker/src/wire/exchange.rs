@@ -114,7 +114,9 @@ async fn route(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Result<Ans
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/") => kinesis::call(gateway, request).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
-        (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => Ok(pages::health()),
+        (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => {
+            Ok(pages::health(gateway).await)
+        }
         (_, "/metrics") if reading => Ok(pages::metrics(gateway)),
         (_, "/") => Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, ALLOWED_METHODS)),
         (_, "/health" | "/healthcheck" | "/_localstack/health" | "/metrics") => {

@@ -1,29 +1,44 @@
 //! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 
 use super::Gateway;
 use super::exchange::Answer;
+use crate::administration::{Administration, troubles};
 use crate::observability;
+use crate::replication::Leader;
 
 /// Content type of the pages that are JSON.
 pub(super) const JSON: &str = "application/json";
 /// Prometheus text exposition format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// `services` is what scripts that wait for LocalStack look for.
-const HEALTH: &str = concat!(
-    "{\"status\":\"ok\",\"version\":\"",
-    env!("CARGO_PKG_VERSION"),
-    "\",\"services\":{\"kinesis\":\"running\"}}"
-);
 
-/// The broker takes requests: whoever reads this has been accepted.
-pub(super) fn health() -> Answer {
-    Answer::new(StatusCode::OK, JSON, HEALTH)
+/// The broker takes requests: whoever reads this has been accepted. What is wrong with it or with its cluster is in
+/// `reasons`. `services` is what scripts that wait for LocalStack look for.
+pub(super) async fn health(gateway: &Gateway) -> Answer {
+    let groups = gateway.service.groups();
+    let status = Administration::new(groups.clone(), Arc::default()).status().await;
+    let mut reasons = troubles(&status);
+    reasons.extend(groups.refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
+    let page = serde_json::json!({
+        "status": if reasons.is_empty() { "ok" } else { "degraded" },
+        "reasons": reasons,
+        "version": env!("CARGO_PKG_VERSION"),
+        "cluster": status.cluster,
+        "node": status.node,
+        "services": { "kinesis": "running" },
+    });
+    Answer::new(StatusCode::OK, JSON, page.to_string())
 }
 
 /// Every metric, as Prometheus reads it, those of single shards at the end.
 pub(super) fn metrics(gateway: &Gateway) -> Answer {
+    let leaders = gateway.service.groups().watch_leaders();
+    let count = |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
+    metrics::gauge!(observability::GROUPS_LED).set(count(Leader::Here));
+    metrics::gauge!(observability::GROUPS_LEADERLESS).set(count(Leader::Unknown));
     let page = observability::recorder().render();
     let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)

@@ -181,6 +181,8 @@ async fn pages_and_unknown_routes() {
     broker.assert_well().await;
     let cases = [
         ("GET", "/health", 200, "\"status\":\"ok\""),
+        ("GET", "/health", 200, "\"reasons\":[]"),
+        ("GET", "/metrics", 200, "tidelog_groups_led 7"),
         ("GET", "/healthcheck", 200, "\"status\":\"ok\""),
         ("GET", "/_localstack/health", 200, "\"kinesis\":\"running\""),
         ("GET", "/metrics", 200, "tidelog_request_seconds_count{operation=\"ListStreams\",outcome=\"ok\"}"),
