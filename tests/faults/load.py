@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import threading
 import time
+from collections import Counter
 
 import boto3
 from botocore.config import Config
@@ -88,7 +89,7 @@ class Writer:
                 if not self.put(sender, next(self.batches)):
                     sender = next(self.senders)
                     # A node that refuses at once must not be asked a thousand times a second.
-                    self.ending.wait(0.05)
+                    self.ending.wait(self.seconds_between)
                 self.ending.wait(self.seconds_between)
         except BaseException as error:
             self.reproaches.append(error)
@@ -209,6 +210,11 @@ class Load:
             times = [*before, *around, *after]
             longest = max([longest, *(two - one for one, two in itertools.pairwise(times))])
         return longest
+
+    def failures_by_kind(self):
+        """What failed and how often, for whoever wonders."""
+        kinds = Counter(f"{w.name.rstrip('0123456789-')}: {text[:160]}" for w in self.writers for _, text in w.failures)
+        return [f"{count} × {kind}" for kind, count in kinds.most_common(12)]
 
     def planned_failures(self, begin, end):
         """Requests that failed although the SDK made its default retries."""

@@ -33,15 +33,14 @@ def shards_of(node, stream):
     return answer["Shards"]
 
 
-def led_by_each(cluster):
-    """Lets each node lead all groups in its turn, so that what it answers comes from its own files."""
-    for node in cluster.nodes:
-        cluster.transfer(node)
-        deadline = time.monotonic() + LEADING_SECONDS_MAX
-        while set(cluster.leaders().values()) != {node.identity}:
-            assert time.monotonic() < deadline, f"{node} does not lead every group: {cluster.leaders()}"
-            time.sleep(0.1)
-        yield node
+def read_from(cluster, node, stream):
+    """All records of a stream as one node has them: it leads every group while it is asked, for a few seconds."""
+    deadline = time.monotonic() + LEADING_SECONDS_MAX
+    cluster.transfer(node)
+    while set(cluster.leaders().values()) != {node.identity}:
+        assert time.monotonic() < deadline, f"{node} does not lead every group: {cluster.leaders()}"
+        time.sleep(0.1)
+    return read_through(node, stream)
 
 
 def digest(records):

@@ -112,6 +112,8 @@ class Round:
                 for reader in readers:
                     reader.check()
         load.check_ended()
+        for line in load.failures_by_kind():
+            self.setting.say(f"    {line}")
         self.verify(load.attempts(), readers)
 
     def readers(self):
@@ -197,8 +199,8 @@ class Round:
     def verify(self, attempts, readers):
         """Equal reads through all three nodes, everything in them right, and what was read before still there."""
         figures, first = self.setting.figures, None
-        for node in reading.led_by_each(self.cluster):
-            records = reading.read_through(node, self.stream)
+        for node in self.cluster.nodes:
+            records = reading.read_from(self.cluster, node, self.stream)
             figures.read += len(records)
             if first is None:
                 first = records
@@ -221,5 +223,5 @@ class Round:
     def compare_finished(self, node):
         """No stream of an earlier round may have changed by a single record (I4)."""
         for stream, before in self.setting.finished.items():
-            after = reading.digest(reading.read_through(node, stream))
+            after = reading.digest(reading.read_from(self.cluster, node, stream))
             assert after == before, f"{stream} has changed: {before} before, {after} through {node}"
