@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tidelog_proto::peer::{self, peer_server};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
@@ -45,6 +45,17 @@ impl PeerServer {
         self.peers.admit(request.metadata()).map_err(|status| *status)?;
         let groups = self.running.borrow().groups.clone();
         groups.ok_or_else(|| Status::unavailable("this node is starting"))
+    }
+
+    /// Ends a stream when the node stops. A peer that leads keeps its stream of entries open for as long as it likes:
+    /// until then its connection would not close, and the log's threads would not be let go.
+    fn while_running<T: 'static>(
+        &self,
+        messages: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> Messages<T> {
+        let mut running = self.running.clone();
+        let stopped = async move { drop(running.wait_for(|running| running.groups.is_none()).await) };
+        Box::pin(messages.take_until(stopped))
     }
 }
 
@@ -92,7 +103,8 @@ impl peer_server::Peer for PeerServer {
 
     async fn append(&self, request: Request<Streaming<peer::AppendRequest>>) -> Answer<Self::AppendStream> {
         let groups = self.groups(&request)?;
-        Ok(Response::new(groups.take_entries(request.into_inner())))
+        let entries = self.while_running(request.into_inner());
+        Ok(Response::new(groups.take_entries(entries)))
     }
 
     async fn append_one(&self, request: Request<peer::AppendRequest>) -> Answer<peer::AppendResponse> {
