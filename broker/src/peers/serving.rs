@@ -15,6 +15,10 @@ use super::connection::{CALL_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, FRAME_BYTES}
 /// Silence after which a peer is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
+/// Calls that a peer may have given up before this node has looked at them, which is what a node finds that was stopped
+/// for a while. Past it the connection is closed; the protocol's own default, 20, is for strangers.
+const GIVEN_UP_MAX: usize = 10_000;
+
 /// A connection that a peer has opened.
 pub struct Accepted(pub BoxedIo);
 
@@ -28,6 +32,7 @@ pub fn server() -> Server {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
         .http2_keepalive_interval(Some(PING_AFTER))
+        .http2_max_pending_accept_reset_streams(Some(GIVEN_UP_MAX))
         .tcp_nodelay(true)
 }
 
