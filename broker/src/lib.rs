@@ -1,6 +1,7 @@
 //! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
 
 pub mod administration;
+pub mod boot;
 pub mod clock;
 pub mod cluster_command;
 pub mod config;

@@ -1,10 +1,10 @@
 //! A node: its way to its cluster, its groups, its service, from start to stop.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tidelog_proto::cluster::cluster_server::ClusterServer;
 use tidelog_proto::peer::peer_server;
@@ -12,6 +12,7 @@ use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::boot::{self, FORGETFUL};
 use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
@@ -79,10 +80,36 @@ pub enum NodeError {
     /// The way to its cluster.
     #[error(transparent)]
     Forming(#[from] FormingError),
+    /// The record of the machine's last boot.
+    #[error("the record of the machine's last boot: {0}")]
+    Boot(#[from] io::Error),
+    /// The node may have lost what it told its peers it holds.
+    #[error("{FORGETFUL}")]
+    Forgetful,
+}
+
+/// Refuses a node of a cluster that may have lost what it acknowledged, and notes what the next start has to know.
+fn note_boot(
+    disk: &dyn Disk,
+    directory: &Path,
+    durability: Durability,
+    is_in_cluster: bool,
+) -> Result<(), NodeError> {
+    let boot = boot::current();
+    if is_in_cluster && boot::went_down(disk, directory, &boot)? {
+        return Err(NodeError::Forgetful);
+    }
+    match durability {
+        Durability::Fsync => boot::note_safe(disk, directory)?,
+        Durability::Interval(_) => boot::note_running(disk, directory, &boot)?,
+    }
+    Ok(())
 }
 
 /// A running node.
 pub struct Node {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
     service: Arc<Service>,
     threads: GroupThreads,
     upkeep: JoinHandle<()>,
@@ -114,6 +141,8 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         let running = watch::Sender::new(Running::default());
         let (disk, directory) = (config.disk, config.data_dir);
+        disk.create_dir_all(&directory)?;
+        note_boot(&*disk, &directory, config.durability, config.cluster.is_some())?;
         let (peers, founding, port) = match config.cluster {
             None => {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
@@ -130,8 +159,8 @@ impl Node {
             }
         };
         let groups_config = GroupsConfig {
-            disk,
-            directory,
+            disk: disk.clone(),
+            directory: directory.clone(),
             durability: config.durability,
             shell: config.shell,
             sizes: config.sizes,
@@ -158,7 +187,7 @@ impl Node {
             async move { groups.keep_files_whole().await }
         });
         let balance = tokio::spawn(async move { groups.keep_balance().await });
-        Ok(Self { service, threads, upkeep, balance, whole, running, port })
+        Ok(Self { disk, directory, service, threads, upkeep, balance, whole, running, port })
     }
 
     /// The node's service.
@@ -189,7 +218,8 @@ impl Node {
         }
         drop(self.service);
         self.threads.join().await;
-        Ok(stopped?)
+        stopped?;
+        Ok(boot::note_safe(&*self.disk, &self.directory)?)
     }
 }
 
