@@ -226,6 +226,24 @@ impl Fault {
         Self::Unavailable("The cluster is starting and has no key for its tokens yet.".to_owned())
     }
 
+    /// Nobody leads what the call is about, as far as this node knows.
+    pub fn leaderless() -> Self {
+        Self::Unavailable(
+            "No majority of the cluster's nodes is in reach of this one now; try again.".to_owned(),
+        )
+    }
+
+    /// Whether newer metadata could make it wrong.
+    pub fn rests_on_metadata(&self) -> bool {
+        matches!(
+            self,
+            Self::ResourceNotFound(_)
+                | Self::ResourceInUse(_)
+                | Self::InvalidArgument(_)
+                | Self::LimitExceeded(_)
+        )
+    }
+
     /// What the service says about a stream.
     pub fn of_stream(error: ServiceError, key: &StreamKey) -> Self {
         match error {

@@ -11,10 +11,12 @@ mod consumer;
 pub mod fault;
 mod input;
 mod java_date;
+mod placement;
 mod policy;
 mod quota;
 mod rate;
 mod record;
+mod relayed;
 mod resource;
 mod service_model;
 mod settings;
@@ -122,18 +124,33 @@ pub const UNAVAILABLE: [&str; 17] = [
     "UpdateQueueRecordsVisibility",
 ];
 
-/// Runs a call: the table of contents of all 57 operations.
+/// Runs a call, here or on the node that leads what it is about.
 ///
 /// # Errors
 /// Whatever the operation answers instead of its output.
 pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault> {
     let call = &call;
-    // These read the body themselves, in the form that nearly every client writes.
+    // These read the body themselves, in the form that nearly every client writes, and send records to their leaders.
     match call.operation.as_str() {
-        "PutRecord" => return record::put_record::run(service, call).await,
-        "PutRecords" => return record::put_records::run(service, call).await,
+        "PutRecord" => return placement::certain(service, || record::put_record::run(service, call)).await,
+        "PutRecords" => return placement::certain(service, || record::put_records::run(service, call)).await,
         _ => {}
     }
+    let (name, input) = read(call)?;
+    placement::run(service, call, name, &input).await
+}
+
+/// Runs a call that another node has taken; `None` when nothing was done because what it is about is led elsewhere.
+///
+/// # Errors
+/// Whatever the operation answers instead of its output.
+pub async fn execute(service: &Arc<Service>, call: Call) -> Result<Option<Reply>, Fault> {
+    let (name, input) = read(&call)?;
+    placement::run_if_here(service, &call, name, &input).await
+}
+
+/// The operation and the members of its body.
+fn read(call: &Call) -> Result<(&'static str, Input), Fault> {
     let Some(operation) = service_model::operation(&call.operation) else {
         call.document()?;
         return Err(Fault::UnknownOperation);
@@ -141,9 +158,12 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
     if operation.name == JSON_ONLY && call.codec != Codec::Json {
         return Err(Fault::JsonOnly);
     }
-    let input = &call.input(operation.name)?;
-    rate::check(service, operation.name, call, input)?;
-    match operation.name {
+    Ok((operation.name, call.input(operation.name)?))
+}
+
+/// The table of contents of all 57 operations but for those that put records.
+async fn run(service: &Arc<Service>, call: &Call, name: &'static str, input: &Input) -> Result<Reply, Fault> {
+    match name {
         "CreateStream" => stream::create_stream::run(service, call, input).await,
         "DeleteStream" => stream::delete_stream::run(service, call, input).await,
         "DescribeStream" => stream::describe_stream::run(service, call, input),

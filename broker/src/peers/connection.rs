@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tonic::body::Body;
 use tonic::codegen::Service;
 
-use super::BoxedIo;
+use super::{BoxedIo, Lane};
 
 /// Silence on a connection with calls under way after which it is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -21,6 +21,11 @@ const PING_DEADLINE: Duration = Duration::from_secs(2);
 pub(super) const CALL_WINDOW_BYTES: u32 = 8 << 20;
 /// The same of all calls of a connection.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Bytes of one event stream that may be under way before its client takes them.
+const EVENTS_WINDOW_BYTES: u32 = 64 << 10;
+/// The same of all event streams of a connection: so much that those whose clients take nothing never hold up the
+/// others. The most that HTTP/2 knows.
+const EVENTS_CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Bytes of one frame: few of them for a large entry.
 pub(super) const FRAME_BYTES: u32 = 1 << 20;
 
@@ -35,11 +40,17 @@ impl Connection {
     ///
     /// # Errors
     /// When the peer does not speak it.
-    pub async fn over(io: BoxedIo) -> Result<Self, Error> {
+    pub async fn over(io: BoxedIo, lane: Lane) -> Result<Self, Error> {
+        let (call_window, connection_window) = match lane {
+            Lane::Events => (EVENTS_WINDOW_BYTES, EVENTS_CONNECTION_WINDOW_BYTES),
+            Lane::Control | Lane::Log | Lane::Files | Lane::Requests => {
+                (CALL_WINDOW_BYTES, CONNECTION_WINDOW_BYTES)
+            }
+        };
         let (requests, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .initial_stream_window_size(CALL_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(call_window)
+            .initial_connection_window_size(connection_window)
             .max_frame_size(FRAME_BYTES)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_DEADLINE)

@@ -63,6 +63,8 @@ pub enum Lane {
     Files,
     /// Requests of clients that another node leads, and their proposals.
     Requests,
+    /// Event streams for clients, which may be slow to take them.
+    Events,
 }
 
 /// Who a node is, for as long as its data directory lives.
@@ -214,7 +216,7 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]: nothing was said.
     pub async fn client_at(&self, node: u64, address: &str) -> Result<Client, Unreachable> {
-        Ok(PeerClient::with_origin(self.connect(node, address).await?, origin()))
+        Ok(PeerClient::with_origin(self.connect(node, address, Lane::Control).await?, origin()))
     }
 
     /// A client of that node's administration.
@@ -235,16 +237,16 @@ impl Peers {
         if let Some(connection) = kept.as_ref().filter(|kept| kept.is_usable()) {
             return Ok(connection.clone());
         }
-        let connection = self.connect(node, &address).await?;
+        let connection = self.connect(node, &address, lane).await?;
         *kept = Some(connection.clone());
         Ok(connection)
     }
 
-    async fn connect(&self, node: u64, address: &str) -> Result<Connection, Unreachable> {
+    async fn connect(&self, node: u64, address: &str, lane: Lane) -> Result<Connection, Unreachable> {
         let unreachable = |reason: String| Unreachable { node, address: address.to_owned(), reason };
         let connecting = async {
             let io = (self.dial)(address.to_owned()).await.map_err(|error| unreachable(error.to_string()))?;
-            Connection::over(io).await.map_err(|error| unreachable(error.to_string()))
+            Connection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
         };
         let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
         connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))

@@ -69,7 +69,7 @@ impl Service {
         is_paid: bool,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let Some(mut client) = self.client_while_leading(node, part.group).await else {
+        let Some(mut client) = self.client_while_leading(node, part.group, Lane::Requests).await else {
             return Err(Undelivered::NotProposed);
         };
         let batch = |batch: &crate::replication::SubBatch| peer::PutBatch {
@@ -98,11 +98,11 @@ impl Service {
 
     /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
     /// that has vanished does not refuse connections.
-    pub(super) async fn client_while_leading(&self, node: u64, group: u8) -> Option<Client> {
+    pub(super) async fn client_while_leading(&self, node: u64, group: u8, lane: Lane) -> Option<Client> {
         let mut leaders = self.groups.watch_leaders();
         tokio::select! {
             biased;
-            client = self.groups.peers().client(node, Lane::Requests) => {
+            client = self.groups.peers().client(node, lane) => {
                 client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
             }
             _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,

@@ -14,6 +14,7 @@ mod meters;
 pub mod rates;
 mod read;
 mod receive;
+mod relay;
 mod reshard;
 mod retention;
 mod seats;
@@ -26,7 +27,7 @@ mod transitions;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
@@ -45,11 +46,12 @@ use crate::clock::Clock;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
-use crate::replication::{Groups, ProposeError};
+use crate::replication::{DATA_GROUPS, Groups, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use feed::Run;
 pub use read::{ReadAnswer, ReadRecord};
+pub use relay::{NotRelayed, Relayed};
 pub use seats::SeatRefusal;
 pub use settings::{ResourceId, StreamChange};
 pub use streams::NewStream;
@@ -122,6 +124,8 @@ pub struct Service {
     file_reads: Arc<Semaphore>,
     /// Bytes of records on their way to the leaders of other groups.
     forwarding: Arc<Semaphore>,
+    /// Groups whose leader was waited for in vain, a bit for each.
+    given_up: AtomicU8,
     space_is_low: AtomicBool,
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
@@ -146,6 +150,7 @@ impl Service {
             sealer: Mutex::default(),
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
             forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
+            given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
             sagas: Mutex::default(),
             meters: Meters::new(),
@@ -216,6 +221,25 @@ impl Service {
         &self.groups
     }
 
+    /// Whether a group's leader was waited for in vain, so that reads need not wait for it again.
+    pub fn is_given_up(&self, group: u8) -> bool {
+        self.given_up.load(Ordering::Relaxed) & (1 << group) != 0
+    }
+
+    /// Takes note of whether a group's leader was waited for in vain.
+    pub fn give_up(&self, group: u8, is_given_up: bool) {
+        if is_given_up {
+            self.given_up.fetch_or(1 << group, Ordering::Relaxed);
+        } else if self.is_given_up(group) {
+            self.given_up.fetch_and(!(1 << group), Ordering::Relaxed);
+        }
+    }
+
+    /// The times and the memory of subscriptions.
+    pub fn pace(&self) -> &Pace {
+        &self.config.pace
+    }
+
     fn log(&self, stream: &Stream, shard: &Shard) -> Option<Arc<ShardLog>> {
         self.groups.shard(ShardKey { stream_uid: stream.uid, shard: shard.index })
     }
@@ -247,3 +271,6 @@ impl Service {
         budgets
     }
 }
+
+/// A bit for each group.
+const _: () = assert!(DATA_GROUPS < u8::BITS as u8);

@@ -19,7 +19,7 @@ use super::seats::{Seat, SeatKey, SeatRefusal};
 use super::{Service, ServiceError};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_PAUSE_S, EVENT_RECORDS_MAX, SUBSCRIPTION_LIFE_S};
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Shard, Stream, StreamStatus};
-use crate::replication::Listener;
+use crate::replication::{Leader, Leaders, Listener};
 
 /// The times and the memory of subscriptions. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum Next {
     TakenOver,
     /// The shard's records have expired and it is gone. The last.
     ShardGone,
-    /// It has lasted as long as it may. The last.
+    /// It has lasted as long as it may, or the shard is led elsewhere: to be begun again. The last.
     Over,
 }
 
@@ -85,6 +85,9 @@ pub struct Subscription {
     encode: Encode,
     news: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
+    /// Of the shard.
+    group: u8,
+    leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
     /// Of the last record given.
     last_time_ms: Option<u64>,
@@ -130,6 +133,8 @@ impl Service {
             encode,
             news: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
+            group: shard.group,
+            leaders: self.groups.watch_leaders(),
             next_ordinal,
             last_time_ms: None,
             due: now + pace.pause,
@@ -140,12 +145,15 @@ impl Service {
 }
 
 impl Subscription {
-    /// Ends when it has lasted as long as it may or a later one has taken over, also while nobody asks what comes next.
+    /// Ends when it has lasted as long as it may, a later one has taken over, or the shard is led elsewhere, also while
+    /// nobody asks what comes next.
     pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (lost, ends) = (self.seat.lost(), self.ends);
+        let (lost, ends, group) = (self.seat.lost(), self.ends, self.group);
+        let mut leaders = self.leaders.clone();
         async move {
             tokio::select! {
                 () = lost => {}
+                _ = leaders.wait_for(|leaders| !is_led_here(leaders, group)) => {}
                 () = sleep_until(ends) => {}
             }
         }
@@ -162,7 +170,8 @@ impl Subscription {
             }
             let stream = self.stream()?;
             let Some(shard) = stream.shard(self.key.shard) else { return Ok(Next::ShardGone) };
-            if Instant::now() >= self.ends {
+            let is_led_here = is_led_here(&self.leaders.borrow_and_update(), self.group);
+            if !is_led_here || Instant::now() >= self.ends {
                 return Ok(Next::Over);
             }
             let log = self.service.groups.shard(self.key).ok_or_else(|| unavailable(shard))?;
@@ -263,6 +272,8 @@ impl Subscription {
                     self.ends = Instant::now();
                 }
             }
+            // Without groups the catalog has ended as well.
+            _ = self.leaders.changed() => {}
             () = self.seat.lost() => {}
             () = sleep_until(until) => {}
         }
@@ -273,6 +284,10 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.open.decrement(1.0);
     }
+}
+
+fn is_led_here(leaders: &Leaders, group: u8) -> bool {
+    leaders[usize::from(group)] == Leader::Here
 }
 
 fn seat_key(consumer: &Consumer, shard: &Shard) -> SeatKey {

@@ -17,6 +17,7 @@ mod bounds;
 mod caller;
 mod connection;
 mod exchange;
+mod execution;
 pub mod faults;
 mod form;
 mod kinesis;

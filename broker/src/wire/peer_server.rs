@@ -11,6 +11,7 @@ use tidelog_proto::peer::{self, peer_server};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::Groups;
@@ -187,7 +188,8 @@ impl peer_server::Peer for PeerServer {
     type ExecuteStream = Messages<peer::ExecuteResponse>;
 
     async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
-        let _groups = self.groups(&request)?;
-        Err(Status::unimplemented("operations are not taken"))
+        self.groups(&request)?;
+        let service = self.running.borrow().service.clone();
+        Ok(Response::new(execution::execute(service, request.into_inner()).await))
     }
 }

@@ -4,7 +4,7 @@ mod entry;
 pub mod get_records;
 pub mod get_shard_iterator;
 mod places;
-mod position;
+pub(super) mod position;
 pub mod put_record;
 pub mod put_records;
 pub mod subscribe_to_shard;

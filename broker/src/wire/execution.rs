@@ -1,0 +1,71 @@
+//! Operations that came to another node and are run here, because what they are about is led here.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tidelog_proto::peer::{self, execute_response::Part};
+use tokio::time::sleep;
+use tonic::Status;
+
+use crate::ops::{self, Call, Codec, Events, Exception, Fault, Reply};
+use crate::service::Service;
+
+/// How long a client may take for the rest of an event stream that is over before it is cut.
+const REST_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) type Parts = Pin<Box<dyn Stream<Item = Result<peer::ExecuteResponse, Status>> + Send>>;
+
+/// Runs an operation for a peer; without a service nothing is done.
+pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::ExecuteRequest) -> Parts {
+    let Some(service) = service else { return one(Part::NotHere(peer::Done {})) };
+    let call = Call {
+        operation: request.operation,
+        account: request.account.into(),
+        region: request.region.into(),
+        codec: if request.is_cbor { Codec::Cbor } else { Codec::Json },
+        body: request.body,
+    };
+    match ops::execute(&service, call).await {
+        Ok(Some(Reply::Complete(body))) => one(Part::Complete(body)),
+        Ok(Some(Reply::Events(events))) => send_events(events),
+        Ok(None) => one(Part::NotHere(peer::Done {})),
+        Err(fault) => one(send_fault(fault.exception())),
+    }
+}
+
+fn response(part: Part) -> Result<peer::ExecuteResponse, Status> {
+    Ok(peer::ExecuteResponse { part: Some(part) })
+}
+
+fn one(part: Part) -> Parts {
+    stream::iter([response(part)]).boxed()
+}
+
+fn send_fault(exception: Exception<'_>) -> Part {
+    Part::Fault(peer::ExecuteFault {
+        exception: exception.name.to_owned(),
+        message: exception.message.map(|(_, text)| text.to_owned()).unwrap_or_default(),
+        status: exception.status.into(),
+    })
+}
+
+/// The messages of an event stream; its failure or panic is the last.
+fn send_events(events: Events) -> Parts {
+    let Events { messages, over } = events;
+    let cut = async move {
+        over.await;
+        sleep(REST_DEADLINE).await;
+    };
+    let part = |event: std::thread::Result<Result<_, Fault>>| match event {
+        Ok(Ok(bytes)) => response(Part::Events(bytes)),
+        Ok(Err(fault)) => response(send_fault(fault.exception())),
+        Err(_panic) => {
+            tracing::error!("an event stream panicked; its client is told and it ends");
+            response(send_fault(Fault::Internal.exception()))
+        }
+    };
+    AssertUnwindSafe(messages).catch_unwind().map(part).take_until(cut.boxed()).boxed()
+}
