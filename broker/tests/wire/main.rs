@@ -3,6 +3,7 @@
 mod bad_input;
 mod bounds;
 mod broker;
+mod cluster;
 mod codecs;
 mod config;
 mod control;
