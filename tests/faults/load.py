@@ -137,9 +137,11 @@ def code(error):
 class Load:
     """All who put to one stream."""
 
-    def __init__(self, stream, rows, clock, names, programs, generator):
-        def senders(config, tries_max):
-            return [ByBoto3(name, config, tries_max) for name in generator.sample(names, len(names))]
+    def __init__(self, stream, rows, clock, nodes, names, programs, generator):
+        """`nodes` are the addresses of single nodes, `names` those that stand for all."""
+
+        def senders(config, tries_max, endpoints=names):
+            return [ByBoto3(one, config, tries_max) for one in generator.sample(endpoints, len(endpoints))]
 
         def batches(size, start):
             return ([rows[(at + offset) % len(rows)] for offset in range(size)] for at in itertools.count(start, size))
@@ -151,7 +153,7 @@ class Load:
         self.probes = []
         for part in range(PROBES):
             lane = ([Probe(f"probe-{part}-{number}", part)] for number in itertools.count())
-            ways = senders(PROBE_CONFIG, 1)
+            ways = senders(PROBE_CONFIG, 1, nodes)
             self.probes.append(Writer(f"probe-{part}", ways, stream, lane, PROBE_SECONDS_BETWEEN, clock))
         self.retrying = [
             writer("boto3-retrying", senders(DEFAULT, TRIES_OF_BOTO3_MAX), 5, 0.1),

@@ -98,9 +98,8 @@ class Round:
         """Injects the next faults, until there are none or it is time, then checks everything."""
         self.setting.create(self.stream, SHARDS)
         readers = self.readers()
-        load = Load(
-            self.stream, self.setting.rows, self.clock, self.setting.names, self.setting.programs, self.generator
-        )
+        setting, nodes = self.setting, [reading.endpoint(node) for node in self.cluster.nodes]
+        load = Load(self.stream, setting.rows, self.clock, nodes, setting.names, setting.programs, self.generator)
         with load:
             load.await_puts(time.time(), HEALTHY_SECONDS_MAX)
             for _ in range(faults_max):
