@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ClusterCommand, ClusterCommandError};
-use crate::peers::{Connection, tcp};
+use crate::peers::{Connection, Lane, tcp};
 use crate::tls::peer::PeerTls;
 
 /// How long a connection may take to come about.
@@ -42,7 +42,7 @@ impl Node {
             |reason: String| ClusterCommandError::Unreachable { at: command.at.clone(), reason };
         let connecting = async {
             let io = tcp::dial(tls)(command.at.clone()).await.map_err(|error| error.to_string())?;
-            Connection::over(io).await.map_err(|error| error.to_string())
+            Connection::over(io, Lane::Requests).await.map_err(|error| error.to_string())
         };
         let connection = match timeout(CONNECT_DEADLINE, connecting).await {
             Ok(connected) => connected.map_err(unreachable)?,
