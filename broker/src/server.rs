@@ -31,6 +31,8 @@ use crate::wire::{Bounds, Gateway, accept};
 
 /// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Pause before a stream of a cluster's settings that could not be created is created again.
+const CREATE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A running broker.
 #[derive(Debug)]
@@ -113,14 +115,20 @@ impl Server {
             sizes: Sizes::default(),
         })
         .await?;
-        for stream in &config.initial_streams {
-            create(&node.service(), config, stream).await?;
-        }
         let (stop, stopping) = watch::channel(false);
+        if config.cluster.is_none() {
+            for stream in &config.initial_streams {
+                create(&node.service(), config, stream).await?;
+            }
+        }
         let (account, region) = (config.account.clone(), config.region.clone());
         let gateway =
             Gateway::new(node.service(), account, region, Some(tls.clone()), bounds, stopping.clone());
         let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), node, directory };
+        if config.cluster.is_some() {
+            let (service, config) = (server.node.service(), config.clone());
+            server.listeners.spawn(create_in_time(service, config, stopping.clone()));
+        }
         for (listener, _) in listeners {
             server.listeners.spawn(accept::serve(listener, Arc::clone(&gateway), stopping.clone()));
         }
@@ -162,6 +170,22 @@ async fn create(service: &Arc<Service>, config: &Config, stream: &InitialStream)
     match service.create_stream(&key, NewStream::provisioned(stream.shard_count)).await {
         Ok(()) | Err(ServiceError::NameTaken) => Ok(()),
         Err(source) => Err(StartError::Stream { name: stream.name.clone(), source }),
+    }
+}
+
+/// Creates the streams of the settings once the cluster has a majority to do so, unless the broker stops before.
+async fn create_in_time(service: Arc<Service>, config: Config, mut stopping: watch::Receiver<bool>) {
+    let creating = async {
+        for stream in &config.initial_streams {
+            while let Err(error) = create(&service, &config, stream).await {
+                tracing::warn!(%error, "it is tried again");
+                tokio::time::sleep(CREATE_AGAIN).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = creating => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
     }
 }
 

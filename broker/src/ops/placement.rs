@@ -149,7 +149,7 @@ fn group_of_shard(
     let group = |shard: &Shard| shard.group;
     if name == "GetRecords" {
         let text = input.required_text("ShardIterator");
-        let iterator = service.sealer()?.open_iterator(text, service.now_ms()).ok()?;
+        let iterator = service.sealer()?.open_iterator(text, service.earliest_now_ms()).ok()?;
         return catalog.by_uid(iterator.stream_uid)?.shard(iterator.shard.0).map(group);
     }
     let stream = match name {

@@ -1,7 +1,8 @@
 //! Consumers come and go as streams do: begin → finish, both in the metadata group.
 //!
 //! Nothing has to be opened for a consumer and nothing dropped with it; the states between are there because clients
-//! wait for them. Each step may run again: what a crash cut short is resumed at the next start.
+//! wait for them. The leader of the metadata group takes the steps. Each may run again: what a crash or a change of
+//! leaders cut short is resumed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tidelog_proto::stored::{self, meta_command::Command};
 use super::streams::{STEP_RETRY, changed};
 use super::{Service, ServiceError};
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Tags};
-use crate::replication::MetaOutcome;
+use crate::replication::{META_GROUP, MetaOutcome};
 
 impl Service {
     /// Registers a consumer, which is answered as it begins: CREATING. It is ACTIVE soon after.
@@ -94,6 +95,7 @@ impl Service {
                 // Under the lock, so that what begins from now on finds that nobody drives it.
                 let mut sagas = service.sagas();
                 let step = next_step(&service.catalog(), stream_uid, uid);
+                let step = step.filter(|_| service.leads(META_GROUP));
                 if step.is_none() {
                     sagas.remove(&uid);
                 }

@@ -3,23 +3,24 @@
 //! AWS keeps room for double the peak; so a stream never gets more open shards than twice what its load needs, which
 //! also keeps one hot key, that no split can help, from splitting its shard for ever. A stream does not shrink.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Service;
+use super::offered::Counted;
 use super::throttle::Offered;
 use crate::limits::{SHARDS_BY_DEFAULT, ShardLimits};
 use crate::model::reshard::{Plan, middle};
 use crate::model::stream::{Shard, Stream, StreamMode, StreamStatus};
+use crate::replication::META_GROUP;
 
 /// Percent of a shard's limits from which on it is split.
 const NEAR_LIMIT_PERCENT: u64 = 70;
 
-/// What the shards of on-demand streams were offered until the last look, by stream and shard.
+/// What the shards of on-demand streams were offered until the last look.
 #[derive(Debug, Default)]
 pub struct Looked {
     at_ms: u64,
-    offered: HashMap<(u64, u32), Offered>,
+    counted: Counted,
 }
 
 /// What a shard is offered per second.
@@ -30,27 +31,31 @@ struct Load {
 }
 
 impl Service {
-    /// Looks at what on-demand streams were offered since the last look, and splits what needs it.
+    /// Looks at what on-demand streams were offered since the last look, and splits what needs it, if this node leads
+    /// the metadata.
     pub(super) async fn grow_on_demand(self: &Arc<Self>, looked: &mut Looked) {
-        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
-        let before = std::mem::replace(looked, Looked { at_ms: now_ms, offered: HashMap::new() });
-        let elapsed_ms = now_ms.saturating_sub(before.at_ms);
+        let before = std::mem::take(looked);
         let is_growing =
             |stream: &Stream| stream.mode == StreamMode::OnDemand && stream.status == StreamStatus::Active;
         let streams = self.catalog();
-        for uid in streams.streams().values().filter(|stream| is_growing(stream)).map(|stream| stream.uid) {
+        let growing = streams.streams().values().filter(|stream| is_growing(stream));
+        let uids: Vec<u64> = growing.map(|stream| stream.uid).collect();
+        if uids.is_empty() || !self.leads(META_GROUP) {
+            return;
+        }
+        let counted = self.offered_everywhere(&uids).await;
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        *looked = Looked { at_ms: now_ms, counted };
+        let elapsed_ms = now_ms.saturating_sub(before.at_ms);
+        for uid in uids {
             // As it is by now: growing the ones before took time.
             let catalog = self.catalog();
             let Some(stream) = catalog.by_uid(uid).filter(|stream| is_growing(stream)) else { continue };
-            let budgets = self.budgets(stream);
-            let mut loads = Vec::new();
-            for shard in stream.open_shards() {
-                let key = (stream.uid, shard.index);
-                let budget = budgets.of(shard);
-                let offered = budget.lock().expect("no code panics while it holds this lock").offered();
-                looked.offered.insert(key, offered);
-                loads.push((shard, load(before.offered.get(&key), offered, elapsed_ms)));
-            }
+            let load = |shard: &Shard| {
+                let key = (uid, shard.index);
+                load(before.counted.get(&key), looked.counted.get(&key), elapsed_ms)
+            };
+            let loads: Vec<_> = stream.open_shards().map(|shard| (shard, load(shard))).collect();
             let Some(plan) = plan(stream, &loads, &limits) else { continue };
             let open = catalog.open_shards(&stream.key) as i64;
             if self.control_limits().shards_max.is_some_and(|limit| open + plan.growth() > i64::from(limit)) {
@@ -65,9 +70,12 @@ impl Service {
     }
 }
 
-/// A shard that was not there at the last look is not judged yet.
-fn load(before: Option<&Offered>, now: Offered, elapsed_ms: u64) -> Load {
-    let Some(before) = before.filter(|_| elapsed_ms > 0) else { return Load::default() };
+/// A shard that was not there at the last look, or was counted by another node, is not judged yet.
+fn load(before: Option<&(u64, Offered)>, now: Option<&(u64, Offered)>, elapsed_ms: u64) -> Load {
+    let (Some((counted_by, before)), Some((node, now))) = (before, now) else { return Load::default() };
+    if counted_by != node || elapsed_ms == 0 {
+        return Load::default();
+    }
     let per_second = |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / elapsed_ms;
     Load { bytes: per_second(before.bytes, now.bytes), records: per_second(before.records, now.records) }
 }
@@ -143,8 +151,16 @@ mod tests {
     #[test]
     fn load_is_what_came_since_the_last_look() {
         let (before, now) = (Offered { bytes: 100, records: 10 }, Offered { bytes: 10_100, records: 60 });
-        assert_eq!(load(Some(&before), now, 5_000), Load { bytes: 2_000, records: 10 });
-        assert_eq!(load(None, now, 5_000), Load::default());
-        assert_eq!(load(Some(&before), now, 0), Load::default());
+        let counted = |by: u64, offered| Some((by, offered));
+        for (before, now, elapsed_ms, expected) in [
+            (counted(1, before), counted(1, now), 5_000, Load { bytes: 2_000, records: 10 }),
+            // Not there at the last look, counted by another node since, or by nobody now.
+            (None, counted(1, now), 5_000, Load::default()),
+            (counted(2, before), counted(1, now), 5_000, Load::default()),
+            (counted(1, before), None, 5_000, Load::default()),
+            (counted(1, before), counted(1, now), 0, Load::default()),
+        ] {
+            assert_eq!(load(before.as_ref(), now.as_ref(), elapsed_ms), expected);
+        }
     }
 }

@@ -10,7 +10,9 @@ mod feed;
 mod forward;
 mod growth;
 pub mod iterator;
+mod leading;
 mod meters;
+mod offered;
 pub mod rates;
 mod read;
 mod receive;
@@ -46,10 +48,11 @@ use crate::clock::Clock;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
-use crate::replication::{DATA_GROUPS, Groups, ProposeError};
+use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use feed::Run;
+pub use offered::send_offered;
 pub use read::{ReadAnswer, ReadRecord};
 pub use relay::{NotRelayed, Relayed};
 pub use seats::SeatRefusal;
@@ -60,6 +63,9 @@ pub use transitions::Transitions;
 
 /// Reads of segment files that may be under way at a time; further ones wait.
 const FILE_READS_MAX: usize = 16;
+
+/// How far the clocks of a cluster's nodes may be apart before clients see it.
+const CLOCK_SKEW_MS_MAX: u64 = 10_000;
 
 /// Why the service did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -165,6 +171,20 @@ impl Service {
         self.config.clock.now_ms()
     }
 
+    /// The earliest that it may be by the clock of any node: what another one has given out is not too old by this.
+    pub fn earliest_now_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.clock_skew_ms())
+    }
+
+    /// The latest that it may be by the clock of any node: what another one has dated is not of the future by this.
+    pub fn latest_now_ms(&self) -> u64 {
+        self.now_ms().saturating_add(self.clock_skew_ms())
+    }
+
+    fn clock_skew_ms(&self) -> u64 {
+        if self.groups.peers().configured().is_empty() { 0 } else { CLOCK_SKEW_MS_MAX }
+    }
+
     /// Every stream as of the newest applied metadata.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.groups.catalog()
@@ -219,6 +239,11 @@ impl Service {
     /// The replicated groups below.
     pub fn groups(&self) -> &Arc<Groups> {
         &self.groups
+    }
+
+    /// Whether this node leads a group.
+    fn leads(&self, group: u8) -> bool {
+        self.groups.leader(group) == Leader::Here
     }
 
     /// Whether a group's leader was waited for in vain, so that reads need not wait for it again.

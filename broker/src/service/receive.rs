@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Service;
 use crate::model::stream::{Catalog, Shard, Stream};
-use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
+use crate::replication::{AppendOutcome, DATA_GROUPS, META_GROUP, ProposeError, SubBatch};
 
 /// What became of a sub-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Service {
         mut batches: Vec<SubBatch>,
         is_paid: bool,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        if self.groups.leader(group) != Leader::Here {
+        if !self.leads(group) {
             return Err(Undelivered::NotProposed);
         }
         if let Some(reason) = self.put_refusal() {

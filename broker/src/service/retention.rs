@@ -9,19 +9,21 @@ use tidelog_proto::stored::{self, data_command, meta_command::Command, trim};
 
 use super::{Service, ServiceError};
 use crate::model::stream::{Shard, StreamStatus};
+use crate::replication::META_GROUP;
 
 /// Shards of one trim command.
 const TRIM_POINTS_MAX: usize = 1_000;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Service {
-    /// Trims what is older than its stream's retention; returns the number of shards trimmed.
+    /// Trims what is older than its stream's retention in the shards that are led here; returns the number of shards
+    /// trimmed.
     pub async fn trim_expired(&self) -> Result<usize, ServiceError> {
         let mut by_group: BTreeMap<u8, Vec<trim::Point>> = BTreeMap::new();
         let now_ms = self.now_ms();
         for stream in self.catalog().streams().values() {
             let keep_from_ms = now_ms.saturating_sub(u64::from(stream.retention_hours) * HOUR_MS);
-            for shard in &stream.shards {
+            for shard in stream.shards.iter().filter(|shard| self.leads(shard.group)) {
                 let Some(bounds) = self.bounds(stream, shard) else { continue };
                 if bounds.oldest_time_ms.is_none_or(|oldest_ms| oldest_ms >= keep_from_ms) {
                     continue;
@@ -44,11 +46,15 @@ impl Service {
         }
         Ok(trimmed)
     }
-    /// Takes closed shards out whose last records have expired; returns how many. Their records go first, so that a
+
+    /// Takes closed shards out whose last records have expired, if the metadata is led here; returns how many. Their records go first, so that a
     /// crash in between leaves nothing that is not tried again.
     pub async fn forget_expired_shards(&self) -> Result<usize, ServiceError> {
         let (catalog, now_ms) = (self.catalog(), self.now_ms());
         let mut forgotten = 0;
+        if !self.leads(META_GROUP) {
+            return Ok(forgotten);
+        }
         for stream in catalog.streams().values().filter(|stream| stream.status == StreamStatus::Active) {
             let keep_from_ms = now_ms.saturating_sub(u64::from(stream.retention_hours) * HOUR_MS);
             let has_records = |shard: &Shard| {

@@ -1,7 +1,7 @@
 //! Streams come and go by sagas that the metadata group drives: begin → every shard's group → finish.
 //!
-//! Each step may run again: a saga that a crash cut short is resumed at the next start from the state in which
-//! the metadata says it is.
+//! The leader of the metadata group takes the steps ([`super::leading`]). Each may run again: a saga that a crash or a
+//! change of leaders cut short is resumed from the state in which the metadata says it is.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard};
@@ -12,7 +12,7 @@ use tidelog_proto::stored::{self, data_command, meta_command::Command};
 use super::{Service, ServiceError, Transitions};
 use crate::limits::RECORD_KIB_BY_DEFAULT;
 use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus, Tags};
-use crate::replication::{MetaOutcome, ProposeError, store_key, store_mode};
+use crate::replication::{META_GROUP, MetaOutcome, ProposeError, store_key, store_mode};
 
 /// Pause before a step that found no leader is tried again.
 pub(super) const STEP_RETRY: Duration = Duration::from_millis(50);
@@ -80,10 +80,12 @@ impl Service {
         changed(self.groups.propose_meta(self.now_ms(), set).await?)
     }
 
-    /// Resumes every saga that was under way when the process ended.
+    /// Resumes every saga that nobody drives.
     pub(super) fn resume_all(self: &Arc<Self>) {
         for stream in self.catalog().streams().values() {
-            self.resume(stream.uid);
+            if is_changing(stream) {
+                self.resume(stream.uid);
+            }
             self.resume_consumers(stream.uid);
         }
     }
@@ -125,7 +127,7 @@ impl Service {
         let _ = tokio::time::timeout(SETTLE_WAIT, self.groups.watch_catalog().wait_for(is_settled)).await;
     }
 
-    /// Drives a stream's saga to its end, unless that is being done. It holds the service only while it takes a step,
+    /// Drives a stream's saga to its end, unless that is being done, as long as this node leads the metadata. It holds the service only while it takes a step,
     /// so that one that finds no leader does not keep a stopping broker alive.
     fn resume(self: &Arc<Self>, uid: u64) {
         if !self.sagas().insert(uid) {
@@ -139,7 +141,7 @@ impl Service {
                     // Under the lock, so that what begins from now on finds that nobody drives it.
                     let mut sagas = service.sagas();
                     match service.catalog().by_uid(uid) {
-                        Some(stream) if is_changing(stream) => stream.clone(),
+                        Some(stream) if is_changing(stream) && service.leads(META_GROUP) => stream.clone(),
                         _ => {
                             sagas.remove(&uid);
                             return;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rand::Rng;
-use tidelog_proto::stored::{self, meta_command::Command};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::growth::Looked;
 use super::{Service, ServiceError};
 
+/// How long a node on its own may take to make the key of its tokens.
+const KEY_DEADLINE: Duration = Duration::from_secs(10);
 /// How often upkeep looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Bytes written to the log after which a checkpoint is due.
@@ -26,22 +26,28 @@ const GROW_EVERY: Duration = Duration::from_secs(5);
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 
 impl Service {
-    /// Makes sure that the cluster has its key, resumes what was under way, and starts the periodic work. Abort
-    /// the returned task to stop it.
+    /// Starts the periodic work, and what falls to this node while it leads the metadata. Abort the returned task to
+    /// stop it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its leader.
+    ///
+    /// # Errors
+    /// When a node on its own does not come by its key.
     pub async fn start_upkeep(self: &Arc<Self>) -> Result<JoinHandle<()>, ServiceError> {
-        if self.catalog().sealing_key.is_none() {
-            let mut key = [0; 32];
-            rand::rng().fill_bytes(&mut key);
-            let bootstrap = stored::Bootstrap { sealing_key: key.to_vec().into() };
-            self.groups.propose_meta(self.now_ms(), Command::Bootstrap(bootstrap)).await?;
-        }
-        self.resume_all();
         let (watch, work, growth) =
             (self.clone().keep_watch(), self.clone().keep_up(), self.clone().keep_growing());
+        let leading = self.clone().keep_leading();
         // Apart, because a checkpoint that waits for space must not hide that there is none.
-        Ok(tokio::spawn(async move {
-            tokio::join!(watch, work, growth);
-        }))
+        let upkeep = tokio::spawn(async move {
+            tokio::join!(watch, work, growth, leading);
+        });
+        if self.groups.peers().configured().is_empty() {
+            let mut catalogs = self.groups.watch_catalog();
+            let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
+            if !matches!(timeout(KEY_DEADLINE, keyed).await, Ok(Ok(_))) {
+                upkeep.abort();
+                return Err(ServiceError::Unavailable("no key for tokens could be made".into()));
+            }
+        }
+        Ok(upkeep)
     }
 
     async fn keep_watch(self: Arc<Self>) {

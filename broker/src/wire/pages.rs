@@ -21,7 +21,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     let groups = gateway.service.groups();
     let status = Administration::new(groups.clone(), Arc::default()).status().await;
     let mut reasons = troubles(&status);
-    reasons.extend(groups.refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
+    reasons.extend(gateway.service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
     let page = serde_json::json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "reasons": reasons,

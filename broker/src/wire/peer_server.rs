@@ -15,7 +15,7 @@ use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::Groups;
-use crate::service::Service;
+use crate::service::{self, Service};
 
 /// What of the node is running, as it starts.
 #[derive(Clone, Default)]
@@ -183,6 +183,14 @@ impl peer_server::Peer for PeerServer {
     async fn hand_over(&self, request: Request<peer::HandOverRequest>) -> Answer<peer::HandOverResponse> {
         let groups = self.groups(&request)?;
         answer(groups.hand_over_for(request.into_inner()).await)
+    }
+
+    async fn offered(&self, request: Request<peer::OfferedRequest>) -> Answer<peer::OfferedResponse> {
+        self.groups(&request)?;
+        let service = self.running.borrow().service.clone();
+        let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;
+        let offered = service.offered_here(&request.into_inner().stream_uids);
+        Ok(Response::new(service::send_offered(offered)))
     }
 
     type ExecuteStream = Messages<peer::ExecuteResponse>;

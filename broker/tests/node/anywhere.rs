@@ -40,8 +40,6 @@ async fn puts_through_every_node_reach_every_shard_in_order() {
             *last = number;
         }
     }
-    let leaders: BTreeSet<usize> = (1..=6).filter_map(|group| cluster.leader_by(0, group)).collect();
-    assert!(leaders.len() > 1, "parts were forwarded");
     cluster.end().await;
 }
 

@@ -11,11 +11,10 @@ use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{ClusterNode, Node, NodeConfig};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
-use tidelog::peers::tcp;
+use tidelog::peers::{Incoming, tcp};
 use tidelog::replication::{Durability, Leader, Shell, Sizes};
 use tidelog::service::{Pace, Transitions};
 use tidelog_storage::disk::RealDisk;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 /// Groups of a node: 0 is that of metadata.
@@ -43,24 +42,28 @@ impl Cluster {
 
     /// With settings of their own: limits are off and nothing is delayed unless it changes that.
     pub async fn start_with(change: fn(&mut NodeConfig)) -> Self {
-        let mut members = Vec::new();
+        let (mut members, mut listening) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            // The port is free again at once, and nobody else is given it so soon.
-            let port =
-                TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its number");
+            let runtime = runtime();
+            let listen = runtime.spawn(tcp::listen("127.0.0.1:0", None)).await.expect("no panic");
+            let (address, incoming) = listen.expect("a port");
             let directory = tempfile::tempdir().expect("a directory");
-            members.push(Member { address: port.to_string(), directory, running: None });
+            members.push(Member { address: address.to_string(), directory, running: None });
+            listening.push((runtime, incoming));
         }
         let mut cluster = Self { members, change };
-        let starting = join_all((0..3).map(|at| cluster.launch(at))).await;
-        for (member, running) in cluster.members.iter_mut().zip(starting) {
+        let launching =
+            (0..).zip(listening).map(|(at, (runtime, incoming))| cluster.launch(at, runtime, incoming));
+        let launched = tokio::time::timeout(PATIENCE, join_all(launching)).await.expect("a cluster in time");
+        for (member, running) in cluster.members.iter_mut().zip(launched) {
             member.running = Some(running);
         }
         cluster.settled().await;
+        cluster.spread().await;
         cluster
     }
 
-    async fn launch(&self, at: usize) -> (Node, Runtime) {
+    async fn launch(&self, at: usize, runtime: Runtime, incoming: Incoming) -> (Node, Runtime) {
         let (id, own) = (at as u64 + 1, &self.members[at]);
         let addresses = self.members.iter().map(|member| member.address.clone());
         let members: BTreeMap<u64, String> = (1..).zip(addresses).collect();
@@ -78,13 +81,8 @@ impl Cluster {
             sizes: Sizes::default(),
         };
         (self.change)(&mut config);
-        let address = own.address.clone();
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let started = runtime.spawn(async move {
-            let (_, incoming) = tcp::listen(&address, None).await.expect("the port is free");
-            config.cluster = Some(ClusterNode { id, members, dial: tcp::dial(None), incoming });
-            Node::start(config).await.expect("a node")
-        });
+        config.cluster = Some(ClusterNode { id, members, dial: tcp::dial(None), incoming });
+        let started = runtime.spawn(async move { Node::start(config).await.expect("a node") });
         (started.await.expect("a node"), runtime)
     }
 
@@ -135,6 +133,17 @@ impl Cluster {
             let mut catalogs = service.groups().watch_catalog();
             let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
             tokio::time::timeout(PATIENCE, keyed).await.expect("a key in time").expect("groups that run");
+        }
+    }
+
+    /// Has the node at place `group mod 3` lead each group.
+    pub async fn spread(&self) {
+        for group in 0..GROUPS {
+            let to = usize::from(group) % 3;
+            while self.leader(group).await != to {
+                let groups = self.node(0).service().groups().clone();
+                groups.transfer(group, to as u64 + 1).await;
+            }
         }
     }
 
@@ -189,20 +198,26 @@ impl Cluster {
         drop(node);
     }
 
-    /// Stops a node as an operator does.
+    /// Has a node hand over what it leads, as one does that is told to stop.
+    pub async fn retire(&self, at: usize) {
+        self.node(at).retire().await;
+    }
+
+    /// Stops a node that has retired.
     pub async fn stop(&mut self, at: usize) {
         let (node, runtime) = self.members[at].running.take().expect("a node that runs");
-        let stopping = runtime.spawn(async move {
-            node.retire().await;
-            node.shutdown().await.expect("a checkpoint");
-        });
+        let stopping = runtime.spawn(async move { node.shutdown().await.expect("a checkpoint") });
         stopping.await.expect("no panic");
         runtime.shutdown_background();
     }
 
     /// Starts the node of a place again with its data.
     pub async fn restart(&mut self, at: usize) {
-        let running = self.launch(at).await;
+        let runtime = runtime();
+        let address = self.members[at].address.clone();
+        let listen = runtime.spawn(async move { tcp::listen(&address, None).await }).await.expect("no panic");
+        let (_, incoming) = listen.expect("the port is free");
+        let running = self.launch(at, runtime, incoming).await;
         self.members[at].running = Some(running);
     }
 
@@ -217,4 +232,8 @@ impl Cluster {
             runtime.shutdown_background();
         }
     }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }

@@ -7,6 +7,8 @@ mod broker;
 mod cluster;
 mod consumers;
 mod control;
+mod failover;
+mod operations;
 mod reshard;
 
 use std::path::Path;

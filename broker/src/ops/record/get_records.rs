@@ -27,7 +27,7 @@ use crate::service::{ReadRecord, Service};
 /// Reads on.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    let iterator = open(&sealer, input.required_text("ShardIterator"), service.now_ms())?;
+    let iterator = open(&sealer, input.required_text("ShardIterator"), service.earliest_now_ms())?;
     let stream = find_stream(&service.catalog(), &iterator)?;
     check_arn(call, input, &stream)?;
     let id = iterator.shard;

@@ -24,7 +24,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let stream = target::stream(&service.catalog(), call, input)?;
     let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
     let now_ms = service.now_ms();
-    let begin = asked(input).begin(&stream, shard, now_ms)?;
+    let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
     let admitted = service.admit_iterator(&stream, shard);
     admitted.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;

@@ -100,13 +100,13 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     Ok(Reply::Complete(answer.into()))
 }
 
-/// The latest instant that a sequence number can carry: now, or that of the newest record of its shard, which a clock
+/// The latest instant that a sequence number can carry: now by any node's clock, or that of the newest record of its shard, which a clock
 /// that went back leaves ahead of now.
 fn newest_ms(service: &Service, stream: &Stream, number: &str) -> u64 {
     let shard = SequenceNumber::parse(number).and_then(|number| stream.shard(number.shard));
     let last_ms =
         shard.and_then(|shard| service.bounds(stream, shard)).map_or(0, |bounds| bounds.last_time_ms);
-    service.now_ms().max(last_ms)
+    service.latest_now_ms().max(last_ms)
 }
 
 fn check_ordering(stream: &Stream, after: &str, newest_ms: u64) -> Result<(), Fault> {

@@ -36,7 +36,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let refused = |refusal| seat_fault(refusal, &stream, &consumer);
     service.check_subscribe(&consumer, shard).map_err(refused)?;
     rate::check_subscribe(service, call, input)?;
-    let begin = asked(input).begin(&stream, shard, service.now_ms())?;
+    let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
     check_active(&stream, &consumer)?;
     if input.is_true("DryRun") {
         return Err(Fault::DryRun);

@@ -1,0 +1,131 @@
+//! A cluster that loses nodes: requests go on, or are refused in time and never wrongly.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tidelog::ops::Fault;
+
+use crate::cluster::Cluster;
+
+/// A put and its answer must have come by then, whatever happens: clients wait for about as long.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+fn put(name: &str, key: u64) -> Value {
+    json!({"StreamName": name, "PartitionKey": format!("key-{key}"), "Data": "aGk="})
+}
+
+async fn create(cluster: &Cluster, name: &str, shards: u32) {
+    cluster.ok(0, "CreateStream", json!({"StreamName": name, "ShardCount": shards})).await;
+}
+
+/// How many records the stream holds, asked of the node at a place.
+async fn count(cluster: &Cluster, at: usize, name: &str) -> usize {
+    let listed = cluster.persist(at, "ListShards", json!({"StreamName": name})).await;
+    let mut records = 0;
+    for shard in listed["Shards"].as_array().expect("shards") {
+        let from = json!({
+            "StreamName": name, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON",
+        });
+        let iterator = cluster.persist(at, "GetShardIterator", from).await["ShardIterator"].clone();
+        let read = cluster.persist(at, "GetRecords", json!({"ShardIterator": iterator})).await;
+        records += read["Records"].as_array().expect("records").len();
+    }
+    records
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_on_when_a_leader_dies() {
+    let mut cluster = Cluster::start().await;
+    create(&cluster, "a", 6).await;
+    for key in 0..30 {
+        cluster.persist(key as usize % 3, "PutRecord", put("a", key)).await;
+    }
+    // It led the metadata and every third group.
+    cluster.kill(0).await;
+    let began = Instant::now();
+    for key in 0..30 {
+        cluster.persist(1 + key as usize % 2, "PutRecord", put("a", key)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    create_at(&cluster, 2, "b").await;
+    let found = count(&cluster, 1, "a").await;
+    // A put whose outcome was unknown has been tried again.
+    assert!((60..65).contains(&found), "{found} records");
+    cluster.end().await;
+}
+
+async fn create_at(cluster: &Cluster, at: usize, name: &str) {
+    cluster.persist(at, "CreateStream", json!({"StreamName": name, "ShardCount": 3})).await;
+    for other in cluster.running() {
+        let summary = cluster.persist(other, "DescribeStreamSummary", json!({"StreamName": name})).await;
+        assert_eq!(summary["StreamDescriptionSummary"]["StreamName"], name, "at {other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_answers_reads_and_denies_nothing() {
+    let mut cluster = Cluster::start().await;
+    create(&cluster, "a", 3).await;
+    for key in 0..9 {
+        cluster.persist(key as usize % 3, "PutRecord", put("a", key)).await;
+    }
+    let before = count(&cluster, 2, "a").await;
+    cluster.kill(0).await;
+    cluster.kill(1).await;
+    for (operation, body) in [
+        ("PutRecord", put("a", 1)),
+        ("PutRecord", put("missing", 1)),
+        ("CreateStream", json!({"StreamName": "b", "ShardCount": 1})),
+        ("DeleteStream", json!({"StreamName": "missing"})),
+        ("DescribeStreamSummary", json!({"StreamName": "missing"})),
+        (
+            "GetShardIterator",
+            json!({"StreamName": "a", "ShardId": "shardId-000000000009", "ShardIteratorType": "LATEST"}),
+        ),
+    ] {
+        let began = Instant::now();
+        let answer = cluster.call(2, operation, body.clone()).await;
+        assert!(
+            matches!(answer, Err(Fault::Unavailable(_) | Fault::Internal)),
+            "{operation} of {body}: {answer:?}"
+        );
+        assert!(began.elapsed() < REQUEST_DEADLINE, "{operation} took {:?}", began.elapsed());
+    }
+    let puts = json!({"StreamName": "a", "Records": vec![json!({"PartitionKey": "k", "Data": "aGk="}); 3]});
+    let answer = cluster.ok(2, "PutRecords", puts).await;
+    assert_eq!(answer["FailedRecordCount"], 3, "{answer}");
+    assert_eq!(answer["Records"][0]["ErrorCode"], "InternalFailure", "{answer}");
+    cluster.ok(2, "DescribeStream", json!({"StreamName": "a"})).await;
+    assert_eq!(count(&cluster, 2, "a").await, before);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_fails_no_request() {
+    let mut cluster = Cluster::start().await;
+    create(&cluster, "a", 6).await;
+    let mut acknowledged = 0;
+    for at in 0..3 {
+        // Clients are told by their load balancer which nodes there are; the node that stops still answers what it took.
+        let others = [(at + 1) % 3, (at + 2) % 3];
+        for key in 0..20 {
+            cluster.persist(others[key as usize % 2], "PutRecord", put("a", key)).await;
+            acknowledged += 1;
+        }
+        cluster.retire(at).await;
+        for (key, by) in (0..20).zip([0, 1, 2].into_iter().cycle()) {
+            // It leads nothing any more, and takes requests all the same.
+            cluster.ok(by, "PutRecord", put("a", key)).await;
+            acknowledged += 1;
+        }
+        cluster.stop(at).await;
+        for key in 0..20 {
+            cluster.ok(others[key as usize % 2], "PutRecord", put("a", key)).await;
+            acknowledged += 1;
+        }
+        cluster.restart(at).await;
+        cluster.settled().await;
+    }
+    assert_eq!(count(&cluster, 0, "a").await, acknowledged);
+    cluster.end().await;
+}
