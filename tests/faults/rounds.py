@@ -199,15 +199,15 @@ class Round:
         """Equal reads through all three nodes, everything in them right, and what was read before still there."""
         figures, first = self.setting.figures, None
         for node in self.cluster.nodes:
-            records = reading.read_from(self.cluster, node, self.stream)
-            figures.read += len(records)
-            if first is None:
-                first = records
-                checker.assert_no_violations(reading.violations_of(node, self.stream, attempts, records))
-            else:
+            with reading.alone(self.cluster, node):
+                records = reading.read_through(node, self.stream)
+                if first is None:
+                    first = records
+                    checker.assert_no_violations(reading.violations_of(node, self.stream, attempts, records))
                 checker.assert_no_violations(checker.check_still_there(first, records))
                 assert len(records) == len(first), f"{node} has {len(records)} records, not {len(first)}"
-            self.compare_finished(node)
+                self.compare_finished(node)
+            figures.read += len(records)
         for reader in readers:
             found = checker.check_still_there(reader.finish(len(first)), first)
             checker.assert_no_violations(list(found) + list(checker.check_order_of_keys(attempts, reader.following.records)))
@@ -222,5 +222,5 @@ class Round:
     def compare_finished(self, node):
         """No stream of an earlier round may have changed by a single record (I4)."""
         for stream, before in self.setting.finished.items():
-            after = reading.digest(reading.read_from(self.cluster, node, stream))
+            after = reading.digest(reading.read_through(node, stream))
             assert after == before, f"{stream} has changed: {before} before, {after} through {node}"
