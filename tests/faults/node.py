@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +12,8 @@ from .network import CLIENT_PORT, PEER_PORT, address, inside
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
-# What a node says that must not go on under its id.
+# What a node says when it serves clients, and when it must not go on under its id.
+READY = "listening on"
 REPLACE = "tidelog cluster replace"
 
 
@@ -59,6 +59,7 @@ class Node:
         with open(self.log, "ab") as log:
             log.write(f"--- {time.strftime('%H:%M:%S')} start of {self}\n".encode())
             log.flush()
+            self.said_from = log.tell()
             self.process = subprocess.Popen(
                 inside(self.place, self.words(members)),
                 stdin=subprocess.DEVNULL,
@@ -69,29 +70,27 @@ class Node:
             )
 
     def await_readiness(self):
-        """Returns once clients can connect; Refused if it named the way out."""
+        """Returns once it serves clients; Refused if it named the way out."""
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while not self.accepts():
+        while READY not in self.said():
             code = self.process.poll()
             if code is not None:
                 self.process = None
-                said = self.log_end()
-                kind = Refused if REPLACE in said.rpartition("--- ")[2] else NodeFailed
-                raise kind(f"{self} ended with {code} while starting\n{said}")
+                kind = Refused if REPLACE in self.said() else NodeFailed
+                raise kind(f"{self} ended with {code} while starting\n{self.log_end()}")
             if time.monotonic() > deadline:
                 raise NodeFailed(f"{self} is not ready after {READY_SECONDS_MAX} s\n{self.log_end()}")
             time.sleep(0.02)
 
+    def said(self):
+        """What it has written since its start."""
+        with open(self.log, "rb") as log:
+            log.seek(self.said_from)
+            return log.read().decode(errors="replace")
+
     def start(self, members):
         self.spawn(members)
         self.await_readiness()
-
-    def accepts(self):
-        try:
-            socket.create_connection((address(self.place), CLIENT_PORT), timeout=1).close()
-            return True
-        except OSError:
-            return False
 
     def check(self):
         """It runs, unless somebody has stopped it."""
@@ -126,7 +125,7 @@ class Node:
         if code != 0:
             raise NodeFailed(f"{self} stopped with exit code {code}\n{self.log_end()}")
 
-    def log_end(self, bytes_max=4000):
+    def log_end(self, bytes_max=2000):
         return self.log.read_bytes()[-bytes_max:].decode(errors="replace")
 
     def keep(self, directory):
