@@ -125,7 +125,25 @@ impl Groups {
         let installed = self.rafts[usize::from(group)].install_full_snapshot(vote, state).await;
         let response = installed.map_err(|error| TransferError::Ended(error.to_string()))?;
         tracing::info!(group, "caught up");
+        self.clear_staging(group).await?;
         Ok(response.vote)
+    }
+
+    /// Removes what is staged and was not needed in the end, unless another group is receiving.
+    async fn clear_staging(&self, group: u8) -> Result<(), PullError> {
+        let others =
+            self.catch_up.receiving.iter().enumerate().filter(|(other, _)| *other != usize::from(group));
+        let turns: Option<Vec<_>> = others.map(|(_, turn)| turn.clone().try_lock_owned().ok()).collect();
+        let Some(turns) = turns else { return Ok(()) };
+        let staging = self.store.staging().clone();
+        self.catch_up
+            .puller
+            .blocking(move || {
+                let cleared = staging.clear();
+                drop(turns);
+                cleared
+            })
+            .await
     }
 
     async fn wanted(&self, cut: &Cut) -> Result<Vec<Wanted>, PullError> {

@@ -41,6 +41,11 @@ impl Default for WholePace {
 const REPAIR_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 impl Groups {
+    /// The segments of this node that are known to be damaged, and are not served until they are repaired.
+    pub fn damaged_segments(&self) -> Vec<(ShardKey, u64)> {
+        self.store.damaged()
+    }
+
     /// Repairs and scrubs until the node stops.
     pub async fn keep_files_whole(&self) {
         tokio::join!(self.keep_repairing(), self.keep_scrubbing());
