@@ -29,7 +29,7 @@ pub fn troubles(status: &StatusResponse) -> Vec<String> {
         found.push(format!("Groups without a leader right now: {}.", leaderless.join(", ")));
     }
     let reluctant = status.nodes.iter().filter(|node| !node.reluctance.is_empty());
-    found.extend(reluctant.map(|node| format!("Node {} leads nothing: {}.", node.id, node.reluctance)));
+    found.extend(reluctant.map(|node| format!("Node {} is degraded: {}.", node.id, node.reluctance)));
     found
 }
 
@@ -77,7 +77,7 @@ mod tests {
                     "Without an answer: nodes 2, 3.",
                 ],
             ),
-            (status(&[], &[2, 2, 3], "stopping"), &["Node 1 leads nothing: stopping."]),
+            (status(&[], &[2, 2, 3], "stopping"), &["Node 1 is degraded: stopping."]),
         ];
         for (status, expected) in cases {
             assert_eq!(troubles(status), *expected);

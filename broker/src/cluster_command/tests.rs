@@ -131,7 +131,7 @@ GROUP  LEADER  TERM  LAST  APPLIED  PURGED  BEHIND (NODE:ENTRIES)
 
 Without an answer: node 3.
 Groups without a leader right now: 2.
-Node 2 leads nothing: its disk is slow.
+Node 2 is degraded: its disk is slow.
 ";
 
 #[tokio::test]
