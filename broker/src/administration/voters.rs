@@ -92,8 +92,9 @@ mod tests {
 
     #[test]
     fn a_change_names_all_voters_and_keeps_the_other_learners() {
+        type Nodes = &'static [u64];
         type Changed = Option<(Vec<u64>, Vec<u64>)>;
-        let cases: &[(&[u64], &[u64], Option<u64>, Option<u64>, Changed)] = &[
+        let cases: [(Nodes, Nodes, Option<u64>, Option<u64>, Changed); 8] = [
             (&[1], &[1, 2], Some(2), None, Some((vec![1, 2], vec![]))),
             (&[1], &[1, 2, 3], Some(2), None, Some((vec![1, 2], vec![3]))),
             (&[1, 2, 3], &[1, 2, 3, 4], Some(4), Some(3), Some((vec![1, 2, 4], vec![]))),
@@ -104,9 +105,9 @@ mod tests {
             (&[1, 2], &[1, 2], None, Some(3), None),
         ];
         for (voters, members, come, go, expected) in cases {
-            let changed = change(&status(voters, members), *come, *go)
+            let changed = change(&status(voters, members), come, go)
                 .map(|change| (change.voters.into_iter().collect(), change.learners.into_keys().collect()));
-            assert_eq!(changed, *expected, "{voters:?} of {members:?}, {come:?} comes, {go:?} goes");
+            assert_eq!(changed, expected, "{voters:?} of {members:?}, {come:?} comes, {go:?} goes");
         }
     }
 }

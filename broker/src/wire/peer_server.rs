@@ -82,7 +82,7 @@ impl peer_server::Peer for PeerServer {
             groups.catalog().used_nodes.contains(&caller) && !self.peers.members().contains_key(&caller)
         });
         Ok(Response::new(peer::HelloResponse {
-            refusal: was_taken_out.then(|| taken_out(caller)).unwrap_or_default(),
+            refusal: if was_taken_out { taken_out(caller) } else { String::new() },
             node: self.peers.node(),
             incarnation: self.forming.incarnation().to_owned(),
             cluster: self.peers.identity().map(|identity| identity.cluster).unwrap_or_default(),
