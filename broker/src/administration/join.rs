@@ -20,7 +20,7 @@ impl Administration {
     pub async fn add(&self, id: u64, address: &str, teller: &Teller) -> Result<String, AdministrationError> {
         let _changing = self.begin()?;
         let members = self.current_members().await?;
-        let member = self.welcome(&members, id, address).await?;
+        let member = self.welcome(&members, id, address, None).await?;
         self.teach(id, &member, teller).await?;
         self.change_voters(Some(id), None, teller).await?;
         Ok(format!("node {id} at {address} is a voter of all groups"))
@@ -45,7 +45,7 @@ impl Administration {
                 "node {old} is no member of the cluster; to take node {id} in, run `tidelog cluster add {id}={address}`"
             )));
         }
-        let member = self.welcome(&members, id, address).await?;
+        let member = self.welcome(&members, id, address, Some(old)).await?;
         let left = members.voters.iter().copied().filter(|voter| *voter != old && *voter != id);
         self.check_majority(left.chain([id])).await?;
         self.teach(id, &member, teller).await?;
@@ -65,12 +65,14 @@ impl Administration {
         self.check_not_own(old)
     }
 
-    /// Judges a node that is to come in, and tells it the cluster. Returns it as a member.
+    /// Judges a node that is to come in, and tells it the cluster. Returns it as a member. It may stand where the one
+    /// that it replaces stood: what is meant for that one names its id, and is refused by the new one.
     async fn welcome(
         &self,
         members: &GroupStatus,
         id: u64,
         address: &str,
+        replaced: Option<u64>,
     ) -> Result<Member, AdministrationError> {
         cluster::address(address).map_err(AdministrationError::Refused)?;
         let known = members.members.get(&id);
@@ -80,8 +82,10 @@ impl Administration {
                  directory under an id that was never used"
             )));
         }
-        let namesake =
-            members.members.iter().find(|(other, member)| **other != id && member.address == address);
+        let namesake = members
+            .members
+            .iter()
+            .find(|(other, member)| **other != id && Some(**other) != replaced && member.address == address);
         if let Some((other, _)) = namesake {
             return Err(AdministrationError::refused(format!("{address} is the address of node {other}")));
         }
