@@ -13,6 +13,7 @@ HEALTHY_SECONDS_MAX = 12
 FORMING_SECONDS_MAX = 60
 STATUS_SECONDS_MAX = 5
 CHANGE_SECONDS_MAX = 180
+REPEAT_SECONDS_MAX = 30
 
 
 class Cluster:
@@ -56,10 +57,15 @@ class Cluster:
         )
 
     def change(self, *words, at=None):
-        """A change of the cluster that must succeed."""
-        done = self.run(*words, at=at)
-        if done.returncode != 0:
-            raise NodeFailed(f"tidelog cluster {' '.join(map(str, words))} failed\n{done.stdout}{done.stderr}")
+        """A change of the cluster that must succeed, though perhaps not at once: it is repeated when it says so."""
+        deadline = time.monotonic() + REPEAT_SECONDS_MAX
+        while True:
+            done = self.run(*words, at=at)
+            if done.returncode == 0:
+                return
+            if "may be repeated" not in done.stderr or time.monotonic() > deadline:
+                raise NodeFailed(f"tidelog cluster {' '.join(map(str, words))} failed\n{done.stdout}{done.stderr}")
+            time.sleep(1)
 
     def status(self, node):
         """What a node says of the cluster; None if it says nothing in time."""

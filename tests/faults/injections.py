@@ -168,7 +168,8 @@ class FlippedBit(Fault):
     kind = None
 
     def begin(self):
-        if self.generator.random() < 0.5:
+        # An orderly end writes out what is not yet in segments.
+        if self.kind != "segment" and self.generator.random() < 0.5:
             self.victim.kill()
         else:
             self.victim.stop()
