@@ -174,6 +174,7 @@ class FlippedBit(Fault):
         else:
             self.victim.stop()
         self.detail = damage.flip(self.victim.volume, self.kind, self.generator) or "nothing there to hit"
+        self.victim.damages += 1
 
 
 class FlippedBitInLog(FlippedBit):

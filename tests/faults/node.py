@@ -44,6 +44,8 @@ class Node:
         self.process = None
         # Whether the process may end by itself, because its disk fails under it.
         self.may_end = False
+        # Files of it that were damaged since all it has was last read.
+        self.damages = 0
 
     def __str__(self):
         return f"node {self.identity}"
