@@ -107,7 +107,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         _option: RPCOption,
     ) -> BoxFuture<
         's,
@@ -120,6 +120,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            // After a failure openraft waits before it gives the first request: a peer that refuses connections at
+            // once must not be dialled before that, or it is dialled without a pause.
+            let Some(first) = input.next().await else { return Ok(futures_util::stream::empty().boxed()) };
+            let input = futures_util::stream::iter([first]).chain(input);
             let mut client = self.client(Lane::Log).await?;
             let (group, held) = (self.group, self.held.clone());
             let sent = Arc::new(Mutex::new(VecDeque::new()));
