@@ -1,10 +1,14 @@
 //! What has to hold once faults have ended: puts succeed soon, replicas become equal, and everything that was
 //! acknowledged is read back through every node.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tidelog::model::hash_key::of_partition_key;
+use tidelog_storage::Disk;
+use tidelog_storage::disk::Open;
 use tokio::time::{Instant, sleep};
 
 use crate::checker::{check_kept, check_stream};
@@ -33,6 +37,7 @@ pub async fn audit(world: Rc<World>) {
     for index in 0..world.plan.shards.len() {
         everything_is_there(&world, &stream_name(index)).await;
     }
+    sealed_segments_are_equal(&world);
     votes_are_single(&world);
 }
 
@@ -110,6 +115,48 @@ async fn everything_is_there(world: &World, stream: &str) {
         }
         first.get_or_insert(shards);
     }
+}
+
+/// Files of a shard that are sealed have the same bytes wherever they are (invariant I3): all but the last one.
+fn sealed_segments_are_equal(world: &World) {
+    let mut first: BTreeMap<PathBuf, (String, u32)> = BTreeMap::new();
+    // Where a bit was flipped it is repaired when somebody reads it, or when its turn comes.
+    for node in world.nodes.iter().filter(|node| !node.medium.has_flipped()) {
+        for path in sealed_segments(&node.medium) {
+            let crc = crc_of(&node.medium, &path).unwrap_or_default();
+            let (name, other) = first.entry(path.clone()).or_insert_with(|| (node.name.clone(), crc));
+            if *other != crc {
+                world.violation(format!("{}: {} is not what {name} has", node.name, path.display()));
+            }
+        }
+    }
+}
+
+/// All files of segments on a disk, those of a shard together and in their order.
+pub fn segments(disk: &impl Disk) -> Vec<PathBuf> {
+    let below = |path: &Path| -> Vec<PathBuf> {
+        disk.list(path).unwrap_or_default().into_iter().map(|name| path.join(name)).collect()
+    };
+    let streams = below(Path::new("/data/shards"));
+    let files = streams.iter().flat_map(|stream| below(stream)).flat_map(|shard| below(&shard));
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect()
+}
+
+fn sealed_segments(disk: &impl Disk) -> Vec<PathBuf> {
+    let mut segments = segments(disk);
+    let newest: BTreeSet<PathBuf> = segments
+        .chunk_by(|a, b| a.parent() == b.parent())
+        .filter_map(|of_shard| of_shard.last().cloned())
+        .collect();
+    segments.retain(|path| !newest.contains(path));
+    segments
+}
+
+fn crc_of(disk: &impl Disk, path: &Path) -> std::io::Result<u32> {
+    let file = disk.open(path, Open::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).expect("a simulated file fits memory")];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(crc32fast::hash(&bytes))
 }
 
 /// No node has given two votes in one term of one group (invariant I8).

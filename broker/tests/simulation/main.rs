@@ -1,25 +1,93 @@
-//! The whole broker in a simulated network, on simulated disks, by simulated clocks.
+//! The whole broker in a simulated network, on simulated disks, by simulated clocks: faults and calls by a seed, then
+//! an audit of every promise.
+//!
+//! Each run is a process of its own, because two runs in one would share the runtime's counters, and the second would
+//! not be the same as the first. Without arguments this program is a test like any other; `tests/simulation` runs
+//! thousands of seeds with it, and `--run SEED` runs one and tells all about it.
+
 mod audit;
 mod checker;
+mod checker_tests;
 mod client;
 mod dice;
 mod entropy;
 mod history;
 mod medium;
 mod nemesis;
+mod network;
 mod node;
 mod plan;
+mod planted;
 mod reader;
 mod run;
+mod runs;
+mod suite;
 mod trace;
 mod workload;
 mod world;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seed = arguments.first().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    entropy::begin(seed);
-    let began = std::time::Instant::now();
-    let report = run::run(plan::Plan::new(seed, None), arguments.get(1).map(String::as_str));
-    println!("{report}{:?} {:?}", report.plan, began.elapsed());
+use std::process::ExitCode;
+
+use plan::{Plan, Planted};
+
+/// What the program is asked to do.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    /// All tests whose name has that in it.
+    Tests { filter: String },
+    /// One run, in this process.
+    Run { seed: u64, planted: Option<Planted>, trace: Option<String> },
+    /// So many runs, each in a process of its own.
+    Runs { first: u64, count: u64 },
+}
+
+fn main() -> ExitCode {
+    let is_good = match read(std::env::args().skip(1)) {
+        Ok(Task::Tests { filter }) => suite::run(&filter),
+        Ok(Task::Runs { first, count }) => runs::run_many(first, count),
+        Ok(Task::Run { seed, planted, trace }) => {
+            entropy::begin(seed);
+            if let Ok(filter) = std::env::var("TIDELOG_LOG") {
+                let filter = tracing_subscriber::EnvFilter::new(filter);
+                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+            }
+            let report = run::run(Plan::new(seed, planted), trace.as_deref());
+            print!("{report}");
+            report.violations.is_empty()
+        }
+        Err(words) => {
+            eprintln!("{words}");
+            return ExitCode::from(2);
+        }
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Reads the command line. What it does not know is taken for a test runner's and passed over.
+fn read(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
+    let mut arguments = arguments.peekable();
+    let (mut filter, mut run, mut count, mut first) = (String::new(), None, None, 1);
+    let (mut planted, mut trace) = (None, None);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        let number = |text: String| text.parse().map_err(|_| format!("{text} is not a number"));
+        match argument.as_str() {
+            "--run" => run = Some(number(value()?)?),
+            "--seeds" => count = Some(number(value()?)?),
+            "--first" => first = number(value()?)?,
+            "--trace" => trace = Some(value()?),
+            "--planted" => {
+                let name = value()?;
+                let known = Planted::ALL.iter().find(|(known, _)| *known == name);
+                planted = Some(known.ok_or_else(|| format!("{name} is not among {:?}", Planted::ALL))?.1);
+            }
+            option if option.starts_with('-') => {}
+            text => filter = text.to_owned(),
+        }
+    }
+    Ok(match (run, count) {
+        (Some(seed), _) => Task::Run { seed, planted, trace },
+        (None, Some(count)) => Task::Runs { first, count },
+        (None, None) => Task::Tests { filter },
+    })
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidelog_storage::Disk;
@@ -40,17 +41,40 @@ pub struct Medium {
     trace: Arc<Trace>,
     votes: Arc<Mutex<Votes>>,
     lie: Option<Lie>,
+    has_flipped: Arc<AtomicBool>,
 }
 
 impl Medium {
     /// An empty disk of that node.
     pub fn new(node: u64, seed: u64, trace: Arc<Trace>, lie: Option<Lie>) -> Self {
-        Self { node, disk: SimDisk::new(seed), trace, votes: Arc::default(), lie }
+        Self {
+            node,
+            disk: SimDisk::new(seed),
+            trace,
+            votes: Arc::default(),
+            lie,
+            has_flipped: Arc::default(),
+        }
     }
 
     /// The disk below, to do harm to.
     pub fn disk(&self) -> &SimDisk {
         &self.disk
+    }
+
+    /// Whose it is.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// Remembers that a bit of it was flipped.
+    pub fn note_flip(&self) {
+        self.has_flipped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a bit of it was flipped.
+    pub fn has_flipped(&self) -> bool {
+        self.has_flipped.load(Ordering::Relaxed)
     }
 
     /// The node's votes.
@@ -74,7 +98,8 @@ impl Disk for Medium {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.open(path, how)?;
-        let is_log = path.extension().is_some_and(|extension| extension == "wal");
+        // By its directory: a file of the log begins its life under the name of a spare one.
+        let is_log = path.parent().is_some_and(|directory| directory.ends_with("wal"));
         let path = path.to_owned();
         Ok(Arc::new(Watched {
             medium: self.clone(),
@@ -116,11 +141,12 @@ struct Watched {
     unsynced: Mutex<Unsynced>,
 }
 
-/// What was written by a handle since its last sync.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What was written by a handle since its last sync: at most that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unsynced {
     Nothing,
-    VotesOnly,
+    Votes,
+    Commits,
     More,
 }
 
@@ -131,8 +157,8 @@ impl Watched {
 
     fn is_lied_about(&self) -> bool {
         match self.medium.lie {
-            Some(Lie::Log) => self.is_log,
-            Some(Lie::Votes) => self.is_log && *self.unsynced() == Unsynced::VotesOnly,
+            Some(Lie::Log) => self.is_log && *self.unsynced() <= Unsynced::Commits,
+            Some(Lie::Votes) => self.is_log && *self.unsynced() == Unsynced::Votes,
             None => false,
         }
     }
@@ -150,11 +176,13 @@ impl DiskFile for Watched {
         self.medium.note(&format!("write {} {offset} {bytes} {crc:08x}{outcome}", self.path.display()));
         if self.is_log && done.is_ok() {
             let frames = frames(buffer);
-            let is_votes = !frames.is_empty() && frames.iter().all(|frame| frame.kind == VOTE);
-            let mut unsynced = self.unsynced();
-            *unsynced =
-                if is_votes && *unsynced != Unsynced::More { Unsynced::VotesOnly } else { Unsynced::More };
-            drop(unsynced);
+            let written = match &frames[..] {
+                [] => Unsynced::More,
+                frames if frames.iter().all(|frame| frame.kind == VOTE) => Unsynced::Votes,
+                _ => Unsynced::Commits,
+            };
+            let before = *self.unsynced();
+            *self.unsynced() = before.max(written);
             let mut votes = self.medium.votes();
             for vote in frames.iter().filter(|frame| frame.kind == VOTE) {
                 votes.note(vote);

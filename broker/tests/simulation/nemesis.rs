@@ -3,6 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidelog_storage::Disk;
+use tidelog_storage::disk::Open;
+
+use crate::audit::segments;
 use crate::dice::Dice;
 use crate::node::{SimNode, State};
 use crate::plan::FaultKind;
@@ -74,8 +78,11 @@ impl Nemesis {
     pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
         world.trace.note("heal");
         self.bury(sim, world);
-        for node in &world.nodes {
+        for (index, node) in world.nodes.iter().enumerate() {
             node.set_skew_ms(0);
+            if node.state() == State::Stopping {
+                self.fall(sim, world, index, Fall::Process, Duration::ZERO);
+            }
         }
         // The end of a power cut is a fall, whose end is a start.
         while let Some((_, until)) = self.under_way.pop() {
@@ -178,6 +185,7 @@ impl Nemesis {
                 node.set_sync_latency(Duration::from_millis(self.dice.between(20, 1_500)));
                 self.under_way.push((lasts, Until::Speed { node: index }));
             }
+            FaultKind::FlippedBit => self.flip_bit(world),
             FaultKind::ClockStep => {
                 let minutes = self.dice.below(20) as i64 - 10;
                 node.set_skew_ms(minutes * 60_000 + self.dice.below(60_000) as i64);
@@ -186,6 +194,27 @@ impl Nemesis {
             FaultKind::Partition | FaultKind::PartitionOneWay | FaultKind::Delay => {
                 self.begin_on_link(sim, world, &node, kind, lasts);
             }
+        }
+    }
+
+    /// Of the node that the seed has chosen for all of them: the others have what it needs to repair itself. A single
+    /// node has nobody.
+    fn flip_bit(&mut self, world: &World) {
+        if world.nodes.len() == 1 {
+            return;
+        }
+        let medium = &world.nodes[(world.plan.seed % world.plan.nodes) as usize].medium;
+        let segments = segments(medium);
+        if segments.is_empty() {
+            return;
+        }
+        let path = self.dice.pick(&segments);
+        let bytes = medium.disk().open(path, Open::Read).and_then(|file| file.len()).unwrap_or(0);
+        if bytes > 0 {
+            let bit = self.dice.below(bytes * 8);
+            world.trace.note(&format!("disk {} flips bit {bit} of {}", medium.node(), path.display()));
+            medium.disk().flip_bit(path, bit);
+            medium.note_flip();
         }
     }
 
@@ -254,6 +283,7 @@ fn name(kind: FaultKind) -> &'static str {
         FaultKind::FullDisk => "full disk",
         FaultKind::SyncFails => "failed sync",
         FaultKind::SlowDisk => "slow disk",
+        FaultKind::FlippedBit => "flipped bit",
         FaultKind::ClockStep => "clock step",
         FaultKind::Partition => "partition",
         FaultKind::PartitionOneWay => "one-way partition",

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
-use tidelog::node::{Node, NodeConfig, NodeError};
-use tidelog::replication::{Durability, Shell, Sizes, Tasks};
+use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
+use tidelog::replication::{Durability, Shell, Sizes, Tasks, WholePace};
 use tidelog::service::{Pace, Service, Transitions};
 use tidelog::wire::{Bounds, Gateway, accept};
 use tidelog_storage::shard::StoreOptions;
@@ -23,7 +23,9 @@ use turmoil::net::TcpListener;
 use crate::client::PORT;
 use crate::dice::Dice;
 use crate::medium::Medium;
-use crate::plan::Plan;
+use crate::network;
+use crate::plan::{Plan, Planted};
+use crate::planted::open_children_early;
 use crate::trace::Trace;
 use crate::world::host_of;
 
@@ -39,6 +41,8 @@ pub enum State {
     Starting,
     /// It serves.
     Serving,
+    /// It was asked to stop, and is about to.
+    Stopping,
     /// It could not start, and says why.
     Refused(String),
     /// It has stopped as it was asked to.
@@ -59,6 +63,9 @@ pub struct SimNode {
     life: RefCell<Life>,
     trace: Arc<Trace>,
     seed: u64,
+    nodes: u64,
+    planted: Option<Planted>,
+    transitions: Transitions,
     lives: Cell<u64>,
     checkpoint_wanted: Notify,
 }
@@ -89,6 +96,14 @@ impl SimNode {
             }),
             trace: trace.clone(),
             seed,
+            nodes: plan.nodes,
+            planted: plan.planted,
+            transitions: Transitions {
+                split_shard: plan.reshard_pause,
+                merge_shards: plan.reshard_pause,
+                update_shard_count: plan.reshard_pause,
+                ..Transitions::default()
+            },
             lives: Cell::new(0),
             checkpoint_wanted: Notify::new(),
         })
@@ -148,11 +163,12 @@ impl SimNode {
     pub async fn live(self: Rc<Self>) -> turmoil::Result {
         let tasks = Arc::new(Tasks::default());
         tasks.set_sync_latency(self.sync_latency.get());
-        let (stop, mut stopping) = watch::channel(false);
+        let (stop, mut is_stopping) = watch::channel(false);
         *self.life.borrow_mut() =
             Life { state: State::Starting, tasks: tasks.clone(), service: Weak::new(), stop };
         self.lives.set(self.lives.get() + 1);
-        let node = match Node::start(self.config(tasks)).await {
+        let cluster = self.cluster().await?;
+        let node = match Node::start(self.config(tasks, cluster)).await {
             Ok(node) => node,
             Err(error) => {
                 self.enter(State::Refused(error.to_string()));
@@ -160,34 +176,40 @@ impl SimNode {
             }
         };
         self.life.borrow_mut().service = Arc::downgrade(&node.service());
-        let gateway = Gateway::new(
-            node.service(),
-            "000000000000".into(),
-            "us-east-1".into(),
-            None,
-            Bounds::default(),
-            stopping.clone(),
-        );
+        let (close, closing) = watch::channel(false);
+        let (account, region) = ("000000000000".into(), "us-east-1".into());
+        let gateway = Gateway::new(node.service(), account, region, None, Bounds::default(), closing.clone());
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
-        self.enter(State::Serving);
+        let listening = tokio::task::spawn_local(listen(listener, gateway, closing));
         let checkpoints = tokio::task::spawn_local(self.clone().make_checkpoints());
-        while let Some(accepted) = tokio::select! {
-            accepted = listener.accept() => Some(accepted),
-            _ = stopping.wait_for(|stop| *stop) => None,
-        } {
-            let (stream, _) = accepted?;
-            tokio::spawn(accept::serve_plain(stream, gateway.clone(), stopping.clone()));
+        let mut tasks = vec![listening, checkpoints];
+        if self.planted == Some(Planted::ChildOpenedEarly) {
+            tasks.push(tokio::task::spawn_local(open_children_early(self.clone())));
         }
-        checkpoints.abort();
-        drop((listener, gateway, checkpoints.await));
-        let stopped = node.shutdown().await;
-        self.trace.note(&format!(
-            "{} stopped: {:?}",
-            self.name,
-            stopped.map_err(|error: NodeError| error.to_string())
-        ));
+        self.enter(State::Serving);
+        // The sender lives as long as this life.
+        drop(is_stopping.wait_for(|stop| *stop).await);
+        self.enter(State::Stopping);
+        node.retire().await;
+        close.send_replace(true);
+        for task in tasks {
+            task.abort();
+            drop(task.await);
+        }
+        let stopped = node.shutdown().await.map_err(|error: NodeError| error.to_string());
+        self.trace.note(&format!("{} stopped: {stopped:?}", self.name));
         self.enter(State::Stopped);
         Ok(())
+    }
+
+    /// Its place among others, if there are others.
+    async fn cluster(&self) -> turmoil::Result<Option<ClusterNode>> {
+        if self.nodes == 1 {
+            return Ok(None);
+        }
+        let members = (1..=self.nodes).map(|id| (id, network::address(id))).collect();
+        let incoming = network::listen().await?;
+        Ok(Some(ClusterNode { id: self.id, members, dial: network::dial(), incoming }))
     }
 
     /// Checkpoints far more often than by itself.
@@ -209,12 +231,13 @@ impl SimNode {
         self.checkpoint_wanted.notify_waiters();
     }
 
-    fn config(&self, tasks: Arc<Tasks>) -> NodeConfig {
+    fn config(&self, tasks: Arc<Tasks>, cluster: Option<ClusterNode>) -> NodeConfig {
         NodeConfig {
+            cluster,
             data_dir: PathBuf::from("/data"),
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
-            transitions: Transitions::default(),
+            transitions: self.transitions,
             durability: Durability::Fsync,
             pace: Pace::default(),
             clock: Clock::Manual(self.now_ms.clone()),
@@ -225,12 +248,21 @@ impl SimNode {
     }
 }
 
+/// Takes connections of clients until it is aborted; those go on until `closing` is true.
+async fn listen(listener: TcpListener, gateway: Arc<Gateway>, closing: watch::Receiver<bool>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(accept::serve_plain(stream, gateway.clone(), closing.clone()));
+    }
+}
+
 /// Small files, so that a run of seconds fills many of them.
 fn sizes() -> Sizes {
     Sizes {
         wal_file_bytes: 512 << 10,
         wal_first_file_bytes: 128 << 10,
         wal_live_bytes_max: 16 << 20,
+        // Half of it is kept for nodes that lag: so little that some need the files.
+        wal_live_bytes_max_in_cluster: 4 << 20,
         reserved_bytes: 2 << 20,
         store: StoreOptions {
             segment_bytes: 24 << 10,
@@ -238,6 +270,12 @@ fn sizes() -> Sizes {
             unflushed_bytes_max: 256 << 10,
             tail_bytes_max: 16 << 10,
             open_files_max: 8,
+            ..StoreOptions::default()
+        },
+        whole_pace: WholePace {
+            look_every: Duration::from_millis(100),
+            scrub_pause: Duration::from_secs(3),
+            ..WholePace::default()
         },
     }
 }

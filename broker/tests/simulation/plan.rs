@@ -27,6 +27,8 @@ pub enum FaultKind {
     SyncFails,
     /// Commits take long for a while.
     SlowDisk,
+    /// A bit of a segment flips on the medium, always of one and the same node.
+    FlippedBit,
     /// A clock jumps, forward or back.
     ClockStep,
     /// Messages between two hosts are lost in both directions for a while.
@@ -40,7 +42,7 @@ pub enum FaultKind {
 }
 
 /// Every kind, with how often it is in a run, in percent.
-const KINDS: [(FaultKind, u64); 14] = [
+const KINDS: [(FaultKind, u64); 15] = [
     (FaultKind::Kill, 60),
     (FaultKind::PowerLoss, 60),
     (FaultKind::PowerLossOfAll, 30),
@@ -50,6 +52,7 @@ const KINDS: [(FaultKind, u64); 14] = [
     (FaultKind::FullDisk, 30),
     (FaultKind::SyncFails, 30),
     (FaultKind::SlowDisk, 40),
+    (FaultKind::FlippedBit, 30),
     (FaultKind::ClockStep, 50),
     (FaultKind::Partition, 60),
     (FaultKind::PartitionOneWay, 40),
@@ -105,6 +108,8 @@ pub struct Plan {
     pub has_large_records: bool,
     /// Whether shards are split and merged meanwhile.
     pub reshards: bool,
+    /// How long a stream is said to be changing before the change is made.
+    pub reshard_pause: Duration,
     /// A mistake, if one is planted.
     pub planted: Option<Planted>,
 }
@@ -116,23 +121,38 @@ impl Plan {
         let streams = dice.between(1, 2);
         let mut plan = Self {
             seed,
-            nodes: 1,
+            nodes: if dice.percent(20) { 1 } else { 3 },
             producers: dice.between(2, 5),
             shards: (0..streams).map(|_| dice.between(1, 4)).collect(),
             faults: KINDS.iter().filter(|(_, chance)| dice.percent(*chance)).map(|(kind, _)| *kind).collect(),
             fault_every: Duration::from_millis(dice.between(300, 3_000)),
-            unsafe_time: Duration::from_millis(dice.between(8_000, 15_000)),
+            unsafe_time: Duration::from_millis(dice.between(4_000, 10_000)),
             sync_latency: Duration::from_micros(dice.between(50, 8_000)),
             message_latency: Duration::from_millis(dice.between(1, 20)),
             has_large_records: dice.percent(50),
             reshards: dice.percent(70),
+            reshard_pause: Duration::from_millis(if dice.percent(30) { dice.below(500) } else { 0 }),
             planted,
         };
         match planted {
-            Some(Planted::AckBeforeSync) => plan.faults.push(FaultKind::PowerLossOfAll),
-            Some(Planted::VoteNotSynced) => plan.faults.push(FaultKind::PowerLossAfterVote),
-            Some(Planted::ChildOpenedEarly) => plan.reshards = true,
-            Some(Planted::OrdinalAtProposal) | None => {}
+            // One node is enough to show it, and quickest.
+            Some(Planted::AckBeforeSync) => {
+                plan.nodes = 1;
+                plan.faults.push(FaultKind::PowerLoss);
+            }
+            Some(Planted::OrdinalAtProposal) => plan.nodes = 1,
+            // A node that has not heard of the children yet has to put into a parent.
+            Some(Planted::ChildOpenedEarly) => {
+                plan.nodes = 3;
+                plan.reshards = true;
+                plan.reshard_pause = Duration::from_millis(300);
+            }
+            // Only who stands for election against others is voted for or not.
+            Some(Planted::VoteNotSynced) => {
+                plan.nodes = 3;
+                plan.faults = vec![FaultKind::PowerLossAfterVote];
+            }
+            None => {}
         }
         plan
     }

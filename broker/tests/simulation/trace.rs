@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// FNV-1a, 64 bits.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -16,6 +17,7 @@ pub struct Trace {
 }
 
 struct State {
+    now: Duration,
     hash: u64,
     lines: u64,
     file: Option<BufWriter<File>>,
@@ -25,19 +27,25 @@ impl Trace {
     /// An empty trace; its lines go to the file at `path` too, if there is one.
     pub fn new(path: Option<&str>) -> Self {
         let open = |path| BufWriter::new(File::create(path).expect("the trace's file can be written"));
-        Self { state: Mutex::new(State { hash: OFFSET, lines: 0, file: path.map(open) }) }
+        Self {
+            state: Mutex::new(State { now: Duration::ZERO, hash: OFFSET, lines: 0, file: path.map(open) }),
+        }
+    }
+
+    /// Says what time it is in the simulation.
+    pub fn tick(&self, now: Duration) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).now = now;
     }
 
     /// Adds a line, with the time of the simulation.
     pub fn note(&self, what: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = format!("{:?} {what}\n", turmoil::sim_elapsed().unwrap_or_default());
+        let line = format!("{:?} {what}\n", state.now);
         state.hash = line.bytes().fold(state.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
         state.lines += 1;
         if let Some(file) = &mut state.file {
             // A trace that cannot be written is missed by whoever asked for it, not by the run.
             let _ = file.write_all(line.as_bytes());
-            let _ = file.flush();
         }
     }
 

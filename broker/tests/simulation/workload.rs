@@ -10,6 +10,8 @@ use tokio::time::sleep;
 use crate::client::Answer;
 use crate::dice::Dice;
 use crate::history::data_of;
+use crate::plan::Planted;
+use crate::planted::{ordinals_at_proposal, with_ordinal};
 use crate::reader::Follower;
 use crate::world::World;
 
@@ -48,7 +50,8 @@ pub async fn create_streams(world: &Rc<World>) {
     }
 }
 
-async fn create(world: &Rc<World>, name: &str, shards: u64) {
+/// Creates a stream and waits until it can be used; false when the run is over before.
+async fn create(world: &Rc<World>, name: &str, shards: u64) -> bool {
     let mut dice = Dice::new(world.plan.seed, name);
     while !world.is_over.get() {
         let body = json!({"StreamName": name, "ShardCount": shards});
@@ -58,9 +61,10 @@ async fn create(world: &Rc<World>, name: &str, shards: u64) {
         }
         sleep(Duration::from_millis(100)).await;
     }
+    false
 }
 
-async fn wait_until_active(world: &Rc<World>, name: &str, dice: &mut Dice) {
+async fn wait_until_active(world: &Rc<World>, name: &str, dice: &mut Dice) -> bool {
     while !world.is_over.get() {
         let body = json!({"StreamName": name});
         let answer = world.call(world.any_node(dice), "DescribeStreamSummary", body, PATIENCE).await;
@@ -69,10 +73,11 @@ async fn wait_until_active(world: &Rc<World>, name: &str, dice: &mut Dice) {
             .document()
             .is_some_and(|found| found["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE")
         {
-            return;
+            return true;
         }
         sleep(Duration::from_millis(50)).await;
     }
+    false
 }
 
 fn is_fault(answer: &Answer, wanted: &str) -> bool {
@@ -120,6 +125,8 @@ pub async fn put_keys(
         attempts.push(attempt);
         records.push(json!({"PartitionKey": key, "Data": data}));
     }
+    let is_promised = world.plan.planted == Some(Planted::OrdinalAtProposal);
+    let promised = is_promised.then(|| ordinals_at_proposal(world, stream, keys));
     let answer = if let [record] = &records[..] {
         let mut body = record.clone();
         body["StreamName"] = stream.into();
@@ -132,9 +139,11 @@ pub async fn put_keys(
     let Some(document) = answer.document() else { return 0 };
     let results = document["Records"].as_array().cloned().unwrap_or_else(|| vec![document]);
     let mut acknowledged = 0;
-    for (attempt, result) in attempts.into_iter().zip(&results) {
+    for (index, (attempt, result)) in attempts.into_iter().zip(&results).enumerate() {
         if let (Some(shard), Some(number)) = (result["ShardId"].as_str(), result["SequenceNumber"].as_str()) {
-            world.history.borrow_mut().acknowledge(attempt, shard, number);
+            let ordinal = promised.as_ref().and_then(|ordinals| ordinals[index]);
+            let number = ordinal.map_or_else(|| number.to_owned(), |ordinal| with_ordinal(number, ordinal));
+            world.history.borrow_mut().acknowledge(attempt, shard, &number);
             acknowledged += 1;
         }
     }
@@ -207,7 +216,9 @@ async fn come_and_go(world: Rc<World>) {
     let mut names = 0;
     while !world.is_over.get() {
         let name = format!("passing-{names}");
-        create(&world, &name, dice.between(1, 3)).await;
+        if !create(&world, &name, dice.between(1, 3)).await {
+            return;
+        }
         for _ in 0..dice.between(1, 4) {
             let body = json!({"StreamName": name, "PartitionKey": "one", "Data": "AAAA"});
             let answer = world.call(world.any_node(&mut dice), "PutRecord", body, PATIENCE).await;
