@@ -230,3 +230,87 @@ pub(super) fn read_response(
     };
     answer.results.into_iter().zip(sent).map(read).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tidelog_storage::record::RecordRef;
+
+    use super::*;
+
+    fn body(records: &[(&str, &str)]) -> Bytes {
+        let mut body = Vec::new();
+        for (key, data) in records {
+            let key = Some(key.as_bytes()).filter(|key| !key.is_empty());
+            RecordRef { key, data: data.as_bytes() }.encode(&mut body);
+        }
+        body.into()
+    }
+
+    fn sent(count: u32) -> SubBatch {
+        SubBatch::new(
+            ShardKey { stream_uid: 1, shard: 0 },
+            0,
+            count,
+            body(&vec![("k", "data"); count as usize]),
+        )
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_the_others_as_they_were() {
+        let all = [("a", "one"), ("", ""), ("ccc", "three"), ("d", "4")];
+        let whole = body(&all);
+        let records: Vec<_> = Records::new(whole.clone()).map(Result::unwrap).collect();
+        for left_out in [vec![], vec![0], vec![1, 2], vec![3], vec![0, 1, 2, 3]] {
+            let kept: Vec<_> =
+                (0..4).filter(|at| !left_out.contains(at)).map(|at| all[at as usize]).collect();
+            assert_eq!(without(&whole, &records, &left_out), body(&kept), "{left_out:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_batches_are_not_taken() {
+        let good = sent(2);
+        let put = |count, body: &Bytes, body_crc| peer::PutBatch {
+            stream_uid: 1,
+            shard: 0,
+            count,
+            body: body.clone(),
+            body_crc,
+        };
+        let cut = good.body.slice(..good.body.len() - 1);
+        for (batch, is_taken) in [
+            (put(2, &good.body, good.body_crc), true),
+            (put(2, &good.body, good.body_crc ^ 1), false),
+            (put(1, &good.body, good.body_crc), false),
+            (put(3, &good.body, good.body_crc), false),
+            (put(0, &Bytes::new(), 0), false),
+            (put(2, &cut, crc32fast::hash(&cut)), false),
+        ] {
+            assert_eq!(read_batch(batch.clone()).is_some(), is_taken, "{batch:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_leaves_the_outcome_unknown() {
+        let placed = Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 });
+        let answer =
+            |throttled: &[u32], outcome| send_delivered(Delivered { outcome, throttled: throttled.to_vec() });
+        let answered = |results| peer::PutResponse { outcome: peer::Outcome::Applied.into(), results };
+        for (results, is_read) in [
+            (vec![answer(&[], placed)], true),
+            (vec![answer(&[0, 2], placed)], true),
+            (vec![answer(&[0, 1, 2], None)], true),
+            (vec![answer(&[], Some(AppendOutcome::Sealed))], true),
+            (vec![answer(&[3], placed)], false),
+            (vec![answer(&[1, 1], placed)], false),
+            (vec![], false),
+            (vec![answer(&[], placed); 2], false),
+        ] {
+            let read = read_response(answered(results.clone()), &[sent(3)]);
+            assert_eq!(read.is_ok(), is_read, "{results:?}");
+            assert!(is_read || read == Err(Undelivered::Unknown));
+        }
+        let refused = without_outcome(peer::Outcome::NotProposed);
+        assert_eq!(read_response(refused, &[sent(3)]), Err(Undelivered::NotProposed));
+    }
+}
