@@ -23,6 +23,7 @@ class Figures:
     unknown: int = 0
     read: int = 0
     doubled: int = 0
+    partial: int = 0
     rounds: int = 0
     reshards: int = 0
     segments_compared: int = 0
@@ -43,5 +44,6 @@ class Figures:
             f" than once by an SDK's retries, {self.read} read in all",
             f"{len(self.outcomes)} faults, {self.reshards} reshards, {self.segments_compared} sealed segments compared,"
             f" {elections} elections, longest pause of puts {pause:.1f} s, {self.rounds} rounds",
+            f"planned restarts and handovers: no failed request, {self.partial} records to be sent again",
         ]
         return "\n".join(lines)

@@ -29,6 +29,7 @@ DEFAULT = Config()
 # What the SDKs try by default; the answer of boto3 tells how often it did.
 TRIES_OF_BOTO3_MAX, TRIES_OF_GO_MAX = 5, 3
 JOIN_SECONDS_MAX = 150
+PARTIAL = "a record of a request:"
 # Answers that say that the client is wrong, which no fault excuses.
 REPROACHES = ("ResourceNotFoundException", "ValidationException", "InvalidArgumentException", "AccessDeniedException")
 
@@ -112,7 +113,7 @@ class Writer:
         for attempt, result in zip(made, results, strict=True):
             attempt.tries = tries
             if result.get("ErrorCode"):
-                self.failures.append((now, result["ErrorCode"]))
+                self.failures.append((now, f"{PARTIAL} {result['ErrorCode']}"))
                 continue
             attempt.acknowledged, attempt.acknowledged_at = acknowledged, now
             attempt.shard, attempt.sequence_number = result["ShardId"], result["SequenceNumber"]
@@ -156,7 +157,7 @@ class Load:
             ways = senders(PROBE_CONFIG, 1, nodes)
             self.probes.append(Writer(f"probe-{part}", ways, stream, lane, PROBE_SECONDS_BETWEEN, clock))
         self.retrying = [
-            writer("boto3-retrying", senders(DEFAULT, TRIES_OF_BOTO3_MAX), 5, 0.1),
+            writer("boto3-retrying", senders(DEFAULT, TRIES_OF_BOTO3_MAX), 1, 0.1),
             writer("go-retrying", [ByProgram(program, TRIES_OF_GO_MAX) for program in programs], 5, 0.1),
         ]
         self.single = [writer(f"boto3-{number}", senders(ONE_TRY, 1), (1, 40)[number], 0.1) for number in range(2)]
@@ -219,8 +220,11 @@ class Load:
         return [f"{count} × {kind}" for kind, count in kinds.most_common(12)]
 
     def planned_failures(self, begin, end):
-        """Requests that failed although the SDK made its default retries."""
-        return [f"{w.name}: {text}" for w in self.retrying for at, text in list(w.failures) if begin <= at <= end]
+        """Requests that failed although the SDK made its default retries, and records in answers to the others that
+        are to be sent again, which SDKs leave to their users."""
+        failed = [(w.name, text) for w in self.retrying for at, text in list(w.failures) if begin <= at <= end]
+        partial = [one for one in failed if one[1].startswith(PARTIAL)]
+        return [one for one in failed if one not in partial], len(partial)
 
 
 class Probe:

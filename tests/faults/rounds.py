@@ -156,8 +156,9 @@ class Round:
         healed = time.time()
         load.check()
         if fault.is_planned:
-            failures = load.planned_failures(began, healed)
+            failures, partial = load.planned_failures(began, healed)
             assert not failures, f"{len(failures)} requests failed because of a {fault}: {failures[:3]}"
+            self.setting.figures.partial += partial
         outcome = Outcome(
             fault.name, load.longest_pause(began, healed), healed - ended, self.cluster.terms(statuses) - terms
         )
