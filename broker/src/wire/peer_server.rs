@@ -138,7 +138,7 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::InstallSnapshotRequest>,
     ) -> Answer<Self::InstallSnapshotStream> {
         let groups = self.groups(&request)?;
-        answer(groups.take_state(request.into_inner()))
+        answer(groups.take_state(&request.into_inner()))
     }
 
     type PullSegmentStream = Messages<peer::SegmentPiece>;

@@ -64,7 +64,7 @@ impl Groups {
     /// ends the transfer.
     pub fn take_state(
         self: &Arc<Self>,
-        request: peer::InstallSnapshotRequest,
+        request: &peer::InstallSnapshotRequest,
     ) -> Result<BoxStream<'static, Result<peer::InstallSnapshotProgress, Status>>, Box<Status>> {
         let transfer = read(request)?;
         let turn = self.catch_up.receiving[usize::from(transfer.group)].clone();
@@ -152,13 +152,13 @@ impl Groups {
     }
 }
 
-fn read(request: peer::InstallSnapshotRequest) -> Result<Transfer, Malformed> {
+fn read(request: &peer::InstallSnapshotRequest) -> Result<Transfer, Malformed> {
     let group = messages::group(request.group)?;
     let vote = messages::read_vote(request.vote.as_ref())?;
-    let sender = request.vote.map(|vote| vote.node).unwrap_or_default();
+    let sender = request.vote.as_ref().map(|vote| vote.node).unwrap_or_default();
     let checkpoint = GroupCheckpoint::decode(&request.checkpoint);
     let checkpoint = checkpoint.map_err(|reason| Malformed(format!("a state that is damaged: {reason}")))?;
-    let applied = request.applied.map(|applied| (applied.term, applied.index));
+    let applied = request.applied.as_ref().map(|applied| (applied.term, applied.index));
     if checkpoint.group != group || checkpoint.applied != applied || applied.is_none() {
         return Err(Malformed("a state of another group or place".into()));
     }
