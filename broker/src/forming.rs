@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidelog_proto::peer;
 use tidelog_storage::Disk;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::identity::{self, IdentityError};
 use crate::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
@@ -160,7 +160,7 @@ impl Forming {
                 }
                 Verdict::Wait(reason) => tell.tell(&reason),
             }
-            let _ = tokio::time::timeout(GREET_EVERY, told.changed()).await;
+            let _ = timeout(GREET_EVERY, told.changed()).await;
         }
         Ok(())
     }
@@ -170,8 +170,7 @@ impl Forming {
     /// # Errors
     /// [`FormingError::Refused`].
     async fn check_welcome(&self, own: &Identity) -> Result<(), FormingError> {
-        let greeted = tokio::time::timeout(GREETING_DEADLINE, self.greet_all()).await.unwrap_or_default();
-        for Greeted { node, address, answer } in greeted {
+        for Greeted { node, address, answer } in self.greet_all().await {
             let Ok(hello) = answer else { continue };
             if !hello.cluster.is_empty() && hello.cluster != own.cluster {
                 return Err(FormingError::Refused(format!(
@@ -212,6 +211,17 @@ impl Forming {
                     peer.cluster
                 )));
             }
+        }
+        for greeted in greeted
+            .iter()
+            .filter(|greeted| greeted.answer.as_ref().is_ok_and(|peer| !peer.cluster.is_empty()))
+        {
+            // It knows its cluster and not yet its members: it is starting, or waits for the founder.
+            let node = greeted.node;
+            return Ok(Verdict::Wait(format!(
+                "waiting for node {node} at {}, which is starting",
+                greeted.address
+            )));
         }
         let founding = founding(self.peers.configured());
         for greeted in greeted {
@@ -290,7 +300,8 @@ impl Forming {
     async fn greet_all(&self) -> Vec<Greeted> {
         let others = self.peers.configured().iter().filter(|(node, _)| **node != self.peers.node());
         let greeting = others.map(|(node, address)| async {
-            let answer = greet(&self.peers, *node).await;
+            let answer = timeout(GREETING_DEADLINE, greet(&self.peers, *node)).await;
+            let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
             Greeted { node: *node, address: address.clone(), answer }
         });
         futures_util::future::join_all(greeting).await

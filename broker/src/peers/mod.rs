@@ -19,6 +19,7 @@ use tidelog_proto::cluster::cluster_client::ClusterClient;
 use tidelog_proto::peer::peer_client::PeerClient;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
@@ -39,6 +40,8 @@ const TARGET_HEADER: &str = "tidelog-target";
 pub const FORMAT: u32 = 1;
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a peer that could not be reached is not dialled again.
+const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of one message: the largest entry of a group's log and room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 96 << 20;
 
@@ -105,6 +108,18 @@ pub struct Unreachable {
 /// A client of a peer's services. Cheap to clone.
 pub type Client = PeerClient<Connection>;
 
+/// What there is of one peer's connection for one lane.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Kept(Connection),
+    /// When it was tried last, and what became of it.
+    Failed(Instant, Unreachable),
+}
+
+type Slots = HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Slot>>>;
+
 /// The other nodes.
 pub struct Peers {
     node: u64,
@@ -113,7 +128,7 @@ pub struct Peers {
     /// Addresses of the settings go before those of the membership, so that a moved cluster finds itself.
     configured: BTreeMap<u64, String>,
     members: watch::Sender<Arc<BTreeMap<u64, Member>>>,
-    connections: Mutex<HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Option<Connection>>>>>,
+    connections: Mutex<Slots>,
     /// Peers that would rather not lead, and why.
     reluctant: Mutex<BTreeMap<u64, String>>,
 }
@@ -233,13 +248,23 @@ impl Peers {
         };
         let slot = self.connections().entry((node, lane)).or_default().clone();
         // Held while dialling, so that many callers make one connection.
-        let mut kept = slot.lock().await;
-        if let Some(connection) = kept.as_ref().filter(|kept| kept.is_usable()) {
-            return Ok(connection.clone());
+        let mut slot = slot.lock().await;
+        match &*slot {
+            Slot::Kept(connection) if connection.is_usable() => return Ok(connection.clone()),
+            // Many callers that find a peer gone do not wait for a dial each.
+            Slot::Failed(at, error) if at.elapsed() < REDIAL_PAUSE => return Err(error.clone()),
+            _ => {}
         }
-        let connection = self.connect(node, &address, lane).await?;
-        *kept = Some(connection.clone());
-        Ok(connection)
+        match self.connect(node, &address, lane).await {
+            Ok(connection) => {
+                *slot = Slot::Kept(connection.clone());
+                Ok(connection)
+            }
+            Err(error) => {
+                *slot = Slot::Failed(Instant::now(), error.clone());
+                Err(error)
+            }
+        }
     }
 
     async fn connect(&self, node: u64, address: &str, lane: Lane) -> Result<Connection, Unreachable> {
@@ -252,9 +277,7 @@ impl Peers {
         connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
     }
 
-    fn connections(
-        &self,
-    ) -> MutexGuard<'_, HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Option<Connection>>>>> {
+    fn connections(&self) -> MutexGuard<'_, Slots> {
         self.connections.lock().expect("no code panics while it holds this lock")
     }
 

@@ -126,17 +126,20 @@ impl FlushHandle {
     }
 
     /// Makes a group's state from another node durable in a checkpoint of its own, puts its files in place and opens
-    /// its shards instead of the `old` ones. Waits for ever when the worker ends before.
+    /// its shards instead of the `old` ones.
     ///
     /// # Errors
-    /// When files are lacking, or the newest checkpoint cannot be read: nothing has changed then.
+    /// When files are lacking, or the newest checkpoint cannot be read: nothing has changed then; when the worker ends.
     pub async fn install(
         &self,
         checkpoint: Arc<GroupCheckpoint>,
         old: Vec<ShardKey>,
     ) -> Result<Vec<Arc<ShardLog>>, String> {
         let (installed, answer) = oneshot::channel();
-        self.answered(Request::Install(Install { checkpoint, old, installed }), answer).await
+        let queued = self.queue.send(Request::Install(Install { checkpoint, old, installed })).await;
+        let ended = |_| "the process is ending".to_owned();
+        queued.map_err(|_| ended(()))?;
+        answer.await.map_err(|_| ended(()))?
     }
 
     async fn answered<T>(&self, request: Request, answer: oneshot::Receiver<T>) -> T {
@@ -339,7 +342,12 @@ impl Worker {
             match self.flusher.install(&old, &checkpoint.shards) {
                 Ok(logs) => break logs,
                 Err(error) => {
-                    if self.gives_up(self.obstacle(&error), error).await {
+                    let obstacle = match self.obstacle(&error) {
+                        // The shards that a repair would look at are not these; the next start repairs.
+                        Obstacle::Damage => Obstacle::Lasting,
+                        other => other,
+                    };
+                    if self.gives_up(obstacle, error).await {
                         return;
                     }
                 }

@@ -77,6 +77,8 @@ pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers:
                 is_news
             });
             if metrics.changed().await.is_err() {
+                // Who waits for this node to lead, or to be told who does, waits in vain.
+                leaders.send_modify(|known| Arc::make_mut(known)[usize::from(group)] = Leader::Unknown);
                 return;
             }
         }
@@ -195,6 +197,7 @@ impl Groups {
         let mut rest_until = vec![Instant::now() + BALANCE_PAUSE; self.rafts.len()];
         let mut reluctance = self.reluctance.subscribe();
         let mut troubled: Option<Instant> = None;
+        let mut led_before: Vec<u8> = Vec::new();
         loop {
             tokio::select! {
                 _ = look.tick() => {}
@@ -214,7 +217,12 @@ impl Groups {
                 }
             }
             let is_reluctant = self.reluctance().is_some();
-            for group in self.led_groups() {
+            let led = self.led_groups();
+            for group in led.iter().filter(|group| !led_before.contains(group)) {
+                rest_until[usize::from(*group)] = Instant::now() + BALANCE_PAUSE;
+            }
+            led_before.clone_from(&led);
+            for group in led {
                 self.keep_addresses(group).await;
                 let rest_until = &mut rest_until[usize::from(group)];
                 let to = match is_reluctant {

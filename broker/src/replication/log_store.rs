@@ -1,8 +1,8 @@
 //! openraft's log storage over one group's share of the node's write-ahead log.
 //!
 //! Entries not applied yet stay in memory, so that applying never reads the disk in the ordinary run; older ones
-//! (recovery, a lagging follower) are read back from the log. The memory is bounded by the bytes in flight that
-//! the batchers allow.
+//! (recovery, a lagging follower) are read back from the log. The memory is bounded: what is
+//! in the file already goes first.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -14,18 +14,29 @@ use futures_util::stream::{self, Stream};
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use tidelog_storage::wal::{GroupId, WalOp, WalReader};
 
-use super::command;
 use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
 use super::wal_thread::WalHandle;
+use super::{Command, command};
 
 /// Payload bytes of one read of the log: what apply takes at a time during recovery, and what one
 /// AppendEntries carries at most.
 const READ_BYTES_MAX: usize = 4 << 20;
 
+/// Record bytes of one group that are kept in memory although its log's file has them.
+const RECENT_BYTES_MAX: usize = 32 << 20;
+
 type Entry = EntryOf<TypeConfig>;
+
+/// Bytes of an entry's records; what other entries hold is small.
+fn record_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(Command::Records(batches)) => batches.iter().map(|batch| batch.body.len()).sum(),
+        _ => 0,
+    }
+}
 
 /// One group's log. Clones share it.
 #[derive(Clone)]
@@ -40,6 +51,8 @@ pub struct LogStore {
 #[derive(Default)]
 struct Recent {
     entries: VecDeque<Entry>,
+    /// Of the records in `entries`.
+    bytes: usize,
     committed: Option<LogIdOf<TypeConfig>>,
     committed_is_news: bool,
 }
@@ -59,7 +72,19 @@ impl LogStore {
         let index = index.min(written.index);
         let mut recent = self.recent();
         while recent.entries.front().is_some_and(|entry| entry.index() <= index) {
-            recent.entries.pop_front();
+            recent.pop_front();
+        }
+    }
+
+    /// Forgets entries that are in the log's file, oldest first, while there are more than [`RECENT_BYTES_MAX`]: a
+    /// follower may be given entries faster than it can apply them.
+    fn keep_bound(&self) {
+        let Some(written) = self.reader.state(self.group).last else { return };
+        let mut recent = self.recent();
+        while recent.bytes > RECENT_BYTES_MAX
+            && recent.entries.front().is_some_and(|entry| entry.index() <= written.index)
+        {
+            recent.pop_front();
         }
     }
 
@@ -108,6 +133,19 @@ impl LogStore {
 }
 
 impl Recent {
+    fn push_back(&mut self, entry: Entry) {
+        self.bytes += record_bytes(&entry);
+        self.entries.push_back(entry);
+    }
+
+    fn pop_front(&mut self) {
+        self.bytes -= self.entries.pop_front().as_ref().map_or(0, record_bytes);
+    }
+
+    fn pop_back(&mut self) {
+        self.bytes -= self.entries.pop_back().as_ref().map_or(0, record_bytes);
+    }
+
     /// Index of the first entry in memory; `u64::MAX` when there is none.
     fn first_index(&self) -> u64 {
         self.entries.front().map_or(u64::MAX, RaftEntry::index)
@@ -117,13 +155,14 @@ impl Recent {
     fn from(&self, start: u64, end: u64) -> Result<Vec<Entry>, u64> {
         let first = self.first_index();
         let Some(skipped) = start.checked_sub(first) else { return Err(first) };
-        Ok(self
-            .entries
-            .iter()
-            .skip(skipped as usize)
-            .take(end.saturating_sub(start) as usize)
-            .cloned()
-            .collect())
+        let mut bytes = 0;
+        let wanted = self.entries.iter().skip(skipped as usize).take(end.saturating_sub(start) as usize);
+        let bounded = wanted.take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += record_bytes(entry).max(1);
+            is_first || bytes <= READ_BYTES_MAX
+        });
+        Ok(bounded.cloned().collect())
     }
 }
 
@@ -232,10 +271,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 let payload = command::encode(&entry.payload);
                 bytes += payload.iter().map(bytes::Bytes::len).sum::<usize>();
                 ops.push(WalOp::Append { group, position: position(&entry.log_id), payload });
-                recent.entries.push_back(entry);
+                recent.push_back(entry);
             }
         }
-        self.wal.append(ops, bytes, callback).await
+        self.wal.append(ops, bytes, callback).await?;
+        self.keep_bound();
+        Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
@@ -246,7 +287,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let mut recent = self.recent();
             let keep = last.as_ref().map_or(0, |id| id.index + 1);
             while recent.entries.back().is_some_and(|entry| entry.index() >= keep) {
-                recent.entries.pop_back();
+                recent.pop_back();
             }
         }
         let after = last.as_ref().map(position);

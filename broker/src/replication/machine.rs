@@ -389,7 +389,11 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
                 snapshot
             }
             (None, Some(newer)) => newer.clone(),
-            (None, None) => return Err(io::Error::other("a newer state was installed and is not there")),
+            // Between the installation and its end: openraft passes over a state that is older than its newest.
+            (None, None) => openraft::Snapshot {
+                meta: self.meta.clone(),
+                snapshot: Cut(Arc::new(self.checkpoint.clone())),
+            },
         })
     }
 }

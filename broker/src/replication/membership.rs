@@ -155,7 +155,7 @@ impl Groups {
             }
         }
         if !change.voters.is_empty() {
-            if status.voters != change.voters {
+            if status.voters != change.voters || self.is_joint(group) {
                 self.change(group, ChangeMembers::ReplaceAllVoters(change.voters.clone())).await?;
             }
             let members = self.group_status(group).members;
@@ -165,6 +165,12 @@ impl Groups {
             }
         }
         Ok(())
+    }
+
+    /// Whether a change of voters was cut short between its two steps.
+    fn is_joint(&self, group: u8) -> bool {
+        let metrics = self.rafts[usize::from(group)].metrics();
+        metrics.borrow_watched().membership_config.membership().get_joint_config().len() > 1
     }
 
     async fn change(&self, group: u8, members: ChangeMembers<u64, Member>) -> Result<(), MembershipError> {

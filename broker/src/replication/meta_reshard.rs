@@ -1,11 +1,13 @@
 //! What the metadata group does to a stream's shards: their birth, and the two ends of a reshard. Pure functions of the
 //! log, as all of its state.
 
+use std::collections::BTreeSet;
+
 use tidelog_proto::stored;
 
 use super::DATA_GROUPS;
 use super::meta_stored::read_hash_key;
-use crate::model::stream::{HashRange, Shard, Stream, StreamStatus};
+use crate::model::stream::{HashRange, Reshard, Shard, Stream, StreamStatus};
 
 /// Shards of a stream go round the data groups; streams begin at different ones.
 pub fn first_shard(uid: u64, index: u32, range: HashRange, created_s: u64, now_ms: u64) -> Shard {
@@ -52,7 +54,12 @@ pub fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64) -> Vec
 
 /// Closes the parents and shows the children, in one step and at one instant.
 pub fn commit_reshard(stream: &mut Stream, commit: &stored::CommitReshard, now_ms: u64) {
-    let Some(reshard) = stream.reshard.take() else { return };
+    let is_of = |reshard: &Reshard| {
+        let sealed: BTreeSet<u32> = reshard.sealed.iter().copied().collect();
+        sealed == commit.ends.iter().map(|end| end.shard).collect()
+    };
+    // One that a driver sent late is of a reshard that has ended; the one under way has parents of its own.
+    let Some(reshard) = stream.reshard.take_if(|reshard| is_of(reshard)) else { return };
     let newest_opened_ms = stream.shards.iter().map(|shard| shard.opened_ms).max().unwrap_or(0);
     let instant_ms = now_ms.max(newest_opened_ms);
     for end in &commit.ends {
@@ -77,7 +84,6 @@ mod tests {
     use super::*;
     use crate::model::reshard::Plan;
     use crate::model::sequence_number::SequenceNumber;
-    use crate::model::stream::Reshard;
     use crate::ops::cases::{self, NOW_MS};
 
     fn carried_out(mut stream: Stream, plan: &Plan, now_ms: u64) -> Stream {
@@ -97,6 +103,12 @@ mod tests {
         let once = stream.clone();
         commit_reshard(&mut stream, &commit, now_ms + 9);
         assert_eq!(stream, once, "a commit that comes twice counts once");
+        let newest = stream.shards.last().expect("a stream has shards").index;
+        stream.reshard = Some(Reshard { sealed: vec![newest], opened: Vec::new() });
+        let begun = stream.clone();
+        commit_reshard(&mut stream, &commit, now_ms + 9);
+        assert_eq!(stream, begun, "a commit is of the reshard that closes its shards");
+        stream.reshard = None;
         stream
     }
 

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use openraft::alias::{SnapshotOf, VoteOf};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, v2::RaftNetworkV2};
+use openraft::network::{RPCOption, stream_append_sequential, v2::RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest,
     VoteResponse,
@@ -52,6 +52,7 @@ pub struct PeerNetwork {
     peers: Arc<Peers>,
     store: Arc<ShardStore>,
     held: Arc<Held>,
+    is_for_heartbeats: bool,
 }
 
 impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
@@ -64,7 +65,13 @@ impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
             peers: self.peers.clone(),
             store: self.store.clone(),
             held: self.held.clone(),
+            is_for_heartbeats: false,
         }
+    }
+
+    // openraft sends each heartbeat as a stream of one.
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> PeerNetwork {
+        PeerNetwork { is_for_heartbeats: true, ..self.new_client(target, node).await }
     }
 }
 
@@ -108,7 +115,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     fn stream_append<'s, S>(
         &'s mut self,
         mut input: S,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> BoxFuture<
         's,
         Result<
@@ -119,6 +126,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
+        if self.is_for_heartbeats {
+            return stream_append_sequential(self, input, option);
+        }
         Box::pin(async move {
             // After a failure openraft waits before it gives the first request: a peer that refuses connections at
             // once must not be dialled before that, or it is dialled without a pause.

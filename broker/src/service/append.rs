@@ -169,7 +169,11 @@ impl Service {
     ) {
         let mut waiting = Vec::with_capacity(parts.len());
         for part in parts {
-            waiting.push((self.groups.append(part.group, part.batches).await, part.journeys));
+            // A part that finds no room in time was not queued.
+            match timeout_at(deadline, self.groups.append(part.group, part.batches)).await {
+                Ok(outcome) => waiting.push((outcome, part.journeys)),
+                Err(_) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
+            }
         }
         for (outcome, journeys) in waiting {
             match timeout_at(deadline, outcome).await {

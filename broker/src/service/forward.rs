@@ -47,7 +47,13 @@ impl Service {
                     let receiving = self.receive(part.group, part.batches.clone(), is_paid);
                     timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
                 }
-                Leader::At(node) => self.deliver_to(node, part, is_paid, deadline).await,
+                Leader::At(node) => {
+                    let client = self.client_while_leading(node, part.group, Lane::Requests);
+                    match timeout_at(ends, client).await {
+                        Ok(Some(client)) => self.deliver_to(node, client, part, is_paid, deadline).await,
+                        _ => Err(Undelivered::NotProposed),
+                    }
+                }
                 Leader::Unknown => return Err(AppendRefusal::Unavailable),
             };
             match tried {
@@ -65,13 +71,11 @@ impl Service {
     async fn deliver_to(
         &self,
         node: u64,
+        mut client: Client,
         part: &GroupPart,
         is_paid: bool,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let Some(mut client) = self.client_while_leading(node, part.group, Lane::Requests).await else {
-            return Err(Undelivered::NotProposed);
-        };
         let batch = |batch: &crate::replication::SubBatch| peer::PutBatch {
             stream_uid: batch.shard.stream_uid,
             shard: batch.shard.shard,

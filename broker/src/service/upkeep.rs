@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::growth::Looked;
 use super::{Service, ServiceError};
+use crate::replication::META_GROUP;
 
 /// How long a node on its own may take to make the key of its tokens.
 const KEY_DEADLINE: Duration = Duration::from_secs(10);
@@ -89,6 +90,11 @@ impl Service {
                 trimmed = Instant::now();
                 self.forget_budgets();
                 self.shard_counts.forget(&self.catalog());
+                // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
+                if let Err(error) = self.groups.read_index(META_GROUP).await {
+                    tracing::warn!(%error, "expired records are kept for now");
+                    continue;
+                }
                 if let Err(error) = self.trim_expired().await {
                     tracing::warn!(%error, "expired records are kept for now");
                 }

@@ -138,7 +138,8 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::InstallSnapshotRequest>,
     ) -> Answer<Self::InstallSnapshotStream> {
         let groups = self.groups(&request)?;
-        answer(groups.take_state(&request.into_inner()))
+        let progress = groups.take_state(&request.into_inner()).map_err(|status| *status)?;
+        Ok(Response::new(self.while_running(progress)))
     }
 
     type PullSegmentStream = Messages<peer::SegmentPiece>;
@@ -148,7 +149,7 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::PullSegmentRequest>,
     ) -> Answer<Self::PullSegmentStream> {
         let groups = self.groups(&request)?;
-        Ok(Response::new(groups.give_segment(request.into_inner())))
+        Ok(Response::new(self.while_running(groups.give_segment(request.into_inner()))))
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Answer<peer::ProposeResponse> {
@@ -198,6 +199,6 @@ impl peer_server::Peer for PeerServer {
     async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
         self.groups(&request)?;
         let service = self.running.borrow().service.clone();
-        Ok(Response::new(execution::execute(service, request.into_inner()).await))
+        Ok(Response::new(self.while_running(execution::execute(service, request.into_inner()).await)))
     }
 }

@@ -28,6 +28,8 @@ pub use whole::WholePace;
 /// How long a transfer may stand still before it is given up. Longer than a slow disk takes for a write, shorter than
 /// anybody wants to wait for a peer that is gone.
 const PROGRESS_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a node that has every file may take to install a state: it writes a checkpoint.
+const INSTALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes of a segment that travel at once. What a connection loses when it breaks, and what has to come within
 /// [`PROGRESS_DEADLINE`] over the slowest link.
 const PIECE_BYTES: u64 = 256 << 10;

@@ -11,9 +11,9 @@ use openraft::errors::{ReplicationClosed, StreamingError, Unreachable};
 use openraft::raft::SnapshotResponse;
 use tidelog_proto::peer;
 use tidelog_storage::shard::ShardStore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::PROGRESS_DEADLINE;
+use super::{INSTALL_DEADLINE, PROGRESS_DEADLINE};
 use crate::peers::{Lane, Peers};
 use crate::replication::machine::Cut;
 use crate::replication::peer_messages::{read_vote, send_log_id, send_vote};
@@ -60,13 +60,20 @@ async fn hand_over(
     let call = client.install_snapshot(peers.request(target, message, None));
     let progress = timeout(PROGRESS_DEADLINE, call).await.map_err(late)?;
     let mut progress = progress.map_err(|status| status.message().to_owned())?.into_inner();
+    let (mut pulled, mut due) = (None, Instant::now() + PROGRESS_DEADLINE);
     loop {
-        let told = timeout(PROGRESS_DEADLINE, progress.message()).await.map_err(late)?;
+        let told = timeout_at(due, progress.message()).await.map_err(late)?;
         let told = told.map_err(|status| status.message().to_owned())?;
         let peer::InstallSnapshotProgress { bytes_pulled, bytes_wanted, vote } =
             told.ok_or("the answer ended before its last message")?;
         if let Some(vote) = vote {
             return read_vote(Some(&vote)).map_err(|error| error.to_string());
+        }
+        if pulled.is_none_or(|pulled| bytes_pulled > pulled) {
+            pulled = Some(bytes_pulled);
+            // With every file there, what is left is the installation.
+            let is_all = bytes_pulled >= bytes_wanted;
+            due = Instant::now() + if is_all { INSTALL_DEADLINE } else { PROGRESS_DEADLINE };
         }
         tracing::debug!(group, target, bytes_pulled, bytes_wanted, "a node is catching up");
     }
