@@ -32,7 +32,7 @@ pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::Execut
         Ok(Some(Reply::Complete(body))) => one(Part::Complete(body)),
         Ok(Some(Reply::Events(events))) => send_events(events),
         Ok(None) => one(Part::NotHere(peer::Done {})),
-        Err(fault) => one(send_fault(fault.exception())),
+        Err(fault) => one(send_fault(&fault.exception())),
     }
 }
 
@@ -44,7 +44,7 @@ fn one(part: Part) -> Parts {
     stream::iter([response(part)]).boxed()
 }
 
-fn send_fault(exception: Exception<'_>) -> Part {
+fn send_fault(exception: &Exception<'_>) -> Part {
     Part::Fault(peer::ExecuteFault {
         exception: exception.name.to_owned(),
         message: exception.message.map(|(_, text)| text.to_owned()).unwrap_or_default(),
@@ -61,10 +61,10 @@ fn send_events(events: Events) -> Parts {
     };
     let part = |event: std::thread::Result<Result<_, Fault>>| match event {
         Ok(Ok(bytes)) => response(Part::Events(bytes)),
-        Ok(Err(fault)) => response(send_fault(fault.exception())),
+        Ok(Err(fault)) => response(send_fault(&fault.exception())),
         Err(_panic) => {
             tracing::error!("an event stream panicked; its client is told and it ends");
-            response(send_fault(Fault::Internal.exception()))
+            response(send_fault(&Fault::Internal.exception()))
         }
     };
     AssertUnwindSafe(messages).catch_unwind().map(part).take_until(cut.boxed()).boxed()
