@@ -27,7 +27,7 @@ PROBE_CONFIG = Config(
 ONE_TRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=15)
 DEFAULT = Config()
 # What the SDKs try by default; the answer of boto3 tells how often it did.
-TRIES_OF_BOTO3_MAX, TRIES_OF_GO_MAX = 5, 3
+TRIES_OF_BOTO3_MAX, TRIES_OF_GO_MAX = 3, 3
 JOIN_SECONDS_MAX = 150
 PARTIAL = "a record of a request:"
 # Answers that say that the client is wrong, which no fault excuses.
