@@ -37,6 +37,7 @@ fn put_records(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     let config = NodeConfig {
         data_dir: directory.path().to_owned(),
+        cluster: None,
         limits: ShardLimits::off(),
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),

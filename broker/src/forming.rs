@@ -212,16 +212,12 @@ impl Forming {
                 )));
             }
         }
-        for greeted in greeted
-            .iter()
-            .filter(|greeted| greeted.answer.as_ref().is_ok_and(|peer| !peer.cluster.is_empty()))
-        {
-            // It knows its cluster and not yet its members: it is starting, or waits for the founder.
-            let node = greeted.node;
-            return Ok(Verdict::Wait(format!(
-                "waiting for node {node} at {}, which is starting",
-                greeted.address
-            )));
+        // A peer that knows its cluster and not yet its members is starting, or waits for the founder.
+        let has_cluster =
+            |greeted: &&Greeted| greeted.answer.as_ref().is_ok_and(|peer| !peer.cluster.is_empty());
+        if let Some(starting) = greeted.iter().find(has_cluster) {
+            let Greeted { node, address, .. } = starting;
+            return Ok(Verdict::Wait(format!("waiting for node {node} at {address}, which is starting")));
         }
         let founding = founding(self.peers.configured());
         for greeted in greeted {

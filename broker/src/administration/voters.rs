@@ -94,7 +94,8 @@ mod tests {
     fn a_change_names_all_voters_and_keeps_the_other_learners() {
         type Nodes = &'static [u64];
         type Changed = Option<(Vec<u64>, Vec<u64>)>;
-        let cases: [(Nodes, Nodes, Option<u64>, Option<u64>, Changed); 8] = [
+        type Case = (Nodes, Nodes, Option<u64>, Option<u64>, Changed);
+        let cases: [Case; 8] = [
             (&[1], &[1, 2], Some(2), None, Some((vec![1, 2], vec![]))),
             (&[1], &[1, 2, 3], Some(2), None, Some((vec![1, 2], vec![3]))),
             (&[1, 2, 3], &[1, 2, 3, 4], Some(4), Some(3), Some((vec![1, 2, 4], vec![]))),

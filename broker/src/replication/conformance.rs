@@ -33,7 +33,7 @@ impl Builder {
         }
         let options = WalOptions { file_bytes: 1 << 20, first_file_bytes: 1 << 16, sync_every_commit: true };
         let (wal, reader, _) = Wal::open(disk.clone(), &place("wal"), options)?;
-        let (wal, _) = WalHandle::start(wal, Durability::Fsync, Shell::Threads)?;
+        let (wal, _) = WalHandle::start(wal, Durability::Fsync, &Shell::Threads)?;
         let store = ShardStore::open(disk.clone(), place("shards"), StoreOptions::default(), Vec::new())?;
         let config = FlushConfig {
             disk,

@@ -120,7 +120,7 @@ impl Groups {
             };
             match tried {
                 Err(MembershipError::NoLeader(_)) if Instant::now() + TRY_AGAIN < ends => {
-                    sleep(TRY_AGAIN).await
+                    sleep(TRY_AGAIN).await;
                 }
                 done => return done,
             }

@@ -107,8 +107,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
         let answer = answer.into_inner();
         self.peers.set_reluctance(self.target, &answer.reluctance);
-        messages::append_response(answer)
-            .map(messages::one_append_response)
+        messages::append_response(&answer)
+            .map(|result| messages::one_append_response(&result))
             .map_err(|error| malformed(&error))
     }
 
@@ -230,7 +230,7 @@ async fn next_answer(
         }
     };
     sent.lock().expect("no code panics while it holds this lock").pop_front();
-    match messages::append_response(answer) {
+    match messages::append_response(&answer) {
         Ok(Ok(accepted)) => Some((Ok(Ok(accepted)), Some((answers, sent)))),
         Ok(refused) => Some((Ok(refused), None)),
         Err(error) => Some((Err(malformed(&error)), None)),

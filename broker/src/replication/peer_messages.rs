@@ -100,21 +100,21 @@ pub fn send_append_result(
     peer::AppendResponse { result: Some(result), reluctance }
 }
 
-pub fn append_response(message: peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, Malformed> {
+pub fn append_response(message: &peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, Malformed> {
     use peer::append_response::Result as Answer;
-    Ok(match message.result.ok_or_else(|| missing("a result"))? {
+    Ok(match message.result.as_ref().ok_or_else(|| missing("a result"))? {
         Answer::Accepted(accepted) => Ok(accepted.through.as_ref().map(read_log_id)),
-        Answer::Conflict(at) => Err(StreamAppendError::Conflict(read_log_id(&at))),
-        Answer::HigherVote(vote) => Err(StreamAppendError::HigherVote(read_vote(Some(&vote))?)),
+        Answer::Conflict(at) => Err(StreamAppendError::Conflict(read_log_id(at))),
+        Answer::HigherVote(vote) => Err(StreamAppendError::HigherVote(read_vote(Some(vote))?)),
     })
 }
 
 /// The answer to a request that was not one of a stream.
-pub fn one_append_response(result: StreamAppendResult<TypeConfig>) -> AppendEntriesResponse<TypeConfig> {
+pub fn one_append_response(result: &StreamAppendResult<TypeConfig>) -> AppendEntriesResponse<TypeConfig> {
     match result {
         Ok(_) => AppendEntriesResponse::Success,
         Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
-        Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+        Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(*vote),
     }
 }
 

@@ -67,7 +67,7 @@ impl Groups {
             };
             match timeout_at(ends, proposing).await {
                 Ok(Err(ProposeError::NotProposed)) if Instant::now() + LOOK_AGAIN < ends => {
-                    sleep(LOOK_AGAIN).await
+                    sleep(LOOK_AGAIN).await;
                 }
                 Ok(outcome) => return outcome,
                 Err(_) => return Err(ProposeError::Unknown),

@@ -86,7 +86,7 @@ impl Groups {
         }
         let options = StoreOptions { is_repairable, ..config.sizes.store };
         let store = ShardStore::open(disk.clone(), shards_dir, options, shards)?;
-        let (wal, wal_threads) = WalHandle::start(wal, config.durability, config.shell.clone())?;
+        let (wal, wal_threads) = WalHandle::start(wal, config.durability, &config.shell)?;
         let flush_config = FlushConfig {
             disk,
             directory: checkpoint_directory,

@@ -86,7 +86,7 @@ impl Shared {
 
 impl WalHandle {
     /// Starts the worker, and with threads one more that keeps spare files ready.
-    pub fn start(wal: Wal, durability: Durability, shell: Shell) -> io::Result<(Self, WalThreads)> {
+    pub fn start(wal: Wal, durability: Durability, shell: &Shell) -> io::Result<(Self, WalThreads)> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared::new());
         let mut workers = Vec::with_capacity(2);
