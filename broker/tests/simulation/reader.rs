@@ -30,8 +30,8 @@ pub async fn read_stream(world: &World, node: usize, stream: &str) -> Option<Str
             idle = if found.is_empty() { idle + 1 } else { 0 };
             shard.records.extend(found);
             match answer["NextShardIterator"].as_str() {
-                Some(next) if !(is_tip && !shard.is_closed) && idle < IDLE_READS_MAX => {
-                    iterator = next.to_owned()
+                Some(next) if (!is_tip || shard.is_closed) && idle < IDLE_READS_MAX => {
+                    iterator = next.to_owned();
                 }
                 Some(_) if shard.is_closed => return None,
                 _ => break,
