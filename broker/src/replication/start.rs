@@ -106,7 +106,9 @@ impl Groups {
         let news = Arc::new(News::default());
         let held = Arc::new(Held::default());
         let leaders = watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]));
-        let mut rafts = Vec::with_capacity(GROUPS);
+        // All are restored before any runs: the end of a stream that one group applies again takes all the stream's
+        // shards out of the store, those too that another group would still look for.
+        let mut restored = Vec::with_capacity(GROUPS);
         for group in 0..GROUPS as u8 {
             let state = if group == META_GROUP {
                 GroupState::Meta { state: MetaState::default(), published: published.clone() }
@@ -124,6 +126,11 @@ impl Groups {
                 .map_err(GroupError::State)?;
             let network =
                 GroupNetwork { group, peers: peers.clone(), store: store.clone(), held: held.clone() };
+            restored.push((network, log, machine));
+        }
+        let mut rafts = Vec::with_capacity(GROUPS);
+        for (network, log, machine) in restored {
+            let group = network.group;
             let raft = start_raft(network, log, machine, config.shell.clone()).await?;
             follow(group, &raft, &leaders, &peers);
             rafts.push(raft);
