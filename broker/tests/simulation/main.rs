@@ -36,7 +36,7 @@ enum Task {
     /// All tests whose name has that in it.
     Tests { filter: String },
     /// One run, in this process.
-    Run { seed: u64, planted: Option<Planted>, trace: Option<String> },
+    Run { seed: u64, planted: Option<Planted>, honest: bool, trace: Option<String> },
     /// So many runs, each in a process of its own.
     Runs { first: u64, count: u64 },
 }
@@ -45,13 +45,13 @@ fn main() -> ExitCode {
     let is_good = match read(std::env::args().skip(1)) {
         Ok(Task::Tests { filter }) => suite::run(&filter),
         Ok(Task::Runs { first, count }) => runs::run_many(first, count),
-        Ok(Task::Run { seed, planted, trace }) => {
+        Ok(Task::Run { seed, planted, honest, trace }) => {
             entropy::begin(seed);
             if let Ok(filter) = std::env::var("TIDELOG_LOG") {
                 let filter = tracing_subscriber::EnvFilter::new(filter);
                 tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
             }
-            let report = run::run(Plan::new(seed, planted), trace.as_deref());
+            let report = run::run(Plan::new(seed, planted, honest), trace.as_deref());
             print!("{report}");
             report.violations.is_empty()
         }
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 fn read(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
     let mut arguments = arguments.peekable();
     let (mut filter, mut run, mut count, mut first) = (String::new(), None, None, 1);
-    let (mut planted, mut trace) = (None, None);
+    let (mut planted, mut honest, mut trace) = (None, false, None);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         let number = |text: String| text.parse().map_err(|_| format!("{text} is not a number"));
@@ -75,6 +75,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
             "--run" => run = Some(number(value()?)?),
             "--seeds" => count = Some(number(value()?)?),
             "--first" => first = number(value()?)?,
+            "--honest" => honest = true,
             "--trace" => trace = Some(value()?),
             "--planted" => {
                 let name = value()?;
@@ -86,7 +87,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
         }
     }
     Ok(match (run, count) {
-        (Some(seed), _) => Task::Run { seed, planted, trace },
+        (Some(seed), _) => Task::Run { seed, planted, honest, trace },
         (None, Some(count)) => Task::Runs { first, count },
         (None, None) => Task::Tests { filter },
     })

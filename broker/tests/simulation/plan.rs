@@ -115,8 +115,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed.
-    pub fn new(seed: u64, planted: Option<Planted>) -> Self {
+    /// The plan of a seed; one in which `sought` shows if it is there, and is there unless the run is `honest`.
+    pub fn new(seed: u64, sought: Option<Planted>, honest: bool) -> Self {
         let mut dice = Dice::new(seed, "plan");
         let streams = dice.between(1, 2);
         let mut plan = Self {
@@ -132,9 +132,9 @@ impl Plan {
             has_large_records: dice.percent(50),
             reshards: dice.percent(70),
             reshard_pause: Duration::from_millis(if dice.percent(30) { dice.below(500) } else { 0 }),
-            planted,
+            planted: sought.filter(|_| !honest),
         };
-        match planted {
+        match sought {
             // One node is enough to show it, and quickest.
             Some(Planted::AckBeforeSync) => {
                 plan.nodes = 1;

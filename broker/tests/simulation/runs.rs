@@ -25,13 +25,25 @@ impl Outcome {
     }
 }
 
+/// What is planted in a run, and whether it is left out after all: the same run without it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Planting {
+    /// The mistake.
+    pub mistake: Option<Planted>,
+    /// Everything but the mistake.
+    pub honest: bool,
+}
+
 /// Runs a seed.
-pub fn run_one(seed: u64, planted: Option<Planted>) -> Outcome {
+pub fn run_one(seed: u64, planting: Planting) -> Outcome {
     let program = std::env::current_exe().expect("a program knows where it is");
     let mut command = Command::new(program);
     command.args(["--run", &seed.to_string()]);
-    if let Some((name, _)) = Planted::ALL.iter().find(|(_, known)| Some(*known) == planted) {
+    if let Some((name, _)) = Planted::ALL.iter().find(|(_, known)| Some(*known) == planting.mistake) {
         command.args(["--planted", name]);
+    }
+    if planting.honest {
+        command.arg("--honest");
     }
     let output = command.output().expect("this program can be started");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -49,7 +61,7 @@ pub fn run_one(seed: u64, planted: Option<Planted>) -> Outcome {
 /// Runs seeds until all have run or `is_enough` says so of an outcome. In the order in which they end.
 pub fn run_seeds(
     seeds: impl Iterator<Item = u64> + Send,
-    planted: Option<Planted>,
+    planting: Planting,
     is_enough: impl Fn(&Outcome) -> bool + Sync,
 ) -> Vec<Outcome> {
     let (seeds, outcomes) = (Mutex::new(seeds.fuse()), Mutex::new(Vec::new()));
@@ -61,7 +73,7 @@ pub fn run_seeds(
                 while !is_done.load(Ordering::Relaxed) {
                     let next = seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(seed) = next else { return };
-                    let outcome = run_one(seed, planted);
+                    let outcome = run_one(seed, planting);
                     if is_enough(&outcome) {
                         is_done.store(true, Ordering::Relaxed);
                     }
@@ -82,7 +94,7 @@ pub fn again(seed: u64) -> String {
 pub fn run_many(first: u64, count: u64) -> bool {
     let began = Instant::now();
     let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let outcomes = run_seeds(first..first + count, None, |outcome| {
+    let outcomes = run_seeds(first..first + count, Planting::default(), |outcome| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if !outcome.is_good {
             failed.fetch_add(1, Ordering::Relaxed);
