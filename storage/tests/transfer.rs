@@ -190,7 +190,7 @@ fn a_copy_with_a_flipped_bit_is_never_taken() {
             leader.disk.flip_bit(&path, bit);
         }
     }
-    assert_eq!(follower.pull(&leader.store, &group.shards, 4_096).expect("pulled") > 0, true);
+    assert!(follower.pull(&leader.store, &group.shards, 4_096).expect("pulled") > 0);
 }
 
 #[test]
