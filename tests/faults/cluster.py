@@ -10,6 +10,7 @@ from .volume import Volume
 
 # I12 gives 10 s once a fault has ended; the rest is for finding out, on a machine that does more than this.
 HEALTHY_SECONDS_MAX = 12
+RELUCTANT_SECONDS_MAX = 40
 FORMING_SECONDS_MAX = 60
 STATUS_SECONDS_MAX = 5
 CHANGE_SECONDS_MAX = 180
@@ -97,18 +98,23 @@ class Cluster:
         return sum(highest.values())
 
     def await_health(self, seconds_max=HEALTHY_SECONDS_MAX):
-        """Waits until all is well again: seconds it took, and the statuses then."""
-        began = time.monotonic()
-        goal = {}
+        """Waits until every group has a leader and the replicas are equal again: seconds it took, and the statuses then.
+
+        A node whose disk was in trouble leads nothing for a while after that; it is waited for as well.
+        """
+        began, goal, waited = time.monotonic(), {}, None
         while True:
             self.check()
             statuses = self.statuses()
+            now = time.monotonic() - began
             sick = why_unhealthy(statuses, [node.identity for node in self.nodes], goal)
-            waited = time.monotonic() - began
+            if not sick and waited is None:
+                waited = now
+            sick = sick or why_reluctant(statuses)
             if not sick:
                 return waited, statuses
-            if waited > seconds_max:
-                raise NodeFailed(f"not healthy after {waited:.1f} s: {sick}")
+            if now > (seconds_max if waited is None else RELUCTANT_SECONDS_MAX):
+                raise NodeFailed(f"not healthy after {now:.1f} s: {sick}")
             time.sleep(0.1)
 
     def replace(self, node):
@@ -137,6 +143,12 @@ class Cluster:
             node.volume.unmount()
 
 
+def why_reluctant(statuses):
+    """Which node would rather not lead, and why; "" if none."""
+    reasons = [node["reluctance"] for status in statuses for node in status["nodes"] if node["reluctance"]]
+    return "; ".join(sorted(set(reasons)))
+
+
 def why_unhealthy(statuses, members, goal):
     """Why a cluster is not well yet, or "". `goal` keeps what each group had when it was first asked for."""
     for member, status in zip(members, statuses, strict=True):
@@ -146,7 +158,7 @@ def why_unhealthy(statuses, members, goal):
         if sorted(found) != sorted(members):
             return f"node {member} knows the members {sorted(found)}, not {sorted(members)}"
         for one, node in found.items():
-            if not (node["is_voter"] and node["is_reachable"]) or node["reluctance"]:
+            if not (node["is_voter"] and node["is_reachable"]):
                 return f"node {member} says of {one}: {node}"
     groups = [{group["group"]: group for group in status["groups"]} for status in statuses]
     for number in groups[0]:

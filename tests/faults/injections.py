@@ -23,6 +23,8 @@ class Fault:
         self.cluster, self.generator = cluster, generator
         self.victim = victim or generator.choice(cluster.nodes)
         self.detail = ""
+        # Whether the node refused to go on, so that an operator had to replace it.
+        self.is_replaced = False
 
     def __str__(self):
         return " ".join(filter(None, [self.name, f"of {self.victim}", self.detail]))
@@ -35,7 +37,7 @@ class Fault:
         for node, failure in self.cluster.start():
             if not isinstance(failure, Refused):
                 raise failure
-            self.detail += ", refused and replaced"
+            self.is_replaced = True
             self.cluster.replace(node)
 
 
@@ -106,6 +108,18 @@ class Isolation(Partition):
 
     def begin(self):
         self.cut([node.place for node in self.cluster.nodes if node is not self.victim], "both ways")
+
+    def end(self):
+        terms = {node: self.terms_of(node) for node in self.cluster.nodes}
+        alone = terms.pop(self.victim)
+        grown = [group for group in alone if alone[group] > max(others[group] for others in terms.values())]
+        assert not grown, f"{self.victim} went on electing while it was alone: groups {grown} of {alone}, not {terms}"
+        super().end()
+
+    def terms_of(self, node):
+        status = self.cluster.status(node)
+        assert status is not None, f"{node} says nothing of the cluster"
+        return {group["group"]: group["term"] for group in status["groups"]}
 
 
 class SlowLink(Fault):
@@ -192,7 +206,7 @@ class FlippedBitInCheckpoint(FlippedBit):
 class Wipe(Fault):
     """Takes a node's disk away. Under its old id an empty disk must be refused; then it is replaced."""
 
-    name = "wipe and replace"
+    name = "wiped disk"
     hold_seconds = (0.2, 2)
 
     def begin(self):
@@ -203,6 +217,7 @@ class Wipe(Fault):
         refused = self.cluster.start()
         if [(node, type(failure)) for node, failure in refused] != [(self.victim, Refused)]:
             raise NodeFailed(f"{self.victim} was started on a wiped disk under its old id: {refused or 'not refused'}")
+        self.is_replaced = True
         self.cluster.replace(self.victim)
 
 

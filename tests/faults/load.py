@@ -22,7 +22,7 @@ from clients.program import CallFailed
 PROBES = 6
 PROBE_SECONDS_BETWEEN = 0.1
 PROBE_CONFIG = Config(
-    retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=0.5, read_timeout=2, parameter_validation=False
+    retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=0.5, read_timeout=1
 )
 ONE_TRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=15)
 DEFAULT = Config()

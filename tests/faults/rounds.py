@@ -20,8 +20,7 @@ from .readers import Anywhere, CallsByBoto3, PatientSubscriber, Reader
 SHARDS = 6
 QUIET_SECONDS = (0.5, 2)
 # An operator's step is in these, and with it the copying of a node's whole data.
-HEALING_SECONDS_MAX = {"wipe and replace": 90}
-REPAIR_SECONDS_MAX = 90
+REPLACED_SECONDS_MAX = 90
 # How long a node has for taking a damaged segment from a peer.
 REPAIR_SECONDS = 10
 RESHARD_SHARE = 0.3
@@ -144,12 +143,14 @@ class Round:
         reshard = self.reshard_meanwhile()
         began = time.time()
         fault.begin()
+        what = str(fault)
         hold(fault)
         fault.end()
         ended = time.time()
-        replaced = "replaced" in fault.detail
-        seconds_max = HEALING_SECONDS_MAX.get(fault.name, REPAIR_SECONDS_MAX if replaced else HEALTHY_SECONDS_MAX)
-        _, statuses = self.cluster.await_health(seconds_max)
+        if fault.is_replaced:
+            what += ", refused and replaced"
+        seconds_max = REPLACED_SECONDS_MAX if fault.is_replaced else HEALTHY_SECONDS_MAX
+        heal_seconds, statuses = self.cluster.await_health(seconds_max)
         load.await_puts(time.time(), HEALTHY_SECONDS_MAX)
         reshard.join()
         self.setting.await_active(self.stream)
@@ -160,11 +161,11 @@ class Round:
             assert not failures, f"{len(failures)} requests failed because of a {fault}: {failures[:3]}"
             self.setting.figures.partial += partial
         outcome = Outcome(
-            fault.name, load.longest_pause(began, healed), healed - ended, self.cluster.terms(statuses) - terms
+            fault.name, load.longest_pause(began, healed), heal_seconds, self.cluster.terms(statuses) - terms
         )
         self.setting.figures.outcomes.append(outcome)
         self.setting.say(
-            f"{fault}: {ended - began:.1f} s, well {outcome.heal_seconds:.1f} s after it, puts paused for"
+            f"{what}: {ended - began:.1f} s, well {outcome.heal_seconds:.1f} s after it, puts paused for"
             f" {outcome.pause_seconds:.1f} s at most, {outcome.elections} elections, {load.acknowledged_count()} acknowledged"
         )
 

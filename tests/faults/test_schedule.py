@@ -7,7 +7,7 @@ import random
 import pytest
 
 from . import damage, schedule
-from .cluster import why_unhealthy
+from .cluster import why_reluctant, why_unhealthy
 
 MEMBERS = [1, 2, 3]
 
@@ -43,7 +43,6 @@ def test_a_healthy_cluster():
         lambda views: views[1]["nodes"].pop(),
         lambda views: views[1]["nodes"][2].update(is_voter=False),
         lambda views: views[1]["nodes"][2].update(is_reachable=False),
-        lambda views: views[1]["nodes"][2].update(reluctance="slow disk"),
         lambda views: views[1]["groups"][5].update(leader=None),
         lambda views: views[1]["groups"][5].update(leader=2),
         lambda views: views[1]["groups"][5].update(applied_index=8),
@@ -53,6 +52,13 @@ def test_an_unhealthy_cluster(spoil):
     views = statuses()
     spoil(views)
     assert why_unhealthy(views, MEMBERS, {}) != ""
+
+
+def test_a_node_that_would_rather_not_lead():
+    views = statuses()
+    assert why_reluctant(views) == ""
+    views[1]["nodes"][2].update(reluctance="slow disk")
+    assert why_reluctant(views) == "slow disk"
 
 
 def test_a_bit_is_flipped_where_something_stands(tmp_path):
