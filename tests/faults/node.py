@@ -99,6 +99,11 @@ class Node:
         if self.process is not None and self.process.poll() is not None and not self.may_end:
             raise NodeFailed(f"{self} ended by itself with {self.process.returncode}\n{self.log_end()}")
 
+    def check_log(self):
+        """No thread or task of it has panicked, which the process may have outlived."""
+        if b" panicked at " in self.log.read_bytes():
+            raise NodeFailed(f"{self} has panicked, see {self.log}")
+
     def kill(self):
         self.check()
         if self.process is not None:

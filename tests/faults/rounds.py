@@ -203,6 +203,7 @@ class Round:
         """Equal reads through all three nodes, everything in them right, and what was read before still there."""
         figures, first = self.setting.figures, None
         for node in self.cluster.nodes:
+            node.check_log()
             records = self.read_alone(node)
             if first is None:
                 first = records
