@@ -35,6 +35,8 @@ pub async fn start_raft(
         election_timeout_min: ELECTION_MIN_MS,
         election_timeout_max: ELECTION_MAX_MS,
         enable_pre_vote: Some(true),
+        // A leader that hears nothing falls silent, so that those who still hear it elect another one.
+        quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
         // Checkpoints are this node's to time, and the log is purged up to them and no further.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
