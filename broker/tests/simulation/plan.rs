@@ -126,7 +126,7 @@ impl Plan {
             shards: (0..streams).map(|_| dice.between(1, 4)).collect(),
             faults: KINDS.iter().filter(|(_, chance)| dice.percent(*chance)).map(|(kind, _)| *kind).collect(),
             fault_every: Duration::from_millis(dice.between(300, 3_000)),
-            unsafe_time: Duration::from_millis(dice.between(4_000, 10_000)),
+            unsafe_time: Duration::from_millis(dice.between(3_000, 8_000)),
             sync_latency: Duration::from_micros(dice.between(50, 8_000)),
             message_latency: Duration::from_millis(dice.between(1, 20)),
             has_large_records: dice.percent(50),
