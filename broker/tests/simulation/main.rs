@@ -29,6 +29,7 @@ mod world;
 use std::process::ExitCode;
 
 use plan::{Plan, Planted};
+use tracing_subscriber::EnvFilter;
 
 /// What the program is asked to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,12 +47,12 @@ fn main() -> ExitCode {
         Ok(Task::Tests { filter }) => suite::run(&filter),
         Ok(Task::Runs { first, count }) => runs::run_many(first, count),
         Ok(Task::Run { seed, planted, honest, trace }) => {
+            tell_by_environment();
             entropy::begin(seed);
-            if let Ok(filter) = std::env::var("TIDELOG_LOG") {
-                let filter = tracing_subscriber::EnvFilter::new(filter);
-                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-            }
-            let report = run::run(Plan::new(seed, planted, honest), trace.as_deref());
+            // A thread of its own has drawn nothing yet, whatever came before.
+            let running =
+                std::thread::spawn(move || run::run(Plan::new(seed, planted, honest), trace.as_deref()));
+            let report = running.join().expect("a run reports its panics");
             print!("{report}");
             report.violations.is_empty()
         }
@@ -61,6 +62,12 @@ fn main() -> ExitCode {
         }
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the broker says of itself, if TIDELOG_LOG asks for it: to standard error.
+fn tell_by_environment() {
+    let filter = EnvFilter::new(std::env::var("TIDELOG_LOG").unwrap_or_else(|_| "off".into()));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
 /// Reads the command line. What it does not know is taken for a test runner's and passed over.
