@@ -35,6 +35,10 @@ pub async fn start_raft(
         election_timeout_min: ELECTION_MIN_MS,
         election_timeout_max: ELECTION_MAX_MS,
         enable_pre_vote: Some(true),
+        // Entries go to followers before they are durable here, so that a leader that restarts may have lost what they
+        // hold: in its old term it would give other entries the same places. It has to be elected again. A node on its
+        // own sends nothing, and leads on at once.
+        enable_leader_restore: Some(network.peers.configured().is_empty()),
         // A leader that hears nothing falls silent, so that those who still hear it elect another one.
         quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
         // Checkpoints are this node's to time, and the log is purged up to them and no further.
