@@ -159,9 +159,16 @@ fn crc_of(disk: &impl Disk, path: &Path) -> std::io::Result<u32> {
     Ok(crc32fast::hash(&bytes))
 }
 
-/// No node has given two votes in one term of one group (invariant I8).
+/// No node has given two votes in one term of one group, and none has two leaders (invariant I8).
 fn votes_are_single(world: &World) {
+    let mut leaders: BTreeMap<(u8, u64), u64> = BTreeMap::new();
     for node in &world.nodes {
+        for (of, leader) in &node.medium.votes().led_by {
+            let other = *leaders.entry(*of).or_insert(*leader);
+            if other != *leader {
+                world.violation(format!("{}: {of:?} is led by {leader}, elsewhere by {other}", node.name));
+            }
+        }
         for contradiction in std::mem::take(&mut node.medium.votes().contradictions) {
             world.violation(format!("{}: {contradiction}", node.name));
         }

@@ -23,13 +23,16 @@ pub enum Lie {
     Votes,
 }
 
-/// Votes of one node: for whom, by group and term, and what contradicts them.
+/// Votes of one node, by group and term, and what contradicts them.
 #[derive(Debug, Default)]
 pub struct Votes {
+    /// For whom it was.
     cast: BTreeMap<(u8, u64), u64>,
-    /// Votes written since someone last asked.
+    /// Whom it has followed as elected: itself, whom it was for, or whom the others have elected.
+    pub led_by: BTreeMap<(u8, u64), u64>,
+    /// Votes given since someone last asked.
     pub fresh: u64,
-    /// Each names two votes of one group and term.
+    /// Each names two votes, or two leaders, of one group and term.
     pub contradictions: Vec<String>,
 }
 
@@ -107,6 +110,7 @@ impl Disk for Medium {
             path,
             is_log,
             unsynced: Mutex::new(Unsynced::Nothing),
+            votes_written: Mutex::default(),
         }))
     }
 
@@ -139,6 +143,8 @@ struct Watched {
     path: PathBuf,
     is_log: bool,
     unsynced: Mutex<Unsynced>,
+    /// Votes that nobody has been told of yet: only a sync makes them count.
+    votes_written: Mutex<Vec<Frame>>,
 }
 
 /// What was written by a handle since its last sync: at most that.
@@ -153,6 +159,10 @@ enum Unsynced {
 impl Watched {
     fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn votes_written(&self) -> MutexGuard<'_, Vec<Frame>> {
+        self.votes_written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_lied_about(&self) -> bool {
@@ -183,20 +193,21 @@ impl DiskFile for Watched {
             };
             let before = *self.unsynced();
             *self.unsynced() = before.max(written);
-            let mut votes = self.medium.votes();
-            for vote in frames.iter().filter(|frame| frame.kind == VOTE) {
-                votes.note(vote);
-            }
+            self.votes_written().extend(frames.into_iter().filter(|frame| frame.kind == VOTE));
         }
         done
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.is_lied_about() {
-            return Ok(());
+        if !self.is_lied_about() {
+            *self.unsynced() = Unsynced::Nothing;
+            self.file.sync_data()?;
         }
-        *self.unsynced() = Unsynced::Nothing;
-        self.file.sync_data()
+        let mut votes = self.medium.votes();
+        for vote in self.votes_written().drain(..) {
+            votes.note(&vote);
+        }
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -216,9 +227,11 @@ impl Votes {
     fn note(&mut self, vote: &Frame) {
         self.fresh += 1;
         let (group, term) = (vote.group, vote.term);
-        let before = *self.cast.entry((group, term)).or_insert(vote.index);
+        let (book, what) =
+            if vote.is_committed { (&mut self.led_by, "led by") } else { (&mut self.cast, "a vote for") };
+        let before = *book.entry((group, term)).or_insert(vote.index);
         if before != vote.index {
-            let words = format!("group {group} term {term}: voted for {before}, then for {}", vote.index);
+            let words = format!("group {group} term {term}: {what} {before}, then {}", vote.index);
             self.contradictions.push(words);
         }
     }
@@ -231,6 +244,8 @@ const VOTE: u8 = 2;
 struct Frame {
     kind: u8,
     group: u8,
+    /// Of a vote: that it was won.
+    is_committed: bool,
     term: u64,
     index: u64,
 }
@@ -248,6 +263,7 @@ fn frames(commit: &[u8]) -> Vec<Frame> {
         frames.push(Frame {
             kind: commit[at + 9],
             group: commit[at + 10],
+            is_committed: commit[at + 11] == 1,
             term: long(at + 16),
             index: long(at + 24),
         });
