@@ -98,7 +98,7 @@ class Cluster:
         return sum(highest.values())
 
     def await_health(self, seconds_max=HEALTHY_SECONDS_MAX):
-        """Waits until every group has a leader and the replicas are equal again: seconds it took, and the statuses then.
+        """Waits until every group has a leader and the replicas are equal: seconds it took, and the statuses then.
 
         A node whose disk was in trouble leads nothing for a while after that; it is waited for as well.
         """

@@ -40,8 +40,8 @@ class Figures:
         pause = max((one.pause_seconds for one in self.outcomes), default=0)
         elections = sum(one.elections for one in self.outcomes)
         lines += [
-            f"{self.acknowledged} records acknowledged, {self.unknown} with an unknown outcome, {self.doubled} stored more"
-            f" than once by an SDK's retries, {self.read} read in all",
+            f"{self.acknowledged} records acknowledged, {self.unknown} with an unknown outcome, {self.doubled} stored"
+            f" more than once by an SDK's retries, {self.read} read in all",
             f"{len(self.outcomes)} faults, {self.reshards} reshards, {self.segments_compared} sealed segments compared,"
             f" {elections} elections, longest pause of puts {pause:.1f} s, {self.rounds} rounds",
             f"planned restarts and handovers: no failed request, {self.partial} records to be sent again",

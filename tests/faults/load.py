@@ -196,7 +196,7 @@ class Load:
         """Waits until every probe has had an acknowledgement after that moment."""
         while True:
             self.check()
-            waiting = [probe.name for probe in self.probes if not [at for at in probe.acknowledged_at[-1:] if at > since]]
+            waiting = [probe.name for probe in self.probes if not any(at > since for at in probe.acknowledged_at[-1:])]
             if not waiting:
                 return
             reasons = [probe.failures[-1:] for probe in self.probes if probe.name in waiting]

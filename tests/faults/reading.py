@@ -55,8 +55,9 @@ def digest(records):
 def violations_of(node, stream, attempts, records):
     """All that is wrong with a complete read of a stream."""
     listed = shards_of(node, stream)
-    ranges = {s["ShardId"]: (int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"])) for s in listed}
-    parents = {s["ShardId"]: [s.get(n) for n in ("ParentShardId", "AdjacentParentShardId") if s.get(n)] for s in listed}
+    ranges = {shard["ShardId"]: hash_keys(shard) for shard in listed}
+    names = ("ParentShardId", "AdjacentParentShardId")
+    parents = {shard["ShardId"]: [shard[name] for name in names if name in shard] for shard in listed}
     found = checker.check(attempts, records, ranges)
     found += checker.check_ordinals(records)
     found += checker.check_children(records, parents)
@@ -64,7 +65,12 @@ def violations_of(node, stream, attempts, records):
     return found
 
 
-def doubled(attempts, records):
+def hash_keys(shard):
+    """A shard's first and last hash key."""
+    return tuple(int(shard["HashKeyRange"][f"{end}HashKey"]) for end in ("Starting", "Ending"))
+
+
+def doubled(records):
     """How many attempts are there more than once, as they may be after a retry inside an SDK."""
     return sum(count > 1 for count in Counter(record.data for record in records).values())
 

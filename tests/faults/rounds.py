@@ -165,8 +165,9 @@ class Round:
         )
         self.setting.figures.outcomes.append(outcome)
         self.setting.say(
-            f"{what}: {ended - began:.1f} s, well {outcome.heal_seconds:.1f} s after it, puts paused for"
-            f" {outcome.pause_seconds:.1f} s at most, {outcome.elections} elections, {load.acknowledged_count()} acknowledged"
+            f"{what}: {ended - began:.1f} s, well {heal_seconds:.1f} s after it, puts paused for"
+            f" {outcome.pause_seconds:.1f} s at most, {outcome.elections} elections,"
+            f" {load.acknowledged_count()} acknowledged"
         )
 
     def reshard_meanwhile(self):
@@ -183,15 +184,14 @@ class Round:
         try:
             shards = client.list_shards(StreamName=self.stream)["Shards"]
             opened = [s for s in shards if "EndingSequenceNumber" not in s["SequenceNumberRange"]]
-            opened.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
+            opened.sort(key=reading.hash_keys)
             if len(opened) > SHARDS:
                 at = pick % (len(opened) - 1)
                 pair = {"ShardToMerge": opened[at]["ShardId"], "AdjacentShardToMerge": opened[at + 1]["ShardId"]}
                 client.merge_shards(StreamName=self.stream, **pair)
             else:
                 shard = opened[pick % len(opened)]
-                first, last = (int(shard["HashKeyRange"][f"{end}HashKey"]) for end in ("Starting", "Ending"))
-                middle = str((first + last) // 2)
+                middle = str(sum(reading.hash_keys(shard)) // 2)
                 client.split_shard(StreamName=self.stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
             self.setting.figures.reshards += 1
         except (BotoCoreError, ClientError) as error:
@@ -219,7 +219,7 @@ class Round:
         figures.segments_compared += reading.compare_segments(self.cluster)
         figures.acknowledged += sum(attempt.acknowledged is not None for attempt in attempts)
         figures.unknown += sum(attempt.acknowledged is None for attempt in attempts)
-        figures.doubled += reading.doubled(attempts, first)
+        figures.doubled += reading.doubled(first)
         figures.rounds += 1
         self.setting.say(f"{self.stream}: {len(attempts)} attempts, {len(first)} records, equal through every node")
 

@@ -14,6 +14,9 @@ def test_three_nodes_through_one_fault_of_a_few_kinds():
     check = subprocess.run([sys.executable, RUN, "--check"], capture_output=True, text=True)
     if check.returncode != 0:
         missing(f"{check.stdout}{check.stderr}".strip())
-    done = subprocess.run([sys.executable, RUN, "--short"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX)
+    words = [sys.executable, RUN, "--short"]
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX
+    )
     print(done.stdout)
     assert done.returncode == 0
