@@ -18,6 +18,8 @@ class Fault:
     hold_seconds = (1, 6)
     # Whether clients with the retries of their SDK must see no failure.
     is_planned = False
+    # How many elections it must cause at least.
+    elections_min = 0
 
     def __init__(self, cluster, generator, victim=None):
         self.cluster, self.generator = cluster, generator
@@ -156,6 +158,8 @@ class PowerLoss(Fault):
 class PowerLossOfAll(PowerLoss):
     name = "power loss of all"
     hold_seconds = (0.5, 2)
+    # One in each group: a leader may have lost what it had sent already, so it must not lead on in its old term.
+    elections_min = 7
 
     def __str__(self):
         return self.name

@@ -163,6 +163,7 @@ class Round:
         outcome = Outcome(
             fault.name, load.longest_pause(began, healed), heal_seconds, self.cluster.terms(statuses) - terms
         )
+        assert outcome.elections >= fault.elections_min, f"{what}: only {outcome.elections} elections"
         self.setting.figures.outcomes.append(outcome)
         self.setting.say(
             f"{what}: {ended - began:.1f} s, well {heal_seconds:.1f} s after it, puts paused for"
