@@ -52,7 +52,10 @@ fn main() -> ExitCode {
             // A thread of its own has drawn nothing yet, whatever came before.
             let running =
                 std::thread::spawn(move || run::run(Plan::new(seed, planted, honest), trace.as_deref()));
-            let report = running.join().expect("a run reports its panics");
+            let Ok(report) = running.join() else {
+                println!("violation the simulation panicked: {:?}", run::take_panics());
+                return ExitCode::FAILURE;
+            };
             print!("{report}");
             report.violations.is_empty()
         }

@@ -141,9 +141,12 @@ impl Plan {
                 plan.faults.push(FaultKind::PowerLoss);
             }
             Some(Planted::OrdinalAtProposal) => plan.nodes = 1,
-            // A node that has not heard of the children yet has to put into a parent.
+            // It shows where a node has not heard of the children yet and puts into a parent that it leads.
             Some(Planted::ChildOpenedEarly) => {
                 plan.nodes = 3;
+                plan.producers = 6;
+                plan.faults = vec![FaultKind::Delay];
+                plan.fault_every = Duration::from_millis(400);
                 plan.reshards = true;
                 plan.reshard_pause = Duration::from_millis(300);
             }

@@ -65,6 +65,11 @@ fn note_panic(info: &PanicHookInfo<'_>) {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string().replace('\n', " "));
 }
 
+/// Panics since this was last called.
+pub fn take_panics() -> Vec<String> {
+    std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// Runs a plan from its beginning to its audit.
 pub fn run(plan: Plan, trace: Option<&str>) -> Report {
     std::panic::set_hook(Box::new(note_panic));
@@ -169,8 +174,7 @@ fn step_until(
 
 /// A node that ends itself panics where it does so; any other panic is wrong.
 fn judge_panics(world: &World) {
-    let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner));
-    for words in panics {
+    for words in take_panics() {
         let is_own_end = words.contains("replication/shell.rs");
         if !is_own_end || world.nodes.iter().all(|node| node.aborted().is_none()) {
             world.violation(format!("panic: {words}"));
