@@ -81,6 +81,8 @@ pub fn run(plan: Plan, trace: Option<&str>) -> Report {
         .simulation_duration(Duration::from_secs(3_600))
         .min_message_latency(Duration::ZERO)
         .max_message_latency(plan.message_latency)
+        // Of connections and of messages on one: what was held up arrives at once.
+        .tcp_capacity(4_096)
         .enable_random_order()
         .build();
     let nodes: Vec<_> = (1..=plan.nodes).map(|id| SimNode::new(id, &plan, &trace)).collect();
