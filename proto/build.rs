@@ -1,12 +1,33 @@
 //! Compiles the .proto files with a pure-Rust compiler, so that no `protoc` has to be installed.
 
-const FILES: [&str; 3] = ["stored.proto", "peer.proto", "cluster.proto"];
+use std::path::Path;
+use std::{env, fs};
+
+use prost::Message;
+
+/// What nodes store and say to each other.
+const INTERNAL: [&str; 3] = ["stored.proto", "peer.proto", "cluster.proto"];
+
+/// What clients see.
+const PUBLIC: [&str; 4] = [
+    "tidelog/v1/streams.proto",
+    "tidelog/v1/records.proto",
+    "tidelog/v1/groups.proto",
+    "tidelog/v1/cluster.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for file in FILES {
+    for file in INTERNAL.iter().chain(&PUBLIC) {
         println!("cargo:rerun-if-changed={file}");
     }
-    let descriptors = protox::compile(FILES, ["."])?;
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .compile_fds(protox::compile(INTERNAL, ["."])?)?;
+    // Kept whole, for clients that ask the broker for its API.
+    let described = Path::new(&env::var("OUT_DIR")?).join("tidelog.v1.bin");
+    let public = protox::compile(PUBLIC, ["."])?;
+    fs::write(described, public.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(public)?;
     Ok(())
 }

@@ -41,6 +41,22 @@ pub mod cluster {
     include!(concat!(env!("OUT_DIR"), "/tidelog.cluster.v1.rs"));
 }
 
+/// The public API, version 1 (`tidelog/v1/*.proto`).
+#[allow(
+    missing_docs,
+    rust_2018_idioms,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; documented in tidelog/v1"
+)]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/tidelog.v1.rs"));
+
+    /// The files of the API as an encoded `google.protobuf.FileDescriptorSet`, for reflection.
+    pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidelog.v1.bin"));
+}
+
 /// How the body of a request and of its answer is written. Chosen by the request's content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {

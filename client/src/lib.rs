@@ -1,0 +1,1 @@
+//! The Rust client of Tidelog, and the code of its command line.
