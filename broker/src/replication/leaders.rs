@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::groups::{Groups, RaftOf};
+use super::lease::{Lease, answered};
 use crate::peers::{Member, Peers};
 
 /// How often the spread of leaders and the disk are looked at.
@@ -39,7 +40,7 @@ pub enum Leader {
     Here,
     /// By that node.
     At(u64),
-    /// Nobody knows right now.
+    /// Nobody knows right now; also for a leader that has heard no majority for as long as its lease lasts.
     #[default]
     Unknown,
 }
@@ -50,20 +51,26 @@ pub type Leaders = Arc<Vec<Leader>>;
 /// Follows a group's leadership and membership until the group ends.
 pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers: &Arc<Peers>) {
     let mut metrics = raft.server_metrics();
-    let (leaders, peers) = (leaders.clone(), peers.clone());
+    let (raft, leaders, peers) = (raft.clone(), leaders.clone(), peers.clone());
     tokio::spawn(async move {
         loop {
-            let (leader, members) = {
+            let (leader, lease, members) = {
                 let now = metrics.borrow_watched();
+                let membership = now.membership_config.membership();
+                let lease = match now.current_leader {
+                    Some(node) if node == peers.node() && now.state == ServerState::Leader => {
+                        Lease::of_leader(membership.voter_ids().eq([node]), answered(&raft))
+                    }
+                    _ => Lease::None,
+                };
                 let leader = match now.current_leader {
                     Some(node) if node != peers.node() => Leader::At(node),
-                    Some(_) if now.state == ServerState::Leader => Leader::Here,
+                    _ if lease.is_valid(Instant::now()) => Leader::Here,
                     _ => Leader::Unknown,
                 };
-                let nodes = now.membership_config.membership().nodes();
                 let members: std::collections::BTreeMap<u64, Member> =
-                    nodes.map(|(id, member)| (*id, member.clone())).collect();
-                (leader, members)
+                    membership.nodes().map(|(id, member)| (*id, member.clone())).collect();
+                (leader, lease, members)
             };
             if group == super::META_GROUP && !members.is_empty() {
                 peers.set_members(members);
@@ -76,7 +83,11 @@ pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers:
                 }
                 is_news
             });
-            if metrics.changed().await.is_err() {
+            let is_running = tokio::select! {
+                changed = metrics.changed() => changed.is_ok(),
+                () = lease.turn(&raft) => true,
+            };
+            if !is_running {
                 // Who waits for this node to lead, or to be told who does, waits in vain.
                 leaders.send_modify(|known| Arc::make_mut(known)[usize::from(group)] = Leader::Unknown);
                 return;

@@ -17,6 +17,7 @@ mod groups;
 mod held;
 mod leaders;
 mod log_store;
+mod lease;
 mod machine;
 mod membership;
 mod meta_reshard;

@@ -90,10 +90,11 @@ impl Groups {
     /// # Errors
     /// [`ProposeError::NotProposed`] when it is led elsewhere.
     pub async fn propose_here(&self, group: u8, command: Command) -> Result<(Outcome, u64), ProposeError> {
-        match self.rafts[usize::from(group)].client_write(command).await {
-            Ok(response) => Ok((response.data, response.log_id.index)),
-            Err(RaftError::APIError(error)) => Err(propose_error(&error)),
-            Err(RaftError::Fatal(_)) => Err(ProposeError::Unknown),
+        let proposing = self.rafts[usize::from(group)].client_write(command);
+        match self.while_led_here(group, proposing).await {
+            Some(Ok(response)) => Ok((response.data, response.log_id.index)),
+            Some(Err(RaftError::APIError(error))) => Err(propose_error(&error)),
+            Some(Err(RaftError::Fatal(_))) | None => Err(ProposeError::Unknown),
         }
     }
 

@@ -8,6 +8,7 @@ use openraft::metrics::WaitError;
 use openraft::{Config, Raft, SnapshotPolicy};
 
 use super::groups::{GroupError, RaftOf, raft_error};
+use super::lease::LEASE_MS;
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::network::GroupNetwork;
@@ -19,7 +20,7 @@ const HEARTBEAT_MS: u64 = 150;
 /// Milliseconds after the end of a leader's lease when a follower stands for election, drawn between the two. The lease
 /// lasts the longer one, so that a killed leader is followed within two seconds.
 const ELECTION_MIN_MS: u64 = 300;
-const ELECTION_MAX_MS: u64 = 700;
+const ELECTION_MAX_MS: u64 = LEASE_MS;
 
 /// Starts a group on its log and its machine.
 pub async fn start_raft(

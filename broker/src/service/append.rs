@@ -16,8 +16,8 @@ use super::receive::Delivered;
 use crate::model::stream::Stream;
 use crate::replication::{AppendOutcome, ProposeError};
 
-/// How long a put waits for its outcome before the client is told that it is unknown. A leader that has lost its
-/// majority and does not know it yet is waited for as long.
+/// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
+/// has lost its majority is told sooner.
 const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A record on its way in, already validated.
@@ -170,20 +170,24 @@ impl Service {
         let mut waiting = Vec::with_capacity(parts.len());
         for part in parts {
             // A part that finds no room in time was not queued.
-            match timeout_at(deadline, self.groups.append(part.group, part.batches)).await {
-                Ok(outcome) => waiting.push((outcome, part.journeys)),
-                Err(_) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
+            let queueing = self.groups.append(part.group, part.batches);
+            match timeout_at(deadline, self.groups.while_led_here(part.group, queueing)).await {
+                Ok(Some(outcome)) => {
+                    let outcome = self.groups.while_led_here(part.group, outcome);
+                    waiting.push(timeout_at(deadline, outcome).map(|outcome| (outcome, part.journeys)));
+                }
+                Ok(None) | Err(_) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
             }
         }
-        for (outcome, journeys) in waiting {
-            match timeout_at(deadline, outcome).await {
-                Ok(Ok(Ok(outcomes))) => {
+        for (outcome, journeys) in join_all(waiting).await {
+            match outcome {
+                Ok(Some(Ok(Ok(outcomes)))) => {
                     assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
                     for (outcome, journey) in outcomes.into_iter().zip(journeys) {
                         place(results, outcome, journey, late);
                     }
                 }
-                Ok(Ok(Err(ProposeError::NotProposed))) => late.unproposed.extend(journeys),
+                Ok(Some(Ok(Err(ProposeError::NotProposed)))) => late.unproposed.extend(journeys),
                 _ => refuse(results, &journeys, AppendRefusal::Unknown),
             }
         }

@@ -95,7 +95,11 @@ impl Service {
             }
         }
         if !going.is_empty() {
-            let outcomes = self.groups.append(group, going).await.await??;
+            // What finds no room was not queued.
+            let queueing = self.groups.while_led_here(group, self.groups.append(group, going));
+            let outcome = queueing.await.ok_or(Undelivered::NotProposed)?;
+            let outcomes =
+                self.groups.while_led_here(group, outcome).await.ok_or(Undelivered::Unknown)???;
             assert_eq!(outcomes.len(), awaited.len(), "one outcome per sub-batch");
             for (outcome, awaited) in outcomes.into_iter().zip(awaited) {
                 *awaited = Some(outcome);

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidelog::ops::Fault;
+use tidelog::limits::ShardLimits;
+use tidelog::ops::{Call, Codec, Fault, dispatch};
+use tidelog::replication::SubBatch;
+use tidelog_storage::record::RecordRef;
+use tidelog_storage::shard::ShardKey;
 
 use crate::cluster::Cluster;
 
@@ -101,6 +106,63 @@ async fn a_node_alone_answers_reads_and_denies_nothing() {
     assert_eq!(answer["Records"][0]["ErrorCode"], "InternalFailure", "{answer}");
     cluster.ok(2, "DescribeStream", json!({"StreamName": "a"})).await;
     assert_eq!(count(&cluster, 2, "a").await, before);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
+    let mut cluster = Cluster::start_with(|config| {
+        config.limits = ShardLimits { write_records_per_second: Some(20), ..ShardLimits::off() };
+    })
+    .await;
+    create(&cluster, "a", 6).await;
+    let service = cluster.node(2).service();
+    let stream = service.catalog().streams().values().next().expect("a stream").clone();
+    // The node at place 2 leads it.
+    let shard = stream.shards.iter().find(|shard| shard.group == 2).expect("a shard of each group");
+    let call = Call {
+        operation: "PutRecord".into(),
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        codec: Codec::Json,
+        body: json!({
+            "StreamName": "a", "PartitionKey": "k", "ExplicitHashKey": shard.range.start.to_string(), "Data": "aGk=",
+        })
+        .to_string()
+        .into(),
+    };
+    let putting = tokio::spawn({
+        let service = service.clone();
+        async move {
+            loop {
+                let began = Instant::now();
+                if let Err(fault) = dispatch(&service, call.clone()).await {
+                    return (fault, began.elapsed());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.kill(0).await;
+    cluster.kill(1).await;
+    let (fault, took) = putting.await.expect("no panic");
+    // It was proposed: whether it is ever applied is for others to say.
+    assert!(matches!(fault, Fault::Internal), "{fault:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(cluster.leader_by(2, 2), None);
+
+    let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
+    let mut body = Vec::new();
+    RecordRef { key: None, data: b"hi" }.encode(&mut body);
+    // Twice as many as the shard takes in a second, in a fraction of one.
+    let refusing = (0..40).map(|_| async {
+        let batch = SubBatch::new(key, 0, 1, Bytes::from(body.clone()));
+        let refused = service.receive(2, vec![batch], false).await.expect_err("nobody else is there");
+        assert_eq!(refused.to_string(), "not proposed");
+    });
+    join_all(refusing).await;
+    drop((service, stream));
     cluster.end().await;
 }
 
