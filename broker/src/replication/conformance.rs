@@ -12,6 +12,7 @@ use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ShardStore, StoreOptions};
 use tidelog_storage::wal::{Wal, WalOptions};
 
+use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
@@ -49,7 +50,13 @@ impl Builder {
             let (published, _) = tokio::sync::watch::channel(Arc::default());
             GroupState::Meta { state: Default::default(), published }
         } else {
-            GroupState::Data { store, shards: BTreeMap::new(), sealed: BTreeSet::new(), news: Arc::default() }
+            GroupState::Data {
+                store,
+                shards: BTreeMap::new(),
+                sealed: BTreeSet::new(),
+                dropped: Dropped::default(),
+                news: Arc::default(),
+            }
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

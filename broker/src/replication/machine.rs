@@ -22,6 +22,7 @@ use tidelog_storage::wal::{GroupId, LogPosition};
 use tokio::sync::watch;
 
 use super::command::Payload;
+use super::dropped::Dropped;
 use super::flush_thread::FlushHandle;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
@@ -75,6 +76,8 @@ pub enum GroupState {
         shards: BTreeMap<ShardKey, Arc<ShardLog>>,
         /// Those of them that take no records any more.
         sealed: BTreeSet<ShardKey>,
+        /// Streams that are gone.
+        dropped: Dropped,
         /// Who waits for records.
         news: Arc<News>,
     },
@@ -130,8 +133,9 @@ impl Machine {
                 published.send_replace(Arc::new(state.catalog()));
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
-            GroupState::Data { sealed, .. } => {
+            GroupState::Data { sealed, dropped, .. } => {
                 let stored = stored::DataState::decode(cut.0.state.clone()).map_err(broken)?;
+                *dropped = Dropped::restore(&stored.dropped);
                 *sealed =
                     stored.sealed.iter().map(|of| ShardKey { stream_uid: of.uid, shard: of.shard }).collect();
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
@@ -177,8 +181,8 @@ impl GroupState {
                 let append = |batch| append(shards, sealed, news, batch);
                 Outcome::Appended(batches.iter().map(append).collect())
             }
-            (Self::Data { store, shards, sealed, .. }, Command::Data(command)) => {
-                control(store, shards, sealed, command)
+            (Self::Data { store, shards, sealed, dropped, .. }, Command::Data(command)) => {
+                dropped.judge(command).unwrap_or_else(|| control(store, shards, sealed, command))
             }
             (_, command) => panic!("a command of another group: {command}"),
         }
@@ -222,10 +226,16 @@ impl GroupState {
                 stored::MetaState { membership: Some(membership), membership_log_id, ..state.store() }
                     .encode_to_vec()
             }
-            Self::Data { sealed, .. } => {
+            Self::Data { sealed, dropped, .. } => {
                 let sealed = sealed.iter().map(|of| stored::ShardRef { uid: of.stream_uid, shard: of.shard });
                 let sealed = sealed.collect();
-                stored::DataState { membership: Some(membership), membership_log_id, sealed }.encode_to_vec()
+                stored::DataState {
+                    membership: Some(membership),
+                    membership_log_id,
+                    sealed,
+                    dropped: dropped.store(),
+                }
+                .encode_to_vec()
             }
         };
         bytes.into()

@@ -12,6 +12,7 @@ mod checkpointer;
 mod command;
 #[cfg(test)]
 mod conformance;
+mod dropped;
 mod flush_thread;
 mod groups;
 mod held;

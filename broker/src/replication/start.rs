@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::META_GROUP;
 use super::batcher::Batcher;
 use super::catch_up::{CatchUp, Puller, repair_open_segments};
+use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
 use super::held::Held;
@@ -117,6 +118,7 @@ impl Groups {
                     store: store.clone(),
                     shards: BTreeMap::new(),
                     sealed: BTreeSet::new(),
+                    dropped: Dropped::default(),
                     news: news.clone(),
                 }
             };

@@ -154,3 +154,34 @@ async fn a_recreated_stream_knows_nothing_of_its_namesake() {
     assert!(matches!(fault, Fault::InvalidArgument(_)), "{fault:?}");
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_driver_opens_nothing_of_a_stream_that_is_gone() {
+    use tidelog_proto::stored::{OpenShards, Reseat, data_command::Command};
+    use tidelog_storage::shard::ShardKey;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut broker = Broker::start(directory.path(), START_MS).await;
+    broker.create("events").await;
+    let stream = broker.node.service().catalog().streams().values().next().expect("a stream").clone();
+    let (uid, group) = (stream.uid, stream.shards[0].group);
+    broker.ok("DeleteStream", json!({"StreamName": "events"})).await;
+    for start in 0..2 {
+        for late in [
+            Command::OpenShards(OpenShards { uid, shards: vec![0] }),
+            Command::Reseat(Reseat { uid, sealed: vec![0], opened: vec![1, 2] }),
+        ] {
+            broker.node.service().groups().propose_data(group, late).await.expect("an outcome");
+        }
+        let service = broker.node.service();
+        let is_there = |shard| service.groups().shard(ShardKey { stream_uid: uid, shard }).is_some();
+        assert!(!(0..3).any(is_there), "after start {start}");
+        drop(service);
+        // The next start has it from a checkpoint.
+        broker.stop().await;
+        broker = Broker::start(directory.path(), START_MS).await;
+    }
+    // Another one is another one.
+    broker.create("events").await;
+    broker.put("events", "eW91bmc=").await;
+    broker.stop().await;
+}
