@@ -335,9 +335,7 @@ impl Worker {
             Ok(groups) => groups,
             Err(reason) => return drop(installed.send(Err(reason))),
         };
-        if self.write(groups).await.is_none() {
-            return;
-        }
+        let Some(groups) = self.write(groups).await else { return };
         let logs = loop {
             match self.flusher.install(&old, &checkpoint.shards) {
                 Ok(logs) => break logs,
@@ -353,6 +351,10 @@ impl Worker {
                 }
             }
         };
+        // Once more, before the log goes up to there: so that both checkpoints that are kept can be started from.
+        if self.write(groups).await.is_none() {
+            return;
+        }
         self.installed.insert(checkpoint.group, checkpoint.applied);
         let (overtaken, cuts) =
             std::mem::take(&mut self.cuts).into_iter().partition(|cut| self.is_overtaken(&cut.checkpoint));

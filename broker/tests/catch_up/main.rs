@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use cluster::{Cluster, brittle, flip_bit, small};
 use tidelog::replication::WholePace;
+use tidelog_storage::checkpoint;
+use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ReadLimit, ShardError};
 
 const RECORD_BYTES: usize = 50_000;
@@ -30,6 +32,24 @@ async fn leave_behind(cluster: &mut Cluster) {
     }
 }
 
+/// The node has two checkpoints, and its log goes on where either ends.
+fn can_start_from_either_checkpoint(cluster: &Cluster, node: u64) {
+    let kept = cluster.dir(node).join("checkpoint");
+    let copy = tempfile::tempdir().expect("a directory");
+    let mut names: Vec<_> =
+        std::fs::read_dir(&kept).expect("a directory").flatten().map(|entry| entry.file_name()).collect();
+    names.retain(|name| name.to_string_lossy().ends_with(".checkpoint"));
+    names.sort();
+    let [older, _] = &names[..] else { panic!("two are kept, not {names:?}") };
+    std::fs::copy(kept.join(older), copy.path().join(older)).expect("copied");
+    let loaded = checkpoint::load(&RealDisk, copy.path()).expect("readable").expect("it is there");
+    for status in cluster.groups(node).status() {
+        let group = loaded.checkpoint.groups.iter().find(|group| group.group == status.group);
+        let ends = group.and_then(|group| group.applied).map_or(0, |(_, index)| index);
+        assert!(ends >= status.purged_index, "{ends} in the older checkpoint: {status:?}");
+    }
+}
+
 /// Every sealed segment that two nodes have is the same on both; gives how many.
 async fn same_files(cluster: &Cluster, nodes: [u64; 2]) -> usize {
     cluster.checkpoint(&nodes).await;
@@ -47,6 +67,7 @@ async fn a_node_that_the_log_no_longer_reaches_catches_up_by_files() {
     leave_behind(&mut cluster).await;
     cluster.start(3, None).await;
     cluster.check(3, RECORD_BYTES).await;
+    can_start_from_either_checkpoint(&cluster, 3);
     assert!(same_files(&cluster, [1, 3]).await > 20);
 
     // It takes entries again, and a restart finds everything.
