@@ -18,7 +18,7 @@ use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{
-    Durability, GroupError, GroupThreads, Groups, GroupsConfig, STOPPING, Shell, Sizes,
+    Durability, GroupError, GroupThreads, Groups, GroupsConfig, Resting, STOPPING, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::wire::{AdministrationServer, PeerServer, Running};
@@ -143,6 +143,7 @@ impl Node {
         let (disk, directory) = (config.disk, config.data_dir);
         disk.create_dir_all(&directory)?;
         note_boot(&*disk, &directory, config.durability, config.cluster.is_some())?;
+        let resting = Resting::new(config.shell.clone());
         let (peers, founding, port) = match config.cluster {
             None => {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
@@ -153,7 +154,7 @@ impl Node {
             Some(cluster) => {
                 let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
                 let forming = Forming::begin(disk.clone(), &directory, peers.clone())?;
-                let port = serve_peers(&peers, &forming, running.subscribe(), cluster.incoming);
+                let port = serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming);
                 forming.identified().await?;
                 (peers, forming.founding(), Some(port))
             }
@@ -165,6 +166,7 @@ impl Node {
             shell: config.shell,
             sizes: config.sizes,
             peers,
+            resting,
         };
         let (groups, threads) = Groups::start(groups_config, founding).await?;
         running.send_modify(|running| running.groups = Some(groups.clone()));
@@ -226,11 +228,12 @@ impl Node {
 fn serve_peers(
     peers: &Arc<Peers>,
     forming: &Arc<Forming>,
+    resting: &Arc<Resting>,
     running: watch::Receiver<Running>,
     incoming: Incoming,
 ) -> ClusterPort {
     let administration = ClusterServer::new(AdministrationServer::new(peers.clone(), running.clone()));
-    let server = PeerServer::new(peers.clone(), forming.clone(), running);
+    let server = PeerServer::new(peers.clone(), forming.clone(), resting.clone(), running);
     let service = peer_server::PeerServer::new(server)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

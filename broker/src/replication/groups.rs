@@ -14,7 +14,7 @@ use tidelog_storage::wal::WalReader;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::batcher::{Batcher, Part, PartAnswer};
-use super::catch_up::CatchUp;
+use super::catch_up::{CatchUp, Resting};
 use super::checkpointer;
 use super::flush_thread::FlushHandle;
 use super::held::Held;
@@ -51,6 +51,8 @@ pub struct GroupsConfig {
     pub sizes: Sizes,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// What they get while this node cannot start yet.
+    pub resting: Arc<Resting>,
 }
 
 /// Why the groups cannot start or stop. The message says what an operator can do.

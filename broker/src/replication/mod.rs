@@ -36,7 +36,7 @@ mod sizes;
 mod start;
 mod wal_thread;
 
-pub use catch_up::WholePace;
+pub use catch_up::{Resting, WholePace};
 pub use command::{Command, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
 pub use leaders::{Leader, Leaders, STOPPING};

@@ -83,7 +83,7 @@ impl Groups {
         let is_repairable = peers.are_there();
         if is_repairable {
             let puller = Puller::new(peers.clone(), config.shell.clone());
-            repair_open_segments(&disk, &shards_dir, &shards, &puller).await?;
+            repair_open_segments(&disk, &shards_dir, &shards, &puller, &config.resting).await?;
         }
         let options = StoreOptions { is_repairable, ..config.sizes.store };
         let store = ShardStore::open(disk.clone(), shards_dir, options, shards)?;

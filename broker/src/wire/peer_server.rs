@@ -1,7 +1,7 @@
 //! What this node answers its peers: the service of `peer.proto` on the cluster's port.
 //!
 //! Every call but a greeting is admitted first. As long as the node is on its way to its cluster, or recovering, it
-//! answers greetings and nothing else.
+//! answers greetings, and gives peers that cannot start without it bytes of segments; nothing else.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
-use crate::replication::Groups;
+use crate::replication::{Groups, Resting};
 use crate::service::{self, Service};
 
 /// What of the node is running, as it starts.
@@ -30,6 +30,7 @@ pub struct Running {
 pub struct PeerServer {
     peers: Arc<Peers>,
     forming: Arc<Forming>,
+    resting: Arc<Resting>,
     running: watch::Receiver<Running>,
 }
 
@@ -38,8 +39,13 @@ type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl PeerServer {
     /// Of the node that is on its way by `forming`.
-    pub fn new(peers: Arc<Peers>, forming: Arc<Forming>, running: watch::Receiver<Running>) -> Self {
-        Self { peers, forming, running }
+    pub fn new(
+        peers: Arc<Peers>,
+        forming: Arc<Forming>,
+        resting: Arc<Resting>,
+        running: watch::Receiver<Running>,
+    ) -> Self {
+        Self { peers, forming, resting, running }
     }
 
     fn groups<T>(&self, request: &Request<T>) -> Result<Arc<Groups>, Status> {
@@ -148,8 +154,12 @@ impl peer_server::Peer for PeerServer {
         &self,
         request: Request<peer::PullSegmentRequest>,
     ) -> Answer<Self::PullSegmentStream> {
-        let groups = self.groups(&request)?;
-        Ok(Response::new(self.while_running(groups.give_segment(request.into_inner()))))
+        self.peers.admit(request.metadata()).map_err(|status| *status)?;
+        let groups = self.running.borrow().groups.clone();
+        Ok(Response::new(match groups {
+            Some(groups) => self.while_running(groups.give_segment(request.get_ref())),
+            None => self.resting.give_segment(request.get_ref())?,
+        }))
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Answer<peer::ProposeResponse> {

@@ -56,8 +56,22 @@ impl Cluster {
         };
         let started = join_all((1..=3).map(|node| start(cluster.config(node, sizes), node, &cluster, None)));
         cluster.nodes = (1..=3).zip(started.await).collect();
-        cluster.create_stream().await;
+        cluster.create_stream("events").await;
         cluster
+    }
+
+    /// Goes on with a shard that holds nothing yet, of another stream; returns the one before with what was written to
+    /// it, for [`Cluster::turn_to`].
+    pub async fn turn_to_new(&mut self, stream: &str) -> ((ShardKey, u8), u64) {
+        let before = (self.shard, self.written);
+        self.create_stream(stream).await;
+        self.written = 0;
+        before
+    }
+
+    /// Goes back to a shard.
+    pub fn turn_to(&mut self, (shard, written): ((ShardKey, u8), u64)) {
+        (self.shard, self.written) = (shard, written);
     }
 
     pub fn dir(&self, node: u64) -> PathBuf {
@@ -84,18 +98,18 @@ impl Cluster {
         }
     }
 
-    async fn create_stream(&mut self) {
+    async fn create_stream(&mut self, name: &str) {
         let call = Call {
             operation: "CreateStream".into(),
             account: "000000000000".into(),
             region: "us-east-1".into(),
             codec: Codec::Json,
-            body: r#"{"StreamName": "events", "ShardCount": 1}"#.into(),
+            body: format!(r#"{{"StreamName": "{name}", "ShardCount": 1}}"#).into(),
         };
         dispatch(&self.nodes[&1].service(), call).await.expect("a stream");
         self.until("the stream is active", || {
             let catalog = self.groups(1).catalog();
-            let stream = catalog.streams().values().next()?.clone();
+            let stream = catalog.streams().values().find(|stream| &*stream.key.name == name)?.clone();
             let shard = stream.shards.first()?;
             Some((ShardKey { stream_uid: stream.uid, shard: 0 }, shard.group))
         })
@@ -148,6 +162,13 @@ impl Cluster {
     pub async fn start(&mut self, node: u64, dial: Option<Dial>) {
         let started = start(self.config(node, self.sizes), node, self, dial).await;
         self.nodes.insert(node, started);
+    }
+
+    /// Starts all of them; none is there for the others before.
+    pub async fn start_all(&mut self, nodes: &[u64]) {
+        let starting = nodes.iter().map(|node| start(self.config(*node, self.sizes), *node, self, None));
+        let started = timeout(PATIENCE, join_all(starting)).await.expect("they start in time");
+        self.nodes.extend(nodes.iter().copied().zip(started));
     }
 
     pub async fn checkpoint(&self, nodes: &[u64]) {

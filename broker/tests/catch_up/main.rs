@@ -153,3 +153,40 @@ async fn segments_that_were_lost_while_a_node_was_down_come_from_its_peers() {
     assert!(same_files(&cluster, [2, 1]).await > 4);
     cluster.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_each_lack_an_open_segment_help_each_other_to_start() {
+    let mut cluster = Cluster::form(small(200_000)).await;
+    cluster.write(22, RECORD_BYTES).await;
+    let first = cluster.turn_to_new("more").await;
+    cluster.write(22, RECORD_BYTES).await;
+    for node in [1, 2, 3] {
+        cluster.check(node, RECORD_BYTES).await;
+    }
+    cluster.checkpoint(&[1, 2, 3]).await;
+    let of_second = cluster.files(3);
+    let second = (cluster.shard, 22);
+    cluster.turn_to(first);
+    let of_first = [cluster.files(1), cluster.files(2)];
+    for node in [1, 2, 3] {
+        cluster.stop(node).await;
+    }
+    // Nodes 1 and 2 have lost the same one, which node 3 has; it has lost the other.
+    for files in of_first.iter().chain([&of_second]) {
+        let open = files.values().next_back().expect("an open one");
+        flip_bit(open, std::fs::metadata(open).expect("it is there").len() * 8 - 1);
+    }
+
+    cluster.start_all(&[1, 2, 3]).await;
+    for shard in [first, second] {
+        cluster.turn_to(shard);
+        for node in [1, 2, 3] {
+            cluster.check(node, RECORD_BYTES).await;
+        }
+        assert!(same_files(&cluster, [1, 2]).await > 4);
+        assert!(same_files(&cluster, [2, 3]).await > 4);
+    }
+    cluster.write(22, RECORD_BYTES).await;
+    cluster.check(3, RECORD_BYTES).await;
+    cluster.end().await;
+}

@@ -27,6 +27,7 @@ pub use crate::segment::ShardKey;
 pub use cut::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardCut};
 pub use error::ShardError;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
+pub use repair::RestingFiles;
 pub use scrub::Scrubbed;
 pub use store::{Pin, ShardStore, StoreOptions};
 

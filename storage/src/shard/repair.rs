@@ -4,7 +4,9 @@
 //! stays valid. What the medium has lost of a segment that is still written comes from the peer as far as frames are
 //! wholly in the file, and from memory behind them.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use super::state::ActiveSegment;
 use super::tail::TailFrame;
 use super::{ShardError, ShardKey, ShardLog, ShardStore};
-use crate::disk::Open;
+use crate::disk::{Disk, Open};
 use crate::segment::header::HEADER_BYTES;
 use crate::segment::{segment_path, shard_dir, verify};
 use crate::transfer::{Extent, FileNeed, Staging, Wanted};
@@ -164,17 +166,57 @@ impl ShardStore {
         offset: u64,
         bytes_max: u64,
     ) -> Result<Bytes, ShardError> {
-        let path = segment_path(&self.shared.dir, key, first_ordinal);
-        let file = self.shared.disk.open(&path, Open::Read);
-        let file = file.map_err(|source| ShardError::io("open", &path, source))?;
-        let length = file.len().map_err(|source| ShardError::io("measure", &path, source))?;
         let written = self.get(key).and_then(|log| Written::of(&log, first_ordinal));
-        let end = written.map_or(length, |written| written.bytes.min(length));
-        let mut bytes = vec![0; end.saturating_sub(offset).min(bytes_max) as usize];
-        file.read_exact_at(&mut bytes, offset)
-            .map_err(|source| ShardError::from_read(source, &path, offset))?;
-        Ok(bytes.into())
+        let end = written.map_or(u64::MAX, |written| written.bytes);
+        let path = segment_path(&self.shared.dir, key, first_ordinal);
+        read_piece(&*self.shared.disk, &path, offset..end, bytes_max)
     }
+}
+
+/// The files of a store that cannot be opened yet, because copies of damaged open segments have to come first. Nothing
+/// writes them meanwhile.
+pub struct RestingFiles {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    damaged: BTreeSet<(ShardKey, u64)>,
+}
+
+impl RestingFiles {
+    /// Those in `dir` but the `damaged` ones, after [`ShardStore::damaged_open`] has looked at them: what is behind the
+    /// checkpoint has been cut off.
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, damaged: &[Wanted]) -> Self {
+        let damaged = damaged.iter().map(|wanted| (wanted.need.key, wanted.need.first_ordinal)).collect();
+        Self { disk, dir, damaged }
+    }
+
+    /// As [`ShardStore::read_file`].
+    ///
+    /// # Errors
+    /// As there; [`ShardError::Damaged`] for one that is known to be.
+    pub fn read_file(
+        &self,
+        key: ShardKey,
+        first_ordinal: u64,
+        offset: u64,
+        bytes_max: u64,
+    ) -> Result<Bytes, ShardError> {
+        let path = segment_path(&self.dir, key, first_ordinal);
+        if self.damaged.contains(&(key, first_ordinal)) {
+            return Err(ShardError::damaged(&path, offset, "this node waits for a copy of it itself"));
+        }
+        read_piece(&*self.disk, &path, offset..u64::MAX, bytes_max)
+    }
+}
+
+/// Bytes of a file from the start of a range on, up to its end or the file's, and at most `bytes_max`.
+fn read_piece(disk: &dyn Disk, path: &Path, range: Range<u64>, bytes_max: u64) -> Result<Bytes, ShardError> {
+    let file = disk.open(path, Open::Read).map_err(|source| ShardError::io("open", path, source))?;
+    let length = file.len().map_err(|source| ShardError::io("measure", path, source))?;
+    let end = range.end.min(length);
+    let mut bytes = vec![0; end.saturating_sub(range.start).min(bytes_max) as usize];
+    file.read_exact_at(&mut bytes, range.start)
+        .map_err(|source| ShardError::from_read(source, path, range.start))?;
+    Ok(bytes.into())
 }
 
 /// What a copy of this segment must have; `None` when no readable record is in its file.

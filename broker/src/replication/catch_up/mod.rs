@@ -9,6 +9,7 @@
 
 mod pull;
 mod receive;
+mod resting;
 pub mod send;
 mod serve;
 mod start;
@@ -22,6 +23,7 @@ use tidelog_storage::wal::GROUPS;
 use super::shell::Shell;
 use crate::peers::Peers;
 pub use pull::Puller;
+pub use resting::Resting;
 pub use start::repair_open_segments;
 pub use whole::WholePace;
 

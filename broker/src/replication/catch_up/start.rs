@@ -6,17 +6,17 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tidelog_storage::Disk;
-use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardStore};
-use tidelog_storage::transfer::Wanted;
+use tidelog_storage::shard::{RestingFiles, ShardCheckpoint, ShardError, ShardStore};
+use tidelog_storage::transfer::{FileNeed, Staging, Wanted};
 use tokio::time::sleep;
 
-use super::Puller;
+use super::{Puller, Resting};
 
 /// Pause before the peers are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Stages a peer's copy of every open segment that is damaged here, so that the store finds it when it is opened. Waits
-/// until there is a peer that has it.
+/// until there is a peer that has it; meanwhile peers that wait for copies as well get what is whole here.
 ///
 /// # Errors
 /// [`ShardError`] when the checkpoint contradicts itself, or the operating system refuses.
@@ -25,18 +25,45 @@ pub async fn repair_open_segments(
     shards_dir: &Path,
     shards: &[ShardCheckpoint],
     puller: &Puller,
+    resting: &Resting,
 ) -> Result<(), ShardError> {
     let (damaged, staging) = ShardStore::damaged_open(disk.clone(), shards_dir.to_owned(), shards)?;
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    resting.begin(RestingFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
     let pulled = Arc::new(AtomicU64::new(0));
     for Wanted { need, .. } in damaged {
         tracing::error!(
             ?need,
             "an open segment is damaged; it has to come from a peer before this node starts"
         );
-        while let Err(error) = puller.fetch(&puller.others(), &need, &staging, &pulled).await {
-            tracing::error!(%error, "no peer has a whole copy; asking again");
+        while let Err(reasons) = fetch(puller, &need, &staging, &pulled).await {
+            tracing::error!(
+                ?need,
+                "no peer gives a whole copy of an open segment: {reasons}. This node asks again until one does; when all \
+                 nodes are up and none has one, restore the data directory of one of them from a copy"
+            );
             sleep(ASK_AGAIN).await;
         }
     }
+    resting.end();
     Ok(())
+}
+
+/// Stages the first whole copy of a file that a peer gives, or says what is wrong with each peer.
+async fn fetch(
+    puller: &Puller,
+    need: &FileNeed,
+    staging: &Arc<Staging>,
+    pulled: &Arc<AtomicU64>,
+) -> Result<(), String> {
+    let mut reasons = Vec::new();
+    for node in puller.others() {
+        match puller.fetch(&[node], need, staging, pulled).await {
+            Ok(()) => return Ok(()),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    Err(reasons.join("; "))
 }
