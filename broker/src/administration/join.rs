@@ -18,7 +18,7 @@ impl Administration {
     /// # Errors
     /// [`AdministrationError`].
     pub async fn add(&self, id: u64, address: &str, teller: &Teller) -> Result<String, AdministrationError> {
-        let _changing = self.begin()?;
+        let _changing = self.begin().await?;
         let members = self.current_members().await?;
         let member = self.welcome(&members, id, address, None).await?;
         self.teach(id, &member, teller).await?;
@@ -37,7 +37,7 @@ impl Administration {
         address: &str,
         teller: &Teller,
     ) -> Result<String, AdministrationError> {
-        let _changing = self.begin()?;
+        let _changing = self.begin().await?;
         self.check_replacement(old, id)?;
         let members = self.current_members().await?;
         if !self.is_member(old) && !members.members.contains_key(&id) {

@@ -8,7 +8,7 @@ impl Administration {
     /// # Errors
     /// [`AdministrationError`].
     pub async fn remove(&self, node: u64, teller: &Teller) -> Result<String, AdministrationError> {
-        let _changing = self.begin()?;
+        let _changing = self.begin().await?;
         self.check_not_own(node)?;
         let members = self.current_members().await?;
         if !self.is_member(node) {

@@ -3,8 +3,8 @@
 //! Every change is a sequence of steps that each may be repeated: what is as wanted already is left, so a change that
 //! was cut short goes on when it is asked for again, at any node. Invariants: a node becomes a voter only after it has
 //! caught up in every group; a voter is replaced in one change of each group, so that none has fewer voters than
-//! before in between; an id that was ever a member's is never given to another node. One change at a time runs on a
-//! node. The wire calls this for `tidelog cluster`.
+//! before in between; an id that was ever a member's is never given to another node. One change at a time runs in the
+//! cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
 
 mod catching_up;
 mod join;
@@ -19,7 +19,7 @@ pub use troubles::troubles;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::forming::greet;
@@ -79,18 +79,35 @@ impl Teller {
 /// What administers the cluster from this node.
 pub struct Administration {
     groups: Arc<Groups>,
-    changing: Arc<Mutex<()>>,
 }
 
 impl Administration {
-    /// Over the node's groups; `changing` is held while members change.
-    pub fn new(groups: Arc<Groups>, changing: Arc<Mutex<()>>) -> Self {
-        Self { groups, changing }
+    /// Over the node's groups.
+    pub fn new(groups: Arc<Groups>) -> Self {
+        Self { groups }
     }
 
-    fn begin(&self) -> Result<MutexGuard<'_, ()>, AdministrationError> {
-        let reason = "this node is changing the members already: wait for the end of that";
-        self.changing.try_lock().map_err(|_| AdministrationError::not_now(reason))
+    /// Begins a change of the members, which lasts as long as what this returns. Two that went on at once would each
+    /// check what the other undoes. This one is seen before it looks for others, so that of two that begin at the same
+    /// time at least one gives way.
+    async fn begin(&self) -> Result<OwnedSemaphorePermit, AdministrationError> {
+        let busy = |node: u64| {
+            AdministrationError::not_now(format!(
+                "node {node} is changing the members already: wait for the end of that"
+            ))
+        };
+        let changing = self.groups.begin_changing().ok_or_else(|| busy(self.groups.node()))?;
+        let peers = self.groups.peers();
+        let members = peers.members();
+        let others = members.keys().filter(|node| **node != self.groups.node());
+        let asked = others.map(|node| async {
+            let hello = timeout(GREETING_DEADLINE, greet(peers, *node)).await.ok()?.ok()?;
+            hello.is_changing_members.then_some(*node)
+        });
+        match futures_util::future::join_all(asked).await.into_iter().flatten().next() {
+            Some(node) => Err(busy(node)),
+            None => Ok(changing),
+        }
     }
 
     /// How a group is, everything that was committed before considered.

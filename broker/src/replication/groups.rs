@@ -115,6 +115,8 @@ pub struct Groups {
     pub(super) checkpointed: tokio::sync::Mutex<Vec<Option<u64>>>,
     /// Up to where every member holds each group's log.
     pub(super) held: Arc<Held>,
+    /// One permit, which an operator's change of the members holds while it is under way here.
+    pub(super) changing: Arc<Semaphore>,
 }
 
 /// The threads under the groups, to be joined after [`Groups::shutdown`].

@@ -8,6 +8,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ServerState};
 use tidelog_proto::peer;
 use tidelog_storage::wal::GROUPS;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::groups::Groups;
@@ -75,6 +76,17 @@ pub struct GroupStatus {
 }
 
 impl Groups {
+    /// Begins an operator's change of the members, which lasts as long as what it returns; `None` while there is one
+    /// under way here.
+    pub fn begin_changing(&self) -> Option<OwnedSemaphorePermit> {
+        self.changing.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether an operator's change of the members is under way here.
+    pub fn is_changing(&self) -> bool {
+        self.changing.available_permits() == 0
+    }
+
     /// How every group is.
     pub fn status(&self) -> Vec<GroupStatus> {
         (0..GROUPS as u8).map(|group| self.group_status(group)).collect()

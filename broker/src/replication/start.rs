@@ -159,6 +159,7 @@ impl Groups {
             in_flight: Arc::new(Semaphore::new(BYTES_IN_FLIGHT_MAX)),
             checkpointed: tokio::sync::Mutex::new(checkpointed),
             held,
+            changing: Arc::new(Semaphore::new(1)),
         });
         Ok((groups, GroupThreads { wal: wal_threads, flush: flush_thread }))
     }

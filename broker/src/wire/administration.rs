@@ -13,7 +13,7 @@ use tidelog_proto::cluster::{
     AddNodeRequest, NodeAddress, Progress, RemoveNodeRequest, ReplaceNodeRequest, StatusRequest,
     StatusResponse, TransferLeaderRequest, cluster_server,
 };
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status};
 
 use super::Running;
@@ -27,7 +27,6 @@ const LINES_MAX: usize = 16;
 pub struct AdministrationServer {
     peers: Arc<Peers>,
     running: watch::Receiver<Running>,
-    changing: Arc<Mutex<()>>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -37,7 +36,7 @@ type Outcome = Result<String, AdministrationError>;
 impl AdministrationServer {
     /// Of the node of `peers`, as far as it is `running`.
     pub fn new(peers: Arc<Peers>, running: watch::Receiver<Running>) -> Self {
-        Self { peers, running, changing: Arc::default() }
+        Self { peers, running }
     }
 
     fn administration(&self) -> Result<Administration, Status> {
@@ -50,7 +49,7 @@ impl AdministrationServer {
         }
         let groups = self.running.borrow().groups.clone();
         let groups = groups.ok_or_else(|| Status::unavailable("this node is starting or stopping"))?;
-        Ok(Administration::new(groups, self.changing.clone()))
+        Ok(Administration::new(groups))
     }
 
     /// Runs `change` in a task and answers with what it tells.

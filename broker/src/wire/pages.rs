@@ -1,7 +1,5 @@
 //! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 
 use super::Gateway;
@@ -19,7 +17,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// `reasons`. `services` is what scripts that wait for LocalStack look for.
 pub(super) async fn health(gateway: &Gateway) -> Answer {
     let groups = gateway.service.groups();
-    let status = Administration::new(groups.clone(), Arc::default()).status().await;
+    let status = Administration::new(groups.clone()).status().await;
     let mut reasons = troubles(&status);
     reasons.extend(gateway.service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
     let page = serde_json::json!({

@@ -96,6 +96,7 @@ impl peer_server::Peer for PeerServer {
             format: FORMAT,
             members: members.collect(),
             founding: founding(self.peers.configured()),
+            is_changing_members: groups.as_ref().is_some_and(|groups| groups.is_changing()),
             reluctance: groups.and_then(|groups| groups.reluctance()).unwrap_or_default(),
         }))
     }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tidelog::administration::{Administration, Teller};
 use tidelog::limits::ShardLimits;
 use tidelog::ops::{Call, Codec, Fault, dispatch};
 use tidelog::replication::SubBatch;
 use tidelog_storage::record::RecordRef;
 use tidelog_storage::shard::ShardKey;
+use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
 
@@ -163,6 +165,28 @@ async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
     });
     join_all(refusing).await;
     drop((service, stream));
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_change_at_one_node_at_a_time() {
+    let cluster = Cluster::start().await;
+    let groups = |at: usize| cluster.node(at).service().groups().clone();
+    let (lines, mut told) = mpsc::channel(16);
+    let remove = |at: usize, node: u64| {
+        let (changing, teller) = (Administration::new(groups(at)), Teller::new(lines.clone()));
+        async move { changing.remove(node, &teller).await.expect_err("not done").to_string() }
+    };
+    let under_way = groups(0).begin_changing().expect("nothing else changes");
+    for at in 0..3 {
+        let refused = remove(at, 3).await;
+        assert!(refused.starts_with("node 1 is changing the members already"), "at {at}: {refused}");
+    }
+    drop(under_way);
+    for at in 0..3 {
+        assert_eq!(remove(at, 99).await, "the cluster has never known a node 99");
+    }
+    assert!(told.try_recv().is_err(), "nothing was begun");
     cluster.end().await;
 }
 
