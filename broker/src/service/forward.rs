@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tidelog_proto::peer;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Service;
 use super::append::{AppendRefusal, Journey};
@@ -21,7 +21,7 @@ pub(super) const FORWARDED_BYTES_MAX: usize = 64 << 20;
 /// How long a group may be without a leader that takes records before they are refused: an election takes a second or
 /// two, and whoever asks on the side of a minority has an answer in time.
 const LEADERLESS: Duration = Duration::from_secs(5);
-/// Pause before a leader is looked for again.
+/// Pause before a leader is asked again, unless there is another one.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Service {
@@ -42,7 +42,8 @@ impl Service {
         let ends = deadline.min(Instant::now() + LEADERLESS);
         let is_paid = part.way != Way::Forward { is_paid: false };
         loop {
-            let tried = match self.groups.leader_within(part.group, ends).await {
+            let leader = self.groups.leader_within(part.group, ends).await;
+            let tried = match leader {
                 Leader::Here => {
                     let receiving = self.receive(part.group, part.batches.clone(), is_paid);
                     timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
@@ -61,11 +62,20 @@ impl Service {
                 Ok(_) | Err(Undelivered::Unknown) => return Err(AppendRefusal::Unknown),
                 Err(Undelivered::Refused(_)) => return Err(AppendRefusal::Unavailable),
                 Err(Undelivered::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
-                    sleep(LOOK_AGAIN).await;
+                    self.other_leader(part.group, leader).await;
                 }
                 Err(Undelivered::NotProposed) => return Err(AppendRefusal::Unavailable),
             }
         }
+    }
+
+    /// Returns when this node hears of another leader than the one that did not take a part, or after a pause: it may
+    /// still be the one.
+    async fn other_leader(&self, group: u8, tried: Leader) {
+        let mut leaders = self.groups.watch_leaders();
+        let other = leaders.wait_for(|leaders| leaders[usize::from(group)] != tried);
+        // Whoever waits for a leader learns it when the groups have ended.
+        let _ = timeout(LOOK_AGAIN, other).await;
     }
 
     async fn deliver_to(

@@ -4,15 +4,21 @@
 //! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
 //! [`super::forward`] when this node has become the leader.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidelog_proto::peer;
 use tidelog_storage::record::{self, BodyError, Records};
 use tidelog_storage::shard::ShardKey;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Service;
 use crate::model::stream::{Catalog, Shard, Stream};
-use crate::replication::{AppendOutcome, DATA_GROUPS, META_GROUP, ProposeError, SubBatch};
+use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
+
+/// How long a part waits for the end of an election that this node may have won.
+const TAKING_OVER: Duration = Duration::from_millis(200);
 
 /// What became of a sub-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +75,8 @@ impl Service {
         mut batches: Vec<SubBatch>,
         is_paid: bool,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        if !self.leads(group) {
+        // Whoever is told of a new leader asks it at once: before it knows of itself that a majority follows it.
+        if self.groups.leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
         }
         if let Some(reason) = self.put_refusal() {
