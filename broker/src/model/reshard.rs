@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::hash_key::even_ranges;
-use super::stream::{HashRange, Shard, Stream};
+use super::stream::{HashRange, Reshard, Shard, Stream};
 
 /// A shard to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl Planner {
     fn finish(mut self) -> Plan {
         self.plan.sealed.sort_unstable();
         self.plan
+    }
+}
+
+impl Reshard {
+    /// The sealed shards whose records a new one goes on from, be it by way of steps between.
+    pub fn sealed_ancestors(&self, shard: &Shard) -> BTreeSet<u32> {
+        let mut ancestors = BTreeSet::new();
+        let mut next: Vec<u32> = shard.parent.into_iter().chain(shard.adjacent_parent).collect();
+        while let Some(index) = next.pop() {
+            match self.opened.iter().find(|opened| opened.index == index) {
+                Some(between) => next.extend(between.parent.iter().chain(&between.adjacent_parent)),
+                None => drop(ancestors.insert(index)),
+            }
+        }
+        ancestors
     }
 }
 
