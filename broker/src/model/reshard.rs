@@ -231,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn ancestors_are_found_past_the_steps_between() {
+        let stream = cases::stream("a", 4);
+        let plan = Plan::even(&stream, 3);
+        let child = |(index, child): (u32, &Child)| Shard {
+            index,
+            parent: Some(child.parent),
+            adjacent_parent: child.adjacent_parent,
+            ..stream.shards[0].clone()
+        };
+        let opened: Vec<_> = (plan.first..).zip(&plan.children).map(child).collect();
+        let reshard = Reshard { sealed: plan.sealed, opened };
+        for (index, expected) in [(6, vec![0, 1]), (9, vec![1, 2]), (10, vec![2, 3]), (4, vec![1])] {
+            let shard = reshard.opened.iter().find(|shard| shard.index == index).expect("a new shard");
+            assert!(reshard.sealed_ancestors(shard).into_iter().eq(expected), "of shard {index}");
+        }
+    }
+
+    #[test]
     fn doubling_splits_each_and_halving_merges_pairs() {
         let stream = cases::stream("a", 2);
         assert_eq!(numbers(&opened(&stream, &Plan::even(&stream, 4))), [2, 3, 4, 5]);

@@ -83,7 +83,7 @@ mod tests {
             (1..=64).for_each(|batch| producer.remember(batch, run));
             (id, producer)
         };
-        for (count, expected) in [(0, 0), (1, 1), (1_024, 7)] {
+        for (count, expected) in [(0, 0), (1, 1), (1_024, 6)] {
             let table: Table = (1..=count).map(producer).collect();
             let parts = in_commands(&table);
             assert_eq!(parts.len(), expected, "{count} producers");

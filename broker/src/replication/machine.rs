@@ -432,3 +432,6 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
