@@ -16,6 +16,7 @@ use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
+use super::producers::Producers;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;
 use super::wal_thread::{Durability, WalHandle};
@@ -55,6 +56,7 @@ impl Builder {
                 shards: BTreeMap::new(),
                 sealed: BTreeSet::new(),
                 dropped: Dropped::default(),
+                producers: Producers::default(),
                 news: Arc::default(),
             }
         };

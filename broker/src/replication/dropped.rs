@@ -38,7 +38,7 @@ impl Dropped {
                 self.note(stream.uid);
                 return None;
             }
-            Command::Trim(_) | Command::DropShards(_) => return None,
+            Command::Trim(_) | Command::DropShards(_) | Command::Inherit(_) => return None,
         };
         self.0.contains(&opened).then(|| Outcome::Sealed(Vec::new()))
     }

@@ -23,6 +23,7 @@ use super::machine::{GroupState, Machine};
 use super::meta_state::MetaState;
 use super::network::GroupNetwork;
 use super::news::News;
+use super::producers::Producers;
 use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
 use crate::model::stream::Catalog;
@@ -119,6 +120,7 @@ impl Groups {
                     shards: BTreeMap::new(),
                     sealed: BTreeSet::new(),
                     dropped: Dropped::default(),
+                    producers: Producers::default(),
                     news: news.clone(),
                 }
             };
