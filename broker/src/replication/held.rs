@@ -65,7 +65,7 @@ impl Groups {
         if self.store.is_pinned() {
             return Purge::Nothing;
         }
-        // Half is kept for those that lag.
-        if live > most / 2 { Purge::All } else { Purge::Held }
+        // Half is kept for those that lag, where there is space for it.
+        if live > most / 2 || !self.has_space() { Purge::All } else { Purge::Held }
     }
 }

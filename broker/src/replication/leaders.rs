@@ -122,7 +122,11 @@ impl Groups {
         if self.wal.disk_full() || self.flush.disk_full() {
             return Some("the disk is full");
         }
-        (self.wal.committing_for() > COMMIT_MAX).then_some("the disk is slow")
+        if self.wal.committing_for() > COMMIT_MAX {
+            return Some("the disk is slow");
+        }
+        // A node on its own has nobody to lead in its place.
+        (self.peers.are_there() && !self.has_space()).then_some("the disk is almost full")
     }
 
     /// From now on this node would rather not lead, or would again.

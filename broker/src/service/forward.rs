@@ -15,7 +15,7 @@ use super::encode::{GroupPart, Way};
 use super::put_messages::{read_response, send_batch};
 use super::receive::{Delivered, Undelivered};
 use crate::peers::{Client, Lane};
-use crate::replication::{Leader, ProposeError, refused_or_unknown};
+use crate::replication::Leader;
 
 /// Body bytes on their way to other nodes. A request is at most 10 MiB of data and keys.
 pub(super) const FORWARDED_BYTES_MAX: usize = 64 << 20;
@@ -82,26 +82,22 @@ impl Service {
     async fn deliver_to(
         &self,
         node: u64,
-        mut client: Client,
+        client: Client,
         part: &GroupPart,
         is_paid: bool,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let batches = part.batches.iter().map(send_batch).collect();
-        let message = peer::PutRequest { group: part.group.into(), batches, is_paid };
         let time_left = deadline.saturating_duration_since(Instant::now());
-        let call = client.put(self.groups.peers().request(node, message, Some(time_left)));
-        match timeout_at(deadline, call).await {
-            Ok(Ok(answer)) => read_response(answer.into_inner(), &part.batches),
-            Ok(Err(status)) if status.code() == tonic::Code::ResourceExhausted => {
-                Err(Undelivered::Refused(status.message().to_owned()))
-            }
-            Ok(Err(status)) => Err(match refused_or_unknown(&status) {
-                ProposeError::NotProposed => Undelivered::NotProposed,
-                ProposeError::Unknown => Undelivered::Unknown,
-            }),
-            Err(_) => Err(Undelivered::Unknown),
-        }
+        let put = peer::PutRequest {
+            group: part.group.into(),
+            batches: part.batches.iter().map(send_batch).collect(),
+            is_paid,
+            id: 0,
+            deadline_ms: u32::try_from(time_left.as_millis()).unwrap_or(u32::MAX),
+        };
+        let carried = self.couriers.carry(self.groups.peers(), (node, client), put);
+        let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
+        read_response(answer, &part.batches)
     }
 
     /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node

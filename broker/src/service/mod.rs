@@ -5,6 +5,7 @@
 mod append;
 mod budgets;
 mod consumers;
+mod courier;
 mod encode;
 mod feed;
 mod forward;
@@ -37,6 +38,7 @@ use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
 
 use self::budgets::Budgets;
+use self::courier::Couriers;
 use self::feed::Feeds;
 use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
@@ -131,6 +133,8 @@ pub struct Service {
     file_reads: Arc<Semaphore>,
     /// Bytes of records on their way to the leaders of other groups.
     forwarding: Arc<Semaphore>,
+    /// The ways of those records.
+    couriers: Couriers,
     /// Groups whose leader was waited for in vain, a bit for each.
     given_up: AtomicU8,
     space_is_low: AtomicBool,
@@ -157,6 +161,7 @@ impl Service {
             sealer: Mutex::default(),
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
             forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
+            couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
             sagas: Mutex::default(),

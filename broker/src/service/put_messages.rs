@@ -51,13 +51,21 @@ fn read_origin(origin: &peer::Origin) -> Option<Origin> {
     })
 }
 
-/// The answer for a part that was not applied.
-pub(super) fn without_outcome(outcome: peer::Outcome) -> peer::PutResponse {
-    peer::PutResponse { outcome: outcome.into(), results: Vec::new() }
+/// What became of a part.
+pub(super) fn send_response(received: Result<Vec<Delivered>, Undelivered>) -> peer::PutResponse {
+    let (outcome, results, refusal) = match received {
+        Ok(delivered) => {
+            (peer::Outcome::Applied, delivered.into_iter().map(send_delivered).collect(), String::new())
+        }
+        Err(Undelivered::Refused(reason)) => (peer::Outcome::NotProposed, Vec::new(), reason),
+        Err(Undelivered::NotProposed) => (peer::Outcome::NotProposed, Vec::new(), String::new()),
+        Err(Undelivered::Unknown) => (peer::Outcome::Unknown, Vec::new(), String::new()),
+    };
+    peer::PutResponse { outcome: outcome.into(), results, id: 0, refusal }
 }
 
 /// The answer for a sub-batch.
-pub(super) fn send_delivered(delivered: Delivered) -> peer::PutResult {
+fn send_delivered(delivered: Delivered) -> peer::PutResult {
     use peer::put_result::Kind;
     let mut result = peer::PutResult { throttled: delivered.throttled, ..Default::default() };
     let kind = match delivered.outcome {
@@ -109,7 +117,8 @@ pub(super) fn read_response(
 ) -> Result<Vec<Delivered>, Undelivered> {
     match answer.outcome() {
         peer::Outcome::Applied if answer.results.len() == sent.len() => {}
-        peer::Outcome::NotProposed => return Err(Undelivered::NotProposed),
+        peer::Outcome::NotProposed if answer.refusal.is_empty() => return Err(Undelivered::NotProposed),
+        peer::Outcome::NotProposed => return Err(Undelivered::Refused(answer.refusal)),
         peer::Outcome::Applied | peer::Outcome::Unknown => return Err(Undelivered::Unknown),
     }
     let read = |(result, sent)| read_result(result, sent).ok_or(Undelivered::Unknown);
@@ -238,7 +247,11 @@ mod tests {
         let placed = || Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 });
         let answer =
             |throttled: &[u32], outcome| send_delivered(Delivered { outcome, throttled: throttled.to_vec() });
-        let answered = |results| peer::PutResponse { outcome: peer::Outcome::Applied.into(), results };
+        let answered = |results| peer::PutResponse {
+            outcome: peer::Outcome::Applied.into(),
+            results,
+            ..Default::default()
+        };
         for (results, is_read) in [
             (vec![answer(&[], placed())], true),
             (vec![answer(&[0, 2], placed())], true),
@@ -253,7 +266,11 @@ mod tests {
             assert_eq!(read.is_ok(), is_read, "{results:?}");
             assert!(is_read || read == Err(Undelivered::Unknown));
         }
-        let refused = without_outcome(peer::Outcome::NotProposed);
-        assert_eq!(read_response(refused, &[sent(3)]), Err(Undelivered::NotProposed));
+        for undelivered in
+            [Undelivered::NotProposed, Undelivered::Unknown, Undelivered::Refused("no space".into())]
+        {
+            let answer = send_response(Err(undelivered.clone()));
+            assert_eq!(read_response(answer, &[sent(3)]), Err(undelivered));
+        }
     }
 }

@@ -10,11 +10,11 @@ use tidelog_proto::peer;
 use tidelog_storage::record::{BodyError, Records, choose};
 use tidelog_storage::shard::ShardKey;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Service;
 use super::encode::Unit;
-use super::put_messages::{read_batch, send_delivered, without_outcome};
+use super::put_messages::{read_batch, send_response};
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
 
@@ -150,28 +150,18 @@ impl Service {
     }
 
     /// Takes a part for a peer.
-    ///
-    /// # Errors
-    /// RESOURCE_EXHAUSTED when this node takes no records now; INVALID_ARGUMENT for what is damaged. Nothing was
-    /// proposed then.
-    pub async fn receive_for(
-        &self,
-        request: peer::PutRequest,
-    ) -> Result<peer::PutResponse, Box<tonic::Status>> {
+    pub async fn receive_for(&self, request: peer::PutRequest) -> peer::PutResponse {
         let group = u8::try_from(request.group).ok().filter(|group| (1..=DATA_GROUPS).contains(group));
         let batches = request.batches.into_iter().map(read_batch).collect::<Option<Vec<_>>>();
-        let (Some(group), Some(batches)) = (group, batches) else {
-            return Err(Box::new(tonic::Status::invalid_argument("records that are damaged")));
+        let received = match (group, batches) {
+            (Some(group), Some(batches)) => {
+                let deadline = Duration::from_millis(request.deadline_ms.into());
+                let receiving = self.receive(group, batches, request.is_paid);
+                timeout(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
+            }
+            _ => Err(Undelivered::Refused("records that are damaged".into())),
         };
-        match self.receive(group, batches, request.is_paid).await {
-            Ok(delivered) => Ok(peer::PutResponse {
-                outcome: peer::Outcome::Applied.into(),
-                results: delivered.into_iter().map(send_delivered).collect(),
-            }),
-            Err(Undelivered::Refused(reason)) => Err(Box::new(tonic::Status::resource_exhausted(reason))),
-            Err(Undelivered::NotProposed) => Ok(without_outcome(peer::Outcome::NotProposed)),
-            Err(Undelivered::Unknown) => Ok(without_outcome(peer::Outcome::Unknown)),
-        }
+        peer::PutResponse { id: request.id, ..send_response(received) }
     }
 }
 

@@ -80,7 +80,9 @@ impl Service {
             let written = self.groups.wal_written_bytes() - checkpointed.0;
             let is_low = self.space_is_low.load(Ordering::Relaxed);
             let wait = if is_low { CHECKPOINT_AFTER_WHEN_LOW } else { CHECKPOINT_AFTER };
-            if written >= CHECKPOINT_AFTER_BYTES || (written > 0 && checkpointed.1.elapsed() >= wait) {
+            // A second one frees the log up to the first, also when puts are refused and nothing more is written.
+            let is_news = written > 0 || is_low;
+            if written >= CHECKPOINT_AFTER_BYTES || (is_news && checkpointed.1.elapsed() >= wait) {
                 checkpointed = (self.groups.wal_written_bytes(), Instant::now());
                 if let Err(error) = self.groups.checkpoint().await {
                     tracing::error!(%error, "no checkpoint; the log keeps growing until one succeeds");

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tidelog_proto::peer::{self, peer_server};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
@@ -16,6 +16,9 @@ use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::{Groups, Resting};
 use crate::service::{self, Service};
+
+/// Puts of one peer that may be under way; further ones wait. Their bytes are bounded by the peer that sends them.
+const PUTS_AT_A_TIME: usize = 1_024;
 
 /// What of the node is running, as it starts.
 #[derive(Clone, Default)]
@@ -168,15 +171,26 @@ impl peer_server::Peer for PeerServer {
         answer(groups.propose_for(request.into_inner()).await)
     }
 
-    async fn put(&self, request: Request<peer::PutRequest>) -> Answer<peer::PutResponse> {
+    type PutStream = Messages<peer::PutResponse>;
+
+    async fn put(&self, request: Request<Streaming<peer::PutRequest>>) -> Answer<Self::PutStream> {
         self.groups(&request)?;
-        let Some(service) = self.running.borrow().service.clone() else {
-            return Ok(Response::new(peer::PutResponse {
-                outcome: peer::Outcome::NotProposed.into(),
-                results: Vec::new(),
-            }));
-        };
-        answer(service.receive_for(request.into_inner()).await)
+        let running = self.running.clone();
+        let answers = request.into_inner().map(move |put| {
+            let service = running.borrow().service.clone();
+            async move {
+                let put = put?;
+                match service {
+                    Some(service) => Ok(service.receive_for(put).boxed().await),
+                    None => Ok(peer::PutResponse {
+                        outcome: peer::Outcome::NotProposed.into(),
+                        id: put.id,
+                        ..Default::default()
+                    }),
+                }
+            }
+        });
+        Ok(Response::new(self.while_running(answers.buffer_unordered(PUTS_AT_A_TIME))))
     }
 
     async fn read_index(&self, request: Request<peer::ReadIndexRequest>) -> Answer<peer::ReadIndexResponse> {

@@ -1,0 +1,189 @@
+//! Puts on their way to the leaders of their groups: one kept stream to each node instead of a call for each put, which
+//! cost more than all the rest of it.
+//!
+//! Each put is answered by itself, in any order. What was not handed to the stream was certainly not heard; when a
+//! stream ends, everything that was handed to it and is not answered has an unknown outcome. Used by [`super::forward`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::stream::{self, Stream};
+use tidelog_proto::peer;
+use tokio::sync::{mpsc, oneshot};
+
+use super::receive::Undelivered;
+use crate::peers::{Client, Peers};
+use crate::replication::refused_or_unknown;
+
+/// Puts that wait for one stream; further ones wait for room. Their bytes have a bound of their own.
+const WAITING_MAX: usize = 1_024;
+
+type Answer = Result<peer::PutResponse, Undelivered>;
+
+/// A put, and who waits for its outcome.
+struct Errand {
+    put: peer::PutRequest,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The streams to the other nodes.
+#[derive(Default)]
+pub struct Couriers {
+    streams: Mutex<HashMap<u64, mpsc::Sender<Errand>>>,
+}
+
+impl Couriers {
+    /// Brings a put to a node. The answer is the node's; it may be to something else than what was asked.
+    ///
+    /// # Errors
+    /// [`Undelivered`].
+    pub(super) async fn carry(
+        &self,
+        peers: &Arc<Peers>,
+        (node, client): (u64, Client),
+        put: peer::PutRequest,
+    ) -> Answer {
+        let stream = self.stream(peers, node, client);
+        let (answer, answered) = oneshot::channel();
+        stream.send(Errand { put, answer }).await.map_err(|_| Undelivered::NotProposed)?;
+        // An errand that is dropped was not handed over: what was is answered in any case.
+        answered.await.unwrap_or(Err(Undelivered::NotProposed))
+    }
+
+    fn stream(&self, peers: &Arc<Peers>, node: u64, client: Client) -> mpsc::Sender<Errand> {
+        let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
+        if let Some(stream) = streams.get(&node).filter(|stream| !stream.is_closed()) {
+            return stream.clone();
+        }
+        let (stream, errands) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(run(peers.clone(), node, client, errands));
+        streams.insert(node, stream.clone());
+        stream
+    }
+}
+
+/// Hands puts over and brings their answers back, until the stream ends.
+async fn run(peers: Arc<Peers>, node: u64, mut client: Client, errands: mpsc::Receiver<Errand>) {
+    let handed = Arc::new(Handed::default());
+    let puts = peers.request(node, hand_over(errands, handed.clone()), None);
+    let mut answers = match client.put(puts).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => {
+            tracing::debug!(%status, node, "no stream of puts to a leader");
+            return handed.end(&refused_or_unknown(&status).into());
+        }
+    };
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => handed.answer(answer),
+            Ok(None) => break,
+            Err(status) => {
+                tracing::debug!(%status, node, "a stream of puts to a leader has ended");
+                break;
+            }
+        }
+    }
+    handed.end(&Undelivered::Unknown);
+}
+
+/// The puts as they are handed to the connection.
+fn hand_over(
+    errands: mpsc::Receiver<Errand>,
+    handed: Arc<Handed>,
+) -> impl Stream<Item = peer::PutRequest> + Send + 'static {
+    stream::unfold((errands, handed), |(mut errands, handed)| async move {
+        let Errand { put, answer } = errands.recv().await?;
+        let id = handed.note(answer)?;
+        Some((peer::PutRequest { id, ..put }, (errands, handed)))
+    })
+}
+
+/// Who waits for the puts that were handed over, by their ids; `None` once the stream has ended.
+struct Handed(Mutex<Option<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    last_id: u64,
+    answers: BTreeMap<u64, oneshot::Sender<Answer>>,
+}
+
+impl Default for Handed {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Waiting::default())))
+    }
+}
+
+impl Handed {
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.0.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// The id for one more put; `None` when the stream has ended: it is not handed over then.
+    fn note(&self, answer: oneshot::Sender<Answer>) -> Option<u64> {
+        let mut waiting = self.waiting();
+        let waiting = waiting.as_mut()?;
+        waiting.last_id += 1;
+        waiting.answers.insert(waiting.last_id, answer);
+        Some(waiting.last_id)
+    }
+
+    fn answer(&self, answer: peer::PutResponse) {
+        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.answers.remove(&answer.id));
+        if let Some(waiting) = waiting {
+            // Whoever has waited too long is gone.
+            drop(waiting.send(Ok(answer)));
+        }
+    }
+
+    fn end(&self, undelivered: &Undelivered) {
+        let waiting = self.waiting().take();
+        for answer in waiting.into_iter().flat_map(|waiting| waiting.answers.into_values()) {
+            drop(answer.send(Err(undelivered.clone())));
+        }
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        self.end(&Undelivered::Unknown);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    fn errand() -> (Errand, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        (Errand { put: peer::PutRequest::default(), answer }, answered)
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_is_unknown_and_what_was_not_is_not_proposed() {
+        let handed = Arc::new(Handed::default());
+        let (stream, errands) = mpsc::channel(4);
+        let mut puts = Box::pin(hand_over(errands, handed.clone()));
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let (errand, answered) = errand();
+                stream.try_send(errand).map_err(|_| "full").expect("room");
+                answered
+            })
+            .collect();
+        let first = puts.next().await.expect("a put").id;
+        let second = puts.next().await.expect("a put").id;
+        assert_ne!(first, second);
+        handed.answer(peer::PutResponse { id: second, ..Default::default() });
+        handed.end(&Undelivered::Unknown);
+        assert_eq!(puts.next().await, None, "nothing is handed over after the end");
+        drop(puts);
+        let mut outcomes = Vec::new();
+        for answered in waiting {
+            outcomes.push(answered.await.unwrap_or(Err(Undelivered::NotProposed)).map(|answer| answer.id));
+        }
+        assert_eq!(outcomes, [Err(Undelivered::Unknown), Ok(second), Err(Undelivered::NotProposed)]);
+        assert!(stream.is_closed(), "the next put begins another stream");
+    }
+}
