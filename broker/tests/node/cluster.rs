@@ -45,6 +45,13 @@ impl Cluster {
 
     /// With settings of their own: limits are off and nothing is delayed unless it changes that.
     pub async fn start_with(change: fn(&mut NodeConfig)) -> Self {
+        let cluster = Self::formed_with(change).await;
+        cluster.spread().await;
+        cluster
+    }
+
+    /// The same, whoever leads. Settings are asked for in the order of places.
+    pub async fn formed_with(change: fn(&mut NodeConfig)) -> Self {
         let (mut members, mut listening) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             let runtime = runtime();
@@ -62,7 +69,6 @@ impl Cluster {
             member.running = Some(running);
         }
         cluster.settled().await;
-        cluster.spread().await;
         cluster
     }
 

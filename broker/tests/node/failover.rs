@@ -1,5 +1,6 @@
 //! A cluster that loses nodes: requests go on, or are refused in time and never wrongly.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -59,6 +60,29 @@ async fn requests_go_on_when_a_leader_dies() {
     let found = count(&cluster, 1, "a").await;
     // A put whose outcome was unknown has been tried again.
     assert!((60..65).contains(&found), "{found} records");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_is_almost_full_leads_nothing() {
+    static NODES: AtomicUsize = AtomicUsize::new(0);
+    let cluster = Cluster::formed_with(|config| {
+        // At place 0 nothing is left but what is reserved.
+        if NODES.fetch_add(1, Ordering::Relaxed) == 0 {
+            config.sizes.reserved_bytes = u64::MAX;
+        }
+    })
+    .await;
+    let began = Instant::now();
+    while (0..7).any(|group| cluster.leader_by(0, group) == Some(0)) {
+        assert!(began.elapsed() < REQUEST_DEADLINE, "it leads on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    create(&cluster, "a", 6).await;
+    for key in 0..12 {
+        cluster.persist(0, "PutRecord", put("a", key)).await;
+    }
+    assert!((0..7).all(|group| cluster.leader_by(0, group) != Some(0)), "nothing is handed back to it");
     cluster.end().await;
 }
 
