@@ -64,7 +64,7 @@ impl Lease {
         let answered = asked_at(&answers.borrow_and_update());
         let is_valid = Self::of_leader(false, answered).is_valid(Instant::now());
         if !is_valid && answers.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
