@@ -71,6 +71,15 @@ pub const EVENT_PAUSE_S: u64 = 5;
 /// Bytes of a request's body. 10 MiB of data are 14 MiB of JSON.
 pub const BODY_BYTES_MAX: usize = 20 * MIB as usize;
 
+// ---- producers (records.proto) -----------------------------------------------------------------
+
+/// Producers that a shard remembers.
+pub const PRODUCERS_PER_SHARD_MAX: usize = 1_024;
+/// Batches that a shard remembers of a producer.
+pub const BATCHES_PER_PRODUCER_MAX: usize = 64;
+/// Milliseconds of the log's time after which a shard forgets a producer that has not written to it.
+pub const PRODUCER_LIFE_MS: u64 = 3_600_000;
+
 // ---- pages and tokens --------------------------------------------------------------------------
 
 /// Shards of one page of ListShards; a larger MaxResults is cut to it (model).

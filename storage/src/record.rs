@@ -147,6 +147,23 @@ impl Iterator for Records {
     }
 }
 
+/// A body of some of a body's records, told by their number from 0 on.
+///
+/// # Errors
+/// When the body cannot be taken apart.
+pub fn choose(body: &[u8], mut is_chosen: impl FnMut(u32) -> bool) -> Result<Bytes, BodyError> {
+    let mut chosen = Vec::with_capacity(body.len());
+    let (mut offset, mut number) = (0, 0);
+    while offset < body.len() {
+        let (_, _, end) = lengths_at(body, offset)?;
+        if is_chosen(number) {
+            chosen.extend_from_slice(&body[offset..end]);
+        }
+        (offset, number) = (end, number + 1);
+    }
+    Ok(chosen.into())
+}
+
 fn lengths_at(body: &[u8], offset: usize) -> Result<(usize, usize, usize), BodyError> {
     let rest = &body[offset..];
     let Some((header, rest)) = rest.split_at_checked(RECORD_HEADER_BYTES) else {
@@ -207,6 +224,24 @@ mod tests {
             assert_eq!(read.iter().all(Result::is_ok), border, "cut at {length}");
             assert!(read.iter().rev().skip(1).all(Result::is_ok), "ends after the first error");
         }
+    }
+
+    #[test]
+    fn chosen_records_are_as_they_were() {
+        let all = [
+            RecordRef { key: Some(b"a"), data: b"one" },
+            RecordRef { key: None, data: b"" },
+            RecordRef { key: Some(b"ccc"), data: b"three" },
+            RecordRef { key: Some(b"d"), data: b"4" },
+        ];
+        let whole = body(&all);
+        for chosen in [vec![], vec![0], vec![1, 2], vec![3], vec![0, 1, 2, 3]] {
+            let expected: Vec<_> = chosen.iter().map(|number| all[*number as usize]).collect();
+            let kept = choose(&whole, |number| chosen.contains(&number));
+            assert_eq!(kept, Ok(body(&expected)), "{chosen:?}");
+        }
+        let cut = choose(&whole[..whole.len() - 1], |_| true);
+        assert!(matches!(cut, Err(BodyError::Truncated { .. })), "{cut:?}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod arn;
 pub mod hash_key;
+pub mod producer;
+pub mod producers;
 pub mod reshard;
 pub mod sequence_number;
 pub mod shard_id;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::hash_key::even_ranges;
-use super::stream::{HashRange, Shard, Stream};
+use super::stream::{HashRange, Reshard, Shard, Stream};
 
 /// A shard to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl Planner {
     fn finish(mut self) -> Plan {
         self.plan.sealed.sort_unstable();
         self.plan
+    }
+}
+
+impl Reshard {
+    /// The sealed shards whose records a new one goes on from, be it by way of steps between.
+    pub fn sealed_ancestors(&self, shard: &Shard) -> BTreeSet<u32> {
+        let mut ancestors = BTreeSet::new();
+        let mut next: Vec<u32> = shard.parent.into_iter().chain(shard.adjacent_parent).collect();
+        while let Some(index) = next.pop() {
+            match self.opened.iter().find(|opened| opened.index == index) {
+                Some(between) => next.extend(between.parent.iter().chain(&between.adjacent_parent)),
+                None => drop(ancestors.insert(index)),
+            }
+        }
+        ancestors
     }
 }
 
@@ -213,6 +228,24 @@ mod tests {
         assert_eq!(parents, expected);
         assert_eq!(numbers(&opened(&stream, &plan)), [6, 9, 10]);
         assert_eq!(plan.growth(), -1);
+    }
+
+    #[test]
+    fn ancestors_are_found_past_the_steps_between() {
+        let stream = cases::stream("a", 4);
+        let plan = Plan::even(&stream, 3);
+        let child = |(index, child): (u32, &Child)| Shard {
+            index,
+            parent: Some(child.parent),
+            adjacent_parent: child.adjacent_parent,
+            ..stream.shards[0].clone()
+        };
+        let opened: Vec<_> = (plan.first..).zip(&plan.children).map(child).collect();
+        let reshard = Reshard { sealed: plan.sealed, opened };
+        for (index, expected) in [(6, vec![0, 1]), (9, vec![1, 2]), (10, vec![2, 3]), (4, vec![1])] {
+            let shard = reshard.opened.iter().find(|shard| shard.index == index).expect("a new shard");
+            assert!(reshard.sealed_ancestors(shard).into_iter().eq(expected), "of shard {index}");
+        }
     }
 
     #[test]

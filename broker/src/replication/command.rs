@@ -14,6 +14,7 @@ use tidelog_proto::stored;
 use tidelog_storage::shard::ShardKey;
 
 use super::raft_types;
+use crate::model::producer::{Positions, Stamp};
 use crate::peers::Member;
 
 const KIND_BLANK: u8 = 0;
@@ -28,6 +29,10 @@ const RECORDS_PREFIX_BYTES: usize = 8;
 const SUB_BATCH_HEADER_BYTES: usize = 40;
 /// Version of the records layout.
 const RECORDS_VERSION: u8 = 1;
+/// Flag of a sub-batch that a producer has stamped: its origin stands behind the headers.
+const FLAG_STAMPED: u64 = 1;
+/// Bytes of an origin before its positions: producer, batch, settled below, creation second, number of words.
+const ORIGIN_PREFIX_BYTES: usize = 33;
 
 /// Records of one shard that arrived together.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +47,19 @@ pub struct SubBatch {
     pub body: Bytes,
     /// crc32 of `body`.
     pub body_crc: u32,
+    /// Of what a producer has stamped: it is written once, however often it comes.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where the records of a stamped sub-batch come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The producer and its batch.
+    pub stamp: Stamp,
+    /// Positions of the records in that batch, as many as there are records.
+    pub positions: Positions,
+    /// Creation second of the shard that takes them: part of their sequence numbers.
+    pub created_s: u64,
 }
 
 /// A command of a group's log. Cheap to clone: the log's cache and the apply task share it.
@@ -107,12 +125,25 @@ fn encode_records(batches: &[SubBatch]) -> Vec<Bytes> {
         head.put_u64_le(batch.time_ms);
         head.put_u32_le(u32::try_from(batch.body.len()).expect("a body is bounded"));
         head.put_u32_le(batch.body_crc);
-        head.put_u64_le(0); // flags: room for a producer id and its batch number
+        head.put_u64_le(if batch.origin.is_some() { FLAG_STAMPED } else { 0 });
+    }
+    for origin in batches.iter().filter_map(|batch| batch.origin.as_deref()) {
+        encode_origin(origin, &mut head);
     }
     let mut parts = Vec::with_capacity(1 + batches.len());
     parts.push(head.freeze());
     parts.extend(batches.iter().map(|batch| batch.body.clone()));
     parts
+}
+
+fn encode_origin(origin: &Origin, out: &mut BytesMut) {
+    let words = origin.positions.words();
+    out.put_u64_le(origin.stamp.producer());
+    out.put_u64_le(origin.stamp.batch());
+    out.put_u64_le(origin.stamp.settled_below());
+    out.put_u64_le(origin.created_s);
+    out.put_u8(u8::try_from(words.len()).expect("positions have few words"));
+    words.iter().for_each(|word| out.put_u64_le(*word));
 }
 
 /// The payload of those bytes. An error means that a newer version wrote them or that they are damaged.
@@ -173,26 +204,51 @@ fn decode_records(mut bytes: Bytes, apart: Option<Vec<Bytes>>) -> Result<Vec<Sub
         return Err(short());
     }
     let mut table = bytes.split_to(count * SUB_BATCH_HEADER_BYTES);
-    let mut apart = apart.map(Vec::into_iter);
-    let mut next_body = |body_bytes: usize| match &mut apart {
-        Some(bodies) => bodies.next().filter(|body| body.len() == body_bytes),
-        None => (bytes.len() >= body_bytes).then(|| bytes.split_to(body_bytes)),
-    };
     let mut batches = Vec::with_capacity(count);
+    let mut lengths = Vec::with_capacity(count);
     for _ in 0..count {
         let shard = ShardKey { stream_uid: table.get_u64_le(), shard: table.get_u32_le() };
         let records = table.get_u32_le();
         let time_ms = table.get_u64_le();
-        let body_bytes = table.get_u32_le() as usize;
+        lengths.push(table.get_u32_le() as usize);
         let body_crc = table.get_u32_le();
-        if table.get_u64_le() != 0 {
-            return Err("sub-batch with unknown flags: written by a newer version".into());
-        }
-        let body = next_body(body_bytes).ok_or_else(short)?;
-        batches.push(SubBatch { shard, time_ms, count: records, body, body_crc });
+        // Headers come before all origins.
+        let origin = match table.get_u64_le() {
+            0 => None,
+            FLAG_STAMPED => Some(Box::new(decode_origin(&mut bytes, records)?)),
+            _ => return Err("sub-batch with unknown flags: written by a newer version".into()),
+        };
+        batches.push(SubBatch { shard, time_ms, count: records, body: Bytes::new(), body_crc, origin });
+    }
+    let mut apart = apart.map(Vec::into_iter);
+    for (batch, body_bytes) in batches.iter_mut().zip(lengths) {
+        let body = match &mut apart {
+            Some(bodies) => bodies.next().filter(|body| body.len() == body_bytes),
+            None => (bytes.len() >= body_bytes).then(|| bytes.split_to(body_bytes)),
+        };
+        batch.body = body.ok_or_else(short)?;
     }
     let is_all = bytes.is_empty() && apart.is_none_or(|mut bodies| bodies.next().is_none());
     if is_all { Ok(batches) } else { Err("records entry longer than its table says".into()) }
+}
+
+/// The origin that stands at the front of those bytes, of a sub-batch with so many records.
+fn decode_origin(bytes: &mut Bytes, records: u32) -> Result<Origin, String> {
+    let short = || "records entry shorter than its origins say".to_owned();
+    if bytes.len() < ORIGIN_PREFIX_BYTES {
+        return Err(short());
+    }
+    let (producer, batch, settled_below) = (bytes.get_u64_le(), bytes.get_u64_le(), bytes.get_u64_le());
+    let created_s = bytes.get_u64_le();
+    let words = usize::from(bytes.get_u8());
+    if bytes.len() / size_of::<u64>() < words {
+        return Err(short());
+    }
+    let words: Vec<u64> = (0..words).map(|_| bytes.get_u64_le()).collect();
+    let stamp = Stamp::new(producer, batch, settled_below).map_err(|error| error.to_string())?;
+    let positions = Positions::from_words(&words).filter(|positions| positions.len() == records);
+    let positions = positions.ok_or("a sub-batch with an origin of other records")?;
+    Ok(Origin { stamp, positions, created_s })
 }
 
 #[cfg(test)]
@@ -203,20 +259,30 @@ mod tests {
         encode(payload).concat().into()
     }
 
-    fn records() -> Payload {
+    fn records(stamped: [Option<(u64, u32)>; 3]) -> Payload {
         let batch = |shard, body: &'static [u8]| SubBatch {
             shard: ShardKey { stream_uid: 7, shard },
             time_ms: 1_700_000_000_000,
             count: 1,
             body: Bytes::from_static(body),
             body_crc: crc32fast::hash(body),
+            origin: None,
         };
-        EntryPayload::Normal(Command::Records(Arc::new(vec![
-            batch(0, b"one"),
-            batch(3, b""),
-            batch(0, b"three"),
-        ])))
+        let origin = |batch, position: u32| Origin {
+            stamp: Stamp::new(0x0102_0304_0506_0708, batch, 3).expect("a stamp"),
+            positions: [position].into_iter().collect(),
+            created_s: 1_600_000_000,
+        };
+        let mut batches = vec![batch(0, b"one"), batch(3, b""), batch(0, b"three")];
+        for (batch, stamped) in batches.iter_mut().zip(stamped) {
+            batch.origin = stamped.map(|(number, position)| Box::new(origin(number, position)));
+        }
+        EntryPayload::Normal(Command::Records(Arc::new(batches)))
     }
+
+    const UNSTAMPED: [Option<(u64, u32)>; 3] = [None; 3];
+    /// Number of the batch and position in it, of some.
+    const STAMPED: [Option<(u64, u32)>; 3] = [Some((3, 0)), None, Some((4, 499))];
 
     #[test]
     fn payloads_come_back_as_they_went() {
@@ -228,7 +294,8 @@ mod tests {
             Payload::Blank,
             Payload::Normal(Command::Data(Arc::new(data))),
             Payload::Normal(Command::Meta(Arc::new(meta))),
-            records(),
+            records(UNSTAMPED),
+            records(STAMPED),
         ] {
             let back = decode(joined(&payload)).expect("decodes");
             assert!(back == payload, "{back:?} differs from {payload:?}");
@@ -238,9 +305,45 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_records_entry_is_refused() {
-        let whole = joined(&records());
-        for length in 0..whole.len() {
-            assert!(decode(whole.slice(..length)).is_err(), "cut to {length} bytes");
+        for whole in [UNSTAMPED, STAMPED].map(|stamped| joined(&records(stamped))) {
+            for length in 0..whole.len() {
+                assert!(decode(whole.slice(..length)).is_err(), "cut to {length} bytes");
+            }
+        }
+    }
+
+    /// Bytes that stand in logs: these are written and read for ever.
+    #[test]
+    fn records_entries_have_the_bytes_of_the_format() {
+        let golden = |name: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        for (name, stamped) in [("records-v1.bin", UNSTAMPED), ("records-v1-stamped.bin", STAMPED)] {
+            let (bytes, entry) = (golden(name), records(stamped));
+            assert!(joined(&entry) == bytes, "{name}: {:?}", joined(&entry));
+            assert!(decode(bytes.into()).expect("decodes") == entry, "{name}");
+        }
+    }
+
+    #[test]
+    fn origins_without_sense_are_refused() {
+        let whole = joined(&records(STAMPED));
+        let origins = RECORDS_PREFIX_BYTES + 3 * SUB_BATCH_HEADER_BYTES;
+        let flags = RECORDS_PREFIX_BYTES + SUB_BATCH_HEADER_BYTES - 8;
+        // An unknown flag; no producer; no batch; a settled batch; no position; two of them; words without end.
+        for (at, bytes) in [
+            (flags, [3, 0, 0, 0, 0, 0, 0, 0]),
+            (origins, [0; 8]),
+            (origins + 8, [0; 8]),
+            (origins + 16, [9, 0, 0, 0, 0, 0, 0, 0]),
+            (origins + 33, [0; 8]),
+            (origins + 33, [3, 0, 0, 0, 0, 0, 0, 0]),
+            (origins + 25, [0, 0, 0, 0, 0, 0, 0, 255]),
+        ] {
+            let mut bad = whole.to_vec();
+            bad[at..at + 8].copy_from_slice(&bytes);
+            assert!(decode(bad.into()).is_err(), "{bytes:?} at {at}");
         }
     }
 }

@@ -15,6 +15,7 @@ use tidelog_storage::wal::{Wal, WalOptions};
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::log_store::LogStore;
 use super::machine::{GroupState, Machine};
+use super::producers::Producers;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;
 use super::wal_thread::{Durability, WalHandle};
@@ -49,7 +50,13 @@ impl Builder {
             let (published, _) = tokio::sync::watch::channel(Arc::default());
             GroupState::Meta { state: Default::default(), published }
         } else {
-            GroupState::Data { store, shards: BTreeMap::new(), sealed: BTreeSet::new(), news: Arc::default() }
+            GroupState::Data {
+                store,
+                shards: BTreeMap::new(),
+                sealed: BTreeSet::new(),
+                producers: Producers::default(),
+                news: Arc::default(),
+            }
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

@@ -25,7 +25,7 @@ use super::raft_types::TypeConfig;
 use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
-use super::{META_GROUP, SubBatch};
+use super::{META_GROUP, Origin, SubBatch};
 use crate::model::stream::Catalog;
 use crate::peers::Peers;
 
@@ -250,6 +250,12 @@ impl SubBatch {
     /// A sub-batch over an encoded body, with its checksum.
     pub fn new(shard: ShardKey, time_ms: u64, count: u32, body: bytes::Bytes) -> Self {
         let body_crc = crc32fast::hash(&body);
-        Self { shard, time_ms, count, body, body_crc }
+        Self { shard, time_ms, count, body, body_crc, origin: None }
+    }
+
+    /// This one, with where its records come from.
+    #[must_use]
+    pub fn with_origin(self, origin: Option<Origin>) -> Self {
+        Self { origin: origin.map(Box::new), ..self }
     }
 }

@@ -17,7 +17,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use prost::Message;
 use tidelog_proto::stored::{self, data_command};
 use tidelog_storage::checkpoint::GroupCheckpoint;
-use tidelog_storage::shard::{ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::shard::{Appended, ShardCut, ShardKey, ShardLog, ShardStore};
 use tidelog_storage::wal::{GroupId, LogPosition};
 use tokio::sync::watch;
 
@@ -26,8 +26,11 @@ use super::flush_thread::FlushHandle;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
 use super::news::News;
+use super::producers::Producers;
+use super::producers_stored::read_producers;
 use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
 use super::{AppendOutcome, Command, META_GROUP, Outcome, SubBatch};
+use crate::model::producers::Table;
 use crate::model::stream::Catalog;
 
 /// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
@@ -75,6 +78,8 @@ pub enum GroupState {
         shards: BTreeMap<ShardKey, Arc<ShardLog>>,
         /// Those of them that take no records any more.
         sealed: BTreeSet<ShardKey>,
+        /// What they remember of producers.
+        producers: Producers,
         /// Who waits for records.
         news: Arc<News>,
     },
@@ -130,15 +135,24 @@ impl Machine {
                 published.send_replace(Arc::new(state.catalog()));
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
-            GroupState::Data { sealed, .. } => {
+            GroupState::Data { sealed, producers, .. } => {
                 let stored = stored::DataState::decode(cut.0.state.clone()).map_err(broken)?;
                 *sealed =
                     stored.sealed.iter().map(|of| ShardKey { stream_uid: of.uid, shard: of.shard }).collect();
+                *producers = Producers::restore(&stored)?;
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
         };
         self.applied = applied;
         Ok(())
+    }
+
+    /// What a shard remembers of producers.
+    pub fn producers_of(&self, key: ShardKey) -> Option<&Table> {
+        match &self.state {
+            GroupState::Meta { .. } => None,
+            GroupState::Data { producers, .. } => producers.of(key),
+        }
     }
 
     fn snapshot_meta(&self) -> SnapshotMetaOf<TypeConfig> {
@@ -173,12 +187,12 @@ impl GroupState {
                 published.send_replace(Arc::new(state.catalog()));
                 Outcome::Meta(outcome)
             }
-            (Self::Data { shards, sealed, news, .. }, Command::Records(batches)) => {
-                let append = |batch| append(shards, sealed, news, batch);
+            (Self::Data { shards, sealed, producers, news, .. }, Command::Records(batches)) => {
+                let append = |batch| append(shards, sealed, producers, news, batch);
                 Outcome::Appended(batches.iter().map(append).collect())
             }
-            (Self::Data { store, shards, sealed, .. }, Command::Data(command)) => {
-                control(store, shards, sealed, command)
+            (Self::Data { store, shards, sealed, producers, .. }, Command::Data(command)) => {
+                control(store, shards, sealed, producers, command)
             }
             (_, command) => panic!("a command of another group: {command}"),
         }
@@ -222,10 +236,12 @@ impl GroupState {
                 stored::MetaState { membership: Some(membership), membership_log_id, ..state.store() }
                     .encode_to_vec()
             }
-            Self::Data { sealed, .. } => {
+            Self::Data { sealed, producers, .. } => {
                 let sealed = sealed.iter().map(|of| stored::ShardRef { uid: of.stream_uid, shard: of.shard });
                 let sealed = sealed.collect();
-                stored::DataState { membership: Some(membership), membership_log_id, sealed }.encode_to_vec()
+                let membership = Some(membership);
+                stored::DataState { membership, membership_log_id, sealed, ..producers.store() }
+                    .encode_to_vec()
             }
         };
         bytes.into()
@@ -242,6 +258,7 @@ impl GroupState {
 fn append(
     shards: &BTreeMap<ShardKey, Arc<ShardLog>>,
     sealed: &BTreeSet<ShardKey>,
+    producers: &mut Producers,
     news: &News,
     batch: &SubBatch,
 ) -> AppendOutcome {
@@ -249,15 +266,24 @@ fn append(
     if sealed.contains(&batch.shard) {
         return AppendOutcome::Sealed;
     }
-    let appended = shard.apply(batch.time_ms, batch.count, batch.body.clone(), batch.body_crc);
+    let write = |count, body, body_crc| shard.apply(batch.time_ms, count, body, body_crc);
+    let outcome = match batch.origin.as_deref() {
+        None => {
+            producers.pass(batch.time_ms);
+            let Appended { first_ordinal, time_ms } = write(batch.count, batch.body.clone(), batch.body_crc);
+            AppendOutcome::Placed { first_ordinal, time_ms }
+        }
+        Some(origin) => producers.append(batch, origin, write),
+    };
     news.tell(batch.shard);
-    AppendOutcome::Placed { first_ordinal: appended.first_ordinal, time_ms: appended.time_ms }
+    outcome
 }
 
 fn control(
     store: &ShardStore,
     shards: &mut BTreeMap<ShardKey, Arc<ShardLog>>,
     sealed: &mut BTreeSet<ShardKey>,
+    producers: &mut Producers,
     command: &stored::DataCommand,
 ) -> Outcome {
     match command.command.as_ref().expect("a data command of a newer version") {
@@ -269,6 +295,7 @@ fn control(
         data_command::Command::DropStream(stream) => {
             shards.retain(|key, _| key.stream_uid != stream.uid);
             sealed.retain(|key| key.stream_uid != stream.uid);
+            producers.forget(|key| key.stream_uid == stream.uid);
             store.remove_stream(stream.uid);
         }
         data_command::Command::Trim(trim) => {
@@ -294,7 +321,15 @@ fn control(
             for key in keys(drop.uid, &drop.shards) {
                 shards.remove(&key);
                 sealed.remove(&key);
+                producers.forget(|gone| *gone == key);
                 store.remove_shard(key);
+            }
+        }
+        data_command::Command::Inherit(inherit) => {
+            let key = ShardKey { stream_uid: inherit.uid, shard: inherit.shard };
+            if shards.contains_key(&key) && !sealed.contains(&key) {
+                let table = read_producers(&inherit.producers).expect("producers of a newer version");
+                producers.inherit(key, table);
             }
         }
     }
@@ -397,3 +432,6 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

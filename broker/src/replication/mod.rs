@@ -15,6 +15,7 @@ mod conformance;
 mod flush_thread;
 mod groups;
 mod held;
+mod inheritance;
 mod leaders;
 mod log_store;
 mod machine;
@@ -26,6 +27,8 @@ mod network;
 mod news;
 mod peer_calls;
 mod peer_messages;
+mod producers;
+mod producers_stored;
 mod proposals;
 mod raft_start;
 mod raft_types;
@@ -35,7 +38,7 @@ mod start;
 mod wal_thread;
 
 pub use catch_up::WholePace;
-pub use command::{Command, SubBatch};
+pub use command::{Command, Origin, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};
 pub use leaders::{Leader, Leaders, STOPPING};
 pub use membership::{GroupStatus, MembershipChange, MembershipError};
@@ -47,6 +50,8 @@ pub use shell::{Shell, Tasks};
 pub use sizes::Sizes;
 pub use start::Founding;
 pub use wal_thread::Durability;
+
+use crate::model::producers::{ProducerRefusal, Run};
 
 /// The group that holds metadata.
 pub const META_GROUP: u8 = 0;
@@ -67,7 +72,7 @@ pub enum Outcome {
 }
 
 /// Where a sub-batch landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// Its records have the ordinals from `first_ordinal` on, and this arrival time.
     Placed {
@@ -80,4 +85,8 @@ pub enum AppendOutcome {
     NoSuchShard,
     /// The shard is closed, or about to be: its children take the records.
     Sealed,
+    /// Some of its records, or all, were written when the batch came before: where each of them stands.
+    Remembered(Vec<Run>),
+    /// Nothing of it was written: its producer's word.
+    Refused(ProducerRefusal),
 }

@@ -22,6 +22,7 @@ use super::machine::{GroupState, Machine};
 use super::meta_state::MetaState;
 use super::network::GroupNetwork;
 use super::news::News;
+use super::producers::Producers;
 use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
 use crate::model::stream::Catalog;
@@ -117,6 +118,7 @@ impl Groups {
                     store: store.clone(),
                     shards: BTreeMap::new(),
                     sealed: BTreeSet::new(),
+                    producers: Producers::default(),
                     news: news.clone(),
                 }
             };

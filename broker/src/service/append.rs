@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Service;
 use super::encode::{Charge, GroupPart, Way};
 use super::receive::Delivered;
+use crate::model::producer::Stamp;
+use crate::model::producers::{ProducerRefusal, Run};
 use crate::model::stream::Stream;
 use crate::replication::{AppendOutcome, ProposeError};
 
@@ -97,6 +99,20 @@ pub enum AppendRefusal {
     Unknown,
     /// It was not written; the same request may succeed later.
     Unavailable,
+    /// It was not written: its producer has said that the batch is settled, and it is not known any more. Only with a
+    /// stamp.
+    ProducerStale,
+    /// It was not written: its shard has no room to remember the batch. Only with a stamp.
+    ProducerTableFull,
+}
+
+impl From<ProducerRefusal> for AppendRefusal {
+    fn from(refusal: ProducerRefusal) -> Self {
+        match refusal {
+            ProducerRefusal::Stale => Self::ProducerStale,
+            ProducerRefusal::TableFull => Self::ProducerTableFull,
+        }
+    }
 }
 
 /// The accepted records of one shard, on their way.
@@ -154,15 +170,20 @@ impl Turn {
 impl Service {
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
     /// sealed meanwhile wait for its children and go there.
+    ///
+    /// With a `stamp` the records are a producer's whole batch: those that were written when it came before are answered
+    /// with where they stand, and those of one shard are written together or not at all. Such a batch is charged each
+    /// time it comes.
     pub async fn append(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
     ) -> Vec<Result<Placed, AppendRefusal>> {
-        let (parts, mut results) = self.encode_all(stream, records);
+        let (parts, mut results) = self.encode_all(stream, records, stamp);
         let deadline = outcome_deadline();
         let late = self.send(parts, deadline, &mut results, || ()).await;
-        self.send_again(stream.uid, records, late, deadline, &mut results).await;
+        self.send_again(stream.uid, records, stamp, late, deadline, &mut results).await;
         results
     }
 
@@ -171,9 +192,10 @@ impl Service {
         &self,
         stream: &Arc<Stream>,
         records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
         mut turn: Turn,
     ) -> Vec<Result<Placed, AppendRefusal>> {
-        let (parts, mut results) = self.encode_all(stream, records);
+        let (parts, mut results) = self.encode_all(stream, records, stamp);
         let mut handed_over = turn.handed_over.take();
         let mut hand_over = || {
             if let Some(handed_over) = handed_over.take() {
@@ -193,7 +215,7 @@ impl Service {
         let late = self.send(parts, outcome_deadline(), &mut results, queued).await;
         if !late.is_empty() {
             turn.comes().await;
-            self.send_again(stream.uid, records, late, outcome_deadline(), &mut results).await;
+            self.send_again(stream.uid, records, stamp, late, outcome_deadline(), &mut results).await;
         }
         hand_over();
         results
@@ -204,9 +226,11 @@ impl Service {
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
     ) -> (Vec<GroupPart>, Vec<Result<Placed, AppendRefusal>>) {
         let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
-        let parts = self.encode(stream, records, 0..records.len() as u32, Charge::Whole, &mut results);
+        let all = 0..records.len() as u32;
+        let parts = self.encode(stream, records, all, stamp, Charge::Whole, &mut results);
         (parts, results)
     }
 
@@ -215,6 +239,7 @@ impl Service {
         &self,
         uid: u64,
         records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
         mut late: Late,
         deadline: Instant,
         results: &mut Results,
@@ -224,7 +249,7 @@ impl Service {
                 refuse(results, late.journeys(), AppendRefusal::Unavailable);
                 break;
             };
-            let parts = self.encode(&stream, records, late.records(), Charge::Paid, results);
+            let parts = self.encode(&stream, records, late.records(), stamp, Charge::Paid, results);
             late = self.send(parts, deadline, results, || ()).await;
         }
     }
@@ -349,7 +374,22 @@ fn place(results: &mut Results, outcome: AppendOutcome, journey: Journey, late: 
         }
         AppendOutcome::Sealed => late.sealed.push(journey),
         AppendOutcome::NoSuchShard => refuse(results, [&journey], AppendRefusal::Unavailable),
+        AppendOutcome::Remembered(runs) => {
+            for index in journey.records {
+                // A peer may have answered nonsense.
+                results[index as usize] = recall(&runs, index).ok_or(AppendRefusal::Unknown);
+            }
+        }
+        AppendOutcome::Refused(refusal) => refuse(results, [&journey], refusal.into()),
     }
+}
+
+/// Where the record at a position of its batch stands.
+fn recall(runs: &[Run], position: u32) -> Option<Placed> {
+    runs.iter().find_map(|run| {
+        let ordinal = run.ordinal(position)?;
+        Some(Placed { shard: run.shard, created_s: run.created_s, ordinal, time_ms: run.time_ms })
+    })
 }
 
 fn refuse<'a>(

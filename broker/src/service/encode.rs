@@ -11,8 +11,9 @@ use tidelog_storage::shard::ShardKey;
 
 use super::Service;
 use super::append::{AppendRefusal, Journey, NewRecord, Payload, Placed};
+use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
-use crate::replication::{Leader, SubBatch};
+use crate::replication::{Leader, Origin, SubBatch};
 
 /// What goes to one group.
 pub struct GroupPart {
@@ -47,6 +48,22 @@ pub enum Charge {
     Paid,
 }
 
+/// What a shard's budget takes or refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Each record by itself.
+    Record,
+    /// All records together: those of a producer's batch are written so.
+    Batch,
+}
+
+impl Unit {
+    /// That of records with or without a producer.
+    pub fn of(is_stamped: bool) -> Self {
+        if is_stamped { Self::Batch } else { Self::Record }
+    }
+}
+
 impl Service {
     /// Routes the chosen records, charges those whose shard is led here, and encodes the accepted ones, by group.
     pub(super) fn encode(
@@ -54,6 +71,7 @@ impl Service {
         stream: &Stream,
         records: &[NewRecord<'_>],
         chosen: impl IntoIterator<Item = u32>,
+        stamp: Option<&Stamp>,
         charge: Charge,
         results: &mut [Result<Placed, AppendRefusal>],
     ) -> Vec<GroupPart> {
@@ -61,7 +79,12 @@ impl Service {
         let leaders = self.groups.leaders();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
         for index in chosen {
-            let Some(position) = stream.route_position(records[index as usize].hash_key) else { continue };
+            let hash_key = match stamp {
+                // Sent again it goes to where it went before.
+                Some(stamp) if stream.is_auto_distributed => stamp.hash_key(index),
+                _ => records[index as usize].hash_key,
+            };
+            let Some(position) = stream.route_position(hash_key) else { continue };
             order.push((position as u32, index));
         }
         order.sort_unstable();
@@ -81,14 +104,21 @@ impl Service {
             let accepted: Vec<u32> = if way == Way::Here {
                 let sized = indices.map(|index| (index, records[index as usize].bytes()));
                 let refused = AppendRefusal::Throttled { shard: shard.index };
-                self.charge(stream, shard, now_ms, sized, |index| results[index as usize] = Err(refused))
+                let unit = Unit::of(stamp.is_some());
+                let refuse = |index| results[index as usize] = Err(refused);
+                self.charge((stream, shard), now_ms, unit, sized, refuse)
             } else {
                 indices.collect()
             };
             if accepted.is_empty() {
                 continue;
             }
-            let batch = encode_batch(stream, shard, &accepted, records, now_ms);
+            let origin = stamp.map(|stamp| Origin {
+                stamp: *stamp,
+                positions: accepted.iter().copied().collect(),
+                created_s: shard.created_s,
+            });
+            let batch = encode_batch(stream, shard, &accepted, records, now_ms).with_origin(origin);
             let journey = Journey { shard: shard.index, created_s: shard.created_s, records: accepted };
             match parts.iter_mut().find(|part| part.group == shard.group) {
                 Some(part) => {
@@ -106,14 +136,14 @@ impl Service {
         parts
     }
 
-    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone.
-    /// Returns the numbers of the others.
+    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone or
+    /// all together. Returns the numbers of the others.
     pub(super) fn charge(
         &self,
-        stream: &Stream,
-        shard: &Shard,
+        (stream, shard): (&Stream, &Shard),
         now_ms: u64,
-        records: impl ExactSizeIterator<Item = (u32, usize)>,
+        unit: Unit,
+        records: impl ExactSizeIterator<Item = (u32, usize)> + Clone,
         mut refuse: impl FnMut(u32),
     ) -> Vec<u32> {
         let limits = self.shard_limits();
@@ -122,8 +152,16 @@ impl Service {
         let count = records.len();
         let mut accepted = Vec::with_capacity(count);
         let mut accepted_bytes = 0;
+        let passes_whole = unit == Unit::Batch && {
+            let bytes = records.clone().map(|(_, bytes)| bytes as u64).sum();
+            budget.charge_writes(&limits, now_ms, count as u64, bytes).is_ok()
+        };
         for (index, bytes) in records {
-            if budget.charge_write(&limits, now_ms, bytes as u64).is_ok() {
+            let passes = match unit {
+                Unit::Record => budget.charge_write(&limits, now_ms, bytes as u64).is_ok(),
+                Unit::Batch => passes_whole,
+            };
+            if passes {
                 accepted_bytes += bytes;
                 accepted.push(index);
             } else {

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Service;
 use super::append::{AppendRefusal, Journey};
 use super::encode::{GroupPart, Way};
-use super::receive::{Delivered, Undelivered, read_response};
+use super::put_messages::{read_response, send_batch};
+use super::receive::{Delivered, Undelivered};
 use crate::peers::{Client, Lane};
 use crate::replication::{Leader, ProposeError, refused_or_unknown};
 
@@ -76,14 +77,7 @@ impl Service {
         is_paid: bool,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let batch = |batch: &crate::replication::SubBatch| peer::PutBatch {
-            stream_uid: batch.shard.stream_uid,
-            shard: batch.shard.shard,
-            count: batch.count,
-            body: batch.body.clone(),
-            body_crc: batch.body_crc,
-        };
-        let batches = part.batches.iter().map(batch).collect();
+        let batches = part.batches.iter().map(send_batch).collect();
         let message = peer::PutRequest { group: part.group.into(), batches, is_paid };
         let time_left = deadline.saturating_duration_since(Instant::now());
         let call = client.put(self.groups.peers().request(node, message, Some(time_left)));

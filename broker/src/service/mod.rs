@@ -14,6 +14,7 @@ pub mod iterator;
 mod leading;
 mod meters;
 mod offered;
+mod put_messages;
 pub mod rates;
 mod read;
 mod receive;

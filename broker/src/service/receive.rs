@@ -4,13 +4,14 @@
 //! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
 //! [`super::forward`] when this node has become the leader.
 
-use bytes::Bytes;
 use tidelog_proto::peer;
-use tidelog_storage::record::{self, BodyError, Records};
+use tidelog_storage::record::{BodyError, Records, choose};
 use tidelog_storage::shard::ShardKey;
 use tokio::sync::oneshot;
 
 use super::Service;
+use super::encode::Unit;
+use super::put_messages::{read_batch, send_delivered, without_outcome};
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, META_GROUP, ProposeError, SubBatch};
 
@@ -125,10 +126,14 @@ impl Service {
         let records = Records::new(batch.body.clone()).collect::<Result<Vec<_>, _>>()?;
         let sized = (0..records.len()).map(|at| (at as u32, records[at].charged_bytes()));
         let mut throttled = Vec::new();
-        self.charge(stream, shard, self.now_ms(), sized, |position| throttled.push(position));
+        let unit = Unit::of(batch.origin.is_some());
+        let refuse = |position| throttled.push(position);
+        self.charge((stream, shard), self.now_ms(), unit, sized, refuse);
         if !throttled.is_empty() {
             let count = batch.count - throttled.len() as u32;
-            *batch = SubBatch::new(batch.shard, 0, count, without(&batch.body, &records, &throttled));
+            let is_taken = |at| throttled.binary_search(&at).is_err();
+            // What is stamped is left out as a whole.
+            *batch = SubBatch::new(batch.shard, 0, count, choose(&batch.body, is_taken)?);
         }
         Ok(throttled)
     }
@@ -162,155 +167,4 @@ impl Service {
 fn find(catalog: &Catalog, key: ShardKey) -> Option<(&Stream, &Shard)> {
     let stream = catalog.by_uid(key.stream_uid)?;
     Some((stream, stream.shard(key.shard)?))
-}
-
-/// A body without some of its records.
-fn without(body: &Bytes, records: &[record::Record], left_out: &[u32]) -> Bytes {
-    let mut kept = Vec::with_capacity(body.len());
-    let (mut offset, mut left_out) = (0, left_out.iter().peekable());
-    for (at, record) in (0..).zip(records) {
-        let key_bytes = record.partition_key.as_ref().map_or(0, Bytes::len);
-        let end = offset + record::encoded_len(key_bytes, record.data.len());
-        if left_out.next_if_eq(&&at).is_none() {
-            kept.extend_from_slice(&body[offset..end]);
-        }
-        offset = end;
-    }
-    kept.into()
-}
-
-/// `None` for what is damaged.
-fn read_batch(batch: peer::PutBatch) -> Option<SubBatch> {
-    let key = ShardKey { stream_uid: batch.stream_uid, shard: batch.shard };
-    let read = SubBatch::new(key, 0, batch.count, batch.body);
-    let mut records = Records::new(read.body.clone());
-    let is_whole = (0..read.count).all(|_| matches!(records.next(), Some(Ok(_)))) && records.next().is_none();
-    (read.count > 0 && read.body_crc == batch.body_crc && is_whole).then_some(read)
-}
-
-fn without_outcome(outcome: peer::Outcome) -> peer::PutResponse {
-    peer::PutResponse { outcome: outcome.into(), results: Vec::new() }
-}
-
-fn send_delivered(delivered: Delivered) -> peer::PutResult {
-    use peer::put_result::Kind;
-    let (kind, first_ordinal, time_ms) = match delivered.outcome {
-        Some(AppendOutcome::Placed { first_ordinal, time_ms }) => (Kind::Placed, first_ordinal, time_ms),
-        Some(AppendOutcome::NoSuchShard) => (Kind::NoSuchShard, 0, 0),
-        Some(AppendOutcome::Sealed) => (Kind::Sealed, 0, 0),
-        None => (Kind::Throttled, 0, 0),
-    };
-    peer::PutResult { kind: kind.into(), first_ordinal, time_ms, throttled: delivered.throttled }
-}
-
-/// What a leader answered for these sub-batches. An answer that does not fit them leaves the outcome unknown.
-pub(super) fn read_response(
-    answer: peer::PutResponse,
-    sent: &[SubBatch],
-) -> Result<Vec<Delivered>, Undelivered> {
-    use peer::put_result::Kind;
-    match answer.outcome() {
-        peer::Outcome::Applied if answer.results.len() == sent.len() => {}
-        peer::Outcome::NotProposed => return Err(Undelivered::NotProposed),
-        peer::Outcome::Applied | peer::Outcome::Unknown => return Err(Undelivered::Unknown),
-    }
-    let read = |(result, sent): (peer::PutResult, &SubBatch)| {
-        let is_sound = result.throttled.is_sorted_by(|a, b| a < b)
-            && result.throttled.last().is_none_or(|last| *last < sent.count);
-        let outcome = match result.kind() {
-            Kind::Placed => {
-                let peer::PutResult { first_ordinal, time_ms, .. } = result;
-                Some(AppendOutcome::Placed { first_ordinal, time_ms })
-            }
-            Kind::NoSuchShard => Some(AppendOutcome::NoSuchShard),
-            Kind::Sealed => Some(AppendOutcome::Sealed),
-            Kind::Throttled => None,
-        };
-        is_sound.then_some(Delivered { outcome, throttled: result.throttled }).ok_or(Undelivered::Unknown)
-    };
-    answer.results.into_iter().zip(sent).map(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use tidelog_storage::record::RecordRef;
-
-    use super::*;
-
-    fn body(records: &[(&str, &str)]) -> Bytes {
-        let mut body = Vec::new();
-        for (key, data) in records {
-            let key = Some(key.as_bytes()).filter(|key| !key.is_empty());
-            RecordRef { key, data: data.as_bytes() }.encode(&mut body);
-        }
-        body.into()
-    }
-
-    fn sent(count: u32) -> SubBatch {
-        SubBatch::new(
-            ShardKey { stream_uid: 1, shard: 0 },
-            0,
-            count,
-            body(&vec![("k", "data"); count as usize]),
-        )
-    }
-
-    #[test]
-    fn what_is_left_out_leaves_the_others_as_they_were() {
-        let all = [("a", "one"), ("", ""), ("ccc", "three"), ("d", "4")];
-        let whole = body(&all);
-        let records: Vec<_> = Records::new(whole.clone()).map(Result::unwrap).collect();
-        for left_out in [vec![], vec![0], vec![1, 2], vec![3], vec![0, 1, 2, 3]] {
-            let kept: Vec<_> =
-                (0..4).filter(|at| !left_out.contains(at)).map(|at| all[at as usize]).collect();
-            assert_eq!(without(&whole, &records, &left_out), body(&kept), "{left_out:?}");
-        }
-    }
-
-    #[test]
-    fn damaged_batches_are_not_taken() {
-        let good = sent(2);
-        let put = |count, body: &Bytes, body_crc| peer::PutBatch {
-            stream_uid: 1,
-            shard: 0,
-            count,
-            body: body.clone(),
-            body_crc,
-        };
-        let cut = good.body.slice(..good.body.len() - 1);
-        for (batch, is_taken) in [
-            (put(2, &good.body, good.body_crc), true),
-            (put(2, &good.body, good.body_crc ^ 1), false),
-            (put(1, &good.body, good.body_crc), false),
-            (put(3, &good.body, good.body_crc), false),
-            (put(0, &Bytes::new(), 0), false),
-            (put(2, &cut, crc32fast::hash(&cut)), false),
-        ] {
-            assert_eq!(read_batch(batch.clone()).is_some(), is_taken, "{batch:?}");
-        }
-    }
-
-    #[test]
-    fn an_answer_that_does_not_fit_leaves_the_outcome_unknown() {
-        let placed = Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 });
-        let answer =
-            |throttled: &[u32], outcome| send_delivered(Delivered { outcome, throttled: throttled.to_vec() });
-        let answered = |results| peer::PutResponse { outcome: peer::Outcome::Applied.into(), results };
-        for (results, is_read) in [
-            (vec![answer(&[], placed)], true),
-            (vec![answer(&[0, 2], placed)], true),
-            (vec![answer(&[0, 1, 2], None)], true),
-            (vec![answer(&[], Some(AppendOutcome::Sealed))], true),
-            (vec![answer(&[3], placed)], false),
-            (vec![answer(&[1, 1], placed)], false),
-            (vec![], false),
-            (vec![answer(&[], placed); 2], false),
-        ] {
-            let read = read_response(answered(results.clone()), &[sent(3)]);
-            assert_eq!(read.is_ok(), is_read, "{results:?}");
-            assert!(is_read || read == Err(Undelivered::Unknown));
-        }
-        let refused = without_outcome(peer::Outcome::NotProposed);
-        assert_eq!(read_response(refused, &[sent(3)]), Err(Undelivered::NotProposed));
-    }
 }

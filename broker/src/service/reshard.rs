@@ -1,17 +1,19 @@
 //! Resharding: shards are closed and others opened in their place, by a saga that the metadata group drives.
 //!
-//! begin (UPDATING, what will be is written down) → every group seals its parents and opens its children → commit
-//! (parents closed, children listed, in one step). Records go to a parent until its group has sealed it, and to the
+//! begin (UPDATING, what will be is written down) → every group seals its parents and opens its children → the children
+//! remember what their parents do of producers → commit (parents closed, children listed, in one step). Records go to a parent until its group has sealed it, and to the
 //! children only after the commit; a put that meets a sealed parent waits for that. Each step may run again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidelog_proto::stored::{self, commit_reshard, data_command, meta_command::Command};
+use tidelog_storage::shard::ShardKey;
 
 use super::{Service, ServiceError};
+use crate::model::producers::Table;
 use crate::model::reshard::{Child, Plan};
-use crate::model::stream::Stream;
+use crate::model::stream::{Reshard, Stream};
 use crate::replication::{Outcome, ProposeError, store_hash_key};
 
 impl Service {
@@ -56,6 +58,7 @@ impl Service {
             self.groups.propose_data(group, data_command::Command::Reseat(step))
         });
         let outcomes = futures_util::future::try_join_all(taking).await?;
+        self.pass_on_producers(stream, reshard).await?;
         let ends = outcomes.into_iter().flat_map(|outcome| match outcome {
             Outcome::Sealed(ends) => ends,
             other => panic!("a step of a reshard was answered with {other:?}"),
@@ -63,5 +66,24 @@ impl Service {
         let ends = ends.map(|(shard, ordinal)| commit_reshard::End { shard, ordinal }).collect();
         let commit = Command::CommitReshard(stored::CommitReshard { uid, ends });
         self.groups.propose_meta(self.now_ms(), commit).await.map(drop)
+    }
+
+    /// Has the children remember what their sealed parents do of producers, so that a batch that comes again after the
+    /// commit is known.
+    async fn pass_on_producers(&self, stream: &Stream, reshard: &Reshard) -> Result<(), ProposeError> {
+        let key = |shard| ShardKey { stream_uid: stream.uid, shard };
+        for child in reshard.opened.iter().filter(|shard| shard.closed_ms.is_none()) {
+            let mut parents: BTreeMap<u8, BTreeSet<ShardKey>> = BTreeMap::new();
+            for parent in reshard.sealed_ancestors(child).into_iter().filter_map(|index| stream.shard(index))
+            {
+                parents.entry(parent.group).or_default().insert(key(parent.index));
+            }
+            let mut table = Table::default();
+            for (group, parents) in parents {
+                table.unite(self.groups.producers_of(group, parents).await?);
+            }
+            self.groups.inherit(child.group, key(child.index), &table).await?;
+        }
+        Ok(())
     }
 }

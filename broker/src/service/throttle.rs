@@ -44,15 +44,30 @@ impl Budget {
     /// # Errors
     /// [`Throttled`] while the bytes are in debt or no record is left.
     pub fn charge_write(&mut self, limits: &ShardLimits, now_ms: u64, bytes: u64) -> Result<(), Throttled> {
+        self.charge_writes(limits, now_ms, 1, bytes)
+    }
+
+    /// Takes so many records, of that many bytes of data and keys together, as one, or refuses all and charges nothing.
+    /// Records beyond those that are left are a debt, as bytes are.
+    ///
+    /// # Errors
+    /// [`Throttled`] while the bytes are in debt or no record is left.
+    pub fn charge_writes(
+        &mut self,
+        limits: &ShardLimits,
+        now_ms: u64,
+        records: u64,
+        bytes: u64,
+    ) -> Result<(), Throttled> {
         self.offered.bytes += bytes;
-        self.offered.records += 1;
+        self.offered.records += records;
         self.write_bytes.refill(limits.write_bytes_per_second, now_ms);
         self.write_records.refill(limits.write_records_per_second, now_ms);
         if !self.write_bytes.is_above_zero() || !self.write_records.has_one() {
             return Err(Throttled);
         }
         self.write_bytes.take(bytes);
-        self.write_records.take(1);
+        self.write_records.take(records);
         Ok(())
     }
 
@@ -265,6 +280,28 @@ mod tests {
         let over_ten_seconds = (0..50_000).map(|at| (at / 5, 1)).collect::<Vec<_>>();
         let passed = writes(&ShardLimits::aws(), &over_ten_seconds).iter().filter(|passed| **passed).count();
         assert!((10_990..=11_000).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn records_that_go_together_leave_a_debt() {
+        let aws = ShardLimits::aws();
+        let mut budget = Budget::default();
+        // (after the start, records, bytes together, whether they pass)
+        for (after_ms, records, bytes, passes) in [
+            (0, 999, 1, true),
+            (0, 500, 1, true),
+            (0, 1, 1, false),
+            (499, 500, 1, false),
+            (500, 500, 1, true),
+            (999, 1, 1, false),
+            (2_000, 2, 10 * MIB, true),
+            (11_000, 2, 1, false),
+            (11_001, 2, 1, true),
+        ] {
+            let charged = budget.charge_writes(&aws, START_MS + after_ms, records, bytes);
+            assert_eq!(charged.is_ok(), passes, "{records} records after {after_ms} ms");
+        }
+        assert_eq!(budget.offered().records, 2_507);
     }
 
     #[test]

@@ -9,13 +9,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::model::producer::Stamp;
 use tidelog::node::{ClusterNode, Node, NodeConfig};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::peers::{Incoming, tcp};
 use tidelog::replication::{Durability, Leader, Shell, Sizes};
-use tidelog::service::{Pace, Transitions};
+use tidelog::service::{AppendRefusal, Pace, Placed, Transitions};
 use tidelog_storage::disk::RealDisk;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::producers::send;
 
 /// Groups of a node: 0 is that of metadata.
 const GROUPS: u8 = 7;
@@ -159,6 +162,23 @@ impl Cluster {
             body: body.to_string().into(),
         };
         runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
+    }
+
+    /// Sends a producer's batch of records under those keys to the node at a place, until the outcome of each is known.
+    pub async fn append(&self, at: usize, (keys, stamp): ([&'static str; 8], Stamp)) -> Vec<Placed> {
+        let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
+        for _ in 0..100 {
+            let service = node.service();
+            let sending = runtime.spawn(async move { send(&service, &keys, stamp).await });
+            let results: Result<Vec<_>, _> = sending.await.expect("no panic").into_iter().collect();
+            match results {
+                Err(AppendRefusal::Unknown | AppendRefusal::Unavailable) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                placed => return placed.unwrap_or_else(|refusal| panic!("at {at}: {refusal:?}")),
+            }
+        }
+        panic!("a batch at {at} never succeeds");
     }
 
     /// The answer of the node at a place.

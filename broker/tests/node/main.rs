@@ -9,6 +9,7 @@ mod consumers;
 mod control;
 mod failover;
 mod operations;
+mod producers;
 mod reshard;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::entry::Entry;
 use super::put_records;
 use crate::limits::PUT_RECORDS_MAX;
+use crate::model::producer::Stamp;
 use crate::ops::{Call, Fault, placement, target};
 use crate::service::{AppendRefusal, NewRecord, Payload, Placed, Service, Turn};
 
@@ -22,7 +23,7 @@ pub struct Given<'a> {
 }
 
 /// Puts records into the stream of that name or ARN, in their turn among those of their caller if they have one. One
-/// result for each record.
+/// result for each record. With a stamp they are a producer's batch.
 ///
 /// # Errors
 /// Those of PutRecords; nothing was written then.
@@ -31,6 +32,7 @@ pub async fn put(
     call: &Call,
     stream: &str,
     given: impl ExactSizeIterator<Item = Given<'_>>,
+    stamp: Option<&Stamp>,
     turn: Option<Turn>,
 ) -> Result<Vec<Result<Placed, AppendRefusal>>, Fault> {
     let key = target::by_text(call, stream)?;
@@ -43,8 +45,8 @@ pub async fn put(
     };
     let (stream, records) = placement::certain(service, prepare).await?;
     let results = match turn {
-        Some(turn) => service.append_in_turn(&stream, &records, turn).await,
-        None => service.append(&stream, &records).await,
+        Some(turn) => service.append_in_turn(&stream, &records, stamp, turn).await,
+        None => service.append(&stream, &records, stamp).await,
     };
     assert_eq!(results.len(), records.len(), "an append answers for every record");
     Ok(results)

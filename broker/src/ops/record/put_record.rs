@@ -90,7 +90,7 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     if put.is_dry_run {
         return Err(Fault::DryRun);
     }
-    let results = service.append(&stream, std::slice::from_ref(&record)).await;
+    let results = service.append(&stream, std::slice::from_ref(&record), None).await;
     let result = results.into_iter().next().expect("an append answers for every record");
     let placed = result.map_err(|refusal| refused(&stream.key, &refusal))?;
     let answer = match call.codec {
@@ -124,6 +124,8 @@ fn refused(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
     match refusal {
         AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
         AppendRefusal::Unknown => Fault::Internal,
+        // This protocol's records have no producer.
+        AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
         AppendRefusal::Unavailable => {
             Fault::Unavailable("The shard cannot take the record now; try again.".to_owned())
         }

@@ -76,7 +76,7 @@ async fn put(
     if is_dry_run {
         return Err(Fault::DryRun);
     }
-    let results = service.append(&stream, &records).await;
+    let results = service.append(&stream, &records, None).await;
     assert_eq!(results.len(), records.len(), "an append answers for every record");
     let answer = match call.codec {
         Codec::Json => json::write_answer(&stream.key, &results),
@@ -112,6 +112,8 @@ fn record_fault(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
     match refusal {
         AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
         AppendRefusal::Unknown | AppendRefusal::Unavailable => Fault::Internal,
+        // This protocol's records have no producer.
+        AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
     }
 }
 

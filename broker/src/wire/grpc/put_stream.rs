@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tonic::{Status, Streaming};
 
 use super::body::Room;
-use super::records::refuse_producer;
+use super::records;
 use super::{Messages, messages, status};
 use crate::model::stream::Stream;
 use crate::ops::{Call, native};
@@ -132,7 +132,7 @@ impl PutStream {
     fn begin(&mut self, message: PutStreamRequest) -> Result<(), Option<Status>> {
         let bytes = message.encoded_len();
         let PutStreamRequest { stream, records, producer, acknowledgement } = message;
-        refuse_producer(producer.as_ref())?;
+        let stamp = records::stamp(producer)?;
         if let Some(acknowledgement) = acknowledgement {
             let known = Acknowledgement::try_from(acknowledgement);
             self.acknowledgement =
@@ -158,7 +158,7 @@ impl PutStream {
         self.position += 1;
         let putting = async move {
             let given = messages::given(&records);
-            let results = native::put(&service, &call, &stream, given, Some(turn)).await;
+            let results = native::put(&service, &call, &stream, given, stamp.as_ref(), Some(turn)).await;
             let outcome = results.map(|results| response(position, acknowledgement, &results));
             Answered { bytes, outcome: outcome.map_err(status::of), _answered: answered }
         };

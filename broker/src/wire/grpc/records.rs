@@ -6,12 +6,13 @@ use tidelog_proto::v1::{
     SubscribeRequest, SubscribeResponse, records_server,
 };
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::body::Room;
 use super::caller::Caller;
 use super::put_stream::PutStream;
 use super::{Messages, messages, status, subscribe};
+use crate::model::producer::Stamp;
 use crate::model::shard_id::ShardId;
 use crate::ops::native::{self, Item, Source, Way};
 use crate::service::{Batch, Service};
@@ -24,9 +25,10 @@ impl records_server::Records for Records {
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let call = self.0.call(request.metadata())?;
         let PutRequest { stream, records, producer } = request.into_inner();
-        refuse_producer(producer.as_ref())?;
+        let stamp = stamp(producer)?;
         let given = messages::given(&records);
-        let results = native::put(&self.0.service, &call, &stream, given, None).await.map_err(status::of)?;
+        let results = native::put(&self.0.service, &call, &stream, given, stamp.as_ref(), None).await;
+        let results = results.map_err(status::of)?;
         Ok(Response::new(PutResponse { results: messages::results(&results) }))
     }
 
@@ -66,15 +68,10 @@ impl records_server::Records for Records {
     }
 }
 
-/// Batches that are sent again are not told from new ones here, so that nobody may rely on it.
-pub(super) fn refuse_producer(producer: Option<&Producer>) -> Result<(), Status> {
-    match producer {
-        None => Ok(()),
-        Some(_) => {
-            let words = "This version does not recognise a producer's batches: put without `producer`.";
-            Err(status::with_reason(Code::Unimplemented, "UNIMPLEMENTED", words))
-        }
-    }
+/// Who writes, if it is said.
+pub(super) fn stamp(producer: Option<Producer>) -> Result<Option<Stamp>, Status> {
+    let stamp = |Producer { id, batch, settled_below }| Stamp::new(id, batch, settled_below);
+    producer.map(stamp).transpose().map_err(|error| status::invalid(format!("Producer: {error}.")))
 }
 
 /// A Read under way.

@@ -22,6 +22,8 @@ pub(super) const THROTTLED: &str = "THROTTLED";
 pub(super) const UNAVAILABLE: &str = "UNAVAILABLE";
 pub(super) const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
 const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
+const PRODUCER_STALE: &str = "PRODUCER_STALE";
+const PRODUCER_TABLE_FULL: &str = "PRODUCER_TABLE_FULL";
 
 /// The status of a call that has come to a fault.
 #[allow(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
@@ -102,6 +104,14 @@ pub(super) fn failure(refusal: AppendRefusal) -> Failure {
         AppendRefusal::Unknown => (UNKNOWN_OUTCOME, "The record may be written or not.".to_owned()),
         AppendRefusal::Unavailable => {
             (UNAVAILABLE, "The record was not written; try again later.".to_owned())
+        }
+        AppendRefusal::ProducerStale => {
+            let words = "The record was not written: its batch is settled and no longer known.";
+            (PRODUCER_STALE, words.to_owned())
+        }
+        AppendRefusal::ProducerTableFull => {
+            let words = "The record was not written: its shard has no room to remember the batch.";
+            (PRODUCER_TABLE_FULL, words.to_owned())
         }
     };
     Failure { reason: reason.to_owned(), message }

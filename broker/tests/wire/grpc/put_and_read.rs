@@ -103,14 +103,41 @@ async fn a_put_is_refused_as_a_whole_when_it_is_out_of_bounds() {
     ] {
         assert_eq!(&told(records.put(request).await), expected);
     }
-    let producer = Some(Producer { id: 1, batch: 1, settled_below: 1 });
-    let request = PutRequest { producer, ..put("S", vec![record("k", "x")]) };
-    assert_eq!(told(records.put(request).await), (Code::Unimplemented, "UNIMPLEMENTED".into(), false));
+    for (id, batch, settled_below) in [(0, 1, 1), (1, 0, 0), (1, 1, 2)] {
+        let producer = Some(Producer { id, batch, settled_below });
+        let request = PutRequest { producer, ..put("S", vec![record("k", "x")]) };
+        assert_eq!(told(records.put(request).await), invalid, "{producer:?}");
+    }
     // More than a message may have, though within what the test's client sends.
     let request = put("S", vec![record("k", vec![0; 17 << 20])]);
     assert_eq!(told(records.put(request).await), invalid);
     assert_eq!(data(&grpc.read(0, horizon(), 0).await).len(), 0, "nothing was written");
     grpc.broker.assert_health().await;
+    grpc.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_is_answered_and_not_written_again() {
+    let grpc = Grpc::new(2).await;
+    let mut records = grpc.records();
+    let batch = |batch, settled_below, keys: &[&str]| {
+        let producer = Some(Producer { id: 7, batch, settled_below });
+        let new = keys.iter().map(|key| record(key, "x")).collect();
+        PutRequest { producer, ..put("S", new) }
+    };
+    let first = records.put(batch(1, 1, &["a", "b", "c"])).await.unwrap().into_inner();
+    let again = records.put(batch(1, 1, &["a", "b", "c"])).await.unwrap().into_inner();
+    assert_eq!(first, again);
+    assert!(first.results.iter().all(|result| matches!(result.result, Some(put_result::Result::Placed(_)))));
+    records.put(batch(2, 2, &["a", "b", "c"])).await.unwrap();
+    let stale = records.put(batch(1, 1, &["a"])).await.unwrap().into_inner();
+    let Some(put_result::Result::Failure(stale)) = &stale.results[0].result else { panic!("{stale:?}") };
+    assert_eq!(stale.reason, "PRODUCER_STALE");
+    let mut written = 0;
+    for shard in 0..2 {
+        written += data(&grpc.read(shard, horizon(), 0).await).len();
+    }
+    assert_eq!(written, 6);
     grpc.stop().await;
 }
 
