@@ -121,7 +121,7 @@ impl Reader {
             lineage.finish(&ended, &listed);
         }
         for shard_id in lineage.ready() {
-            let from = self.from_of(&shard_id, is_first);
+            let from = self.position_of(&shard_id, is_first);
             let reading = ShardReading::new(self.source.clone(), shard_id.clone(), from.into());
             self.readings.spawn(read(reading, shard_id, self.sender.clone()));
         }
@@ -131,7 +131,7 @@ impl Reader {
     }
 
     /// Where a shard is begun: as it was asked for, and those that came after it from where that left off.
-    fn from_of(&self, shard_id: &str, is_first: bool) -> Position {
+    fn position_of(&self, shard_id: &str, is_first: bool) -> Position {
         let was_asked_for = is_first && (self.only.is_empty() || self.only.iter().any(|id| id == shard_id));
         match &self.from {
             Position::AtTimestamp(_) => self.from.clone(),

@@ -142,7 +142,7 @@ impl Records for Calls {
 #[tonic::async_trait]
 impl Groups for Calls {
     async fn join(&self, request: Request<v1::JoinRequest>) -> Answer<v1::JoinResponse> {
-        Ok(Response::new(self.world().join(request.into_inner())))
+        Ok(Response::new(self.world().join(&request.into_inner())))
     }
 
     async fn sync(&self, request: Request<v1::SyncRequest>) -> Answer<v1::SyncResponse> {

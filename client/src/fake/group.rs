@@ -31,7 +31,7 @@ pub struct FakeGroup {
 }
 
 impl World {
-    pub fn join(&mut self, request: v1::JoinRequest) -> v1::JoinResponse {
+    pub fn join(&mut self, request: &v1::JoinRequest) -> v1::JoinResponse {
         let member_id = format!("member-{}", self.group.members.len());
         self.group.members.push((member_id.clone(), true));
         if self.group.lease_ms == 0 {

@@ -79,7 +79,7 @@ impl Batch {
                 }
             }
             Ok(_) => {
-                self.fail(&Error::new(Reason::UnknownOutcome, "an answer for another number of records"))
+                self.fail(&Error::new(Reason::UnknownOutcome, "an answer for another number of records"));
             }
             Err(error) => self.fail(&error),
         }

@@ -25,6 +25,7 @@ const LIST_INTERVAL: Duration = Duration::from_millis(250);
 const COMMANDS_AT_ONCE: usize = 512;
 
 /// What the application asks for.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 #[derive(Debug)]
 pub(super) enum Command {
     Send(Pending),
