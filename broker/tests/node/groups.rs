@@ -17,29 +17,33 @@ const LEASE: Duration = Duration::from_millis(1_000);
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a member does, at a broker.
-struct Members {
-    service: Arc<Service>,
+/// What members do, at a broker. It keeps nothing of the broker, which could not stop otherwise.
+struct Members<'a> {
+    broker: &'a Broker,
     group: GroupName,
 }
 
-impl Members {
-    fn of(broker: &Broker) -> Self {
-        Self { service: broker.node.service(), group: GroupName::parse("workers").expect("a name") }
+impl<'a> Members<'a> {
+    fn of(broker: &'a Broker) -> Self {
+        Self { broker, group: GroupName::parse("workers").expect("a name") }
+    }
+
+    fn service(&self) -> Arc<Service> {
+        self.broker.node.service()
     }
 
     fn stream(&self) -> Arc<Stream> {
-        self.service.catalog().streams().values().next().expect("the stream").clone()
+        self.service().catalog().streams().values().next().expect("the stream").clone()
     }
 
     async fn join(&self, from: GroupBegin) -> u64 {
         let member = NewMember { name: "host".to_owned(), lease_ms: LEASE.as_millis() as u32 };
-        let joined = self.service.join_group(&self.stream(), &self.group, member, from).await;
+        let joined = self.service().join_group(&self.stream(), &self.group, member, from).await;
         joined.expect("joins").member
     }
 
     async fn sync(&self, member: u64, released: &[LeaseRef]) -> Result<Vec<Lease>, GroupError> {
-        self.service.sync_group(&self.stream(), &self.group, member, released).await
+        self.service().sync_group(&self.stream(), &self.group, member, released).await
     }
 
     /// The shards of a member.
@@ -50,7 +54,7 @@ impl Members {
 
     async fn checkpoint(&self, member: u64, lease: Lease, reached: Reached) -> Result<Vec<u32>, GroupError> {
         let progress = ShardProgress { lease: name(lease), reached };
-        self.service.checkpoint_group(&self.stream(), &self.group, member, &[progress]).await
+        self.service().checkpoint_group(&self.stream(), &self.group, member, &[progress]).await
     }
 }
 
@@ -126,7 +130,6 @@ async fn a_shard_that_is_not_released_is_taken_and_its_checkpoints_count_no_more
 
     broker.stop().await;
     // It is all in the log and in checkpoints.
-    drop(members);
     let broker = Broker::start(directory.path(), START_MS).await;
     let members = Members::of(&broker);
     let leases = members.sync(second, &[]).await.expect("still a member");
@@ -153,7 +156,8 @@ async fn children_are_leased_once_their_parents_are_finished() {
     broker.ok("MergeShards", merge).await;
     let leases = members.sync(member, &[]).await.expect("a member");
     assert_eq!(leases.iter().map(|lease| lease.shard).collect::<Vec<_>>(), [0, 1]);
-    let described = members.service.describe_group(&members.stream(), &members.group).await.expect("a group");
+    let described =
+        members.service().describe_group(&members.stream(), &members.group).await.expect("a group");
     assert!(described.shards[2].is_waiting && !described.shards[0].is_waiting, "{described:?}");
     assert_eq!(members.checkpoint(member, leases[0], Reached::End).await, Ok(vec![]));
     assert_eq!(members.shards(member).await, [1], "one of two parents is not enough");
@@ -171,7 +175,7 @@ async fn lag_is_seen_and_a_group_without_members_is_set_anew() {
     let members = Members::of(&broker);
     let member = members.join(GroupBegin::Latest).await;
     let behind = async || {
-        let described = members.service.describe_group(&members.stream(), &members.group).await;
+        let described = members.service().describe_group(&members.stream(), &members.group).await;
         let shard = described.expect("a group").shards.remove(0);
         (shard.records_behind, shard.millis_behind)
     };
@@ -185,7 +189,7 @@ async fn lag_is_seen_and_a_group_without_members_is_set_anew() {
     assert_eq!(members.checkpoint(member, lease, Reached::Through(number.clone())).await, Ok(vec![]));
     assert_eq!(behind().await, (Some(1), Some(500)));
 
-    let (stream, group, service) = (members.stream(), &members.group, &members.service);
+    let (stream, group, service) = (members.stream(), &members.group, members.service());
     let refused = service.reset_group(&stream, group, GroupBegin::TrimHorizon).await;
     assert_eq!(refused, Err(GroupRefusal::HasMembers.into()));
     assert_eq!(service.delete_group(&stream, group).await, Err(GroupRefusal::HasMembers.into()));
@@ -205,16 +209,16 @@ async fn lag_is_seen_and_a_group_without_members_is_set_anew() {
     assert_eq!(service.list_groups(&stream).await, Ok(vec![]));
     let gone = service.describe_group(&stream, group).await;
     assert_eq!(gone, Err(GroupRefusal::NoSuchGroup.into()));
+    drop(service);
 
     members.join(GroupBegin::TrimHorizon).await;
     let delete = json!({"StreamName": "events", "EnforceConsumerDeletion": true});
     broker.ok("DeleteStream", delete).await;
     broker.create("events").await;
     assert_eq!(
-        members.service.list_groups(&members.stream()).await,
+        members.service().list_groups(&members.stream()).await,
         Ok(vec![]),
         "groups go with their stream"
     );
-    drop(members);
     broker.stop().await;
 }

@@ -68,7 +68,13 @@ impl Service {
             return Err(ServiceError::Unavailable("the end of a shard is not known now".into()).into());
         }
         let newest = found.into_iter().map(|(index, behind)| {
-            (index, RecordPlace { ordinal: behind.next_ordinal - 1, time_s: behind.newest_ms / 1_000 })
+            (
+                index,
+                RecordPlace {
+                    ordinal: behind.next_ordinal.saturating_sub(1),
+                    time_s: behind.newest_ms / 1_000,
+                },
+            )
         });
         Ok(Begin::Latest(newest.collect()))
     }

@@ -55,7 +55,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub async fn list_groups(&self, stream: &Stream) -> Result<Vec<Arc<str>>, GroupError> {
+    pub async fn list_groups(&self, stream: &Stream) -> Result<Vec<Arc<str>>, ServiceError> {
         let groups = self.certain_groups().await?;
         self.usable(stream.uid)?;
         Ok(groups.of_stream(stream.uid).map(|(name, _)| name.clone()).collect())

@@ -224,7 +224,7 @@ impl Service {
     }
 
     /// Groups as of now or later.
-    async fn certain_groups(&self) -> Result<Arc<ConsumerGroups>, GroupError> {
+    async fn certain_groups(&self) -> Result<Arc<ConsumerGroups>, ServiceError> {
         self.groups.read_index(META_GROUP).await.map_err(not_now)?;
         Ok(self.groups.consumer_groups())
     }
