@@ -132,7 +132,10 @@ fn a_lost_block_below_the_durable_mark_is_damage() {
         zero_block(&fork, path, offset);
         let (file, at, text) = damage_of(&fork, options(16 * KIB));
         assert_eq!((&file, at), (path, offset));
-        assert!(text.contains("tidelog cluster replace") && text.contains("backup"), "an operator needs choices: {text}");
+        assert!(
+            text.contains("tidelog cluster replace") && text.contains("backup"),
+            "an operator needs choices: {text}"
+        );
     }
 }
 
