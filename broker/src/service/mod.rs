@@ -3,7 +3,9 @@
 //! Operations call it with domain values; it calls replication. Time is asked of the clock here and passed down.
 
 mod append;
+mod behind;
 mod budgets;
+mod consumer_groups;
 mod consumers;
 mod encode;
 mod feed;
@@ -54,6 +56,10 @@ use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed, Turn};
+pub use consumer_groups::{
+    GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
+    ShardDescription, ShardProgress,
+};
 pub use feed::Run;
 pub use follow::{Batch, Followed, Follower, Share};
 pub use offered::send_offered;
