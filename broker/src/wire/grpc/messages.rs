@@ -62,7 +62,8 @@ fn millis(time: &Timestamp) -> Result<i64, Status> {
     millis.ok_or_else(|| status::invalid("A timestamp has 0 to 999,999,999 nanos beside its seconds."))
 }
 
-fn timestamp(time_ms: u64) -> Timestamp {
+/// Milliseconds since the epoch, as a message has them.
+pub(super) fn timestamp(time_ms: u64) -> Timestamp {
     let seconds = i64::try_from(time_ms / 1_000).expect("a thousandth of u64 fits");
     let nanos = i32::try_from(time_ms % 1_000).expect("less than 1,000") * 1_000_000;
     Timestamp { seconds, nanos }

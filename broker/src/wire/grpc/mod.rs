@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! exchange ──► grpc::call ──► tonic's routes ──► streams, records, cluster ──► crate::ops
-//!              (deadline, room,                  (messages, status)
-//!               panics)
+//!              (deadline, room,                  groups ─────────────────────► crate::service
+//!               panics)                          (messages, status)
 //! ```
 //! A service is one file and one line of [`Api::new`]. Invariants: what the wire promises of any call holds for these
 //! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in frames
@@ -13,6 +13,7 @@ mod answer;
 mod body;
 mod caller;
 mod cluster;
+mod groups;
 mod health;
 mod messages;
 mod put_stream;
@@ -33,6 +34,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use tidelog_proto::v1::DESCRIPTOR_SET;
 use tidelog_proto::v1::cluster_server::ClusterServer;
+use tidelog_proto::v1::groups_server::GroupsServer;
 use tidelog_proto::v1::records_server::RecordsServer;
 use tidelog_proto::v1::streams_server::StreamsServer;
 use tokio::sync::watch;
@@ -79,6 +81,9 @@ impl Api {
         let records = RecordsServer::new(records::Records(caller.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let groups = GroupsServer::new(groups::Groups(caller.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -87,6 +92,7 @@ impl Api {
         let sound = "the descriptors were made by the build";
         let routes = Routes::new(streams)
             .add_service(records)
+            .add_service(groups)
             .add_service(ClusterServer::new(cluster::Cluster(caller)))
             .add_service(HealthServer::new(health::Health { service: service.clone(), stopping }))
             .add_service(reflection().build_v1().expect(sound))
