@@ -97,6 +97,29 @@ pub const PAGE_TOKEN_LIFE_MS: u64 = 300_000;
 /// Characters of a shard iterator; two less than the model's bound, so that an iterator in quotes fits too.
 pub const ITERATOR_LENGTH_MAX: usize = 510;
 
+// ---- consumer groups ---------------------------------------------------------------------------
+//
+// Not of Kinesis: bounds of what the replicated metadata holds. A group takes about 100 bytes for each shard.
+
+/// Consumer groups of one stream.
+pub const CONSUMER_GROUPS_PER_STREAM_MAX: usize = 100;
+/// Consumer groups of a cluster.
+pub const CONSUMER_GROUPS_MAX: usize = 10_000;
+/// Members of a consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Characters of the name of a group, as of that of a consumer.
+pub const GROUP_NAME_LENGTH_MAX: usize = 128;
+/// Characters of the name of a member.
+pub const MEMBER_NAME_LENGTH_MAX: usize = 256;
+/// Milliseconds of a lease at least: a member syncs three times in it, over a network and two disks.
+pub const LEASE_MS_MIN: u32 = 1_000;
+/// Milliseconds of a lease at most: as long a dead member keeps its shards.
+pub const LEASE_MS_MAX: u32 = 300_000;
+/// Milliseconds of a lease unless the first member says otherwise.
+pub const LEASE_MS_BY_DEFAULT: u32 = 10_000;
+/// Shards of one checkpoint, and leases given up in one sync: all of the largest stream.
+pub const GROUP_SHARDS_PER_CALL_MAX: usize = 10_000;
+
 // ---- answers -----------------------------------------------------------------------------------
 
 /// Violations named in one ValidationException (recorded).
@@ -112,6 +135,8 @@ const _: () = {
     // The largest PutRecords fits a body: base64, and 1 KiB around each record.
     assert!(BODY_BYTES_MAX as u64 > PUT_RECORDS_BYTES_MAX / 3 * 4 + PUT_RECORDS_MAX as u64 * 1_024);
     assert!(SHARDS_BY_DEFAULT <= SHARDS_PER_ACCOUNT_MAX);
+    assert!(LEASE_MS_MIN <= LEASE_MS_BY_DEFAULT && LEASE_MS_BY_DEFAULT <= LEASE_MS_MAX);
+    assert!(CONSUMER_GROUPS_PER_STREAM_MAX <= CONSUMER_GROUPS_MAX);
 };
 
 /// What one shard takes and gives per second. `None` is no limit.

@@ -1,1 +1,34 @@
 //! The Rust client of Tidelog, and the code of its command line.
+//!
+//! | to | use |
+//! |---|---|
+//! | reach a broker | [`Connection`] |
+//! | write records, in batches, each once and each key in order | [`Producer`] |
+//! | share a stream among processes, with checkpoints | [`Consumer`] |
+//! | read a stream from a position on | [`Reader`] |
+//! | know what to do about a failure | [`Error::reason`] |
+//! | read and write records in the format of KPL by hand | [`aggregation`] |
+//!
+//! Everything goes by the broker's gRPC API. What waits is bounded everywhere: records to be written by
+//! [`ProducerBuilder::buffer_bytes_max`], records that were read by a few messages and one for each shard, and by HTTP/2's
+//! windows. Every call may be cancelled; what that means is said where it is not plain.
+//!
+//! Spans and events go to `tracing`, counters and histograms to `metrics`; [`mod@metrics`] has their names.
+
+pub mod aggregation;
+mod backoff;
+mod connection;
+mod consumer;
+mod error;
+#[cfg(test)]
+mod fake;
+pub mod metrics;
+mod producer;
+mod shards;
+
+pub use connection::{Connection, ConnectionBuilder};
+pub use consumer::{
+    Batch, Checkpoints, Consumer, ConsumerBuilder, Position, Reader, ReaderBuilder, Record, Records,
+};
+pub use error::{Error, Reason};
+pub use producer::{NewRecord, Placed, Producer, ProducerBuilder, Receipt, Undelivered};

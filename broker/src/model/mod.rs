@@ -1,6 +1,7 @@
 //! Domain types that cannot exist invalid. No serialization, no IO, no async: the constructor is the check.
 
 pub mod arn;
+pub mod consumer_group;
 pub mod hash_key;
 pub mod producer;
 pub mod producers;

@@ -48,8 +48,7 @@ impl Builder {
         let (flush, _) = FlushHandle::start(store.clone(), config)?;
         let log = LogStore::new(self.group, wal, reader);
         let state = if self.group == 0 {
-            let (published, _) = tokio::sync::watch::channel(Arc::default());
-            GroupState::Meta { state: Default::default(), published }
+            GroupState::Meta { state: Default::default(), published: Default::default() }
         } else {
             GroupState::Data {
                 store,

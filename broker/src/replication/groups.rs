@@ -26,6 +26,7 @@ use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{META_GROUP, Origin, SubBatch};
+use crate::model::consumer_group::ConsumerGroups;
 use crate::model::stream::Catalog;
 use crate::peers::Peers;
 
@@ -99,6 +100,7 @@ pub struct Groups {
     pub(super) rafts: Vec<RaftOf>,
     pub(super) batchers: Vec<Batcher>,
     pub(super) catalog: watch::Receiver<Arc<Catalog>>,
+    pub(super) consumer_groups: watch::Receiver<Arc<ConsumerGroups>>,
     pub(super) store: Arc<ShardStore>,
     pub(super) news: Arc<News>,
     pub(super) wal: WalHandle,
@@ -157,6 +159,11 @@ impl Groups {
     /// Follows the catalog.
     pub fn watch_catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalog.clone()
+    }
+
+    /// The newest applied consumer groups.
+    pub fn consumer_groups(&self) -> Arc<ConsumerGroups> {
+        self.consumer_groups.borrow().clone()
     }
 
     /// The applied log of a shard on this node.

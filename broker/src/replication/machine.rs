@@ -19,7 +19,6 @@ use tidelog_proto::stored::{self, data_command};
 use tidelog_storage::checkpoint::GroupCheckpoint;
 use tidelog_storage::shard::{Appended, ShardCut, ShardKey, ShardLog, ShardStore};
 use tidelog_storage::wal::{GroupId, LogPosition};
-use tokio::sync::watch;
 
 use super::command::Payload;
 use super::dropped::Dropped;
@@ -29,10 +28,10 @@ use super::meta_state::MetaState;
 use super::news::News;
 use super::producers::Producers;
 use super::producers_stored::read_producers;
+use super::published::Published;
 use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
 use super::{AppendOutcome, Command, META_GROUP, Outcome, SubBatch};
 use crate::model::producers::Table;
-use crate::model::stream::Catalog;
 
 /// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
 /// files. Cheap to clone.
@@ -68,8 +67,8 @@ pub enum GroupState {
     Meta {
         /// Streams and keys.
         state: MetaState,
-        /// Where each new catalog is published.
-        published: watch::Sender<Arc<Catalog>>,
+        /// Where each new state is shown.
+        published: Published,
     },
     /// Groups 1 to 6.
     Data {
@@ -135,7 +134,7 @@ impl Machine {
             GroupState::Meta { state, published } => {
                 let stored = stored::MetaState::decode(cut.0.state.clone()).map_err(broken)?;
                 *state = MetaState::restore(&stored)?;
-                published.send_replace(Arc::new(state.catalog()));
+                published.show_all(state);
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
             GroupState::Data { sealed, dropped, producers, .. } => {
@@ -174,7 +173,7 @@ impl Machine {
                 self.membership = StoredMembershipOf::<TypeConfig>::new(self.applied, membership.clone());
                 if let GroupState::Meta { state, published } = &mut self.state {
                     state.note_members(membership.nodes().map(|(id, _)| *id));
-                    published.send_replace(Arc::new(state.catalog()));
+                    published.show_all(state);
                 }
                 Outcome::Done
             }
@@ -188,7 +187,7 @@ impl GroupState {
         match (self, command) {
             (Self::Meta { state, published }, Command::Meta(command)) => {
                 let outcome = state.apply(command);
-                published.send_replace(Arc::new(state.catalog()));
+                published.show(state, command);
                 Outcome::Meta(outcome)
             }
             (Self::Data { shards, sealed, producers, news, .. }, Command::Records(batches)) => {

@@ -1,15 +1,18 @@
 //! The metadata group's state: a pure function of its log. Streams, their shards and the cluster's sealing key.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidelog_proto::stored::{self, meta_command::Command};
 
+use super::meta_groups::{change_group, read_groups, store_groups};
 use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
     read_commitment, read_metrics, read_mode, read_stream, sealing_key, store_commitment, store_stream,
     stream_key,
 };
+use crate::model::consumer_group::{ConsumerGroups, GroupRefusal};
 use crate::model::hash_key;
 use crate::model::stream::{
     Catalog, Commitment, Consumer, ConsumerStatus, Reshard, ShardLevelMetrics, Stream, StreamStatus, Tags,
@@ -22,11 +25,11 @@ const DEFAULT_RETENTION_HOURS: u32 = 24;
 const DAY_MS: u64 = 86_400_000;
 
 /// What the metadata group made of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetaOutcome {
     /// Applied, or had been already.
     Done,
-    /// A stream or a consumer was begun under this uid.
+    /// A stream, a consumer or a member of a consumer group was begun under this uid.
     Created(u64),
     /// A stream or a consumer of that name exists.
     NameTaken,
@@ -38,12 +41,17 @@ pub enum MetaOutcome {
     NotActive(StreamStatus),
     /// A shard to be closed is not open (any more).
     NoSuchShard(u32),
+    /// A consumer group was not changed.
+    GroupRefused(GroupRefusal),
+    /// The checkpoint is applied, but for these shards, which the member does not have any more.
+    LeasesLost(Vec<u32>),
 }
 
 /// The state machine of group 0.
 #[derive(Clone, Debug, Default)]
 pub struct MetaState {
     catalog: Catalog,
+    groups: Arc<ConsumerGroups>,
     next_uid: u64,
     /// Creation seconds of new shards lie above this: a recreated stream's sequence numbers lie above its
     /// namesake's, whatever the clock does.
@@ -60,7 +68,8 @@ impl MetaState {
         catalog.commitments = stored.commitments.iter().map(read_commitment).collect();
         let members = stored.membership.iter().flat_map(|membership| &membership.nodes);
         catalog.used_nodes = members.map(|node| node.id).chain(stored.used_nodes.iter().copied()).collect();
-        Ok(Self { catalog, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
+        let groups = Arc::new(read_groups(&stored.consumer_groups));
+        Ok(Self { catalog, groups, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
     }
 
     /// What a checkpoint stores of it; the membership is the caller's to add.
@@ -74,6 +83,7 @@ impl MetaState {
             membership_log_id: None,
             commitments: self.catalog.commitments.iter().map(|(at, own)| store_commitment(at, own)).collect(),
             used_nodes: self.catalog.used_nodes.iter().copied().collect(),
+            consumer_groups: store_groups(&self.groups),
         }
     }
 
@@ -85,6 +95,11 @@ impl MetaState {
     /// An immutable copy for readers; streams are shared with it.
     pub fn catalog(&self) -> Catalog {
         self.catalog.clone()
+    }
+
+    /// The consumer groups, shared with readers: the same pointer as long as none has changed.
+    pub fn consumer_groups(&self) -> &Arc<ConsumerGroups> {
+        &self.groups
     }
 
     /// Applies one command. Panics on a command this version does not know: skipping it would let replicas differ.
@@ -129,14 +144,31 @@ impl MetaState {
             Command::SetPolicy(set) => self.set_policy(set),
             Command::SetCommitment(set) => self.set_commitment(set, now_ms),
             Command::BeginReshard(begin) => self.begin_reshard(begin, now_ms),
-            Command::CommitReshard(commit) => self.change(commit.uid, |stream| {
+            Command::CommitReshard(commit) => self.change_shards(commit.uid, |stream| {
                 commit_reshard(stream, commit, now_ms);
             }),
-            Command::ForgetShards(forget) => self.change(forget.uid, |stream| {
+            Command::ForgetShards(forget) => self.change_shards(forget.uid, |stream| {
                 let forgotten: BTreeSet<u32> = forget.shards.iter().copied().collect();
                 stream.shards.retain(|shard| shard.closed_ms.is_none() || !forgotten.contains(&shard.index));
             }),
+            Command::ConsumerGroup(command) => {
+                let Some(stream) = self.catalog.by_uid(command.stream_uid) else {
+                    return MetaOutcome::NoSuchStream;
+                };
+                change_group(Arc::make_mut(&mut self.groups), stream, command, now_ms, &mut self.next_uid)
+            }
         }
+    }
+
+    /// Changes a stream's shards; its consumer groups follow.
+    fn change_shards(&mut self, uid: u64, change: impl FnOnce(&mut Stream)) -> MetaOutcome {
+        let outcome = self.change(uid, change);
+        if self.groups.knows(uid)
+            && let Some(stream) = self.catalog.by_uid(uid)
+        {
+            Arc::make_mut(&mut self.groups).follow(stream);
+        }
+        outcome
     }
 
     fn begin_create(&mut self, begin: &stored::BeginCreateStream, now_ms: u64) -> MetaOutcome {
@@ -177,6 +209,9 @@ impl MetaState {
 
     fn finish_delete(&mut self, uid: u64) -> MetaOutcome {
         let Some(stream) = self.catalog.remove(uid) else { return MetaOutcome::Done };
+        if self.groups.knows(uid) {
+            Arc::make_mut(&mut self.groups).remove_stream(uid);
+        }
         let newest_s = stream.shards.iter().map(|shard| shard.created_s).max().unwrap_or(0);
         self.creation_floor_s = self.creation_floor_s.max(newest_s);
         MetaOutcome::Done

@@ -16,6 +16,7 @@ use super::groups::ProposeError;
 use super::meta_stored::{read_status, store_status};
 use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
 use super::{MetaOutcome, Outcome, command};
+use crate::model::consumer_group::GroupRefusal;
 
 /// A message that a peer of this version would not have sent.
 #[derive(Debug, thiserror::Error)]
@@ -215,6 +216,7 @@ pub fn read_proposed(
 
 fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
     use peer::meta_answer::Kind;
+    let mut shards = Vec::new();
     let (kind, value) = match outcome {
         MetaOutcome::Done => (Kind::Done, 0),
         MetaOutcome::Created(uid) => (Kind::Created, uid),
@@ -223,8 +225,24 @@ fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
         MetaOutcome::NoSuchConsumer => (Kind::NoSuchConsumer, 0),
         MetaOutcome::NotActive(status) => (Kind::NotActive, store_status(status) as u64),
         MetaOutcome::NoSuchShard(shard) => (Kind::NoSuchShard, shard.into()),
+        MetaOutcome::GroupRefused(refusal) => (send_refusal(refusal), 0),
+        MetaOutcome::LeasesLost(lost) => {
+            shards = lost;
+            (Kind::LeasesLost, 0)
+        }
     };
-    peer::MetaAnswer { kind: kind.into(), value }
+    peer::MetaAnswer { kind: kind.into(), value, shards }
+}
+
+fn send_refusal(refusal: GroupRefusal) -> peer::meta_answer::Kind {
+    use peer::meta_answer::Kind;
+    match refusal {
+        GroupRefusal::NoSuchGroup => Kind::NoSuchGroup,
+        GroupRefusal::MemberUnknown => Kind::MemberUnknown,
+        GroupRefusal::HasMembers => Kind::GroupHasMembers,
+        GroupRefusal::TooManyGroups => Kind::TooManyGroups,
+        GroupRefusal::TooManyMembers => Kind::TooManyMembers,
+    }
 }
 
 fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
@@ -243,5 +261,11 @@ fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
         Kind::NoSuchShard => {
             MetaOutcome::NoSuchShard(u32::try_from(message.value).map_err(|_| out_of_range())?)
         }
+        Kind::NoSuchGroup => MetaOutcome::GroupRefused(GroupRefusal::NoSuchGroup),
+        Kind::MemberUnknown => MetaOutcome::GroupRefused(GroupRefusal::MemberUnknown),
+        Kind::GroupHasMembers => MetaOutcome::GroupRefused(GroupRefusal::HasMembers),
+        Kind::TooManyGroups => MetaOutcome::GroupRefused(GroupRefusal::TooManyGroups),
+        Kind::TooManyMembers => MetaOutcome::GroupRefused(GroupRefusal::TooManyMembers),
+        Kind::LeasesLost => MetaOutcome::LeasesLost(message.shards),
     })
 }

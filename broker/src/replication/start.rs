@@ -24,9 +24,9 @@ use super::meta_state::MetaState;
 use super::network::GroupNetwork;
 use super::news::News;
 use super::producers::Producers;
+use super::published::Published;
 use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
-use crate::model::stream::Catalog;
 use crate::peers::Member;
 
 /// Finds out who the first members of a cluster are.
@@ -104,7 +104,9 @@ impl Groups {
             saved.applied.map(|(_, index)| index)
         };
         let checkpointed = (0..GROUPS as u8).map(applied_index).collect();
-        let (published, catalog) = watch::channel(Arc::new(Catalog::default()));
+        let published = Published::default();
+        let catalog = published.catalog.subscribe();
+        let consumer_groups = published.consumer_groups.subscribe();
         let news = Arc::new(News::default());
         let held = Arc::new(Held::default());
         let leaders = watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]));
@@ -148,6 +150,7 @@ impl Groups {
             rafts,
             batchers,
             catalog,
+            consumer_groups,
             store,
             news,
             wal,

@@ -35,7 +35,7 @@ impl Service {
                     Ok(uid)
                 }
                 outcome => {
-                    changed(outcome)?;
+                    changed(outcome.clone())?;
                     Err(ServiceError::Internal(format!("a consumer was begun with {outcome:?}")))
                 }
             }

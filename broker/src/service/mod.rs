@@ -3,11 +3,14 @@
 //! Operations call it with domain values; it calls replication. Time is asked of the clock here and passed down.
 
 mod append;
+mod behind;
 mod budgets;
+mod consumer_groups;
 mod consumers;
 mod courier;
 mod encode;
 mod feed;
+mod follow;
 mod forward;
 mod growth;
 pub mod iterator;
@@ -40,6 +43,7 @@ use tokio::sync::Semaphore;
 use self::budgets::Budgets;
 use self::courier::Couriers;
 use self::feed::Feeds;
+use self::follow::Shares;
 use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
@@ -53,8 +57,13 @@ use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
-pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use append::{AppendRefusal, NewRecord, Payload, Placed, Turn};
+pub use consumer_groups::{
+    GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
+    ShardDescription, ShardProgress,
+};
 pub use feed::Run;
+pub use follow::{Batch, Followed, Follower, Share};
 pub use offered::send_offered;
 pub use read::{ReadAnswer, ReadRecord};
 pub use relay::{NotRelayed, Relayed};
@@ -145,6 +154,8 @@ pub struct Service {
     shard_counts: CountsTable,
     /// Who is subscribed.
     seats: Seats,
+    /// The shares of those who follow shards without a seat.
+    shares: Shares,
     /// What subscribers of one shard share.
     feeds: Arc<Feeds>,
 }
@@ -168,6 +179,7 @@ impl Service {
             meters: Meters::new(),
             shard_counts: CountsTable::default(),
             seats: Seats::default(),
+            shares: Shares::default(),
             feeds,
         })
     }

@@ -35,10 +35,10 @@ impl Service {
     pub async fn start_upkeep(self: &Arc<Self>) -> Result<JoinHandle<()>, ServiceError> {
         let (watch, work, growth) =
             (self.clone().keep_watch(), self.clone().keep_up(), self.clone().keep_growing());
-        let leading = self.clone().keep_leading();
+        let (leading, leases) = (self.clone().keep_leading(), self.clone().keep_leases());
         // Apart, because a checkpoint that waits for space must not hide that there is none.
         let upkeep = tokio::spawn(async move {
-            tokio::join!(watch, work, growth, leading);
+            tokio::join!(watch, work, growth, leading, leases);
         });
         if self.groups.peers().configured().is_empty() {
             let mut catalogs = self.groups.watch_catalog();

@@ -219,6 +219,13 @@ impl peer_server::Peer for PeerServer {
         Ok(Response::new(service::send_offered(offered)))
     }
 
+    async fn behind(&self, request: Request<peer::BehindRequest>) -> Answer<peer::BehindResponse> {
+        self.groups(&request)?;
+        let service = self.running.borrow().service.clone();
+        let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;
+        Ok(Response::new(service.behind_for(request.into_inner()).await))
+    }
+
     type ExecuteStream = Messages<peer::ExecuteResponse>;
 
     async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {

@@ -1,5 +1,5 @@
 //! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation, reshards,
-//! consumers.
+//! consumers, consumer groups.
 
 mod accounts;
 mod anywhere;
@@ -8,6 +8,8 @@ mod cluster;
 mod consumers;
 mod control;
 mod failover;
+mod group_failover;
+mod groups;
 mod operations;
 mod producers;
 mod reshard;

@@ -1,7 +1,7 @@
 //! DeleteStream: removes a stream and its records, in any state it is in.
 //!
 //! Its consumers stand in the way, unless EnforceConsumerDeletion lets them go along; those that are being deregistered
-//! do not.
+//! do not. So do members of its consumer groups; a group without any goes along.
 //!
 //! Errors: ResourceNotFound, ResourceInUse when there are consumers.
 
@@ -15,17 +15,17 @@ use crate::service::Service;
 /// Begins the deletion; one that is under way is left to itself.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
-    check(&stream, input)?;
+    check(&stream, service.has_group_members(stream.uid), input)?;
     let deleted = service.delete_stream(stream.uid).await;
     deleted.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-fn check(stream: &Stream, input: &Input) -> Result<(), Fault> {
+fn check(stream: &Stream, has_group_members: bool, input: &Input) -> Result<(), Fault> {
     let is_staying = |consumer: &Consumer| consumer.status != ConsumerStatus::Deleting;
     // A deletion that is under way was let through before.
     if stream.status == StreamStatus::Deleting
         || input.is_true("EnforceConsumerDeletion")
-        || !stream.consumers.iter().any(is_staying)
+        || !(has_group_members || stream.consumers.iter().any(is_staying))
     {
         return Ok(());
     }
@@ -41,7 +41,8 @@ mod tests {
     fn consumers_stand_in_the_way_unless_they_may_go_along() {
         let mut stream = cases::stream("a", 1);
         stream.consumers = vec![cases::consumer("app", 7)];
-        let checked = |stream: &Stream, body| check(stream, &cases::input("DeleteStream", body).unwrap());
+        let checked =
+            |stream: &Stream, body| check(stream, false, &cases::input("DeleteStream", body).unwrap());
         let text = "DeleteStream can't delete 000000000000:a because there are consumers associated with this data \
                     stream. To delete a anyway, set the EnforceConsumerDeletion parameter to true to force the \
                     deletion of all the consumers that are associated with it.";
@@ -51,7 +52,11 @@ mod tests {
         assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":true}"#), Ok(()));
         stream.consumers[0].status = ConsumerStatus::Deleting;
         assert_eq!(checked(&stream, "{}"), Ok(()));
-        assert_eq!(checked(&cases::stream("a", 1), "{}"), Ok(()));
+        let stream = cases::stream("a", 1);
+        assert_eq!(checked(&stream, "{}"), Ok(()));
+        let with_members = |body| check(&stream, true, &cases::input("DeleteStream", body).unwrap());
+        assert_eq!(with_members("{}"), refused);
+        assert_eq!(with_members(r#"{"EnforceConsumerDeletion":true}"#), Ok(()));
     }
 
     #[test]

@@ -98,14 +98,15 @@ fn commit(is_enabled: bool) -> Command {
 fn consumers_come_and_go_by_name() {
     let mut state = MetaState::default();
     create(&mut state, "a", 1, 1_000);
-    let (done, gone) = (MetaOutcome::Done, MetaOutcome::NoSuchConsumer);
+    const DONE: MetaOutcome = MetaOutcome::Done;
+    const GONE: MetaOutcome = MetaOutcome::NoSuchConsumer;
     let begun = [register(1, "b"), register(1, "a"), register(1, "b"), register(7, "b")];
     let expected =
         [MetaOutcome::Created(2), MetaOutcome::Created(3), MetaOutcome::NameTaken, MetaOutcome::NoSuchStream];
     assert_eq!(run(&mut state, begun), expected);
     let finished =
         [Command::FinishRegisterConsumer(consumer(2)), Command::FinishRegisterConsumer(consumer(9))];
-    assert_eq!(run(&mut state, finished), [done, gone]);
+    assert_eq!(run(&mut state, finished), [DONE, GONE]);
     let shown = |state: &MetaState| {
         let consumers = stream(state, 1).consumers;
         consumers.into_iter().map(|own| (own.name.to_string(), own.uid, own.status)).collect::<Vec<_>>()
@@ -121,12 +122,12 @@ fn consumers_come_and_go_by_name() {
         Command::FinishRegisterConsumer(consumer(3)),
         Command::BeginDeregisterConsumer(consumer(9)),
     ];
-    assert_eq!(run(&mut state, ended), [done, done, gone]);
+    assert_eq!(run(&mut state, ended), [DONE, DONE, GONE]);
     assert_eq!(shown(&state)[0], ("a".to_owned(), 3, ConsumerStatus::Deleting));
     let finish = Command::FinishDeregisterConsumer(consumer(3));
     assert_eq!(
         run(&mut state, [finish.clone(), finish, register(1, "a")]),
-        [done, done, MetaOutcome::Created(4)]
+        [DONE, DONE, MetaOutcome::Created(4)]
     );
     assert_eq!(shown(&state)[0], ("a".to_owned(), 4, creating));
 }
@@ -150,8 +151,14 @@ fn a_stream_and_its_consumer_have_tags_and_policies_of_their_own() {
             policy(resource(9, None), None),
         ],
     );
-    let (done, no_consumer) = (MetaOutcome::Done, MetaOutcome::NoSuchConsumer);
-    assert_eq!(outcomes, [done, done, done, done, done, done, no_consumer, MetaOutcome::NoSuchStream]);
+    let (done, refused) = outcomes.split_at(6);
+    assert_eq!(
+        (done, refused),
+        (
+            &[const { MetaOutcome::Done }; 6][..],
+            &[MetaOutcome::NoSuchConsumer, MetaOutcome::NoSuchStream][..]
+        )
+    );
     let stream = stream(&state, 1);
     let pair = |key: &str, value: &str| Tags::from([(key.to_owned(), value.to_owned())]);
     assert_eq!((stream.tags, stream.policy), (pair("y", "3"), None));

@@ -1,0 +1,86 @@
+//! One node: what is produced is consumed, plain and aggregated, by the library and by its example.
+
+use std::io::Write;
+use std::time::Duration;
+
+use tidelog_client::{Connection, NewRecord, Producer, Reader, Reason};
+
+use crate::node::{Node, connection};
+use crate::programs::start;
+use crate::records::{Seen, send, text};
+
+const KEYS: usize = 17;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_produced_is_read() {
+    let node = Node::alone();
+    let connection = connection(std::slice::from_ref(&node));
+    for (stream, aggregating) in [("plain", false), ("aggregated", true)] {
+        node.create(stream, 3).await;
+        let builder = Producer::builder(&connection, stream).batch_records_max(100);
+        let builder = if aggregating { builder.aggregate_bytes_max(2_000) } else { builder };
+        let producer = builder.build().expect("is valid");
+        let receipts = send(&producer, 0..3_000, KEYS).await;
+        producer.close().await;
+        for receipt in receipts {
+            assert!(receipt.await.expect("is written").shard_id.starts_with("shardId-"));
+        }
+        Seen::read(&connection, stream).await.check_once_in_order(3_000, KEYS);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reasons_of_the_broker_arrive() {
+    let node = Node::alone();
+    let connection = connection(std::slice::from_ref(&node));
+    let producer = Producer::builder(&connection, "nowhere").build().expect("is valid");
+    let failed = producer.send(NewRecord::new("k", "")).await.expect("is accepted").await;
+    let failed = failed.expect_err("there is no such stream");
+    assert_eq!((failed.may_be_written(), failed.error().reason()), (false, Reason::NotFound), "{failed}");
+
+    node.create("orders", 1).await;
+    let producer = Producer::builder(&connection, "orders").linger(Duration::from_millis(200));
+    let producer = producer.batch_bytes_max(10 << 20).build().expect("is valid");
+    // Beyond the stream's record size, among others that are not.
+    let mut receipts = Vec::new();
+    for bytes in [1, 2 << 20, 1] {
+        receipts.push(producer.send(NewRecord::new("k", vec![b'x'; bytes])).await.expect("is accepted"));
+    }
+    let mut outcomes = Vec::new();
+    for receipt in receipts {
+        outcomes.push(receipt.await.map_err(|failed| failed.error().reason()).map(drop));
+    }
+    assert_eq!(outcomes, [Ok(()), Err(Reason::Invalid), Ok(())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_trusted_by_the_ca_of_the_broker() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (node, ca_pem) = Node::with_tls(data.path());
+    node.create("orders", 1).await;
+    let url = node.url.replace("http://", "https://");
+    let trusting = Connection::to([url.clone()]).ca_pem(ca_pem).build().expect("is a CA");
+    let producer = Producer::builder(&trusting, "orders").build().expect("is valid");
+    producer.send(NewRecord::new("k", "")).await.expect("is accepted").await.expect("is written");
+
+    let suspicious = Connection::to([url]).build().expect("is valid");
+    let reader = Reader::builder(&suspicious, "orders").give_up_after(Duration::from_millis(200)).build();
+    let failed = reader.expect("is valid").next().await.expect_err("the CA is not one of the system's");
+    assert_eq!(failed.reason(), Reason::Unavailable, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_a_producer_runs() {
+    let node = Node::alone();
+    node.create("orders", 2).await;
+    let mut produce = start("run_produce", &["orders", &node.url]);
+    let mut input = produce.stdin.take().expect("is piped");
+    for number in 0..500 {
+        writeln!(input, "{}", text(number, KEYS)).expect("it reads");
+    }
+    drop(input);
+    assert!(produce.wait().expect("it ends").success());
+
+    let connection = connection(std::slice::from_ref(&node));
+    Seen::read(&connection, "orders").await.check_once_in_order(500, KEYS);
+}

@@ -1,0 +1,124 @@
+//! Brokers as processes, with a gRPC client of their administration.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidelog_client::Connection;
+use tidelog_proto::v1;
+use tidelog_proto::v1::streams_client::StreamsClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// A broker, which ends with the test.
+pub struct Node {
+    child: Child,
+    pub url: String,
+}
+
+impl Node {
+    /// On its own, without limits, with data that ends with it.
+    pub fn alone() -> Self {
+        Self::ready(spawn(&["--ephemeral", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// The same with data that is kept, and TLS beside plain HTTP; and the CA that it is trusted by.
+    pub fn with_tls(data: &Path) -> (Self, Vec<u8>) {
+        let data = data.to_str().expect("is UTF-8");
+        let printed = command().args(["ca", "--data", data]).output().expect("it runs");
+        (Self::ready(spawn(&["--data", data, "--listen", "127.0.0.1:0"])), printed.stdout)
+    }
+
+    /// Three that form a cluster, and where their data is.
+    pub fn cluster() -> (Vec<Self>, TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        // All at once, so that no port is given twice.
+        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let address = |listener: &TcpListener| listener.local_addr().expect("is bound").to_string();
+        let members: Vec<_> =
+            (1..).zip(&held).map(|(id, listener)| format!("{id}={}", address(listener))).collect();
+        let members = members.join(",");
+        drop(held);
+        let children: Vec<Child> = ["1", "2", "3"]
+            .map(|id| {
+                let data = directory.path().join(id);
+                let data = data.to_str().expect("is UTF-8");
+                let cluster = ["serve", "--node-id", id, "--cluster", &members, "--data", data];
+                spawn(&[&cluster[..], &["--listen", "127.0.0.1:0"]].concat())
+            })
+            .into();
+        (children.into_iter().map(Self::ready).collect(), directory)
+    }
+
+    /// Waits until it says where it listens.
+    fn ready(mut child: Child) -> Self {
+        let mut lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
+        let mut printed = String::new();
+        while !printed.contains("AWS_ACCESS_KEY_ID") {
+            let line = lines.next().unwrap_or_else(|| panic!("ended before it was ready: {printed}"));
+            printed = printed + &line.expect("text") + "\n";
+        }
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = printed.split("http://").nth(1).and_then(|rest| rest.lines().next());
+        Self { child, url: format!("http://{}", address.expect("it listens").trim()) }
+    }
+
+    /// As `kill -9` does it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// The administration of its streams.
+    pub async fn streams(&self) -> StreamsClient<Channel> {
+        let node = Endpoint::from_shared(self.url.clone()).expect("an address");
+        StreamsClient::new(node.connect().await.expect("it listens"))
+    }
+
+    /// Makes a stream, and waits until it is there.
+    pub async fn create(&self, name: &str, shard_count: u32) {
+        let mut streams = self.streams().await;
+        let request = v1::CreateStreamRequest { name: name.into(), shard_count, ..Default::default() };
+        streams.create_stream(request).await.expect("is created");
+        let active = async {
+            loop {
+                let request = v1::DescribeStreamRequest { stream: name.into() };
+                let stream = streams.describe_stream(request).await.map(|answer| answer.into_inner().stream);
+                if matches!(stream, Ok(Some(stream)) if stream.status() == v1::StreamStatus::Active) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), active).await.expect("becomes active");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
+    // What the tester exports for clients counts for brokers too.
+    command.env_clear();
+    command
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    let mut command = command();
+    command.args(arguments).args(["--limits", "off", "--control-limits", "off"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it starts")
+}
+
+/// Any of the nodes.
+pub fn connection(nodes: &[Node]) -> Connection {
+    let urls = nodes.iter().map(|node| node.url.clone());
+    Connection::to(urls).request_timeout(Duration::from_secs(5)).build().expect("is valid")
+}

@@ -1,0 +1,326 @@
+//! The way to the broker: any node of a list, another one when that fails, TLS, deadlines, and who calls. Everything in
+//! this crate that talks gRPC goes through it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidelog_proto::v1::groups_client::GroupsClient;
+use tidelog_proto::v1::records_client::RecordsClient;
+use tidelog_proto::v1::streams_client::StreamsClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::error::{Error, Reason};
+
+/// Bytes of the largest message, either way.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Long-lived calls on one connection; servers bound the calls of a connection, and these must not use them up.
+const STREAMS_PER_CONNECTION: usize = 64;
+
+/// What HTTP/2 holds for one call before its reader takes it.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// What it holds for all calls of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// A connection that is silent for so long is asked whether it is there, and has [`CONNECT_TIMEOUT`] to answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest that making a connection takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A broker: one node or several of a cluster, of which any will do. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    nodes: Vec<Endpoint>,
+    account: Option<MetadataValue<Ascii>>,
+    region: Option<MetadataValue<Ascii>>,
+    request_timeout: Duration,
+    now: Mutex<Now>,
+}
+
+/// Which node is used now, and the connections to it.
+#[derive(Debug, Default)]
+struct Now {
+    /// Counts the changes; modulo the number of nodes it is the node.
+    turn: usize,
+    calls: Option<Channel>,
+    streams: Vec<(Channel, Arc<()>)>,
+}
+
+/// How to connect. Made by [`Connection::to`].
+#[derive(Debug)]
+pub struct ConnectionBuilder {
+    nodes: Vec<String>,
+    ca_pem: Option<Vec<u8>>,
+    account: Option<String>,
+    region: Option<String>,
+    request_timeout: Duration,
+}
+
+impl Connection {
+    /// The broker with these nodes, such as `http://127.0.0.1:4567`, or `https://…` for TLS. One suffices; with several
+    /// the client goes to another when one fails.
+    pub fn to<N: Into<String>>(nodes: impl IntoIterator<Item = N>) -> ConnectionBuilder {
+        ConnectionBuilder {
+            nodes: nodes.into_iter().map(Into::into).collect(),
+            ca_pem: None,
+            account: None,
+            region: None,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The node in use, for a call that is answered at once.
+    pub(crate) fn node(&self) -> Node {
+        let mut now = self.now();
+        let turn = now.turn;
+        let channel = now.calls.get_or_insert_with(|| self.endpoint(turn).connect_lazy()).clone();
+        Node { connection: self.clone(), turn, channel, _seat: None }
+    }
+
+    /// The node in use, for a call that goes on and on.
+    pub(crate) fn node_for_stream(&self) -> Node {
+        let mut now = self.now();
+        let turn = now.turn;
+        let free = now.streams.iter().find(|(_, seats)| Arc::strong_count(seats) <= STREAMS_PER_CONNECTION);
+        let (channel, seats) = free.cloned().unwrap_or_else(|| {
+            let fresh = (self.endpoint(turn).connect_lazy(), Arc::new(()));
+            now.streams.retain(|(_, seats)| Arc::strong_count(seats) > 1);
+            now.streams.push(fresh.clone());
+            fresh
+        });
+        Node { connection: self.clone(), turn, channel, _seat: Some(seats) }
+    }
+
+    /// How long a call may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.inner.request_timeout
+    }
+
+    fn endpoint(&self, turn: usize) -> &Endpoint {
+        &self.inner.nodes[turn % self.inner.nodes.len()]
+    }
+
+    /// Goes on to the next node, unless another caller has already.
+    fn leave(&self, turn: usize) {
+        let mut now = self.now();
+        if now.turn == turn && self.inner.nodes.len() > 1 {
+            *now = Now { turn: turn.wrapping_add(1), ..Now::default() };
+            metrics::counter!(crate::metrics::NODE_CHANGES).increment(1);
+            tracing::debug!(node = %self.endpoint(now.turn).uri(), "another node");
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.inner.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionBuilder {
+    /// The CA that nodes are trusted by, in PEM, such as `tidelog ca` prints it. By default those of the system.
+    #[must_use]
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// The account whose streams are meant, 12 digits. By default the broker's.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// The region whose streams are meant. By default the broker's.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// How long one call may take: 100 ms to 5 minutes, by default 10 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// The connection. Nothing is sent yet, so that a broker that is not there shows at the first call only.
+    ///
+    /// # Errors
+    /// [`Reason::Invalid`]: no nodes, an address that is none, a CA that cannot be read, a value out of its bounds.
+    pub fn build(self) -> Result<Connection, Error> {
+        let bounds = Duration::from_millis(100)..=Duration::from_secs(300);
+        if self.nodes.is_empty() || !bounds.contains(&self.request_timeout) {
+            return Err(invalid(
+                "at least one node, and a request timeout of 100 ms to 5 minutes, are needed",
+            ));
+        }
+        let tls = self.ca_pem.map_or_else(
+            || ClientTlsConfig::new().with_native_roots(),
+            |pem| ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+        );
+        let nodes = self.nodes.iter().map(|node| endpoint(node, &tls)).collect::<Result<Vec<_>, _>>()?;
+        let turn = rand::random_range(0..nodes.len());
+        let inner = Inner {
+            nodes,
+            account: self.account.as_deref().map(metadata).transpose()?,
+            region: self.region.as_deref().map(metadata).transpose()?,
+            request_timeout: self.request_timeout,
+            now: Mutex::new(Now { turn, ..Now::default() }),
+        };
+        Ok(Connection { inner: Arc::new(inner) })
+    }
+}
+
+/// One node, for one call.
+#[derive(Debug)]
+pub(crate) struct Node {
+    connection: Connection,
+    turn: usize,
+    channel: Channel,
+    /// Held while a long-lived call goes on.
+    _seat: Option<Arc<()>>,
+}
+
+impl Node {
+    pub fn records(&self) -> RecordsClient<Channel> {
+        RecordsClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub fn streams(&self) -> StreamsClient<Channel> {
+        StreamsClient::new(self.channel.clone())
+    }
+
+    pub fn groups(&self) -> GroupsClient<Channel> {
+        GroupsClient::new(self.channel.clone())
+    }
+
+    /// A request that says who calls.
+    pub fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let inner = &self.connection.inner;
+        for (name, value) in [("tidelog-account", &inner.account), ("tidelog-region", &inner.region)] {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.clone());
+            }
+        }
+        request
+    }
+
+    /// Waits for the answer, or for the first message of many, as long as a call may take. A failure of the node leads to
+    /// another node for the next call.
+    pub async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        self.answer_within(self.connection.request_timeout(), call).await
+    }
+
+    /// The same, with a time of its own.
+    pub async fn answer_within<T>(
+        &self,
+        within: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        let answer = match tokio::time::timeout(within, call).await {
+            Ok(answer) => answer.map(Response::into_inner).map_err(Error::from),
+            Err(_) => Err(Error::late(within)),
+        };
+        answer.inspect_err(|error| self.blame(error))
+    }
+
+    /// Takes note of a failure.
+    pub fn blame(&self, error: &Error) {
+        if error.is_of_node() {
+            self.connection.leave(self.turn);
+        }
+    }
+}
+
+fn endpoint(node: &str, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
+    let malformed = |error: &dyn std::fmt::Display| invalid(format!("node {node}: {error}"));
+    let endpoint = Endpoint::from_shared(node.to_owned()).map_err(|error| malformed(&error))?;
+    let endpoint = match endpoint.uri().scheme_str() {
+        Some("https") => endpoint.tls_config(tls.clone()).map_err(|error| malformed(&error))?,
+        Some("http") => endpoint,
+        _ => return Err(malformed(&"an address begins with http:// or https://")),
+    };
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true))
+}
+
+fn metadata(value: &str) -> Result<MetadataValue<Ascii>, Error> {
+    value.parse().map_err(|_| invalid(format!("account and region are plain ASCII, and {value:?} is not")))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Reason::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_and_addresses_are_checked() {
+        let none: [&str; 0] = [];
+        let cases = [
+            Connection::to(none),
+            Connection::to(["127.0.0.1:4567"]),
+            Connection::to(["http://"]),
+            Connection::to(["http://a"]).request_timeout(Duration::from_millis(99)),
+            Connection::to(["https://a"]).ca_pem("no certificate").account("\u{7f}"),
+        ];
+        for case in cases {
+            let named = format!("{case:?}");
+            assert_eq!(case.build().expect_err(&named).reason(), Reason::Invalid, "{named}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_node_is_left_once() {
+        let connection =
+            Connection::to(["http://127.0.0.1:1", "http://127.0.0.1:2"]).build().expect("is valid");
+        let (one, same) = (connection.node(), connection.node());
+        one.blame(&Error::new(Reason::Unavailable, ""));
+        same.blame(&Error::new(Reason::Unavailable, ""));
+        assert_eq!(connection.node().turn, one.turn + 1);
+        connection.node().blame(&Error::new(Reason::Throttled, ""));
+        assert_eq!(connection.node().turn, one.turn + 1);
+    }
+
+    #[tokio::test]
+    async fn long_calls_are_spread_over_connections() {
+        let connection = Connection::to(["http://127.0.0.1:1"]).build().expect("is valid");
+        let held: Vec<Node> = (0..=STREAMS_PER_CONNECTION).map(|_| connection.node_for_stream()).collect();
+        assert_eq!(connection.now().streams.len(), 2);
+        drop(held);
+        let _again = connection.node_for_stream();
+        assert_eq!(connection.now().streams.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_means_that_nothing_was_done() {
+        let connection = Connection::to(["http://127.0.0.1:1"]).build().expect("is valid");
+        let node = connection.node();
+        let request = node.request(tidelog_proto::v1::PutRequest::default());
+        let failed = node.answer(node.records().put(request)).await.expect_err("nobody listens");
+        assert_eq!(failed.reason(), Reason::Unavailable, "{failed}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The shards of a stream, as ListShards tells them: their hash ranges and their parents. The producer groups records by
+//! them, readers find their way across reshards.
+
+use std::ops::RangeInclusive;
+
+use tidelog_proto::v1;
+
+use crate::connection::Connection;
+use crate::error::{Error, Reason};
+
+/// One shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    pub shard_id: String,
+    pub range: RangeInclusive<u128>,
+    pub parents: Vec<String>,
+    pub is_open: bool,
+}
+
+/// All that are listed, parents before their children.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shards(Vec<Shard>);
+
+impl Shards {
+    /// Asks the broker, page by page.
+    pub async fn list(connection: &Connection, stream: &str) -> Result<Self, Error> {
+        let mut shards = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let node = connection.node();
+            let message = v1::ListShardsRequest { stream: stream.to_owned(), page_size: 0, page_token };
+            let page = node.answer(node.streams().list_shards(node.request(message))).await?;
+            for shard in page.shards {
+                shards.push(Shard::try_from(shard)?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(shards.into_iter().collect());
+            }
+        }
+    }
+
+    /// Every one of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Shard> {
+        self.0.iter()
+    }
+
+    /// Those that take records, from the lowest hash key on.
+    pub fn open(&self) -> Vec<&Shard> {
+        let mut open: Vec<_> = self.iter().filter(|shard| shard.is_open).collect();
+        open.sort_by_key(|shard| *shard.range.start());
+        open
+    }
+
+    /// The hash range of a shard that is listed.
+    pub fn range(&self, shard_id: &str) -> Option<RangeInclusive<u128>> {
+        self.iter().find(|shard| shard.shard_id == shard_id).map(|shard| shard.range.clone())
+    }
+}
+
+impl FromIterator<Shard> for Shards {
+    fn from_iter<I: IntoIterator<Item = Shard>>(shards: I) -> Self {
+        let mut shards: Vec<_> = shards.into_iter().collect();
+        shards.sort_by(|one, other| one.shard_id.cmp(&other.shard_id));
+        Self(shards)
+    }
+}
+
+impl TryFrom<v1::Shard> for Shard {
+    type Error = Error;
+
+    fn try_from(shard: v1::Shard) -> Result<Self, Error> {
+        let hash_key = |decimal: &str| {
+            let unreadable = |_| Error::new(Reason::Refused, format!("shard with hash key {decimal:?}"));
+            decimal.parse::<u128>().map_err(unreadable)
+        };
+        Ok(Self {
+            range: hash_key(&shard.hash_key_start)?..=hash_key(&shard.hash_key_end)?,
+            parents: shard.parent.into_iter().chain(shard.adjacent_parent).collect(),
+            is_open: shard.sequence_number_end.is_none(),
+            shard_id: shard.shard_id,
+        })
+    }
+}
