@@ -1,1 +1,3 @@
 //! The Rust client of Tidelog, and the code of its command line.
+
+pub mod kinesis;
