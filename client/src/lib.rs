@@ -17,11 +17,13 @@
 
 pub mod aggregation;
 mod backoff;
+pub mod command;
 mod connection;
 mod consumer;
 mod error;
 #[cfg(test)]
 mod fake;
+pub mod kinesis;
 pub mod metrics;
 mod producer;
 mod shards;
