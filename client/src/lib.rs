@@ -1,3 +1,4 @@
 //! The Rust client of Tidelog, and the code of its command line.
 
+pub mod bench;
 pub mod kinesis;

@@ -14,7 +14,7 @@ const AWS: &str = "aws";
 const REGION: &str = "us-east-1";
 
 /// The flags of every command that speaks Kinesis.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArguments {
     /// Where Kinesis is spoken: a URL, or `aws` for AWS itself in the region.
