@@ -14,6 +14,9 @@ const ERRORS_MAX: usize = 20;
 /// Latencies above are counted as this much.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
+/// Why recording and adding cannot fail.
+const RESIZES: &str = "histograms resize themselves";
+
 /// When a run began, and which part of it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
@@ -149,8 +152,8 @@ impl Tally {
         self.last = self.last.max(Some(now));
         if latency {
             let micros = micros(now.saturating_duration_since(due));
-            self.latency.saturating_record(micros);
-            self.second(second).latency.saturating_record(micros);
+            self.latency.record(micros).expect(RESIZES);
+            self.second(second).latency.record(micros).expect(RESIZES);
         }
     }
 
@@ -178,8 +181,8 @@ impl Tally {
         self.count(due, now, Counts { received: 1, ..Counts::default() });
         if let Some(second) = self.window.second(due) {
             let micros = micros(now.saturating_duration_since(due));
-            self.end_to_end.saturating_record(micros);
-            self.second(second).end_to_end.saturating_record(micros);
+            self.end_to_end.record(micros).expect(RESIZES);
+            self.second(second).end_to_end.record(micros).expect(RESIZES);
         }
     }
 
@@ -199,13 +202,13 @@ impl Tally {
         self.requests += other.requests;
         self.bytes += other.bytes;
         self.last = self.last.max(other.last);
-        self.latency.add(other.latency).expect("both resize themselves");
-        self.end_to_end.add(other.end_to_end).expect("both resize themselves");
+        self.latency.add(other.latency).expect(RESIZES);
+        self.end_to_end.add(other.end_to_end).expect(RESIZES);
         for (second, theirs) in other.seconds.into_iter().enumerate() {
             let own = self.second(second);
             own.counts.add(&theirs.counts);
-            own.latency.add(theirs.latency).expect("both resize themselves");
-            own.end_to_end.add(theirs.end_to_end).expect("both resize themselves");
+            own.latency.add(theirs.latency).expect(RESIZES);
+            own.end_to_end.add(theirs.end_to_end).expect(RESIZES);
         }
         for (words, records) in other.errors {
             self.error(&words, records);

@@ -203,14 +203,14 @@ pub enum Verification {
 }
 
 impl RunResult {
-    /// Whether nothing speaks against it: not cut short, and no violation.
+    /// Whether nothing speaks against it: something was acknowledged, it was not cut short, and no promise was broken.
     pub fn is_clean(&self) -> bool {
         let is_violated = match &self.verification {
             Verification::Off { .. } => false,
             Verification::Incomplete { .. } => true,
             Verification::Done { verdict } => !verdict.is_clean(),
         };
-        self.cut_short.is_none() && !is_violated
+        self.records.acknowledged > 0 && self.cut_short.is_none() && !is_violated
     }
 
     /// What kind of load it is, in one phrase.

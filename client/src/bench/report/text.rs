@@ -38,6 +38,7 @@ pub fn summary(result: &RunResult, other: Option<&RunResult>) -> String {
 pub fn verdict(result: &RunResult) -> Vec<String> {
     let mut lines = Vec::new();
     match &result.verification {
+        _ if result.records.acknowledged == 0 => lines.push("NOTHING WAS ACKNOWLEDGED.".into()),
         Verification::Done { verdict } if verdict.is_clean() => lines.push(format!(
             "Verified: each of {} acknowledged records was read exactly once, in order{}.",
             whole(verdict.acknowledged as f64),
