@@ -24,10 +24,12 @@ struct Broker {
 
 impl Broker {
     fn start() -> Self {
-        let arguments = ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
+        let arguments =
+            ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
         let mut child = tidelog().args(arguments).spawn().expect("a broker");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("http://")?.1.to_owned()));
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("http://")?.1.to_owned()));
         let address = addresses.next().expect("an address");
         // The rest of the greeting, so that the broker is ready and its output has a reader.
         addresses.next();
@@ -67,8 +69,14 @@ fn a_run_is_verified_and_told_in_three_forms() {
     let output = command.arg("--json").arg(&json).arg("--html").arg(&html).output().expect("a run");
     let (code, said, progress) = texts(&output);
     assert_eq!(code, Some(0), "{said}{progress}");
-    assert!(said.starts_with("Verified: each of 1,500 acknowledged records was read exactly once, in order."), "{said}");
-    assert!(progress.contains("1 of 3 s, warming up") && progress.contains("records/s acknowledged"), "{progress}");
+    assert!(
+        said.starts_with("Verified: each of 1,500 acknowledged records was read exactly once, in order."),
+        "{said}"
+    );
+    assert!(
+        progress.contains("1 of 3 s, warming up") && progress.contains("records/s acknowledged"),
+        "{progress}"
+    );
     let run = result(&json);
     assert_eq!(run["records"]["acknowledged"], 1_000);
     assert_eq!(run["records"]["received"], 1_000);
@@ -84,7 +92,10 @@ fn a_run_is_verified_and_told_in_three_forms() {
     assert_eq!(code, Some(0), "{words}");
     let second: Value = serde_json::from_str(&second).expect("nothing but JSON");
     assert_eq!(second["settings"]["is_open_loop"], false);
-    assert!(words.contains("closed loop") && words.contains("the other: open loop, 500 records/s"), "{words}");
+    assert!(
+        words.contains("closed loop") && words.contains("the other: open loop, 500 records/s"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -131,8 +142,16 @@ fn what_cannot_be_measured_is_said_in_clear_words() {
         ("--endpoint nowhere", 1, "tidelog: nowhere is not an endpoint"),
         ("--consume polling", 2, "tidelog: --consume says how consumers read, and there are none"),
         ("--batch 0", 2, "error: invalid value '0' for '--batch <BATCH>'"),
-        ("--html /nowhere/page.html", 1, "tidelog: cannot write /nowhere/page.html: No such file or directory"),
-        ("--compare /dev/null", 1, "tidelog: cannot read the earlier result /dev/null: it is not what --json writes"),
+        (
+            "--html /nowhere/page.html",
+            1,
+            "tidelog: cannot write /nowhere/page.html: No such file or directory",
+        ),
+        (
+            "--compare /dev/null",
+            1,
+            "tidelog: cannot read the earlier result /dev/null: it is not what --json writes",
+        ),
     ] {
         let mut command = tidelog();
         command.arg("bench").args(arguments.split_whitespace());
