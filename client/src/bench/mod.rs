@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod run_state;
 mod schedule;
+mod shard_tally;
 mod size;
 mod skew;
 mod stream;

@@ -17,6 +17,7 @@ use super::report::{
 };
 use super::run_state::RunState;
 use super::schedule::Schedule;
+use super::shard_tally::Shard;
 use super::skew::Keys;
 use super::tally::{Tally, Window};
 use super::{BenchArguments, BenchError, Consume, Verify, stream};
@@ -89,14 +90,17 @@ async fn loaded(
     let context = Context { arguments, settings, client: client.clone(), load, shards, arn, progress };
     let (expect, expected) = watch::channel(None);
     // Consumers are ready before the run begins, and are told its times then.
-    let readers = Readers::start(&context, expected.clone()).await?;
+    let readers = tokio::select! {
+        readers = Readers::start(&context, expected.clone()) => readers?,
+        _ = ctrl_c() => return Err(BenchError::Interrupted),
+    };
     let started = jiff::Timestamp::now();
     let state = context.begin();
     readers.begin(&state);
     let answers = context.produce(&state).await?;
     let ended = Instant::now();
     let tally = gathered(&state);
-    let acknowledged = |(id, shard): (&String, &super::tally::Shard)| (id.clone(), shard.acknowledged);
+    let acknowledged = |(id, shard): (&str, &Shard)| (id.to_owned(), shard.acknowledged);
     expect.send_replace(Some(Arc::new(tally.shards.iter().map(acknowledged).collect::<HashMap<_, _>>())));
     context.progress.say("reading what was acknowledged");
     let verification = tokio::select! {

@@ -4,10 +4,12 @@
 //! Counts are of what was due after the warm-up. Latencies belong to the second in which a request was due, everything
 //! else to the second in which it happened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+
+use super::shard_tally::Shards;
 
 /// Different words of errors that are kept; others are counted together.
 const ERRORS_MAX: usize = 20;
@@ -85,17 +87,6 @@ impl Default for Second {
     }
 }
 
-/// One shard of the run.
-#[derive(Clone, Debug, Default)]
-pub struct Shard {
-    /// Records acknowledged in each second.
-    pub seconds: Vec<u64>,
-    /// Records acknowledged at all, those of the warm-up too.
-    pub acknowledged: u64,
-    /// The lowest of their sequence numbers.
-    pub first: String,
-}
-
 /// Everything that was counted.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -113,7 +104,7 @@ pub struct Tally {
     /// Bytes of the data of acknowledged records.
     pub bytes: u64,
     /// By identifier.
-    pub shards: HashMap<String, Shard>,
+    pub shards: Shards,
     /// What went wrong, and for how many records.
     pub errors: BTreeMap<String, u64>,
     /// When the last answer came.
@@ -132,7 +123,7 @@ impl Tally {
             total: Counts::default(),
             requests: 0,
             bytes: 0,
-            shards: HashMap::new(),
+            shards: Shards::default(),
             errors: BTreeMap::new(),
             last: None,
         }
@@ -160,12 +151,9 @@ impl Tally {
     /// A record was placed in that shard.
     pub fn placed(&mut self, due: Instant, now: Instant, shard: &str, number: &str) {
         let measured = self.window.second(due).and_then(|_| self.window.second(now));
-        if !self.shards.contains_key(shard) {
-            self.shards.insert(shard.to_owned(), Shard { first: number.to_owned(), ..Shard::default() });
-        }
-        let counted = self.shards.get_mut(shard).expect("it is there by now");
+        let counted = self.shards.of(shard);
         counted.acknowledged += 1;
-        if is_before(number, &counted.first) {
+        if counted.first.is_empty() || is_before(number, &counted.first) {
             number.clone_into(&mut counted.first);
         }
         if let Some(second) = measured {
@@ -213,14 +201,14 @@ impl Tally {
         for (words, records) in other.errors {
             self.error(&words, records);
         }
-        for (id, theirs) in other.shards {
-            let own = self.shards.entry(id).or_default();
+        for (id, theirs) in other.shards.iter() {
+            let own = self.shards.of(id);
             own.acknowledged += theirs.acknowledged;
             if own.first.is_empty() || is_before(&theirs.first, &own.first) {
-                own.first = theirs.first;
+                own.first.clone_from(&theirs.first);
             }
             own.seconds.resize(own.seconds.len().max(theirs.seconds.len()), 0);
-            for (own, theirs) in own.seconds.iter_mut().zip(theirs.seconds) {
+            for (own, theirs) in own.seconds.iter_mut().zip(&theirs.seconds) {
                 *own += theirs;
             }
         }
@@ -276,7 +264,7 @@ mod tests {
         let mut whole = Tally::new(window);
         whole.merge(tally.clone());
         whole.merge(tally);
-        let shard = &whole.shards["shard"];
+        let shard = whole.shards.of("shard");
         assert_eq!((shard.acknowledged, shard.first.as_str(), &shard.seconds[..]), (6, "9", &[2, 0, 2][..]));
         assert_eq!((whole.latency.len(), whole.requests), (4, 4));
     }

@@ -154,13 +154,17 @@ async fn a_stall_is_seen_by_all_that_were_due_in_it() {
     let result = loaded(Mischief::Stall, open).await;
     assert!(result.is_clean(), "{:?}", result.verification);
     let all = times(&result);
-    assert_eq!((result.records.acknowledged, all.count), (600, 600), "each that was due was sent");
+    assert_eq!(
+        (result.records.acknowledged, all.count),
+        (600, 600),
+        "each that was due was sent and answered"
+    );
     // A third of the requests were due in the stall and waited for what was left of it: half a second on average.
     assert!(all.p50 < 300.0, "{all:?}");
     assert!(all.p90 > 500.0, "{all:?}");
-    assert!(all.p99 > 900.0 && all.max < 1_500.0, "{all:?}");
+    assert!(all.p99 > 900.0 && all.max < 2_500.0, "{all:?}");
     let slowest = |second: usize| result.seconds[second].latency_ms.expect("requests")[2];
-    assert!(slowest(0) < 700.0 && slowest(1) > 800.0, "{:?}", result.seconds);
+    assert!(slowest(0) < 800.0 && slowest(1) > 800.0, "{:?}", result.seconds);
 
     let closed = "--rate max --batch 1 --producers 2 --warm-up 0s --duration 3s";
     let result = loaded(Mischief::Stall, closed).await;

@@ -9,6 +9,7 @@ use hdrhistogram::{Counter, Histogram};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Verdict;
+use super::shard_tally::Shard;
 use super::tally::{Second, Tally};
 
 pub use machine::Machine;
@@ -271,8 +272,8 @@ fn three<T: Counter>(histogram: &Histogram<T>) -> Option<[f64; 3]> {
 /// Per second and per shard, what was counted.
 pub fn series(tally: &Tally) -> (Vec<SecondResult>, Vec<ShardResult>) {
     let seconds = tally.seconds.iter().map(SecondResult::of).collect();
-    let shard = |(id, shard): (&String, &super::tally::Shard)| ShardResult {
-        id: id.clone(),
+    let shard = |(id, shard): (&str, &Shard)| ShardResult {
+        id: id.to_owned(),
         acknowledged: shard.seconds.iter().sum(),
         seconds: shard.seconds.clone(),
     };

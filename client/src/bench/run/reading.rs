@@ -131,7 +131,7 @@ pub(super) async fn read_back(
     let from = tally
         .shards
         .iter()
-        .map(|(id, shard)| (id.clone(), Place::AtSequenceNumber { number: shard.first.clone() }));
+        .map(|(id, shard)| (id.to_owned(), Place::AtSequenceNumber { number: shard.first.clone() }));
     let stream = context.arguments.stream.clone();
     let logs = follow(context.client.clone(), reading.into(), How::ReadingBack, stream, from.collect(), None)
         .await?;
