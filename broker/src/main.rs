@@ -33,7 +33,6 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Authority(location)) => return print_authority(&location),
         Ok(Command::Cluster(command)) => return administer(&command),
-        Ok(Command::Bench(arguments)) => return tidelog_client::bench::execute(&arguments),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
     };

@@ -17,7 +17,6 @@ use super::{CertificateFiles, Config, DataLocation};
 use crate::cluster_command::ClusterCommand;
 use cluster::Cluster;
 use serve::Serve;
-use tidelog_client::bench::BenchArguments;
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
 #[derive(Debug, Parser)]
@@ -54,13 +53,6 @@ enum Subcommands {
         again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments."
     )]
     Cluster(Cluster),
-
-    /// Load a stream of any endpoint that speaks Kinesis, and measure it.
-    #[command(
-        after_help = "Exit codes: 0 when everything was as promised, 1 when it was not or could not be measured, 2 for wrong \
-        arguments, 130 when it was interrupted before the load began."
-    )]
-    Bench(Box<BenchArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -127,17 +119,6 @@ pub(super) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand
     let Some(("cluster", matches)) = matches.subcommand() else { return Ok(None) };
     let declared = command.find_subcommand_mut("cluster").expect("it is declared above");
     Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
-}
-
-/// What `tidelog bench` is asked for; `None` for another command.
-pub(super) fn of_bench(arguments: &[OsString]) -> Result<Option<Box<BenchArguments>>, clap::Error> {
-    if arguments.get(1).is_none_or(|command| command != "bench") {
-        return Ok(None);
-    }
-    match CommandLine::try_parse_from(arguments)?.command {
-        Subcommands::Bench(bench) => Ok(Some(bench)),
-        _ => Ok(None),
-    }
 }
 
 /// Parses arguments and environment.

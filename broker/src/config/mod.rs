@@ -24,7 +24,6 @@ use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
 pub use crate::service::Transitions;
 pub use crate::tls::CertificateFiles;
-use tidelog_client::bench::BenchArguments;
 
 /// Everything a broker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +65,6 @@ pub enum Command {
     Authority(DataLocation),
     /// Ask a cluster, or change it.
     Cluster(ClusterCommand),
-    /// Load an endpoint, and measure it.
-    Bench(Box<BenchArguments>),
 }
 
 /// Where records are kept.
@@ -105,9 +102,6 @@ pub fn load(
     let user = arguments::with_default_command(arguments.into_iter().collect());
     if let Some(command) = arguments::of_cluster(&user)? {
         return Ok(Command::Cluster(command));
-    }
-    if let Some(bench) = arguments::of_bench(&user)? {
-        return Ok(Command::Bench(bench));
     }
     match arguments::of_authority(&user)? {
         None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
