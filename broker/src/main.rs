@@ -1,7 +1,7 @@
 //! The `tidelog` binary: settings, logs, the runtime, one broker, and its end by signal; and small commands beside it.
 //!
 //! Exit codes: 0 after a clean stop, 1 when the broker could not start or stop, 2 for wrong arguments, 130 when a
-//! signal cut the start short, or a second one the stop.
+//! signal cut the start short, or a second one the stop. The commands of the client have their own, told in their help.
 
 use std::io::{self, Write};
 use std::process::{ExitCode, exit};
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Authority(location)) => return print_authority(&location),
         Ok(Command::Cluster(command)) => return administer(&command),
+        Ok(Command::Client(command)) => return tidelog_client::command::run(&command, config::declared),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
     };

@@ -17,6 +17,7 @@ use super::{CertificateFiles, Config, DataLocation};
 use crate::cluster_command::ClusterCommand;
 use cluster::Cluster;
 use serve::Serve;
+use tidelog_client::command::Commands;
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
 #[derive(Debug, Parser)]
@@ -53,6 +54,9 @@ enum Subcommands {
         again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments."
     )]
     Cluster(Cluster),
+
+    #[command(flatten)]
+    Client(Box<Commands>),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +123,20 @@ pub(super) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand
     let Some(("cluster", matches)) = matches.subcommand() else { return Ok(None) };
     let declared = command.find_subcommand_mut("cluster").expect("it is declared above");
     Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
+}
+
+/// The command of a client that the arguments name; `None` for another command.
+pub(super) fn of_client(arguments: &[OsString]) -> Result<Option<Commands>, clap::Error> {
+    if !arguments.get(1).and_then(|command| command.to_str()).is_some_and(Commands::has_subcommand) {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    Commands::from_arg_matches(&matches).map(Some)
+}
+
+/// The whole command line, for those who describe it.
+pub(super) fn declared() -> Command {
+    CommandLine::command()
 }
 
 /// Parses arguments and environment.

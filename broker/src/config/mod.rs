@@ -65,6 +65,8 @@ pub enum Command {
     Authority(DataLocation),
     /// Ask a cluster, or change it.
     Cluster(ClusterCommand),
+    /// Do something as a client.
+    Client(Box<tidelog_client::command::Commands>),
 }
 
 /// Where records are kept.
@@ -103,10 +105,19 @@ pub fn load(
     if let Some(command) = arguments::of_cluster(&user)? {
         return Ok(Command::Cluster(command));
     }
+    if let Some(command) = arguments::of_client(&user)? {
+        return Ok(Command::Client(Box::new(command)));
+    }
     match arguments::of_authority(&user)? {
         None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
         Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve, variable)?.data)),
     }
+}
+
+/// The whole command line, for completions and manual pages.
+#[must_use]
+pub fn declared() -> clap::Command {
+    arguments::declared()
 }
 
 /// The settings of the broker that these arguments of `serve` would run.

@@ -85,7 +85,7 @@ impl Client {
             let is_safe = O::IS_REPEATABLE || error.is_certainly_not_done();
             let is_anybody_there = !matches!(error, KinesisError::Unreachable { .. })
                 || self.was_reached.load(Ordering::Relaxed);
-            match backoff.next() {
+            match backoff.wait() {
                 Some(wait) if error.is_passing() && is_safe && is_anybody_there => sleep(wait).await,
                 _ => return Err(error),
             }

@@ -22,7 +22,7 @@ impl Backoff {
     }
 
     /// The next wait; `None` when it would go past the end.
-    pub fn next(&mut self) -> Option<Duration> {
+    pub fn wait(&mut self) -> Option<Duration> {
         // At least half of the bound, so that a crowd is spread and yet none comes back at once.
         let wait = self.bound.mul_f64(rand::random_range(0.5..1.0));
         self.bound = (self.bound * 2).min(Self::MAX);
@@ -42,13 +42,13 @@ mod tests {
     #[test]
     fn waits_grow_to_a_bound_and_end_with_the_patience() {
         let mut backoff = Backoff::new(Duration::from_secs(3600));
-        let waits: Vec<_> = (0..8).map(|_| backoff.next().expect("patience")).collect();
+        let waits: Vec<_> = (0..8).map(|_| backoff.wait().expect("patience")).collect();
         for (index, wait) in waits.iter().enumerate() {
             let bound = Duration::from_millis(100 << index).min(Duration::from_secs(2));
             assert!(*wait >= bound / 2 && *wait <= bound, "{index}: {wait:?}");
         }
         backoff.calm();
-        assert!(backoff.next().expect("patience") <= Duration::from_millis(100));
-        assert_eq!(Backoff::new(Duration::ZERO).next(), None);
+        assert!(backoff.wait().expect("patience") <= Duration::from_millis(100));
+        assert_eq!(Backoff::new(Duration::ZERO).wait(), None);
     }
 }
