@@ -99,6 +99,27 @@ fn a_run_is_verified_and_told_in_three_forms() {
 }
 
 #[test]
+fn what_goes_by_grpc_is_verified_too() {
+    let broker = Broker::start();
+    for how in ["--consumers 2 --consume grpc", "--consumers 1 --consume fan-out", ""] {
+        let load = "--create --grpc --in-flight 4 --rate 500 --batch 5 --producers 2 --warm-up 1s --duration 2s --json -";
+        let (code, run, words) = texts(&broker.bench(&format!("{load} {how}")).output().expect("a run"));
+        assert_eq!(code, Some(0), "{how}: {words}");
+        assert!(words.starts_with("Verified: each of 1,500 acknowledged records"), "{how}: {words}");
+        let run: Value = serde_json::from_str(&run).expect("JSON");
+        assert_eq!(
+            (&run["settings"]["api"], &run["requests"]),
+            (&"Records.PutStream".into(), &200.into()),
+            "{how}"
+        );
+    }
+    let closed =
+        "--create --grpc --in-flight 4 --rate max --batch 50 --producers 2 --warm-up 0s --duration 1s";
+    let (code, said, errors) = texts(&broker.bench(closed).output().expect("a run"));
+    assert_eq!(code, Some(0), "{said}{errors}");
+}
+
+#[test]
 fn a_broker_that_dies_in_the_middle_leaves_a_result() {
     let mut broker = Broker::start();
     let directory = tempfile::tempdir().expect("a directory");
