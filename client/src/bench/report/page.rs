@@ -61,7 +61,7 @@ fn write_tiles(out: &mut String, result: &RunResult, other: Option<&RunResult>) 
         ("latency p99", |run| run.latency_ms.as_ref().map(|times| milliseconds(times.p99) + " ms")),
         ("latency p99.9", |run| run.latency_ms.as_ref().map(|times| milliseconds(times.p999) + " ms")),
         ("longest", |run| run.latency_ms.as_ref().map(|times| milliseconds(times.max) + " ms")),
-        ("to consumer p99", |run| run.end_to_end_ms.as_ref().map(|times| milliseconds(times.p99) + " ms")),
+        ("consumer p99", |run| run.end_to_end_ms.as_ref().map(|times| milliseconds(times.p99) + " ms")),
         ("throttled", |run| Some(whole(run.records.throttled as f64))),
     ];
     out.push_str("<div class=\"tiles\">\n");
@@ -155,9 +155,13 @@ fn curve(name: &str, is_other: bool, ink: Ink, times: &Percentiles) -> Line {
 }
 
 fn throughput_lines(run: &RunResult, is_other: bool) -> Vec<Line> {
+    // Consumers read on for a while: that is no drop to nothing.
+    let is_loaded =
+        |second: &SecondResult| second.sent + second.acknowledged + second.throttled + second.failed > 0;
+    let loaded = run.seconds.iter().rposition(is_loaded).map_or(0, |last| last + 1);
     let line = |name: &str, ink, of: fn(&SecondResult) -> u64| {
         let points = (0..)
-            .zip(&run.seconds)
+            .zip(&run.seconds[..loaded])
             .map(|(second, values)| Some((f64::from(second) + 0.5, of(values) as f64)));
         Line { name: named(name, is_other), ink, points: points.collect() }
     };
