@@ -17,6 +17,7 @@
 
 pub mod aggregation;
 mod backoff;
+pub mod bench;
 pub mod command;
 mod connection;
 mod consumer;

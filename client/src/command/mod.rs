@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::bench::{self, BenchArguments};
 use crate::kinesis::{Client, ConnectionArguments, Settings};
 pub use error::CommandError;
 use output::Output;
@@ -37,6 +38,12 @@ pub enum Commands {
     Get(get::GetArguments),
     /// Draw the shards of a stream: where they come from, what they take, how busy they are.
     Shards(shards::ShardsArguments),
+    /// Load a stream of any endpoint that speaks Kinesis, and measure it.
+    #[command(
+        after_help = "Exit codes: 0 when everything was as promised, 1 when it was not or could not be measured, 2 for wrong \
+        arguments, 130 when it was interrupted before the load began."
+    )]
+    Bench(Box<BenchArguments>),
     /// Print the completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Print the manual page, or write one for each command.
@@ -91,6 +98,8 @@ pub fn run(command: &Commands, declared: impl FnOnce() -> clap::Command) -> Exit
     let outcome = match command {
         Commands::Completions(arguments) => arguments.carry_out(declared()),
         Commands::Man(arguments) => arguments.carry_out(declared()),
+        // Has runtimes and exit codes of its own.
+        Commands::Bench(arguments) => return bench::execute(arguments),
         speaking => speak(speaking),
     };
     match outcome {
@@ -115,7 +124,7 @@ fn speak(command: &Commands) -> Result<Outcome, CommandError> {
             Commands::Tail(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Get(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Shards(arguments) => Box::pin(arguments.carry_out()).await,
-            Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
+            Commands::Bench(_) | Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
         }
     });
     runtime.shutdown_background();

@@ -29,21 +29,12 @@ pub type Transport = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// # Errors
 /// When the certificates to trust cannot be read.
 pub fn transport(settings: &Settings) -> Result<Transport, SettingsError> {
-    let roots = match settings.endpoint.scheme_str() {
-        Some("https") => roots(settings.ca.as_deref())?,
-        // Never used, and the system's certificates take a while to read.
-        _ => RootCertStore::empty(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| SettingsError::Tls(error.to_string()))?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_DEADLINE));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
+        .with_tls_config(tls(settings)?)
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(connector);
@@ -54,6 +45,22 @@ pub fn transport(settings: &Settings) -> Result<Transport, SettingsError> {
         // Whether a call may be made twice is decided by the operation.
         .retry_canceled_requests(false)
         .build(connector))
+}
+
+/// TLS for these settings, without a word on HTTP's version.
+///
+/// # Errors
+/// When the certificates to trust cannot be read.
+pub fn tls(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+    let roots = match settings.endpoint.scheme_str() {
+        Some("https") => roots(settings.ca.as_deref())?,
+        // Never used, and the system's certificates take a while to read.
+        _ => RootCertStore::empty(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| SettingsError::Tls(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The system's certificates and those of the file.

@@ -1,0 +1,187 @@
+//! `tidelog bench` by its real binary against a real broker.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn tidelog() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
+    // What the tester exports for clients counts for the bench too.
+    command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A broker without limits that keeps nothing.
+struct Broker {
+    child: Child,
+    endpoint: String,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let arguments =
+            ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
+        let mut child = tidelog().args(arguments).spawn().expect("a broker");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("http://")?.1.to_owned()));
+        let address = addresses.next().expect("an address");
+        // The rest of the greeting, so that the broker is ready and its output has a reader.
+        addresses.next();
+        Self { child, endpoint: format!("http://{address}") }
+    }
+
+    fn bench(&self, arguments: &str) -> Command {
+        let mut command = tidelog();
+        command.args(["bench", "--endpoint", &self.endpoint]).args(arguments.split_whitespace());
+        command
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn texts(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn result(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a result")).expect("JSON")
+}
+
+#[test]
+fn a_run_is_verified_and_told_in_three_forms() {
+    let broker = Broker::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (json, html) = (directory.path().join("run.json"), directory.path().join("run.html"));
+    let load = "--create --shards 3 --rate 500 --batch 5 --producers 4 --warm-up 1s --duration 2s --consumers 1 --progress";
+    let mut command = broker.bench(load);
+    let output = command.arg("--json").arg(&json).arg("--html").arg(&html).output().expect("a run");
+    let (code, said, progress) = texts(&output);
+    assert_eq!(code, Some(0), "{said}{progress}");
+    assert!(
+        said.starts_with("Verified: each of 1,500 acknowledged records was read exactly once, in order."),
+        "{said}"
+    );
+    assert!(
+        progress.contains("1 of 3 s, warming up") && progress.contains("records/s acknowledged"),
+        "{progress}"
+    );
+    let run = result(&json);
+    assert_eq!(run["records"]["acknowledged"], 1_000);
+    assert_eq!(run["records"]["received"], 1_000);
+    assert_eq!((&run["requests"], &run["latency_ms"]["count"]), (&Value::from(200), &Value::from(200)));
+    assert_eq!(run["shards"].as_array().map(Vec::len), Some(3));
+    assert_eq!(run["verification"]["verdict"]["acknowledged"], 1_500);
+    let page = std::fs::read_to_string(&html).expect("a page");
+    assert!(page.starts_with("<!doctype html>") && page.contains("Throughput per shard"));
+
+    let load = "--create --rate max --batch 50 --producers 2 --warm-up 0s --duration 1s --json - --compare";
+    let output = broker.bench(load).arg(&json).output().expect("a run");
+    let (code, second, words) = texts(&output);
+    assert_eq!(code, Some(0), "{words}");
+    let second: Value = serde_json::from_str(&second).expect("nothing but JSON");
+    assert_eq!(second["settings"]["is_open_loop"], false);
+    assert!(
+        words.contains("closed loop") && words.contains("the other: open loop, 500 records/s"),
+        "{words}"
+    );
+}
+
+#[test]
+fn what_goes_by_grpc_is_verified_too() {
+    let broker = Broker::start();
+    for how in ["--consumers 2 --consume grpc", "--consumers 1 --consume fan-out", ""] {
+        let load = "--create --grpc --in-flight 4 --rate 500 --batch 5 --producers 2 --warm-up 1s --duration 2s --json -";
+        let (code, run, words) = texts(&broker.bench(&format!("{load} {how}")).output().expect("a run"));
+        assert_eq!(code, Some(0), "{how}: {words}");
+        assert!(words.starts_with("Verified: each of 1,500 acknowledged records"), "{how}: {words}");
+        let run: Value = serde_json::from_str(&run).expect("JSON");
+        assert_eq!(
+            (&run["settings"]["api"], &run["requests"]),
+            (&"Records.PutStream".into(), &200.into()),
+            "{how}"
+        );
+    }
+    let closed =
+        "--create --grpc --in-flight 4 --rate max --batch 50 --producers 2 --warm-up 0s --duration 1s";
+    let (code, said, errors) = texts(&broker.bench(closed).output().expect("a run"));
+    assert_eq!(code, Some(0), "{said}{errors}");
+}
+
+#[test]
+fn a_broker_that_dies_in_the_middle_leaves_a_result() {
+    let mut broker = Broker::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("run.json");
+    let mut command = broker.bench("--create --rate 200 --warm-up 0s --duration 60s --timeout 2s");
+    let run = command.arg("--json").arg(&json).spawn().expect("a run");
+    sleep(Duration::from_secs(3));
+    broker.child.kill().expect("it runs");
+    let began = Instant::now();
+    let (code, said, errors) = texts(&run.wait_with_output().expect("its output"));
+    assert!(began.elapsed() < Duration::from_secs(50), "it does not wait for the end of its time");
+    assert_eq!(code, Some(1), "{said}{errors}");
+    assert!(said.starts_with("NOT VERIFIED: cannot reach http://127.0.0.1:"), "{said}");
+    assert!(said.contains("CUT SHORT: nothing was acknowledged for 5 s"), "{said}");
+    assert!(errors.contains("the stream tidelog-bench is left behind"), "{errors}");
+    let run = result(&json);
+    let count = |name: &str| run["records"][name].as_u64().expect("a count");
+    assert!(count("acknowledged") > 100 && count("failed") > 0);
+    assert_eq!(count("sent"), count("acknowledged") + count("failed") + count("unknown"));
+}
+
+#[test]
+fn an_interrupt_ends_a_run_early_and_verifies_what_there_is() {
+    let broker = Broker::start();
+    let run = broker.bench("--create --rate 200 --warm-up 0s --duration 60s").spawn().expect("a run");
+    sleep(Duration::from_secs(3));
+    kill_process(Pid::from_child(&run), Signal::INT).expect("it runs");
+    let (code, said, errors) = texts(&run.wait_with_output().expect("its output"));
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(said.starts_with("Verified: ") && said.contains("\nCUT SHORT: interrupted."), "{said}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said_in_clear_words() {
+    let broker = Broker::start();
+    let create = broker.bench("--create --warm-up 0s --duration 1s --rate 10 twice").spawn().expect("a run");
+    for (arguments, code, words) in [
+        ("", 1, "tidelog: the stream tidelog-bench does not exist: create it first, or let --create do it"),
+        ("--endpoint http://127.0.0.1:1", 1, "tidelog: cannot reach http://127.0.0.1:1: Connection refused"),
+        ("--endpoint https://127.0.0.1:1 --unsigned", 2, "tidelog: --unsigned is for http:// only"),
+        ("--endpoint nowhere", 1, "tidelog: nowhere is not an endpoint"),
+        ("--consume polling", 2, "tidelog: --consume says how consumers read, and there are none"),
+        ("--batch 0", 2, "error: invalid value '0' for '--batch <BATCH>'"),
+        (
+            "--html /nowhere/page.html",
+            1,
+            "tidelog: cannot write /nowhere/page.html: No such file or directory",
+        ),
+        (
+            "--compare /dev/null",
+            1,
+            "tidelog: cannot read the earlier result /dev/null: it is not what --json writes",
+        ),
+    ] {
+        let mut command = tidelog();
+        command.arg("bench").args(arguments.split_whitespace());
+        if !arguments.contains("--endpoint") {
+            command.args(["--endpoint", &broker.endpoint]);
+        }
+        let (got, said, errors) = texts(&command.output().expect("an end"));
+        assert_eq!((got, said.as_str()), (Some(code), ""), "{arguments}: {errors}");
+        assert!(errors.starts_with(words), "{arguments}: {errors}");
+    }
+    assert_eq!(texts(&create.wait_with_output().expect("its output")).0, Some(0));
+}
