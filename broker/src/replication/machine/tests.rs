@@ -18,6 +18,7 @@ fn group(store: &Arc<ShardStore>) -> GroupState {
         store: store.clone(),
         shards: BTreeMap::new(),
         sealed: BTreeSet::new(),
+        dropped: Dropped::default(),
         producers: Producers::default(),
         news: Arc::default(),
     }

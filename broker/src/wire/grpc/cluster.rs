@@ -1,7 +1,5 @@
 //! The service Cluster: how the broker and its cluster are, as this node sees it.
 
-use std::sync::Arc;
-
 use tidelog_proto::v1::cluster_status_response::Node;
 use tidelog_proto::v1::{ClusterStatusRequest, ClusterStatusResponse, cluster_server};
 use tonic::{Request, Response, Status};
@@ -19,7 +17,7 @@ impl cluster_server::Cluster for Cluster {
         _request: Request<ClusterStatusRequest>,
     ) -> Result<Response<ClusterStatusResponse>, Status> {
         let groups = self.0.service.groups().clone();
-        let status = Administration::new(groups, Arc::default()).status().await;
+        let status = Administration::new(groups).status().await;
         let node = |node: tidelog_proto::cluster::NodeStatus| Node {
             id: node.id,
             address: node.address,
