@@ -1,0 +1,8 @@
+//! The command line by its real binary, against a broker of its own: what it prints, and how it ends.
+//!
+//! `recorded.rs` holds whole sessions to files of expected output; `TIDELOG_RECORD=1` writes them anew. What is in
+//! `behaviour.rs` could not be told from a recording: order, lost brokers, signals, closed pipes.
+
+mod behaviour;
+mod broker;
+mod recorded;
