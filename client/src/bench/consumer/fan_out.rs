@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tidelog_proto::event_stream;
@@ -150,7 +150,7 @@ impl Registered {
         match answer.map_err(|_| "SubscribeToShard is not answered".to_owned())? {
             Exchange::Answered(200, answer) => Ok(answer.into_body()),
             Exchange::Answered(status, answer) => {
-                let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let body = answer.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
                 Err(format!("SubscribeToShard was refused: {status} {}", String::from_utf8_lossy(&body)))
             }
             Exchange::NotSent(error) | Exchange::Broken(error) => Err(error),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::charts::{Axes, CANVASES, Ink, Line, bars, lines};
-use super::text::{milliseconds, verdict, whole};
+use super::text::{Row, milliseconds, verdict, whole};
 use super::{Percentiles, RunResult, SecondResult, ShardResult, Verification};
 
 const STYLE: &str = include_str!("page.css");
@@ -235,7 +235,7 @@ fn short_id(id: &str) -> String {
 }
 
 fn write_tables(out: &mut String, result: &RunResult, other: Option<&RunResult>) {
-    let counts: [(&str, fn(&RunResult) -> String); 9] = [
+    let counts: [Row; 9] = [
         ("Requests", |run| whole(run.requests as f64)),
         ("Sent", |run| whole(run.records.sent as f64)),
         ("Acknowledged", |run| whole(run.records.acknowledged as f64)),
@@ -247,7 +247,7 @@ fn write_tables(out: &mut String, result: &RunResult, other: Option<&RunResult>)
         ("MiB/s", |run| format!("{:.2}", run.bytes_per_s / f64::from(1 << 20))),
     ];
     write_table(out, "Records", &counts, result, other);
-    let settings: [(&str, fn(&RunResult) -> String); 15] = [
+    let settings: [Row; 15] = [
         ("Endpoint", |run| run.settings.endpoint.clone()),
         ("Stream", |run| format!("{}, {} shards", run.settings.stream, run.settings.shards)),
         ("Load", RunResult::described),
@@ -283,13 +283,7 @@ fn write_tables(out: &mut String, result: &RunResult, other: Option<&RunResult>)
     out.push_str("</table>\n</section>\n");
 }
 
-fn write_table(
-    out: &mut String,
-    title: &str,
-    rows: &[(&str, fn(&RunResult) -> String)],
-    result: &RunResult,
-    other: Option<&RunResult>,
-) {
+fn write_table(out: &mut String, title: &str, rows: &[Row], result: &RunResult, other: Option<&RunResult>) {
     let _ = writeln!(out, "<section>\n<h2>{title}</h2>\n<table>");
     if other.is_some() {
         out.push_str("<thead><tr><th></th><th>this run</th><th>the other run</th></tr></thead>\n");

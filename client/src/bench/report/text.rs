@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Percentiles, RunResult, Totals, Verification};
 
 /// A row of figures: its name, and how it is told of a run.
-type Row = (&'static str, fn(&RunResult) -> String);
+pub(super) type Row = (&'static str, fn(&RunResult) -> String);
 
 /// Words for a terminal, without colours. `other` is shown in a second column.
 pub fn summary(result: &RunResult, other: Option<&RunResult>) -> String {
