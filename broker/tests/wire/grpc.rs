@@ -4,6 +4,7 @@ mod calls;
 mod groups;
 mod put_and_read;
 mod put_stream;
+mod raw;
 mod streams;
 mod subscribe;
 mod three_nodes;
