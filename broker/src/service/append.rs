@@ -209,7 +209,7 @@ impl Service {
         }
         let queued = || {
             if is_early {
-                hand_over()
+                hand_over();
             }
         };
         let late = self.send(parts, outcome_deadline(), &mut results, queued).await;
