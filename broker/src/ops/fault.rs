@@ -17,6 +17,8 @@ pub enum Fault {
     Validation(String),
     /// Each member is fine, together or at this time they are not.
     InvalidArgument(String),
+    /// A position that is not of this shard, or lies in the future.
+    OutOfRange(String),
     /// The stream or shard certainly does not exist. A consumer takes it for the end of the shard: never answer
     /// it because a node lags or starts; that is [`Self::Unavailable`].
     ResourceNotFound(String),
@@ -69,7 +71,9 @@ impl Fault {
     pub fn exception(&self) -> Exception<'_> {
         let (status, name, message) = match self {
             Self::Validation(text) => (400, "ValidationException", Some(text.as_str())),
-            Self::InvalidArgument(text) => (400, "InvalidArgumentException", Some(text.as_str())),
+            Self::InvalidArgument(text) | Self::OutOfRange(text) => {
+                (400, "InvalidArgumentException", Some(text.as_str()))
+            }
             Self::ResourceNotFound(text) => (400, "ResourceNotFoundException", Some(text.as_str())),
             Self::ResourceInUse(text) => (400, "ResourceInUseException", Some(text.as_str())),
             Self::LimitExceeded(text) => (400, "LimitExceededException", Some(text.as_str())),
@@ -233,6 +237,27 @@ impl Fault {
         )
     }
 
+    /// Whether it is about a shard, of those that are not found. A fault that another node tells is its words alone.
+    pub fn is_about_a_shard(&self) -> bool {
+        let is_shards = |text: &str| text.starts_with("Shard ") || text.starts_with("Could not find shard ");
+        matches!(self, Self::ResourceNotFound(text) if is_shards(text))
+    }
+
+    /// Whether a name is taken, of what is in use.
+    pub fn is_about_a_name(&self) -> bool {
+        matches!(self, Self::ResourceInUse(text) if text.ends_with(" already exists."))
+    }
+
+    /// Whether the state of a stream is in the way, of what is in use.
+    pub fn is_about_a_state(&self) -> bool {
+        matches!(self, Self::ResourceInUse(text) if text.contains("not ACTIVE") || text.contains("not in ACTIVE"))
+    }
+
+    /// Whether waiting helps, of the limits that are exceeded.
+    pub fn is_about_a_rate(&self) -> bool {
+        matches!(self, Self::LimitExceeded(text) if text.starts_with("Rate exceeded "))
+    }
+
     /// Whether newer metadata could make it wrong.
     pub fn rests_on_metadata(&self) -> bool {
         matches!(
@@ -240,6 +265,7 @@ impl Fault {
             Self::ResourceNotFound(_)
                 | Self::ResourceInUse(_)
                 | Self::InvalidArgument(_)
+                | Self::OutOfRange(_)
                 | Self::LimitExceeded(_)
         )
     }

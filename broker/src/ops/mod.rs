@@ -11,6 +11,7 @@ mod consumer;
 pub mod fault;
 mod input;
 mod java_date;
+pub mod native;
 mod placement;
 mod policy;
 mod quota;
@@ -145,6 +146,9 @@ pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault
 /// # Errors
 /// Whatever the operation answers instead of its output.
 pub async fn execute(service: &Arc<Service>, call: Call) -> Result<Option<Reply>, Fault> {
+    if call.operation == record::follow::OPERATION {
+        return record::follow::execute(service, &call).await;
+    }
     let (name, input) = read(&call)?;
     placement::run_if_here(service, &call, name, &input).await
 }

@@ -104,9 +104,9 @@ async fn run_here(
 ///
 /// # Errors
 /// The operation's fault, or [`Fault::Unavailable`] when it cannot be told for certain.
-pub async fn certain<Running>(service: &Service, run: impl Fn() -> Running + Send) -> Result<Reply, Fault>
+pub async fn certain<T, Running>(service: &Service, run: impl Fn() -> Running + Send) -> Result<T, Fault>
 where
-    Running: Future<Output = Result<Reply, Fault>> + Send,
+    Running: Future<Output = Result<T, Fault>> + Send,
 {
     let before = service.catalog();
     let answer = run().await;

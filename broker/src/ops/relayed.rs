@@ -35,7 +35,7 @@ pub fn reply(service: &Service, relayed: Relayed) -> Result<Reply, Fault> {
 }
 
 /// The fault that the table of faults tells so. What no operation answers once its members are judged is none.
-fn fault(told: ExecuteFault) -> Fault {
+pub fn fault(told: ExecuteFault) -> Fault {
     let ExecuteFault { exception, message, .. } = told;
     let made = [
         Fault::Validation,

@@ -36,6 +36,11 @@ pub fn key(call: &Call, input: &Input) -> Result<StreamKey, Fault> {
     named(call, input.text("StreamName"), input.text("StreamARN"))
 }
 
+/// As [`named`], by a text that is either a name or an ARN.
+pub fn by_text(call: &Call, text: &str) -> Result<StreamKey, Fault> {
+    if text.starts_with("arn:") { named(call, None, Some(text)) } else { named(call, Some(text), None) }
+}
+
 /// The stream itself.
 ///
 /// # Errors

@@ -102,6 +102,12 @@ impl Feeds {
         timeout_at(until, freed).await.ok()?.ok().map(Room)
     }
 
+    /// A share of the room for something else that is on its way to a client; as much as there is for more than that.
+    pub async fn share(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(RUN_BYTES_MAX)).expect("a run has less");
+        self.room.clone().acquire_many_owned(bytes).await.ok()
+    }
+
     /// The feed of a shard. It lives as long as a subscriber holds it.
     pub fn of(self: &Arc<Self>, shard: ShardKey) -> Arc<Feed> {
         let mut by_shard = self.by_shard();

@@ -7,6 +7,7 @@ mod budgets;
 mod consumers;
 mod encode;
 mod feed;
+mod follow;
 mod forward;
 mod growth;
 pub mod iterator;
@@ -38,6 +39,7 @@ use tokio::sync::Semaphore;
 
 use self::budgets::Budgets;
 use self::feed::Feeds;
+use self::follow::Shares;
 use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
@@ -51,8 +53,9 @@ use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
-pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use append::{AppendRefusal, NewRecord, Payload, Placed, Turn};
 pub use feed::Run;
+pub use follow::{Batch, Followed, Follower, Share};
 pub use offered::send_offered;
 pub use read::{ReadAnswer, ReadRecord};
 pub use relay::{NotRelayed, Relayed};
@@ -141,6 +144,8 @@ pub struct Service {
     shard_counts: CountsTable,
     /// Who is subscribed.
     seats: Seats,
+    /// The shares of those who follow shards without a seat.
+    shares: Shares,
     /// What subscribers of one shard share.
     feeds: Arc<Feeds>,
 }
@@ -163,6 +168,7 @@ impl Service {
             meters: Meters::new(),
             shard_counts: CountsTable::default(),
             seats: Seats::default(),
+            shares: Shares::default(),
             feeds,
         })
     }

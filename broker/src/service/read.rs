@@ -121,6 +121,12 @@ impl Service {
         })
     }
 
+    /// How long the next read of a shard has to wait for its budget, milliseconds.
+    pub fn read_wait_ms(&self, stream: &Stream, shard: &Shard) -> u64 {
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        self.with_budget(stream, shard, |budget| budget.read_wait_ms(&limits, now_ms))
+    }
+
     /// Counts an iterator of an open shard.
     ///
     /// # Errors

@@ -286,7 +286,7 @@ impl Drop for Subscription {
     }
 }
 
-fn is_led_here(leaders: &Leaders, group: u8) -> bool {
+pub(super) fn is_led_here(leaders: &Leaders, group: u8) -> bool {
     leaders[usize::from(group)] == Leader::Here
 }
 
@@ -296,7 +296,7 @@ fn seat_key(consumer: &Consumer, shard: &Shard) -> SeatKey {
 
 /// Whether no record can follow. Sure on any node: the end of a closed shard is known before all of its records may
 /// be, and its children are in the catalog with it.
-fn is_read_to_its_end(stream: &Stream, shard: &Shard, next_ordinal: u64) -> bool {
+pub(super) fn is_read_to_its_end(stream: &Stream, shard: &Shard, next_ordinal: u64) -> bool {
     let is_child = |other: &Shard| [other.parent, other.adjacent_parent].contains(&Some(shard.index));
     shard.end_ordinal.is_some_and(|end| next_ordinal >= end) && stream.shards.iter().any(is_child)
 }

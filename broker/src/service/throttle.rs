@@ -86,6 +86,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Milliseconds until a call of a polling reader may be let in; 0 when it may be now.
+    pub fn read_wait_ms(&mut self, limits: &ShardLimits, now_ms: u64) -> u64 {
+        self.read_bytes.refill(limits.read_bytes_per_second, now_ms);
+        self.read_calls.refill(limits.read_calls_per_second, now_ms);
+        self.read_bytes.above_zero_in_ms().max(self.read_calls.has_one_in_ms())
+    }
+
     /// Gives out one iterator, or refuses it and charges nothing.
     ///
     /// # Errors
@@ -117,6 +124,12 @@ impl FanoutBudget {
     /// Charges the bytes of data and keys of an event.
     pub fn charge(&mut self, bytes: u64) {
         self.bytes.take(bytes);
+    }
+
+    /// Whether it was not used for so long that it is as good as a new one.
+    pub fn is_idle(&self, now_ms: u64) -> bool {
+        let paid_ms = self.bytes.refilled_ms.saturating_add(self.bytes.above_zero_in_ms());
+        now_ms.saturating_sub(paid_ms) >= MILLIS.unsigned_abs()
     }
 }
 
@@ -173,6 +186,16 @@ impl Bucket {
     fn above_zero_in_ms(&self) -> u64 {
         match self.rate {
             Some(per_second) if self.level <= 0 => self.level.unsigned_abs() / per_second.max(1) + 1,
+            _ => 0,
+        }
+    }
+
+    /// Milliseconds of inflow until it has one.
+    fn has_one_in_ms(&self) -> u64 {
+        match self.rate {
+            Some(per_second) if self.level < MILLIS => {
+                (MILLIS - self.level).unsigned_abs().div_ceil(per_second.max(1))
+            }
             _ => 0,
         }
     }
@@ -301,6 +324,21 @@ mod tests {
         ] {
             assert_eq!(reads(&aws, &calls), expected, "{calls:?}");
         }
+    }
+
+    #[test]
+    fn a_reader_is_told_how_long_to_wait() {
+        let (aws, mut budget) = (ShardLimits::aws(), Budget::default());
+        // (after the start, bytes of a call that is made as soon as it may be, the wait for the next one)
+        for (after_ms, bytes, wait_ms) in
+            [(0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 200), (200, 4 * MIB, 2_001)]
+        {
+            assert_eq!(budget.admit_read(&aws, START_MS + after_ms), Ok(()));
+            budget.charge_read(bytes);
+            assert_eq!(budget.read_wait_ms(&aws, START_MS + after_ms), wait_ms, "{after_ms} {bytes}");
+        }
+        assert_eq!(budget.read_wait_ms(&aws, START_MS + 2_201), 0);
+        assert_eq!(budget.read_wait_ms(&ShardLimits::off(), START_MS + 200), 0);
     }
 
     #[test]

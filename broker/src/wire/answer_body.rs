@@ -22,13 +22,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::error;
 
-use super::faults;
 use super::stall::{self, End};
+use super::{faults, grpc};
 use crate::ops::{Events, Fault};
 
 /// Bytes handed over at a time. A client that takes as much is one that takes something. Nearly every answer fits one
 /// frame, also that of 500 records put.
-const FRAME_BYTES_MAX: usize = 64 << 10;
+pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// See the module.
 pub(super) enum AnswerBody {
@@ -37,6 +37,8 @@ pub(super) enum AnswerBody {
     /// The rest of the part that is being handed over, and the further ones; what ends it in any case, until it is told
     /// to the task.
     Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>, Option<End>),
+    /// Of a gRPC call; its status comes as trailers.
+    Grpc(Box<grpc::Answer>),
 }
 
 impl AnswerBody {
@@ -66,7 +68,7 @@ impl AnswerBody {
     pub(super) fn length(&self) -> Option<usize> {
         match self {
             Self::Complete(bytes) => Some(bytes.len()),
-            Self::Events(..) => None,
+            Self::Events(..) | Self::Grpc(_) => None,
         }
     }
 }
@@ -82,6 +84,7 @@ impl fmt::Debug for AnswerBody {
         match self {
             Self::Complete(bytes) => formatter.debug_tuple("Complete").field(bytes).finish(),
             Self::Events(..) => formatter.write_str("Events"),
+            Self::Grpc(_) => formatter.write_str("Grpc"),
         }
     }
 }
@@ -120,12 +123,16 @@ impl Body for AnswerBody {
                 stall::note(true);
                 (!frame.is_empty()).then_some(frame)
             }
+            Self::Grpc(answer) => return answer.poll_frame(context).map(|frame| frame.map(Ok)),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.length() == Some(0)
+        match self {
+            Self::Grpc(answer) => answer.is_end_stream(),
+            Self::Complete(_) | Self::Events(..) => self.length() == Some(0),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -39,11 +39,13 @@ fn chosen(text: &str, legal: bool, configured: &Arc<str>) -> Arc<str> {
     if legal && text != &**configured { text.into() } else { Arc::clone(configured) }
 }
 
-fn is_account(text: &str) -> bool {
+/// Whether it can be an account.
+pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_region(text: &str) -> bool {
+/// Whether it can be a region.
+pub(super) fn is_region(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=REGION_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
 }

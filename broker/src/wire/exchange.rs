@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::answer_body::AnswerBody;
 use super::refusal::Refusal;
-use super::{Gateway, kinesis, pages};
+use super::{Gateway, grpc, kinesis, pages};
 
 /// What scripts of other origins may read of an answer (AWS-recorded).
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -104,6 +104,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Disconnected> {
     let version = request.version();
+    if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
+        return Ok(grpc::call(gateway, request).await);
+    }
     let cross_origin = request.headers().contains_key(ORIGIN);
     let answer = route(gateway, request).await?;
     Ok(answer.into_response(version, cross_origin))
@@ -112,6 +115,10 @@ pub(super) async fn answer(
 async fn route(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Result<Answer, Disconnected> {
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match (request.method(), request.uri().path()) {
+        _ if grpc::is_meant(request.headers()) => {
+            let is_readable = grpc::is_readable(request.headers());
+            Ok(if is_readable { Refusal::GrpcNeedsHttp2 } else { Refusal::GrpcFormUnknown }.answer())
+        }
         (&Method::POST, "/") => kinesis::call(gateway, request).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
         (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => {

@@ -20,6 +20,7 @@ mod exchange;
 mod execution;
 pub mod faults;
 mod form;
+mod grpc;
 mod kinesis;
 mod pages;
 mod peer_server;
@@ -54,6 +55,7 @@ pub struct Gateway {
     connections_open: Gauge,
     body_bytes: Arc<Semaphore>,
     timing: Timing,
+    api: grpc::Api,
     /// Ends event streams, which would last longer than any drain.
     stopping: watch::Receiver<bool>,
 }
@@ -70,6 +72,7 @@ impl Gateway {
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            api: grpc::Api::new(&service, &account, &region, stopping.clone()),
             service,
             account,
             region,

@@ -32,6 +32,10 @@ pub(super) enum Refusal {
     Late,
     /// The operation panicked; whether it took effect is unknown.
     Panicked,
+    /// gRPC over HTTP/1.1.
+    GrpcNeedsHttp2,
+    /// gRPC whose messages are not protobuf.
+    GrpcFormUnknown,
     /// Nothing is served at this path.
     PathUnknown,
     /// The path is served, but not by this method.
@@ -77,6 +81,16 @@ impl Refusal {
                 (StatusCode::NOT_FOUND, XML, "<UnknownOperationException/>\n".into())
             }
             Self::Late | Self::Panicked => return kinesis::fault(&Fault::Internal, form),
+            Self::GrpcNeedsHttp2 => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                JSON,
+                error("HttpVersionNotSupported", "gRPC is served over HTTP/2.", Codec::Json),
+            ),
+            Self::GrpcFormUnknown => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                JSON,
+                error("UnsupportedMediaType", "gRPC is served as application/grpc and application/grpc+proto.", Codec::Json),
+            ),
             Self::PathUnknown => (
                 StatusCode::NOT_FOUND,
                 JSON,
@@ -87,7 +101,14 @@ impl Refusal {
             }
         };
         let answer = Answer::new(status, content_type, body);
-        if matches!(self, Self::BodyTooLarge { .. } | Self::BodyLate) { closing(answer) } else { answer }
+        if matches!(
+            self,
+            Self::BodyTooLarge { .. } | Self::BodyLate | Self::GrpcNeedsHttp2 | Self::GrpcFormUnknown
+        ) {
+            closing(answer)
+        } else {
+            answer
+        }
     }
 }
 

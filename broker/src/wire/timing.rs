@@ -8,8 +8,8 @@ use metrics::Histogram;
 
 use crate::observability::REQUEST_SECONDS;
 
-/// Every operation of the service model of 2013-12-02, in order of name. Any other target is counted as `unknown`.
-const OPERATIONS: [&str; 57] = [
+/// Every operation of the service model of 2013-12-02, and every call of the gRPC API, in order of name. Any other target is counted as `unknown`.
+const OPERATIONS: [&str; 80] = [
     "AcknowledgeDeadLetterQueueRecords",
     "AcknowledgeQueueRecords",
     "AddTagsToStream",
@@ -67,6 +67,29 @@ const OPERATIONS: [&str; 57] = [
     "UpdateStreamMode",
     "UpdateStreamRecordDistributionStrategy",
     "UpdateStreamWarmThroughput",
+    "tidelog.v1.Cluster/ClusterStatus",
+    "tidelog.v1.Groups/Checkpoint",
+    "tidelog.v1.Groups/DeleteGroup",
+    "tidelog.v1.Groups/DescribeGroup",
+    "tidelog.v1.Groups/Join",
+    "tidelog.v1.Groups/Leave",
+    "tidelog.v1.Groups/ListGroups",
+    "tidelog.v1.Groups/ResetGroup",
+    "tidelog.v1.Groups/Sync",
+    "tidelog.v1.Records/Put",
+    "tidelog.v1.Records/PutStream",
+    "tidelog.v1.Records/Read",
+    "tidelog.v1.Records/Subscribe",
+    "tidelog.v1.Streams/CreateStream",
+    "tidelog.v1.Streams/DeleteStream",
+    "tidelog.v1.Streams/DescribeStream",
+    "tidelog.v1.Streams/ListShards",
+    "tidelog.v1.Streams/ListStreams",
+    "tidelog.v1.Streams/MergeShards",
+    "tidelog.v1.Streams/SetMode",
+    "tidelog.v1.Streams/SetRetention",
+    "tidelog.v1.Streams/SplitShard",
+    "tidelog.v1.Streams/UpdateShardCount",
 ];
 const UNKNOWN: &str = "unknown";
 /// Values of the label `outcome`: 2xx, 4xx, 5xx.

@@ -63,6 +63,13 @@ impl Broker {
         assert_eq!((answer.status, answer.body.contains(NO_STREAMS)), (200, true), "{answer:?}");
     }
 
+    /// It answers others, also where it has streams.
+    pub async fn assert_health(&self) {
+        let mut client = self.client().await;
+        client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+
     /// The same broker after its process has ended and begun again.
     pub async fn restart(self) -> Self {
         let Self { server, directory } = self;

@@ -7,6 +7,7 @@ mod cluster;
 mod codecs;
 mod config;
 mod control;
+mod grpc;
 mod http;
 mod http2;
 mod model;

@@ -48,6 +48,20 @@ pub struct Entry<'a> {
     data_bytes: usize,
 }
 
+/// Which bound of a record is broken, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfBounds {
+    /// Of its data.
+    #[error("data has up to {RECORD_DATA_BYTES_MAX} bytes")]
+    Data,
+    /// Of its partition key.
+    #[error("a partition key has 1 to {PARTITION_KEY_LENGTH_MAX} characters")]
+    PartitionKey,
+    /// Of its explicit hash key.
+    #[error("an explicit hash key is a decimal number from 0 to 2^128-1")]
+    ExplicitHashKey,
+}
+
 impl<'a> Entry<'a> {
     /// From checked members.
     pub fn from_input(input: &'a Input) -> Self {
@@ -68,7 +82,7 @@ impl<'a> Entry<'a> {
     ) -> Option<Self> {
         let decoded_len = base64_length(data)?;
         let data = Payload::Base64 { text: data, decoded_len };
-        Self::checked(data, partition_key, explicit_hash_key)
+        Self::checked(data, Some(partition_key), explicit_hash_key).ok()
     }
 
     /// From bytes and texts of the body; `None` when anything is out of bounds.
@@ -77,20 +91,29 @@ impl<'a> Entry<'a> {
         partition_key: &'a str,
         explicit_hash_key: Option<&'a str>,
     ) -> Option<Self> {
-        Self::checked(Payload::Raw(data), partition_key, explicit_hash_key)
+        Self::checked(Payload::Raw(data), Some(partition_key), explicit_hash_key).ok()
     }
 
     /// Checks what the table of members would.
-    fn checked(
+    ///
+    /// # Errors
+    /// The bound that is broken.
+    pub fn checked(
         data: Payload<'a>,
-        partition_key: &'a str,
+        partition_key: Option<&'a str>,
         explicit_hash_key: Option<&'a str>,
-    ) -> Option<Self> {
+    ) -> Result<Self, OutOfBounds> {
         let data_bytes = data.len();
-        let fits = data_bytes as u64 <= RECORD_DATA_BYTES_MAX
-            && (1..=PARTITION_KEY_LENGTH_MAX).contains(&utf16_length(partition_key))
-            && explicit_hash_key.is_none_or(is_plain_number);
-        fits.then_some(Self { partition_key: Some(partition_key), explicit_hash_key, data, data_bytes })
+        let is_key = |key| (1..=PARTITION_KEY_LENGTH_MAX).contains(&utf16_length(key));
+        if data_bytes as u64 > RECORD_DATA_BYTES_MAX {
+            Err(OutOfBounds::Data)
+        } else if !partition_key.is_none_or(is_key) {
+            Err(OutOfBounds::PartitionKey)
+        } else if !explicit_hash_key.is_none_or(is_plain_number) {
+            Err(OutOfBounds::ExplicitHashKey)
+        } else {
+            Ok(Self { partition_key, explicit_hash_key, data, data_bytes })
+        }
     }
 
     /// Bytes of data and partition key, which is what limits count.

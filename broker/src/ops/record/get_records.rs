@@ -87,19 +87,20 @@ fn children(service: &Service, stream: &Stream, id: ShardId) -> Vec<Document> {
 }
 
 /// Writes the sequence numbers of a shard's records; those of one second are counted up.
-struct Numbers<'a> {
+pub struct Numbers<'a> {
     shard: &'a Shard,
     time_s: u64,
     numbers: SequenceNumbers,
 }
 
 impl<'a> Numbers<'a> {
-    fn new(shard: &'a Shard) -> Self {
+    /// Of that shard.
+    pub fn new(shard: &'a Shard) -> Self {
         Self { shard, time_s: 0, numbers: SequenceNumbers::new(shard.created_s, shard.index, 0) }
     }
 
     /// Appends the digits of the record's number.
-    fn write(&mut self, record: &ReadRecord, out: &mut Vec<u8>) {
+    pub fn write(&mut self, record: &ReadRecord, out: &mut Vec<u8>) {
         let time_s = record.time_ms / 1_000;
         if time_s != self.time_s {
             self.time_s = time_s;

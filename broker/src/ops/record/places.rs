@@ -27,6 +27,13 @@ impl Places {
         }
     }
 
+    /// The SequenceNumber alone.
+    pub fn sequence_number(&mut self, placed: &Placed) -> String {
+        let mut text = Vec::with_capacity(DIGITS);
+        self.writer(placed).format(placed.ordinal, &mut text);
+        String::from_utf8(text).expect("digits")
+    }
+
     fn write_json(&mut self, placed: &Placed, out: &mut Vec<u8>) {
         out.extend_from_slice(br#""SequenceNumber":""#);
         self.writer(placed).format(placed.ordinal, out);

@@ -85,7 +85,11 @@ async fn put(
     Ok(Reply::Complete(answer.into()))
 }
 
-fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewRecord<'a>>, Fault> {
+/// For the service, within the bounds of the stream and of a request.
+///
+/// # Errors
+/// As those of the operation.
+pub fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewRecord<'a>>, Fault> {
     entry::check_takes_records(stream)?;
     let bytes = entries.iter().map(Entry::bytes).sum::<u64>();
     if bytes > PUT_RECORDS_BYTES_MAX {

@@ -142,6 +142,12 @@ fn shard_id(text: &str) -> Result<ShardId, Fault> {
 
 /// When the oldest record that can still be read may have arrived: never before the oldest listed shards opened, also
 /// when the retention was raised after their parents were forgotten. So the listed shards cover every key from it on.
+/// The shards that were open at that time, or at the trim horizon if that is later; without a time at the trim horizon.
+pub fn open_at(stream: &Stream, time_ms: Option<u64>, now_ms: u64) -> impl Iterator<Item = &Shard> {
+    let filter = TokenFilter::OpenAt(trim_horizon_ms(stream, now_ms).max(time_ms.unwrap_or_default()));
+    stream.shards.iter().filter(move |shard| is_in(shard, filter))
+}
+
 fn trim_horizon_ms(stream: &Stream, now_ms: u64) -> u64 {
     let is_listed = |parent: &u32| stream.shard(*parent).is_some();
     let is_oldest = |shard: &&Shard| !shard.parent.iter().chain(&shard.adjacent_parent).any(is_listed);

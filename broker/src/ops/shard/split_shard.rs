@@ -10,7 +10,7 @@ use super::open_shard;
 use crate::model::hash_key;
 use crate::model::reshard::Plan;
 use crate::model::shard_id::ShardId;
-use crate::model::stream::Stream;
+use crate::model::stream::{Catalog, HashRange, Stream, StreamKey};
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, quota, target};
 use crate::service::Service;
@@ -23,6 +23,16 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     quota::check_shards(service.control_limits(), &catalog, &stream.key, 1)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;
     begun.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+}
+
+/// Where the upper child of a shard of that name begins when it is split in the middle.
+///
+/// # Errors
+/// ResourceNotFound for the stream or the shard.
+pub fn middle(catalog: &Catalog, key: &StreamKey, shard: &str) -> Result<u128, Fault> {
+    let stream = target::find(catalog, key)?;
+    let HashRange { start, end } = open_shard::find(&stream, shard)?.range;
+    Ok(start + (end - start) / 2 + 1)
 }
 
 fn plan(stream: &Stream, input: &Input) -> Result<Plan, Fault> {

@@ -21,7 +21,8 @@ pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, 
     Ok(call.reply(&answer(&stream, is_committed)))
 }
 
-fn answer(stream: &Stream, is_committed: bool) -> Document {
+/// The answer, with warm throughput where there is a commitment.
+pub fn answer(stream: &Stream, is_committed: bool) -> Document {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     // The strategy exists for on-demand streams only, and warm throughput takes the commitment as well.
     let is_on_demand = stream.mode == StreamMode::OnDemand;

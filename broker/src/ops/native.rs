@@ -1,0 +1,39 @@
+//! What the gRPC API asks of operations beyond [`super::dispatch`]: records as bytes, shards that are followed, and what
+//! its calls need to know of streams.
+
+use std::sync::Arc;
+
+use super::{Call, Fault, placement, shard, stream, target};
+use crate::model::stream::{Stream, StreamKey, Tags};
+use crate::service::Service;
+
+pub use super::record::follow::{At, Item, Place, Source, Way, place, places};
+pub use super::record::get_records::Numbers;
+pub use super::record::places::Places;
+pub use super::record::put::{Given, put};
+
+/// The stream of that name in the caller's account and region, or of that ARN.
+///
+/// # Errors
+/// [`Fault::InvalidArgument`] when the text is neither.
+pub fn stream_key(call: &Call, text: &str) -> Result<StreamKey, Fault> {
+    target::by_text(call, text)
+}
+
+/// A stream as DescribeStreamSummary describes it, as JSON.
+pub fn describe(stream: &Stream) -> Vec<u8> {
+    tidelog_proto::json::encode(&stream::describe_stream_summary::answer(stream, false))
+}
+
+/// The tags of a stream as this node knows them; none when it does not know the stream.
+pub fn tags(service: &Service, key: &StreamKey) -> Tags {
+    service.catalog().streams().get(key).map(|stream| stream.tags.clone()).unwrap_or_default()
+}
+
+/// Where the upper child of a shard begins when it is split in the middle.
+///
+/// # Errors
+/// As those of SplitShard.
+pub async fn middle_of_shard(service: &Arc<Service>, key: &StreamKey, shard: &str) -> Result<u128, Fault> {
+    placement::certain(service, || async { shard::split_shard::middle(&service.catalog(), key, shard) }).await
+}

@@ -1,0 +1,124 @@
+//! What nodes say to each other about a shard that one of them follows for the other.
+
+use bytes::Bytes;
+use prost::Message;
+use tidelog_proto::peer::{Done, ExecuteFault, FollowEvent, FollowRecord, FollowRequest, follow_request};
+
+use super::{Item, Way};
+use crate::model::stream::{Shard, Stream};
+use crate::ops::record::position::Begin;
+use crate::ops::{Fault, relayed};
+use crate::service::{Batch, ReadRecord};
+
+/// What a node asks the leader of a shard for.
+pub fn request(stream: &Stream, shard: &Shard, begin: Begin, way: &Way) -> Bytes {
+    let begin = match begin {
+        Begin::Ordinal(ordinal) => follow_request::Begin::Ordinal(ordinal),
+        Begin::Latest => follow_request::Begin::Latest(Done {}),
+        Begin::Time(time_ms) => follow_request::Begin::TimeMs(time_ms),
+    };
+    let way = match way {
+        Way::Share(name) => follow_request::Way::Share(name.to_string()),
+        Way::Read { records_max } => follow_request::Way::RecordsMax(records_max.unwrap_or_default()),
+    };
+    let request =
+        FollowRequest { stream_uid: stream.uid, shard: shard.index, begin: Some(begin), way: Some(way) };
+    request.encode_to_vec().into()
+}
+
+/// What is asked for: the stream's number, the shard's index, where to begin and how; `None` for what is damaged.
+pub fn read_request(body: Bytes) -> Option<(u64, u32, Begin, Way)> {
+    let FollowRequest { stream_uid, shard, begin, way } = FollowRequest::decode(body).ok()?;
+    let begin = match begin? {
+        follow_request::Begin::Ordinal(ordinal) => Begin::Ordinal(ordinal),
+        follow_request::Begin::Latest(_) => Begin::Latest,
+        follow_request::Begin::TimeMs(time_ms) => Begin::Time(time_ms),
+    };
+    let way = match way? {
+        follow_request::Way::Share(name) => Way::Share(name.into()),
+        follow_request::Way::RecordsMax(0) => Way::Read { records_max: None },
+        follow_request::Way::RecordsMax(records_max) => Way::Read { records_max: Some(records_max) },
+    };
+    Some((stream_uid, shard, begin, way))
+}
+
+/// What the leader tells.
+pub fn event(item: Item) -> Bytes {
+    let event = match item {
+        Item::Batch(Batch { records, next_ordinal, millis_behind }) => FollowEvent {
+            records: records.into_iter().map(send_record).collect(),
+            next_ordinal,
+            millis_behind,
+            ..FollowEvent::default()
+        },
+        Item::Done => FollowEvent { done: true, ..FollowEvent::default() },
+        Item::EndOfShard(_) => FollowEvent { end_of_shard: true, ..FollowEvent::default() },
+    };
+    event.encode_to_vec().into()
+}
+
+/// What the leader has told.
+pub fn read(told: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
+    let event = FollowEvent::decode(told.map_err(relayed::fault)?).map_err(|error| {
+        tracing::error!(%error, "a leader's records cannot be read");
+        Fault::Internal
+    })?;
+    let FollowEvent { records, next_ordinal, millis_behind, done, end_of_shard } = event;
+    Ok(match (done, end_of_shard) {
+        (true, _) => Item::Done,
+        (_, true) => Item::EndOfShard(Vec::new()),
+        _ => Item::Batch(Batch {
+            records: records.into_iter().map(take_record).collect(),
+            next_ordinal,
+            millis_behind,
+        }),
+    })
+}
+
+fn send_record(record: ReadRecord) -> FollowRecord {
+    let ReadRecord { ordinal, time_ms, partition_key, data } = record;
+    FollowRecord { ordinal, time_ms, partition_key, data }
+}
+
+fn take_record(record: FollowRecord) -> ReadRecord {
+    let FollowRecord { ordinal, time_ms, partition_key, data } = record;
+    ReadRecord { ordinal, time_ms, partition_key, data }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cases;
+
+    #[test]
+    fn what_is_asked_and_told_arrives_as_it_was() {
+        let stream = cases::stream("a", 2);
+        for begin in [Begin::Ordinal(7), Begin::Latest, Begin::Time(9)] {
+            for way in [
+                Way::Share("".into()),
+                Way::Share("app".into()),
+                Way::Read { records_max: None },
+                Way::Read { records_max: Some(5) },
+            ] {
+                let sent = request(&stream, &stream.shards[1], begin, &way);
+                assert_eq!(read_request(sent), Some((stream.uid, 1, begin, way)));
+            }
+        }
+        let record = |partition_key| ReadRecord {
+            ordinal: 3,
+            time_ms: 4,
+            partition_key,
+            data: Bytes::from_static(b"data"),
+        };
+        let records = vec![record(None), record(Some(Bytes::from_static(b"k")))];
+        for item in [
+            Item::Batch(Batch { records, next_ordinal: 4, millis_behind: 5 }),
+            Item::Batch(Batch { records: Vec::new(), next_ordinal: 1, millis_behind: 0 }),
+            Item::Done,
+            Item::EndOfShard(Vec::new()),
+        ] {
+            assert_eq!(read(Ok(event(item.clone()))), Ok(item));
+        }
+        assert_eq!(read_request(Bytes::from_static(b"\xff")), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! What a client points at that wants to follow or read shards.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::sequence_number::SequenceNumber;
+use crate::model::stream::{Shard, Stream, StreamStatus};
+use crate::ops::record::position::{Asked, Begin, find_shard};
+use crate::ops::shard::list_shards::open_at;
+use crate::ops::{Call, Fault, placement, target};
+use crate::service::Service;
+
+/// A position in a shard, as a client names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At<'a> {
+    /// The oldest record that is kept.
+    TrimHorizon,
+    /// What comes from now on.
+    Latest,
+    /// At the record of that number, or the first one after it.
+    Number(&'a str),
+    /// After the record of that number.
+    AfterNumber(&'a str),
+    /// The first record that arrived at that millisecond since the epoch or later.
+    Time(i64),
+}
+
+/// A shard and where to begin in it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The stream as it is known here.
+    pub stream: Arc<Stream>,
+    /// One of its shards.
+    pub shard: Shard,
+    /// The place in it.
+    pub begin: Begin,
+}
+
+impl Place {
+    /// The oldest record of a shard.
+    pub fn from_the_oldest(stream: Arc<Stream>, shard: Shard) -> Self {
+        Self { stream, shard, begin: Begin::Ordinal(1) }
+    }
+}
+
+/// One place in one shard.
+///
+/// # Errors
+/// ResourceNotFound, only when stream or shard are certainly gone; OutOfRange for a position of another shard or of the
+/// future; InvalidArgument for a number that is none.
+pub async fn place(
+    service: &Arc<Service>,
+    call: &Call,
+    stream: &str,
+    shard: &str,
+    at: At<'_>,
+) -> Result<Place, Fault> {
+    let key = target::by_text(call, stream)?;
+    let find = || async {
+        let stream = target::find(&service.catalog(), &key)?;
+        find_place(service, &stream, shard, at)
+    };
+    placement::certain(service, find).await
+}
+
+/// The places of a subscription: in those shards, `from` standing in for what they leave out; without any in all shards
+/// that are open there.
+///
+/// # Errors
+/// As [`place`]; InvalidArgument also for a shard that is named twice, and for the sequence number of no shard.
+pub async fn places(
+    service: &Arc<Service>,
+    call: &Call,
+    stream: &str,
+    shards: &[(&str, Option<At<'_>>)],
+    from: At<'_>,
+) -> Result<Vec<Place>, Fault> {
+    let key = target::by_text(call, stream)?;
+    let find = || async {
+        let stream = target::find(&service.catalog(), &key)?;
+        if shards.is_empty() {
+            return all_places(service, &stream, from);
+        }
+        let mut named = BTreeSet::new();
+        let find = |(shard, at): &(&str, Option<At<'_>>)| {
+            let place = find_place(service, &stream, shard, at.unwrap_or(from))?;
+            if !named.insert(place.shard.index) {
+                return Err(Fault::InvalidArgument(format!("Shard {shard} is named twice.")));
+            }
+            Ok(place)
+        };
+        shards.iter().map(find).collect()
+    };
+    placement::certain(service, find).await
+}
+
+fn all_places(service: &Service, stream: &Arc<Stream>, from: At<'_>) -> Result<Vec<Place>, Fault> {
+    match stream.status {
+        StreamStatus::Creating => {
+            let text = format!("Stream {} is being created; try again.", stream.key.name);
+            return Err(Fault::Unavailable(text));
+        }
+        StreamStatus::Deleting => return Err(Fault::stream_not_found(&stream.key)),
+        StreamStatus::Active | StreamStatus::Updating => {}
+    }
+    let now_ms = service.now_ms();
+    let shards: Vec<Shard> = match from {
+        At::Latest => stream.open_shards().cloned().collect(),
+        At::TrimHorizon => open_at(stream, None, now_ms).cloned().collect(),
+        At::Time(time_ms) => {
+            let time_ms = u64::try_from(time_ms).unwrap_or_default();
+            open_at(stream, Some(time_ms), now_ms).cloned().collect()
+        }
+        At::Number(_) | At::AfterNumber(_) => {
+            let text = "A sequence number is a position in one shard: name the shard.";
+            return Err(Fault::InvalidArgument(text.to_owned()));
+        }
+    };
+    let place = |shard: Shard| {
+        let begin = begin(service, stream, &shard, from)?;
+        Ok(Place { stream: stream.clone(), shard, begin })
+    };
+    shards.into_iter().map(place).collect()
+}
+
+fn find_place(service: &Service, stream: &Arc<Stream>, shard: &str, at: At<'_>) -> Result<Place, Fault> {
+    let shard = find_shard(stream, shard)?.clone();
+    let begin = begin(service, stream, &shard, at)?;
+    Ok(Place { stream: stream.clone(), shard, begin })
+}
+
+fn begin(service: &Service, stream: &Stream, shard: &Shard, at: At<'_>) -> Result<Begin, Fault> {
+    let (kind, number, time_ms) = match at {
+        At::TrimHorizon => ("TRIM_HORIZON", None, None),
+        At::Latest => ("LATEST", None, None),
+        At::Number(number) => ("AT_SEQUENCE_NUMBER", Some(number), None),
+        At::AfterNumber(number) => ("AFTER_SEQUENCE_NUMBER", Some(number), None),
+        At::Time(time_ms) => ("AT_TIMESTAMP", None, Some(time_ms)),
+    };
+    if let Some(number) = number
+        && SequenceNumber::parse(number).is_none()
+    {
+        return Err(Fault::InvalidArgument(format!("{number} is not a sequence number.")));
+    }
+    let asked = Asked { operation: "this call", kind, number, time_ms };
+    asked.begin(stream, shard, service.latest_now_ms()).map_err(|fault| match fault {
+        Fault::InvalidArgument(text) => Fault::OutOfRange(text),
+        other => other,
+    })
+}

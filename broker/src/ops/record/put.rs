@@ -1,0 +1,95 @@
+//! Put of the gRPC API: records as PutRecords takes them, their data as bytes.
+//!
+//! Limits and errors are those of PutRecords. Each record succeeds or fails by itself.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use super::put_records;
+use crate::limits::PUT_RECORDS_MAX;
+use crate::model::producer::Stamp;
+use crate::ops::{Call, Fault, placement, target};
+use crate::service::{AppendRefusal, NewRecord, Payload, Placed, Service, Turn};
+
+/// A record as it came, before its bounds are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given<'a> {
+    /// Decides the shard by its MD5.
+    pub partition_key: Option<&'a str>,
+    /// Decimal; decides the shard instead of the key.
+    pub explicit_hash_key: Option<&'a str>,
+    /// The data.
+    pub data: &'a [u8],
+}
+
+/// Puts records into the stream of that name or ARN, in their turn among those of their caller if they have one. With a
+/// stamp they are a producer's batch, and what is known of it is not written again. One result for each record.
+///
+/// # Errors
+/// Those of PutRecords; nothing was written then.
+pub async fn put(
+    service: &Arc<Service>,
+    call: &Call,
+    stream: &str,
+    given: impl ExactSizeIterator<Item = Given<'_>>,
+    stamp: Option<Stamp>,
+    turn: Option<Turn>,
+) -> Result<Vec<Result<Placed, AppendRefusal>>, Fault> {
+    let key = target::by_text(call, stream)?;
+    let entries = entries(given)?;
+    let entries = &entries;
+    let prepare = || async {
+        let stream = target::find(&service.catalog(), &key)?;
+        let records: Vec<NewRecord<'_>> = put_records::records(&stream, entries)?;
+        Ok((stream, records))
+    };
+    let (stream, records) = placement::certain(service, prepare).await?;
+    let results = match turn {
+        Some(turn) => service.append_in_turn(&stream, &records, stamp.as_ref(), turn).await,
+        None => service.append(&stream, &records, stamp.as_ref()).await,
+    };
+    assert_eq!(results.len(), records.len(), "an append answers for every record");
+    Ok(results)
+}
+
+fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<Entry<'a>>, Fault> {
+    if !(1..=PUT_RECORDS_MAX).contains(&given.len()) {
+        let count = given.len();
+        return Err(Fault::InvalidArgument(format!(
+            "One call puts 1 to {PUT_RECORDS_MAX} records. This one has {count}."
+        )));
+    }
+    let checked = |(position, record): (usize, Given<'a>)| {
+        let data = Payload::Raw(record.data);
+        let entry = Entry::checked(data, record.partition_key, record.explicit_hash_key);
+        entry.map_err(|bound| Fault::InvalidArgument(format!("Record {position} of the call: {bound}.")))
+    };
+    given.enumerate().map(checked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_out_of_bounds_is_named_with_its_bound() {
+        let good = Given { partition_key: Some("k"), explicit_hash_key: None, data: b"x" };
+        let large = vec![0; 10 * 1024 * 1024 + 1];
+        let long = "k".repeat(257);
+        for (record, words) in [
+            (Given { partition_key: Some(""), ..good }, "a partition key has 1 to 256 characters"),
+            (Given { partition_key: Some(&long), ..good }, "a partition key has 1 to 256 characters"),
+            (Given { explicit_hash_key: Some("01"), ..good }, "an explicit hash key is a decimal number"),
+            (Given { explicit_hash_key: Some("-1"), ..good }, "an explicit hash key is a decimal number"),
+            (Given { data: &large, ..good }, "data has up to 10485760 bytes"),
+        ] {
+            let Err(Fault::InvalidArgument(text)) = entries([good, record].into_iter()) else {
+                panic!("{words}");
+            };
+            assert!(text.starts_with("Record 1 of the call: ") && text.contains(words), "{text}");
+        }
+        for (count, is_taken) in [(0, false), (1, true), (500, true), (501, false)] {
+            assert_eq!(entries(vec![good; count].into_iter()).is_ok(), is_taken, "{count}");
+        }
+    }
+}

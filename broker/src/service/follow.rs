@@ -1,0 +1,295 @@
+//! Following a shard without a seat: by a name, with the share of the shard's throughput that goes with it, and without
+//! an end of its own. What Subscribe of the gRPC API does on the node that leads the shard.
+//!
+//! As a subscription (`subscribe.rs`) it is pulled, makes one batch at a time, and waits for news of the shard, of the
+//! catalog and of the leaders. Any number may follow under one name and share what it is given.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use metrics::Gauge;
+use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::read::{ReadRecord, given, size, unavailable};
+use super::subscribe::{is_led_here, is_read_to_its_end};
+use super::throttle::FanoutBudget;
+use super::{Service, ServiceError};
+use crate::limits::{EVENT_BYTES_MAX, EVENT_RECORDS_MAX};
+use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::replication::{Leaders, Listener};
+
+/// Shares of one node.
+const SHARES_MAX: usize = 100_000;
+/// How often shares that nobody uses are forgotten, milliseconds.
+const SWEEP_MS: u64 = 1_000;
+
+/// What a name may still be given of a shard. Clones are one share.
+pub type Share = Arc<Mutex<FanoutBudget>>;
+
+/// All shares that are used, or were a moment ago: coming back does not fill one.
+#[derive(Debug, Default)]
+pub struct Shares(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    by_name: HashMap<(ShardKey, Arc<str>), Share>,
+    swept_ms: u64,
+}
+
+impl Shares {
+    /// The share of a name in a shard; `None` when the node has [`SHARES_MAX`].
+    fn of(&self, shard: ShardKey, name: &str, now_ms: u64) -> Option<Share> {
+        let mut table = self.0.lock().expect("no code panics while it holds this lock");
+        if now_ms.abs_diff(table.swept_ms) >= SWEEP_MS {
+            table.swept_ms = now_ms;
+            table.by_name.retain(|_, share| {
+                let budget = share.lock().expect("no code panics while it holds this lock");
+                let is_idle = budget.is_idle(now_ms);
+                drop(budget);
+                Arc::strong_count(share) > 1 || !is_idle
+            });
+        }
+        let key = (shard, Arc::from(name));
+        match table.by_name.get(&key) {
+            Some(share) => Some(share.clone()),
+            None if table.by_name.len() >= SHARES_MAX => None,
+            None => Some(table.by_name.entry(key).or_default().clone()),
+        }
+    }
+}
+
+/// What following a shard comes to next.
+#[derive(Debug)]
+pub enum Followed {
+    /// Records, or none for a while.
+    Batch(Batch),
+    /// A closed shard was read to its end, and its children are in sight. The last.
+    EndOfShard,
+    /// The shard's records have expired and it is gone. The last.
+    ShardGone,
+    /// The shard is led elsewhere: to be gone on with there. The last.
+    Over,
+}
+
+/// Some records of a shard, in order and without a gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// None when there were none for a while.
+    pub records: Vec<ReadRecord>,
+    /// The first ordinal not passed yet.
+    pub next_ordinal: u64,
+    /// Milliseconds between now and the arrival of the last record passed, 0 at the tip.
+    pub millis_behind: u64,
+}
+
+/// See the module.
+pub struct Follower {
+    service: Arc<Service>,
+    key: ShardKey,
+    /// Of the shard.
+    group: u8,
+    share: Share,
+    news: Listener,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    leaders: watch::Receiver<Leaders>,
+    next_ordinal: u64,
+    /// Of the last record given.
+    last_time_ms: Option<u64>,
+    /// When an empty batch is due.
+    due: Instant,
+    open: Gauge,
+}
+
+impl Service {
+    /// Follows a shard from an ordinal on, with the share of that name; with one of its own when the name is empty.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] when this node has no room for another name.
+    pub fn follow(
+        self: &Arc<Self>,
+        stream: &Stream,
+        shard: &Shard,
+        name: &str,
+        next_ordinal: u64,
+    ) -> Result<Follower, ServiceError> {
+        let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
+        let share = match name {
+            "" => Some(Share::default()),
+            name => self.shares.of(key, name, self.now_ms()),
+        };
+        let no_room = || ServiceError::Unavailable("This node has as many consumers as it can.".to_owned());
+        let share = share.ok_or_else(no_room)?;
+        self.meters.subscriptions_begun.increment(1);
+        self.meters.subscriptions.increment(1.0);
+        Ok(Follower {
+            service: self.clone(),
+            key,
+            group: shard.group,
+            share,
+            news: self.groups.listen(key),
+            catalog: self.groups.watch_catalog(),
+            leaders: self.groups.watch_leaders(),
+            next_ordinal,
+            last_time_ms: None,
+            due: Instant::now() + self.config.pace.pause,
+            open: self.meters.subscriptions.clone(),
+        })
+    }
+
+    /// Waits for room for bytes on their way to a client that may be slow to take them.
+    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.feeds.share(bytes).await
+    }
+}
+
+impl Follower {
+    /// Ends when the shard is led elsewhere, also while nobody asks what comes next.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (group, mut leaders) = (self.group, self.leaders.clone());
+        async move { drop(leaders.wait_for(|leaders| !is_led_here(leaders, group)).await) }
+    }
+
+    /// What comes next, once it comes.
+    ///
+    /// # Errors
+    /// [`ServiceError`], which ends it: the stream is gone, or the shard cannot be read here.
+    pub async fn next(&mut self) -> Result<Followed, ServiceError> {
+        loop {
+            let stream = self.stream()?;
+            let Some(shard) = stream.shard(self.key.shard) else { return Ok(Followed::ShardGone) };
+            if !is_led_here(&self.leaders.borrow_and_update(), self.group) {
+                return Ok(Followed::Over);
+            }
+            let log = self.service.groups.shard(self.key).ok_or_else(|| unavailable(shard))?;
+            let bounds = log.bounds();
+            self.next_ordinal = self.next_ordinal.max(bounds.first_ordinal);
+            if is_read_to_its_end(&stream, shard, self.next_ordinal) {
+                return Ok(Followed::EndOfShard);
+            }
+            let is_waiting = self.next_ordinal < bounds.next_ordinal;
+            let held_ms = if is_waiting { self.held_ms() } else { 0 };
+            if is_waiting && held_ms == 0 {
+                let batch = self.read(&log).await?;
+                if !batch.records.is_empty() {
+                    return Ok(Followed::Batch(batch));
+                }
+                continue;
+            }
+            if Instant::now() >= self.due {
+                self.due = Instant::now() + self.service.config.pace.pause;
+                return Ok(Followed::Batch(self.batch(Vec::new(), &log)));
+            }
+            if !self.wait(is_waiting.then(|| Duration::from_millis(held_ms))).await {
+                return Ok(Followed::Over);
+            }
+        }
+    }
+
+    /// The stream, while it is there.
+    fn stream(&mut self) -> Result<Arc<Stream>, ServiceError> {
+        let catalog = self.catalog.borrow_and_update();
+        let stream = catalog.by_uid(self.key.stream_uid).ok_or(ServiceError::StreamGone)?;
+        if stream.status == StreamStatus::Deleting {
+            Err(ServiceError::StreamGone)
+        } else {
+            Ok(stream.clone())
+        }
+    }
+
+    fn held_ms(&self) -> u64 {
+        let (limits, now_ms) = (self.service.shard_limits(), self.service.now_ms());
+        self.share.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
+    }
+
+    /// Reads what waits; no records when they have just expired.
+    async fn read(&mut self, log: &Arc<ShardLog>) -> Result<Batch, ServiceError> {
+        let (from, limit) =
+            (self.next_ordinal, ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX });
+        let read = match log.read_memory(from, limit) {
+            Some(read) => Ok(read),
+            None => {
+                let log = log.clone();
+                self.service.on_reader_pool(move || log.read(from, limit)).await
+            }
+        };
+        // What is being deleted cannot be read any more: that is the reason to tell.
+        let ReadBatch { records, next_ordinal } = match read {
+            Ok(read) => read,
+            Err(error) => return Err(self.stream().err().unwrap_or(error)),
+        };
+        let bytes = records.iter().map(|read| size(&read.record) as u64).sum();
+        self.share.lock().expect("no code panics while it holds this lock").charge(bytes);
+        self.next_ordinal = next_ordinal;
+        self.last_time_ms = records.last().map(|read| read.time_ms).or(self.last_time_ms);
+        self.due = Instant::now() + self.service.config.pace.pause;
+        let batch = self.batch(given(records), log);
+        let meters = &self.service.meters;
+        meters.subscription_records.increment(batch.records.len() as u64);
+        meters.subscription_bytes.increment(bytes);
+        meters.subscription_milliseconds_behind.record(batch.millis_behind as f64);
+        Ok(batch)
+    }
+
+    fn batch(&self, records: Vec<ReadRecord>, log: &ShardLog) -> Batch {
+        self.service.meters.subscription_events.increment(1);
+        let bounds = log.bounds();
+        let passed_ms = self.last_time_ms.or(bounds.oldest_time_ms);
+        let behind = |passed_ms| self.service.now_ms().saturating_sub(passed_ms);
+        let is_at_tip = self.next_ordinal >= bounds.next_ordinal;
+        let millis_behind = if is_at_tip { 0 } else { passed_ms.map_or(0, behind) };
+        Batch { records, next_ordinal: self.next_ordinal, millis_behind }
+    }
+
+    /// Returns when there may be something to do; false when the broker stops. Records that are `held` back are no news
+    /// for that long.
+    async fn wait(&mut self, held: Option<Duration>) -> bool {
+        let until = held.map_or(self.due, |held| self.due.min(Instant::now() + held));
+        tokio::select! {
+            () = self.news.changed(), if held.is_none() => true,
+            // Without groups the catalog has ended.
+            changed = self.catalog.changed() => changed.is_ok(),
+            _ = self.leaders.changed() => true,
+            () = sleep_until(until) => true,
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::ShardLimits;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_name_has_one_share_of_a_shard_until_it_is_as_good_as_new() {
+        let shares = Shares::default();
+        let shard = ShardKey { stream_uid: 1, shard: 0 };
+        let of = |shard, name, after_ms| shares.of(shard, name, NOW_MS + after_ms).unwrap();
+        let share = of(shard, "a", 0);
+        assert!(Arc::ptr_eq(&share, &of(shard, "a", 0)));
+        assert!(!Arc::ptr_eq(&share, &of(shard, "b", 0)));
+        assert!(!Arc::ptr_eq(&share, &of(ShardKey { shard: 1, ..shard }, "a", 0)));
+        let wait =
+            |share: &Share, after_ms| share.lock().unwrap().wait_ms(&ShardLimits::aws(), NOW_MS + after_ms);
+        assert_eq!(wait(&share, 0), 0);
+        share.lock().unwrap().charge(8 << 20);
+        drop(share);
+        // Whoever comes back finds the debt.
+        assert!(wait(&of(shard, "a", 1_500), 1_500) > 0);
+        // Once it is paid and the share was left alone, it is forgotten.
+        assert_eq!(wait(&of(shard, "a", 9_000), 9_000), 0);
+        drop(of(shard, "c", 12_000));
+        let table = shares.0.lock().unwrap();
+        assert_eq!(table.by_name.len(), 1);
+    }
+}

@@ -1,0 +1,206 @@
+//! The body of a gRPC answer: messages as they come, and the status as trailers.
+//!
+//! Messages are handed over in frames that are small enough that a client which takes nothing is seen
+//! (`wire/stall.rs`), and the next message is made when the connection can take it. What has begun to give messages ends
+//! with its status when the client's time has passed, when the broker stops, and when it panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame};
+use hyper::header::HeaderMap;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::body::Room;
+use super::{status, timeout};
+use crate::wire::answer_body::FRAME_BYTES_MAX;
+use crate::wire::stall;
+
+/// Frames of data after which an answer is one of many messages: a single message has one.
+const FRAMES_OF_ONE: u32 = 1;
+
+/// See the module.
+pub(in crate::wire) struct Answer {
+    body: Body,
+    /// The rest of the frame that is being handed over.
+    rest: Bytes,
+    /// Frames of the body so far.
+    frames: u32,
+    is_over: bool,
+    /// Ends with why the answer has to end early.
+    cut: Pin<Box<dyn Future<Output = Status> + Send>>,
+    /// Of the request, until it is answered.
+    _room: Room,
+}
+
+impl Answer {
+    /// Of that body, until `deadline` if there is one and until `stopping` is true.
+    pub(super) fn new(
+        body: Body,
+        room: Room,
+        deadline: Option<Instant>,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let late = async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let cut = async move {
+            tokio::select! {
+                () = late => timeout::passed(),
+                _ = stopping.wait_for(|stop| *stop) => status::unavailable("This node is stopping."),
+            }
+        };
+        Self { body, rest: Bytes::new(), frames: 0, is_over: false, cut: Box::pin(cut), _room: room }
+    }
+
+    pub(in crate::wire) fn is_end_stream(&self) -> bool {
+        self.is_over || (self.rest.is_empty() && self.body.is_end_stream())
+    }
+
+    pub(in crate::wire) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        stall::note(false);
+        loop {
+            if !self.rest.is_empty() {
+                stall::note(true);
+                return Poll::Ready(Some(Frame::data(self.piece())));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            // The only message of an answer is given with its status, however late.
+            if self.frames > FRAMES_OF_ONE
+                && let Poll::Ready(status) = self.cut.as_mut().poll(context)
+            {
+                return self.end(&status);
+            }
+            let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(context)));
+            match polled {
+                Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_data() {
+                    Ok(bytes) => {
+                        self.frames = self.frames.saturating_add(1);
+                        self.rest = bytes;
+                    }
+                    Err(trailers) => {
+                        self.is_over = true;
+                        return Poll::Ready(Some(trailers));
+                    }
+                },
+                Ok(Poll::Ready(Some(Err(status)))) => return self.end(&status),
+                Ok(Poll::Ready(None)) => self.is_over = true,
+                Ok(Poll::Pending) => match self.cut.as_mut().poll(context) {
+                    Poll::Ready(status) => return self.end(&status),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Err(_panic) => {
+                    tracing::error!("an answer panicked; its client is told and it ends");
+                    return self.end(&status::unknown_outcome());
+                }
+            }
+        }
+    }
+
+    /// The next piece of the frame. The last one does not keep the whole.
+    fn piece(&mut self) -> Bytes {
+        let piece = self.rest.split_to(self.rest.len().min(FRAME_BYTES_MAX));
+        if piece.len() == FRAME_BYTES_MAX && self.rest.len() <= FRAME_BYTES_MAX {
+            self.rest = Bytes::copy_from_slice(&self.rest);
+        }
+        piece
+    }
+
+    fn end(&mut self, status: &Status) -> Poll<Option<Frame<Bytes>>> {
+        self.is_over = true;
+        // What makes the messages is let go of at once.
+        self.body = Body::empty();
+        let mut trailers = HeaderMap::new();
+        if let Err(error) = status.add_header(&mut trailers) {
+            tracing::error!(%error, "a status cannot be told");
+        }
+        Poll::Ready(Some(Frame::trailers(trailers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::stream::{self, StreamExt};
+    use http_body_util::StreamBody;
+    use tokio::sync::Semaphore;
+    use tonic::Code;
+
+    use super::*;
+
+    type Frames = Vec<Result<Frame<Bytes>, Status>>;
+
+    fn answer(
+        frames: impl futures_util::Stream<Item = Result<Frame<Bytes>, Status>> + Send + 'static,
+        deadline: Option<Instant>,
+        stopping: watch::Receiver<bool>,
+    ) -> Answer {
+        let room = Room::of(&Arc::new(Semaphore::new(1)));
+        Answer::new(Body::new(StreamBody::new(frames)), room, deadline, stopping)
+    }
+
+    /// Bytes of all frames of data, how many these are, and the status.
+    async fn taken(mut answer: Answer) -> (usize, usize, Option<Status>) {
+        let (mut bytes, mut frames, mut status) = (0, 0, None);
+        while let Some(frame) = std::future::poll_fn(|context| answer.poll_frame(context)).await {
+            match frame.into_data() {
+                Ok(data) => {
+                    assert!(data.len() <= FRAME_BYTES_MAX);
+                    (bytes, frames) = (bytes + data.len(), frames + 1);
+                }
+                Err(frame) => status = Status::from_header_map(&frame.into_trailers().unwrap()),
+            }
+        }
+        (bytes, frames, status)
+    }
+
+    fn data(bytes: usize) -> Result<Frame<Bytes>, Status> {
+        Ok(Frame::data(vec![0; bytes].into()))
+    }
+
+    #[tokio::test]
+    async fn large_messages_are_handed_over_in_pieces() {
+        let (_stop, stopping) = watch::channel(false);
+        let frames: Frames = vec![data(FRAME_BYTES_MAX * 2 + 1), data(1), Err(Status::aborted("why"))];
+        let (bytes, frames, status) = taken(answer(stream::iter(frames), None, stopping)).await;
+        assert_eq!((bytes, frames), (FRAME_BYTES_MAX * 2 + 2, 4));
+        assert_eq!(status.unwrap().code(), Code::Aborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_a_stop_and_a_panic_end_an_answer_with_their_status() {
+        let (stop, stopping) = watch::channel(false);
+        let endless = || stream::repeat_with(|| data(1)).boxed();
+        let quiet = || stream::iter([data(1)]).chain(stream::pending()).boxed();
+        let soon = Instant::now() + Duration::from_secs(5);
+        let panicking = stream::iter([data(1)]).chain(stream::poll_fn(|_| panic!("planted")));
+        assert_eq!(taken(answer(panicking, None, stopping.clone())).await.2.unwrap().code(), Code::Internal);
+        let late = taken(answer(quiet(), Some(soon), stopping.clone())).await;
+        assert_eq!((late.0, late.2.unwrap().code()), (1, Code::DeadlineExceeded));
+        let (_, _, status) = taken(answer(endless(), Some(Instant::now()), stopping.clone())).await;
+        assert_eq!(status.unwrap().code(), Code::DeadlineExceeded);
+        stop.send_replace(true);
+        for frames in [endless(), quiet()] {
+            let (_, _, status) = taken(answer(frames, None, stopping.clone())).await;
+            assert_eq!(status.unwrap().code(), Code::Unavailable);
+        }
+        // The only message of an answer is told all the same.
+        let mut trailers = HeaderMap::new();
+        Status::new(Code::Ok, "").add_header(&mut trailers).unwrap();
+        let one: Frames = vec![data(1), Ok(Frame::trailers(trailers))];
+        let (bytes, _, status) = taken(answer(stream::iter(one), Some(Instant::now()), stopping)).await;
+        assert_eq!((bytes, status.unwrap().code()), (1, Code::Ok));
+    }
+}

@@ -1,0 +1,191 @@
+//! The gRPC API (`proto/tidelog/v1`) on the port of the Kinesis protocol.
+//!
+//! ```text
+//! exchange ──► grpc::call ──► tonic's routes ──► streams, records, cluster ──► crate::ops
+//!              (deadline, room,                  (messages, status)
+//!               panics)
+//! ```
+//! A service is one file and one line of [`Api::new`]. Invariants: what the wire promises of any call holds for these
+//! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in frames
+//! whose taking is watched (`answer.rs`), a panicking call is INTERNAL, and a stop ends every stream with UNAVAILABLE.
+
+mod answer;
+mod body;
+mod caller;
+mod cluster;
+mod health;
+mod messages;
+mod put_stream;
+mod records;
+mod status;
+mod streams;
+mod subscribe;
+mod timeout;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, Stream};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Request, Response, StatusCode};
+use tidelog_proto::v1::DESCRIPTOR_SET;
+use tidelog_proto::v1::cluster_server::ClusterServer;
+use tidelog_proto::v1::records_server::RecordsServer;
+use tidelog_proto::v1::streams_server::StreamsServer;
+use tokio::sync::watch;
+use tonic::codegen::Service as _;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tonic_health::pb::health_server::HealthServer;
+
+use super::Gateway;
+use super::answer_body::AnswerBody;
+use crate::service::Service;
+pub(super) use answer::Answer;
+use body::{RequestBody, Room};
+use caller::Caller;
+
+/// Bytes of one message, in either direction.
+pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// How the content type of every gRPC request begins.
+const CONTENT_TYPE_PREFIX: &str = "application/grpc";
+/// What may follow it: the messages are protobuf, which is the default.
+const PROTOBUF: &str = "+proto";
+
+/// What a call that answers with messages answers.
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The services behind the port, built once.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    routes: Routes,
+}
+
+impl Api {
+    /// Over `service`, with the account and region of callers who name none.
+    pub(super) fn new(
+        service: &Arc<Service>,
+        account: &Arc<str>,
+        region: &Arc<str>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let caller = Caller { service: service.clone(), account: account.clone(), region: region.clone() };
+        let streams = StreamsServer::new(streams::Streams(caller.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let records = RecordsServer::new(records::Records(caller.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let sound = "the descriptors were made by the build";
+        let routes = Routes::new(streams)
+            .add_service(records)
+            .add_service(ClusterServer::new(cluster::Cluster(caller)))
+            .add_service(HealthServer::new(health::Health { service: service.clone(), stopping }))
+            .add_service(reflection().build_v1().expect(sound))
+            // What most tools ask for still.
+            .add_service(reflection().build_v1alpha().expect(sound))
+            .prepare();
+        Self { routes }
+    }
+}
+
+/// Whether a request with these headers is meant for this API.
+pub(super) fn is_meant(headers: &HeaderMap) -> bool {
+    form(headers).is_some()
+}
+
+/// Whether its messages are written as they are read here.
+pub(super) fn is_readable(headers: &HeaderMap) -> bool {
+    let form = form(headers).and_then(|form| form.split(';').next()).map(str::trim_end);
+    matches!(form, Some("" | PROTOBUF))
+}
+
+/// What follows the common beginning of the content types of gRPC.
+fn form(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()?.strip_prefix(CONTENT_TYPE_PREFIX)
+}
+
+/// Carries out one call.
+pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Response<AnswerBody> {
+    let started = Instant::now();
+    let timing = gateway.timing.of(request.uri().path().strip_prefix('/').unwrap_or_default());
+    let deadline = timeout::of(request.headers());
+    let deadline_at = deadline.map(|deadline| tokio::time::Instant::now() + deadline);
+    let room = Room::of(&gateway.body_bytes);
+    let mut request = request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall));
+    request.extensions_mut().insert(room.clone());
+    // Without a deadline of the client's a call has as long as any other to come with its request and to be answered.
+    let patience = gateway.bounds.body + gateway.bounds.request;
+    let outcome = begin(gateway, request, deadline.map_or(patience, |deadline| deadline.min(patience))).await;
+    let response = outcome.unwrap_or_else(|status| match deadline {
+        Some(deadline) if status.code() == Code::Internal && started.elapsed() >= deadline => {
+            timeout::passed().into_http()
+        }
+        _ => status.into_http(),
+    });
+    timing.record(http_status(response.headers()), started.elapsed());
+    let stopping = gateway.stopping.clone();
+    response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, room, deadline_at, stopping))))
+}
+
+/// What the services answer, unless they panic or do not within `patience`.
+async fn begin(
+    gateway: &Gateway,
+    request: Request<RequestBody>,
+    patience: Duration,
+) -> Result<Response<tonic::body::Body>, Status> {
+    let mut routes = gateway.api.routes.clone();
+    let answering = AssertUnwindSafe(routes.call(request)).catch_unwind();
+    match tokio::time::timeout(patience, answering).await {
+        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(_panic)) => {
+            tracing::error!("a call panicked; it is answered with INTERNAL");
+            Err(status::unknown_outcome())
+        }
+        Err(_) => Err(status::unknown_outcome()),
+    }
+}
+
+/// How a call is counted: as the Kinesis protocol would answer what became of it.
+fn http_status(headers: &HeaderMap) -> StatusCode {
+    match Status::from_header_map(headers).map_or(Code::Ok, |status| status.code()) {
+        Code::Ok => StatusCode::OK,
+        Code::Internal | Code::Unavailable | Code::Unknown | Code::DataLoss | Code::DeadlineExceeded => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_content_type_tells_what_is_meant_and_what_can_be_read() {
+        for (content_type, expected) in [
+            ("application/grpc", (true, true)),
+            ("application/grpc+proto", (true, true)),
+            ("application/grpc;charset=utf-8", (true, true)),
+            ("application/grpc+json", (true, false)),
+            ("application/grpc-web", (true, false)),
+            ("application/json", (false, false)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            assert_eq!((is_meant(&headers), is_readable(&headers)), expected, "{content_type}");
+        }
+        assert!(!is_meant(&HeaderMap::new()));
+    }
+}
