@@ -2,13 +2,12 @@
 
 use prost_types::Timestamp;
 use tidelog_proto::v1::{
-    ChildShard, NewRecord, Placed as PlacedMessage, Position, Producer, PutResult, ReadResponse, Record,
-    ShardEnd, position, put_result,
+    ChildShard, NewRecord, Placed as PlacedMessage, Position, PutResult, ReadResponse, Record, ShardEnd,
+    position, put_result,
 };
 use tonic::Status;
 
 use super::status;
-use crate::model::producer::{Stamp, StampError};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::Shard;
@@ -22,16 +21,6 @@ pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Give
         explicit_hash_key: record.explicit_hash_key.as_deref(),
         data: &record.data,
     })
-}
-
-/// Who writes them.
-///
-/// # Errors
-/// INVALID_ARGUMENT for an id or a number of 0, and for a batch that is settled itself.
-pub(super) fn stamp(producer: Option<&Producer>) -> Result<Option<Stamp>, Status> {
-    let stamp = |of: &Producer| Stamp::new(of.id, of.batch, of.settled_below);
-    let refused = |error: StampError| status::invalid(format!("Such a producer cannot be: {error}."));
-    producer.map(stamp).transpose().map_err(refused)
 }
 
 /// What became of records, one for each.

@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, StreamExt};
 use tidelog_proto::v1::{
-    PutRequest, PutResponse, PutStreamRequest, PutStreamResponse, ReadRequest, ReadResponse,
+    Producer, PutRequest, PutResponse, PutStreamRequest, PutStreamResponse, ReadRequest, ReadResponse,
     SubscribeRequest, SubscribeResponse, records_server,
 };
 use tokio::sync::OwnedSemaphorePermit;
