@@ -80,8 +80,8 @@ impl Broker {
         Ran::of(&child.wait_with_output().expect("it ends"))
     }
 
-    async fn groups(&self) -> GroupsClient<Channel> {
-        GroupsClient::connect(self.endpoint.clone()).await.expect("a connection")
+    fn groups(&self) -> GroupsClient<Channel> {
+        GroupsClient::new(Channel::from_shared(self.endpoint.clone()).expect("a URL").connect_lazy())
     }
 }
 
@@ -120,7 +120,7 @@ async fn groups_are_listed_described_reset_and_deleted() {
     let none = broker.done(&["group", "list", "clicks"]);
     assert!(none.printed.is_empty() && none.words.contains("no consumer groups of clicks"), "{}", none.words);
 
-    let mut groups = broker.groups().await;
+    let mut groups = broker.groups();
     let member_id = member(&mut groups).await;
     let list = broker.done(&["group", "list", "clicks", "--output", "json"]).json();
     let told = |name: &str| list[0][name].as_u64();
@@ -172,7 +172,7 @@ async fn groups_are_listed_described_reset_and_deleted() {
 async fn what_is_not_there_is_named_with_what_is() {
     let broker = Broker::start("off");
     broker.done(&["stream", "create", "clicks", "--shards", "2"]);
-    member(&mut broker.groups().await).await;
+    member(&mut broker.groups()).await;
     let cases = [
         (
             vec!["group", "describe", "clicks", "biling"],
@@ -245,7 +245,7 @@ async fn the_doctor_finds_hot_keys_and_groups_without_members() {
 
     assert_eq!(broker.put(100, None).code, Some(0));
     assert_eq!(broker.put(400, Some("ada")).code, Some(0));
-    let mut groups = broker.groups().await;
+    let mut groups = broker.groups();
     let member_id = member(&mut groups).await;
     let leave = LeaveRequest { stream: "clicks".into(), group: "billing".into(), member_id };
     groups.leave(leave).await.expect("leaves");
