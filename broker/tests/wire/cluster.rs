@@ -20,13 +20,13 @@ use crate::broker::config;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where four nodes are, or will be.
-struct Place {
+pub struct Place {
     directory: TempDir,
     addresses: BTreeMap<u64, String>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         // All at once, so that no port is given twice.
         let held: Vec<TcpListener> = (1..=4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
@@ -46,7 +46,7 @@ impl Place {
     }
 
     /// Starts a node; it may have to be added before it runs.
-    fn start(&self, node: u64, members: &[u64]) -> JoinHandle<Result<Server, StartError>> {
+    pub fn start(&self, node: u64, members: &[u64]) -> JoinHandle<Result<Server, StartError>> {
         let settings = self.settings(node, members);
         tokio::spawn(async move { Server::start(&settings, Bounds::default(), Clock::System).await })
     }
@@ -68,7 +68,7 @@ impl Place {
         }
     }
 
-    async fn change(&self, change: Change) -> Result<String, String> {
+    pub async fn change(&self, change: Change) -> Result<String, String> {
         self.ask(Action::Change(change)).await
     }
 
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-async fn running(starting: JoinHandle<Result<Server, StartError>>) -> Server {
+pub async fn running(starting: JoinHandle<Result<Server, StartError>>) -> Server {
     timeout(PATIENCE, starting).await.expect("the node starts").unwrap().unwrap()
 }
 
@@ -95,7 +95,7 @@ async fn refusal(starting: JoinHandle<Result<Server, StartError>>) -> String {
     timeout(PATIENCE, starting).await.expect("the node ends").unwrap().unwrap_err().to_string()
 }
 
-async fn stop(server: Server) {
+pub async fn stop(server: Server) {
     timeout(PATIENCE, server.shutdown()).await.expect("the node stops").unwrap();
 }
 

@@ -6,5 +6,6 @@ mod put_and_read;
 mod put_stream;
 mod streams;
 mod subscribe;
+mod three_nodes;
 
 pub use calls::*;

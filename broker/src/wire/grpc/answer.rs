@@ -39,12 +39,12 @@ pub(in crate::wire) struct Answer {
 }
 
 impl Answer {
-    /// Of that body, until `deadline` if there is one and until `stopping` is true.
+    /// Of that body, until `deadline` if there is one and until `stopping` is true; without that until it ends.
     pub(super) fn new(
         body: Body,
         room: Room,
         deadline: Option<Instant>,
-        mut stopping: watch::Receiver<bool>,
+        stopping: Option<watch::Receiver<bool>>,
     ) -> Self {
         let late = async move {
             match deadline {
@@ -52,10 +52,16 @@ impl Answer {
                 None => std::future::pending().await,
             }
         };
+        let stopped = async move {
+            match stopping {
+                Some(mut stopping) => drop(stopping.wait_for(|stop| *stop).await),
+                None => std::future::pending().await,
+            }
+        };
         let cut = async move {
             tokio::select! {
                 () = late => timeout::passed(),
-                _ = stopping.wait_for(|stop| *stop) => status::unavailable("This node is stopping."),
+                () = stopped => stopping_node(),
             }
         };
         Self { body, rest: Bytes::new(), frames: 0, is_over: false, cut: Box::pin(cut), _room: room }
@@ -128,6 +134,11 @@ impl Answer {
     }
 }
 
+/// What a call ends with because the broker stops.
+pub(super) fn stopping_node() -> Status {
+    status::unavailable("This node is stopping.")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -148,7 +159,7 @@ mod tests {
         stopping: watch::Receiver<bool>,
     ) -> Answer {
         let room = Room::of(&Arc::new(Semaphore::new(1)));
-        Answer::new(Body::new(StreamBody::new(frames)), room, deadline, stopping)
+        Answer::new(Body::new(StreamBody::new(frames)), room, deadline, Some(stopping))
     }
 
     /// Bytes of all frames of data, how many these are, and the status.

@@ -53,6 +53,15 @@ impl Drop for Share {
     }
 }
 
+/// A message is longer than any may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TooLong {
+    /// Its bytes.
+    length: usize,
+    /// Of the bytes gone over, those that belong to messages before it.
+    before: usize,
+}
+
 /// How far the message that is coming has come.
 #[derive(Debug, Default)]
 struct Coming {
@@ -65,25 +74,27 @@ impl Coming {
     /// Goes over the next bytes.
     ///
     /// # Errors
-    /// The length of a message that is too long.
-    fn pass(&mut self, mut bytes: &[u8]) -> Result<(), usize> {
-        while !bytes.is_empty() {
+    /// [`TooLong`], which nothing can follow.
+    fn pass(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
             if self.left > 0 {
-                let taken = self.left.min(bytes.len());
+                let taken = self.left.min(rest.len());
                 self.left -= taken;
-                bytes = &bytes[taken..];
+                at += taken;
                 continue;
             }
-            let (head, rest) = bytes.split_at((PREFIX_BYTES - self.prefix.len()).min(bytes.len()));
+            let head = &rest[..(PREFIX_BYTES - self.prefix.len()).min(rest.len())];
             self.prefix.extend_from_slice(head);
-            bytes = rest;
             if let [_flag, a, b, c, d] = *self.prefix {
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
                 self.prefix.clear();
                 if self.left > MESSAGE_BYTES_MAX {
-                    return Err(self.left);
+                    return Err(TooLong { length: self.left, before: at });
                 }
             }
+            at += head.len();
         }
         Ok(())
     }
@@ -105,25 +116,28 @@ pub(super) struct RequestBody {
     /// Bytes that have come and wait for their room.
     waiting: Option<(Bytes, Waiting)>,
     late: Option<Pin<Box<Sleep>>>,
+    /// What it ends with once what came before is handed over.
+    failure: Option<Status>,
 }
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming, room: Room, stall: Duration) -> Self {
-        Self { incoming, room, stall, coming: Coming::default(), waiting: None, late: None }
+        Self { incoming, room, stall, coming: Coming::default(), waiting: None, late: None, failure: None }
     }
 
     /// Takes in bytes that have come.
-    fn take(&mut self, bytes: Bytes) -> Result<(), Status> {
+    fn take(&mut self, mut bytes: Bytes) {
         self.late = None;
-        self.coming.pass(&bytes).map_err(|length| {
-            status::invalid(format!("A message has up to {MESSAGE_BYTES_MAX} bytes. This one has {length}."))
-        })?;
+        if let Err(TooLong { length, before }) = self.coming.pass(&bytes) {
+            let words = format!("A message has up to {MESSAGE_BYTES_MAX} bytes. This one has {length}.");
+            self.failure = Some(status::invalid(words));
+            bytes.truncate(before);
+        }
         let permits = u32::try_from(bytes.len()).expect("a frame has less");
         let room = self.room.0.all.clone().acquire_many_owned(permits);
         let stall = self.stall;
         let waiting = async move { timeout(stall, room).await.ok()?.ok() };
         self.waiting = Some((bytes, Box::pin(waiting)));
-        Ok(())
     }
 
     /// Whether a message that has begun does not go on.
@@ -154,13 +168,12 @@ impl Body for RequestBody {
                 this.room.add(permit);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            if let Some(status) = this.failure.take() {
+                return Poll::Ready(Some(Err(status)));
+            }
             match Pin::new(&mut this.incoming).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => {
-                        if let Err(status) = this.take(bytes) {
-                            return Poll::Ready(Some(Err(status)));
-                        }
-                    }
+                    Ok(bytes) => this.take(bytes),
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 },
                 Poll::Ready(Some(Err(_))) => {
@@ -176,7 +189,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.waiting.is_none() && self.incoming.is_end_stream()
+        self.waiting.is_none() && self.failure.is_none() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -209,14 +222,14 @@ mod tests {
                 assert_eq!(coming.is_between_messages(), ends, "{cut} {passed}");
             }
         }
-        let too_long = (MESSAGE_BYTES_MAX as u32 + 1).to_be_bytes();
+        let prefix = |length: usize| [&[0][..], &u32::try_from(length).unwrap().to_be_bytes()].concat();
+        let length = MESSAGE_BYTES_MAX + 1;
+        let whole = [&prefix(2)[..], b"ab", &prefix(length)].concat();
+        assert_eq!(Coming::default().pass(&whole), Err(TooLong { length, before: 7 }));
         let mut coming = Coming::default();
-        coming.pass(&[0]).unwrap();
-        assert_eq!(coming.pass(&too_long), Err(MESSAGE_BYTES_MAX + 1));
-        assert_eq!(
-            Coming::default().pass(&[&[0][..], &(MESSAGE_BYTES_MAX as u32).to_be_bytes()].concat()),
-            Ok(())
-        );
+        assert_eq!(coming.pass(&whole[..9]), Ok(()));
+        assert_eq!(coming.pass(&whole[9..]), Err(TooLong { length, before: 0 }));
+        assert_eq!(Coming::default().pass(&prefix(MESSAGE_BYTES_MAX)), Ok(()));
     }
 
     #[tokio::test]

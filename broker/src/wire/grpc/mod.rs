@@ -60,6 +60,10 @@ const PROTOBUF: &str = "+proto";
 /// What a call that answers with messages answers.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// Marks the response of a call that ends by itself when the broker stops, once what it has taken is answered.
+#[derive(Clone, Copy, Debug)]
+struct EndsWithTheBroker;
+
 /// The services behind the port, built once.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
@@ -78,9 +82,10 @@ impl Api {
         let streams = StreamsServer::new(streams::Streams(caller.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let records = RecordsServer::new(records::Records(caller.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let records =
+            RecordsServer::new(records::Records { caller: caller.clone(), stopping: stopping.clone() })
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let groups = GroupsServer::new(groups::Groups(caller.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -138,7 +143,8 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Respo
         _ => status.into_http(),
     });
     timing.record(http_status(response.headers()), started.elapsed());
-    let stopping = gateway.stopping.clone();
+    let ends_itself = response.extensions().get::<EndsWithTheBroker>().is_some();
+    let stopping = (!ends_itself).then(|| gateway.stopping.clone());
     response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, room, deadline_at, stopping))))
 }
 

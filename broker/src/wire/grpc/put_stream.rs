@@ -4,7 +4,7 @@
 //! [`Turn`]), so that records of one shard are written in the order in which they came; messages whose
 //! shards are led elsewhere are put one at a time. Answers come in the order of the messages. Further messages are taken
 //! only while less than [`UNANSWERED_BYTES_MAX`] of those that were taken are unanswered. The first message that is
-//! refused as a whole ends the call once those before it are answered; none after it is put.
+//! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
 use prost::Message;
 use tidelog_proto::v1::{Acknowledgement, Failure, PutStreamRequest, PutStreamResponse};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::{Status, Streaming};
 
+use super::answer::stopping_node;
 use super::body::Room;
 use super::records;
 use super::{Messages, messages, status};
@@ -32,6 +33,8 @@ pub(super) struct PutStream {
     call: Arc<Call>,
     /// The messages' share of the room for all requests' bodies.
     room: Option<Room>,
+    /// True once the broker stops.
+    stopping: watch::Receiver<bool>,
     /// `None` once no further message is taken.
     incoming: Option<Streaming<PutStreamRequest>>,
     /// Why none is, if it is not that all have come.
@@ -63,12 +66,14 @@ impl PutStream {
         service: Arc<Service>,
         call: Call,
         room: Option<Room>,
+        stopping: watch::Receiver<bool>,
         incoming: Streaming<PutStreamRequest>,
     ) -> Self {
         Self {
             service,
             call: Arc::new(call),
             room,
+            stopping,
             incoming: Some(incoming),
             failure: None,
             stream: "".into(),
@@ -100,9 +105,7 @@ impl PutStream {
                 biased;
                 Some(answered) = self.unanswered.next(), if !self.unanswered.is_empty() => {
                     self.unanswered_bytes -= answered.bytes;
-                    if let Some(room) = &self.room {
-                        room.give_back(answered.bytes);
-                    }
+                    self.give_back(answered.bytes);
                     return Some(answered.outcome);
                 }
                 stream = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
@@ -112,6 +115,9 @@ impl PutStream {
                         // The message was refused, and its answer will say so.
                         None => self.incoming = None,
                     }
+                }
+                () = stopped(&mut self.stopping), if self.incoming.is_some() => {
+                    (self.incoming, self.failure) = (None, Some(stopping_node()));
                 }
                 message = message(&mut self.incoming), if takes && self.incoming.is_some() => {
                     let begun = match message {
@@ -125,6 +131,13 @@ impl PutStream {
                 }
                 else => return self.failure.take().map(Err),
             }
+        }
+    }
+
+    /// Gives back the room of a message that is answered; all there is with the last one, so that nothing adds up.
+    fn give_back(&self, bytes: usize) {
+        if let Some(room) = &self.room {
+            room.give_back(if self.unanswered.is_empty() { usize::MAX } else { bytes });
         }
     }
 
@@ -169,6 +182,11 @@ impl PutStream {
 
 async fn handed_over(handing_over: &mut Option<oneshot::Receiver<Arc<Stream>>>) -> Option<Arc<Stream>> {
     handing_over.as_mut()?.await.ok()
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // Without a sender the broker is gone altogether.
+    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 async fn message(

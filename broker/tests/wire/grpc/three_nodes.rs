@@ -1,0 +1,127 @@
+//! Three nodes: any of them serves any call, and a reader loses nothing when leaders change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidelog::cluster_command::Change;
+use tidelog::server::Server;
+use tidelog_proto::v1::streams_client::StreamsClient;
+use tidelog_proto::v1::subscribe_response::Event;
+use tidelog_proto::v1::*;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+
+use super::*;
+use crate::cluster::{Place, running, stop};
+
+/// For one step, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Shards of the stream: one for each group of records.
+const SHARDS: u32 = 6;
+
+async fn three() -> (Place, BTreeMap<u64, Server>) {
+    let place = Place::new();
+    let members = [1, 2, 3];
+    let starting: Vec<_> = members.iter().map(|node| (*node, place.start(*node, &members))).collect();
+    let mut servers = BTreeMap::new();
+    for (node, starting) in starting {
+        servers.insert(node, running(starting).await);
+    }
+    (place, servers)
+}
+
+/// Puts these, again while that is not possible.
+async fn put(channel: &Channel, texts: &[String]) {
+    let ends = Instant::now() + PATIENCE;
+    let mut left: Vec<NewRecord> = texts.iter().map(|text| record(text, text.clone())).collect();
+    while !left.is_empty() {
+        assert!(Instant::now() < ends, "{} are not put", left.len());
+        let request = PutRequest { stream: "S".into(), records: left.clone(), producer: None };
+        let Ok(answer) = records(channel).put(request).await else {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let results = answer.into_inner().results;
+        let failed = |result: &PutResult| matches!(result.result, Some(put_result::Result::Failure(_)));
+        left = left.into_iter().zip(&results).filter(|(_, result)| failed(result)).map(|own| own.0).collect();
+    }
+}
+
+fn texts(round: u32) -> Vec<String> {
+    (0..60).map(|at| format!("{round} {at}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_node_serves_and_readers_go_on_with_the_next_leader() {
+    let (place, servers) = three().await;
+    let mut channels = Vec::new();
+    for server in servers.values() {
+        channels.push(channel(server.addresses()[0]).await);
+    }
+    let create = CreateStreamRequest { name: "S".into(), shard_count: SHARDS, ..Default::default() };
+    let created = StreamsClient::new(channels[1].clone()).create_stream(create).await.unwrap();
+    assert_eq!(created.into_inner().stream.unwrap().status(), StreamStatus::Active);
+
+    let request = SubscribeRequest { stream: "S".into(), from: at(horizon()), ..Default::default() };
+    let mut subscriber = records(&channels[2]).subscribe(request).await.unwrap().into_inner();
+    let mut expected = Vec::new();
+    for (round, to) in (0..).zip([1, 2, 3, 1]) {
+        let transfer = Change::Transfer { groups: (1..=6).collect(), to, from: None };
+        let moving = place.change(transfer);
+        let written = texts(round);
+        let putting = put(&channels[round as usize % 3], &written);
+        let (moved, ()) = tokio::join!(moving, putting);
+        moved.unwrap();
+        expected.extend(written);
+    }
+    let mut numbers = Vec::new();
+    let mut found = Vec::new();
+    while found.len() < expected.len() {
+        let message = timeout(PATIENCE, subscriber.message()).await.expect("a message in time");
+        let message = message.unwrap().expect("it goes on");
+        let Some(Event::Records(response)) = message.event else { panic!("no shard ends") };
+        numbers.extend(response.records.iter().map(|own| own.sequence_number.clone()));
+        found.extend(data(&[response]));
+    }
+    numbers.sort();
+    numbers.dedup();
+    assert_eq!(numbers.len(), found.len(), "nothing comes twice");
+    found.sort();
+    found.dedup();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    // Every node reads every shard to its tip.
+    for channel in &channels {
+        let mut found = Vec::new();
+        for shard in 0..SHARDS {
+            let request = read(shard, horizon(), 0);
+            let responses = records(channel).read(request).await.unwrap().into_inner();
+            found.extend(data(&all(responses).await.unwrap()));
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found, expected);
+    }
+
+    // Messages of a stream keep their records' order, wherever they are led.
+    let messages = (0..200).map(|number: u32| PutStreamRequest {
+        stream: "S".into(),
+        records: vec![record("order", format!("order {number:04}"))],
+        ..Default::default()
+    });
+    let mut client = records(&channels[1]);
+    let call = client.put_stream(futures_util::stream::iter(messages.collect::<Vec<_>>()));
+    let answers = all(call.await.unwrap().into_inner()).await.unwrap();
+    let shard = placed(answers[0].results[0].clone()).shard_id;
+    let request = ReadRequest { shard_id: shard, ..read(0, horizon(), 0) };
+    let responses = records(&channels[2]).read(request).await.unwrap().into_inner();
+    let order = data(&all(responses).await.unwrap());
+    let order: Vec<_> = order.into_iter().filter(|text| text.starts_with("order")).collect();
+    assert!(order.len() == 200 && order.is_sorted(), "{order:?}");
+
+    drop((channels, subscriber));
+    for server in servers.into_values() {
+        stop(server).await;
+    }
+}
