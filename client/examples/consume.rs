@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::pin::pin;
 
 use tidelog_client::{Checkpoints, Connection, Consumer, Reason};
 
@@ -23,10 +24,12 @@ pub async fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box<
     let connection = Connection::to(nodes).build()?;
     let builder = Consumer::builder(&connection, stream, group).checkpoints(Checkpoints::Manual);
     let mut consumer = builder.build()?;
+    // One for the whole run: an interrupt while a batch is processed counts too.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let batch = tokio::select! {
             batch = consumer.next() => batch?,
-            interrupted = tokio::signal::ctrl_c() => break interrupted?,
+            interrupted = &mut interrupted => break interrupted?,
         };
         let mut out = std::io::stdout().lock();
         for record in batch.records() {

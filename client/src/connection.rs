@@ -60,6 +60,7 @@ struct Now {
 pub struct ConnectionBuilder {
     nodes: Vec<String>,
     ca_pem: Option<Vec<u8>>,
+    has_system_roots: bool,
     account: Option<String>,
     region: Option<String>,
     request_timeout: Duration,
@@ -72,6 +73,7 @@ impl Connection {
         ConnectionBuilder {
             nodes: nodes.into_iter().map(Into::into).collect(),
             ca_pem: None,
+            has_system_roots: false,
             account: None,
             region: None,
             request_timeout: Duration::from_secs(10),
@@ -132,6 +134,13 @@ impl ConnectionBuilder {
         self
     }
 
+    /// Trusts the CAs of the system too, beside the one that is given.
+    #[must_use]
+    pub(crate) fn with_system_roots(mut self) -> Self {
+        self.has_system_roots = true;
+        self
+    }
+
     /// The account whose streams are meant, 12 digits. By default the broker's.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
@@ -164,10 +173,13 @@ impl ConnectionBuilder {
                 "at least one node, and a request timeout of 100 ms to 5 minutes, are needed",
             ));
         }
-        let tls = self.ca_pem.map_or_else(
-            || ClientTlsConfig::new().with_native_roots(),
-            |pem| ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-        );
+        let mut tls = ClientTlsConfig::new();
+        if self.has_system_roots || self.ca_pem.is_none() {
+            tls = tls.with_native_roots();
+        }
+        if let Some(pem) = self.ca_pem {
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
         let nodes = self.nodes.iter().map(|node| endpoint(node, &tls)).collect::<Result<Vec<_>, _>>()?;
         let turn = rand::random_range(0..nodes.len());
         let inner = Inner {

@@ -1,6 +1,7 @@
 //! The shards of a stream, as ListShards tells them: their hash ranges and their parents. The producer groups records by
 //! them, readers find their way across reshards.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use tidelog_proto::v1;
@@ -45,9 +46,12 @@ impl Shards {
         self.0.iter()
     }
 
-    /// Those that take records, from the lowest hash key on.
+    /// Those that take records, from the lowest hash key on. A shard that a further page has told the children of was closed
+    /// between the pages.
     pub fn open(&self) -> Vec<&Shard> {
-        let mut open: Vec<_> = self.iter().filter(|shard| shard.is_open).collect();
+        let parents: BTreeSet<&String> = self.iter().flat_map(|shard| &shard.parents).collect();
+        let is_open = |shard: &&Shard| shard.is_open && !parents.contains(&shard.shard_id);
+        let mut open: Vec<_> = self.iter().filter(is_open).collect();
         open.sort_by_key(|shard| *shard.range.start());
         open
     }
@@ -80,5 +84,24 @@ impl TryFrom<v1::Shard> for Shard {
             is_open: shard.sequence_number_end.is_none(),
             shard_id: shard.shard_id,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_split_between_two_pages_is_closed() {
+        let shard = |id: &str, range, parents: &[&str]| Shard {
+            shard_id: id.to_owned(),
+            range,
+            parents: parents.iter().map(|id| (*id).to_owned()).collect(),
+            is_open: true,
+        };
+        let shards: Shards = [shard("0", 0..=9, &[]), shard("2", 5..=9, &["0"]), shard("1", 0..=4, &["0"])]
+            .into_iter()
+            .collect();
+        assert!(shards.open().iter().map(|shard| shard.shard_id.as_str()).eq(["1", "2"]));
     }
 }

@@ -55,6 +55,19 @@ fn texts(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// How many acknowledged records are said to have been read exactly once, in order.
+fn verified(said: &str) -> u64 {
+    let count = said.strip_prefix("Verified: each of ").and_then(|rest| {
+        rest.split_once(" acknowledged records was read exactly once, in order.").map(|(count, _)| count)
+    });
+    count.unwrap_or_else(|| panic!("{said}")).replace(',', "").parse().expect("a number")
+}
+
+/// What comes of so many that are due: a machine that is busy leaves some out.
+fn nearly(due: u64) -> std::ops::RangeInclusive<u64> {
+    due * 3 / 4..=due
+}
+
 fn result(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a result")).expect("JSON")
 }
@@ -69,20 +82,22 @@ fn a_run_is_verified_and_told_in_three_forms() {
     let output = command.arg("--json").arg(&json).arg("--html").arg(&html).output().expect("a run");
     let (code, said, progress) = texts(&output);
     assert_eq!(code, Some(0), "{said}{progress}");
-    assert!(
-        said.starts_with("Verified: each of 1,500 acknowledged records was read exactly once, in order."),
-        "{said}"
-    );
+    let verified = verified(&said);
+    assert!(nearly(1_500).contains(&verified), "{said}");
     assert!(
         progress.contains("1 of 3 s, warming up") && progress.contains("records/s acknowledged"),
         "{progress}"
     );
     let run = result(&json);
-    assert_eq!(run["records"]["acknowledged"], 1_000);
-    assert_eq!(run["records"]["received"], 1_000);
-    assert_eq!((&run["requests"], &run["latency_ms"]["count"]), (&Value::from(200), &Value::from(200)));
+    let acknowledged = run["records"]["acknowledged"].as_u64().expect("a number");
+    assert!(nearly(1_000).contains(&acknowledged), "{run}");
+    assert_eq!(run["records"]["received"], acknowledged);
+    assert_eq!(
+        (&run["requests"], &run["latency_ms"]["count"]),
+        (&(acknowledged / 5).into(), &(acknowledged / 5).into())
+    );
     assert_eq!(run["shards"].as_array().map(Vec::len), Some(3));
-    assert_eq!(run["verification"]["verdict"]["acknowledged"], 1_500);
+    assert_eq!(run["verification"]["verdict"]["acknowledged"], verified);
     let page = std::fs::read_to_string(&html).expect("a page");
     assert!(page.starts_with("<!doctype html>") && page.contains("Throughput per shard"));
 
@@ -105,13 +120,10 @@ fn what_goes_by_grpc_is_verified_too() {
         let load = "--create --grpc --in-flight 4 --rate 500 --batch 5 --producers 2 --warm-up 1s --duration 2s --json -";
         let (code, run, words) = texts(&broker.bench(&format!("{load} {how}")).output().expect("a run"));
         assert_eq!(code, Some(0), "{how}: {words}");
-        assert!(words.starts_with("Verified: each of 1,500 acknowledged records"), "{how}: {words}");
+        assert!(nearly(1_500).contains(&verified(&words)), "{how}: {words}");
         let run: Value = serde_json::from_str(&run).expect("JSON");
-        assert_eq!(
-            (&run["settings"]["api"], &run["requests"]),
-            (&"Records.PutStream".into(), &200.into()),
-            "{how}"
-        );
+        assert_eq!(run["settings"]["api"], "Records.PutStream", "{how}");
+        assert!(nearly(200).contains(&run["requests"].as_u64().expect("a number")), "{how}: {run}");
     }
     let closed =
         "--create --grpc --in-flight 4 --rate max --batch 50 --producers 2 --warm-up 0s --duration 1s";

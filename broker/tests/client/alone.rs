@@ -1,18 +1,20 @@
-//! One node: what is produced is consumed, plain and aggregated, by the library and by its example.
+//! One node: what is produced is consumed, plain and aggregated, by the library and by the example programs.
 
 use std::io::Write;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use tidelog_client::{Connection, NewRecord, Producer, Reader, Reason};
+use tidelog_client::{Connection, Consumer, NewRecord, Producer, Reader, Reason};
+use tokio::time::timeout;
 
 use crate::node::{Node, connection};
-use crate::programs::start;
+use crate::programs::Program;
 use crate::records::{Seen, send, text};
 
 const KEYS: usize = 17;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_produced_is_read() {
+async fn what_is_produced_is_consumed() {
     let node = Node::alone();
     let connection = connection(std::slice::from_ref(&node));
     for (stream, aggregating) in [("plain", false), ("aggregated", true)] {
@@ -26,6 +28,19 @@ async fn what_is_produced_is_read() {
             assert!(receipt.await.expect("is written").shard_id.starts_with("shardId-"));
         }
         Seen::read(&connection, stream).await.check_once_in_order(3_000, KEYS);
+
+        let mut consumer = Consumer::builder(&connection, stream, "billing").build().expect("is valid");
+        let mut seen = Seen::default();
+        let mut count = 0;
+        while count < 3_000 {
+            let batch = timeout(Duration::from_secs(30), consumer.next()).await.expect("something comes");
+            for record in batch.expect("it goes well").records() {
+                seen.take(std::str::from_utf8(&record.data).expect("text"));
+                count += 1;
+            }
+        }
+        consumer.close().await;
+        seen.check_once_in_order(3_000, KEYS);
     }
 }
 
@@ -70,17 +85,25 @@ async fn tls_is_trusted_by_the_ca_of_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_of_a_producer_runs() {
+async fn the_example_programs_run() {
     let node = Node::alone();
     node.create("orders", 2).await;
-    let mut produce = start("run_produce", &["orders", &node.url]);
-    let mut input = produce.stdin.take().expect("is piped");
+    let mut produce = Program::start("run_produce", &["orders", &node.url]);
+    let mut input = produce.input();
     for number in 0..500 {
         writeln!(input, "{}", text(number, KEYS)).expect("it reads");
     }
     drop(input);
-    assert!(produce.wait().expect("it ends").success());
+    assert!(produce.ends_well());
 
-    let connection = connection(std::slice::from_ref(&node));
-    Seen::read(&connection, "orders").await.check_once_in_order(500, KEYS);
+    let (sender, texts) = mpsc::channel();
+    let mut consume = Program::start("run_consume", &["orders", "billing", &node.url]);
+    consume.follow(sender);
+    let mut seen = Seen::default();
+    for _ in 0..500 {
+        seen.take(&texts.recv_timeout(Duration::from_secs(30)).expect("all come"));
+    }
+    seen.check_once_in_order(500, KEYS);
+    consume.interrupt();
+    assert!(consume.ends_well(), "after an interrupt");
 }

@@ -12,7 +12,7 @@ const COUNT: usize = 6_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_death_of_a_leader_neither_loses_nor_doubles() {
-    let (mut nodes, _data) = Node::cluster();
+    let (_data, mut nodes) = Node::cluster();
     // Its shards are in groups that all three nodes lead.
     nodes[0].create("orders", 6).await;
     let connection = connection(&nodes);

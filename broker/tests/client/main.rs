@@ -2,6 +2,7 @@
 
 mod alone;
 mod failover;
+mod group;
 mod node;
 mod programs;
 mod records;

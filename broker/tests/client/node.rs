@@ -31,8 +31,8 @@ impl Node {
         (Self::ready(spawn(&["--data", data, "--listen", "127.0.0.1:0"])), printed.stdout)
     }
 
-    /// Three that form a cluster, and where their data is.
-    pub fn cluster() -> (Vec<Self>, TempDir) {
+    /// Where its data is, and three that form a cluster. They are to end first.
+    pub fn cluster() -> (TempDir, Vec<Self>) {
         let directory = tempfile::tempdir().expect("a directory");
         // All at once, so that no port is given twice.
         let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -49,7 +49,7 @@ impl Node {
                 spawn(&[&cluster[..], &["--listen", "127.0.0.1:0"]].concat())
             })
             .into();
-        (children.into_iter().map(Self::ready).collect(), directory)
+        (directory, children.into_iter().map(Self::ready).collect())
     }
 
     /// Waits until it says where it listens.

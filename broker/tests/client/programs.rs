@@ -1,7 +1,15 @@
 //! The example programs of the client as processes: this test binary, asked to be one of them.
 
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+#[allow(dead_code, reason = "the main functions are those of programs")]
+#[path = "../../../client/examples/consume.rs"]
+mod consume;
 #[allow(dead_code, reason = "the main functions are those of programs")]
 #[path = "../../../client/examples/produce.rs"]
 mod produce;
@@ -15,6 +23,14 @@ fn arguments() -> Option<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a program that other tests start"]
+async fn run_consume() {
+    if let Some(arguments) = arguments() {
+        consume::run(arguments.into_iter()).await.expect("it goes well");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a program that other tests start"]
 async fn run_produce() {
     if let Some(arguments) = arguments() {
         let code = produce::run(arguments.into_iter()).await.expect("it goes well");
@@ -22,13 +38,68 @@ async fn run_produce() {
     }
 }
 
-/// Starts the program `run_produce`.
-pub fn start(program: &str, arguments: &[&str]) -> Child {
-    Command::new(std::env::current_exe().expect("this test"))
-        .args(["--ignored", "--nocapture", "--exact", &format!("programs::{program}")])
-        .env(ARGUMENTS, arguments.join("\n"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("it starts")
+/// A program that ends with the test.
+pub struct Program(Child);
+
+impl Program {
+    /// Starts the program `run_consume` or `run_produce`.
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--ignored", "--nocapture", "--exact", &format!("programs::{program}")])
+            .env(ARGUMENTS, arguments.join("\n"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Self(child.expect("it starts"))
+    }
+
+    /// What it reads; to be dropped at the end.
+    pub fn input(&mut self) -> ChildStdin {
+        self.0.stdin.take().expect("is piped")
+    }
+
+    /// Sends on what a `run_consume` prints: the text of each record. Each line is one write, so that none is cut short.
+    pub fn follow(&mut self, texts: mpsc::Sender<String>) {
+        let output = BufReader::new(self.0.stdout.take().expect("is piped"));
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // What the test harness prints is among it.
+                let Some(record) = line.find("shardId-").map(|at| &line[at..]) else { continue };
+                if let Some(text) = record.splitn(3, ' ').nth(2)
+                    && texts.send(text.to_owned()).is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// As Ctrl-C does it.
+    pub fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::INT).expect("it is there");
+    }
+
+    /// As `kill -9` does it.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Whether it ends well, before long.
+    pub fn ends_well(&mut self) -> bool {
+        let ends = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < ends {
+            if let Some(status) = self.0.try_wait().expect("it can be asked") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }

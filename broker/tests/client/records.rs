@@ -51,7 +51,20 @@ impl Seen {
 
     /// Each record is there once, and each key's are in order.
     pub fn check_once_in_order(&self, count: usize, keys: usize) {
-        self.check(count, keys, |numbers| numbers.to_vec());
+        self.check(count, keys, <[_]>::to_vec);
+    }
+
+    /// Each record is there at least once, and each key's came in order but for what came again.
+    pub fn check_at_least_once_in_order(&self, count: usize, keys: usize) {
+        self.check(count, keys, |numbers| {
+            let mut first = Vec::new();
+            for number in numbers {
+                if !first.contains(number) {
+                    first.push(*number);
+                }
+            }
+            first
+        });
     }
 
     fn check(&self, count: usize, keys: usize, came: impl Fn(&[usize]) -> Vec<usize>) {

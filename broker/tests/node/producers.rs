@@ -160,15 +160,14 @@ async fn records_without_keys_come_to_where_they_are_known() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(directory.path(), START_MS).await;
     broker.ok("CreateStream", json!({"StreamName": "events", "ShardCount": 4})).await;
-    let auto = json!({"StreamName": "events", "RecordDistributionStrategy": "AUTO"});
-    broker.ok("UpdateStreamRecordDistributionStrategy", auto).await;
     let service = broker.node.service();
+    let auto = Stream { is_auto_distributed: true, ..Stream::clone(&stream(&service)) };
     let keyless = |hash_key| NewRecord { hash_key, partition_key: None, data: Payload::Raw(b"data") };
     let mut answers = Vec::new();
     for attempt in 0..3 {
         // As those of an operation, hash keys are drawn anew each time.
         let records: Vec<_> = (0..20_u128).map(|at| keyless((at + attempt) << 121)).collect();
-        answers.push(service.append(&stream(&service), &records, Some(&stamp(7, 1, 1))).await);
+        answers.push(service.append(&auto, &records, Some(&stamp(7, 1, 1))).await);
     }
     assert!(answers[0].iter().all(Result::is_ok) && answers.iter().all(|answer| *answer == answers[0]));
     let shards: std::collections::BTreeSet<_> =

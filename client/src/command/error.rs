@@ -109,7 +109,7 @@ fn of_exception(name: &str) -> &'static str {
 }
 
 /// That there is no such stream, and which there are with names like it.
-async fn unknown_stream(client: &Client, stream: &str) -> String {
+pub(super) async fn unknown_stream(client: &Client, stream: &str) -> String {
     let settings = client.settings();
     let place = format!("there is no stream {stream} at {} in {}", settings.endpoint_text(), settings.region);
     let names = stream_names(client).await.unwrap_or_default();
@@ -137,7 +137,7 @@ async fn stream_names(client: &Client) -> Result<Vec<String>, KinesisError> {
 }
 
 /// Those of `names` that `wanted` may have been meant for, the likeliest first.
-fn similar<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
+pub(super) fn similar<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
     let lower = wanted.to_lowercase();
     let scored = names.iter().map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name.as_str()));
     let mut alike: Vec<_> = scored.filter(|(score, _)| *score >= ALIKE_MIN).collect();

@@ -1,13 +1,17 @@
-//! The command line: streams, records and shards by the Kinesis protocol, of Tidelog, AWS or an emulator.
+//! The command line: streams, records and shards by the Kinesis protocol, of Tidelog, AWS or an emulator; consumer groups
+//! and what is wrong with a stream by gRPC, of Tidelog only.
 //!
 //! Each command is a file that declares its arguments and carries them out. The binary of the broker takes
 //! [`Commands`] among its own and calls [`run`]. Results go to standard output, everything else to standard error.
 
 mod completions;
+mod doctor;
 mod error;
 mod figures;
 mod get;
+mod group;
 mod man;
+mod native;
 mod output;
 mod put;
 mod shards;
@@ -38,6 +42,11 @@ pub enum Commands {
     Get(get::GetArguments),
     /// Draw the shards of a stream: where they come from, what they take, how busy they are.
     Shards(shards::ShardsArguments),
+    /// List, look at and change the consumer groups of a stream. Needs a Tidelog.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Group(group::GroupArguments),
+    /// Look for what is wrong with a stream, and say what to do about it. Needs a Tidelog.
+    Doctor(doctor::DoctorArguments),
     /// Load a stream of any endpoint that speaks Kinesis, and measure it.
     #[command(
         after_help = "Exit codes: 0 when everything was as promised, 1 when it was not or could not be measured, 2 for wrong \
@@ -50,7 +59,7 @@ pub enum Commands {
     Man(man::ManArguments),
 }
 
-/// What the commands that speak Kinesis have in common.
+/// What the commands that speak to a service have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 struct Shared {
     #[command(flatten)]
@@ -78,6 +87,8 @@ enum Outcome {
     Done,
     /// Some of it is not, which has been told.
     Partly,
+    /// All of it is done, and something is wrong, which has been told.
+    Found,
     /// It was interrupted.
     Interrupted,
 }
@@ -86,7 +97,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Done => 0,
-            Outcome::Partly => 3,
+            Outcome::Partly | Outcome::Found => 3,
             Outcome::Interrupted => 130,
         })
     }
@@ -124,6 +135,8 @@ fn speak(command: &Commands) -> Result<Outcome, CommandError> {
             Commands::Tail(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Get(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Shards(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Group(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Doctor(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Bench(_) | Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
         }
     });

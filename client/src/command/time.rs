@@ -100,6 +100,25 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// A span as people read it: its largest unit, with a digit behind the point where it is small.
+pub(super) fn lasting(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if span.as_millis() < 1000 {
+        return format!("{} ms", span.as_millis());
+    }
+    let (number, unit) = match seconds {
+        ..120.0 => (seconds, "s"),
+        ..7200.0 => (seconds / 60.0, "min"),
+        ..172_800.0 => (seconds / 3600.0, "h"),
+        _ => (seconds / 86_400.0, "days"),
+    };
+    if number < 10.0 && number.fract() >= 0.05 {
+        format!("{number:.1} {unit}")
+    } else {
+        format!("{number:.0} {unit}")
+    }
+}
+
 /// In UTC, with milliseconds.
 pub(super) fn written(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.0) {
@@ -136,6 +155,24 @@ mod tests {
             ["", "10", "10x", "m", "-5m", "yesterday", "2026-13-01", "99999999999999999999d", "5m3", "nan"]
         {
             assert!(Beginning::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn spans_are_easy_to_read() {
+        let cases = [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1 s"),
+            (1_500, "1.5 s"),
+            (90_400, "90 s"),
+            (150_000, "2.5 min"),
+            (3_600_000, "60 min"),
+            (23 * 3_600_000, "23 h"),
+            (10 * 86_400_000, "10 days"),
+        ];
+        for (milliseconds, expected) in cases {
+            assert_eq!(lasting(Duration::from_millis(milliseconds)), expected);
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Lineage {
     reading: BTreeSet<String>,
     /// As long as they are listed.
     finished: BTreeSet<String>,
+    /// Read as far as they went: neither they nor what comes after them is read.
+    stopped: BTreeSet<String>,
 }
 
 impl Lineage {
@@ -42,10 +44,12 @@ impl Lineage {
         // Parents come before their children.
         for shard in listed.iter() {
             let id = &shard.shard_id;
-            let is_known = |id: &String| {
+            let is_followed = |id: &String| {
                 self.waiting.contains_key(id) || self.reading.contains(id) || self.finished.contains(id)
             };
-            if !is_known(id) && shard.parents.iter().any(is_known) {
+            let is_stopped = |id: &String| self.stopped.contains(id);
+            let joins = shard.parents.iter().any(is_followed) && !shard.parents.iter().any(is_stopped);
+            if joins && !is_followed(id) && !is_stopped(id) {
                 self.waiting.insert(id.clone(), shard.parents.clone());
             }
         }
@@ -56,6 +60,7 @@ impl Lineage {
     /// A shard is read as far as it goes now.
     pub fn stop(&mut self, shard_id: &str) {
         self.reading.remove(shard_id);
+        self.stopped.insert(shard_id.to_owned());
     }
 
     /// Nothing is left to read.
@@ -87,9 +92,9 @@ mod tests {
         assert_eq!(lineage.ready(), Vec::<String>::new(), "4 waits for 3, which waits for 0");
         lineage.finish("0", &listed);
         assert_eq!(lineage.ready(), ["2", "3"]);
-        lineage.finish("3", &listed);
-        assert_eq!(lineage.ready(), ["4"]);
         lineage.stop("2");
+        lineage.finish("3", &listed);
+        assert_eq!(lineage.ready(), ["4"], "2 is not read again");
         lineage.stop("4");
         assert!(lineage.is_done());
     }

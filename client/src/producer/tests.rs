@@ -47,8 +47,9 @@ fn check_batches(puts: &[v1::PutRequest]) {
         assert_ne!(producer.id, 0);
         assert_eq!(producer.settled_below, producer.batch, "one batch of a lane at a time");
         let newest = newest.entry(producer.id).or_default();
-        assert!(producer.batch == *newest || producer.batch == *newest + 1, "numbered one after the other");
-        *newest = producer.batch;
+        // One that was given up by its caller may arrive behind the next.
+        assert!(producer.batch <= *newest + 1, "numbered one after the other");
+        *newest = producer.batch.max(*newest);
         let first = seen.entry((producer.id, producer.batch)).or_insert(put);
         assert_eq!(first.records, put.records, "the same records under the same number");
     }
@@ -219,8 +220,17 @@ async fn bytes_in_the_buffer_are_bounded() {
         receipt.await.expect_err("is never taken");
     }
     broker.world().faults.clear();
-    let larger = producer.send(NewRecord::new("k", vec![0; 15_000])).await.expect("there is room");
-    larger.await.expect("is written");
+    // A machine that is busy may take longer for it than the delivery timeout.
+    let written = async {
+        loop {
+            let larger = producer.send(NewRecord::new("k", vec![0; 15_000])).await.expect("there is room");
+            match larger.await {
+                Ok(_) => return,
+                Err(failed) => assert_eq!(failed.error().reason(), Reason::Unavailable, "{failed}"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), written).await.expect("is written");
 }
 
 #[tokio::test]

@@ -277,7 +277,7 @@ impl World {
                 self.group.sync(uid, &released).expect("a member");
             }
             Change::Checkpoint { lease, is_by_present, through } => {
-                self.checkpoint(lease, is_by_present, through)
+                self.checkpoint(lease, is_by_present, through);
             }
             Change::Leave { member } => {
                 let Some(uid) = self.member(member) else { return };

@@ -101,8 +101,11 @@ fn a_producer_is_forgotten_an_hour_after_it_has_written() {
     assert!(table.is_empty() && table.entries() == 0);
 }
 
-fn table(producers: &[(u64, u64, u64, &[(u64, Run)])]) -> Table {
-    let producer = |(id, settled_below, last_used_ms, batches): &(u64, u64, u64, &[(u64, Run)])| {
+/// Id, settled below, last used, batches.
+type Known<'a> = (u64, u64, u64, &'a [(u64, Run)]);
+
+fn table(producers: &[Known<'_>]) -> Table {
+    let producer = |(id, settled_below, last_used_ms, batches): &Known<'_>| {
         let mut producer = Producer::new(*settled_below, *last_used_ms);
         batches.iter().for_each(|(batch, run)| producer.remember(*batch, *run));
         (*id, producer)

@@ -119,6 +119,25 @@ async fn only_failures_are_told_to_whoever_asks_for_them_alone() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_sent_again_in_another_call_is_answered_alike() {
+    let grpc = Grpc::new(2).await;
+    let batch = |batch| PutStreamRequest {
+        producer: Some(Producer { id: 7, batch, settled_below: 1 }),
+        ..first(vec![record("a", "one"), record("b", "two")], Acknowledgement::Each)
+    };
+    let (answers, status) = call(&grpc, vec![batch(1), batch(2), batch(1)]).await;
+    assert!(status.is_none() && answers[0].results == answers[2].results, "{status:?} {answers:?}");
+    let (again, status) = call(&grpc, vec![batch(1), batch(2)]).await;
+    assert!(status.is_none(), "{status:?}");
+    assert!(again == answers[..2], "{again:?}");
+    assert_eq!(
+        data(&grpc.read(0, horizon(), 0).await).len() + data(&grpc.read(1, horizon(), 0).await).len(),
+        4
+    );
+    grpc.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_that_is_refused_ends_the_call_after_those_before_it() {
     let grpc = Grpc::new(1).await;
     let producer = Some(Producer { id: 0, batch: 1, settled_below: 1 });

@@ -123,7 +123,7 @@ fn data(text: &str, screen: Screen) -> String {
 }
 
 /// Controls could make a terminal do things; they are written as escapes.
-fn visible(text: &str) -> String {
+pub(in crate::command) fn visible(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.into();
     }
