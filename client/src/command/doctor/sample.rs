@@ -135,7 +135,7 @@ impl Counting {
         self.seconds.entry(arrival.seconds).or_default().add(own);
         match (deaggregate(&record.data), &record.partition_key) {
             (Some(parts), _) => parts.iter().for_each(|part| {
-                self.take_key(&part.partition_key, amount(Some(&part.partition_key), &part.data))
+                self.take_key(&part.partition_key, amount(Some(&part.partition_key), &part.data));
             }),
             (None, Some(key)) => self.take_key(key, own),
             (None, None) => {}

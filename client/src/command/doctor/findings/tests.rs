@@ -92,10 +92,13 @@ fn kinds(facts: &Facts) -> Vec<(&'static str, &'static str)> {
     all(facts).iter().map(|finding| (finding.kind, finding.severity.word())).collect()
 }
 
+/// What it is, the shards' samples, the findings, and the command that the first of them advises.
+type Case = (&'static str, Vec<Sample>, &'static [(&'static str, &'static str)], Option<&'static str>);
+
 #[test]
 fn loads_are_judged_by_limits_and_by_evenness() {
     let command = |facts: &Facts| all(facts).first().and_then(|finding| finding.command.clone());
-    let cases: [(&str, Vec<Sample>, &[(&str, &str)], Option<&str>); 7] = [
+    let cases: [Case; 7] = [
         ("even", vec![spread(0, 3000, 10), spread(1, 3000, 10)], &[], None),
         (
             "one near",
