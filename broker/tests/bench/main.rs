@@ -58,7 +58,7 @@ fn texts(output: &Output) -> (Option<i32>, String, String) {
 /// How many acknowledged records are said to have been read exactly once, in order.
 fn verified(said: &str) -> u64 {
     let count = said.strip_prefix("Verified: each of ").and_then(|rest| {
-        rest.split_once(" acknowledged records was read exactly once, in order.").map(|(count, _)| count)
+        rest.split_once(" acknowledged records was read exactly once, in order").map(|(count, _)| count)
     });
     count.unwrap_or_else(|| panic!("{said}")).replace(',', "").parse().expect("a number")
 }
