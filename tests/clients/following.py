@@ -65,7 +65,7 @@ class Poller:
         """One call per shard; how many records came."""
         before = len(self.records)
         for shard, iterator in list(self.iterators.items()):
-            answer = self.program.call("GetRecords", ShardIterator=iterator)
+            answer = self.read(iterator)
             self.records += records_of(shard, answer)
             self.behind[shard] = answer["MillisBehindLatest"]
             following = answer.get("NextShardIterator")
@@ -77,6 +77,15 @@ class Poller:
             for child in self.lineage.end(shard, answer.get("ChildShards")):
                 self.begin(child)
         return len(self.records) - before
+
+    def read(self, iterator):
+        """The records there; asked for again when the client has cut its own connection in the middle."""
+        try:
+            return self.program.call("GetRecords", ShardIterator=iterator)
+        except CallFailed as failure:
+            if not is_own_break(failure):
+                raise
+            return self.program.call("GetRecords", ShardIterator=iterator)
 
     def drain(self, count):
         """Polls until so many records have been read in all, then each shard's tip."""
@@ -179,7 +188,8 @@ def is_own_break(failure):
     The SDK for Go does so when an answer comes so quickly that net/http has written the request but not yet looked
     for the end of its body: the SDK closes the request's body as soon as there is an answer, a closed body gives
     io.EOF as an error of WriteTo (smithy-go 1.28.8, safeWriteToReadCloser), and net/http takes that for a failed
-    write and closes the connection under the event stream. A consumer subscribes again, and loses nothing by it.
+    write and closes the connection under the answer. A consumer reads or subscribes again, as the SDK would if it
+    had not been told to try nothing twice, and loses nothing by it.
     """
     own = "use of closed network connection" in (failure.message or "")
     if own:

@@ -112,19 +112,11 @@ pub enum StreamError {
 /// As the kinds of [`StreamError`] say.
 pub async fn prepare(client: &Client, name: &str, create: Option<u32>) -> Result<Description, StreamError> {
     if let Some(shards) = create {
-        let mode = ModeDetails { stream_mode: Mode::Provisioned };
-        let create =
-            CreateStream { stream_name: name.into(), shard_count: Some(shards), stream_mode_details: mode };
-        client.call(&create).await.map_err(|error| match error.exception() {
-            Some("ResourceInUseException") => StreamError::Exists(name.into()),
-            _ => StreamError::Kinesis(error),
-        })?;
+        self::create(client, name, shards).await?;
     }
     let began = Instant::now();
     loop {
-        let described =
-            client.call(&Summary { stream_name: name }).await.map_err(|error| missing(name, error))?;
-        let described = described.stream_description_summary;
+        let described = describe(client, name).await?;
         if described.stream_status == "ACTIVE" {
             return Ok(described);
         }
@@ -133,6 +125,33 @@ pub async fn prepare(client: &Client, name: &str, create: Option<u32>) -> Result
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// Creates the stream; one of the same name that is being deleted, as by the run before, is waited for.
+async fn create(client: &Client, name: &str, shards: u32) -> Result<(), StreamError> {
+    let mode = ModeDetails { stream_mode: Mode::Provisioned };
+    let create =
+        CreateStream { stream_name: name.into(), shard_count: Some(shards), stream_mode_details: mode };
+    let began = Instant::now();
+    loop {
+        let Err(error) = client.call(&create).await else { return Ok(()) };
+        if error.exception() != Some("ResourceInUseException") {
+            return Err(error.into());
+        }
+        match describe(client, name).await.map(|described| described.stream_status) {
+            Ok(status) if status != "DELETING" => return Err(StreamError::Exists(name.into())),
+            Ok(status) if began.elapsed() > SETTLING_MAX => {
+                return Err(StreamError::Unsettled { name: name.into(), status });
+            }
+            Ok(_) | Err(StreamError::Missing(_)) => sleep(LOOK_EVERY).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn describe(client: &Client, name: &str) -> Result<Description, StreamError> {
+    let described = client.call(&Summary { stream_name: name }).await;
+    described.map(|answer| answer.stream_description_summary).map_err(|error| missing(name, error))
 }
 
 /// Identifiers of its open shards.
@@ -168,5 +187,39 @@ fn missing(name: &str, error: KinesisError) -> StreamError {
     match error.exception() {
         Some("ResourceNotFoundException") => StreamError::Missing(name.into()),
         _ => StreamError::Kinesis(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{StreamError, prepare};
+    use crate::kinesis::fake::{Fake, Reply};
+
+    /// Creates a stream where there is one in that state, which is gone once it has been looked at.
+    async fn created_over(status: &'static str) -> Result<(), StreamError> {
+        let fake = Fake::start(move |before, call| match call.operation.as_str() {
+            "CreateStream" if before == 0 => Reply::exception(400, "ResourceInUseException", "it is there"),
+            "CreateStream" => Reply::Answer(200, json!({})),
+            "DescribeStreamSummary" => {
+                let status = if before == 1 { status } else { "ACTIVE" };
+                Reply::Answer(200, json!({"StreamDescriptionSummary": {"StreamStatus": status}}))
+            }
+            other => Reply::exception(400, "UnknownOperationException", other),
+        })
+        .await;
+        prepare(&fake.client(), "clicks", Some(1)).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_being_deleted_is_waited_for() {
+        created_over("DELETING").await.expect("it is created at the second attempt");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_stays_is_not_taken() {
+        let refused = created_over("ACTIVE").await.expect_err("it is somebody's");
+        assert!(matches!(&refused, StreamError::Exists(name) if name == "clicks"), "{refused}");
     }
 }
