@@ -1,11 +1,13 @@
 //! Identifiers of shards: `shardId-000000000007` is shard 7.
 
 use std::fmt;
-use std::io::Write as _;
 
 /// The index of a shard, shown in its long form of twelve digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u32);
+
+/// Of the long form.
+const DIGITS: usize = 12;
 
 impl ShardId {
     /// Bytes of the long form.
@@ -22,15 +24,25 @@ impl ShardId {
         (index < 1 << 31).then_some(Self(index))
     }
 
-    /// Appends the long form without a copy in between.
+    /// Appends the long form.
     pub fn write(self, out: &mut Vec<u8>) {
-        write!(out, "{self}").expect("writing to memory cannot fail");
+        out.extend_from_slice(&self.long_form());
+    }
+
+    fn long_form(self) -> [u8; Self::LENGTH] {
+        let mut text = *b"shardId-000000000000";
+        let mut rest = self.0;
+        for digit in text[Self::LENGTH - DIGITS..].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        text
     }
 }
 
 impl fmt::Display for ShardId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "shardId-{:012}", self.0)
+        formatter.pad(str::from_utf8(&self.long_form()).expect("ASCII"))
     }
 }
 

@@ -30,13 +30,18 @@ impl Places {
     /// The SequenceNumber alone.
     pub fn sequence_number(&mut self, placed: &Placed) -> String {
         let mut text = Vec::with_capacity(DIGITS);
-        self.writer(placed).format(placed.ordinal, &mut text);
+        self.write_sequence_number(placed, &mut text);
         String::from_utf8(text).expect("digits")
+    }
+
+    /// Appends the digits of the SequenceNumber.
+    pub fn write_sequence_number(&mut self, placed: &Placed, out: &mut Vec<u8>) {
+        self.writer(placed).format(placed.ordinal, out);
     }
 
     fn write_json(&mut self, placed: &Placed, out: &mut Vec<u8>) {
         out.extend_from_slice(br#""SequenceNumber":""#);
-        self.writer(placed).format(placed.ordinal, out);
+        self.write_sequence_number(placed, out);
         out.extend_from_slice(br#"","ShardId":""#);
         ShardId(placed.shard).write(out);
         out.push(b'"');
@@ -45,7 +50,7 @@ impl Places {
     fn write_cbor(&mut self, placed: &Placed, out: &mut Vec<u8>) {
         cbor::write_text(out, "SequenceNumber");
         cbor::write_text_head(out, DIGITS);
-        self.writer(placed).format(placed.ordinal, out);
+        self.write_sequence_number(placed, out);
         cbor::write_text(out, "ShardId");
         cbor::write_text_head(out, ShardId::LENGTH);
         ShardId(placed.shard).write(out);

@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame};
-use hyper::header::HeaderMap;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 
 use super::body::Room;
+use super::framing::trailers;
 use super::{status, timeout};
 use crate::wire::answer_body::FRAME_BYTES_MAX;
 use crate::wire::stall;
@@ -126,11 +126,7 @@ impl Answer {
         self.is_over = true;
         // What makes the messages is let go of at once.
         self.body = Body::empty();
-        let mut trailers = HeaderMap::new();
-        if let Err(error) = status.add_header(&mut trailers) {
-            tracing::error!(%error, "a status cannot be told");
-        }
-        Poll::Ready(Some(Frame::trailers(trailers)))
+        Poll::Ready(Some(Frame::trailers(trailers(status))))
     }
 }
 
@@ -208,9 +204,7 @@ mod tests {
             assert_eq!(status.unwrap().code(), Code::Unavailable);
         }
         // The only message of an answer is told all the same.
-        let mut trailers = HeaderMap::new();
-        Status::new(Code::Ok, "").add_header(&mut trailers).unwrap();
-        let one: Frames = vec![data(1), Ok(Frame::trailers(trailers))];
+        let one: Frames = vec![data(1), Ok(Frame::trailers(trailers(&Status::ok(""))))];
         let (bytes, _, status) = taken(answer(stream::iter(one), Some(Instant::now()), stopping)).await;
         assert_eq!((bytes, status.unwrap().code()), (1, Code::Ok));
     }

@@ -13,10 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::Status;
 
+use super::framing::PREFIX_BYTES;
 use super::{MESSAGE_BYTES_MAX, status};
-
-/// A flag and the length of what follows stand before every message.
-const PREFIX_BYTES: usize = 5;
 
 /// The share of one call in the room for all requests' bodies. Clones are one share; it is given back with the last.
 #[derive(Clone, Debug)]

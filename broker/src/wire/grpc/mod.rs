@@ -4,15 +4,18 @@
 //! exchange ──► grpc::call ──► tonic's routes ──► streams, records, cluster ──► crate::ops
 //!              (deadline, room,                  groups ─────────────────────► crate::service
 //!               panics)                          (messages, status)
+//!                 └────────► put_stream (framing, acknowledgements) ─────────► crate::ops
 //! ```
 //! A service is one file and one line of [`Api::new`]. Invariants: what the wire promises of any call holds for these
 //! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in frames
 //! whose taking is watched (`answer.rs`), a panicking call is INTERNAL, and a stop ends every stream with UNAVAILABLE.
 
+mod acknowledgements;
 mod answer;
 mod body;
 mod caller;
 mod cluster;
+mod framing;
 mod groups;
 mod health;
 mod messages;
@@ -35,7 +38,7 @@ use hyper::{Request, Response, StatusCode};
 use tidelog_proto::v1::DESCRIPTOR_SET;
 use tidelog_proto::v1::cluster_server::ClusterServer;
 use tidelog_proto::v1::groups_server::GroupsServer;
-use tidelog_proto::v1::records_server::RecordsServer;
+use tidelog_proto::v1::served::records_server::RecordsServer;
 use tidelog_proto::v1::streams_server::StreamsServer;
 use tokio::sync::watch;
 use tonic::codegen::Service as _;
@@ -60,14 +63,11 @@ const PROTOBUF: &str = "+proto";
 /// What a call that answers with messages answers.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Marks the response of a call that ends by itself when the broker stops, once what it has taken is answered.
-#[derive(Clone, Copy, Debug)]
-struct EndsWithTheBroker;
-
 /// The services behind the port, built once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Api {
     routes: Routes,
+    caller: Caller,
 }
 
 impl Api {
@@ -82,10 +82,9 @@ impl Api {
         let streams = StreamsServer::new(streams::Streams(caller.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let records =
-            RecordsServer::new(records::Records { caller: caller.clone(), stopping: stopping.clone() })
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let records = RecordsServer::new(records::Records(caller.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let groups = GroupsServer::new(groups::Groups(caller.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -98,13 +97,13 @@ impl Api {
         let routes = Routes::new(streams)
             .add_service(records)
             .add_service(groups)
-            .add_service(ClusterServer::new(cluster::Cluster(caller)))
+            .add_service(ClusterServer::new(cluster::Cluster(caller.clone())))
             .add_service(HealthServer::new(health::Health { service: service.clone(), stopping }))
             .add_service(reflection().build_v1().expect(sound))
             // What most tools ask for still.
             .add_service(reflection().build_v1alpha().expect(sound))
             .prepare();
-        Self { routes }
+        Self { routes, caller }
     }
 }
 
@@ -131,11 +130,18 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Respo
     let deadline = timeout::of(request.headers());
     let deadline_at = deadline.map(|deadline| tokio::time::Instant::now() + deadline);
     let room = Room::of(&gateway.body_bytes);
-    let mut request = request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall));
-    request.extensions_mut().insert(room.clone());
+    let request = request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall));
+    let ends_itself = request.uri().path() == put_stream::PATH;
+    let beginning = async {
+        if ends_itself {
+            return put_stream::begin(gateway, request, room.clone());
+        }
+        let Ok(response) = gateway.api.routes.clone().call(request).await;
+        Ok(response)
+    };
     // Without a deadline of the client's a call has as long as any other to come with its request and to be answered.
     let patience = gateway.bounds.body + gateway.bounds.request;
-    let outcome = begin(gateway, request, deadline.map_or(patience, |deadline| deadline.min(patience))).await;
+    let outcome = begun(beginning, deadline.map_or(patience, |deadline| deadline.min(patience))).await;
     let response = outcome.unwrap_or_else(|status| match deadline {
         Some(deadline) if status.code() == Code::Internal && started.elapsed() >= deadline => {
             timeout::passed().into_http()
@@ -143,22 +149,17 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Respo
         _ => status.into_http(),
     });
     timing.record(http_status(response.headers()), started.elapsed());
-    let ends_itself = response.extensions().get::<EndsWithTheBroker>().is_some();
     let stopping = (!ends_itself).then(|| gateway.stopping.clone());
     response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, room, deadline_at, stopping))))
 }
 
-/// What the services answer, unless they panic or do not within `patience`.
-async fn begin(
-    gateway: &Gateway,
-    request: Request<RequestBody>,
+/// What a call answers with, unless it panics or does not within `patience`.
+async fn begun(
+    beginning: impl Future<Output = Result<Response<tonic::body::Body>, Status>>,
     patience: Duration,
 ) -> Result<Response<tonic::body::Body>, Status> {
-    let mut routes = gateway.api.routes.clone();
-    let answering = AssertUnwindSafe(routes.call(request)).catch_unwind();
-    match tokio::time::timeout(patience, answering).await {
-        Ok(Ok(Ok(response))) => Ok(response),
-        Ok(Ok(Err(never))) => match never {},
+    match tokio::time::timeout(patience, AssertUnwindSafe(beginning).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => {
             tracing::error!("a call panicked; it is answered with INTERNAL");
             Err(status::unknown_outcome())

@@ -5,38 +5,82 @@
 //! shards are led elsewhere are put one at a time. Answers come in the order of the messages. Further messages are taken
 //! only while less than [`UNANSWERED_BYTES_MAX`] of those that were taken are unanswered. The first message that is
 //! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
+//! Data goes from the frame it came in to the write-ahead log's encoding, without a copy in between.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
+use hyper::{Request, Response};
 use prost::Message;
-use tidelog_proto::v1::{Acknowledgement, Failure, PutStreamRequest, PutStreamResponse};
+use tidelog_proto::v1::{Acknowledgement, PutStreamRequest};
 use tokio::sync::{oneshot, watch};
-use tonic::{Status, Streaming};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use super::answer::stopping_node;
-use super::body::Room;
-use super::records;
-use super::{Messages, messages, status};
+use super::body::{RequestBody, Room};
+use super::framing::{self, MessageReader};
+use super::{acknowledgements, messages, records, status};
 use crate::model::stream::Stream;
 use crate::ops::{Call, native};
-use crate::service::{AppendRefusal, Placed, Service, Turn};
+use crate::service::{Service, Turn};
+use crate::wire::Gateway;
+
+/// Where the call is found.
+pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
 
 /// Bytes of messages that wait for their answers past which no further one is taken.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
 
+/// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker stops, once
+/// what it has taken is answered.
+///
+/// # Errors
+/// INVALID_ARGUMENT for a caller that can be none.
+pub(super) fn begin(
+    gateway: &Gateway,
+    request: Request<RequestBody>,
+    room: Room,
+) -> Result<Response<tonic::body::Body>, Status> {
+    let caller = &gateway.api.caller;
+    let (head, body) = request.into_parts();
+    let put = PutStream {
+        service: caller.service.clone(),
+        call: Arc::new(caller.call(&MetadataMap::from_headers(head.headers))?),
+        room,
+        stopping: gateway.stopping.clone(),
+        incoming: Some(MessageReader::new(body)),
+        failure: None,
+        stream: "".into(),
+        acknowledgement: Acknowledgement::Each,
+        position: 0,
+        unanswered: FuturesOrdered::new(),
+        unanswered_bytes: 0,
+        handing_over: None,
+        routed_before: None,
+        earlier: None,
+    };
+    let responses = stream::unfold(Some(put), |put| async move {
+        let mut put = put?;
+        let response = put.next().await?;
+        let goes_on = response.is_ok();
+        Some((response, goes_on.then_some(put)))
+    });
+    Ok(framing::response(responses.boxed()))
+}
+
 /// A call under way.
-pub(super) struct PutStream {
+struct PutStream {
     service: Arc<Service>,
     call: Arc<Call>,
     /// The messages' share of the room for all requests' bodies.
-    room: Option<Room>,
+    room: Room,
     /// True once the broker stops.
     stopping: watch::Receiver<bool>,
     /// `None` once no further message is taken.
-    incoming: Option<Streaming<PutStreamRequest>>,
+    incoming: Option<MessageReader<RequestBody>>,
     /// Why none is, if it is not that all have come.
     failure: Option<Status>,
     /// Where the next message's records go.
@@ -56,49 +100,15 @@ pub(super) struct PutStream {
 /// A message that has its answer.
 struct Answered {
     bytes: usize,
-    outcome: Result<PutStreamResponse, Status>,
+    /// The framed response.
+    outcome: Result<Bytes, Status>,
     /// Closed when the answer is given, and with it those of all messages before.
     _answered: oneshot::Sender<()>,
 }
 
 impl PutStream {
-    pub(super) fn new(
-        service: Arc<Service>,
-        call: Call,
-        room: Option<Room>,
-        stopping: watch::Receiver<bool>,
-        incoming: Streaming<PutStreamRequest>,
-    ) -> Self {
-        Self {
-            service,
-            call: Arc::new(call),
-            room,
-            stopping,
-            incoming: Some(incoming),
-            failure: None,
-            stream: "".into(),
-            acknowledgement: Acknowledgement::Each,
-            position: 0,
-            unanswered: FuturesOrdered::new(),
-            unanswered_bytes: 0,
-            handing_over: None,
-            routed_before: None,
-            earlier: None,
-        }
-    }
-
-    /// The answers, in the order of the messages.
-    pub(super) fn responses(self) -> Messages<PutStreamResponse> {
-        let responses = stream::unfold(Some(self), |state| async move {
-            let mut put = state?;
-            let response = put.next().await?;
-            let goes_on = response.is_ok();
-            Some((response, goes_on.then_some(put)))
-        });
-        responses.boxed()
-    }
-
-    async fn next(&mut self) -> Option<Result<PutStreamResponse, Status>> {
+    /// The next answer, in the order of the messages.
+    async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         loop {
             let takes = self.handing_over.is_none() && self.unanswered_bytes < UNANSWERED_BYTES_MAX;
             tokio::select! {
@@ -121,7 +131,7 @@ impl PutStream {
                 }
                 message = message(&mut self.incoming), if takes && self.incoming.is_some() => {
                     let begun = match message {
-                        Ok(Some(message)) => self.begin(message),
+                        Ok(Some(message)) => self.take(&message),
                         Ok(None) => Err(None),
                         Err(status) => Err(Some(status)),
                     };
@@ -136,15 +146,15 @@ impl PutStream {
 
     /// Gives back the room of a message that is answered; all there is with the last one, so that nothing adds up.
     fn give_back(&self, bytes: usize) {
-        if let Some(room) = &self.room {
-            room.give_back(if self.unanswered.is_empty() { usize::MAX } else { bytes });
-        }
+        self.room.give_back(if self.unanswered.is_empty() { usize::MAX } else { bytes });
     }
 
     /// Begins to put a message's records.
-    fn begin(&mut self, message: PutStreamRequest) -> Result<(), Option<Status>> {
-        let bytes = message.encoded_len();
-        let PutStreamRequest { stream, records, producer, acknowledgement } = message;
+    fn take(&mut self, message: &Bytes) -> Result<(), Option<Status>> {
+        let bytes = message.len();
+        let PutStreamRequest { stream, records, producer, acknowledgement } =
+            PutStreamRequest::decode(message.clone())
+                .map_err(|error| status::invalid(format!("The message cannot be read: {error}.")))?;
         let stamp = records::stamp(producer)?;
         if let Some(acknowledgement) = acknowledgement {
             let known = Acknowledgement::try_from(acknowledgement);
@@ -172,7 +182,10 @@ impl PutStream {
         let putting = async move {
             let given = messages::given(&records);
             let results = native::put(&service, &call, &stream, given, stamp.as_ref(), Some(turn)).await;
-            let outcome = results.map(|results| response(position, acknowledgement, &results));
+            let outcome = results.map(|results| match acknowledgement {
+                Acknowledgement::Each => acknowledgements::each(position, &results),
+                Acknowledgement::Failed => acknowledgements::failed(position, &results),
+            });
             Answered { bytes, outcome: outcome.map_err(status::of), _answered: answered }
         };
         self.unanswered.push_back(putting.boxed());
@@ -189,35 +202,9 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stop| *stop).await);
 }
 
-async fn message(
-    incoming: &mut Option<Streaming<PutStreamRequest>>,
-) -> Result<Option<PutStreamRequest>, Status> {
+async fn message(incoming: &mut Option<MessageReader<RequestBody>>) -> Result<Option<Bytes>, Status> {
     match incoming {
-        Some(incoming) => incoming.message().await,
+        Some(incoming) => incoming.next().await,
         None => Ok(None),
     }
-}
-
-fn response(
-    position: u64,
-    acknowledgement: Acknowledgement,
-    results: &[Result<Placed, AppendRefusal>],
-) -> PutStreamResponse {
-    match acknowledgement {
-        Acknowledgement::Each => {
-            PutStreamResponse { position, results: messages::results(results), failures: BTreeMap::new() }
-        }
-        Acknowledgement::Failed => {
-            PutStreamResponse { position, results: Vec::new(), failures: failures(results) }
-        }
-    }
-}
-
-/// The failed records by their place.
-fn failures(results: &[Result<Placed, AppendRefusal>]) -> BTreeMap<u32, Failure> {
-    let failed = |(place, result): (u32, &Result<Placed, AppendRefusal>)| {
-        let refusal = result.as_ref().err()?;
-        Some((place, status::failure(*refusal)))
-    };
-    (0..).zip(results).filter_map(failed).collect()
 }

@@ -1,62 +1,42 @@
-//! The service Records: Put and Read here, the calls with streams of their own in `put_stream.rs` and `subscribe.rs`.
+//! The service Records: Put and Read here, the calls with streams of their own in `put_stream.rs`, which the routes do
+//! not know, and `subscribe.rs`.
 
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
+use tidelog_proto::v1::served::records_server;
 use tidelog_proto::v1::{
-    Producer, PutRequest, PutResponse, PutStreamRequest, PutStreamResponse, ReadRequest, ReadResponse,
-    SubscribeRequest, SubscribeResponse, records_server,
+    Producer, PutRequest, PutResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
 };
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tonic::{Request, Response, Status, Streaming};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Request, Response, Status};
 
-use super::body::Room;
 use super::caller::Caller;
-use super::put_stream::PutStream;
-use super::{EndsWithTheBroker, Messages, messages, status, subscribe};
+use super::{Messages, messages, status, subscribe};
 use crate::model::producer::Stamp;
 use crate::model::shard_id::ShardId;
 use crate::ops::native::{self, Item, Source, Way};
 use crate::service::{Batch, Service};
 
 /// See the module.
-pub(super) struct Records {
-    pub(super) caller: Caller,
-    /// True once the broker stops.
-    pub(super) stopping: watch::Receiver<bool>,
-}
+pub(super) struct Records(pub(super) Caller);
 
 #[tonic::async_trait]
 impl records_server::Records for Records {
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let call = self.caller.call(request.metadata())?;
+        let call = self.0.call(request.metadata())?;
         let PutRequest { stream, records, producer } = request.into_inner();
         let stamp = stamp(producer)?;
         let given = messages::given(&records);
-        let results = native::put(&self.caller.service, &call, &stream, given, stamp.as_ref(), None).await;
+        let results = native::put(&self.0.service, &call, &stream, given, stamp.as_ref(), None).await;
         let results = results.map_err(status::of)?;
         Ok(Response::new(PutResponse { results: messages::results(&results) }))
-    }
-
-    type PutStreamStream = Messages<PutStreamResponse>;
-
-    async fn put_stream(
-        &self,
-        request: Request<Streaming<PutStreamRequest>>,
-    ) -> Result<Response<Self::PutStreamStream>, Status> {
-        let call = self.caller.call(request.metadata())?;
-        let room = request.extensions().get::<Room>().cloned();
-        let (service, stopping) = (self.caller.service.clone(), self.stopping.clone());
-        let put = PutStream::new(service, call, room, stopping, request.into_inner());
-        let mut response = Response::new(put.responses());
-        response.extensions_mut().insert(EndsWithTheBroker);
-        Ok(response)
     }
 
     type ReadStream = Messages<ReadResponse>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        let (call, service) = (self.caller.call(request.metadata())?, &self.caller.service);
+        let (call, service) = (self.0.call(request.metadata())?, &self.0.service);
         let ReadRequest { stream, shard_id, from, records_max } = request.into_inner();
         let from = messages::at(from.as_ref())?;
         let from = from.ok_or_else(|| status::invalid("A position to read from is needed."))?;
@@ -72,8 +52,8 @@ impl records_server::Records for Records {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let call = self.caller.call(request.metadata())?;
-        subscribe::begin(&self.caller.service, &call, &request.into_inner()).await.map(Response::new)
+        let call = self.0.call(request.metadata())?;
+        subscribe::begin(&self.0.service, &call, &request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -1,0 +1,245 @@
+//! Messages of a call as they stand in its bodies: a flag and a length before each, the status behind the last.
+//!
+//! For calls whose messages are worth taking from the connection without a copy; tonic does the same for all others.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::stream::{self, Stream, StreamExt};
+use http_body_util::StreamBody;
+use hyper::Response;
+use hyper::body::{Body, Frame};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use tonic::Status;
+
+use super::status;
+
+/// A flag and the length of what follows stand before every message.
+pub(super) const PREFIX_BYTES: usize = 5;
+/// The flag of a message as it is.
+const PLAIN: u8 = 0;
+/// Bytes of a frame that is not filled up with what else is ready. Clients bound the frames that they have not read, most
+/// of all small ones.
+const FRAME_BYTES_MIN: usize = 16 << 10;
+
+/// Takes messages out of a request's body.
+pub(super) struct MessageReader<B> {
+    body: B,
+    /// What has come of it and was not taken.
+    frames: VecDeque<Bytes>,
+    /// Bytes in them.
+    held: usize,
+    /// Of the message that is coming, once its prefix has come.
+    length: Option<usize>,
+}
+
+impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
+    pub(super) fn new(body: B) -> Self {
+        Self { body, frames: VecDeque::new(), held: 0, length: None }
+    }
+
+    /// The next message, or `None` behind the last. It shares the bytes of the frame it came in, if that is one. Nothing
+    /// is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The body's, and those of messages that no client may send.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        loop {
+            if self.length.is_none() && self.held >= PREFIX_BYTES {
+                let prefix = self.take(PREFIX_BYTES);
+                if prefix[0] != PLAIN {
+                    return Err(Status::unimplemented("Messages are read as they are, not compressed."));
+                }
+                self.length = Some(u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize);
+            }
+            if let Some(length) = self.length
+                && self.held >= length
+            {
+                self.length = None;
+                return Ok(Some(self.take(length)));
+            }
+            match poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing that is needed.
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        self.held += data.len();
+                        self.frames.push_back(data);
+                    }
+                }
+                Some(Err(status)) => return Err(status),
+                None if self.held == 0 && self.length.is_none() => return Ok(None),
+                None => return Err(status::invalid("The last message is cut off.")),
+            }
+        }
+    }
+
+    /// Takes that many of the held bytes.
+    fn take(&mut self, length: usize) -> Bytes {
+        self.held -= length;
+        let Some(front) = self.frames.front_mut() else { return Bytes::new() };
+        if front.len() > length {
+            return front.split_to(length);
+        }
+        if front.len() == length {
+            return self.frames.pop_front().unwrap_or_default();
+        }
+        let mut taken = BytesMut::with_capacity(length);
+        while let Some(mut frame) = self.frames.pop_front() {
+            let part = frame.split_to(frame.len().min(length - taken.len()));
+            taken.extend_from_slice(&part);
+            if !frame.is_empty() {
+                self.frames.push_front(frame);
+            }
+            if taken.len() == length {
+                break;
+            }
+        }
+        taken.freeze()
+    }
+}
+
+/// Puts the prefix in front of a message, which stands behind [`PREFIX_BYTES`] bytes of room for it.
+pub(super) fn framed(mut message: Vec<u8>) -> Bytes {
+    let length = u32::try_from(message.len() - PREFIX_BYTES).expect("a message is much shorter");
+    message[0] = PLAIN;
+    message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    message.into()
+}
+
+/// The response of framed messages; its status is OK, or that of the first failure.
+pub(super) fn response(
+    messages: impl Stream<Item = Result<Bytes, Status>> + Send + Unpin + 'static,
+) -> Response<tonic::body::Body> {
+    let frames = stream::unfold(Some((messages, None)), |state| async move {
+        let (mut messages, status) = state?;
+        let (frame, state) = match or_next(status, &mut messages).await {
+            Ok(message) => {
+                let (data, status) = filled(message, &mut messages);
+                (Frame::data(data), Some((messages, status)))
+            }
+            Err(status) => (Frame::trailers(trailers(&status)), None),
+        };
+        Some((Ok::<_, Infallible>(frame), state))
+    });
+    let mut response = Response::new(tonic::body::Body::new(StreamBody::new(frames)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// The next message, or the status that ends them.
+async fn or_next(
+    status: Option<Status>,
+    messages: &mut (impl Stream<Item = Result<Bytes, Status>> + Unpin),
+) -> Result<Bytes, Status> {
+    match status {
+        Some(status) => Err(status),
+        None => messages.next().await.unwrap_or_else(|| Err(Status::ok(""))),
+    }
+}
+
+/// A message and those behind it that are ready, and the status that ends them if it is ready too.
+fn filled(
+    message: Bytes,
+    messages: &mut (impl Stream<Item = Result<Bytes, Status>> + Unpin),
+) -> (Bytes, Option<Status>) {
+    let mut data = BytesMut::from(message);
+    while data.len() < FRAME_BYTES_MIN {
+        match or_next(None, messages).now_or_never() {
+            Some(Ok(message)) => data.extend_from_slice(&message),
+            Some(Err(status)) => return (data.freeze(), Some(status)),
+            None => break,
+        }
+    }
+    (data.freeze(), None)
+}
+
+/// A status as it stands behind the messages.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if let Err(error) = status.add_header(&mut trailers) {
+        tracing::error!(%error, "a status cannot be told");
+    }
+    trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn sent(messages: &[&[u8]]) -> Vec<u8> {
+        let framed = |message: &&[u8]| framed([&[0; PREFIX_BYTES], *message].concat()).to_vec();
+        messages.iter().flat_map(framed).collect()
+    }
+
+    async fn read(bytes: &[u8], cut: usize) -> (Vec<Bytes>, Option<Code>) {
+        let frames: Vec<_> =
+            bytes.chunks(cut).map(|part| Ok(Frame::data(Bytes::copy_from_slice(part)))).collect();
+        let mut reader = MessageReader::new(StreamBody::new(stream::iter(frames)));
+        let mut messages = Vec::new();
+        loop {
+            match reader.next().await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => return (messages, None),
+                Err(status) => return (messages, Some(status.code())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_are_read_however_they_are_cut() {
+        let messages: [&[u8]; 4] = [b"", b"a", &[7; 300], b"bc"];
+        let bytes = sent(&messages);
+        for cut in 1..=bytes.len() {
+            assert_eq!(read(&bytes, cut).await, (messages.map(Bytes::from_static).to_vec(), None), "{cut}");
+        }
+        assert_eq!(read(&[], 1).await, (vec![], None));
+    }
+
+    #[tokio::test]
+    async fn a_response_has_its_messages_in_few_frames_and_their_status() {
+        let later = || stream::once(tokio::task::yield_now()).map(|()| Ok(Bytes::from_static(b"later")));
+        let small = |count: usize| stream::iter(vec![Ok(Bytes::from_static(b"small")); count]);
+        let refused = || stream::iter([Err(Status::aborted("why"))]);
+        let large =
+            || stream::iter([Ok(Bytes::from(vec![0; FRAME_BYTES_MIN])), Ok(Bytes::from_static(b"small"))]);
+        for (messages, sizes, code) in [
+            (small(0).boxed(), vec![], Code::Ok),
+            (small(100).boxed(), vec![500], Code::Ok),
+            (small(2).chain(later()).chain(small(1)).boxed(), vec![10, 10], Code::Ok),
+            (small(2).chain(refused()).boxed(), vec![10], Code::Aborted),
+            (refused().chain(small(2)).boxed(), vec![], Code::Aborted),
+            (large().boxed(), vec![FRAME_BYTES_MIN, 5], Code::Ok),
+        ] {
+            let mut body = response(messages).into_body();
+            let mut taken = Vec::new();
+            let status = loop {
+                let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+                match frame.expect("a status comes first").unwrap().into_data() {
+                    Ok(data) => taken.push(data.len()),
+                    Err(frame) => break Status::from_header_map(&frame.into_trailers().unwrap()).unwrap(),
+                }
+            };
+            assert_eq!((taken, status.code()), (sizes, code));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_cannot_be_read_is_refused() {
+        let bytes = sent(&[b"first", b"second"]);
+        for end in [11, 14, bytes.len() - 1] {
+            let (messages, code) = read(&bytes[..end], 4).await;
+            assert_eq!((messages.len(), code), (1, Some(Code::InvalidArgument)), "{end}");
+        }
+        let compressed = [&sent(&[b"first"])[..], &[1, 0, 0, 0, 1, 9]].concat();
+        let (messages, code) = read(&compressed, 100).await;
+        assert_eq!((messages.len(), code), (1, Some(Code::Unimplemented)));
+    }
+}
