@@ -14,8 +14,9 @@ use tidelog_storage::wal::{Wal, WalOptions};
 
 use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
+use super::group_state::GroupState;
 use super::log_store::LogStore;
-use super::machine::{GroupState, Machine};
+use super::machine::Machine;
 use super::producers::Producers;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;

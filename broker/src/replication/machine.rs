@@ -1,36 +1,31 @@
 //! A group's state machine: applies its log, and cuts what a checkpoint stores.
 //!
 //! The group's apply task owns the mutable state; readers get a published catalog (group 0) or a shard's log
-//! (groups 1 to 6), never a lock that applying waits for. Applying is a pure function of the log: no clock, no
-//! random number, no map with a seeded order.
+//! (groups 1 to 6), never a lock that applying waits for. What a command changes: [`super::group_state`].
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use prost::Message;
-use tidelog_proto::stored::{self, data_command};
+use tidelog_proto::stored;
 use tidelog_storage::checkpoint::GroupCheckpoint;
-use tidelog_storage::shard::{Appended, ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::shard::{ShardCut, ShardKey};
 use tidelog_storage::wal::{GroupId, LogPosition};
 
 use super::command::Payload;
 use super::dropped::Dropped;
 use super::flush_thread::FlushHandle;
+use super::group_state::GroupState;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
-use super::news::News;
 use super::producers::Producers;
-use super::producers_stored::read_producers;
-use super::published::Published;
-use super::raft_types::{TypeConfig, join_membership, log_id, position, split_membership};
-use super::{AppendOutcome, Command, META_GROUP, Outcome, SubBatch};
+use super::raft_types::{TypeConfig, join_membership, log_id, position};
+use super::{META_GROUP, Outcome};
 use crate::model::producers::Table;
 
 /// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
@@ -59,32 +54,6 @@ impl Cut {
     fn applied(&self) -> Option<LogIdOf<TypeConfig>> {
         self.0.applied.map(|(term, index)| log_id(LogPosition { term, index }))
     }
-}
-
-/// What a group's machine is made of.
-pub enum GroupState {
-    /// Group 0.
-    Meta {
-        /// Streams and keys.
-        state: MetaState,
-        /// Where each new state is shown.
-        published: Published,
-    },
-    /// Groups 1 to 6.
-    Data {
-        /// The node's shards.
-        store: Arc<ShardStore>,
-        /// This group's shards.
-        shards: BTreeMap<ShardKey, Arc<ShardLog>>,
-        /// Those of them that take no records any more.
-        sealed: BTreeSet<ShardKey>,
-        /// Streams that are gone.
-        dropped: Dropped,
-        /// What they remember of producers.
-        producers: Producers,
-        /// Who waits for records.
-        news: Arc<News>,
-    },
 }
 
 /// The state machine of one group.
@@ -182,171 +151,6 @@ impl Machine {
     }
 }
 
-impl GroupState {
-    fn apply(&mut self, command: &Command) -> Outcome {
-        match (self, command) {
-            (Self::Meta { state, published }, Command::Meta(command)) => {
-                let outcome = state.apply(command);
-                published.show(state, command);
-                Outcome::Meta(outcome)
-            }
-            (Self::Data { shards, sealed, producers, news, .. }, Command::Records(batches)) => {
-                let append = |batch| append(shards, sealed, producers, news, batch);
-                Outcome::Appended(batches.iter().map(append).collect())
-            }
-            (Self::Data { store, shards, sealed, dropped, producers, .. }, Command::Data(command)) => {
-                dropped.judge(command).unwrap_or_else(|| control(store, shards, sealed, producers, command))
-            }
-            (_, command) => panic!("a command of another group: {command}"),
-        }
-    }
-
-    /// Takes the shards of a checkpoint, which the store has opened.
-    fn attach(&mut self, keys: impl Iterator<Item = ShardKey>) -> Result<(), String> {
-        for key in keys {
-            let Self::Data { store, shards, .. } = self else {
-                return Err("the metadata group's checkpoint names shards".into());
-            };
-            let shard =
-                store.get(key).ok_or_else(|| format!("shard {key:?} of the checkpoint is not open"))?;
-            shards.insert(key, shard);
-        }
-        Ok(())
-    }
-
-    /// The shards it has.
-    fn keys(&self) -> Vec<ShardKey> {
-        match self {
-            Self::Meta { .. } => Vec::new(),
-            Self::Data { shards, .. } => shards.keys().copied().collect(),
-        }
-    }
-
-    /// Has these shards from now on; whoever waits for records looks at them anew.
-    fn replace(&mut self, logs: Vec<Arc<ShardLog>>) {
-        let Self::Data { shards, news, .. } = self else { return };
-        let old = std::mem::take(shards);
-        *shards = logs.into_iter().map(|log| (log.key(), log)).collect();
-        for key in old.keys().chain(shards.keys()) {
-            news.tell(*key);
-        }
-    }
-
-    fn store(&self, membership: &StoredMembershipOf<TypeConfig>) -> Bytes {
-        let (membership_log_id, membership) = split_membership(membership);
-        let bytes = match self {
-            Self::Meta { state, .. } => {
-                stored::MetaState { membership: Some(membership), membership_log_id, ..state.store() }
-                    .encode_to_vec()
-            }
-            Self::Data { sealed, dropped, producers, .. } => {
-                let sealed = sealed.iter().map(|of| stored::ShardRef { uid: of.stream_uid, shard: of.shard });
-                stored::DataState {
-                    membership: Some(membership),
-                    membership_log_id,
-                    sealed: sealed.collect(),
-                    dropped: dropped.store(),
-                    ..producers.store()
-                }
-                .encode_to_vec()
-            }
-        };
-        bytes.into()
-    }
-
-    fn cut_shards(&self) -> Vec<ShardCut> {
-        match self {
-            Self::Meta { .. } => Vec::new(),
-            Self::Data { shards, .. } => shards.values().map(|shard| shard.cut()).collect(),
-        }
-    }
-}
-
-fn append(
-    shards: &BTreeMap<ShardKey, Arc<ShardLog>>,
-    sealed: &BTreeSet<ShardKey>,
-    producers: &mut Producers,
-    news: &News,
-    batch: &SubBatch,
-) -> AppendOutcome {
-    let Some(shard) = shards.get(&batch.shard) else { return AppendOutcome::NoSuchShard };
-    if sealed.contains(&batch.shard) {
-        return AppendOutcome::Sealed;
-    }
-    let write = |count, body, body_crc| shard.apply(batch.time_ms, count, body, body_crc);
-    let outcome = match batch.origin.as_deref() {
-        None => {
-            producers.pass(batch.time_ms);
-            let Appended { first_ordinal, time_ms } = write(batch.count, batch.body.clone(), batch.body_crc);
-            AppendOutcome::Placed { first_ordinal, time_ms }
-        }
-        Some(origin) => producers.append(batch, origin, write),
-    };
-    news.tell(batch.shard);
-    outcome
-}
-
-fn control(
-    store: &ShardStore,
-    shards: &mut BTreeMap<ShardKey, Arc<ShardLog>>,
-    sealed: &mut BTreeSet<ShardKey>,
-    producers: &mut Producers,
-    command: &stored::DataCommand,
-) -> Outcome {
-    match command.command.as_ref().expect("a data command of a newer version") {
-        data_command::Command::OpenShards(open) => {
-            for key in keys(open.uid, &open.shards) {
-                shards.insert(key, store.create(key));
-            }
-        }
-        data_command::Command::DropStream(stream) => {
-            shards.retain(|key, _| key.stream_uid != stream.uid);
-            sealed.retain(|key| key.stream_uid != stream.uid);
-            producers.forget(|key| key.stream_uid == stream.uid);
-            store.remove_stream(stream.uid);
-        }
-        data_command::Command::Trim(trim) => {
-            for point in &trim.points {
-                let key = ShardKey { stream_uid: point.uid, shard: point.shard };
-                if let Some(shard) = shards.get(&key) {
-                    shard.trim(point.ordinal);
-                }
-            }
-        }
-        data_command::Command::Reseat(reseat) => {
-            for key in keys(reseat.uid, &reseat.opened) {
-                shards.insert(key, store.create(key));
-            }
-            let seal = |key: ShardKey| {
-                let shard = shards.get(&key)?;
-                sealed.insert(key);
-                Some((key.shard, shard.bounds().next_ordinal))
-            };
-            return Outcome::Sealed(keys(reseat.uid, &reseat.sealed).filter_map(seal).collect());
-        }
-        data_command::Command::DropShards(drop) => {
-            for key in keys(drop.uid, &drop.shards) {
-                shards.remove(&key);
-                sealed.remove(&key);
-                producers.forget(|gone| *gone == key);
-                store.remove_shard(key);
-            }
-        }
-        data_command::Command::Inherit(inherit) => {
-            let key = ShardKey { stream_uid: inherit.uid, shard: inherit.shard };
-            if shards.contains_key(&key) && !sealed.contains(&key) {
-                let table = read_producers(&inherit.producers).expect("producers of a newer version");
-                producers.inherit(key, table);
-            }
-        }
-    }
-    Outcome::Done
-}
-
-fn keys(stream_uid: u64, shards: &[u32]) -> impl Iterator<Item = ShardKey> {
-    shards.iter().map(move |shard| ShardKey { stream_uid, shard: *shard })
-}
-
 impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotData = Cut;
     type SnapshotBuilder = CutBuilder;
@@ -439,6 +243,3 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,6 +14,7 @@ mod command;
 mod conformance;
 mod dropped;
 mod flush_thread;
+mod group_state;
 mod groups;
 mod held;
 mod inheritance;

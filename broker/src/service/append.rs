@@ -13,11 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Service;
 use super::encode::{Charge, GroupPart, Way};
-use super::receive::Delivered;
+use super::journey::{Journey, Late, Results, place, place_delivered, refuse};
 use crate::model::producer::Stamp;
-use crate::model::producers::{ProducerRefusal, Run};
+use crate::model::producers::ProducerRefusal;
 use crate::model::stream::Stream;
-use crate::replication::{AppendOutcome, ProposeError};
+use crate::replication::ProposeError;
 
 /// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
 /// has lost its majority is told sooner.
@@ -114,27 +114,6 @@ impl From<ProducerRefusal> for AppendRefusal {
         }
     }
 }
-
-/// The accepted records of one shard, on their way.
-pub struct Journey {
-    /// The shard's index.
-    pub shard: u32,
-    /// Its creation second.
-    pub created_s: u64,
-    /// Positions of its records in the request, ascending.
-    pub records: Vec<u32>,
-}
-
-/// What has to be sent again. All of it was charged.
-#[derive(Default)]
-struct Late {
-    /// To the children of their shards.
-    sealed: Vec<Journey>,
-    /// To the next leader of their group.
-    unproposed: Vec<Journey>,
-}
-
-type Results = [Result<Placed, AppendRefusal>];
 
 /// Where an append stands among those of a caller who wants each shard's records in the order of the appends.
 ///
@@ -330,78 +309,4 @@ impl Service {
 
 fn outcome_deadline() -> Instant {
     Instant::now() + OUTCOME_DEADLINE
-}
-
-impl Late {
-    fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.unproposed.is_empty()
-    }
-
-    fn journeys(&self) -> impl Iterator<Item = &Journey> {
-        self.sealed.iter().chain(&self.unproposed)
-    }
-
-    /// Positions in the request, ascending.
-    fn records(&self) -> Vec<u32> {
-        let mut records: Vec<u32> = self.journeys().flat_map(|journey| &journey.records).copied().collect();
-        records.sort_unstable();
-        records
-    }
-}
-
-/// Notes what the leader of another node's group made of its part. It answered for every sub-batch.
-fn place_delivered(
-    results: &mut Results,
-    delivered: Vec<Delivered>,
-    journeys: Vec<Journey>,
-    late: &mut Late,
-) {
-    for (delivered, mut journey) in delivered.into_iter().zip(journeys) {
-        let Delivered { outcome, throttled } = delivered;
-        for position in throttled.iter().rev() {
-            let index = journey.records.remove(*position as usize);
-            results[index as usize] = Err(AppendRefusal::Throttled { shard: journey.shard });
-        }
-        if let Some(outcome) = outcome {
-            place(results, outcome, journey, late);
-        }
-    }
-}
-
-fn place(results: &mut Results, outcome: AppendOutcome, journey: Journey, late: &mut Late) {
-    match outcome {
-        AppendOutcome::Placed { first_ordinal, time_ms } => {
-            let Journey { shard, created_s, records } = journey;
-            for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
-                results[index as usize] = Ok(Placed { shard, created_s, ordinal, time_ms });
-            }
-        }
-        AppendOutcome::Sealed => late.sealed.push(journey),
-        AppendOutcome::NoSuchShard => refuse(results, [&journey], AppendRefusal::Unavailable),
-        AppendOutcome::Remembered(runs) => {
-            for index in journey.records {
-                // A peer may have answered nonsense.
-                results[index as usize] = recall(&runs, index).ok_or(AppendRefusal::Unknown);
-            }
-        }
-        AppendOutcome::Refused(refusal) => refuse(results, [&journey], refusal.into()),
-    }
-}
-
-/// Where the record at a position of its batch stands.
-fn recall(runs: &[Run], position: u32) -> Option<Placed> {
-    runs.iter().find_map(|run| {
-        let ordinal = run.ordinal(position)?;
-        Some(Placed { shard: run.shard, created_s: run.created_s, ordinal, time_ms: run.time_ms })
-    })
-}
-
-fn refuse<'a>(
-    results: &mut Results,
-    journeys: impl IntoIterator<Item = &'a Journey>,
-    refusal: AppendRefusal,
-) {
-    for index in journeys.into_iter().flat_map(|journey| &journey.records) {
-        results[*index as usize] = Err(refusal);
-    }
 }

@@ -10,7 +10,8 @@ use tidelog_storage::record;
 use tidelog_storage::shard::ShardKey;
 
 use super::Service;
-use super::append::{AppendRefusal, Journey, NewRecord, Payload, Placed};
+use super::append::{AppendRefusal, NewRecord, Payload, Placed};
+use super::journey::Journey;
 use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
 use crate::replication::{Leader, Origin, SubBatch};

@@ -10,8 +10,9 @@ use tidelog_proto::peer;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Service;
-use super::append::{AppendRefusal, Journey};
+use super::append::AppendRefusal;
 use super::encode::{GroupPart, Way};
+use super::journey::Journey;
 use super::put_messages::{read_response, send_batch};
 use super::receive::{Delivered, Undelivered};
 use crate::peers::{Client, Lane};

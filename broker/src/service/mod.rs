@@ -14,6 +14,7 @@ mod follow;
 mod forward;
 mod growth;
 pub mod iterator;
+mod journey;
 mod leading;
 mod meters;
 mod offered;

@@ -16,7 +16,7 @@ use crate::model::consumer_group::{ConsumerGroup, ConsumerGroups};
 use crate::replication::META_GROUP;
 
 /// How often the leader looks: a lease lasts this much longer at most.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A leader that did not look for this long may have kept members waiting as well: the shortest lease.
 const BREAK: Duration = Duration::from_millis(crate::limits::LEASE_MS_MIN as u64);
 

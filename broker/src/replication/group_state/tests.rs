@@ -6,7 +6,7 @@ use tidelog_storage::shard::StoreOptions;
 
 use super::*;
 use crate::model::producer::Stamp;
-use crate::model::producers::{ProducerRefusal, Run};
+use crate::model::producers::{ProducerRefusal, Run, Table};
 use crate::replication::Origin;
 use crate::replication::producers_stored::store_producer;
 
