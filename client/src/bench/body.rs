@@ -174,6 +174,14 @@ impl Bodies {
     }
 }
 
+/// A record's bytes, for APIs that take them as they are.
+pub fn plain(load: &Load, place: usize, header: &Header) -> Bytes {
+    let mut bytes = Vec::with_capacity(header.length as usize);
+    bytes.extend_from_slice(&header.encode());
+    bytes.extend_from_slice(load.filler.piece(place, header.length as usize));
+    bytes.into()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;

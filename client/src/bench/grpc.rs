@@ -1,25 +1,20 @@
 //! A producer by gRPC: one call of Records.PutStream, its messages sent when they are due, up to a number unanswered.
 
-mod message;
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::http::uri::PathAndQuery;
-use message::AsLaidOut;
 use tidelog_proto::v1::put_result::Result as Outcome;
 use tidelog_proto::v1::records_client::RecordsClient;
-use tidelog_proto::v1::{PutResult, PutStreamResponse};
+use tidelog_proto::v1::{Acknowledgement, NewRecord, PutResult, PutStreamRequest, PutStreamResponse};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
-use super::body::Records;
+use super::body::{Records, plain};
 use super::connection::told;
 use super::ledger::{Answers, place};
 use super::run_state::RunState;
@@ -78,21 +73,6 @@ impl Api {
         RecordsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// Begins a call of Records.PutStream whose messages are laid out already.
-    ///
-    /// # Errors
-    /// What became of it instead.
-    async fn put_stream(
-        &self,
-        messages: ReceiverStream<Bytes>,
-    ) -> Result<Response<Streaming<PutStreamResponse>>, Status> {
-        let mut client =
-            tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        let path = PathAndQuery::from_static("/tidelog.v1.Records/PutStream");
-        client.streaming(self.request(messages), path, AsLaidOut).await
-    }
-
     /// A message, and who sends it.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -117,8 +97,6 @@ pub struct GrpcProducer {
     pub records: Records,
     /// Messages under way, at least 1.
     pub in_flight: usize,
-    /// Bytes of its longest message so far.
-    pub message_bytes: usize,
     /// Bytes of a record, on average.
     pub mean_bytes: f64,
     /// How long an answer is waited for.
@@ -141,10 +119,10 @@ impl GrpcProducer {
         let mut answers = Answers::default();
         loop {
             let (sender, messages) = mpsc::channel(self.in_flight);
-            let api = self.api.clone();
+            let (api, mut client) = (self.api.clone(), self.api.records());
             let mut under_way = VecDeque::new();
             // Some servers begin to answer with the first message only, which therefore must not wait for that.
-            let mut call = std::pin::pin!(api.put_stream(ReceiverStream::new(messages)));
+            let mut call = std::pin::pin!(client.put_stream(api.request(ReceiverStream::new(messages))));
             let Some(first) = self.state.schedule.next().await else { return answers };
             let message = self.message(first, true, &mut under_way, &mut answers);
             sender.try_send(message).expect("there is room for one");
@@ -162,7 +140,7 @@ impl GrpcProducer {
 
     async fn converse(
         &mut self,
-        sender: &mpsc::Sender<Bytes>,
+        sender: &mpsc::Sender<PutStreamRequest>,
         mut replies: Streaming<PutStreamResponse>,
         under_way: &mut VecDeque<UnderWay>,
         answers: &mut Answers,
@@ -206,13 +184,17 @@ impl GrpcProducer {
         is_first: bool,
         under_way: &mut VecDeque<UnderWay>,
         answers: &mut Answers,
-    ) -> Bytes {
+    ) -> PutStreamRequest {
         let load = self.records.load().clone();
-        let mut message = message::begun(&load, is_first, self.message_bytes);
+        let mut records = Vec::with_capacity(load.batch);
         let (count, first) = self.records.next(self.state.window.ns(due), |place, header, key| {
-            message::append(&load, place, header, key, &mut message);
+            let key = str::from_utf8(&key).expect("keys are ASCII").to_owned();
+            records.push(NewRecord {
+                partition_key: Some(key),
+                explicit_hash_key: None,
+                data: plain(&load, place, header),
+            });
         });
-        self.message_bytes = self.message_bytes.max(message.len());
         let is_kept = self.state.keeps(count as u64);
         if is_kept {
             answers.send(first, count);
@@ -220,7 +202,12 @@ impl GrpcProducer {
         let now = Instant::now();
         self.tally.lock().expect("nobody panics with it").sent(due, now, count as u64);
         under_way.push_back(UnderWay { due, sent: now, first, records: count, is_kept });
-        message.into()
+        PutStreamRequest {
+            stream: if is_first { load.stream.clone() } else { String::new() },
+            records,
+            producer: None,
+            acknowledgement: is_first.then_some(Acknowledgement::Each.into()),
+        }
     }
 
     fn settle(&self, message: UnderWay, results: &[PutResult], answers: &mut Answers) {

@@ -7,9 +7,8 @@ use crate::segment::{BLOCK_BYTES, ShardKey, header, whole_blocks};
 use crate::shard::state::ShardState;
 use crate::shard::tail::TailFrame;
 
-/// Most bytes of frames in one write: large enough that its fixed cost does not count, small enough that the log, which
-/// requests wait for, does not wait for it.
-const WRITE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most bytes of frames in one write; large enough that a write's fixed cost does not count.
+const WRITE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How far to write: what was in memory when the flusher came. What is applied meanwhile waits for the next time.
 pub(super) struct Goal {

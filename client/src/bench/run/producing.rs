@@ -102,16 +102,8 @@ impl Makings {
                         }
                     };
                     let (in_flight, timeout) = (*in_flight, self.timeout);
-                    let producer = GrpcProducer {
-                        state,
-                        tally,
-                        api,
-                        records,
-                        in_flight,
-                        message_bytes: 0,
-                        mean_bytes,
-                        timeout,
-                    };
+                    let producer =
+                        GrpcProducer { state, tally, api, records, in_flight, mean_bytes, timeout };
                     producers.spawn(async move { (number, producer.run().await) });
                 }
             }
