@@ -4,7 +4,6 @@ use std::path::Path;
 use std::{env, fs};
 
 use prost::Message;
-use prost_types::FileDescriptorSet;
 
 /// What nodes store and say to each other.
 const INTERNAL: [&str; 3] = ["stored.proto", "peer.proto", "cluster.proto"];
@@ -29,24 +28,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let described = Path::new(&env::var("OUT_DIR")?).join("tidelog.v1.bin");
     let public = protox::compile(PUBLIC, ["."])?;
     fs::write(described, public.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(public.clone())?;
-    let served = Path::new(&env::var("OUT_DIR")?).join("served");
-    fs::create_dir_all(&served)?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .extern_path(".tidelog.v1", "crate::v1")
-        .out_dir(served)
-        .compile_fds(without_put_stream(public))?;
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(public)?;
     Ok(())
-}
-
-/// The service Records without PutStream, whose messages the broker takes from the connection itself.
-fn without_put_stream(mut files: FileDescriptorSet) -> FileDescriptorSet {
-    for file in &mut files.file {
-        file.service.retain(|service| service.name() == "Records");
-        for service in &mut file.service {
-            service.method.retain(|method| method.name() != "PutStream");
-        }
-    }
-    files
 }

@@ -53,11 +53,6 @@ pub mod cluster {
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/tidelog.v1.rs"));
 
-    /// What the broker serves of the service Records by generated code.
-    pub mod served {
-        include!(concat!(env!("OUT_DIR"), "/served/tidelog.v1.rs"));
-    }
-
     /// The files of the API as an encoded `google.protobuf.FileDescriptorSet`, for reflection.
     pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidelog.v1.bin"));
 }

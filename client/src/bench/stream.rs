@@ -138,14 +138,18 @@ async fn create(client: &Client, name: &str, shards: u32) -> Result<(), StreamEr
         if error.exception() != Some("ResourceInUseException") {
             return Err(error.into());
         }
-        match describe(client, name).await.map(|described| described.stream_status) {
-            Ok(status) if status != "DELETING" => return Err(StreamError::Exists(name.into())),
-            Ok(status) if began.elapsed() > SETTLING_MAX => {
-                return Err(StreamError::Unsettled { name: name.into(), status });
-            }
-            Ok(_) | Err(StreamError::Missing(_)) => sleep(LOOK_EVERY).await,
+        let status = match describe(client, name).await {
+            Ok(described) => described.stream_status,
+            Err(StreamError::Missing(_)) => "DELETING".into(),
             Err(error) => return Err(error),
+        };
+        if status != "DELETING" {
+            return Err(StreamError::Exists(name.into()));
         }
+        if began.elapsed() > SETTLING_MAX {
+            return Err(StreamError::Unsettled { name: name.into(), status });
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 

@@ -1,8 +1,8 @@
 //! Messages of a call as they stand in its bodies: a flag and a length before each, the status behind the last.
 //!
-//! For calls whose messages are worth taking from the connection without a copy; tonic does the same for all others.
+//! For a call whose messages are worth taking from the connection without a copy, where one comes in one frame; tonic does
+//! the same for all others.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,11 +15,16 @@ use hyper::Response;
 use hyper::body::{Body, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tonic::Status;
+use tonic::metadata::MetadataValue;
 
 use super::status;
 
 /// A flag and the length of what follows stand before every message.
 pub(super) const PREFIX_BYTES: usize = 5;
+/// Headers that tell how messages are encoded, and how they would be read.
+const ENCODING: &str = "grpc-encoding";
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+const IDENTITY: &str = "identity";
 /// The flag of a message as it is.
 const PLAIN: u8 = 0;
 /// Bytes of a frame that is not filled up with what else is ready. Clients bound the frames that they have not read, most
@@ -29,17 +34,18 @@ const FRAME_BYTES_MIN: usize = 16 << 10;
 /// Takes messages out of a request's body.
 pub(super) struct MessageReader<B> {
     body: B,
-    /// What has come of it and was not taken.
-    frames: VecDeque<Bytes>,
-    /// Bytes in them.
-    held: usize,
+    /// The rest of the frame that came last.
+    frame: Bytes,
+    /// The beginning of what is coming, out of the frames before: frames themselves are not held, because a small one
+    /// takes much more memory than its bytes.
+    partial: BytesMut,
     /// Of the message that is coming, once its prefix has come.
     length: Option<usize>,
 }
 
 impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
     pub(super) fn new(body: B) -> Self {
-        Self { body, frames: VecDeque::new(), held: 0, length: None }
+        Self { body, frame: Bytes::new(), partial: BytesMut::new(), length: None }
     }
 
     /// The next message, or `None` behind the last. It shares the bytes of the frame it came in, if that is one. Nothing
@@ -49,58 +55,60 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
     /// The body's, and those of messages that no client may send.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
-            if self.length.is_none() && self.held >= PREFIX_BYTES {
-                let prefix = self.take(PREFIX_BYTES);
+            if self.length.is_none()
+                && let Some(prefix) = self.take(PREFIX_BYTES)
+            {
                 if prefix[0] != PLAIN {
-                    return Err(Status::unimplemented("Messages are read as they are, not compressed."));
+                    return Err(status::invalid(
+                        "A message is not as it is, and nothing says how it is encoded.",
+                    ));
                 }
                 self.length = Some(u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize);
             }
             if let Some(length) = self.length
-                && self.held >= length
+                && let Some(message) = self.take(length)
             {
                 self.length = None;
-                return Ok(Some(self.take(length)));
+                return Ok(Some(message));
             }
             match poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await {
                 Some(Ok(frame)) => {
                     // Trailers say nothing that is needed.
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        self.held += data.len();
-                        self.frames.push_back(data);
+                    if let Ok(data) = frame.into_data() {
+                        self.frame = data;
                     }
                 }
                 Some(Err(status)) => return Err(status),
-                None if self.held == 0 && self.length.is_none() => return Ok(None),
+                None if self.partial.is_empty() && self.length.is_none() => return Ok(None),
                 None => return Err(status::invalid("The last message is cut off.")),
             }
         }
     }
 
-    /// Takes that many of the held bytes.
-    fn take(&mut self, length: usize) -> Bytes {
-        self.held -= length;
-        let Some(front) = self.frames.front_mut() else { return Bytes::new() };
-        if front.len() > length {
-            return front.split_to(length);
+    /// Takes so many bytes once all of them have come. Until then what has come is put aside.
+    fn take(&mut self, length: usize) -> Option<Bytes> {
+        if self.partial.is_empty() && self.frame.len() >= length {
+            return Some(self.frame.split_to(length));
         }
-        if front.len() == length {
-            return self.frames.pop_front().unwrap_or_default();
+        let part = self.frame.split_to(self.frame.len().min(length - self.partial.len()));
+        self.partial.extend_from_slice(&part);
+        (self.partial.len() == length).then(|| self.partial.split().freeze())
+    }
+}
+
+/// Messages are read as they are.
+///
+/// # Errors
+/// UNIMPLEMENTED, with what would be taken, for a request that announces anything else.
+pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
+    match headers.get(ENCODING) {
+        Some(encoding) if encoding != IDENTITY => {
+            let words = format!("Messages are not read in the encoding {encoding:?}.");
+            let mut refused = Status::unimplemented(words);
+            refused.metadata_mut().insert(ACCEPT_ENCODING, MetadataValue::from_static(IDENTITY));
+            Err(refused)
         }
-        let mut taken = BytesMut::with_capacity(length);
-        while let Some(mut frame) = self.frames.pop_front() {
-            let part = frame.split_to(frame.len().min(length - taken.len()));
-            taken.extend_from_slice(&part);
-            if !frame.is_empty() {
-                self.frames.push_front(frame);
-            }
-            if taken.len() == length {
-                break;
-            }
-        }
-        taken.freeze()
+        _ => Ok(()),
     }
 }
 
@@ -240,6 +248,6 @@ mod tests {
         }
         let compressed = [&sent(&[b"first"])[..], &[1, 0, 0, 0, 1, 9]].concat();
         let (messages, code) = read(&compressed, 100).await;
-        assert_eq!((messages.len(), code), (1, Some(Code::Unimplemented)));
+        assert_eq!((messages.len(), code), (1, Some(Code::InvalidArgument)));
     }
 }

@@ -38,7 +38,7 @@ use hyper::{Request, Response, StatusCode};
 use tidelog_proto::v1::DESCRIPTOR_SET;
 use tidelog_proto::v1::cluster_server::ClusterServer;
 use tidelog_proto::v1::groups_server::GroupsServer;
-use tidelog_proto::v1::served::records_server::RecordsServer;
+use tidelog_proto::v1::records_server::RecordsServer;
 use tidelog_proto::v1::streams_server::StreamsServer;
 use tokio::sync::watch;
 use tonic::codegen::Service as _;

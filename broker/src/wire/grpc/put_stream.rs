@@ -5,7 +5,7 @@
 //! shards are led elsewhere are put one at a time. Answers come in the order of the messages. Further messages are taken
 //! only while less than [`UNANSWERED_BYTES_MAX`] of those that were taken are unanswered. The first message that is
 //! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
-//! Data goes from the frame it came in to the write-ahead log's encoding, without a copy in between.
+//! Data of a message that comes in one frame goes from there to the write-ahead log's encoding, without a copy in between.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use tonic::metadata::MetadataMap;
 
 use super::answer::stopping_node;
 use super::body::{RequestBody, Room};
-use super::framing::{self, MessageReader};
+use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, records, status};
 use crate::model::stream::Stream;
 use crate::ops::{Call, native};
@@ -38,7 +38,7 @@ const UNANSWERED_BYTES_MAX: usize = 16 << 20;
 /// what it has taken is answered.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for a caller that can be none.
+/// INVALID_ARGUMENT for a caller that can be none, UNIMPLEMENTED for compressed messages.
 pub(super) fn begin(
     gateway: &Gateway,
     request: Request<RequestBody>,
@@ -46,6 +46,7 @@ pub(super) fn begin(
 ) -> Result<Response<tonic::body::Body>, Status> {
     let caller = &gateway.api.caller;
     let (head, body) = request.into_parts();
+    framing::check_encoding(&head.headers)?;
     let put = PutStream {
         service: caller.service.clone(),
         call: Arc::new(caller.call(&MetadataMap::from_headers(head.headers))?),
@@ -115,7 +116,7 @@ impl PutStream {
                 biased;
                 Some(answered) = self.unanswered.next(), if !self.unanswered.is_empty() => {
                     self.unanswered_bytes -= answered.bytes;
-                    self.give_back(answered.bytes);
+                    self.room.give_back(answered.bytes);
                     return Some(answered.outcome);
                 }
                 stream = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
@@ -144,14 +145,9 @@ impl PutStream {
         }
     }
 
-    /// Gives back the room of a message that is answered; all there is with the last one, so that nothing adds up.
-    fn give_back(&self, bytes: usize) {
-        self.room.give_back(if self.unanswered.is_empty() { usize::MAX } else { bytes });
-    }
-
     /// Begins to put a message's records.
     fn take(&mut self, message: &Bytes) -> Result<(), Option<Status>> {
-        let bytes = message.len();
+        let bytes = PREFIX_BYTES + message.len();
         let PutStreamRequest { stream, records, producer, acknowledgement } =
             PutStreamRequest::decode(message.clone())
                 .map_err(|error| status::invalid(format!("The message cannot be read: {error}.")))?;

@@ -1,15 +1,14 @@
-//! The service Records: Put and Read here, the calls with streams of their own in `put_stream.rs`, which the routes do
-//! not know, and `subscribe.rs`.
+//! The service Records: Put and Read here, the calls with streams of their own in `put_stream.rs` and `subscribe.rs`.
 
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
-use tidelog_proto::v1::served::records_server;
 use tidelog_proto::v1::{
-    Producer, PutRequest, PutResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
+    Producer, PutRequest, PutResponse, PutStreamRequest, PutStreamResponse, ReadRequest, ReadResponse,
+    SubscribeRequest, SubscribeResponse, records_server,
 };
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
 use super::{Messages, messages, status, subscribe};
@@ -31,6 +30,16 @@ impl records_server::Records for Records {
         let results = native::put(&self.0.service, &call, &stream, given, stamp.as_ref(), None).await;
         let results = results.map_err(status::of)?;
         Ok(Response::new(PutResponse { results: messages::results(&results) }))
+    }
+
+    type PutStreamStream = Messages<PutStreamResponse>;
+
+    /// [`super::call`] takes it before the routes come to it.
+    async fn put_stream(
+        &self,
+        _: Request<Streaming<PutStreamRequest>>,
+    ) -> Result<Response<Self::PutStreamStream>, Status> {
+        Err(Status::unimplemented("PutStream is not among the routes."))
     }
 
     type ReadStream = Messages<ReadResponse>;

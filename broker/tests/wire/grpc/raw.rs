@@ -4,15 +4,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::stream;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Request;
+use hyper::body::Frame;
 use hyper::client::conn::http2::handshake;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tidelog_proto::v1::*;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::*;
 use crate::broker::PATIENCE;
@@ -58,6 +60,67 @@ async fn the_broker_keeps_the_deadline_of_a_client_that_waits_on() {
     assert!(!taken.to_bytes().is_empty(), "the message that tells where it begins");
     assert_eq!(trailers["grpc-status"], (Code::DeadlineExceeded as i32).to_string());
     assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&began.elapsed()));
+    drop(sender);
+    grpc.stop().await;
+}
+
+/// A message as it stands in a body, its flag first.
+fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[flag][..], &length, message].concat()
+}
+
+#[tokio::test]
+async fn what_a_put_stream_sends_is_read_however_it_is_cut_and_refused_when_it_is_no_message() {
+    let grpc = Grpc::new(1).await;
+    let stream = TcpStream::connect(grpc.broker.address()).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let records = vec![record("key", vec![7; 100]), record("other", "x")];
+    let message = PutStreamRequest { stream: "S".into(), records, ..Default::default() }.encode_to_vec();
+    let whole = framed(0, &message);
+    let mut not_text = whole.clone();
+    let key = whole.windows(3).position(|three| three == b"key").unwrap();
+    not_text[key] = 0xFF;
+    let unknown = Code::InvalidArgument;
+    for (body, part, header, answered, code) in [
+        (whole.repeat(3), 7, ("te", "trailers"), 3, Code::Ok),
+        (whole.repeat(3), usize::MAX, ("te", "trailers"), 3, Code::Ok),
+        (vec![], usize::MAX, ("grpc-encoding", "identity"), 0, Code::Ok),
+        ([&whole[..], &framed(1, &message)].concat(), 50, ("te", "trailers"), 1, unknown),
+        ([&whole[..], &not_text].concat(), usize::MAX, ("te", "trailers"), 1, unknown),
+        (whole[..whole.len() - 1].to_vec(), usize::MAX, ("te", "trailers"), 0, unknown),
+        (framed(0, b""), usize::MAX, ("te", "trailers"), 0, unknown),
+        (whole.clone(), usize::MAX, ("grpc-encoding", "gzip"), 0, Code::Unimplemented),
+    ] {
+        let part = part.min(body.len()).max(1);
+        let frames: Vec<_> = body
+            .chunks(part)
+            .map(|part| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(part))))
+            .collect();
+        let request = Request::post("http://localhost/tidelog.v1.Records/PutStream")
+            .header("content-type", "application/grpc+proto")
+            .header(header.0, header.1)
+            .body(StreamBody::new(stream::iter(frames)))
+            .unwrap();
+        let answer =
+            timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap();
+        let headers = answer.headers().clone();
+        let taken = timeout(PATIENCE, answer.into_body().collect()).await.expect("an end in time").unwrap();
+        let told = taken.trailers().cloned().unwrap_or(headers);
+        let case = format!("{answered} {code:?} {told:?}");
+        assert_eq!(told["grpc-status"], (code as i32).to_string(), "{case}");
+        assert_eq!(told.contains_key("grpc-accept-encoding"), code == Code::Unimplemented, "{case}");
+        let (mut rest, mut messages) = (taken.to_bytes(), 0);
+        while !rest.is_empty() {
+            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+            let response = PutStreamResponse::decode(&rest[5..5 + length]).unwrap();
+            assert_eq!((response.position, response.results.len()), (messages, 2), "{case}");
+            messages += 1;
+            rest = rest.split_off(5 + length);
+        }
+        assert_eq!(messages, answered, "{case}");
+    }
     drop(sender);
     grpc.stop().await;
 }
