@@ -88,6 +88,17 @@ impl Flusher {
         Ok(written)
     }
 
+    /// Writes what a shard has in memory, save the last block's part, and seals what is to be sealed. Syncs nothing.
+    ///
+    /// # Errors
+    /// As [`Flusher::flush_some`], and [`ShardError::Damaged`] also where a peer has copies.
+    pub fn write_out(&mut self, key: ShardKey) -> Result<(), ShardError> {
+        match self.store.get(key) {
+            Some(log) => self.write_shard(&log).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Brings the files of every cut shard to its cut, makes all written files durable, and gives what the
     /// checkpoint stores. May be called once for all groups or once per group.
     ///

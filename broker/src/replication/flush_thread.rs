@@ -35,6 +35,8 @@ enum Request {
     Stop,
     Cut(CutInHand),
     Install(Install),
+    /// To be answered once the shard's files have what memory has, or cannot have it now.
+    WriteOut(ShardKey, oneshot::Sender<()>),
 }
 
 /// A handle to the worker; clones share it. The worker ends when it is told to, or with the last handle.
@@ -142,6 +144,15 @@ impl FlushHandle {
         answer.await.map_err(|_| ended(()))?
     }
 
+    /// Has a shard's records written to its files now, as far as the disk lets it, instead of when there is enough.
+    pub async fn write_out(&self, key: ShardKey) {
+        let (written, answer) = oneshot::channel();
+        if self.queue.send(Request::WriteOut(key, written)).await.is_ok() {
+            // A worker that ends has written what it could.
+            let _ = answer.await;
+        }
+    }
+
     async fn answered<T>(&self, request: Request, answer: oneshot::Receiver<T>) -> T {
         if self.queue.send(request).await.is_ok()
             && let Ok(answer) = answer.await
@@ -229,6 +240,10 @@ impl Worker {
                     self.flush().await;
                 }
                 Request::Install(install) => self.install(install).await,
+                Request::WriteOut(key, written) => {
+                    self.write_out(key);
+                    let _ = written.send(());
+                }
                 Request::Cut(cut) if self.is_overtaken(&cut.checkpoint) => drop(cut.durable.send(None)),
                 Request::Cut(cut) => {
                     self.cuts.retain(|other| other.checkpoint.group != cut.checkpoint.group);
@@ -274,6 +289,17 @@ impl Worker {
         self.shared.disk_full.store(false, Ordering::Relaxed);
         self.shared.flushed.notify_waiters();
         metrics::gauge!(names::UNFLUSHED_BYTES).set(self.shared.store.unflushed_bytes() as f64);
+    }
+
+    /// Whoever asks takes what is there, so nothing is waited for.
+    fn write_out(&mut self, key: ShardKey) {
+        let Err(error) = self.flusher.write_out(key) else { return };
+        match self.obstacle(&error) {
+            Obstacle::FullDisk | Obstacle::Damage => {
+                tracing::warn!(?key, %error, "a shard cannot be written now");
+            }
+            Obstacle::Lasting => self.config.shell.abort(&format!("segments cannot be written: {error}")),
+        }
     }
 
     async fn checkpoint(&mut self) {

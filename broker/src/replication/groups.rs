@@ -117,6 +117,8 @@ pub struct Groups {
     pub(super) checkpointed: tokio::sync::Mutex<Vec<Option<u64>>>,
     /// Up to where every member holds each group's log.
     pub(super) held: Arc<Held>,
+    /// True once the groups have ended.
+    pub(super) over: watch::Sender<bool>,
     /// One permit, which an operator's change of the members holds while it is under way here.
     pub(super) changing: Arc<Semaphore>,
 }
@@ -245,6 +247,8 @@ impl Groups {
                 tracing::warn!(group, %error, "replication did not end by itself");
             }
         }
+        // Nothing is waited for that needs them: what still runs would hold up the threads' end.
+        self.over.send_replace(true);
         self.flush.stop().await;
         checkpointed
     }

@@ -66,7 +66,9 @@ impl Groups {
                 }
             };
             match timeout_at(ends, proposing).await {
-                Ok(Err(ProposeError::NotProposed)) if Instant::now() + LOOK_AGAIN < ends => {
+                Ok(Err(ProposeError::NotProposed))
+                    if Instant::now() + LOOK_AGAIN < ends && !*self.over.borrow() =>
+                {
                     sleep(LOOK_AGAIN).await;
                 }
                 Ok(outcome) => return outcome,
@@ -75,13 +77,17 @@ impl Groups {
         }
     }
 
-    /// Where a group is led, once that is known or the time is up.
+    /// Where a group is led, once that is known, the time is up or the groups have ended.
     pub async fn leader_within(&self, group: u8, ends: Instant) -> Leader {
-        let mut leaders = self.watch_leaders();
+        let (mut leaders, mut over) = (self.watch_leaders(), self.over.subscribe());
         let known = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::Unknown);
-        match timeout_at(ends, known).await {
-            Ok(Ok(leaders)) => leaders[usize::from(group)],
-            _ => Leader::Unknown,
+        tokio::select! {
+            biased;
+            known = timeout_at(ends, known) => match known {
+                Ok(Ok(leaders)) => leaders[usize::from(group)],
+                _ => Leader::Unknown,
+            },
+            _ = over.wait_for(|is_over| *is_over) => Leader::Unknown,
         }
     }
 
@@ -149,7 +155,9 @@ impl Groups {
             };
             match timeout_at(ends, asking).await {
                 Ok(Ok(index)) => return self.applied(group, index, ends).await,
-                Ok(Err(_)) if Instant::now() + LOOK_AGAIN < ends => sleep(LOOK_AGAIN).await,
+                Ok(Err(_)) if Instant::now() + LOOK_AGAIN < ends && !*self.over.borrow() => {
+                    sleep(LOOK_AGAIN).await;
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(ProposeError::Unknown),
             }

@@ -162,6 +162,7 @@ impl Groups {
             peers,
             leaders,
             reluctance: watch::Sender::default(),
+            over: watch::Sender::default(),
             in_flight: Arc::new(Semaphore::new(BYTES_IN_FLIGHT_MAX)),
             checkpointed: tokio::sync::Mutex::new(checkpointed),
             held,

@@ -93,7 +93,10 @@ async fn a_transfer_over_connections_that_break_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub() {
-    for is_scrubbed in [false, true] {
+    // Also where the peers have in memory only what the node has lost: of a sealed segment, and of an open one.
+    for (is_scrubbed, written, segment) in
+        [(false, &[1, 2, 3][..], 1), (true, &[1, 2, 3], 1), (false, &[2], 1), (false, &[2], usize::MAX)]
+    {
         let mut sizes = small(200_000);
         if is_scrubbed {
             let pause = Duration::from_millis(200);
@@ -103,8 +106,10 @@ async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub
         let mut cluster = Cluster::form(sizes).await;
         cluster.write(20, RECORD_BYTES).await;
         cluster.check(2, RECORD_BYTES).await;
-        cluster.checkpoint(&[1, 2, 3]).await;
-        let (_, path) = cluster.files(2).into_iter().nth(1).expect("several segments");
+        cluster.checkpoint(written).await;
+        let mut files = cluster.files(2).into_values();
+        let path = if segment == usize::MAX { files.next_back() } else { files.nth(segment) };
+        let path = path.expect("several segments");
         let whole = std::fs::read(&path).expect("readable");
         flip_bit(&path, whole.len() as u64 * 3);
         if !is_scrubbed {

@@ -80,7 +80,8 @@ impl Nemesis {
         self.bury(sim, world);
         for (index, node) in world.nodes.iter().enumerate() {
             node.set_skew_ms(0);
-            if node.state() == State::Stopping {
+            // One that starts would stop as soon as it serves.
+            if node.is_asked_to_stop() && node.state() != State::Stopped {
                 self.fall(sim, world, index, Fall::Process, Duration::ZERO);
             }
         }

@@ -146,6 +146,11 @@ impl SimNode {
         self.life.borrow().stop.send_replace(true);
     }
 
+    /// Whether it was asked to stop in this life.
+    pub fn is_asked_to_stop(&self) -> bool {
+        *self.life.borrow().stop.borrow()
+    }
+
     /// To be called when its host has been crashed.
     pub fn fell(&self) {
         let mut life = self.life.borrow_mut();

@@ -16,7 +16,7 @@ use super::tail::TailFrame;
 use super::{ShardError, ShardKey, ShardLog, ShardStore};
 use crate::disk::{Disk, Open};
 use crate::segment::header::HEADER_BYTES;
-use crate::segment::{segment_path, shard_dir, verify};
+use crate::segment::{segment_path, shard_dir, verify, whole_blocks};
 use crate::transfer::{Extent, FileNeed, Staging, Wanted};
 
 /// What of a written segment is in the file for good, and what stands behind it.
@@ -151,6 +151,18 @@ impl ShardStore {
             read.map_err(|source| ShardError::from_read(source, path, from))?;
         }
         Ok(bytes)
+    }
+
+    /// Whether memory has bytes of a segment below `end` that its file lacks, and [`Flusher::write_out`] would write.
+    ///
+    /// [`Flusher::write_out`]: crate::flusher::Flusher::write_out
+    pub fn is_file_behind(&self, key: ShardKey, first_ordinal: u64, end: u64) -> bool {
+        let Some(log) = self.get(key) else { return false };
+        let state = log.state();
+        let segment = state.active.iter().find(|segment| segment.first_ordinal == first_ordinal);
+        segment.is_some_and(|segment| {
+            segment.written < end && (segment.sealed || whole_blocks(segment.length) > segment.written)
+        })
     }
 
     /// Bytes of a segment's file for a peer, at most `bytes_max` and only such as are not written any more; empty at

@@ -1,27 +1,44 @@
 //! Giving peers bytes of segments.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tidelog_proto::peer;
 use tidelog_storage::shard::{ShardError, ShardKey};
+use tokio::time::timeout;
 use tonic::Status;
 
 use super::PIECE_BYTES;
 use crate::replication::groups::Groups;
 use crate::replication::shell::Shell;
 
+/// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
+const WRITE_OUT_MAX: Duration = Duration::from_secs(5);
+
 impl Groups {
     /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on the
-    /// disk: whoever takes them verifies them. The file is found anew for each piece, by its name.
+    /// disk: whoever takes them verifies them. The file is found anew for each piece, by its name. What is still in
+    /// memory only is written first: whoever repairs a segment may have written more of it than this node has.
     pub fn give_segment(
         &self,
         request: &peer::PullSegmentRequest,
     ) -> BoxStream<'static, Result<peer::SegmentPiece, Status>> {
-        let store = self.store.clone();
+        let (store, flush) = (self.store.clone(), self.flush.clone());
+        let key = ShardKey { stream_uid: request.stream_uid, shard: request.shard };
+        let (first_ordinal, end) = (request.first_ordinal, request.offset.saturating_add(request.bytes));
+        let is_behind = store.is_file_behind(key, first_ordinal, end);
         let read = move |key, first, at, bytes_max| store.read_file(key, first, at, bytes_max);
-        pieces(self.config.shell.clone(), request, read)
+        let pieces = pieces(self.config.shell.clone(), request, read);
+        let written = async move {
+            if is_behind {
+                // A flusher that is busy for long has it later; the peer asks again.
+                drop(timeout(WRITE_OUT_MAX, flush.write_out(key)).await);
+            }
+            pieces
+        };
+        stream::once(written).flatten().boxed()
     }
 }
 
