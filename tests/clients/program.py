@@ -99,8 +99,11 @@ class Program:
         assert code == 0, f"the program ended with exit code {code}\n{self.log_end()}"
 
     def log_end(self, bytes_max=4000):
-        """The end of what the program wrote to standard error."""
-        return self.log.read_bytes()[-bytes_max:].decode(errors="replace")
+        """The end of what the program wrote to standard error, unless that has been removed meanwhile."""
+        try:
+            return self.log.read_bytes()[-bytes_max:].decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
 
 class Subscription:
