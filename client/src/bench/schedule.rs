@@ -87,8 +87,9 @@ impl Schedule {
                 self.given.store(given, Ordering::Relaxed);
             }
             if now >= self.end {
-                // What became due last is still sent, unless everybody is busy.
-                if self.due.available_permits() == 0 || now >= self.end + GRACE {
+                // What became due last is still sent, unless everybody is busy. A permit that somebody has been given and
+                // has not seen yet would be lost by closing.
+                if self.taken.load(Ordering::Relaxed) == given || now >= self.end + GRACE {
                     break;
                 }
                 thread::sleep(NAP_LEAST);
@@ -110,7 +111,21 @@ fn due_until(passed: Duration, rate: f64, is_over: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_became_due_last_is_taken_however_late_its_producer_wakes_up() {
+        let schedule = Schedule::start(Instant::now(), Duration::from_millis(50), Some(40.0));
+        assert!(schedule.next().await.is_some());
+        let mut last = std::pin::pin!(schedule.next());
+        assert!(last.as_mut().now_or_never().is_none(), "it is due after 25 ms");
+        thread::sleep(Duration::from_millis(150));
+        assert!(last.await.is_some());
+        assert!(schedule.next().await.is_none());
+        assert_eq!(schedule.unsent().count(), 0);
+    }
 
     #[tokio::test]
     async fn requests_are_due_evenly_whoever_takes_them() {
