@@ -1,6 +1,5 @@
 //! openraft's own suite for log stores and state machines, run on ours over real files.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openraft::StorageError;
@@ -12,12 +11,10 @@ use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ShardStore, StoreOptions};
 use tidelog_storage::wal::{Wal, WalOptions};
 
-use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::producers::Producers;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;
 use super::wal_thread::{Durability, WalHandle};
@@ -51,14 +48,7 @@ impl Builder {
         let state = if self.group == 0 {
             GroupState::Meta { state: Default::default(), published: Default::default() }
         } else {
-            GroupState::Data {
-                store,
-                shards: BTreeMap::new(),
-                sealed: BTreeSet::new(),
-                dropped: Dropped::default(),
-                producers: Producers::default(),
-                news: Arc::default(),
-            }
+            GroupState::data(store, Arc::default())
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

@@ -47,6 +47,18 @@ pub enum GroupState {
 }
 
 impl GroupState {
+    /// Of a data group without shards.
+    pub fn data(store: Arc<ShardStore>, news: Arc<News>) -> Self {
+        Self::Data {
+            store,
+            shards: BTreeMap::new(),
+            sealed: BTreeSet::new(),
+            dropped: Dropped::default(),
+            producers: Producers::default(),
+            news,
+        }
+    }
+
     /// Applies a command.
     pub fn apply(&mut self, command: &Command) -> Outcome {
         match (self, command) {

@@ -1,6 +1,6 @@
 //! Starting the groups: what the directory holds is recovered, the threads run, and every group comes up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use tokio::sync::{Semaphore, watch};
 use super::META_GROUP;
 use super::batcher::Batcher;
 use super::catch_up::{CatchUp, Puller, repair_open_segments};
-use super::dropped::Dropped;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
 use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
@@ -24,7 +23,6 @@ use super::machine::Machine;
 use super::meta_state::MetaState;
 use super::network::GroupNetwork;
 use super::news::News;
-use super::producers::Producers;
 use super::published::Published;
 use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
@@ -118,14 +116,7 @@ impl Groups {
             let state = if group == META_GROUP {
                 GroupState::Meta { state: MetaState::default(), published: published.clone() }
             } else {
-                GroupState::Data {
-                    store: store.clone(),
-                    shards: BTreeMap::new(),
-                    sealed: BTreeSet::new(),
-                    dropped: Dropped::default(),
-                    producers: Producers::default(),
-                    news: news.clone(),
-                }
+                GroupState::data(store.clone(), news.clone())
             };
             let log = LogStore::new(group, wal.clone(), reader.clone());
             let saved = saved.iter().find(|saved| saved.group == group);

@@ -14,14 +14,7 @@ const UID: u64 = 5;
 const START_MS: u64 = 1_700_000_000_000;
 
 fn group(store: &Arc<ShardStore>) -> GroupState {
-    GroupState::Data {
-        store: store.clone(),
-        shards: BTreeMap::new(),
-        sealed: BTreeSet::new(),
-        dropped: Dropped::default(),
-        producers: Producers::default(),
-        news: Arc::default(),
-    }
+    GroupState::data(store.clone(), Arc::default())
 }
 
 fn key(shard: u32) -> ShardKey {

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Request;
-use hyper::body::Frame;
-use hyper::client::conn::http2::handshake;
+use hyper::body::{Body, Frame};
+use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tidelog_proto::v1::*;
@@ -35,12 +35,21 @@ async fn grpc_is_refused_where_it_cannot_be_spoken() {
     grpc.stop().await;
 }
 
+/// A connection without a client of gRPC on it.
+async fn connected<B>(grpc: &Grpc) -> SendRequest<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+{
+    let stream = TcpStream::connect(grpc.broker.address()).await.unwrap();
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 #[tokio::test]
 async fn the_broker_keeps_the_deadline_of_a_client_that_waits_on() {
     let grpc = Grpc::new(1).await;
-    let stream = TcpStream::connect(grpc.broker.address()).await.unwrap();
-    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = connected(&grpc).await;
     let message = SubscribeRequest { stream: "S".into(), ..Default::default() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let request = Request::post("http://localhost/tidelog.v1.Records/Subscribe")
@@ -73,9 +82,7 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn what_a_put_stream_sends_is_read_however_it_is_cut_and_refused_when_it_is_no_message() {
     let grpc = Grpc::new(1).await;
-    let stream = TcpStream::connect(grpc.broker.address()).await.unwrap();
-    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = connected(&grpc).await;
     let records = vec![record("key", vec![7; 100]), record("other", "x")];
     let message = PutStreamRequest { stream: "S".into(), records, ..Default::default() }.encode_to_vec();
     let whole = framed(0, &message);
