@@ -23,7 +23,7 @@ const ENTRY_BYTES_MAX: usize = 2 << 20;
 const ENTRY_SUB_BATCHES_MAX: usize = 4_096;
 /// Entries of one group on their way at a time: one being synced, the next one gathering behind it. More of them make
 /// each smaller: with 4, a put of 500 records was a tenth slower.
-const ENTRIES_IN_FLIGHT_MAX: usize = 2; // EXPERIMENT
+const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Parts waiting in a group's queue; each holds a share of the byte budget besides.
 const QUEUE_PARTS_MAX: usize = 16_384;
 
