@@ -14,7 +14,7 @@ mod consume;
 #[path = "../../../client/examples/produce.rs"]
 mod produce;
 
-/// Names the arguments of the program, one a line.
+/// Names the arguments of the program, one a line. Without it a program is asked how it is used.
 const ARGUMENTS: &str = "TIDELOG_TEST_ARGUMENTS";
 
 fn arguments() -> Option<Vec<String>> {
@@ -22,19 +22,28 @@ fn arguments() -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a program that other tests start"]
 async fn run_consume() {
-    if let Some(arguments) = arguments() {
-        consume::run(arguments.into_iter()).await.expect("it goes well");
+    match arguments() {
+        Some(arguments) => consume::run(arguments.into_iter()).await.expect("it goes well"),
+        None => {
+            let only_stream = ["orders".to_owned()].into_iter();
+            let refused = consume::run(only_stream).await.expect_err("it lacks its group");
+            assert_eq!(refused.to_string(), "consume STREAM GROUP [NODE…]");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a program that other tests start"]
 async fn run_produce() {
-    if let Some(arguments) = arguments() {
-        let code = produce::run(arguments.into_iter()).await.expect("it goes well");
-        assert_eq!(code, std::process::ExitCode::SUCCESS);
+    match arguments() {
+        Some(arguments) => {
+            let code = produce::run(arguments.into_iter()).await.expect("it goes well");
+            assert_eq!(code, std::process::ExitCode::SUCCESS);
+        }
+        None => {
+            let refused = produce::run(std::iter::empty()).await.expect_err("it lacks its stream");
+            assert_eq!(refused.to_string(), "produce STREAM [NODE…]");
+        }
     }
 }
 
@@ -45,7 +54,7 @@ impl Program {
     /// Starts the program `run_consume` or `run_produce`.
     pub fn start(program: &str, arguments: &[&str]) -> Self {
         let child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--ignored", "--nocapture", "--exact", &format!("programs::{program}")])
+            .args(["--nocapture", "--exact", &format!("programs::{program}")])
             .env(ARGUMENTS, arguments.join("\n"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
