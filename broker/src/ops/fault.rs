@@ -237,6 +237,11 @@ impl Fault {
         )
     }
 
+    /// What is asked for will be there in a moment: no consumer may take it for something that has ended.
+    pub fn being_created(key: &StreamKey) -> Self {
+        Self::Unavailable(format!("Stream {}{BEING_CREATED}", key.name))
+    }
+
     /// Whether it is about a shard, of those that are not found. A fault that another node tells is its words alone.
     pub fn is_about_a_shard(&self) -> bool {
         let is_shards = |text: &str| text.starts_with("Shard ") || text.starts_with("Could not find shard ");
@@ -260,14 +265,15 @@ impl Fault {
 
     /// Whether newer metadata could make it wrong.
     pub fn rests_on_metadata(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::ResourceNotFound(_)
-                | Self::ResourceInUse(_)
-                | Self::InvalidArgument(_)
-                | Self::OutOfRange(_)
-                | Self::LimitExceeded(_)
-        )
+            | Self::ResourceInUse(_)
+            | Self::InvalidArgument(_)
+            | Self::OutOfRange(_)
+            | Self::LimitExceeded(_) => true,
+            Self::Unavailable(text) => text.ends_with(BEING_CREATED),
+            _ => false,
+        }
     }
 
     /// What the service says about a stream.
@@ -299,6 +305,9 @@ impl Fault {
 
 /// AWS answers 500 too; the words are our own.
 const JSON_ONLY: &str = "SubscribeToShard is served in JSON only: send application/x-amz-json-1.1.";
+
+/// Ends the words of [`Fault::being_created`].
+const BEING_CREATED: &str = " is being created; try again.";
 
 const QUEUES: &str = "Queues are not available in this version of Tidelog.";
 const CHANNELS: &str = "Channels are not available in this version of Tidelog.";

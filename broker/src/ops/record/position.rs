@@ -44,10 +44,7 @@ pub fn find_shard<'a>(stream: &'a Stream, text: &str) -> Result<&'a Shard, Fault
         return Err(Fault::ResourceNotFound(text));
     };
     match stream.status {
-        // Its shards exist in a moment: no consumer may take this for the end of one.
-        StreamStatus::Creating => {
-            Err(Fault::Unavailable(format!("Stream {name} is being created; try again.")))
-        }
+        StreamStatus::Creating => Err(Fault::being_created(&stream.key)),
         StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
         StreamStatus::Active | StreamStatus::Updating => {
             stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))

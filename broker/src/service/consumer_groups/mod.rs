@@ -105,13 +105,13 @@ pub struct Lease {
 }
 
 impl Service {
-    /// The stream of that key. That there is none is certain.
+    /// The stream of that key. That there is none, or that it is still being created, is certain.
     ///
     /// # Errors
     /// [`ServiceError::StreamGone`]; [`ServiceError::Unavailable`] when this node cannot know now.
     pub async fn certain_stream(&self, key: &StreamKey) -> Result<Arc<Stream>, ServiceError> {
         let find = || self.catalog().streams().get(key).cloned();
-        if let Some(stream) = find() {
+        if let Some(stream) = find().filter(|stream| stream.status != StreamStatus::Creating) {
             return Ok(stream);
         }
         self.groups.read_index(META_GROUP).await.map_err(not_now)?;

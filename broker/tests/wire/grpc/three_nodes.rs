@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidelog::cluster_command::Change;
 use tidelog::server::Server;
+use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::streams_client::StreamsClient;
 use tidelog_proto::v1::subscribe_response::Event;
 use tidelog_proto::v1::*;
@@ -121,6 +122,34 @@ async fn any_node_serves_and_readers_go_on_with_the_next_leader() {
     assert!(order.len() == 200 && order.is_sorted(), "{order:?}");
 
     drop((channels, subscriber));
+    for server in servers.into_values() {
+        stop(server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_calls_active_every_node_serves() {
+    let (_place, servers) = three().await;
+    let mut channels = Vec::new();
+    for server in servers.values() {
+        channels.push(channel(server.addresses()[0]).await);
+    }
+    for round in 0..30 {
+        let name = format!("S{round}");
+        let create = CreateStreamRequest { name: name.clone(), shard_count: SHARDS, ..Default::default() };
+        let created = StreamsClient::new(channels[round % 3].clone()).create_stream(create).await.unwrap();
+        assert_eq!(created.into_inner().stream.unwrap().status(), StreamStatus::Active);
+        for other in [round + 1, round + 2] {
+            let mut records = records(&channels[other % 3]);
+            let all = SubscribeRequest { stream: name.clone(), from: at(horizon()), ..Default::default() };
+            records.subscribe(all).await.unwrap();
+            let one = ReadRequest { stream: name.clone(), ..read(0, horizon(), 0) };
+            records.read(one).await.unwrap();
+        }
+        let join = JoinRequest { stream: name, group: "readers".into(), ..Default::default() };
+        GroupsClient::new(channels[(round + 2) % 3].clone()).join(join).await.unwrap();
+    }
+    drop(channels);
     for server in servers.into_values() {
         stop(server).await;
     }

@@ -96,10 +96,7 @@ pub async fn places(
 
 fn all_places(service: &Service, stream: &Arc<Stream>, from: At<'_>) -> Result<Vec<Place>, Fault> {
     match stream.status {
-        StreamStatus::Creating => {
-            let text = format!("Stream {} is being created; try again.", stream.key.name);
-            return Err(Fault::Unavailable(text));
-        }
+        StreamStatus::Creating => return Err(Fault::being_created(&stream.key)),
         StreamStatus::Deleting => return Err(Fault::stream_not_found(&stream.key)),
         StreamStatus::Active | StreamStatus::Updating => {}
     }
