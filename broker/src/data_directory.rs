@@ -2,19 +2,29 @@
 //!
 //! Invariant: no two processes hold one directory. The lock is the kernel's (`flock` on the file `LOCK`), so it ends
 //! with its process however that ends, and the file itself is never removed. The server opens it before the node starts.
+//!
+//! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It
+//! is known by the file `EPHEMERAL`, which exists only under the lock and goes when somebody opens it to be kept.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::config::DataLocation;
 
 /// Name of the file that is locked.
 const LOCK_FILE: &str = "LOCK";
+/// Name of the file that says that the directory may go once nobody holds it.
+const EPHEMERAL_FILE: &str = "EPHEMERAL";
+/// What the names of ephemeral directories begin with.
+const EPHEMERAL_PREFIX: &str = "tidelog-";
 
 /// A data directory that is this process's alone until it is dropped.
 #[derive(Debug)]
@@ -55,29 +65,31 @@ impl DataDirectory {
     /// [`DataDirectoryError::InUse`] while another process holds it.
     pub fn open(location: &DataLocation) -> Result<Self, DataDirectoryError> {
         match location {
-            DataLocation::Directory(path) => Self::locked(path, None),
-            DataLocation::Ephemeral => {
-                let temporary = tempfile::Builder::new()
-                    .prefix("tidelog-")
-                    .tempdir()
-                    .map_err(|source| DataDirectoryError::Unusable { path: std::env::temp_dir(), source })?;
-                let path = temporary.path().to_path_buf();
-                Self::locked(&path, Some(temporary))
+            DataLocation::Directory(path) => {
+                let unusable = |source| DataDirectoryError::Unusable { path: path.clone(), source };
+                std::fs::create_dir_all(path).map_err(unusable)?;
+                let lock = locked(path, true)?;
+                match std::fs::remove_file(path.join(EPHEMERAL_FILE)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+                    _ => Ok(Self { _lock: lock, path: path.clone(), ephemeral: None }),
+                }
             }
+            DataLocation::Ephemeral => Self::ephemeral(&std::env::temp_dir()),
         }
     }
 
-    fn locked(path: &Path, ephemeral: Option<TempDir>) -> Result<Self, DataDirectoryError> {
-        let unusable = |source| DataDirectoryError::Unusable { path: path.into(), source };
-        std::fs::create_dir_all(path).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let lock =
-            options.create(true).write(true).truncate(false).open(path.join(LOCK_FILE)).map_err(unusable)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _lock: lock, path: path.into(), ephemeral }),
-            Err(Errno::WOULDBLOCK) => Err(DataDirectoryError::InUse { path: path.into() }),
-            Err(errno) => Err(unusable(errno.into())),
-        }
+    /// A new directory under `parent`, without those there whose processes were killed.
+    fn ephemeral(parent: &Path) -> Result<Self, DataDirectoryError> {
+        remove_abandoned(parent);
+        let temporary = tempfile::Builder::new()
+            .prefix(EPHEMERAL_PREFIX)
+            .tempdir_in(parent)
+            .map_err(|source| DataDirectoryError::Unusable { path: parent.into(), source })?;
+        let path = temporary.path().to_path_buf();
+        let lock = locked(&path, true)?;
+        File::create(path.join(EPHEMERAL_FILE))
+            .map_err(|source| DataDirectoryError::Unusable { path: path.clone(), source })?;
+        Ok(Self { _lock: lock, path, ephemeral: Some(temporary) })
     }
 
     /// Where it is.
@@ -88,6 +100,48 @@ impl DataDirectory {
     /// Whether it is removed when dropped.
     pub fn is_ephemeral(&self) -> bool {
         self.ephemeral.is_some()
+    }
+}
+
+/// Its file `LOCK`, locked until it is dropped.
+fn locked(path: &Path, may_create: bool) -> Result<File, DataDirectoryError> {
+    let unusable = |source| DataDirectoryError::Unusable { path: path.into(), source };
+    let mut options = OpenOptions::new();
+    let lock = options
+        .create(may_create)
+        .write(true)
+        .truncate(false)
+        .open(path.join(LOCK_FILE))
+        .map_err(unusable)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(Errno::WOULDBLOCK) => Err(DataDirectoryError::InUse { path: path.into() }),
+        Err(errno) => Err(unusable(errno.into())),
+    }
+}
+
+/// Removes the ephemeral directories of this user that nobody holds. One that cannot be removed is told and left.
+fn remove_abandoned(parent: &Path) {
+    let is_ours = |path: &Path| {
+        let named =
+            path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(EPHEMERAL_PREFIX));
+        let owner = path.symlink_metadata().ok().filter(std::fs::Metadata::is_dir).map(|of| of.uid());
+        named && owner == Some(geteuid().as_raw())
+    };
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in entries.filter(|path| is_ours(path)) {
+        let Ok(_lock) = locked(&path, false) else { continue };
+        // Under the lock: no other process is about to open it to be kept.
+        if path.join(EPHEMERAL_FILE).is_file() {
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "removed what a killed ephemeral broker left")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove what a killed ephemeral broker left")
+                }
+            }
+        }
     }
 }
 
@@ -114,6 +168,30 @@ mod tests {
         assert!(path.is_dir());
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_with_the_next_unless_it_is_to_be_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let left = |name: &str, marked: bool| {
+            let path = parent.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            File::create(path.join(LOCK_FILE)).unwrap();
+            if marked {
+                File::create(path.join(EPHEMERAL_FILE)).unwrap();
+            }
+            path
+        };
+        let alive = DataDirectory::ephemeral(parent.path()).unwrap();
+        let [killed, rescued] = ["tidelog-killed", "tidelog-rescued"].map(|name| left(name, true));
+        let [kept, other] = [left("tidelog-kept", false), left("other", true)];
+        drop(DataDirectory::open(&DataLocation::Directory(rescued.clone())).unwrap());
+
+        let next = DataDirectory::ephemeral(parent.path()).unwrap();
+        assert!(!killed.exists());
+        for path in [alive.path(), next.path(), &rescued, &kept, &other] {
+            assert!(path.join(LOCK_FILE).exists(), "{}", path.display());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
 fn tidelog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
@@ -20,20 +21,23 @@ fn tidelog() -> Command {
 struct Broker {
     child: Child,
     endpoint: String,
+    // Goes with the test, however the broker ends.
+    _data: TempDir,
 }
 
 impl Broker {
     fn start() -> Self {
         let arguments =
             ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
-        let mut child = tidelog().args(arguments).spawn().expect("a broker");
+        let data = tempfile::tempdir().expect("a directory");
+        let mut child = tidelog().args(arguments).env("TMPDIR", data.path()).spawn().expect("a broker");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut addresses =
             lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("http://")?.1.to_owned()));
         let address = addresses.next().expect("an address");
         // The rest of the greeting, so that the broker is ready and its output has a reader.
         addresses.next();
-        Self { child, endpoint: format!("http://{address}") }
+        Self { child, endpoint: format!("http://{address}"), _data: data }
     }
 
     fn bench(&self, arguments: &str) -> Command {

@@ -16,19 +16,24 @@ use tonic::transport::{Channel, Endpoint};
 pub struct Node {
     child: Child,
     pub url: String,
+    // Goes with the test, however the broker ends.
+    _data: Option<TempDir>,
 }
 
 impl Node {
     /// On its own, without limits, with data that ends with it.
     pub fn alone() -> Self {
-        Self::ready(spawn(&["--ephemeral", "--listen", "127.0.0.1:0"]))
+        let data = tempfile::tempdir().expect("a directory");
+        let path = data.path().to_str().expect("is UTF-8");
+        let child = spawn(&["--data", path, "--listen", "127.0.0.1:0"]);
+        Self::ready(child, Some(data))
     }
 
     /// The same with data that is kept, and TLS beside plain HTTP; and the CA that it is trusted by.
     pub fn with_tls(data: &Path) -> (Self, Vec<u8>) {
         let data = data.to_str().expect("is UTF-8");
         let printed = command().args(["ca", "--data", data]).output().expect("it runs");
-        (Self::ready(spawn(&["--data", data, "--listen", "127.0.0.1:0"])), printed.stdout)
+        (Self::ready(spawn(&["--data", data, "--listen", "127.0.0.1:0"]), None), printed.stdout)
     }
 
     /// Where its data is, and three that form a cluster. They are to end first.
@@ -49,11 +54,11 @@ impl Node {
                 spawn(&[&cluster[..], &["--listen", "127.0.0.1:0"]].concat())
             })
             .into();
-        (directory, children.into_iter().map(Self::ready).collect())
+        (directory, children.into_iter().map(|child| Self::ready(child, None)).collect())
     }
 
     /// Waits until it says where it listens.
-    fn ready(mut child: Child) -> Self {
+    fn ready(mut child: Child, data: Option<TempDir>) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
         let mut printed = String::new();
         while !printed.contains("AWS_ACCESS_KEY_ID") {
@@ -63,7 +68,7 @@ impl Node {
         // What it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let address = printed.split("http://").nth(1).and_then(|rest| rest.lines().next());
-        Self { child, url: format!("http://{}", address.expect("it listens").trim()) }
+        Self { child, url: format!("http://{}", address.expect("it listens").trim()), _data: data }
     }
 
     /// As `kill -9` does it.

@@ -11,6 +11,8 @@ pub struct Broker {
     child: Child,
     pub endpoint: String,
     pub directory: TempDir,
+    // Goes with the test, however the broker ends.
+    _data: TempDir,
 }
 
 /// What a command printed and how it ended.
@@ -31,7 +33,10 @@ impl Broker {
     pub fn start() -> Self {
         let arguments =
             ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
-        let mut child = tidelog().args(arguments).stderr(Stdio::null()).spawn().unwrap();
+        let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut command = tidelog();
+        command.args(arguments).env("TMPDIR", data.path());
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut endpoint = None;
         loop {
@@ -44,7 +49,7 @@ impl Broker {
             }
         }
         let endpoint = endpoint.expect("it listens somewhere");
-        Self { child, endpoint, directory: tempfile::tempdir().unwrap() }
+        Self { child, endpoint, directory, _data: data }
     }
 
     /// Ends it as a crash would.

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::{JoinRequest, LeaveRequest, SyncRequest};
 use tonic::transport::Channel;
@@ -42,20 +43,25 @@ fn ran(arguments: &[&str]) -> Ran {
 struct Broker {
     child: Child,
     endpoint: String,
+    // Goes with the test, however the broker ends.
+    _data: TempDir,
 }
 
 impl Broker {
     fn start(limits: &str) -> Self {
         let arguments =
             ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", limits, "--control-limits", "off"];
-        let mut child = tidelog(&arguments).stderr(Stdio::null()).spawn().expect("a broker");
+        let data = tempfile::tempdir().expect("a directory");
+        let mut command = tidelog(&arguments);
+        command.env("TMPDIR", data.path()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("a broker");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut addresses =
             lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("http://")?.1.to_owned()));
         let address = addresses.next().expect("an address");
         // The rest of the greeting, so that the broker is ready and its output has a reader.
         addresses.next();
-        Self { child, endpoint: format!("http://{address}") }
+        Self { child, endpoint: format!("http://{address}"), _data: data }
     }
 
     /// A command with this broker for its endpoint.

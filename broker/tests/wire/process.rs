@@ -74,8 +74,10 @@ fn it_says_where_it_is_and_stops_on_sigterm() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
-    let mut broker = Running::start(tidelog().args(["--ephemeral", "--listen", "127.0.0.1:0"]));
+fn a_second_signal_ends_it_at_once_and_the_next_one_tidies_up() {
+    let arguments = ["--ephemeral", "--listen", "127.0.0.1:0"];
+    let parent = tempfile::tempdir().unwrap();
+    let mut broker = Running::start(tidelog().env("TMPDIR", parent.path()).args(arguments));
     let mut hanging = TcpStream::connect(broker.address()).unwrap();
     hanging.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{").unwrap();
     std::thread::sleep(Duration::from_millis(200));
@@ -87,6 +89,13 @@ fn a_second_signal_ends_it_at_once() {
     let began = Instant::now();
     assert_eq!(broker.child.wait().unwrap().code(), Some(130));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+
+    let left = || std::fs::read_dir(parent.path()).unwrap().count();
+    assert_eq!(left(), 1);
+    let next = Running::start(tidelog().env("TMPDIR", parent.path()).args(arguments));
+    assert_eq!(left(), 1, "its own");
+    assert_eq!(next.terminate().0, Some(0));
+    assert_eq!(left(), 0);
 }
 
 #[test]
