@@ -135,10 +135,10 @@ fn remove_abandoned(parent: &Path) {
         if path.join(EPHEMERAL_FILE).is_file() {
             match std::fs::remove_dir_all(&path) {
                 Ok(()) => {
-                    tracing::info!(path = %path.display(), "removed what a killed ephemeral broker left")
+                    tracing::info!(path = %path.display(), "an ephemeral broker was killed: removed its data")
                 }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what a killed ephemeral broker left")
+                    tracing::warn!(path = %path.display(), %error, "cannot remove a killed broker's data")
                 }
             }
         }

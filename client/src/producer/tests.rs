@@ -41,15 +41,11 @@ fn read(world: &World) -> HashMap<String, Vec<String>> {
 /// A batch is the same each time it is sent, and says that all before it are settled.
 fn check_batches(puts: &[v1::PutRequest]) {
     let mut seen: HashMap<(u64, u64), &v1::PutRequest> = HashMap::new();
-    let mut newest: HashMap<u64, u64> = HashMap::new();
     for put in puts {
         let producer = put.producer.expect("says who it is");
         assert_ne!(producer.id, 0);
         assert_eq!(producer.settled_below, producer.batch, "one batch of a lane at a time");
-        let newest = newest.entry(producer.id).or_default();
-        // One that was given up by its caller may arrive behind the next.
-        assert!(producer.batch <= *newest + 1, "numbered one after the other");
-        *newest = producer.batch.max(*newest);
+        // Numbers may be left out, those of batches that reached no node, and one that was given up may come late.
         let first = seen.entry((producer.id, producer.batch)).or_insert(put);
         assert_eq!(first.records, put.records, "the same records under the same number");
     }
