@@ -74,7 +74,7 @@ pub enum Command {
 pub enum DataLocation {
     /// A directory that outlives the process; created when absent.
     Directory(PathBuf),
-    /// A directory of its own that is removed at exit.
+    /// A directory of its own that is removed at exit, or by the next such broker after a kill.
     Ephemeral,
 }
 

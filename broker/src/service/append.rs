@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, join_all};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Service;
@@ -115,37 +114,6 @@ impl From<ProducerRefusal> for AppendRefusal {
     }
 }
 
-/// Where an append stands among those of a caller who wants each shard's records in the order of the appends.
-///
-/// One that is routed as the one before it and whose groups are all led here is handed over as soon as it has its places
-/// in their queues; the next one may begin then. Any other waits for the earlier ones, and so does what has to be sent
-/// again because a shard was sealed. Only a leader that loses its group and regains it between two appends may let the
-/// second one come first.
-#[derive(Debug, Default)]
-pub struct Turn {
-    /// What the append before this one was routed by.
-    pub routed_before: Option<Arc<Stream>>,
-    /// Closed once all earlier appends are over.
-    pub earlier: Option<oneshot::Receiver<()>>,
-    /// Told what this one was routed by once a later one cannot come before it.
-    pub handed_over: Option<oneshot::Sender<Arc<Stream>>>,
-}
-
-impl Turn {
-    /// Whether later appends may begin while this one is under way.
-    fn is_handed_over_early(&self, stream: &Arc<Stream>, parts: &[GroupPart]) -> bool {
-        let is_routed_alike = self.routed_before.as_ref().is_none_or(|before| Arc::ptr_eq(before, stream));
-        is_routed_alike && parts.iter().all(|part| part.way == Way::Here)
-    }
-
-    /// Ends once all earlier appends have.
-    async fn comes(&mut self) {
-        if let Some(earlier) = self.earlier.take() {
-            let _ended = earlier.await;
-        }
-    }
-}
-
 impl Service {
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
     /// sealed meanwhile wait for its children and go there.
@@ -161,47 +129,13 @@ impl Service {
     ) -> Vec<Result<Placed, AppendRefusal>> {
         let (parts, mut results) = self.encode_all(stream, records, stamp);
         let deadline = outcome_deadline();
-        let late = self.send(parts, deadline, &mut results, || ()).await;
+        let late = self.send(parts, deadline, &mut results).await;
         self.send_again(stream.uid, records, stamp, late, deadline, &mut results).await;
         results
     }
 
-    /// As [`Self::append`], in its turn.
-    pub async fn append_in_turn(
-        &self,
-        stream: &Arc<Stream>,
-        records: &[NewRecord<'_>],
-        stamp: Option<&Stamp>,
-        mut turn: Turn,
-    ) -> Vec<Result<Placed, AppendRefusal>> {
-        let (parts, mut results) = self.encode_all(stream, records, stamp);
-        let mut handed_over = turn.handed_over.take();
-        let mut hand_over = || {
-            if let Some(handed_over) = handed_over.take() {
-                // Nobody waits for it when the caller has gone.
-                let _ = handed_over.send(stream.clone());
-            }
-        };
-        let is_early = turn.is_handed_over_early(stream, &parts);
-        if !is_early {
-            turn.comes().await;
-        }
-        let queued = || {
-            if is_early {
-                hand_over();
-            }
-        };
-        let late = self.send(parts, outcome_deadline(), &mut results, queued).await;
-        if !late.is_empty() {
-            turn.comes().await;
-            self.send_again(stream.uid, records, stamp, late, outcome_deadline(), &mut results).await;
-        }
-        hand_over();
-        results
-    }
-
     /// Encodes and charges all records.
-    fn encode_all(
+    pub(super) fn encode_all(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
@@ -214,7 +148,7 @@ impl Service {
     }
 
     /// Sends what is late until nothing is.
-    async fn send_again(
+    pub(super) async fn send_again(
         &self,
         uid: u64,
         records: &[NewRecord<'_>],
@@ -229,23 +163,21 @@ impl Service {
                 break;
             };
             let parts = self.encode(&stream, records, late.records(), stamp, Charge::Paid, results);
-            late = self.send(parts, deadline, results, || ()).await;
+            late = self.send(parts, deadline, results).await;
         }
     }
 
-    /// Sends parts to their groups and notes what became of them. Calls `queued` once those that are led here have their
-    /// places. Returns what has to be sent again.
-    async fn send(
+    /// Sends parts to their groups and notes what became of them. Returns what has to be sent again.
+    pub(super) async fn send(
         &self,
         mut parts: Vec<GroupPart>,
         deadline: Instant,
         results: &mut Results,
-        queued: impl FnOnce(),
     ) -> Late {
         let mut late = Late::default();
         let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
         let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
-        let proposing = self.propose_parts(parts, deadline, results, &mut late, queued);
+        let proposing = self.propose_parts(parts, deadline, results, &mut late, || ());
         let ((), forwarded) = tokio::join!(proposing, forwarding);
         for (delivered, journeys) in forwarded {
             match delivered {
@@ -256,8 +188,8 @@ impl Service {
         late
     }
 
-    /// Proposes the parts of groups that are led here.
-    async fn propose_parts(
+    /// Proposes the parts of groups that are led here. Calls `queued` once they have their places.
+    pub(super) async fn propose_parts(
         &self,
         parts: Vec<GroupPart>,
         deadline: Instant,
@@ -307,6 +239,6 @@ impl Service {
     }
 }
 
-fn outcome_deadline() -> Instant {
+pub(super) fn outcome_deadline() -> Instant {
     Instant::now() + OUTCOME_DEADLINE
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use futures_util::future::FutureExt;
 use futures_util::stream::{self, Stream};
 use tidelog_proto::peer;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +19,7 @@ use crate::replication::refused_or_unknown;
 /// Puts that wait for one stream; further ones wait for room. Their bytes have a bound of their own.
 const WAITING_MAX: usize = 1_024;
 
-type Answer = Result<peer::PutResponse, Undelivered>;
+pub(super) type Answer = Result<peer::PutResponse, Undelivered>;
 
 /// A put, and who waits for its outcome.
 struct Errand {
@@ -26,10 +27,31 @@ struct Errand {
     answer: oneshot::Sender<Answer>,
 }
 
+/// A stream to a node. What is handed to it is heard in that order, if it is.
+#[derive(Clone, Debug)]
+pub struct Courier(mpsc::Sender<Errand>);
+
+impl Courier {
+    /// Hands a put over, once there is room. What it gives back is the node's answer; it may be to something else than
+    /// what was asked.
+    pub(super) async fn take(&self, put: peer::PutRequest) -> impl Future<Output = Answer> + use<> {
+        let (answer, answered) = oneshot::channel();
+        // An errand that is dropped was not handed over: what was is answered in any case.
+        drop(self.0.send(Errand { put, answer }).await);
+        answered.map(|answered| answered.unwrap_or(Err(Undelivered::NotProposed)))
+    }
+}
+
+impl PartialEq for Courier {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
 /// The streams to the other nodes.
 #[derive(Default)]
 pub struct Couriers {
-    streams: Mutex<HashMap<u64, mpsc::Sender<Errand>>>,
+    streams: Mutex<HashMap<u64, Courier>>,
 }
 
 impl Couriers {
@@ -43,22 +65,25 @@ impl Couriers {
         (node, client): (u64, Client),
         put: peer::PutRequest,
     ) -> Answer {
-        let stream = self.stream(peers, node, client);
-        let (answer, answered) = oneshot::channel();
-        stream.send(Errand { put, answer }).await.map_err(|_| Undelivered::NotProposed)?;
-        // An errand that is dropped was not handed over: what was is answered in any case.
-        answered.await.unwrap_or(Err(Undelivered::NotProposed))
+        self.started(peers, node, client).take(put).await.await
     }
 
-    fn stream(&self, peers: &Arc<Peers>, node: u64, client: Client) -> mpsc::Sender<Errand> {
+    /// The stream to a node, if there is one.
+    pub(super) fn running(&self, node: u64) -> Option<Courier> {
+        let streams = self.streams.lock().expect("no code panics while it holds this lock");
+        streams.get(&node).filter(|courier| !courier.0.is_closed()).cloned()
+    }
+
+    fn started(&self, peers: &Arc<Peers>, node: u64, client: Client) -> Courier {
         let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
-        if let Some(stream) = streams.get(&node).filter(|stream| !stream.is_closed()) {
-            return stream.clone();
+        if let Some(courier) = streams.get(&node).filter(|courier| !courier.0.is_closed()) {
+            return courier.clone();
         }
         let (stream, errands) = mpsc::channel(WAITING_MAX);
         tokio::spawn(run(peers.clone(), node, client, errands));
-        streams.insert(node, stream.clone());
-        stream
+        let courier = Courier(stream);
+        streams.insert(node, courier.clone());
+        courier
     }
 }
 

@@ -28,6 +28,13 @@ pub struct GroupPart {
     pub way: Way,
 }
 
+impl GroupPart {
+    /// Whether its records were charged.
+    pub(super) fn is_paid(&self) -> bool {
+        self.way != Way::Forward { is_paid: false }
+    }
+}
+
 /// A part's way to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use tidelog_proto::peer;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Service;
 use super::append::AppendRefusal;
-use super::encode::{GroupPart, Way};
+use super::encode::GroupPart;
 use super::journey::Journey;
-use super::put_messages::{read_response, send_batch};
+use super::put_messages::{read_response, send_part};
 use super::receive::{Delivered, Undelivered};
 use crate::peers::{Client, Lane};
 use crate::replication::Leader;
@@ -33,27 +33,36 @@ impl Service {
         part: GroupPart,
         deadline: Instant,
     ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<Journey>) {
-        let bytes = part.batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(FORWARDED_BYTES_MAX);
-        let share = timeout_at(deadline, self.forwarding.acquire_many(bytes as u32)).await;
-        let Ok(_share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
+        let share = self.forwarding_share([&part], deadline).await;
+        let Some(_share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
         let delivered = self.deliver(&part, deadline).await;
         (delivered, part.journeys)
     }
 
+    /// A share of the memory for these parts; `None` if there is none in time.
+    pub(super) async fn forwarding_share<'a>(
+        &self,
+        parts: impl IntoIterator<Item = &'a GroupPart>,
+        deadline: Instant,
+    ) -> Option<SemaphorePermit<'_>> {
+        let batches = parts.into_iter().flat_map(|part| &part.batches);
+        let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(FORWARDED_BYTES_MAX);
+        timeout_at(deadline, self.forwarding.acquire_many(bytes as u32)).await.ok()?.ok()
+    }
+
     async fn deliver(&self, part: &GroupPart, deadline: Instant) -> Result<Vec<Delivered>, AppendRefusal> {
         let ends = deadline.min(Instant::now() + LEADERLESS);
-        let is_paid = part.way != Way::Forward { is_paid: false };
         loop {
             let leader = self.groups.leader_within(part.group, ends).await;
             let tried = match leader {
                 Leader::Here => {
-                    let receiving = self.receive(part.group, part.batches.clone(), is_paid);
+                    let receiving = self.receive(part.group, part.batches.clone(), part.is_paid(), None);
                     timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
                 }
                 Leader::At(node) => {
                     let client = self.client_while_leading(node, part.group, Lane::Requests);
                     match timeout_at(ends, client).await {
-                        Ok(Some(client)) => self.deliver_to(node, client, part, is_paid, deadline).await,
+                        Ok(Some(client)) => self.deliver_to(node, client, part, deadline).await,
                         _ => Err(Undelivered::NotProposed),
                     }
                 }
@@ -85,17 +94,9 @@ impl Service {
         node: u64,
         client: Client,
         part: &GroupPart,
-        is_paid: bool,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let time_left = deadline.saturating_duration_since(Instant::now());
-        let put = peer::PutRequest {
-            group: part.group.into(),
-            batches: part.batches.iter().map(send_batch).collect(),
-            is_paid,
-            id: 0,
-            deadline_ms: u32::try_from(time_left.as_millis()).unwrap_or(u32::MAX),
-        };
+        let put = send_part(part, deadline);
         let carried = self.couriers.carry(self.groups.peers(), (node, client), put);
         let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
         read_response(answer, &part.batches)

@@ -31,6 +31,11 @@ impl Late {
         self.sealed.is_empty() && self.unproposed.is_empty()
     }
 
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.sealed.append(&mut other.sealed);
+        self.unproposed.append(&mut other.unproposed);
+    }
+
     pub(super) fn journeys(&self) -> impl Iterator<Item = &Journey> {
         self.sealed.iter().chain(&self.unproposed)
     }

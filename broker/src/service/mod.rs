@@ -32,6 +32,7 @@ mod streams;
 mod subscribe;
 pub mod throttle;
 mod transitions;
+mod turn;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
@@ -58,7 +59,7 @@ use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
-pub use append::{AppendRefusal, NewRecord, Payload, Placed, Turn};
+pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use consumer_groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
@@ -67,12 +68,14 @@ pub use feed::Run;
 pub use follow::{Batch, Followed, Follower, Share};
 pub use offered::send_offered;
 pub use read::{ReadAnswer, ReadRecord};
+pub use receive::Queues;
 pub use relay::{NotRelayed, Relayed};
 pub use seats::SeatRefusal;
 pub use settings::{ResourceId, StreamChange};
 pub use streams::NewStream;
 pub use subscribe::{Event, Next, Pace, Subscription};
 pub use transitions::Transitions;
+pub use turn::{Turn, Ways};
 
 /// Reads of segment files that may be under way at a time; further ones wait.
 const FILE_READS_MAX: usize = 16;

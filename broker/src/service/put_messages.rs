@@ -4,14 +4,28 @@
 use tidelog_proto::peer;
 use tidelog_storage::record::Records;
 use tidelog_storage::shard::ShardKey;
+use tokio::time::Instant;
 
+use super::encode::GroupPart;
 use super::receive::{Delivered, Undelivered};
 use crate::model::producer::{Positions, Stamp};
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::{AppendOutcome, Origin, SubBatch};
 
+/// What the leader is sent of a part.
+pub(super) fn send_part(part: &GroupPart, deadline: Instant) -> peer::PutRequest {
+    let time_left = deadline.saturating_duration_since(Instant::now());
+    peer::PutRequest {
+        group: part.group.into(),
+        batches: part.batches.iter().map(send_batch).collect(),
+        is_paid: part.is_paid(),
+        deadline_ms: u32::try_from(time_left.as_millis()).unwrap_or(u32::MAX),
+        ..peer::PutRequest::default()
+    }
+}
+
 /// What the leader is sent of a sub-batch.
-pub(super) fn send_batch(batch: &SubBatch) -> peer::PutBatch {
+fn send_batch(batch: &SubBatch) -> peer::PutBatch {
     let origin = |origin: &Origin| peer::Origin {
         producer: origin.stamp.producer(),
         batch: origin.stamp.batch(),

@@ -4,12 +4,13 @@
 //! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
 //! [`super::forward`] when this node has become the leader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_proto::peer;
 use tidelog_storage::record::{BodyError, Records, choose};
 use tidelog_storage::shard::ShardKey;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Service;
@@ -65,8 +66,13 @@ impl From<BodyError> for Undelivered {
     }
 }
 
+/// Where the puts of one stream wait for those before them: a queue for each group.
+#[derive(Debug, Default)]
+pub struct Queues([Mutex<()>; DATA_GROUPS as usize]);
+
 impl Service {
-    /// Takes a part of a request that came to another node. One outcome per sub-batch.
+    /// Takes a part of a request that came to another node, in its turn of a queue if it has one. One outcome per
+    /// sub-batch.
     ///
     /// # Errors
     /// [`Undelivered`].
@@ -75,7 +81,12 @@ impl Service {
         group: u8,
         mut batches: Vec<SubBatch>,
         is_paid: bool,
+        queue: Option<&Mutex<()>>,
     ) -> Result<Vec<Delivered>, Undelivered> {
+        let turn = match queue {
+            Some(queue) => Some(queue.lock().await),
+            None => None,
+        };
         // Whoever is told of a new leader asks it at once: before it knows of itself that a majority follows it.
         if self.groups.leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
@@ -85,7 +96,12 @@ impl Service {
         }
         let mut delivered = vec![Delivered { outcome: None, throttled: Vec::new() }; batches.len()];
         if !is_paid {
-            let catalog = self.catalog_with(&batches).await?;
+            let catalog = self.catalog_with(&batches).await;
+            let catalog = catalog.ok_or_else(|| match queue {
+                None => Undelivered::NotProposed,
+                // It would be sent again, after what comes behind it.
+                Some(_) => Undelivered::Refused("a stream that is not known yet".into()),
+            })?;
             for (batch, delivered) in batches.iter_mut().zip(&mut delivered) {
                 match find(&catalog, batch.shard) {
                     Some((stream, shard)) => delivered.throttled = self.charge_batch(stream, shard, batch)?,
@@ -106,6 +122,7 @@ impl Service {
             // What finds no room was not queued.
             let queueing = self.groups.while_led_here(group, self.groups.append(group, going));
             let outcome = queueing.await.ok_or(Undelivered::NotProposed)?;
+            drop(turn);
             let outcomes =
                 self.groups.while_led_here(group, outcome).await.ok_or(Undelivered::Unknown)???;
             assert_eq!(outcomes.len(), awaited.len(), "one outcome per sub-batch");
@@ -117,14 +134,14 @@ impl Service {
     }
 
     /// A catalog that has the shards of all of those, unless they are gone: the node that sends them may have heard of
-    /// them earlier.
-    async fn catalog_with(&self, batches: &[SubBatch]) -> Result<std::sync::Arc<Catalog>, Undelivered> {
+    /// them earlier. `None` when this node cannot ask.
+    async fn catalog_with(&self, batches: &[SubBatch]) -> Option<Arc<Catalog>> {
         let catalog = self.catalog();
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {
-            return Ok(catalog);
+            return Some(catalog);
         }
-        self.groups.read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
-        Ok(self.catalog())
+        self.groups.read_index(META_GROUP).await.ok()?;
+        Some(self.catalog())
     }
 
     /// Charges the records of a sub-batch and leaves out those beyond the shard's limits, whose positions are returned.
@@ -149,14 +166,15 @@ impl Service {
         Ok(throttled)
     }
 
-    /// Takes a part for a peer.
-    pub async fn receive_for(&self, request: peer::PutRequest) -> peer::PutResponse {
+    /// Takes a part for a peer, from a stream with these queues.
+    pub async fn receive_for(&self, request: peer::PutRequest, queues: &Queues) -> peer::PutResponse {
         let group = u8::try_from(request.group).ok().filter(|group| (1..=DATA_GROUPS).contains(group));
         let batches = request.batches.into_iter().map(read_batch).collect::<Option<Vec<_>>>();
         let received = match (group, batches) {
             (Some(group), Some(batches)) => {
                 let deadline = Duration::from_millis(request.deadline_ms.into());
-                let receiving = self.receive(group, batches, request.is_paid);
+                let queue = request.in_order.then(|| &queues.0[usize::from(group) - 1]);
+                let receiving = self.receive(group, batches, request.is_paid, queue);
                 timeout(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
             }
             _ => Err(Undelivered::Refused("records that are damaged".into())),

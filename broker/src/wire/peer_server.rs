@@ -15,7 +15,7 @@ use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::{Groups, Resting};
-use crate::service::{self, Service};
+use crate::service::{self, Queues, Service};
 
 /// Puts of one peer that may be under way; further ones wait. Their bytes are bounded by the peer that sends them.
 const PUTS_AT_A_TIME: usize = 1_024;
@@ -176,12 +176,14 @@ impl peer_server::Peer for PeerServer {
     async fn put(&self, request: Request<Streaming<peer::PutRequest>>) -> Answer<Self::PutStream> {
         self.groups(&request)?;
         let running = self.running.clone();
+        let queues = Arc::new(Queues::default());
+        // They are begun in the order in which they come, which is what the queues go by.
         let answers = request.into_inner().map(move |put| {
-            let service = running.borrow().service.clone();
+            let (service, queues) = (running.borrow().service.clone(), queues.clone());
             async move {
                 let put = put?;
                 match service {
-                    Some(service) => Ok(service.receive_for(put).boxed().await),
+                    Some(service) => Ok(service.receive_for(put, &queues).boxed().await),
                     None => Ok(peer::PutResponse {
                         outcome: peer::Outcome::NotProposed.into(),
                         id: put.id,

@@ -1,8 +1,7 @@
 //! PutStream: messages of records that are put one after the other without waiting for each.
 //!
-//! A message is begun when the one before it has its places in the queues of its shards' groups (see
-//! [`Turn`]), so that records of one shard are written in the order in which they came; messages whose
-//! shards are led elsewhere are put one at a time. Answers come in the order of the messages. Further messages are taken
+//! A message is begun when the one before it has its places in the queues of its shards' groups, or in the streams to
+//! those that lead them (see [`Turn`]), so that records of one shard are written in the order in which they came. Answers come in the order of the messages. Further messages are taken
 //! only while less than [`UNANSWERED_BYTES_MAX`] of those that were taken are unanswered. The first message that is
 //! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
 //! Data of a message that comes in one frame goes from there to the write-ahead log's encoding, without a copy in between.
@@ -23,9 +22,8 @@ use super::answer::stopping_node;
 use super::body::{RequestBody, Room};
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, records, status};
-use crate::model::stream::Stream;
 use crate::ops::{Call, native};
-use crate::service::{Service, Turn};
+use crate::service::{Service, Turn, Ways};
 use crate::wire::Gateway;
 
 /// Where the call is found.
@@ -60,7 +58,7 @@ pub(super) fn begin(
         unanswered: FuturesOrdered::new(),
         unanswered_bytes: 0,
         handing_over: None,
-        routed_before: None,
+        ways: Ways::default(),
         earlier: None,
     };
     let responses = stream::unfold(Some(put), |put| async move {
@@ -92,8 +90,9 @@ struct PutStream {
     unanswered: FuturesOrdered<BoxFuture<'static, Answered>>,
     unanswered_bytes: usize,
     /// Whether the message that was begun last lets the next one begin.
-    handing_over: Option<oneshot::Receiver<Arc<Stream>>>,
-    routed_before: Option<Arc<Stream>>,
+    handing_over: Option<oneshot::Receiver<Ways>>,
+    /// How the messages went that are under way.
+    ways: Ways,
     /// Closed once all messages are answered.
     earlier: Option<oneshot::Receiver<()>>,
 }
@@ -119,10 +118,10 @@ impl PutStream {
                     self.room.give_back(answered.bytes);
                     return Some(answered.outcome);
                 }
-                stream = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
+                ways = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
                     self.handing_over = None;
-                    match stream {
-                        Some(stream) => self.routed_before = Some(stream),
+                    match ways {
+                        Some(ways) => self.ways = ways,
                         // The message was refused, and its answer will say so.
                         None => self.incoming = None,
                     }
@@ -166,7 +165,7 @@ impl PutStream {
         let (handed_over, handing_over) = oneshot::channel();
         let (answered, earlier) = oneshot::channel();
         let turn = Turn {
-            routed_before: self.routed_before.take(),
+            ways: std::mem::take(&mut self.ways),
             earlier: self.earlier.replace(earlier),
             handed_over: Some(handed_over),
         };
@@ -189,7 +188,7 @@ impl PutStream {
     }
 }
 
-async fn handed_over(handing_over: &mut Option<oneshot::Receiver<Arc<Stream>>>) -> Option<Arc<Stream>> {
+async fn handed_over(handing_over: &mut Option<oneshot::Receiver<Ways>>) -> Option<Ways> {
     handing_over.as_mut()?.await.ok()
 }
 
