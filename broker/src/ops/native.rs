@@ -10,7 +10,7 @@ use crate::service::Service;
 pub use super::record::follow::{At, Item, Place, Source, Way, place, places};
 pub use super::record::get_records::Numbers;
 pub use super::record::places::Places;
-pub use super::record::put::{Given, put};
+pub use super::record::put::{Given, check_count_max, put};
 
 /// The stream of that name in the caller's account and region, or of that ARN.
 ///

@@ -52,13 +52,23 @@ pub async fn put(
     Ok(results)
 }
 
+/// Refuses more records than one call may put.
+///
+/// # Errors
+/// [`Fault::InvalidArgument`].
+pub fn check_count_max(count: usize) -> Result<(), Fault> {
+    if count > PUT_RECORDS_MAX { Err(wrong_count(count)) } else { Ok(()) }
+}
+
+fn wrong_count(count: usize) -> Fault {
+    Fault::InvalidArgument(format!("One call puts 1 to {PUT_RECORDS_MAX} records. This one has {count}."))
+}
+
 fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<Entry<'a>>, Fault> {
-    if !(1..=PUT_RECORDS_MAX).contains(&given.len()) {
-        let count = given.len();
-        return Err(Fault::InvalidArgument(format!(
-            "One call puts 1 to {PUT_RECORDS_MAX} records. This one has {count}."
-        )));
+    if given.len() == 0 {
+        return Err(wrong_count(0));
     }
+    check_count_max(given.len())?;
     let checked = |(position, record): (usize, Given<'a>)| {
         let data = Payload::Raw(record.data);
         let entry = Entry::checked(data, record.partition_key, record.explicit_hash_key);

@@ -4,7 +4,7 @@
 //! exchange ──► grpc::call ──► tonic's routes ──► streams, records, cluster ──► crate::ops
 //!              (deadline, room,                  groups ─────────────────────► crate::service
 //!               panics)                          (messages, status)
-//!                 └────────► put_stream (framing, acknowledgements) ─────────► crate::ops
+//!                 └────────► put, put_stream (framing, acknowledgements) ────► crate::ops
 //! ```
 //! A service is one file and one line of [`Api::new`]. Invariants: what the wire promises of any call holds for these
 //! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in frames
@@ -19,6 +19,7 @@ mod framing;
 mod groups;
 mod health;
 mod messages;
+mod put;
 mod put_stream;
 mod records;
 mod status;
@@ -135,6 +136,9 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Respo
     let beginning = async {
         if ends_itself {
             return put_stream::begin(gateway, request, room.clone());
+        }
+        if request.uri().path() == put::PATH {
+            return put::answer(gateway, request).await;
         }
         let Ok(response) = gateway.api.routes.clone().call(request).await;
         Ok(response)

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
 use hyper::{Request, Response};
-use prost::Message;
 use tidelog_proto::v1::{Acknowledgement, PutStreamRequest};
 use tokio::sync::{oneshot, watch};
 use tonic::Status;
@@ -21,7 +20,7 @@ use tonic::metadata::MetadataMap;
 use super::answer::stopping_node;
 use super::body::{RequestBody, Room};
 use super::framing::{self, MessageReader, PREFIX_BYTES};
-use super::{acknowledgements, messages, records, status};
+use super::{acknowledgements, messages, put, records, status};
 use crate::ops::{Call, native};
 use crate::service::{Service, Turn, Ways};
 use crate::wire::Gateway;
@@ -147,9 +146,7 @@ impl PutStream {
     /// Begins to put a message's records.
     fn take(&mut self, message: &Bytes) -> Result<(), Option<Status>> {
         let bytes = PREFIX_BYTES + message.len();
-        let PutStreamRequest { stream, records, producer, acknowledgement } =
-            PutStreamRequest::decode(message.clone())
-                .map_err(|error| status::invalid(format!("The message cannot be read: {error}.")))?;
+        let PutStreamRequest { stream, records, producer, acknowledgement } = put::read(message)?;
         let stamp = records::stamp(producer)?;
         if let Some(acknowledgement) = acknowledgement {
             let known = Acknowledgement::try_from(acknowledgement);

@@ -1,4 +1,4 @@
-//! The service Records: Put and Read here, the calls with streams of their own in `put_stream.rs` and `subscribe.rs`.
+//! The service Records: Read here, the other calls in `put.rs`, `put_stream.rs` and `subscribe.rs`.
 
 use std::sync::Arc;
 
@@ -22,14 +22,9 @@ pub(super) struct Records(pub(super) Caller);
 
 #[tonic::async_trait]
 impl records_server::Records for Records {
-    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let call = self.0.call(request.metadata())?;
-        let PutRequest { stream, records, producer } = request.into_inner();
-        let stamp = stamp(producer)?;
-        let given = messages::given(&records);
-        let results = native::put(&self.0.service, &call, &stream, given, stamp.as_ref(), None).await;
-        let results = results.map_err(status::of)?;
-        Ok(Response::new(PutResponse { results: messages::results(&results) }))
+    /// [`super::call`] takes it before the routes come to it.
+    async fn put(&self, _: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        Err(Status::unimplemented("Put is not among the routes."))
     }
 
     type PutStreamStream = Messages<PutStreamResponse>;

@@ -131,3 +131,41 @@ async fn what_a_put_stream_sends_is_read_however_it_is_cut_and_refused_when_it_i
     drop(sender);
     grpc.stop().await;
 }
+
+#[tokio::test]
+async fn a_put_is_one_message_and_empty_records_are_counted_before_they_are_read() {
+    let grpc = Grpc::new(1).await;
+    let mut sender = connected(&grpc).await;
+    let message = PutRequest { stream: "S".into(), records: vec![record("k", "x")], producer: None };
+    let whole = framed(0, &message.encode_to_vec());
+    // Seven million.
+    let empty = framed(0, &[0x12, 0].repeat(7 << 20));
+    let cut = whole[..whole.len() - 1].to_vec();
+    for (call, body, code, words) in [
+        ("Put", whole.clone(), Code::Ok, ""),
+        ("Put", vec![], Code::InvalidArgument, "one message"),
+        ("Put", cut, Code::InvalidArgument, "cut off"),
+        ("Put", framed(1, &whole), Code::InvalidArgument, "encoded"),
+        ("Put", framed(0, &[0x12, 5]), Code::InvalidArgument, "cannot be read"),
+        ("Put", empty.clone(), Code::InvalidArgument, "1 to 500 records. This one has 7340032"),
+        ("PutStream", empty, Code::InvalidArgument, "1 to 500 records. This one has 7340032"),
+    ] {
+        let request = Request::post(format!("http://localhost/tidelog.v1.Records/{call}"))
+            .header("content-type", "application/grpc")
+            .body(StreamBody::new(stream::iter([Ok::<_, Status>(Frame::data(Bytes::from(body)))])))
+            .unwrap();
+        let answer =
+            timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap();
+        let headers = answer.headers().clone();
+        let taken = timeout(PATIENCE, answer.into_body().collect()).await.expect("an end in time").unwrap();
+        let status = Status::from_header_map(taken.trailers().unwrap_or(&headers)).expect("a status");
+        assert_eq!(status.code(), code, "{words}: {status:?}");
+        assert!(status.message().replace("%20", " ").contains(words), "{words}: {status:?}");
+        if code == Code::Ok {
+            let response = PutResponse::decode(&taken.to_bytes()[5..]).unwrap();
+            assert_eq!(response.results.len(), 1);
+        }
+    }
+    drop(sender);
+    grpc.stop().await;
+}
