@@ -174,7 +174,11 @@ fn what_cannot_be_measured_is_said_in_clear_words() {
     let create = broker.bench("--create --warm-up 0s --duration 1s --rate 10 twice").spawn().expect("a run");
     for (arguments, code, words) in [
         ("", 1, "tidelog: the stream tidelog-bench does not exist: create it first, or let --create do it"),
-        ("--endpoint http://127.0.0.1:1", 1, "tidelog: cannot reach http://127.0.0.1:1: Connection refused"),
+        (
+            "--endpoint http://127.0.0.1:1",
+            1,
+            "tidelog: cannot reach http://127.0.0.1:1: Connection refused (os error 111). Start a broker",
+        ),
         ("--endpoint https://127.0.0.1:1 --unsigned", 2, "tidelog: --unsigned is for http:// only"),
         ("--endpoint nowhere", 1, "tidelog: nowhere is not an endpoint"),
         ("--consume polling", 2, "tidelog: --consume says how consumers read, and there are none"),

@@ -50,3 +50,13 @@ pub enum BenchError {
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
 }
+
+impl BenchError {
+    /// What to do about it, behind its own words.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Kinesis(error) | Self::Stream(StreamError::Kinesis(error)) => error.advice(),
+            _ => "",
+        }
+    }
+}

@@ -48,7 +48,7 @@ pub fn execute(arguments: &BenchArguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("tidelog: {error}");
+            eprintln!("tidelog: {error}{}", error.advice());
             match error {
                 BenchError::Arguments(_) => ExitCode::from(2),
                 BenchError::Interrupted => ExitCode::from(130),

@@ -67,29 +67,15 @@ impl CommandError {
             (_, Some("ResourceNotFoundException")) if stream.is_some() => {
                 return Self::Failed(unknown_stream(client, stream.unwrap_or_default()).await);
             }
-            (KinesisError::Unreachable { reason, .. }, _) => unreachable(client, reason),
-            (KinesisError::Foreign { .. }, _) => {
-                ". Name the endpoint with --endpoint or AWS_ENDPOINT_URL_KINESIS".into()
-            }
             (KinesisError::Interrupted { .. }, _) => {
-                ". Whether it was done is not known: `tidelog stream describe` shows the stream".into()
+                ". Whether it was done is not known: `tidelog stream describe` shows the stream"
             }
-            (_, Some(name)) => of_exception(name).into(),
-            _ => String::new(),
+            (_, Some(name)) => of_exception(name),
+            _ => error.advice(),
         };
+        let advice = advice.into();
         Self::Service { error, advice }
     }
-}
-
-fn unreachable(client: &Client, reason: &str) -> String {
-    let settings = client.settings();
-    if reason.contains("certificate") || reason.contains("UnknownIssuer") {
-        return ". For a broker with a CA of its own: `tidelog ca > ca.pem` beside its data, then --ca ca.pem".into();
-    }
-    if settings.is_aws() {
-        return format!(". Is {} the region?", settings.region);
-    }
-    ". Start a broker with `tidelog serve`, or name another endpoint with --endpoint or AWS_ENDPOINT_URL_KINESIS".into()
 }
 
 fn of_exception(name: &str) -> &'static str {

@@ -1,5 +1,7 @@
 //! Why a call came to nothing, and whether it can have done something all the same.
 
+use super::settings::is_aws;
+
 /// Why a call came to nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum KinesisError {
@@ -86,6 +88,29 @@ impl KinesisError {
             Self::Unreachable { .. } | Self::Unsendable { .. } => true,
             Self::Interrupted { .. } | Self::Foreign { .. } => false,
             Self::Refused { status, .. } => *status < 500,
+        }
+    }
+
+    /// What to do where nobody answered who speaks Kinesis: a sentence to stand behind the error's own words.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreachable { reason, .. }
+                if reason.contains("certificate") || reason.contains("UnknownIssuer") =>
+            {
+                ". For a broker with a CA of its own: `tidelog ca > ca.pem` beside its data, then --ca ca.pem"
+            }
+            Self::Unreachable { endpoint, .. }
+                if endpoint.parse().is_ok_and(|endpoint| is_aws(&endpoint)) =>
+            {
+                ". Is this the region?"
+            }
+            Self::Unreachable { .. } => {
+                ". Start a broker with `tidelog serve`, or name another endpoint with --endpoint or \
+                 AWS_ENDPOINT_URL_KINESIS"
+            }
+            Self::Foreign { .. } => ". Name the endpoint with --endpoint or AWS_ENDPOINT_URL_KINESIS",
+            _ => "",
         }
     }
 

@@ -37,6 +37,8 @@ pub struct ConnectionArguments {
     pub profile: Option<String>,
 
     /// Certificates to trust beside the system's for https://, in PEM form, such as `tidelog ca` prints.
+    ///
+    /// Without it AWS_CA_BUNDLE counts.
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
@@ -112,7 +114,8 @@ impl Settings {
             Err(_) if !is_aws(&endpoint) && arguments.profile.is_none() => Credentials::of_nobody(),
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { endpoint, region, credentials, ca: arguments.ca.clone() })
+        let ca = arguments.ca.clone().or_else(|| set("AWS_CA_BUNDLE").map(PathBuf::from));
+        Ok(Self { endpoint, region, credentials, ca })
     }
 
     /// The endpoint as people write it, without a slash at the end.
@@ -142,7 +145,7 @@ fn endpoint(named: &str, region: &str) -> Result<Uri, SettingsError> {
     if is_plain && is_known && has_host { Ok(uri) } else { Err(wrong()) }
 }
 
-fn is_aws(endpoint: &Uri) -> bool {
+pub(super) fn is_aws(endpoint: &Uri) -> bool {
     let host = endpoint.host().unwrap_or_default();
     [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| host.ends_with(suffix))
 }

@@ -40,6 +40,15 @@ fn the_endpoint_is_the_flags_then_the_variables_then_the_local_one() {
 }
 
 #[test]
+fn certificates_are_the_flags_or_the_variables() {
+    let settings = resolved(&[], &[("AWS_CA_BUNDLE", "/own/ca.pem")]).expect("settings");
+    assert_eq!(settings.ca.as_deref(), Some(Path::new("/own/ca.pem")));
+    let flag = ConnectionArguments { ca: Some("ca.pem".into()), ..Default::default() };
+    let own = |name: &str| (name == "AWS_CA_BUNDLE").then(|| "/own/ca.pem".into());
+    assert_eq!(Settings::resolve(&flag, &own).expect("settings").ca, flag.ca);
+}
+
+#[test]
 fn aws_itself_needs_keys_and_its_host_has_the_region() {
     let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     let settings = resolved(&[("endpoint", "aws"), ("region", "eu-west-1")], &keys).expect("settings");
