@@ -1,12 +1,13 @@
 //! The data directory of one process: created when absent, locked as long as the process lives.
 //!
 //! Invariant: no two processes hold one directory. The lock is the kernel's (`flock` on the file `LOCK`), so it ends
-//! with its process however that ends, and the file itself is never removed. The server opens it before the node starts.
+//! with its process however that ends, and the file itself is removed only with the directory and under the lock. The
+//! server opens it before the node starts.
 //!
-//! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It
-//! is known by the file `EPHEMERAL`, which exists only under the lock and goes when somebody opens it to be kept.
+//! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It is
+//! known by the file `EPHEMERAL`, which has the directory's own name in it: a copy under another name is kept. It is
+//! written and looked at under the lock, and goes when somebody opens the directory to keep it.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use tempfile::TempDir;
 
 use crate::config::DataLocation;
 
@@ -29,10 +29,9 @@ const EPHEMERAL_PREFIX: &str = "tidelog-";
 /// A data directory that is this process's alone until it is dropped.
 #[derive(Debug)]
 pub struct DataDirectory {
-    // Fields are dropped in this order: the lock goes before an ephemeral directory is removed.
-    _lock: File,
     path: PathBuf,
-    ephemeral: Option<TempDir>,
+    is_ephemeral: bool,
+    _lock: File,
 }
 
 /// Why there is no data directory.
@@ -67,11 +66,10 @@ impl DataDirectory {
         match location {
             DataLocation::Directory(path) => {
                 let unusable = |source| DataDirectoryError::Unusable { path: path.clone(), source };
-                std::fs::create_dir_all(path).map_err(unusable)?;
                 let lock = locked(path, true)?;
                 match std::fs::remove_file(path.join(EPHEMERAL_FILE)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
-                    _ => Ok(Self { _lock: lock, path: path.clone(), ephemeral: None }),
+                    _ => Ok(Self { path: path.clone(), is_ephemeral: false, _lock: lock }),
                 }
             }
             DataLocation::Ephemeral => Self::ephemeral(&std::env::temp_dir()),
@@ -87,9 +85,10 @@ impl DataDirectory {
             .map_err(|source| DataDirectoryError::Unusable { path: parent.into(), source })?;
         let path = temporary.path().to_path_buf();
         let lock = locked(&path, true)?;
-        File::create(path.join(EPHEMERAL_FILE))
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        std::fs::write(path.join(EPHEMERAL_FILE), name)
             .map_err(|source| DataDirectoryError::Unusable { path: path.clone(), source })?;
-        Ok(Self { _lock: lock, path, ephemeral: Some(temporary) })
+        Ok(Self { path: temporary.keep(), is_ephemeral: true, _lock: lock })
     }
 
     /// Where it is.
@@ -99,50 +98,87 @@ impl DataDirectory {
 
     /// Whether it is removed when dropped.
     pub fn is_ephemeral(&self) -> bool {
-        self.ephemeral.is_some()
+        self.is_ephemeral
     }
 }
 
-/// Its file `LOCK`, locked until it is dropped.
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        if self.is_ephemeral
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the ephemeral data");
+        }
+    }
+}
+
+/// The file `LOCK` of that directory, locked until it is dropped; both are made where they are absent and may be.
 fn locked(path: &Path, may_create: bool) -> Result<File, DataDirectoryError> {
     let unusable = |source| DataDirectoryError::Unusable { path: path.into(), source };
-    let mut options = OpenOptions::new();
-    let lock = options
-        .create(may_create)
-        .write(true)
-        .truncate(false)
-        .open(path.join(LOCK_FILE))
-        .map_err(unusable)?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(Errno::WOULDBLOCK) => Err(DataDirectoryError::InUse { path: path.into() }),
-        Err(errno) => Err(unusable(errno.into())),
+    loop {
+        if may_create {
+            std::fs::create_dir_all(path).map_err(unusable)?;
+        }
+        let file = path.join(LOCK_FILE);
+        let mut options = OpenOptions::new();
+        let lock = match options.create(may_create).write(true).truncate(false).open(&file) {
+            // The directory was removed in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_create && !path.exists() => continue,
+            opened => opened.map_err(unusable)?,
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            // Whoever held it before may have removed it.
+            Ok(()) if is_at(&lock, &file) => return Ok(lock),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::InUse { path: path.into() }),
+            Err(errno) => return Err(unusable(errno.into())),
+        }
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let (held, there) = (file.metadata(), std::fs::metadata(path));
+    matches!((held, there), (Ok(held), Ok(there)) if (held.dev(), held.ino()) == (there.dev(), there.ino()))
 }
 
 /// Removes the ephemeral directories of this user that nobody holds. One that cannot be removed is told and left.
 fn remove_abandoned(parent: &Path) {
-    let is_ours = |path: &Path| {
-        let named =
-            path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(EPHEMERAL_PREFIX));
-        let owner = path.symlink_metadata().ok().filter(std::fs::Metadata::is_dir).map(|of| of.uid());
-        named && owner == Some(geteuid().as_raw())
-    };
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
-    for path in entries.filter(|path| is_ours(path)) {
+    for path in entries.filter(|path| is_ephemeral(path)) {
         let Ok(_lock) = locked(&path, false) else { continue };
-        // Under the lock: no other process is about to open it to be kept.
-        if path.join(EPHEMERAL_FILE).is_file() {
-            match std::fs::remove_dir_all(&path) {
-                Ok(()) => {
-                    tracing::info!(path = %path.display(), "an ephemeral broker was killed: removed its data")
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove a killed broker's data")
-                }
-            }
+        // Somebody may have removed it, or opened it to keep it, before it was locked.
+        if !is_ephemeral(&path) {
+            continue;
         }
+        if let Err(error) = remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a killed broker's data");
+            continue;
+        }
+        tracing::info!(path = %path.display(), "an ephemeral broker was killed: removed its data");
     }
+}
+
+/// Removes a directory that is locked. Out of the way first, so that nobody can open it while it goes.
+fn remove(path: &Path) -> io::Result<()> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    let Ok(away) = tempfile::Builder::new().prefix(EPHEMERAL_PREFIX).tempdir_in(parent) else {
+        // On a disk that is full, for one.
+        return std::fs::remove_dir_all(path);
+    };
+    std::fs::rename(path, away.path().join("removed"))?;
+    away.close()
+}
+
+/// Whether that is a directory of this user's which says of itself that it is ephemeral.
+fn is_ephemeral(path: &Path) -> bool {
+    let Some(name) =
+        path.file_name().filter(|name| name.as_encoded_bytes().starts_with(EPHEMERAL_PREFIX.as_bytes()))
+    else {
+        return false;
+    };
+    let is_ours = |of: std::fs::Metadata| of.is_dir() && of.uid() == geteuid().as_raw();
+    path.symlink_metadata().is_ok_and(is_ours)
+        && std::fs::read(path.join(EPHEMERAL_FILE)).is_ok_and(|said| said == name.as_encoded_bytes())
 }
 
 #[cfg(test)]
@@ -173,25 +209,37 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_goes_with_the_next_unless_it_is_to_be_kept() {
         let parent = tempfile::tempdir().unwrap();
-        let left = |name: &str, marked: bool| {
+        let left = |name: &str, mark: Option<&str>| {
             let path = parent.path().join(name);
             std::fs::create_dir(&path).unwrap();
             File::create(path.join(LOCK_FILE)).unwrap();
-            if marked {
-                File::create(path.join(EPHEMERAL_FILE)).unwrap();
+            if let Some(mark) = mark {
+                std::fs::write(path.join(EPHEMERAL_FILE), mark).unwrap();
             }
             path
         };
         let alive = DataDirectory::ephemeral(parent.path()).unwrap();
-        let [killed, rescued] = ["tidelog-killed", "tidelog-rescued"].map(|name| left(name, true));
-        let [kept, other] = [left("tidelog-kept", false), left("other", true)];
+        let [killed, rescued] = ["tidelog-killed", "tidelog-rescued"].map(|name| left(name, Some(name)));
+        let copied = left("tidelog-copied", Some("tidelog-killed"));
+        let [kept, other] = [left("tidelog-kept", None), left("other", Some("other"))];
         drop(DataDirectory::open(&DataLocation::Directory(rescued.clone())).unwrap());
 
         let next = DataDirectory::ephemeral(parent.path()).unwrap();
         assert!(!killed.exists());
-        for path in [alive.path(), next.path(), &rescued, &kept, &other] {
+        for path in [alive.path(), next.path(), &rescued, &copied, &kept, &other] {
             assert!(path.join(LOCK_FILE).exists(), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_is_none() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let before = locked(&path, true).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        let _now = locked(&path, true).unwrap();
+        assert!(!is_at(&before, &path.join(LOCK_FILE)));
+        assert!(matches!(locked(&path, true), Err(DataDirectoryError::InUse { .. })));
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod sizes;
 mod start;
 mod wal_thread;
 
+pub use batcher::PartAnswer;
 pub use catch_up::{Resting, WholePace};
 pub use command::{Command, Origin, SubBatch};
 pub use groups::{GroupError, GroupThreads, Groups, GroupsConfig, ProposeError};

@@ -16,7 +16,7 @@ use super::journey::{Journey, Late, Results, place, place_delivered, refuse};
 use crate::model::producer::Stamp;
 use crate::model::producers::ProducerRefusal;
 use crate::model::stream::Stream;
-use crate::replication::ProposeError;
+use crate::replication::{PartAnswer, ProposeError};
 
 /// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
 /// has lost its majority is told sooner.
@@ -177,7 +177,7 @@ impl Service {
         let mut late = Late::default();
         let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
         let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
-        let proposing = self.propose_parts(parts, deadline, results, &mut late, || ());
+        let proposing = async { place_queued(self.queue(parts, deadline).await, results, &mut late).await };
         let ((), forwarded) = tokio::join!(proposing, forwarding);
         for (delivered, journeys) in forwarded {
             match delivered {
@@ -188,40 +188,24 @@ impl Service {
         late
     }
 
-    /// Proposes the parts of groups that are led here. Calls `queued` once they have their places.
-    pub(super) async fn propose_parts(
+    /// Gives the parts of groups that are led here their places in the groups' queues. Each comes with its outcome to be,
+    /// `None` where there was no room in time.
+    pub(super) async fn queue(
         &self,
         parts: Vec<GroupPart>,
         deadline: Instant,
-        results: &mut Results,
-        late: &mut Late,
-        queued: impl FnOnce(),
-    ) {
-        let mut waiting = Vec::with_capacity(parts.len());
+    ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<Journey>)> {
+        let mut queued = Vec::with_capacity(parts.len());
         for part in parts {
-            // A part that finds no room in time was not queued.
             let queueing = self.groups.append(part.group, part.batches);
-            match timeout_at(deadline, self.groups.while_led_here(part.group, queueing)).await {
-                Ok(Some(outcome)) => {
-                    let outcome = self.groups.while_led_here(part.group, outcome);
-                    waiting.push(timeout_at(deadline, outcome).map(|outcome| (outcome, part.journeys)));
-                }
-                Ok(None) | Err(_) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
-            }
+            let outcome = timeout_at(deadline, self.groups.while_led_here(part.group, queueing)).await;
+            let outcome = outcome.ok().flatten().map(|outcome| {
+                let outcome = timeout_at(deadline, self.groups.while_led_here(part.group, outcome));
+                outcome.map(|outcome| outcome.ok()??.ok())
+            });
+            queued.push((outcome, part.journeys));
         }
-        queued();
-        for (outcome, journeys) in join_all(waiting).await {
-            match outcome {
-                Ok(Some(Ok(Ok(outcomes)))) => {
-                    assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
-                    for (outcome, journey) in outcomes.into_iter().zip(journeys) {
-                        place(results, outcome, journey, late);
-                    }
-                }
-                Ok(Some(Ok(Err(ProposeError::NotProposed)))) => late.unproposed.extend(journeys),
-                _ => refuse(results, &journeys, AppendRefusal::Unknown),
-            }
-        }
+        queued
     }
 
     /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
@@ -236,6 +220,33 @@ impl Service {
             catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
         let catalog = timeout_at(deadline, reseated).await.ok()?.ok()?;
         catalog.by_uid(uid).cloned()
+    }
+}
+
+/// Notes what becomes of parts that were queued.
+pub(super) async fn place_queued(
+    queued: Vec<(Option<impl Future<Output = Option<PartAnswer>>>, Vec<Journey>)>,
+    results: &mut Results,
+    late: &mut Late,
+) {
+    let outcomes = queued.into_iter().map(|(outcome, journeys)| async move {
+        match outcome {
+            Some(outcome) => (Some(outcome.await), journeys),
+            None => (None, journeys),
+        }
+    });
+    for (outcome, journeys) in join_all(outcomes).await {
+        match outcome {
+            Some(Some(Ok(outcomes))) => {
+                assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
+                for (outcome, journey) in outcomes.into_iter().zip(journeys) {
+                    place(results, outcome, journey, late);
+                }
+            }
+            Some(Some(Err(ProposeError::NotProposed))) => late.unproposed.extend(journeys),
+            Some(_) => refuse(results, &journeys, AppendRefusal::Unknown),
+            None => refuse(results, &journeys, AppendRefusal::Unavailable),
+        }
     }
 }
 

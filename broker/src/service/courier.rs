@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::future::FutureExt;
 use futures_util::stream::{self, Stream};
 use tidelog_proto::peer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::receive::Undelivered;
 use crate::peers::{Client, Peers};
@@ -24,8 +24,17 @@ pub(super) type Answer = Result<peer::PutResponse, Undelivered>;
 /// A put, and who waits for its outcome.
 struct Errand {
     put: peer::PutRequest,
-    answer: oneshot::Sender<Answer>,
+    waiting: Waiting,
 }
+
+/// Who waits for an answer, and the memory for what was put until then.
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    _share: Share,
+}
+
+/// A share of the memory for what is on its way to other nodes.
+pub(super) type Share = Arc<OwnedSemaphorePermit>;
 
 /// A stream to a node. What is handed to it is heard in that order, if it is.
 #[derive(Clone, Debug)]
@@ -34,10 +43,14 @@ pub struct Courier(mpsc::Sender<Errand>);
 impl Courier {
     /// Hands a put over, once there is room. What it gives back is the node's answer; it may be to something else than
     /// what was asked.
-    pub(super) async fn take(&self, put: peer::PutRequest) -> impl Future<Output = Answer> + use<> {
+    pub(super) async fn take(
+        &self,
+        put: peer::PutRequest,
+        share: Share,
+    ) -> impl Future<Output = Answer> + use<> {
         let (answer, answered) = oneshot::channel();
         // An errand that is dropped was not handed over: what was is answered in any case.
-        drop(self.0.send(Errand { put, answer }).await);
+        drop(self.0.send(Errand { put, waiting: Waiting { answer, _share: share } }).await);
         answered.map(|answered| answered.unwrap_or(Err(Undelivered::NotProposed)))
     }
 }
@@ -64,8 +77,15 @@ impl Couriers {
         peers: &Arc<Peers>,
         (node, client): (u64, Client),
         put: peer::PutRequest,
+        share: Share,
     ) -> Answer {
-        self.started(peers, node, client).take(put).await.await
+        self.started(peers, node, client).take(put, share).await.await
+    }
+
+    /// Lets puts begin another stream. What was handed to this one is answered.
+    pub(super) fn retire(&self, courier: &Courier) {
+        let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
+        streams.retain(|_, running| running != courier);
     }
 
     /// The stream to a node, if there is one.
@@ -117,53 +137,58 @@ fn hand_over(
     handed: Arc<Handed>,
 ) -> impl Stream<Item = peer::PutRequest> + Send + 'static {
     stream::unfold((errands, handed), |(mut errands, handed)| async move {
-        let Errand { put, answer } = errands.recv().await?;
-        let id = handed.note(answer)?;
-        Some((peer::PutRequest { id, ..put }, (errands, handed)))
+        loop {
+            let Errand { put, waiting } = errands.recv().await?;
+            // Whoever has left is spared.
+            if !waiting.answer.is_closed() {
+                let id = handed.note(waiting)?;
+                return Some((peer::PutRequest { id, ..put }, (errands, handed)));
+            }
+        }
     })
 }
 
 /// Who waits for the puts that were handed over, by their ids; `None` once the stream has ended.
-struct Handed(Mutex<Option<Waiting>>);
+struct Handed(Mutex<Option<Unanswered>>);
 
 #[derive(Default)]
-struct Waiting {
+struct Unanswered {
     last_id: u64,
-    answers: BTreeMap<u64, oneshot::Sender<Answer>>,
+    puts: BTreeMap<u64, Waiting>,
 }
 
 impl Default for Handed {
     fn default() -> Self {
-        Self(Mutex::new(Some(Waiting::default())))
+        Self(Mutex::new(Some(Unanswered::default())))
     }
 }
 
 impl Handed {
-    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+    fn unanswered(&self) -> MutexGuard<'_, Option<Unanswered>> {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 
     /// The id for one more put; `None` when the stream has ended: it is not handed over then.
-    fn note(&self, answer: oneshot::Sender<Answer>) -> Option<u64> {
-        let mut waiting = self.waiting();
-        let waiting = waiting.as_mut()?;
-        waiting.last_id += 1;
-        waiting.answers.insert(waiting.last_id, answer);
-        Some(waiting.last_id)
+    fn note(&self, waiting: Waiting) -> Option<u64> {
+        let mut unanswered = self.unanswered();
+        let unanswered = unanswered.as_mut()?;
+        unanswered.last_id += 1;
+        unanswered.puts.insert(unanswered.last_id, waiting);
+        Some(unanswered.last_id)
     }
 
     fn answer(&self, answer: peer::PutResponse) {
-        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.answers.remove(&answer.id));
-        if let Some(waiting) = waiting {
+        let waiting = self.unanswered().as_mut().and_then(|unanswered| unanswered.puts.remove(&answer.id));
+        if let Some(Waiting { answer: waiting, _share }) = waiting {
             // Whoever has waited too long is gone.
             drop(waiting.send(Ok(answer)));
         }
     }
 
     fn end(&self, undelivered: &Undelivered) {
-        let waiting = self.waiting().take();
-        for answer in waiting.into_iter().flat_map(|waiting| waiting.answers.into_values()) {
-            drop(answer.send(Err(undelivered.clone())));
+        let unanswered = self.unanswered().take();
+        for waiting in unanswered.into_iter().flat_map(|unanswered| unanswered.puts.into_values()) {
+            drop(waiting.answer.send(Err(undelivered.clone())));
         }
     }
 }
@@ -177,12 +202,35 @@ impl Drop for Handed {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
     fn errand() -> (Errand, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
-        (Errand { put: peer::PutRequest::default(), answer }, answered)
+        let share = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one is there").into();
+        (Errand { put: peer::PutRequest::default(), waiting: Waiting { answer, _share: share } }, answered)
+    }
+
+    #[tokio::test]
+    async fn whoever_has_left_is_spared_and_who_is_retired_takes_nothing_new() {
+        let (stream, errands) = mpsc::channel(4);
+        let mut puts = Box::pin(hand_over(errands, Arc::default()));
+        let (left, waits) = (errand(), errand());
+        drop(left.1);
+        for errand in [left.0, waits.0] {
+            stream.try_send(errand).map_err(|_| "full").expect("room");
+        }
+        assert_eq!(puts.next().await.expect("a put").id, 1, "one is handed over");
+        assert!(stream.capacity() == 4);
+
+        let (couriers, courier) = (Couriers::default(), Courier(stream));
+        couriers.streams.lock().expect("no panic").insert(1, courier.clone());
+        assert_eq!(couriers.running(1), Some(courier.clone()));
+        couriers.retire(&Courier(mpsc::channel(1).0));
+        assert_eq!(couriers.running(1), Some(courier.clone()), "it is another one");
+        couriers.retire(&courier);
+        assert_eq!(couriers.running(1), None);
     }
 
     #[tokio::test]

@@ -4,13 +4,14 @@
 //! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Whatever else goes
 //! wrong leaves an unknown outcome. Memory is bounded by [`FORWARDED_BYTES_MAX`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Service;
 use super::append::AppendRefusal;
+use super::courier::Share;
 use super::encode::GroupPart;
 use super::journey::Journey;
 use super::put_messages::{read_response, send_part};
@@ -34,8 +35,8 @@ impl Service {
         deadline: Instant,
     ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<Journey>) {
         let share = self.forwarding_share([&part], deadline).await;
-        let Some(_share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
-        let delivered = self.deliver(&part, deadline).await;
+        let Some(share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
+        let delivered = self.deliver(&part, &share, deadline).await;
         (delivered, part.journeys)
     }
 
@@ -44,13 +45,19 @@ impl Service {
         &self,
         parts: impl IntoIterator<Item = &'a GroupPart>,
         deadline: Instant,
-    ) -> Option<SemaphorePermit<'_>> {
+    ) -> Option<Share> {
         let batches = parts.into_iter().flat_map(|part| &part.batches);
         let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(FORWARDED_BYTES_MAX);
-        timeout_at(deadline, self.forwarding.acquire_many(bytes as u32)).await.ok()?.ok()
+        let share = self.forwarding.clone().acquire_many_owned(bytes as u32);
+        Some(Arc::new(timeout_at(deadline, share).await.ok()?.ok()?))
     }
 
-    async fn deliver(&self, part: &GroupPart, deadline: Instant) -> Result<Vec<Delivered>, AppendRefusal> {
+    async fn deliver(
+        &self,
+        part: &GroupPart,
+        share: &Share,
+        deadline: Instant,
+    ) -> Result<Vec<Delivered>, AppendRefusal> {
         let ends = deadline.min(Instant::now() + LEADERLESS);
         loop {
             let leader = self.groups.leader_within(part.group, ends).await;
@@ -62,7 +69,7 @@ impl Service {
                 Leader::At(node) => {
                     let client = self.client_while_leading(node, part.group, Lane::Requests);
                     match timeout_at(ends, client).await {
-                        Ok(Some(client)) => self.deliver_to(node, client, part, deadline).await,
+                        Ok(Some(client)) => self.deliver_to((node, client), part, share, deadline).await,
                         _ => Err(Undelivered::NotProposed),
                     }
                 }
@@ -91,13 +98,13 @@ impl Service {
 
     async fn deliver_to(
         &self,
-        node: u64,
-        client: Client,
+        leader: (u64, Client),
         part: &GroupPart,
+        share: &Share,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
         let put = send_part(part, deadline);
-        let carried = self.couriers.carry(self.groups.peers(), (node, client), put);
+        let carried = self.couriers.carry(self.groups.peers(), leader, put, share.clone());
         let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
         read_response(answer, &part.batches)
     }

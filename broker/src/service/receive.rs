@@ -5,6 +5,7 @@
 //! [`super::forward`] when this node has become the leader.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidelog_proto::peer;
@@ -66,9 +67,42 @@ impl From<BodyError> for Undelivered {
     }
 }
 
-/// Where the puts of one stream wait for those before them: a queue for each group.
+/// Where the puts of one stream that are in order wait for those before them: a queue for each group.
 #[derive(Debug, Default)]
-pub struct Queues([Mutex<()>; DATA_GROUPS as usize]);
+pub struct Queues([Queue; DATA_GROUPS as usize]);
+
+/// Of one group.
+#[derive(Debug, Default)]
+pub struct Queue {
+    turn: Mutex<()>,
+    /// One was not proposed and will be sent again, over another stream: those behind it must not come before that.
+    is_broken: AtomicBool,
+}
+
+impl Queue {
+    fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    fn break_off(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Queues {
+    fn of(&self, request: &peer::PutRequest) -> Option<&Queue> {
+        let group = usize::try_from(request.group).ok()?.checked_sub(1)?;
+        self.0.get(group).filter(|_| request.in_order)
+    }
+
+    /// The answer to a put that nobody takes.
+    pub fn turn_away(&self, request: &peer::PutRequest) -> peer::PutResponse {
+        if let Some(queue) = self.of(request) {
+            queue.break_off();
+        }
+        peer::PutResponse { id: request.id, ..send_response(Err(Undelivered::NotProposed)) }
+    }
+}
 
 impl Service {
     /// Takes a part of a request that came to another node, in its turn of a queue if it has one. One outcome per
@@ -79,14 +113,30 @@ impl Service {
     pub async fn receive(
         &self,
         group: u8,
+        batches: Vec<SubBatch>,
+        is_paid: bool,
+        queue: Option<&Queue>,
+    ) -> Result<Vec<Delivered>, Undelivered> {
+        let Some(queue) = queue else { return self.receive_now(group, batches, is_paid, || ()).await };
+        let mut turn = Some(queue.turn.lock().await);
+        if queue.is_broken() {
+            return Err(Undelivered::NotProposed);
+        }
+        let received = self.receive_now(group, batches, is_paid, || turn = None).await;
+        if received == Err(Undelivered::NotProposed) {
+            queue.break_off();
+        }
+        received
+    }
+
+    /// As [`Self::receive`], without a turn. Calls `queued` when the part has its place.
+    async fn receive_now(
+        &self,
+        group: u8,
         mut batches: Vec<SubBatch>,
         is_paid: bool,
-        queue: Option<&Mutex<()>>,
+        queued: impl FnOnce(),
     ) -> Result<Vec<Delivered>, Undelivered> {
-        let turn = match queue {
-            Some(queue) => Some(queue.lock().await),
-            None => None,
-        };
         // Whoever is told of a new leader asks it at once: before it knows of itself that a majority follows it.
         if self.groups.leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
@@ -96,12 +146,7 @@ impl Service {
         }
         let mut delivered = vec![Delivered { outcome: None, throttled: Vec::new() }; batches.len()];
         if !is_paid {
-            let catalog = self.catalog_with(&batches).await;
-            let catalog = catalog.ok_or_else(|| match queue {
-                None => Undelivered::NotProposed,
-                // It would be sent again, after what comes behind it.
-                Some(_) => Undelivered::Refused("a stream that is not known yet".into()),
-            })?;
+            let catalog = self.catalog_with(&batches).await?;
             for (batch, delivered) in batches.iter_mut().zip(&mut delivered) {
                 match find(&catalog, batch.shard) {
                     Some((stream, shard)) => delivered.throttled = self.charge_batch(stream, shard, batch)?,
@@ -122,7 +167,7 @@ impl Service {
             // What finds no room was not queued.
             let queueing = self.groups.while_led_here(group, self.groups.append(group, going));
             let outcome = queueing.await.ok_or(Undelivered::NotProposed)?;
-            drop(turn);
+            queued();
             let outcomes =
                 self.groups.while_led_here(group, outcome).await.ok_or(Undelivered::Unknown)???;
             assert_eq!(outcomes.len(), awaited.len(), "one outcome per sub-batch");
@@ -134,14 +179,14 @@ impl Service {
     }
 
     /// A catalog that has the shards of all of those, unless they are gone: the node that sends them may have heard of
-    /// them earlier. `None` when this node cannot ask.
-    async fn catalog_with(&self, batches: &[SubBatch]) -> Option<Arc<Catalog>> {
+    /// them earlier.
+    async fn catalog_with(&self, batches: &[SubBatch]) -> Result<Arc<Catalog>, Undelivered> {
         let catalog = self.catalog();
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {
-            return Some(catalog);
+            return Ok(catalog);
         }
-        self.groups.read_index(META_GROUP).await.ok()?;
-        Some(self.catalog())
+        self.groups.read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
+        Ok(self.catalog())
     }
 
     /// Charges the records of a sub-batch and leaves out those beyond the shard's limits, whose positions are returned.
@@ -168,12 +213,12 @@ impl Service {
 
     /// Takes a part for a peer, from a stream with these queues.
     pub async fn receive_for(&self, request: peer::PutRequest, queues: &Queues) -> peer::PutResponse {
+        let queue = queues.of(&request);
         let group = u8::try_from(request.group).ok().filter(|group| (1..=DATA_GROUPS).contains(group));
         let batches = request.batches.into_iter().map(read_batch).collect::<Option<Vec<_>>>();
         let received = match (group, batches) {
             (Some(group), Some(batches)) => {
                 let deadline = Duration::from_millis(request.deadline_ms.into());
-                let queue = request.in_order.then(|| &queues.0[usize::from(group) - 1]);
                 let receiving = self.receive(group, batches, request.is_paid, queue);
                 timeout(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
             }
@@ -186,4 +231,24 @@ impl Service {
 fn find(catalog: &Catalog, key: ShardKey) -> Option<(&Stream, &Shard)> {
     let stream = catalog.by_uid(key.stream_uid)?;
     Some((stream, stream.shard(key.shard)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_broken_by_what_is_in_order_and_its_own() {
+        let queues = Queues::default();
+        let put = |group, in_order| peer::PutRequest { group, in_order, id: 7, ..Default::default() };
+        for (group, in_order) in [(0, true), (u32::from(DATA_GROUPS) + 1, true), (u32::MAX, true), (2, false)]
+        {
+            assert!(queues.of(&put(group, in_order)).is_none(), "{group}");
+        }
+        assert_eq!(queues.turn_away(&put(2, false)).id, 7);
+        let broken = |group| queues.of(&put(group, true)).is_some_and(Queue::is_broken);
+        assert!(!broken(2));
+        assert_eq!(queues.turn_away(&put(2, true)).outcome(), peer::Outcome::NotProposed);
+        assert!(broken(2) && !broken(1) && !broken(3));
+    }
 }

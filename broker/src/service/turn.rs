@@ -3,8 +3,9 @@
 //! An append that goes the ways of those under way is handed over as soon as it has its places: in the queues of the
 //! groups that are led here, and in the streams of puts to the leaders of the others, who queue them as they come. The
 //! next one may begin then. Any other waits for the earlier ones, and so does what has to be sent again because a shard
-//! was sealed or a leader did not take it. Only a leader that loses its group and regains it between two appends may let
-//! the second one come first. Called for messages of PutStream.
+//! was sealed or a leader did not take it. Only a leader that loses its group when it has queued an append and regains it
+//! before the next may let the second one come first; and what has an unknown outcome may still be written, at any time.
+//! Called for messages of PutStream.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Service;
-use super::append::{AppendRefusal, NewRecord, Placed, outcome_deadline};
-use super::courier::Courier;
+use super::append::{AppendRefusal, NewRecord, Placed, outcome_deadline, place_queued};
+use super::courier::{Answer, Courier};
 use super::encode::{GroupPart, Way};
 use super::journey::{Late, Results, place_delivered, refuse};
 use super::put_messages::{read_response, send_part};
@@ -145,39 +146,54 @@ impl Service {
                 Path::Over(courier) => elsewhere.push((part, courier)),
             }
         }
-        // For all of them at once: two appends that each held a share and waited for more would wait for each other.
-        let Some(_share) = self.forwarding_share(elsewhere.iter().map(|(part, _)| part), deadline).await
-        else {
-            let parts = here.iter().chain(elsewhere.iter().map(|(part, _)| part));
-            parts.for_each(|part| refuse(results, &part.journeys, AppendRefusal::Unavailable));
-            return Default::default();
-        };
+        let (taken, placed) = tokio::join!(self.hand_to(elsewhere, deadline), self.queue(here, deadline));
+        queued();
         let mut late = Late::default();
-        let mut taken = Vec::with_capacity(elsewhere.len());
-        for (part, courier) in elsewhere {
-            let put = peer::PutRequest { in_order: true, ..send_part(&part, deadline) };
-            match timeout_at(deadline, courier.take(put)).await {
-                Ok(answer) => taken.push((part, answer)),
-                Err(_) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
-            }
-        }
-        let answering = join_all(taken.into_iter().map(|(part, answer)| async move {
-            let answer = timeout_at(deadline, answer).await.unwrap_or(Err(Undelivered::Unknown));
-            (answer.and_then(|answer| read_response(answer, &part.batches)), part)
+        let answering = join_all(taken.into_iter().map(|(part, courier, answer)| async move {
+            let answer = match answer {
+                Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(Undelivered::Unknown)),
+                None => Err(Undelivered::Refused("no room in time".into())),
+            };
+            (answer.and_then(|answer| read_response(answer, &part.batches)), part, courier)
         }));
-        let proposing = self.propose_parts(here, deadline, results, &mut late, queued);
-        let ((), answers) = tokio::join!(proposing, answering);
+        let ((), answers) = tokio::join!(place_queued(placed, results, &mut late), answering);
         let mut untaken = Vec::new();
-        for (answer, part) in answers {
+        for (answer, part, courier) in answers {
             match answer {
                 Ok(delivered) if delivered.len() == part.journeys.len() => {
                     place_delivered(results, delivered, part.journeys, &mut late);
                 }
-                Err(Undelivered::NotProposed) => untaken.push(part),
+                Err(Undelivered::NotProposed) => {
+                    // The leader takes nothing more of this group over it that is in order.
+                    self.couriers.retire(&courier);
+                    untaken.push(part);
+                }
                 Err(Undelivered::Refused(_)) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
                 Ok(_) | Err(Undelivered::Unknown) => refuse(results, &part.journeys, AppendRefusal::Unknown),
             }
         }
         (untaken, late)
+    }
+
+    /// Hands parts to their couriers. Each comes with its answer to be, `None` where there was no room in time.
+    async fn hand_to(
+        &self,
+        parts: Vec<(GroupPart, Courier)>,
+        deadline: Instant,
+    ) -> Vec<(GroupPart, Courier, Option<impl Future<Output = Answer> + use<>>)> {
+        // For all of them at once: two appends that each held a share and waited for more would wait for each other.
+        let share = self.forwarding_share(parts.iter().map(|(part, _)| part), deadline).await;
+        let mut handed = Vec::with_capacity(parts.len());
+        for (part, courier) in parts {
+            let answer = match &share {
+                Some(share) => {
+                    let put = peer::PutRequest { in_order: true, ..send_part(&part, deadline) };
+                    timeout_at(deadline, courier.take(put, share.clone())).await.ok()
+                }
+                None => None,
+            };
+            handed.push((part, courier, answer));
+        }
+        handed
     }
 }

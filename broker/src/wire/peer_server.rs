@@ -177,18 +177,15 @@ impl peer_server::Peer for PeerServer {
         self.groups(&request)?;
         let running = self.running.clone();
         let queues = Arc::new(Queues::default());
-        // They are begun in the order in which they come, which is what the queues go by.
+        // They are begun in the order in which they come, which is what the queues go by. (tokio's mutex is taken in the
+        // order of first polls since 1.54, also by a task that has used up its budget.)
         let answers = request.into_inner().map(move |put| {
             let (service, queues) = (running.borrow().service.clone(), queues.clone());
             async move {
                 let put = put?;
                 match service {
                     Some(service) => Ok(service.receive_for(put, &queues).boxed().await),
-                    None => Ok(peer::PutResponse {
-                        outcome: peer::Outcome::NotProposed.into(),
-                        id: put.id,
-                        ..Default::default()
-                    }),
+                    None => Ok(queues.turn_away(&put)),
                 }
             }
         });

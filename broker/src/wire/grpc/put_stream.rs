@@ -2,7 +2,7 @@
 //!
 //! A message is begun when the one before it has its places in the queues of its shards' groups, or in the streams to
 //! those that lead them (see [`Turn`]), so that records of one shard are written in the order in which they came. Answers come in the order of the messages. Further messages are taken
-//! only while less than [`UNANSWERED_BYTES_MAX`] of those that were taken are unanswered. The first message that is
+//! only while less than [`UNANSWERED_BYTES_MAX`] and [`UNANSWERED_MAX`] of those that were taken are unanswered. The first message that is
 //! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
 //! Data of a message that comes in one frame goes from there to the write-ahead log's encoding, without a copy in between.
 
@@ -30,6 +30,9 @@ pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
 
 /// Bytes of messages that wait for their answers past which no further one is taken.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
+/// Messages that wait for their answers past which no further one is taken: one call is not to fill the streams to other
+/// nodes, which all calls share.
+const UNANSWERED_MAX: usize = 256;
 
 /// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker stops, once
 /// what it has taken is answered.
@@ -109,7 +112,9 @@ impl PutStream {
     /// The next answer, in the order of the messages.
     async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         loop {
-            let takes = self.handing_over.is_none() && self.unanswered_bytes < UNANSWERED_BYTES_MAX;
+            let takes = self.handing_over.is_none()
+                && self.unanswered_bytes < UNANSWERED_BYTES_MAX
+                && self.unanswered.len() < UNANSWERED_MAX;
             tokio::select! {
                 biased;
                 Some(answered) = self.unanswered.next(), if !self.unanswered.is_empty() => {
