@@ -23,6 +23,8 @@ use crate::config::DataLocation;
 const LOCK_FILE: &str = "LOCK";
 /// Name of the file that says that the directory may go once nobody holds it.
 const EPHEMERAL_FILE: &str = "EPHEMERAL";
+/// How often a lock is taken that turns out to be removed.
+const LOCK_ATTEMPTS_MAX: u32 = 100;
 /// What the names of ephemeral directories begin with.
 const EPHEMERAL_PREFIX: &str = "tidelog-";
 
@@ -115,7 +117,7 @@ impl Drop for DataDirectory {
 /// The file `LOCK` of that directory, locked until it is dropped; both are made where they are absent and may be.
 fn locked(path: &Path, may_create: bool) -> Result<File, DataDirectoryError> {
     let unusable = |source| DataDirectoryError::Unusable { path: path.into(), source };
-    loop {
+    for _ in 0..LOCK_ATTEMPTS_MAX {
         if may_create {
             std::fs::create_dir_all(path).map_err(unusable)?;
         }
@@ -134,6 +136,7 @@ fn locked(path: &Path, may_create: bool) -> Result<File, DataDirectoryError> {
             Err(errno) => return Err(unusable(errno.into())),
         }
     }
+    Err(unusable(io::Error::other("the lock is another file each time it is looked at")))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -161,12 +164,12 @@ fn remove_abandoned(parent: &Path) {
 /// Removes a directory that is locked. Out of the way first, so that nobody can open it while it goes.
 fn remove(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-    let Ok(away) = tempfile::Builder::new().prefix(EPHEMERAL_PREFIX).tempdir_in(parent) else {
+    let away = tempfile::Builder::new().prefix(EPHEMERAL_PREFIX).tempdir_in(parent);
+    match away.and_then(|away| std::fs::rename(path, away.path().join("removed")).map(|()| away)) {
+        Ok(away) => away.close(),
         // On a disk that is full, for one.
-        return std::fs::remove_dir_all(path);
-    };
-    std::fs::rename(path, away.path().join("removed"))?;
-    away.close()
+        Err(_) => std::fs::remove_dir_all(path),
+    }
 }
 
 /// Whether that is a directory of this user's which says of itself that it is ephemeral.

@@ -120,6 +120,9 @@ impl PutStream {
                 Some(answered) = self.unanswered.next(), if !self.unanswered.is_empty() => {
                     self.unanswered_bytes -= answered.bytes;
                     self.room.give_back(answered.bytes);
+                    if self.unanswered.is_empty() && self.handing_over.is_none() {
+                        self.ways = Ways::default();
+                    }
                     return Some(answered.outcome);
                 }
                 ways = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
