@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, join_all};
+use futures_util::future::{FutureExt, OptionFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use super::Service;
@@ -229,12 +229,9 @@ pub(super) async fn place_queued(
     results: &mut Results,
     late: &mut Late,
 ) {
-    let outcomes = queued.into_iter().map(|(outcome, journeys)| async move {
-        match outcome {
-            Some(outcome) => (Some(outcome.await), journeys),
-            None => (None, journeys),
-        }
-    });
+    let outcomes = queued
+        .into_iter()
+        .map(|(outcome, journeys)| OptionFuture::from(outcome).map(|outcome| (outcome, journeys)));
     for (outcome, journeys) in join_all(outcomes).await {
         match outcome {
             Some(Some(Ok(outcomes))) => {

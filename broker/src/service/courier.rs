@@ -90,14 +90,13 @@ impl Couriers {
 
     /// The stream to a node, if there is one.
     pub(super) fn running(&self, node: u64) -> Option<Courier> {
-        let streams = self.streams.lock().expect("no code panics while it holds this lock");
-        streams.get(&node).filter(|courier| !courier.0.is_closed()).cloned()
+        running(&self.streams.lock().expect("no code panics while it holds this lock"), node)
     }
 
     fn started(&self, peers: &Arc<Peers>, node: u64, client: Client) -> Courier {
         let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
-        if let Some(courier) = streams.get(&node).filter(|courier| !courier.0.is_closed()) {
-            return courier.clone();
+        if let Some(courier) = running(&streams, node) {
+            return courier;
         }
         let (stream, errands) = mpsc::channel(WAITING_MAX);
         tokio::spawn(run(peers.clone(), node, client, errands));
@@ -105,6 +104,10 @@ impl Couriers {
         streams.insert(node, courier.clone());
         courier
     }
+}
+
+fn running(streams: &HashMap<u64, Courier>, node: u64) -> Option<Courier> {
+    streams.get(&node).filter(|courier| !courier.0.is_closed()).cloned()
 }
 
 /// Hands puts over and brings their answers back, until the stream ends.

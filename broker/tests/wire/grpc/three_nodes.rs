@@ -24,15 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Shards of the stream: one for each group of records.
 const SHARDS: u32 = 6;
 
-async fn three() -> (Place, BTreeMap<u64, Server>) {
+async fn three() -> (Place, BTreeMap<u64, Server>, Vec<Channel>) {
     let place = Place::new();
     let members = [1, 2, 3];
     let starting: Vec<_> = members.iter().map(|node| (*node, place.start(*node, &members))).collect();
-    let mut servers = BTreeMap::new();
+    let (mut servers, mut channels) = (BTreeMap::new(), Vec::new());
     for (node, starting) in starting {
-        servers.insert(node, running(starting).await);
+        let server = running(starting).await;
+        channels.push(channel(server.addresses()[0]).await);
+        servers.insert(node, server);
     }
-    (place, servers)
+    (place, servers, channels)
 }
 
 /// Puts these, again while that is not possible.
@@ -58,11 +60,7 @@ fn texts(round: u32) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_node_serves_and_readers_go_on_with_the_next_leader() {
-    let (place, servers) = three().await;
-    let mut channels = Vec::new();
-    for server in servers.values() {
-        channels.push(channel(server.addresses()[0]).await);
-    }
+    let (place, servers, channels) = three().await;
     let create = CreateStreamRequest { name: "S".into(), shard_count: SHARDS, ..Default::default() };
     let created = StreamsClient::new(channels[1].clone()).create_stream(create).await.unwrap();
     assert_eq!(created.into_inner().stream.unwrap().status(), StreamStatus::Active);
@@ -128,11 +126,7 @@ fn numbers(answers: Vec<PutStreamResponse>) -> BTreeMap<String, Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_stream_keeps_the_order_of_each_shard_wherever_it_is_led() {
-    let (place, servers) = three().await;
-    let mut channels = Vec::new();
-    for server in servers.values() {
-        channels.push(channel(server.addresses()[0]).await);
-    }
+    let (place, servers, channels) = three().await;
     let create = CreateStreamRequest { name: "S".into(), shard_count: SHARDS, ..Default::default() };
     StreamsClient::new(channels[0].clone()).create_stream(create).await.unwrap();
 
@@ -179,11 +173,7 @@ async fn a_put_stream_keeps_the_order_of_each_shard_wherever_it_is_led() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_calls_active_every_node_serves() {
-    let (_place, servers) = three().await;
-    let mut channels = Vec::new();
-    for server in servers.values() {
-        channels.push(channel(server.addresses()[0]).await);
-    }
+    let (_place, servers, channels) = three().await;
     for round in 0..30 {
         let name = format!("S{round}");
         let create = CreateStreamRequest { name: name.clone(), shard_count: SHARDS, ..Default::default() };
