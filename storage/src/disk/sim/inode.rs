@@ -63,12 +63,33 @@ impl Inode {
 
     /// Flips one bit on the medium and in what is read from it.
     pub(super) fn flip_bit(&mut self, bit: u64) {
-        let byte = usize::try_from(bit / 8).expect("a simulated file fits memory");
+        let byte = in_memory(bit / 8);
         for bytes in [&mut self.durable, &mut self.visible] {
             if let Some(byte) = bytes.get_mut(byte) {
                 *byte ^= 1 << (bit % 8);
             }
         }
+    }
+
+    /// Ends the file after `bytes` bytes, on the medium and for every later read.
+    pub(super) fn cut(&mut self, bytes: u64) {
+        self.damage(|stored| stored.truncate(in_memory(bytes)));
+    }
+
+    /// Zeroes the file from `offset` on, on the medium and for every later read.
+    pub(super) fn zero_from(&mut self, offset: u64) {
+        self.damage(|stored| {
+            let at = in_memory(offset).min(stored.len());
+            stored[at..].fill(0);
+        });
+    }
+
+    /// Harms the durable and the visible bytes alike. What was not synced is settled before: a change that waits would
+    /// write over the damage.
+    fn damage(&mut self, harm: impl Fn(&mut Vec<u8>)) {
+        self.sync();
+        harm(&mut self.durable);
+        harm(&mut self.visible);
     }
 
     /// Loses, keeps or tears what was not synced; what remains is durable and visible.
@@ -110,6 +131,10 @@ impl Inode {
             }
         }
     }
+}
+
+fn in_memory(offset: u64) -> usize {
+    usize::try_from(offset).expect("a simulated file fits memory")
 }
 
 fn write_into(target: &mut Vec<u8>, offset: usize, bytes: &[u8]) {

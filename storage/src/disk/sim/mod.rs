@@ -4,6 +4,7 @@
 //! gone after a crash unless its directory was synced, unsynced 512-byte sectors are lost and torn one by one, and a
 //! handle opened before a crash is dead after it. Reading unsynced data sees it, as POSIX says.
 
+mod damage;
 mod file;
 mod inode;
 mod random;
@@ -88,18 +89,6 @@ impl SimDisk {
         });
         let named: BTreeSet<u64> = state.tree.inodes().collect();
         state.inodes.retain(|number, _| named.contains(number));
-    }
-
-    /// Flips the bit at `offset_bits` of a file, on the medium and for every later read.
-    ///
-    /// # Panics
-    /// When there is no such file or the file ends before.
-    pub fn flip_bit(&self, path: &Path, offset_bits: u64) {
-        let mut state = self.lock();
-        let number = state.file_number(path).expect("a bit is flipped in an existing file");
-        let inode = state.inodes.get_mut(&number).expect("a named file has an inode");
-        assert!(offset_bits / 8 < inode.visible().len() as u64, "the flipped bit lies inside the file");
-        inode.flip_bit(offset_bits);
     }
 
     /// Limits the bytes of all files together; growth beyond fails with [`ErrorKind::StorageFull`] after the part

@@ -99,6 +99,23 @@ impl Tree {
         self.pending.push(Change::Rename { from: from.to_owned(), to: to.to_owned(), inode });
     }
 
+    /// Loses a name on the medium too: no crash brings it back, nor the name that its file had before.
+    pub(super) fn lose(&mut self, path: &Path) {
+        self.visible.remove(path);
+        self.durable.remove(path);
+        for change in std::mem::take(&mut self.pending) {
+            match change {
+                Change::Create { path: ref to, .. } if to == path => {}
+                Change::Rename { ref from, ref to, inode } if to == path => {
+                    if self.durable.get(from) == Some(&Node::File(inode)) {
+                        self.durable.remove(from);
+                    }
+                }
+                other => self.pending.push(other),
+            }
+        }
+    }
+
     /// Makes the changes that touch this directory durable.
     pub(super) fn sync(&mut self, directory: &Path) {
         let (ripe, rest) =
