@@ -15,6 +15,7 @@ pub mod observability;
 pub mod ops;
 pub mod peers;
 pub mod replication;
+pub mod room;
 pub mod server;
 pub mod service;
 pub mod tls;

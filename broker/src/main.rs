@@ -13,6 +13,7 @@ use tidelog::cluster_command;
 use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::observability;
+use tidelog::room::{Descriptors, Memory, Shares, Source};
 use tidelog::server::Server;
 use tidelog::tls;
 use tidelog::wire::Bounds;
@@ -45,12 +46,21 @@ fn main() -> ExitCode {
         );
     }
     raise_open_files();
+    let memory = match Memory::resolve(config.memory) {
+        Ok(memory) => memory,
+        Err(error) => return failed(&error),
+    };
+    if memory.source == Source::Unknown {
+        tracing::warn!(
+            "neither a limit of memory nor the machine's can be read; --memory sets what may be taken"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let outcome = runtime.block_on(serve(&config));
+    let outcome = runtime.block_on(serve(&config, memory));
     runtime.shutdown_timeout(LEFTOVERS);
     outcome.unwrap_or_else(|error| failed(&error))
 }
@@ -94,15 +104,17 @@ fn administer(command: &ClusterCommand) -> ExitCode {
     }
 }
 
-async fn serve(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
+async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = tokio::select! {
-        started = Server::start(config, Bounds::default(), Clock::System) => started?,
+        started = Server::start(config, Bounds::within(&Shares::of(memory.bytes)), Clock::System) => started?,
         // Nothing has been acknowledged yet: what a start leaves behind is what a crash would leave.
         () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::from(CUT_SHORT)),
     };
+    let descriptors = Descriptors::found();
+    tracing::info!("memory: {memory}; open files: {}; at most {descriptors}", descriptors.limit);
     let mut greeting = Vec::new();
-    greet(&mut greeting, config, &server)?;
+    greet(&mut greeting, config, memory, &server)?;
     // Standard output may be closed by whoever started the broker; that is no reason not to serve.
     drop(io::stdout().lock().write_all(&greeting));
     either(&mut terminate, &mut interrupt).await;
@@ -123,7 +135,7 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-fn greet(to: &mut impl Write, config: &Config, server: &Server) -> io::Result<()> {
+fn greet(to: &mut impl Write, config: &Config, memory: Memory, server: &Server) -> io::Result<()> {
     let path = server.data_path().display();
     writeln!(to, "tidelog {}", env!("CARGO_PKG_VERSION"))?;
     for address in server.addresses() {
@@ -147,6 +159,7 @@ fn greet(to: &mut impl Write, config: &Config, server: &Server) -> io::Result<()
             interval.as_millis()
         )?,
     }
+    writeln!(to, "  memory        {memory}")?;
     writeln!(to, "  shard limits  {}", described(&config.limits))?;
     let control = if config.control_limits == ControlLimits::aws() {
         "aws (5 calls/s for most operations)"

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use tidelog::ops::{OPERATIONS, UNAVAILABLE};
+use tidelog::room::{self, resources};
 
 /// Pairs of (file, function) that the text names as `` `file`: `function`, `function` ``.
 fn named_functions(text: &str) -> Vec<(String, String)> {
@@ -91,4 +92,21 @@ fn the_readme_tells_the_state_of_every_operation() {
     let expected: Vec<_> =
         OPERATIONS.iter().map(|operation| (operation.name, state(operation.name))).collect();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn the_tables_of_memory_and_resources_are_those_of_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    for (document, table) in [("ARCHITECTURE.md", room::table()), ("deploy/RESOURCES.md", resources::table())]
+    {
+        let text = std::fs::read_to_string(root.join(document)).expect("a document");
+        assert!(text.contains(&table), "{document} has to contain this table:\n{table}");
+    }
+    for resource in resources::RESOURCES {
+        let (file, function) = resource.test.split_once(": ").expect("file and function");
+        let code = std::fs::read_to_string(root.join(file))
+            .unwrap_or_else(|error| panic!("{} names {file}: {error}", resource.name));
+        let defined = [format!("fn {function}("), format!("def {function}(")];
+        assert!(defined.iter().any(|definition| code.contains(definition)), "{file} has no {function}");
+    }
 }

@@ -227,6 +227,7 @@ impl Matched {
             certificate,
             initial_streams: serve.initialize_streams,
             durability: serve.durability,
+            memory: serve.memory,
             cluster,
             account: serve.account.into(),
             region: serve.region.into(),

@@ -44,6 +44,8 @@ pub struct Config {
     pub initial_streams: Vec<InitialStream>,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
+    /// Bytes of memory the process may take; `None` is what the system allows.
+    pub memory: Option<u64>,
     /// The cluster it is a node of; `None` is a node on its own.
     pub cluster: Option<ClusterConfig>,
     /// Account of callers whose access key id is not one itself; 12 digits.

@@ -132,6 +132,24 @@ pub(super) fn durability(text: &str) -> Result<Durability, String> {
     }
 }
 
+/// Bytes, or a number of KiB, MiB or GiB, such as `512MiB`; as much as a broker needs at least.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes < crate::room::BYTES_MIN as u64 {
+        return Err("a broker needs 192MiB at least".into());
+    }
+    Ok(bytes)
+}
+
+/// Bytes, or a number of KiB, MiB or GiB.
+fn size(text: &str) -> Result<u64, String> {
+    let unit = |(name, shift)| text.strip_suffix(name).map(|digits| (digits.trim_end(), shift));
+    let (digits, shift) =
+        [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(unit).unwrap_or((text, 0));
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "it is a number of bytes, or one with KiB, MiB or GiB, such as `512MiB`".into())
+}
+
 /// 12 digits.
 pub(super) fn account(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {

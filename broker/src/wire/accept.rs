@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES};
 use super::{Gateway, connection};
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
@@ -26,6 +28,9 @@ struct Accepted {
 /// Serves `listener` until `stopping` is true and its connections have ended, or
 /// [`Bounds::drain`](super::Bounds::drain) has passed since.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
+    if let Err(error) = bound_kernel_buffers(&listener) {
+        warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
+    }
     let mut connections = JoinSet::new();
     let mut stop = stopping.clone();
     loop {
@@ -45,6 +50,15 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch
         warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
         connections.shutdown().await;
     }
+}
+
+/// Bounds what the kernel buffers of a listener's connections, which take it over: a socket's buffers count as the
+/// process's memory, and grow to tens of MiB where nobody bounds them.
+fn bound_kernel_buffers(listener: &TcpListener) -> std::io::Result<()> {
+    let socket = SockRef::from(listener);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES)?;
+    socket.set_recv_buffer_size(KERNEL_RECEIVE_BYTES)
 }
 
 /// Serves a connection without TLS that another transport has accepted, such as a simulated network, until it ends.
@@ -88,5 +102,21 @@ async fn serve_one(accepted: Accepted, gateway: Arc<Gateway>, stopping: watch::R
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection's task failed");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_take_over_the_bounds_of_their_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        bound_kernel_buffers(&listener).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), KERNEL_UNSENT_BYTES);
+        assert!(socket.recv_buffer_size().unwrap() <= 2 * KERNEL_RECEIVE_BYTES);
     }
 }

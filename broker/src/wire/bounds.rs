@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
-
 use crate::limits::BODY_BYTES_MAX;
+use crate::room::{CONNECTION_BYTES, Class, Descriptors, Shares};
 use crate::service::Pace;
 
 const KIB: usize = 1024;
@@ -13,8 +12,8 @@ const MIB: usize = 1024 * KIB;
 /// How much and how long the wire waits for clients. Tests shorten the waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections open at once over all listeners, 10,000 where the limit of open files allows; further ones wait
-    /// in the kernel's queue.
+    /// Connections open at once over all listeners: 10,000 where memory and the limit of open files allow; further ones
+    /// wait in the kernel's queue.
     pub connections_max: usize,
     /// Until a new connection has shown which protocol it speaks, the handshake of TLS included.
     pub first_bytes: Duration,
@@ -29,6 +28,8 @@ pub struct Bounds {
     pub body_bytes_max: usize,
     /// Bytes of all request bodies at once, from their first byte to their answer.
     pub body_bytes_in_flight_max: usize,
+    /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
+    pub http2_windows: (u32, u32),
     /// From a complete request to the answer of its operation.
     pub request: Duration,
     /// Of event streams, which outlast [`Self::request`].
@@ -39,45 +40,59 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
+        Self::within(&Shares::default())
+    }
+}
+
+impl Bounds {
+    /// Bounds by the shares of memory and the limit of open files.
+    #[must_use]
+    pub fn within(memory: &Shares) -> Self {
+        let by_memory = memory.bytes(Class::Connections) / CONNECTION_BYTES;
+        let subscriptions = Pace { run_bytes_in_flight_max: memory.bytes(Class::Events), ..Pace::default() };
         Self {
-            connections_max: connections_max(),
+            connections_max: Descriptors::found().connections.min(by_memory),
             first_bytes: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(30),
             body: Duration::from_secs(300),
             body_bytes_max: BODY_BYTES_MAX,
-            body_bytes_in_flight_max: 256 * MIB,
+            body_bytes_in_flight_max: memory.bytes(Class::Bodies),
+            http2_windows: if memory.total() < SMALL_MEMORY_BYTES {
+                HTTP2_SMALL_WINDOWS
+            } else {
+                HTTP2_WINDOWS
+            },
             request: Duration::from_secs(30),
-            subscriptions: Pace::default(),
+            subscriptions,
             drain: Duration::from_secs(10),
         }
     }
 }
 
-/// Files that the broker itself may have open: segments being read and written, the log, listeners.
-const OWN_FILES_MAX: u64 = 1_200;
-
-/// A broker that cannot open its own files any more has to end: clients never get to take them.
-fn connections_max() -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OWN_FILES_MAX).clamp(64, 10_000)).expect("at most 10,000")
-}
-
 /// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with what arrives.
-pub(super) const HTTP1_BUFFER_MAX: usize = MIB;
-/// Headers of an HTTP/2 request, bytes; session tokens take a few KiB.
-pub(super) const HTTP2_HEADER_LIST_MAX: u32 = 64 * KIB as u32;
-/// Bytes a client may send on one HTTP/2 stream before it is told to go on.
-pub(super) const HTTP2_STREAM_WINDOW: u32 = 2 * MIB as u32;
-/// Bytes a client may send on one HTTP/2 connection before it is told to go on.
-pub(super) const HTTP2_CONNECTION_WINDOW: u32 = 8 * MIB as u32;
-/// Largest HTTP/2 frame taken, bytes: a body of 1 MiB may come as one.
-pub(super) const HTTP2_FRAME_MAX: u32 = MIB as u32;
-/// Answers buffered for one HTTP/2 stream, bytes.
-pub(super) const HTTP2_SEND_BUFFER_MAX: usize = MIB;
+pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
+/// Headers of a request, bytes; session tokens take a few KiB.
+pub(super) const HEADERS_BYTES_MAX: usize = 16 * KIB;
+/// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
+const HTTP2_WINDOWS: (u32, u32) = (256 * KIB as u32, MIB as u32);
+/// The same below [`SMALL_MEMORY_BYTES`] of memory.
+const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);
+/// Bytes of memory below which windows are small.
+const SMALL_MEMORY_BYTES: usize = 512 * MIB;
+/// Largest HTTP/2 frame taken, bytes: a frame is held whole, beside what the windows count.
+pub(super) const HTTP2_FRAME_MAX: u32 = 64 * KIB as u32;
+/// Answers buffered for one HTTP/2 stream, bytes: one frame is what is used.
+pub(super) const HTTP2_SEND_BUFFER_MAX: usize = 64 * KIB;
 /// Streams of one HTTP/2 connection: consumers hold one per shard.
 pub(super) const HTTP2_STREAMS_MAX: u32 = 2_048;
+/// Streams that this side has reset and still remembers, of one HTTP/2 connection.
+pub(super) const HTTP2_RESETS_MAX: usize = 100;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it has to answer.
 pub(super) const HTTP2_PING: Duration = Duration::from_secs(20);
+/// Bytes that the kernel holds of what a client has sent and nobody has read; Linux counts them twice over.
+pub(super) const KERNEL_RECEIVE_BYTES: usize = 256 * KIB;
+/// Bytes that the kernel holds of what nobody has sent yet before it lets a connection wait.
+pub(super) const KERNEL_UNSENT_BYTES: u32 = 128 * KIB as u32;
 
-const _: () = assert!(HTTP2_STREAMS_MAX >= 1_000 && HTTP2_CONNECTION_WINDOW >= HTTP2_STREAM_WINDOW);
+const _: () = assert!(HTTP2_STREAMS_MAX >= 1_000 && HTTP2_WINDOWS.1 >= HTTP2_WINDOWS.0);

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::bounds::{
-    HTTP1_BUFFER_MAX, HTTP2_CONNECTION_WINDOW, HTTP2_FRAME_MAX, HTTP2_HEADER_LIST_MAX, HTTP2_PING,
-    HTTP2_SEND_BUFFER_MAX, HTTP2_STREAM_WINDOW, HTTP2_STREAMS_MAX,
+    HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING, HTTP2_RESETS_MAX,
+    HTTP2_SEND_BUFFER_MAX, HTTP2_STREAMS_MAX,
 };
 use super::stall::{StreamTasks, watched};
 use super::transport::Transport;
@@ -166,6 +166,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(gateway.bounds.idle)
+                .max_header_size(HEADERS_BYTES_MAX)
                 .max_buf_size(HTTP1_BUFFER_MAX)
                 .serve_connection(io, service)
         );
@@ -189,15 +190,17 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         let gateway = Arc::clone(&shared);
         async move { exchange::answer(&gateway, request).await }
     });
+    let (stream_window, connection_window) = gateway.bounds.http2_windows;
     let mut connection = pin!(
         http2::Builder::new(StreamTasks { stall: gateway.bounds.stall })
             .timer(TokioTimer::new())
-            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
-            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_frame_size(HTTP2_FRAME_MAX)
             .max_send_buf_size(HTTP2_SEND_BUFFER_MAX)
             .max_concurrent_streams(HTTP2_STREAMS_MAX)
-            .max_header_list_size(HTTP2_HEADER_LIST_MAX)
+            .max_header_list_size(HEADERS_BYTES_MAX as u32)
+            .max_local_error_reset_streams(HTTP2_RESETS_MAX)
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PING)
             .serve_connection(io, service)

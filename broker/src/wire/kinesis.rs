@@ -33,22 +33,24 @@ const TARGET_PREFIX: &str = "Kinesis_20131202.";
 /// [`Disconnected`] when the client left before its request was complete.
 pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Result<Answer, Disconnected> {
     let (head, incoming) = request.into_parts();
-    let operation = operation(&head.headers);
+    let operation = operation(&head.headers).to_owned();
     let form = Form::of(&head.headers);
-    let body = match body::read(gateway, incoming, head.headers.contains_key(EXPECT)).await {
+    let (waits, targeted) = (head.headers.contains_key(EXPECT), head.headers.contains_key(TARGET));
+    let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
+    // A client that takes its time with the body does not hold the headers meanwhile.
+    drop(head);
+    let body = match body::read(gateway, incoming, waits).await {
         Ok(body) => body,
         Err(body::Failure::Refused(refusal)) => return Ok(refusal.answer_in(form.unwrap_or(Form::JSON))),
         Err(body::Failure::Left(disconnected)) => return Err(disconnected),
     };
     let Some(form) = form else {
-        let targeted = head.headers.contains_key(TARGET);
         return Ok(Refusal::ContentTypeUnknown { targeted }.answer());
     };
-    let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
-    let timing = gateway.timing.of(operation);
+    let timing = gateway.timing.of(&operation);
     let started = Instant::now();
     let call = Call {
-        operation: operation.to_owned(),
+        operation,
         account: caller.account,
         region: caller.region,
         codec: form.codec,

@@ -94,6 +94,7 @@ pub fn config(data: DataLocation) -> Config {
         certificate: None,
         initial_streams: Vec::new(),
         durability: Durability::Fsync,
+        memory: None,
         account: "000000000000".into(),
         region: "us-east-1".into(),
         log: "info".into(),

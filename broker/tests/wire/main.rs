@@ -8,6 +8,7 @@ mod codecs;
 mod config;
 mod control;
 mod grpc;
+mod headers;
 mod http;
 mod http2;
 mod model;

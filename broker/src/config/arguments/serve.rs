@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 
 use super::super::cluster;
 use super::super::initial::{self, InitialStream};
-use super::super::values::{account, control_limits, durability, limits, log, region, transitions};
+use super::super::values::{account, control_limits, durability, limits, log, memory, region, transitions};
 use super::super::{Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
 
@@ -80,6 +80,14 @@ pub(super) struct Serve {
     /// Private key of --tls-certificate, in PEM form.
     #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_KEY")]
     pub(super) tls_key: Option<PathBuf>,
+
+    /// Memory the process may take, such as `512MiB` or `2GiB`; 192 MiB at least. [default: by the system's limits]
+    ///
+    /// Without it, three quarters of the smallest limit of the process's control groups; without such a limit, a quarter
+    /// of the machine's memory, and no more than 6 GiB. What clients may take of it, in requests, answers and
+    /// connections, is bounded by class: when a class is full, its clients are asked to try again.
+    #[arg(long, value_name = "SIZE", env = "TIDELOG_MEMORY", value_parser = memory)]
+    pub(super) memory: Option<u64>,
 
     /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
     ///

@@ -1,0 +1,267 @@
+//! Who uses the room: each connection has an account, and the connections of one address are counted together.
+//!
+//! An address is one of IPv4, or a network of 64 bits of IPv6, which one customer has. Shares by address bind only while
+//! there is another one: behind a load balancer all clients have the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Pools that count by account.
+pub(super) const POOLS: usize = 3;
+
+/// All connections that are open, by address.
+#[derive(Debug)]
+pub struct Accounts {
+    began: Instant,
+    open: Mutex<Open>,
+    /// How many addresses there are.
+    addresses: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_address: HashMap<IpAddr, Arc<Address>>,
+    /// By number, so oldest first.
+    connections: BTreeMap<u64, Weak<Account>>,
+    next_number: u64,
+}
+
+/// What the connections of one address use together.
+#[derive(Debug, Default)]
+struct Address {
+    charged: [AtomicUsize; POOLS],
+    connections: AtomicUsize,
+}
+
+/// What one connection uses. The connection has it, and so has everything that is charged for it.
+pub struct Account {
+    accounts: Weak<Accounts>,
+    key: IpAddr,
+    address: Arc<Address>,
+    number: u64,
+    charged: [AtomicUsize; POOLS],
+    /// Requests under way.
+    requests: AtomicUsize,
+    /// When the last request ended, or the connection began: milliseconds since [`Accounts::began`].
+    idle_since_ms: AtomicU64,
+    /// Told to end.
+    closing: Notify,
+}
+
+/// A request under way on a connection.
+#[derive(Debug)]
+pub struct Busy(Arc<Account>);
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { began: Instant::now(), open: Mutex::default(), addresses: AtomicUsize::new(0) }
+    }
+}
+
+impl Accounts {
+    /// An account for a connection that begins.
+    pub fn open(self: &Arc<Self>, from: IpAddr) -> Arc<Account> {
+        let key = network(from);
+        let mut open = self.opened();
+        let address = open.by_address.entry(key).or_default().clone();
+        address.connections.fetch_add(1, Ordering::Relaxed);
+        self.addresses.store(open.by_address.len(), Ordering::Relaxed);
+        let number = open.next_number;
+        open.next_number += 1;
+        let account = Arc::new(Account {
+            accounts: Arc::downgrade(self),
+            key,
+            address,
+            number,
+            charged: Default::default(),
+            requests: AtomicUsize::new(0),
+            idle_since_ms: AtomicU64::new(self.now_ms()),
+            closing: Notify::new(),
+        });
+        open.connections.insert(number, Arc::downgrade(&account));
+        account
+    }
+
+    /// Whether connections come from more than one address.
+    pub fn are_several(&self) -> bool {
+        self.addresses.load(Ordering::Relaxed) > 1
+    }
+
+    /// Tells a connection to end so that `newcomer` has a place: the newest of the address that has most, or, where all
+    /// are of one address, the longest idle. False when that is the newcomer itself, or nobody is idle.
+    pub fn make_place(&self, newcomer: &Account) -> bool {
+        let open = self.opened();
+        let others = || {
+            open.connections
+                .values()
+                .filter_map(Weak::upgrade)
+                .filter(|other| other.number != newcomer.number)
+        };
+        let chosen = if open.by_address.len() > 1 {
+            let count = |address: &Address| address.connections.load(Ordering::Relaxed);
+            let most =
+                open.by_address.iter().max_by_key(|(key, address)| (count(address), **key == newcomer.key));
+            let most = most.map(|(key, _)| *key).filter(|most| *most != newcomer.key);
+            most.and_then(|most| others().filter(|other| other.key == most).last())
+        } else {
+            let idle = others().filter(|other| other.requests.load(Ordering::Relaxed) == 0);
+            idle.min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed))
+        };
+        if let Some(chosen) = &chosen {
+            chosen.closing.notify_one();
+        }
+        drop(open);
+        chosen.is_some()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl Account {
+    /// An account of no connection, for tests of what is charged to one.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        Arc::new(Accounts::default()).open(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// Counts a request until the guard is dropped.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    /// For how long no request has been under way; `None` while one is.
+    pub fn idle_ms(&self) -> Option<u64> {
+        let now_ms = self.accounts.upgrade().map_or(0, |accounts| accounts.now_ms());
+        let is_idle = self.requests.load(Ordering::Relaxed) == 0;
+        is_idle.then(|| now_ms.saturating_sub(self.idle_since_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Returns when the connection is told to end, because another one needs its place.
+    pub async fn closed(&self) {
+        self.closing.notified().await;
+    }
+
+    /// Bytes of a pool that are charged to the connection.
+    pub(super) fn charged(&self, pool: usize) -> usize {
+        self.charged[pool].load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a pool that are charged to the connections of its address.
+    pub(super) fn charged_to_address(&self, pool: usize) -> usize {
+        self.address.charged[pool].load(Ordering::Relaxed)
+    }
+
+    /// Whether connections come from other addresses too.
+    pub(super) fn has_others(&self) -> bool {
+        self.accounts.upgrade().is_some_and(|accounts| accounts.are_several())
+    }
+
+    pub(super) fn add(&self, pool: usize, bytes: usize) {
+        self.charged[pool].fetch_add(bytes, Ordering::Relaxed);
+        self.address.charged[pool].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract(&self, pool: usize, bytes: usize) {
+        self.charged[pool].fetch_sub(bytes, Ordering::Relaxed);
+        self.address.charged[pool].fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Account")
+            .field("key", &self.key)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let Some(accounts) = self.accounts.upgrade() else { return };
+        let mut open = accounts.opened();
+        open.connections.remove(&self.number);
+        if self.address.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            open.by_address.remove(&self.key);
+        }
+        accounts.addresses.store(open.by_address.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.requests.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(accounts) = self.0.accounts.upgrade()
+        {
+            self.0.idle_since_ms.store(accounts.now_ms(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// What of an address one customer has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn is_closed(account: &Account) -> bool {
+        account.closed().now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_of_the_address_that_has_most_goes() {
+        let accounts = Arc::new(Accounts::default());
+        let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
+        let many = [open(1), open(1), open(1)];
+        let newcomer = open(2);
+        assert!(accounts.make_place(&newcomer));
+        assert_eq!(many.each_ref().map(|one| is_closed(one)), [false, false, true]);
+        // One more of those that are most has no place.
+        assert!(!accounts.make_place(&open(1)));
+        assert!(!is_closed(&newcomer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_address_the_longest_idle_goes() {
+        let accounts = Arc::new(Accounts::default());
+        let open = || accounts.open("2001:db8::1".parse().unwrap());
+        let (first, second) = (open(), open());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let newcomer = accounts.open("2001:db8::2".parse().unwrap());
+        drop(first.begin());
+        assert!(accounts.make_place(&newcomer));
+        assert!(is_closed(&second) && !is_closed(&first));
+        let busy = [first.begin(), second.begin()];
+        assert!(!accounts.make_place(&newcomer));
+        assert_eq!((first.idle_ms(), newcomer.idle_ms()), (None, Some(0)));
+        drop(busy);
+        drop((first, second, newcomer));
+        assert!(accounts.opened().by_address.is_empty() && accounts.opened().connections.is_empty());
+    }
+}

@@ -1,0 +1,404 @@
+//! The bytes of one class, and what is charged to it.
+//!
+//! A pool has three parts: an eighth for what is small, a reserve for the one that finishes, and the rest for everything
+//! else. Shares of connections and addresses bind only while the rest is more than half taken.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+use super::account::{Account, POOLS};
+
+/// Bytes up to which something is small.
+pub const SMALL_BYTES: usize = 64 << 10;
+/// The part of a pool that only small things take, as a fraction.
+const SMALL_FRACTION: usize = 8;
+/// The share of one connection of a pool that is more than half taken, as a fraction.
+const CONNECTION_FRACTION: usize = 16;
+/// The share of one address, while there is another, of a pool that is more than half taken, as a fraction.
+const ADDRESS_FRACTION: usize = 4;
+/// Bytes of the smallest share: eight streams of HTTP/2.
+const SHARE_MIN: usize = 256 << 10;
+/// How long a pool refuses before that is a trouble of the node's.
+const TROUBLE: Duration = Duration::from_secs(5);
+
+/// A class has no room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// See the module.
+pub struct Pool {
+    name: &'static str,
+    place: usize,
+    bytes: usize,
+    /// Bytes of the largest thing, which the one that finishes may take; 0 where nobody does.
+    largest: usize,
+    general_bytes: usize,
+    general: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+    /// One permit: who has it takes from the reserve.
+    finishing: Arc<Semaphore>,
+    refusals: AtomicU64,
+    /// When it began to refuse, and when it last did.
+    refusing: Mutex<Option<(Instant, Instant)>>,
+}
+
+impl Pool {
+    /// A pool of that many bytes in all, of which `largest` are the reserve of the one that finishes.
+    pub(super) fn new(name: &'static str, bytes: usize, largest: usize) -> Arc<Self> {
+        let place = ["bodies", "answers", "connections"].iter().position(|known| *known == name);
+        let place = place.expect("a pool that is counted by account");
+        assert!(place < POOLS);
+        let small = if largest == 0 { 0 } else { bytes / SMALL_FRACTION };
+        let general_bytes = bytes.saturating_sub(largest + small);
+        Arc::new(Self {
+            name,
+            place,
+            bytes,
+            largest,
+            general_bytes,
+            general: Arc::new(Semaphore::new(general_bytes)),
+            small: Arc::new(Semaphore::new(small)),
+            finishing: Arc::new(Semaphore::new(usize::from(largest > 0))),
+            refusals: AtomicU64::new(0),
+            refusing: Mutex::default(),
+        })
+    }
+
+    /// Its name in metrics and messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Bytes of the whole.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that are charged; all of the reserve while somebody finishes.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        let small = if self.largest == 0 { 0 } else { self.bytes / SMALL_FRACTION };
+        let finishing =
+            if self.largest > 0 && self.finishing.available_permits() == 0 { self.largest } else { 0 };
+        let free = self.general.available_permits() + self.small.available_permits();
+        (self.general_bytes + small).saturating_sub(free) + finishing
+    }
+
+    /// How often it has refused.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Whether shares and paces bind.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.general.available_permits() < self.general_bytes / 2
+    }
+
+    /// Whether it has refused for so long that operators should know.
+    #[must_use]
+    pub fn is_in_trouble(&self) -> bool {
+        let refusing = *self.refusing.lock().expect("no code panics while it holds this lock");
+        refusing.is_some_and(|(first, last)| last - first >= TROUBLE && last.elapsed() < TROUBLE)
+    }
+
+    /// A charge of nothing, for the connection of `account`. One that `is_small` may take of the small part.
+    #[must_use]
+    pub fn charge(self: &Arc<Self>, account: &Arc<Account>, is_small: bool) -> Charge {
+        Charge {
+            pool: self.clone(),
+            account: account.clone(),
+            is_small,
+            small: 0,
+            general: 0,
+            reserve: 0,
+            finisher: None,
+        }
+    }
+
+    /// A charge of that many bytes, if there is room.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn try_charge(self: &Arc<Self>, account: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
+        let mut charge = self.charge(account, bytes <= SMALL_BYTES);
+        if charge.try_grow(bytes) { Ok(charge) } else { Err(Full) }
+    }
+
+    /// Takes note of a refusal for lack of room.
+    pub fn note_refusal(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut refusing = self.refusing.lock().expect("no code panics while it holds this lock");
+        *refusing = match *refusing {
+            Some((first, last)) if now - last < TROUBLE => Some((first, now)),
+            _ => Some((now, now)),
+        };
+    }
+
+    /// Whether a connection or its address has its share, and more would be another's.
+    fn is_over_share(&self, account: &Account, more: usize) -> bool {
+        let share = |fraction: usize| (self.bytes / fraction).max(self.largest).max(SHARE_MIN);
+        self.is_busy()
+            && (account.charged(self.place) + more > share(CONNECTION_FRACTION)
+                || (account.charged_to_address(self.place) + more > share(ADDRESS_FRACTION)
+                    && account.has_others()))
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Pool")
+            .field("name", &self.name)
+            .field("bytes", &self.bytes)
+            .field("used", &self.used())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes of a pool that something takes, until it is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    pool: Arc<Pool>,
+    account: Arc<Account>,
+    is_small: bool,
+    small: usize,
+    general: usize,
+    /// Bytes of the reserve, which only the one with the `finisher` takes.
+    reserve: usize,
+    finisher: Option<OwnedSemaphorePermit>,
+}
+
+impl Charge {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.small + self.general + self.reserve
+    }
+
+    /// Whether it takes from the reserve, so that others wait for it.
+    #[must_use]
+    pub fn is_finishing(&self) -> bool {
+        self.finisher.is_some()
+    }
+
+    /// The pool that it is of.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Grows to that many bytes, if there is room now.
+    pub fn try_grow(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes());
+        if more == 0 {
+            return true;
+        }
+        if self.finisher.is_some() && self.reserve + more <= self.pool.largest {
+            self.reserve += more;
+        } else if self.pool.is_over_share(&self.account, more) {
+            return false;
+        } else if self.is_small && take(&self.pool.small, more) {
+            self.small += more;
+        } else if take(&self.pool.general, more) {
+            self.general += more;
+        } else {
+            return false;
+        }
+        self.account.add(self.pool.place, more);
+        true
+    }
+
+    /// Grows to that many bytes. Waits at most for `patience`; the one that has waited longest may finish out of the
+    /// reserve.
+    ///
+    /// # Errors
+    /// [`Full`] when there was no room until then. What it has stays charged until it is dropped.
+    pub async fn grow(&mut self, bytes: usize, patience: Duration) -> Result<(), Full> {
+        if self.try_grow(bytes) {
+            return Ok(());
+        }
+        let more = bytes.saturating_sub(self.bytes());
+        let permits = u32::try_from(more).map_err(|_| Full)?;
+        let is_over = self.pool.is_over_share(&self.account, more);
+        let taken = tokio::select! {
+            biased;
+            taken = self.pool.general.clone().acquire_many_owned(permits), if !is_over && more <= self.pool.general_bytes => taken,
+            finisher = self.pool.finishing.clone().acquire_owned(), if more <= self.pool.largest && self.finisher.is_none() => {
+                self.finisher = Some(finisher.expect("the semaphore is never closed"));
+                assert!(self.try_grow(bytes), "the reserve has room for the largest");
+                return Ok(());
+            }
+            () = sleep(patience) => {
+                self.pool.note_refusal();
+                return Err(Full);
+            }
+        };
+        taken.expect("the semaphore is never closed").forget();
+        self.general += more;
+        self.account.add(self.pool.place, more);
+        Ok(())
+    }
+
+    /// Takes over what is charged by another one of the same connection and pool.
+    pub fn merge(&mut self, mut other: Self) {
+        assert!(Arc::ptr_eq(&self.pool, &other.pool) && Arc::ptr_eq(&self.account, &other.account));
+        self.small += std::mem::take(&mut other.small);
+        self.general += std::mem::take(&mut other.general);
+        self.reserve += std::mem::take(&mut other.reserve);
+        self.finisher = self.finisher.take().or_else(|| other.finisher.take());
+    }
+
+    /// A charge of nothing for the same connection.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        self.pool.charge(&self.account, self.is_small)
+    }
+
+    /// Gives back what is over that many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let mut over = self.bytes().saturating_sub(bytes);
+        self.account.subtract(self.pool.place, over);
+        for (part, free) in [
+            (&mut self.reserve, None),
+            (&mut self.general, Some(&self.pool.general)),
+            (&mut self.small, Some(&self.pool.small)),
+        ] {
+            let given = over.min(*part);
+            *part -= given;
+            over -= given;
+            if let Some(free) = free {
+                free.add_permits(given);
+            }
+        }
+        if self.reserve == 0 {
+            self.finisher = None;
+        }
+    }
+
+    /// Keeps it for as long as any part of the bytes is alive anywhere.
+    #[must_use]
+    pub fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _charge: self })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.shrink(0);
+    }
+}
+
+/// Bytes with what they are charged.
+struct Held {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn take(semaphore: &Semaphore, permits: usize) -> bool {
+    let Ok(permits) = u32::try_from(permits) else { return false };
+    semaphore.try_acquire_many(permits).map(tokio::sync::SemaphorePermit::forget).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::Accounts;
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn pool(mib: usize) -> Arc<Pool> {
+        Pool::new("bodies", mib * MIB, 20 * MIB)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_pool_drains_by_the_one_that_finishes() {
+        let (pool, accounts) = (pool(32), Arc::new(Accounts::default()));
+        let account = || accounts.open(IpAddr::from([127, 0, 0, 1]));
+        // 4 MiB for the small, 20 of reserve: 8 for all else.
+        let mut charges: Vec<_> = (0..4).map(|_| pool.charge(&account(), false)).collect();
+        for charge in &mut charges {
+            charge.grow(2 * MIB, PATIENCE).await.unwrap();
+        }
+        let began = Instant::now();
+        let mut last = charges.pop().unwrap();
+        last.grow(20 * MIB, PATIENCE).await.unwrap();
+        assert!(last.is_finishing() && began.elapsed() < PATIENCE);
+        assert_eq!(charges[0].grow(3 * MIB, PATIENCE).await, Err(Full));
+        assert_eq!((began.elapsed(), pool.refusals()), (PATIENCE, 1));
+        // What is small goes on.
+        assert!(pool.try_charge(&account(), SMALL_BYTES).is_ok());
+        assert_eq!(pool.try_charge(&account(), SMALL_BYTES + 1).err(), Some(Full));
+        drop(last);
+        charges[0].grow(4 * MIB, PATIENCE).await.unwrap();
+        drop(charges);
+        assert_eq!(pool.used(), 0);
+        assert_eq!(account().charged_to_address(0), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shares_bind_only_a_busy_pool() {
+        let (pool, accounts) = (pool(340), Arc::new(Accounts::default()));
+        let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
+        // A sixteenth is 21 MiB, a quarter 85, and half of what is general 138.
+        let (one, same, other) = (open(1), open(1), open(2));
+        let all = pool.try_charge(&one, 120 * MIB).unwrap();
+        assert!(!pool.is_busy());
+        let filling = pool.try_charge(&other, 30 * MIB).unwrap();
+        assert!(pool.is_busy());
+        assert!(pool.try_charge(&one, MIB).is_err(), "the connection is over its share");
+        assert!(pool.try_charge(&same, MIB).is_err(), "its address is over its share");
+        assert!(pool.try_charge(&open(3), MIB).is_ok());
+        drop((all, filling));
+        assert!(pool.try_charge(&one, 130 * MIB).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alone_an_address_has_all() {
+        let (pool, accounts) = (pool(340), Arc::new(Accounts::default()));
+        let open = || accounts.open(IpAddr::from([10, 0, 0, 1]));
+        let charges: Vec<_> = (0..13).map(|_| pool.try_charge(&open(), 20 * MIB)).collect();
+        assert!(charges.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_charged_until_their_last_slice_is_gone() {
+        let (pool, account) = (pool(340), Account::of_nobody());
+        let mut charge = pool.try_charge(&account, 10 * MIB).unwrap();
+        charge.shrink(3);
+        let mut bytes = charge.hold(Bytes::from_static(b"abc"));
+        let slice = bytes.split_to(1);
+        drop(bytes);
+        assert_eq!(pool.used(), 3);
+        drop(slice);
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_a_trouble_once_they_last() {
+        let pool = pool(340);
+        for (seconds, is_in_trouble) in [(0, false), (3, false), (3, true), (6, false)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            pool.note_refusal();
+            assert_eq!(pool.is_in_trouble(), is_in_trouble, "{seconds}");
+        }
+    }
+}

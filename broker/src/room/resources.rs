@@ -1,0 +1,83 @@
+//! Every resource that a client can take: its bound, its setting, what happens at it, and the test that holds it.
+//!
+//! `deploy/RESOURCES.md` is made from [`RESOURCES`]; a test compares the two, and looks for each test that is named.
+
+/// A resource that a client can take.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource {
+    /// What a client takes.
+    pub name: &'static str,
+    /// How much of it there is.
+    pub bound: &'static str,
+    /// What changes the bound; empty where nothing does.
+    pub setting: &'static str,
+    /// What happens to the client that meets the bound.
+    pub at_bound: &'static str,
+    /// The test: `file: function`.
+    pub test: &'static str,
+}
+
+/// All of them, by the way from the connection to the disk.
+pub const RESOURCES: &[Resource] = &[
+    Resource {
+        name: "Connections",
+        bound: "10,000; 32 KiB each of the class connections; what the limit of open files leaves",
+        setting: "`--memory`, `ulimit -n`",
+        at_bound: "further ones wait in the kernel's queue",
+        test: "broker/tests/wire/bounds.rs: connections_past_the_bound_wait_for_a_place",
+    },
+    Resource {
+        name: "Head of a request",
+        bound: "16 KiB, HTTP/1.1 and HTTP/2",
+        setting: "",
+        at_bound: "431, and the connection of HTTP/1.1 ends",
+        test: "broker/tests/wire/headers.rs: a_head_past_the_bound_is_431",
+    },
+    Resource {
+        name: "Unread bytes of HTTP/2",
+        bound: "256 KiB a stream and 1 MiB a connection; 64 KiB and 256 KiB below 512 MiB of memory",
+        setting: "`--memory`",
+        at_bound: "the client waits for its window",
+        test: "broker/tests/wire/headers.rs: windows_are_fixed_and_small",
+    },
+    Resource {
+        name: "Request body",
+        bound: "20 MiB each; all together the class bodies",
+        setting: "`--memory`",
+        at_bound: "413 for one; without room a retryable refusal",
+        test: "broker/tests/wire/bounds.rs: bodies_that_find_no_room_are_503",
+    },
+    Resource {
+        name: "Time of a request body",
+        bound: "300 s, and 30 s without a byte",
+        setting: "",
+        at_bound: "408, and the connection ends",
+        test: "broker/tests/wire/bounds.rs: a_body_that_stops_in_the_middle_is_408",
+    },
+    Resource {
+        name: "Events on their way to subscribers",
+        bound: "the class events",
+        setting: "`--memory`",
+        at_bound: "the subscription gets empty events until there is room",
+        test: "broker/tests/wire/slow.rs: who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own",
+    },
+    Resource {
+        name: "Time to take an answer",
+        bound: "30 s without a byte taken",
+        setting: "",
+        at_bound: "the connection, or the stream of HTTP/2, is cut",
+        test: "broker/tests/wire/slow.rs: a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not",
+    },
+];
+
+/// The rows as a table of Markdown.
+#[must_use]
+pub fn table() -> String {
+    let mut text =
+        "| resource | bound | setting | at the bound | held by |\n|---|---|---|---|---|\n".to_owned();
+    for Resource { name, bound, setting, at_bound, test } in RESOURCES {
+        let (file, function) = test.split_once(": ").expect("file and function");
+        text += &format!("| {name} | {bound} | {setting} | {at_bound} | `{file}`: `{function}` |\n");
+    }
+    text
+}
