@@ -63,6 +63,25 @@ fn foreign_crates_are_named_where_they_belong() {
     }
 }
 
+/// A future that is polled only as long as another one beside it has nothing to say may wait for a permit or a lock, be
+/// handed it, and then keep it from everybody else: in these, whoever has an answer first ends the polling of all.
+#[test]
+fn nothing_polls_many_futures_by_a_clients_window() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in rust_files(&root.join("src")) {
+        let code = std::fs::read_to_string(&file).expect("readable");
+        for gathering in
+            ["SelectAll", "FuturesUnordered", "FuturesOrdered", "buffer_unordered", "buffered(", "select_all"]
+        {
+            assert!(
+                !code.contains(gathering),
+                "{} has {gathering}: start each future as an OwnTask (service/own_task.rs) or in a JoinSet",
+                file.display()
+            );
+        }
+    }
+}
+
 fn rust_files(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {

@@ -108,17 +108,11 @@ pub struct Unreachable {
 /// A client of a peer's services. Cheap to clone.
 pub type Client = PeerClient<Connection>;
 
-/// What there is of one peer's connection for one lane.
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Empty,
-    Kept(Connection),
-    /// When it was tried last, and what became of it.
-    Failed(Instant, Unreachable),
-}
+/// What became of a dial; `None` while it is under way.
+type Dialled = Option<Result<Connection, (Instant, Unreachable)>>;
 
-type Slots = HashMap<(u64, Lane), Arc<tokio::sync::Mutex<Slot>>>;
+/// The last dial of each peer's connection for each lane.
+type Slots = HashMap<(u64, Lane), watch::Receiver<Dialled>>;
 
 /// The other nodes.
 pub struct Peers {
@@ -231,7 +225,8 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]: nothing was said.
     pub async fn client_at(&self, node: u64, address: &str) -> Result<Client, Unreachable> {
-        Ok(PeerClient::with_origin(self.connect(node, address, Lane::Control).await?, origin()))
+        let connection = connect(self.dial.clone(), node, address.to_owned(), Lane::Control).await?;
+        Ok(PeerClient::with_origin(connection, origin()))
     }
 
     /// A client of that node's administration.
@@ -246,35 +241,39 @@ impl Peers {
         let Some(address) = self.address(node) else {
             return Err(Unreachable { node, address: "?".into(), reason: "its address is not known".into() });
         };
-        let slot = self.connections().entry((node, lane)).or_default().clone();
-        // Held while dialling, so that many callers make one connection.
-        let mut slot = slot.lock().await;
-        match &*slot {
-            Slot::Kept(connection) if connection.is_usable() => return Ok(connection.clone()),
-            // Many callers that find a peer gone do not wait for a dial each.
-            Slot::Failed(at, error) if at.elapsed() < REDIAL_PAUSE => return Err(error.clone()),
-            _ => {}
-        }
-        match self.connect(node, &address, lane).await {
-            Ok(connection) => {
-                *slot = Slot::Kept(connection.clone());
-                Ok(connection)
-            }
-            Err(error) => {
-                *slot = Slot::Failed(Instant::now(), error.clone());
-                Err(error)
-            }
+        let mut dialled = self.dialled(node, lane, address.clone());
+        let outcome = dialled.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        match outcome {
+            Ok(Some(outcome)) => outcome.map_err(|(_, error)| error),
+            // The runtime ends, and the dial with it.
+            Ok(None) | Err(_) => Err(Unreachable { node, address, reason: "this node is stopping".into() }),
         }
     }
 
-    async fn connect(&self, node: u64, address: &str, lane: Lane) -> Result<Connection, Unreachable> {
-        let unreachable = |reason: String| Unreachable { node, address: address.to_owned(), reason };
-        let connecting = async {
-            let io = (self.dial)(address.to_owned()).await.map_err(|error| unreachable(error.to_string()))?;
-            Connection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
-        };
-        let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
-        connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
+    /// A dial that is under way, or whose outcome still counts: many callers make one connection. It runs in a task of its
+    /// own, because its callers may not be polled for a while.
+    fn dialled(&self, node: u64, lane: Lane, address: String) -> watch::Receiver<Dialled> {
+        let mut connections = self.connections();
+        if let Some(last) = connections.get(&(node, lane)) {
+            let counts = match &*last.borrow() {
+                None => last.has_changed().is_ok(),
+                Some(Ok(connection)) => connection.is_usable(),
+                // Many callers that find a peer gone do not wait for a dial each.
+                Some(Err((at, _))) => at.elapsed() < REDIAL_PAUSE,
+            };
+            if counts {
+                return last.clone();
+            }
+        }
+        let (outcome, dialled) = watch::channel(None);
+        connections.insert((node, lane), dialled.clone());
+        drop(connections);
+        let connecting = connect(self.dial.clone(), node, address, lane);
+        tokio::spawn(async move {
+            let connected = connecting.await.map_err(|error| (Instant::now(), error));
+            outcome.send_replace(Some(connected));
+        });
+        dialled
     }
 
     fn connections(&self) -> MutexGuard<'_, Slots> {
@@ -341,6 +340,16 @@ impl Peers {
     }
 }
 
+async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<Connection, Unreachable> {
+    let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
+    let connecting = async {
+        let io = dial(address.clone()).await.map_err(|error| unreachable(error.to_string()))?;
+        Connection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
+    };
+    let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
+    connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
+}
+
 /// What a node is told that has the id of a member, but not its data.
 pub fn wrong_incarnation(node: u64) -> String {
     format!(
@@ -366,3 +375,6 @@ fn insert(headers: &mut MetadataMap, name: &'static str, value: &str) {
 fn origin() -> hyper::Uri {
     hyper::Uri::from_static("http://peer")
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use super::flush_thread::FlushHandle;
 use super::held::Held;
 use super::leaders::Leaders;
 use super::machine::Machine;
-use super::news::{Listener, News};
+use super::news::{Listener, ManyListener, News};
 use super::raft_types::TypeConfig;
 use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
@@ -176,6 +176,11 @@ impl Groups {
     /// Hears of records that are applied to a shard on this node.
     pub fn listen(&self, key: ShardKey) -> Listener {
         self.news.listen(key)
+    }
+
+    /// Hears of records that are applied to any of many shards on this node.
+    pub fn listen_to_many(&self) -> ManyListener {
+        self.news.listen_to_many()
     }
 
     /// Queues sub-batches for a data group that is led here. The receiver gets one outcome per sub-batch; a closed channel is an

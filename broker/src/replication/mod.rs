@@ -51,7 +51,7 @@ pub use membership::{GroupStatus, MembershipChange, MembershipError};
 pub use meta_groups::{store_begin, store_lease, store_progress};
 pub use meta_state::MetaOutcome;
 pub use meta_stored::{store_hash_key, store_key, store_mode};
-pub use news::Listener;
+pub use news::{Listener, ManyListener};
 pub use proposals::refused_or_unknown;
 pub use shell::{Shell, Tasks};
 pub use sizes::Sizes;

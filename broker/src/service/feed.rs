@@ -16,6 +16,8 @@ use tidelog_storage::shard::ShardKey;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::call_room::CallRoom;
+
 /// Runs kept per shard: subscribers a little behind the others still find theirs.
 const RUNS_MAX: usize = 4;
 /// Encoded bytes of all runs of a node past which a shard keeps none.
@@ -84,13 +86,16 @@ pub struct Feeds {
     bytes_kept: Arc<AtomicUsize>,
     /// Bytes that no run has.
     room: Arc<Semaphore>,
+    /// Bytes of the whole room.
+    room_bytes: usize,
 }
 
 impl Feeds {
     /// Feeds whose runs have at most that many encoded bytes together; one run is always let be.
     pub fn new(run_bytes_in_flight_max: usize) -> Self {
-        let room = Arc::new(Semaphore::new(run_bytes_in_flight_max.max(RUN_BYTES_MAX)));
-        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room }
+        let room_bytes = run_bytes_in_flight_max.max(RUN_BYTES_MAX);
+        let room = Arc::new(Semaphore::new(room_bytes));
+        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room, room_bytes }
     }
 
     /// Room for one run; `None` when there was none until then.
@@ -102,10 +107,9 @@ impl Feeds {
         timeout_at(until, freed).await.ok()?.ok().map(Room)
     }
 
-    /// A share of the room for something else that is on its way to a client; as much as there is for more than that.
-    pub async fn share(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(RUN_BYTES_MAX)).expect("a run has less");
-        self.room.clone().acquire_many_owned(bytes).await.ok()
+    /// Room for the records of one call, in the same room.
+    pub fn call_room(&self) -> CallRoom {
+        CallRoom::new(self.room.clone(), self.room_bytes)
     }
 
     /// The feed of a shard. It lives as long as a subscriber holds it.

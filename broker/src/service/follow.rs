@@ -2,7 +2,11 @@
 //! an end of its own. What Subscribe of the gRPC API does on the node that leads the shard.
 //!
 //! As a subscription (`subscribe.rs`) it is pulled, makes one batch at a time, and waits for news of the shard, of the
-//! catalog and of the leaders. Any number may follow under one name and share what it is given.
+//! catalog and of the leaders. Any number may follow under one name and share what it is given. A batch has its room
+//! before it is read, so that followers are polled in tasks of their own.
+//!
+//! Bounds of a node, which streams share ([`StreamShares`]): [`SHARES_MAX`] names, [`FOLLOWED_SHARDS_MAX`] shards that
+//! calls follow.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,10 +14,12 @@ use std::time::Duration;
 
 use metrics::Gauge;
 use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::call_room::{CallRoom, Held};
 use super::read::{ReadRecord, given, size, unavailable};
+use super::stream_shares::StreamShares;
 use super::subscribe::{is_led_here, is_read_to_its_end};
 use super::throttle::FanoutBudget;
 use super::{Service, ServiceError};
@@ -23,6 +29,8 @@ use crate::replication::{Leaders, Listener};
 
 /// Shares of one node.
 const SHARES_MAX: usize = 100_000;
+/// Shards that the calls of one node follow, each counted by every call: some 500 bytes each.
+pub(super) const FOLLOWED_SHARDS_MAX: usize = 131_072;
 /// How often shares that nobody uses are forgotten, milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
@@ -30,34 +38,82 @@ const SWEEP_MS: u64 = 1_000;
 pub type Share = Arc<Mutex<FanoutBudget>>;
 
 /// All shares that are used, or were a moment ago: coming back does not fill one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shares(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     by_name: HashMap<(ShardKey, Arc<str>), Share>,
+    streams: StreamShares,
     swept_ms: u64,
 }
 
+impl Default for Shares {
+    fn default() -> Self {
+        let streams = StreamShares::new(SHARES_MAX);
+        Self(Mutex::new(Table { by_name: HashMap::new(), streams, swept_ms: 0 }))
+    }
+}
+
 impl Shares {
-    /// The share of a name in a shard; `None` when the node has [`SHARES_MAX`].
+    /// The share of a name in a shard; `None` when the shard's stream may have no more of them.
     fn of(&self, shard: ShardKey, name: &str, now_ms: u64) -> Option<Share> {
         let mut table = self.0.lock().expect("no code panics while it holds this lock");
+        let table = &mut *table;
         if now_ms.abs_diff(table.swept_ms) >= SWEEP_MS {
             table.swept_ms = now_ms;
-            table.by_name.retain(|_, share| {
+            table.by_name.retain(|(shard, _), share| {
                 let budget = share.lock().expect("no code panics while it holds this lock");
                 let is_idle = budget.is_idle(now_ms);
                 drop(budget);
-                Arc::strong_count(share) > 1 || !is_idle
+                let is_kept = Arc::strong_count(share) > 1 || !is_idle;
+                table.streams.remove(shard.stream_uid, usize::from(!is_kept));
+                is_kept
             });
         }
         let key = (shard, Arc::from(name));
         match table.by_name.get(&key) {
             Some(share) => Some(share.clone()),
-            None if table.by_name.len() >= SHARES_MAX => None,
-            None => Some(table.by_name.entry(key).or_default().clone()),
+            None if !table.streams.admits(shard.stream_uid, 1) => None,
+            None => {
+                table.streams.add(shard.stream_uid, 1);
+                Some(table.by_name.entry(key).or_default().clone())
+            }
         }
+    }
+}
+
+/// Shards that one call follows, counted among those of the node until it is dropped.
+#[derive(Debug)]
+pub struct FollowedShards {
+    shards: Arc<Mutex<StreamShares>>,
+    stream_uid: u64,
+    count: usize,
+}
+
+impl FollowedShards {
+    /// Counts that many more; false when the stream may have no more of them.
+    pub fn add(&mut self, more: usize) -> bool {
+        let mut shards = self.shards.lock().expect("no code panics while it holds this lock");
+        let is_admitted = shards.admits(self.stream_uid, more);
+        if is_admitted {
+            shards.add(self.stream_uid, more);
+            self.count += more;
+        }
+        is_admitted
+    }
+
+    /// Counts one less.
+    pub fn remove_one(&mut self) {
+        self.shards.lock().expect("no code panics while it holds this lock").remove(self.stream_uid, 1);
+        self.count -= 1;
+    }
+}
+
+impl Drop for FollowedShards {
+    fn drop(&mut self) {
+        let mut shards = self.shards.lock().expect("no code panics while it holds this lock");
+        shards.remove(self.stream_uid, self.count);
     }
 }
 
@@ -100,10 +156,18 @@ pub struct Follower {
     last_time_ms: Option<u64>,
     /// When an empty batch is due.
     due: Instant,
+    room: CallRoom,
+    /// Of the batch that was given last.
+    held: Held,
     open: Gauge,
 }
 
 impl Service {
+    /// No shards yet that one call follows, of a stream.
+    pub fn followed_shards(&self, stream_uid: u64) -> FollowedShards {
+        FollowedShards { shards: self.followed_shards.clone(), stream_uid, count: 0 }
+    }
+
     /// Follows a shard from an ordinal on, with the share of that name; with one of its own when the name is empty.
     ///
     /// # Errors
@@ -114,6 +178,7 @@ impl Service {
         shard: &Shard,
         name: &str,
         next_ordinal: u64,
+        room: CallRoom,
     ) -> Result<Follower, ServiceError> {
         let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
         let share = match name {
@@ -135,14 +200,29 @@ impl Service {
             next_ordinal,
             last_time_ms: None,
             due: Instant::now() + self.config.pace.pause,
+            room,
+            held: Held::default(),
             open: self.meters.subscriptions.clone(),
         })
     }
 
-    /// Waits for room for bytes on their way to a client that may be slow to take them.
-    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.feeds.share(bytes).await
+    /// Room for the records of one call on their way to its client.
+    pub fn room_for_client(&self) -> CallRoom {
+        self.feeds.call_room()
     }
+
+    /// Room for the records of one call of another node's client, on their way to that node.
+    pub fn room_for_peer(&self) -> CallRoom {
+        CallRoom::new(self.bytes_for_peers.clone(), PEER_BYTES_MAX)
+    }
+}
+
+/// Bytes of records that other nodes' clients read here, on their way to those nodes.
+pub(super) const PEER_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the largest batch of a stream's records.
+pub fn batch_bytes_max(stream: &Stream) -> usize {
+    EVENT_BYTES_MAX.max(stream.max_record_kib as usize * 1_024)
 }
 
 impl Follower {
@@ -152,11 +232,17 @@ impl Follower {
         async move { drop(leaders.wait_for(|leaders| !is_led_here(leaders, group)).await) }
     }
 
+    /// The room of the batch that was given last.
+    pub fn take_held(&mut self) -> Held {
+        std::mem::take(&mut self.held)
+    }
+
     /// What comes next, once it comes.
     ///
     /// # Errors
     /// [`ServiceError`], which ends it: the stream is gone, or the shard cannot be read here.
     pub async fn next(&mut self) -> Result<Followed, ServiceError> {
+        self.held = Held::default();
         loop {
             let stream = self.stream()?;
             let Some(shard) = stream.shard(self.key.shard) else { return Ok(Followed::ShardGone) };
@@ -172,7 +258,7 @@ impl Follower {
             let is_waiting = self.next_ordinal < bounds.next_ordinal;
             let held_ms = if is_waiting { self.held_ms() } else { 0 };
             if is_waiting && held_ms == 0 {
-                let batch = self.read(&log).await?;
+                let batch = self.read(&stream, &log).await?;
                 if !batch.records.is_empty() {
                     return Ok(Followed::Batch(batch));
                 }
@@ -205,7 +291,8 @@ impl Follower {
     }
 
     /// Reads what waits; no records when they have just expired.
-    async fn read(&mut self, log: &Arc<ShardLog>) -> Result<Batch, ServiceError> {
+    async fn read(&mut self, stream: &Stream, log: &Arc<ShardLog>) -> Result<Batch, ServiceError> {
+        let mut held = self.room.take(batch_bytes_max(stream)).await;
         let (from, limit) =
             (self.next_ordinal, ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX });
         let read = match log.read_memory(from, limit) {
@@ -221,6 +308,10 @@ impl Follower {
             Err(error) => return Err(self.stream().err().unwrap_or(error)),
         };
         let bytes = records.iter().map(|read| size(&read.record) as u64).sum();
+        if !records.is_empty() {
+            held.shrink(bytes as usize);
+            self.held = held;
+        }
         self.share.lock().expect("no code panics while it holds this lock").charge(bytes);
         self.next_ordinal = next_ordinal;
         self.last_time_ms = records.last().map(|read| read.time_ms).or(self.last_time_ms);

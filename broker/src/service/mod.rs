@@ -5,6 +5,7 @@
 mod append;
 mod behind;
 mod budgets;
+mod call_room;
 mod consumer_groups;
 mod consumers;
 mod courier;
@@ -18,6 +19,7 @@ mod journey;
 mod leading;
 mod meters;
 mod offered;
+mod own_task;
 mod put_messages;
 pub mod rates;
 mod read;
@@ -28,6 +30,7 @@ mod retention;
 mod seats;
 mod settings;
 mod shard_counts;
+mod stream_shares;
 mod streams;
 mod subscribe;
 pub mod throttle;
@@ -45,13 +48,14 @@ use tokio::sync::Semaphore;
 use self::budgets::Budgets;
 use self::courier::Couriers;
 use self::feed::Feeds;
-use self::follow::Shares;
+use self::follow::{FOLLOWED_SHARDS_MAX, PEER_BYTES_MAX, Shares};
 use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::rates::{CallRates, Subject};
 use self::seats::Seats;
 use self::shard_counts::CountsTable;
+use self::stream_shares::StreamShares;
 use self::throttle::Budget;
 use crate::clock::Clock;
 use crate::limits::rates::Rate;
@@ -60,13 +64,15 @@ use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use call_room::{CallRoom, Held};
 pub use consumer_groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
 pub use feed::Run;
-pub use follow::{Batch, Followed, Follower, Share};
+pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
 pub use offered::send_offered;
+pub use own_task::{OwnTask, in_own_tasks};
 pub use read::{ReadAnswer, ReadRecord};
 pub use receive::Queues;
 pub use relay::{NotRelayed, Relayed};
@@ -160,6 +166,10 @@ pub struct Service {
     seats: Seats,
     /// The shares of those who follow shards without a seat.
     shares: Shares,
+    /// Shards that calls follow without a seat.
+    followed_shards: Arc<Mutex<StreamShares>>,
+    /// Bytes of records on their way to other nodes' clients.
+    bytes_for_peers: Arc<Semaphore>,
     /// What subscribers of one shard share.
     feeds: Arc<Feeds>,
 }
@@ -184,6 +194,8 @@ impl Service {
             shard_counts: CountsTable::default(),
             seats: Seats::default(),
             shares: Shares::default(),
+            followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),
+            bytes_for_peers: Arc::new(Semaphore::new(PEER_BYTES_MAX)),
             feeds,
         })
     }

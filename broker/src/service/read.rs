@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
 
-use super::{Service, ServiceError};
+use super::{OwnTask, Service, ServiceError};
 use crate::model::stream::{Shard, Stream};
 
 /// A record on its way out.
@@ -94,10 +94,15 @@ impl Service {
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = self.file_reads.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let done = self.groups.shell().run_blocking(move || {
-            let _turn = turn;
-            read()
+        let (turns, shell) = (self.file_reads.clone(), self.groups.shell().clone());
+        // Whoever waits for the result may be polled by a client's window.
+        let done = OwnTask::start(async move {
+            let turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+            let reading = move || {
+                let _turn = turn;
+                read()
+            };
+            shell.run_blocking(reading).await
         });
         match done.await {
             Ok(Ok(value)) => Ok(value),

@@ -6,18 +6,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tidelog_proto::peer::{self, peer_server};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
 use crate::replication::{Groups, Resting};
-use crate::service::{self, Queues, Service};
+use crate::service::{self, OwnTask, Queues, Service};
 
-/// Puts of one peer that may be under way; further ones wait. Their bytes are bounded by the peer that sends them.
+/// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
 const PUTS_AT_A_TIME: usize = 1_024;
 
 /// What of the node is running, as it starts.
@@ -71,6 +72,51 @@ impl PeerServer {
 
 fn answer<T>(answer: Result<T, Box<Status>>) -> Answer<T> {
     answer.map(Response::new).map_err(|status| *status)
+}
+
+/// The puts of one stream of a peer, while they are under way. They are taken, and carried out, whether the peer takes
+/// answers or not: they wait for memory and for turns that the puts of everybody wait for.
+struct PutsOfPeer {
+    running: watch::Receiver<Running>,
+    queues: Arc<Queues>,
+}
+
+impl PutsOfPeer {
+    /// Until the stream ends, or nobody takes the answers any more.
+    async fn take(
+        self,
+        mut puts: Streaming<peer::PutRequest>,
+        answers: mpsc::Sender<Result<peer::PutResponse, Status>>,
+    ) {
+        let mut under_way = JoinSet::new();
+        loop {
+            // There is a place for each answer before its put is taken.
+            let Ok(place) = answers.clone().reserve_owned().await else { return };
+            while under_way.try_join_next().is_some() {}
+            let put = match puts.message().await {
+                Ok(Some(put)) => put,
+                Ok(None) => break,
+                Err(status) => {
+                    place.send(Err(status));
+                    break;
+                }
+            };
+            let service = self.running.borrow().service.clone();
+            let Some(service) = service else {
+                place.send(Ok(self.queues.turn_away(&put)));
+                continue;
+            };
+            let queues = self.queues.clone();
+            let mut receiving = async move { service.receive_for(put, &queues).await }.boxed();
+            // It is begun here: puts stand in their queues in the order in which they come. (tokio's mutex is taken in the
+            // order of first polls since 1.54, also by a task that has used up its budget.)
+            match (&mut receiving).now_or_never() {
+                Some(answer) => drop(place.send(Ok(answer))),
+                None => drop(under_way.spawn(async move { drop(place.send(Ok(receiving.await))) })),
+            }
+        }
+        while under_way.join_next().await.is_some() {}
+    }
 }
 
 #[tonic::async_trait]
@@ -175,21 +221,14 @@ impl peer_server::Peer for PeerServer {
 
     async fn put(&self, request: Request<Streaming<peer::PutRequest>>) -> Answer<Self::PutStream> {
         self.groups(&request)?;
-        let running = self.running.clone();
-        let queues = Arc::new(Queues::default());
-        // They are begun in the order in which they come, which is what the queues go by. (tokio's mutex is taken in the
-        // order of first polls since 1.54, also by a task that has used up its budget.)
-        let answers = request.into_inner().map(move |put| {
-            let (service, queues) = (running.borrow().service.clone(), queues.clone());
-            async move {
-                let put = put?;
-                match service {
-                    Some(service) => Ok(service.receive_for(put, &queues).boxed().await),
-                    None => Ok(queues.turn_away(&put)),
-                }
-            }
+        let puts = PutsOfPeer { running: self.running.clone(), queues: Arc::default() };
+        let (answers, receiver) = mpsc::channel(PUTS_AT_A_TIME);
+        let taking = OwnTask::start(puts.take(request.into_inner(), answers));
+        let answers = stream::unfold((receiver, taking), |(mut receiver, taking)| async move {
+            let answer = receiver.recv().await?;
+            Some((answer, (receiver, taking)))
         });
-        Ok(Response::new(self.while_running(answers.buffer_unordered(PUTS_AT_A_TIME))))
+        Ok(Response::new(self.while_running(answers)))
     }
 
     async fn read_index(&self, request: Request<peer::ReadIndexRequest>) -> Answer<peer::ReadIndexResponse> {

@@ -2,11 +2,13 @@
 
 mod calls;
 mod groups;
+mod many_shards;
 mod put_and_read;
 mod put_stream;
 mod raw;
 mod streams;
 mod subscribe;
 mod three_nodes;
+mod unpolled;
 
 pub use calls::*;

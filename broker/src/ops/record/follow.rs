@@ -4,6 +4,9 @@
 //! the shard it reads there ([`here`]), on any other it has that node run the operation [`OPERATION`] and takes over
 //! what it tells. When the leader changes, or goes away, it goes on where it was with the next one. It gives up when
 //! nobody has led the shard for [`PATIENCE`].
+//!
+//! A source waits for room and for its turns to read files, and so is asked in a task of its own. One that rests holds
+//! nothing but its place, and is begun again by the next question.
 
 mod here;
 mod messages;
@@ -12,16 +15,17 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt};
-use tidelog_proto::peer::ExecuteRequest;
+use tidelog_proto::peer::{ExecuteFault, ExecuteRequest};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::position::Begin;
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::ops::{Fault, relayed};
 use crate::replication::Leader;
-use crate::service::{Batch, Relayed, Service};
+use crate::service::{Batch, CallRoom, Held, Relayed, Service};
 
 pub use here::execute;
 pub use target::{At, Place, place, places};
@@ -56,7 +60,8 @@ pub enum Item {
     EndOfShard(Vec<Shard>),
 }
 
-type Items = BoxStream<'static, Result<Item, Fault>>;
+/// Items, each with its room.
+type Items = BoxStream<'static, Result<(Item, Held), Fault>>;
 
 /// See the module.
 pub struct Source {
@@ -65,16 +70,47 @@ pub struct Source {
     shard: Shard,
     begin: Begin,
     way: Way,
+    room: CallRoom,
     /// From whoever leads the shard now.
     items: Option<Items>,
+    /// Of the item that was given last.
+    held: Held,
+    /// Whether the next item need not tell the place only.
+    skips_place: bool,
     is_over: bool,
 }
 
 impl Source {
-    /// Of that place. Nothing is read before it is asked for.
-    pub fn new(service: Arc<Service>, place: Place, way: Way) -> Self {
+    /// Of that place, in the room of a call. Nothing is read before it is asked for.
+    pub fn new(service: Arc<Service>, place: Place, way: Way, room: CallRoom) -> Self {
         let Place { stream, shard, begin } = place;
-        Self { service, stream, shard, begin, way, items: None, is_over: false }
+        let (items, held) = (None, Held::default());
+        Self { service, stream, shard, begin, way, room, items, held, skips_place: false, is_over: false }
+    }
+
+    /// The stream, as it was known when the source was made.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Gives back the room of the item that was given last.
+    pub fn give_back(&mut self) {
+        self.held = Held::default();
+    }
+
+    /// Lets go of everything but the place. With `skips_place` the next item has records, or is the last, or comes after a
+    /// while; else it tells the place at once when there are none.
+    pub fn rest(&mut self, skips_place: bool) {
+        self.give_back();
+        self.items = None;
+        self.skips_place = skips_place;
+    }
+
+    /// Whether, by what this node has applied, there is something beyond the place; true when nothing is known.
+    pub fn has_more(&self) -> bool {
+        let Begin::Ordinal(ordinal) = self.begin else { return true };
+        let bounds = self.service.bounds(&self.stream, &self.shard);
+        bounds.is_none_or(|bounds| bounds.next_ordinal > ordinal)
     }
 
     /// The shard.
@@ -84,6 +120,7 @@ impl Source {
 
     /// What comes next; `None` after the last. A fault is the last.
     pub async fn next(&mut self) -> Option<Result<Item, Fault>> {
+        self.give_back();
         if self.is_over {
             return None;
         }
@@ -104,7 +141,13 @@ impl Source {
             }
             if let Some(items) = &mut self.items {
                 match items.next().await {
-                    Some(Ok(item)) => {
+                    Some(Ok((Item::Batch(batch), _))) if self.skips_place && self.is_here(&batch) => {
+                        self.skips_place = false;
+                        continue;
+                    }
+                    Some(Ok((item, held))) => {
+                        self.skips_place = false;
+                        self.held = held;
                         self.pass(&item);
                         return Ok(item);
                     }
@@ -138,6 +181,11 @@ impl Source {
         }
     }
 
+    /// Whether a batch says nothing but the place that is known.
+    fn is_here(&self, batch: &Batch) -> bool {
+        batch.records.is_empty() && self.begin == Begin::Ordinal(batch.next_ordinal)
+    }
+
     /// Takes note of where the next look goes on.
     fn pass(&mut self, item: &Item) {
         let Item::Batch(batch) = item else { return };
@@ -153,7 +201,7 @@ impl Source {
         match service.groups().leader_within(group, ends).await {
             Leader::Here => {
                 let at = here::Start { uid: self.stream.uid, shard: self.shard.index, begin: self.begin };
-                let started = here::start(service, at, self.way.clone()).boxed().await?;
+                let started = here::start(service, at, self.way.clone(), self.room.clone()).boxed().await?;
                 Ok(started.map(|started| started.items))
             }
             Leader::At(node) => {
@@ -163,7 +211,7 @@ impl Source {
                     ..ExecuteRequest::default()
                 };
                 match service.relay(node, group, true, request, ends).boxed().await {
-                    Ok(Relayed::Events(events)) => Ok(Some(events.map(messages::read).boxed())),
+                    Ok(Relayed::Events(events)) => Ok(Some(self.relayed(events))),
                     Ok(Relayed::Fault(told)) => match relayed::fault(told) {
                         Fault::Unavailable(_) => Ok(None),
                         fault => Err(fault),
@@ -173,5 +221,21 @@ impl Source {
             }
             Leader::Unknown => Err(Fault::leaderless()),
         }
+    }
+
+    /// What the leader tells. A batch has its room once it has come, before the next one is taken.
+    fn relayed(&self, events: BoxStream<'static, Result<Bytes, ExecuteFault>>) -> Items {
+        let room = self.room.clone();
+        let items = events.then(move |event| {
+            let room = room.clone();
+            async move {
+                let bytes = event.as_ref().map_or(0, Bytes::len);
+                let item = messages::read(event)?;
+                let has_records = matches!(&item, Item::Batch(batch) if !batch.records.is_empty());
+                let held = if has_records { room.take(bytes).await } else { Held::default() };
+                Ok((item, held))
+            }
+        });
+        items.boxed()
     }
 }

@@ -23,7 +23,9 @@ use crate::model::stream::{Consumer, ConsumerStatus, Shard, Stream};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Events, Fault, Reply, rate, target};
-use crate::service::{Event, Next, ReadRecord, SeatRefusal, Service, ServiceError, Subscription};
+use crate::service::{
+    Event, Next, ReadRecord, SeatRefusal, Service, ServiceError, Subscription, in_own_tasks,
+};
 
 /// The type of every event after the first.
 const EVENT: &str = "SubscribeToShardEvent";
@@ -85,7 +87,9 @@ fn events(subscription: Subscription, writer: Writer) -> Events {
         let parts = writer.write(next)?;
         Some((stream::iter(parts), goes_on.then_some((subscription, writer))))
     });
-    Events { messages: Box::pin(stream::iter([Ok(first)]).chain(rest.flatten())), over }
+    // The events of a shard are made by one of its subscribers for all of them.
+    let rest = in_own_tasks(rest.boxed()).flatten();
+    Events { messages: Box::pin(stream::iter([Ok(first)]).chain(rest)), over }
 }
 
 /// Writes what a subscription comes to.

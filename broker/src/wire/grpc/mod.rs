@@ -22,6 +22,7 @@ mod messages;
 mod put;
 mod put_stream;
 mod records;
+mod sources;
 mod status;
 mod streams;
 mod subscribe;

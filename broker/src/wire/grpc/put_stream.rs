@@ -4,13 +4,15 @@
 //! those that lead them (see [`Turn`]), so that records of one shard are written in the order in which they came. Answers come in the order of the messages. Further messages are taken
 //! only while less than [`UNANSWERED_BYTES_MAX`] and [`UNANSWERED_MAX`] of those that were taken are unanswered. The first message that is
 //! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
+//! Each message is put in a task of its own: it may wait for shares of memory that all puts of the node wait for, and goes
+//! on though the client takes no answers.
 //! Data of a message that comes in one frame goes from there to the write-ahead log's encoding, without a copy in between.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{self, FuturesOrdered, StreamExt};
+use futures_util::stream::{self, StreamExt};
 use hyper::{Request, Response};
 use tidelog_proto::v1::{Acknowledgement, PutStreamRequest};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +24,7 @@ use super::body::{RequestBody, Room};
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, put, records, status};
 use crate::ops::{Call, native};
-use crate::service::{Service, Turn, Ways};
+use crate::service::{OwnTask, Service, Turn, Ways};
 use crate::wire::Gateway;
 
 /// Where the call is found.
@@ -57,7 +59,7 @@ pub(super) fn begin(
         stream: "".into(),
         acknowledgement: Acknowledgement::Each,
         position: 0,
-        unanswered: FuturesOrdered::new(),
+        unanswered: VecDeque::new(),
         unanswered_bytes: 0,
         handing_over: None,
         ways: Ways::default(),
@@ -89,7 +91,8 @@ struct PutStream {
     acknowledgement: Acknowledgement,
     /// Of the next message.
     position: u64,
-    unanswered: FuturesOrdered<BoxFuture<'static, Answered>>,
+    /// In the order of the messages.
+    unanswered: VecDeque<OwnTask<Answered>>,
     unanswered_bytes: usize,
     /// Whether the message that was begun last lets the next one begin.
     handing_over: Option<oneshot::Receiver<Ways>>,
@@ -117,7 +120,8 @@ impl PutStream {
                 && self.unanswered.len() < UNANSWERED_MAX;
             tokio::select! {
                 biased;
-                Some(answered) = self.unanswered.next(), if !self.unanswered.is_empty() => {
+                Some(answered) = first(&mut self.unanswered), if !self.unanswered.is_empty() => {
+                    self.unanswered.pop_front();
                     self.unanswered_bytes -= answered.bytes;
                     self.room.give_back(answered.bytes);
                     if self.unanswered.is_empty() && self.handing_over.is_none() {
@@ -188,9 +192,13 @@ impl PutStream {
             });
             Answered { bytes, outcome: outcome.map_err(status::of), _answered: answered }
         };
-        self.unanswered.push_back(putting.boxed());
+        self.unanswered.push_back(OwnTask::start(putting));
         Ok(())
     }
+}
+
+async fn first(unanswered: &mut VecDeque<OwnTask<Answered>>) -> Option<Answered> {
+    Some(unanswered.front_mut()?.await)
 }
 
 async fn handed_over(handing_over: &mut Option<oneshot::Receiver<Ways>>) -> Option<Ways> {

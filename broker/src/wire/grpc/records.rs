@@ -7,7 +7,6 @@ use tidelog_proto::v1::{
     Producer, PutRequest, PutResponse, PutStreamRequest, PutStreamResponse, ReadRequest, ReadResponse,
     SubscribeRequest, SubscribeResponse, records_server,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
@@ -15,7 +14,7 @@ use super::{Messages, messages, status, subscribe};
 use crate::model::producer::Stamp;
 use crate::model::shard_id::ShardId;
 use crate::ops::native::{self, Item, Source, Way};
-use crate::service::{Batch, Service};
+use crate::service::{Batch, Service, in_own_tasks};
 
 /// See the module.
 pub(super) struct Records(pub(super) Caller);
@@ -46,7 +45,7 @@ impl records_server::Records for Records {
         let from = from.ok_or_else(|| status::invalid("A position to read from is needed."))?;
         let place = native::place(service, &call, &stream, &shard_id, from).await.map_err(status::of)?;
         let way = Way::Read { records_max: (records_max > 0).then_some(records_max) };
-        let source = Source::new(service.clone(), place, way);
+        let source = Source::new(service.clone(), place, way, service.room_for_client());
         Ok(Response::new(Reading::new(service.clone(), source).responses()))
     }
 
@@ -67,7 +66,7 @@ pub(super) fn stamp(producer: Option<Producer>) -> Result<Option<Stamp>, Status>
     producer.map(stamp).transpose().map_err(|error| status::invalid(format!("Producer: {error}.")))
 }
 
-/// A Read under way.
+/// A Read under way. Its source has the room of the message that was given last, until the next one is asked for.
 struct Reading {
     service: Arc<Service>,
     source: Source,
@@ -75,13 +74,11 @@ struct Reading {
     place: Batch,
     /// Of the last message.
     continuation: Option<String>,
-    /// Of the message that was given last, until the next one is asked for.
-    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Reading {
     fn new(service: Arc<Service>, source: Source) -> Self {
-        Self { service, source, place: Batch::default(), continuation: None, room: None }
+        Self { service, source, place: Batch::default(), continuation: None }
     }
 
     fn responses(self) -> Messages<ReadResponse> {
@@ -90,18 +87,15 @@ impl Reading {
             let (response, is_last) = reading.next().await?;
             Some((response, (!is_last).then_some(reading)))
         });
-        responses.boxed()
+        in_own_tasks(responses.boxed()).boxed()
     }
 
     /// The next message, and whether it is the last.
     async fn next(&mut self) -> Option<(Result<ReadResponse, Status>, bool)> {
-        self.room = None;
         loop {
             match self.source.next().await? {
                 Ok(Item::Batch(batch)) if batch.records.is_empty() => self.place = batch,
                 Ok(Item::Batch(batch)) => {
-                    let bytes = batch.records.iter().map(|record| record.data.len()).sum();
-                    self.room = self.service.room(bytes).await;
                     let response = self.response(batch);
                     self.continuation = Some(response.continuation.clone());
                     return Some((Ok(response), false));

@@ -1,22 +1,22 @@
 //! Subscribe: many shards followed at once, and after them their children.
 //!
-//! One message is made at a time, from whichever shard has something: the others wait, and so do the nodes that lead
-//! them. What a message takes is counted with the events of all subscriptions until the next one is asked for.
+//! One message is given at a time, from whichever shard has something ([`Sources`]). Records have their room before they
+//! are read, and keep it until the message after theirs is asked for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
+use futures_util::stream::{self, StreamExt};
 use tidelog_proto::v1::{SubscribeRequest, SubscribeResponse, subscribe_response::Event};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::records::shard_name;
+use super::sources::Sources;
 use super::{Messages, messages, status};
 use crate::model::stream::{Shard, Stream};
+use crate::ops::Call;
 use crate::ops::native::{self, At, Item, Place, Source, Way};
-use crate::ops::{Call, Fault};
-use crate::service::Service;
+use crate::service::{CallRoom, FollowedShards, Service};
 
 /// Longest name of a consumer, characters.
 const NAME_LENGTH_MAX: usize = 128;
@@ -38,6 +38,10 @@ pub(super) async fn begin(
     let named = shards.iter().map(|shard| Ok((&*shard.shard_id, messages::at(shard.from.as_ref())?)));
     let named = named.collect::<Result<Vec<_>, Status>>()?;
     let places = native::places(service, call, stream, &named, from).await.map_err(status::of)?;
+    let mut counted = service.followed_shards(places.first().map_or(0, |place| place.stream.uid));
+    if !counted.add(places.len()) {
+        return Err(too_many());
+    }
     let mut following = Following {
         service: service.clone(),
         consumer: consumer.as_str().into(),
@@ -45,21 +49,24 @@ pub(super) async fn begin(
         followed: places.iter().map(|place| place.shard.index).collect(),
         ended: BTreeSet::new(),
         waiting: places,
-        running: SelectAll::new(),
-        room: None,
+        sources: Sources::new(service),
+        room: service.room_for_client(),
+        given: None,
+        counted,
         is_over: false,
     };
     following.start_those_whose_turn_it_is();
     Ok(following.responses())
 }
 
+fn too_many() -> Status {
+    status::unavailable("This node follows as many shards of the stream for its clients as it can.")
+}
+
 fn is_name(text: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     text.len() <= NAME_LENGTH_MAX && text.bytes().all(is_legal)
 }
-
-/// What a shard has told.
-type Told = (Arc<Stream>, Shard, Result<Item, Fault>);
 
 /// A subscription under way.
 struct Following {
@@ -72,9 +79,12 @@ struct Following {
     ended: BTreeSet<u32>,
     /// Shards whose parents are not at their end.
     waiting: Vec<Place>,
-    running: SelectAll<BoxStream<'static, Told>>,
-    /// Of the message that was given last.
-    room: Option<OwnedSemaphorePermit>,
+    sources: Sources,
+    room: CallRoom,
+    /// The source of the message that was given last.
+    given: Option<Source>,
+    /// The shards among all that are followed on this node.
+    counted: FollowedShards,
     is_over: bool,
 }
 
@@ -88,20 +98,25 @@ impl Following {
     }
 
     async fn next(&mut self) -> Option<Result<SubscribeResponse, Status>> {
-        self.room = None;
+        if let Some(source) = self.given.take() {
+            self.sources.go_on(source);
+        }
         if self.is_over {
             return None;
         }
-        let (stream, shard, item) = self.running.next().await?;
+        let (source, item) = self.sources.next().await?;
+        let shard = source.shard().clone();
         let event = match item {
             Ok(Item::Batch(batch)) => {
-                let bytes = batch.records.iter().map(|record| record.data.len()).sum();
-                self.room = self.service.room(bytes).await;
+                self.given = Some(source);
                 Event::Records(messages::records(&shard, batch, self.service.now_ms()))
             }
             Ok(Item::EndOfShard(children)) => {
                 let end = messages::end(&children);
-                self.go_on_after(&stream, &shard, children);
+                if !self.go_on_after(source.stream(), &shard, children) {
+                    self.is_over = true;
+                    return Some(Err(too_many()));
+                }
                 Event::End(end)
             }
             Ok(Item::Done) => unreachable!("a shard that is followed is never done"),
@@ -113,17 +128,22 @@ impl Following {
         Some(Ok(SubscribeResponse { shard_id: shard_name(shard.index), event: Some(event) }))
     }
 
-    /// A shard has come to its end: its children may follow it.
-    fn go_on_after(&mut self, stream: &Arc<Stream>, ended: &Shard, children: Vec<Shard>) {
+    /// A shard has come to its end: its children may follow it. False when there is no place for them.
+    fn go_on_after(&mut self, stream: &Arc<Stream>, ended: &Shard, children: Vec<Shard>) -> bool {
         self.ended.insert(ended.index);
+        self.counted.remove_one();
         if self.follows_reshards {
             for child in children {
                 if self.followed.insert(child.index) {
+                    if !self.counted.add(1) {
+                        return false;
+                    }
                     self.waiting.push(Place::from_the_oldest(stream.clone(), child));
                 }
             }
         }
         self.start_those_whose_turn_it_is();
+        true
     }
 
     fn start_those_whose_turn_it_is(&mut self) {
@@ -133,16 +153,9 @@ impl Following {
                 || messages::parents(&place.shard)
                     .all(|parent| !followed.contains(&parent) || ended.contains(&parent))
         };
-        let starting: Vec<Place> = self.waiting.extract_if(.., is_its_turn).collect();
-        for place in starting {
-            let (stream, shard) = (place.stream.clone(), place.shard.clone());
+        for place in self.waiting.extract_if(.., is_its_turn) {
             let way = Way::Share(self.consumer.clone());
-            let source = Source::new(self.service.clone(), place, way);
-            let told = stream::unfold((source, stream, shard), |(mut source, stream, shard)| async move {
-                let item = source.next().await?;
-                Some(((stream.clone(), shard.clone(), item), (source, stream, shard)))
-            });
-            self.running.push(told.boxed());
+            self.sources.add(Source::new(self.service.clone(), place, way, self.room.clone()));
         }
     }
 }

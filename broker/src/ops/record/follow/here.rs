@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
+use futures_util::{FutureExt, Stream as AsyncStream};
 use tokio::time::sleep;
 
 use super::{Item, Items, Way, messages};
@@ -15,7 +16,9 @@ use crate::model::stream::{Shard, Stream, StreamStatus};
 use crate::ops::record::position::Begin;
 use crate::ops::{Call, Events, Fault, Reply, placement};
 use crate::replication::Leader;
-use crate::service::{Batch, Followed, Follower, Service, ServiceError};
+use crate::service::{
+    Batch, CallRoom, Followed, Follower, Held, Service, ServiceError, batch_bytes_max, in_own_tasks,
+};
 
 /// Pause before a closed shard whose children are not in sight is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -47,17 +50,33 @@ pub async fn execute(service: &Arc<Service>, call: &Call) -> Result<Option<Reply
     let Some((uid, shard, begin, way)) = messages::read_request(call.body.clone()) else {
         return Err(Fault::Serialization { message: None });
     };
-    let started = start(service, Start { uid, shard, begin }, way).await?;
-    Ok(started.map(|Started { items, over }| {
-        Reply::Events(Events { messages: items.map(|item| item.map(messages::event)).boxed(), over })
-    }))
+    let started = start(service, Start { uid, shard, begin }, way, service.room_for_peer()).await?;
+    Ok(started.map(|Started { items, over }| Reply::Events(Events { messages: sent(items).boxed(), over })))
 }
 
-/// Begins to follow or to read; `None` when the shard is not led here. The first item tells the place.
+/// The items as messages. Each is made in a task of its own, and has its room until the next one is asked for.
+fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
+    let items = in_own_tasks(items).boxed();
+    stream::unfold((items, Held::default()), |(mut items, before)| async move {
+        drop(before);
+        match items.next().await? {
+            Ok((item, held)) => Some((Ok(messages::event(item)), (items, held))),
+            Err(fault) => Some((Err(fault), (items, Held::default()))),
+        }
+    })
+}
+
+/// Begins to follow or to read; `None` when the shard is not led here. The first item tells the place. Items are to be
+/// awaited in a task of their own: they wait for room and for their turns to read files.
 ///
 /// # Errors
 /// ResourceNotFound, only when stream or shard are certainly gone.
-pub async fn start(service: &Arc<Service>, start: Start, way: Way) -> Result<Option<Started>, Fault> {
+pub async fn start(
+    service: &Arc<Service>,
+    start: Start,
+    way: Way,
+    room: CallRoom,
+) -> Result<Option<Started>, Fault> {
     let find = || async { find(service, start) };
     let (stream, shard) = placement::certain(service, find).await?;
     if service.groups().leader(shard.group) != Leader::Here {
@@ -67,13 +86,13 @@ pub async fn start(service: &Arc<Service>, start: Start, way: Way) -> Result<Opt
     let first = Item::Batch(Batch { next_ordinal, ..Batch::default() });
     Ok(Some(match way {
         Way::Share(name) => {
-            let follower = service.follow(&stream, &shard, &name, next_ordinal);
+            let follower = service.follow(&stream, &shard, &name, next_ordinal, room);
             let follower = follower.map_err(|error| told(error, &stream, &shard))?;
             let over = Box::pin(follower.over());
             Started { items: one_then(first, followed(follower, stream, shard)), over }
         }
         Way::Read { records_max } => {
-            let reading = Reading { service: service.clone(), start, next_ordinal, left: records_max };
+            let reading = Reading { service: service.clone(), start, next_ordinal, left: records_max, room };
             let group = shard.group;
             let mut leaders = service.groups().watch_leaders();
             let moved = async move {
@@ -85,7 +104,7 @@ pub async fn start(service: &Arc<Service>, start: Start, way: Way) -> Result<Opt
 }
 
 fn one_then(first: Item, rest: Items) -> Items {
-    stream::iter([Ok(first)]).chain(rest).boxed()
+    stream::iter([Ok((first, Held::default()))]).chain(rest).boxed()
 }
 
 fn find(service: &Service, start: Start) -> Result<(Arc<Stream>, Shard), Fault> {
@@ -110,14 +129,15 @@ fn followed(follower: Follower, stream: Arc<Stream>, shard: Shard) -> Items {
         let (mut follower, stream, shard) = state?;
         let item = match follower.next().boxed().await {
             Ok(Followed::Batch(batch)) => {
-                return Some((Ok(Item::Batch(batch)), Some((follower, stream, shard))));
+                let held = follower.take_held();
+                return Some((Ok((Item::Batch(batch), held)), Some((follower, stream, shard))));
             }
             Ok(Followed::EndOfShard) => Ok(Item::EndOfShard(Vec::new())),
             Ok(Followed::ShardGone) => Err(Fault::shard_not_found(&stream.key, ShardId(shard.index))),
             Ok(Followed::Over) => return None,
             Err(error) => Err(told(error, &stream, &shard)),
         };
-        Some((item, None))
+        Some((item.map(|item| (item, Held::default())), None))
     });
     items.boxed()
 }
@@ -129,11 +149,12 @@ struct Reading {
     next_ordinal: u64,
     /// Records that may still be given.
     left: Option<u64>,
+    room: CallRoom,
 }
 
 /// What one step of reading comes to.
 enum Step {
-    Item(Item),
+    Item(Item, Held),
     /// To be made again.
     Again(Duration),
     /// The shard is led elsewhere.
@@ -145,16 +166,16 @@ impl Reading {
         let items = stream::unfold(Some(self), |state| async move {
             let mut reading = state?;
             let item = reading.next().boxed().await?;
-            let goes_on = matches!(item, Ok(Item::Batch(_)));
+            let goes_on = matches!(item, Ok((Item::Batch(_), _)));
             Some((item, goes_on.then_some(reading)))
         });
         items.boxed()
     }
 
-    async fn next(&mut self) -> Option<Result<Item, Fault>> {
+    async fn next(&mut self) -> Option<Result<(Item, Held), Fault>> {
         loop {
             match self.step().await {
-                Ok(Step::Item(item)) => return Some(Ok(item)),
+                Ok(Step::Item(item, held)) => return Some(Ok((item, held))),
                 Ok(Step::Again(pause)) => sleep(pause).await,
                 Ok(Step::Over) => return None,
                 Err(fault) => return Some(Err(fault)),
@@ -165,7 +186,7 @@ impl Reading {
     async fn step(&mut self) -> Result<Step, Fault> {
         let (stream, shard) = find(&self.service, self.start)?;
         if self.left == Some(0) {
-            return Ok(Step::Item(Item::Done));
+            return Ok(Step::Item(Item::Done, Held::default()));
         }
         if self.service.groups().leader(shard.group) != Leader::Here {
             return Ok(Step::Over);
@@ -176,7 +197,7 @@ impl Reading {
             let is_child = |other: &Shard| [other.parent, other.adjacent_parent].contains(&Some(shard.index));
             let has_children = stream.shards.iter().any(is_child);
             return Ok(if has_children {
-                Step::Item(Item::EndOfShard(Vec::new()))
+                Step::Item(Item::EndOfShard(Vec::new()), Held::default())
             } else {
                 Step::Again(LOOK_AGAIN)
             });
@@ -185,7 +206,7 @@ impl Reading {
             self.service.bounds(&stream, &shard).is_some_and(|bounds| next_ordinal >= bounds.next_ordinal)
         };
         if is_at_tip(self.next_ordinal) {
-            return Ok(Step::Item(Item::Done));
+            return Ok(Step::Item(Item::Done, Held::default()));
         }
         match self.service.read_wait_ms(&stream, &shard) {
             0 => {}
@@ -194,6 +215,7 @@ impl Reading {
         let records_max = self.left.map_or(EVENT_RECORDS_MAX, |left| {
             usize::try_from(left).unwrap_or(EVENT_RECORDS_MAX).min(EVENT_RECORDS_MAX)
         });
+        let mut held = self.room.take(batch_bytes_max(&stream)).await;
         let read = self.service.read(&stream, &shard, self.next_ordinal, records_max, EVENT_BYTES_MAX).await;
         let read = match read {
             Ok(read) => read,
@@ -203,10 +225,12 @@ impl Reading {
         };
         self.next_ordinal = read.next_ordinal;
         self.left = self.left.map(|left| left.saturating_sub(read.records.len() as u64));
-        Ok(Step::Item(Item::Batch(Batch {
+        held.shrink(read.records.iter().map(|record| record.data.len()).sum());
+        let batch = Batch {
             records: read.records,
             next_ordinal: read.next_ordinal,
             millis_behind: read.millis_behind,
-        })))
+        };
+        Ok(Step::Item(Item::Batch(batch), held))
     }
 }

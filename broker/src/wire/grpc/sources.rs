@@ -1,0 +1,172 @@
+//! Which of the many shards of a call are asked for records, and what they say.
+//!
+//! A few sources are awake at a time, each in a task of its own, because they wait for room and for their turns to read
+//! files whether the client takes anything or not. The others rest, as places of some hundred bytes: they have their turn
+//! when news of their shard come, when it is closed, or when nothing was heard of them for a while. A call of few shards
+//! has all of them awake. An awake source without an answer gives up its turn after a time, so that those that are held
+//! back do not keep it from others.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidelog_storage::shard::ShardKey;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::model::stream::Catalog;
+use crate::ops::Fault;
+use crate::ops::native::{Item, Source};
+use crate::replication::ManyListener;
+use crate::service::Service;
+
+/// Sources of a call that are awake at a time.
+const AWAKE_MAX: usize = 64;
+/// How long a source is awake without an answer while others wait for a turn.
+const TURN: Duration = Duration::from_millis(100);
+/// The same when none do.
+const LONG_TURN: Duration = Duration::from_secs(2);
+
+type Answer = Option<Result<Item, Fault>>;
+
+/// See the module.
+pub(super) struct Sources {
+    service: Arc<Service>,
+    /// Sources whose turn comes next.
+    ready: VecDeque<Source>,
+    /// With the answer, unless there was none in its time.
+    awake: JoinSet<(Source, Option<Answer>)>,
+    /// By shard, with when they are asked in any case.
+    resting: HashMap<ShardKey, (Source, Instant)>,
+    /// When those are due, ascending; some have had their turn before.
+    due: VecDeque<(Instant, ShardKey)>,
+    news: ManyListener,
+    catalog: watch::Receiver<Arc<Catalog>>,
+}
+
+impl Sources {
+    /// None yet.
+    pub(super) fn new(service: &Arc<Service>) -> Self {
+        Self {
+            service: service.clone(),
+            ready: VecDeque::new(),
+            awake: JoinSet::new(),
+            resting: HashMap::new(),
+            due: VecDeque::new(),
+            news: service.groups().listen_to_many(),
+            catalog: service.groups().watch_catalog(),
+        }
+    }
+
+    /// Another source, of another shard than the others.
+    pub(super) fn add(&mut self, source: Source) {
+        self.ready.push_back(source);
+    }
+
+    /// Goes on with a source whose answer was taken.
+    pub(super) fn go_on(&mut self, mut source: Source) {
+        source.give_back();
+        if self.count() < AWAKE_MAX {
+            self.ready.push_back(source);
+        } else {
+            self.rest(source);
+        }
+    }
+
+    /// The next answer, with its source, which is to be given back by [`Self::go_on`] unless it was the last one; `None`
+    /// once there is no source. Waits for nothing that others wait for.
+    pub(super) async fn next(&mut self) -> Option<(Source, Result<Item, Fault>)> {
+        loop {
+            self.wake();
+            if self.count() == 0 {
+                return None;
+            }
+            let due = self.due.front().map(|(due, _)| *due);
+            tokio::select! {
+                Some(turn) = self.awake.join_next(), if !self.awake.is_empty() => {
+                    let (source, answer) = turn.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+                    match answer {
+                        Some(Some(item)) => return Some((source, item)),
+                        // It was over.
+                        Some(None) => self.news.remove(key(&source)),
+                        None => self.go_on(source),
+                    }
+                }
+                changed = self.news.changed(), if !self.resting.is_empty() => {
+                    for shard in changed {
+                        self.make_ready(shard, true);
+                    }
+                }
+                changed = self.catalog.changed(), if !self.resting.is_empty() => self.make_ended_ready(changed.is_err()),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.make_due_ready(),
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.ready.len() + self.awake.len() + self.resting.len()
+    }
+
+    fn wake(&mut self) {
+        while self.awake.len() < AWAKE_MAX
+            && let Some(mut source) = self.ready.pop_front()
+        {
+            let turn = if self.count() < AWAKE_MAX { LONG_TURN } else { TURN };
+            self.awake.spawn(async move {
+                let answer = timeout(turn, source.next()).await.ok();
+                (source, answer)
+            });
+        }
+    }
+
+    /// Lets a source rest unless there is something for it already.
+    fn rest(&mut self, mut source: Source) {
+        let shard = key(&source);
+        self.news.add(shard);
+        // Looked at after the listening began: what comes later is heard.
+        if source.has_more() {
+            self.ready.push_back(source);
+            return;
+        }
+        source.rest(true);
+        let due = Instant::now() + self.service.pace().pause;
+        self.due.push_back((due, shard));
+        self.resting.insert(shard, (source, due));
+    }
+
+    fn make_ready(&mut self, shard: ShardKey, skips_place: bool) {
+        if let Some((mut source, _)) = self.resting.remove(&shard) {
+            source.rest(skips_place);
+            self.ready.push_back(source);
+        }
+    }
+
+    fn make_due_ready(&mut self) {
+        let now = Instant::now();
+        while let Some((due, shard)) = self.due.pop_front_if(|(due, _)| *due <= now) {
+            if self.resting.get(&shard).is_some_and(|(_, own)| *own == due) {
+                self.make_ready(shard, false);
+            }
+        }
+    }
+
+    /// Of those that rest, the ones whose shard is closed or gone have something to say, without records that are news.
+    fn make_ended_ready(&mut self, is_stopping: bool) {
+        let catalog = self.catalog.borrow_and_update().clone();
+        let has_ended = |shard: &&ShardKey| {
+            let stream = catalog.by_uid(shard.stream_uid);
+            let known = stream.and_then(|stream| stream.shard(shard.shard));
+            is_stopping || known.is_none_or(|known| known.end_ordinal.is_some())
+        };
+        let ended: Vec<ShardKey> = self.resting.keys().filter(has_ended).copied().collect();
+        for shard in ended {
+            self.make_ready(shard, true);
+        }
+    }
+}
+
+fn key(source: &Source) -> ShardKey {
+    ShardKey { stream_uid: source.stream().uid, shard: source.shard().index }
+}

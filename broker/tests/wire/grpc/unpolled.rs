@@ -1,0 +1,59 @@
+//! Clients that take nothing hold up nobody else: neither reads of files, nor puts.
+
+use std::time::Duration;
+
+use tidelog_proto::v1::*;
+use tokio::time::timeout;
+use tonic::transport::Endpoint;
+
+use super::*;
+use crate::broker::PATIENCE;
+
+/// More than twice the reads of files that may be under way on a node.
+const SHARDS: u32 = 40;
+/// The smallest window of HTTP/2 that any client may have to begin with.
+const WINDOW_BYTES: u32 = 65_535;
+
+/// A record in each of the shards that is larger than the window.
+fn a_record_for_each_shard() -> Vec<NewRecord> {
+    let record = |shard: u32| NewRecord {
+        explicit_hash_key: Some((u128::MAX / u128::from(SHARDS) * u128::from(shard) + 7).to_string()),
+        ..record("k", vec![b'x'; 100_000])
+    };
+    (0..SHARDS).map(record).collect()
+}
+
+#[tokio::test]
+async fn a_subscriber_that_takes_nothing_holds_up_no_reads_of_files() {
+    let grpc = Grpc::new(SHARDS).await;
+    grpc.put(a_record_for_each_shard()).await;
+    // Afterwards no record is in memory.
+    let broker = grpc.broker.restart().await;
+    let channel = channel(broker.address()).await;
+    let grpc = Grpc { broker, channel };
+    let endpoint = Endpoint::from_shared(format!("http://{}", grpc.broker.address())).unwrap();
+    let slow = endpoint.initial_stream_window_size(WINDOW_BYTES).connect().await.unwrap();
+    for way in ["one call", "calls"] {
+        let mut taking_nothing = Vec::new();
+        let mut slow = records(&slow);
+        if way == "one call" {
+            let request = SubscribeRequest { stream: "S".into(), from: at(horizon()), ..Default::default() };
+            taking_nothing.push(slow.subscribe(request).await.unwrap().into_inner());
+        } else {
+            for shard in 0..SHARDS {
+                let shards = vec![ShardPosition { shard_id: shard_id(shard), from: at(horizon()) }];
+                let request = SubscribeRequest { stream: "S".into(), shards, ..Default::default() };
+                taking_nothing.push(slow.subscribe(request).await.unwrap().into_inner());
+            }
+        }
+        // The broker has begun to read by then; if it has not, what follows holds all the more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for shard in [0, SHARDS - 1] {
+            let reading = grpc.read(shard, horizon(), 1);
+            let read = timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{way} holds up a read"));
+            assert_eq!(data(&read).len(), 1);
+        }
+        drop(taking_nothing);
+    }
+    grpc.stop().await;
+}
