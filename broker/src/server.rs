@@ -24,6 +24,7 @@ use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
 use crate::peers::tcp;
 use crate::replication::{Shell, Sizes};
+use crate::room::Descriptors;
 use crate::service::{NewStream, Service, ServiceError};
 use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
@@ -112,7 +113,7 @@ impl Server {
             pace: bounds.subscriptions,
             clock,
             shell: Shell::Threads,
-            sizes: Sizes::default(),
+            sizes: Sizes::default().with_open_files(Descriptors::found().segments),
         })
         .await?;
         let (stop, stopping) = watch::channel(false);

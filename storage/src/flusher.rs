@@ -66,9 +66,8 @@ impl Flusher {
     ///
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
-    /// space. [`ShardError::Damaged`] when a segment that was open before a restart is to be sealed and its frames
-    /// on disk are not those that were written: its index cannot be made. Where a peer has copies the segment is
-    /// listed as damaged instead, and waits. Any other error is fatal.
+    /// space. A segment that was open before a restart, is to be sealed, and whose frames on disk are not those that
+    /// were written, is listed as damaged; where a peer has copies it waits for one. Any other error is fatal.
     pub fn flush_some(&mut self) -> Result<u64, ShardError> {
         let enough = self.store.shared.options.unflushed_bytes_max / 2;
         let mut written = 0;
@@ -218,8 +217,15 @@ impl Flusher {
             match step {
                 Step::Done => return Ok(written),
                 Step::CompleteIndex { first_ordinal, missing_until } => {
-                    let completed = log.complete_index(first_ordinal, missing_until);
-                    completed.inspect_err(|error| log.shared().damage.note_error(log.key(), error))?;
+                    if log.shared().options.is_repairable {
+                        let completed = log.complete_index(first_ordinal, missing_until);
+                        completed.inspect_err(|error| {
+                            log.shared().damage.note_error(log.key(), error);
+                        })?;
+                    } else {
+                        // Nobody has a copy to wait for: the segment is sealed as it is.
+                        log.complete_index_over_damage(first_ordinal, missing_until)?;
+                    }
                 }
                 Step::Write(job) => {
                     let store = self.store.clone();

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod disk;
 pub mod error;
 pub mod flusher;
+mod recent;
 pub mod record;
 mod segment;
 pub mod shard;

@@ -26,7 +26,7 @@ fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn files_are_written_read_cut_and_mapped() {
+fn files_are_written_read_and_cut() {
     on_both(|disk, root| {
         let path = root.join("file");
         let file = disk.open(&path, Open::Create).expect("created");
@@ -39,14 +39,11 @@ fn files_are_written_read_cut_and_mapped() {
         file.set_len(4).expect("cut");
         file.set_len(6).expect("extended");
         file.sync_data().expect("synced");
-        let map = disk.open(&path, Open::Read).expect("opened").map().expect("mapped");
-        assert_eq!((*map).as_ref(), b"\0\0\0h\0\0");
+        assert_eq!(read(disk, &path), b"\0\0\0h\0\0");
         disk.open(&path, Open::Write).expect("opened").write_all_at(b"x", 0).expect("written");
         assert_eq!(read(disk, &path)[0], b'x');
         disk.open(&path, Open::Create).expect("emptied");
         assert_eq!(read(disk, &path), b"");
-        let empty = disk.open(&path, Open::Read).expect("opened").map().expect("mapped");
-        assert!((*empty).as_ref().is_empty());
     });
 }
 

@@ -26,6 +26,16 @@ pub struct Sizes {
     pub whole_pace: WholePace,
 }
 
+impl Sizes {
+    /// These sizes with at most so many segment files open for reading, and half as many for writing.
+    #[must_use]
+    pub fn with_open_files(mut self, files: usize) -> Self {
+        self.store.open_files_max = files.max(1);
+        self.store.write_files_max = (files / 2).max(1);
+        self
+    }
+}
+
 impl Default for Sizes {
     fn default() -> Self {
         Self {

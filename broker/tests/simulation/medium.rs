@@ -217,10 +217,6 @@ impl DiskFile for Watched {
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)
     }
-
-    fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
-        self.file.map()
-    }
 }
 
 impl Votes {

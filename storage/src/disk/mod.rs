@@ -3,7 +3,6 @@
 //! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses
 //! unsynced writes, tears them, flips bits, fills up and fails to sync. Both are held to one conformance suite.
 
-mod map;
 mod real;
 mod sim;
 
@@ -65,6 +64,4 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends (with a hole) the file.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
-    /// Maps the whole file for reading. The file must never be written or cut again.
-    fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>>;
 }

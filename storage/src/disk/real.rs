@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::map::map_read_only;
 use super::{Disk, DiskFile, Open};
 
 /// The file systems of this machine.
@@ -116,12 +115,5 @@ impl DiskFile for RealFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
-    }
-
-    fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
-        if self.len()? == 0 {
-            return Ok(Box::new(Vec::new()));
-        }
-        Ok(Box::new(map_read_only(&self.0)?))
     }
 }

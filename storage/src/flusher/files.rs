@@ -1,6 +1,6 @@
 //! Segment files open for writing, and what must be synced before a checkpoint may rely on it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +8,9 @@ use std::sync::Arc;
 use super::job::WriteJob;
 use crate::blocks::Blocks;
 use crate::disk::{Disk, DiskFile, Open};
+use crate::recent::Recent;
 use crate::segment::{segment_path, shard_dir, stream_dir};
 use crate::shard::{ShardError, ShardKey, Shared};
-
-/// Most files kept open for writing. Beyond it the least recently written one is synced and closed: a file with
-/// unsynced writes is never closed, so that the sync that follows reports their errors.
-const WRITE_FILES_MAX: usize = 256;
 
 struct WriteFile {
     file: Arc<dyn DiskFile>,
@@ -21,16 +18,17 @@ struct WriteFile {
     unsynced: bool,
     /// Whether the segment is sealed, so that the file is closed when it is synced.
     complete: bool,
-    used: u64,
 }
 
-/// The flusher's files.
+/// The flusher's files, at most [`write_files_max`] of them. Beyond it the least recently written one is synced and
+/// closed: a file with unsynced writes is never closed, so that the sync that follows reports their errors.
+///
+/// [`write_files_max`]: crate::shard::StoreOptions::write_files_max
 #[derive(Default)]
 pub(super) struct WriteFiles {
-    open: HashMap<(ShardKey, u64), WriteFile>,
+    open: Recent<(ShardKey, u64), WriteFile>,
     /// Directories with new entries; bounded by the shards written since the last sync.
     new_entries: BTreeSet<PathBuf>,
-    clock: u64,
     buffer: Blocks,
 }
 
@@ -40,12 +38,10 @@ impl WriteFiles {
         let file_key = (key, job.first_ordinal);
         if job.from == 0 {
             self.create(shared, key, job.first_ordinal)?;
-        } else if !self.open.contains_key(&file_key) {
+        } else if !self.open.contains(&file_key) {
             self.open_existing(shared, key, job.first_ordinal)?;
         }
-        self.clock += 1;
         let open = self.open.get_mut(&file_key).expect("the file was just opened");
-        open.used = self.clock;
         open.unsynced = true;
         job.write(key, &*open.file, &mut self.buffer)
             .map_err(|source| ShardError::io("write", &open.path, source))?;
@@ -58,7 +54,7 @@ impl WriteFiles {
         for file in self.open.values_mut() {
             file.sync()?;
         }
-        self.open.retain(|_, file| !file.complete);
+        drop(self.open.take_all(|_, file| file.complete));
         while let Some(dir) = self.new_entries.pop_first() {
             match disk.sync_dir(&dir) {
                 // The directory of a stream that was removed meanwhile.
@@ -77,7 +73,7 @@ impl WriteFiles {
 
     /// Closes the files of removed shards, unsynced.
     pub fn forget_all(&mut self, is_meant: impl Fn(ShardKey) -> bool) {
-        self.open.retain(|file_key, _| !is_meant(file_key.0));
+        drop(self.open.take_all(|file_key, _| is_meant(file_key.0)));
     }
 
     fn create(&mut self, shared: &Shared, key: ShardKey, first_ordinal: u64) -> Result<(), ShardError> {
@@ -100,23 +96,19 @@ impl WriteFiles {
         key: ShardKey,
         first_ordinal: u64,
     ) -> Result<(), ShardError> {
-        if self.open.len() >= WRITE_FILES_MAX {
+        while self.open.len() >= shared.options.write_files_max.max(1) {
             self.close_oldest()?;
         }
         let path = segment_path(&shared.dir, key, first_ordinal);
         let opened = shared.disk.open(&path, Open::WriteDirect);
         let file = opened.map_err(|source| ShardError::io("open", &path, source))?;
-        let file = WriteFile { file, path, unsynced: false, complete: false, used: self.clock };
+        let file = WriteFile { file, path, unsynced: false, complete: false };
         self.open.insert((key, first_ordinal), file);
         Ok(())
     }
 
     fn close_oldest(&mut self) -> Result<(), ShardError> {
-        let oldest = self.open.iter().min_by_key(|(_, file)| file.used).map(|(file_key, _)| *file_key);
-        if let Some(mut file) = oldest.and_then(|oldest| self.open.remove(&oldest)) {
-            file.sync()?;
-        }
-        Ok(())
+        self.open.pop_oldest().map_or(Ok(()), |mut file| file.sync())
     }
 }
 

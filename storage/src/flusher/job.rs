@@ -1,5 +1,7 @@
 //! What is to be written next for one shard: decided under its lock, written outside, booked under the lock.
 
+use bytes::Bytes;
+
 use crate::blocks::Blocks;
 use crate::disk::DiskFile;
 use crate::segment::header::HEADER_BYTES;
@@ -45,6 +47,8 @@ pub(super) struct WriteJob {
     pub from: u64,
     /// Where the header and frames to be written end: at a block's end, or the segment's with `end`.
     to: u64,
+    /// Bytes from `from` on that stand before the frames.
+    raw: Bytes,
     frames: Vec<TailFrame>,
     /// Index, padding and footer, when the write completes the segment.
     end: Option<Vec<u8>>,
@@ -75,6 +79,7 @@ pub(super) fn next_step(state: &ShardState, key: ShardKey, goal: &Goal) -> Step 
         first_ordinal: segment.first_ordinal,
         from,
         to,
+        raw: segment.raw.clone(),
         frames: state.tail.unflushed().take_while(is_wanted).cloned().collect(),
         end: seals.then(|| segment.footer().encode_end(key, segment.index.entries())),
     })
@@ -89,7 +94,9 @@ impl WriteJob {
     /// Lays the bytes out and writes them at once.
     pub fn write(&self, key: ShardKey, file: &dyn DiskFile, buffer: &mut Blocks) -> std::io::Result<()> {
         buffer.clear();
-        if self.from == 0 {
+        if !self.raw.is_empty() {
+            buffer.extend_from_slice(&self.raw);
+        } else if self.from == 0 {
             buffer.extend_from_slice(&header::encode(key, self.first_ordinal));
         }
         for frame in &self.frames {
@@ -113,6 +120,7 @@ impl WriteJob {
         let segment = state.active.front_mut().expect("segments leave only when they are wholly written");
         assert_eq!((segment.first_ordinal, segment.written), (self.first_ordinal, self.from), "one flusher");
         segment.written = self.to;
+        segment.raw = Bytes::new();
         if self.seals() {
             let sealed = segment.checkpoint();
             state.active.pop_front();

@@ -105,15 +105,23 @@ impl<'a> FrameCursor<'a> {
     fn bytes_at(&mut self, at: u64, bytes: u64) -> Result<Bytes, ShardError> {
         let window_end = self.window_start + self.window.len() as u64;
         if at < self.window_start || at + bytes > window_end {
-            let read = bytes.max(self.read_bytes).min(self.end - at);
-            let mut buffer = vec![0; read as usize];
-            self.file
-                .read_exact_at(&mut buffer, at)
-                .map_err(|source| ShardError::from_read(source, self.path, at))?;
-            self.window = buffer.into();
+            self.window = self.read(at, bytes)?;
             self.window_start = at;
         }
         let start = (at - self.window_start) as usize;
         Ok(self.window.slice(start..start + bytes as usize))
+    }
+
+    /// Reads ahead; where that meets the file's end or a sector that cannot be read, no more than what is asked for.
+    fn read(&self, at: u64, bytes: u64) -> Result<Bytes, ShardError> {
+        let ahead = bytes.max(self.read_bytes).min(self.end - at);
+        let mut buffer = vec![0; ahead as usize];
+        let mut read = self.file.read_exact_at(&mut buffer, at);
+        if read.is_err() && bytes < ahead {
+            buffer.truncate(bytes as usize);
+            read = self.file.read_exact_at(&mut buffer, at);
+        }
+        read.map_err(|source| ShardError::from_read(source, self.path, at))?;
+        Ok(buffer.into())
     }
 }

@@ -3,7 +3,7 @@
 //! One checksum, seeded with the shard's identity, covers all of it.
 
 use super::index::{ENTRY_BYTES, IndexEntry, entry_count, sealed_bytes};
-use super::{ShardKey, VERSION, u16_at, u32_at, u64_at};
+use super::{BLOCK_BYTES, ShardKey, VERSION, u16_at, u32_at, u64_at};
 
 /// Bytes of the footer, the last of the file.
 pub(crate) const FOOTER_BYTES: u64 = 64;
@@ -47,16 +47,6 @@ impl Footer {
         out
     }
 
-    /// Reads the footer of a whole sealed file and checks it together with the index.
-    pub fn decode(key: ShardKey, file: &[u8]) -> Result<Footer, &'static str> {
-        let footer_at = (file.len() as u64)
-            .checked_sub(FOOTER_BYTES)
-            .ok_or("the sealed segment is shorter than its footer")?;
-        let footer = Footer::parse(&file[footer_at as usize..], file.len() as u64)?;
-        footer.check(key, &file[footer.index_offset as usize..])?;
-        Ok(footer)
-    }
-
     /// Reads the 64 bytes of the footer of a file of `file_bytes`; its checksum is not looked at.
     pub fn parse(bytes: &[u8], file_bytes: u64) -> Result<Footer, &'static str> {
         if bytes[56..64] != MAGIC {
@@ -93,9 +83,14 @@ impl Footer {
         Ok(())
     }
 
-    /// The index within a file whose footer this is.
-    pub fn index<'a>(&self, file: &'a [u8]) -> &'a [u8] {
-        let bytes = entry_count(self.index_offset) * ENTRY_BYTES;
-        &file[self.index_offset as usize..(self.index_offset + bytes) as usize]
+    /// Bytes of the index.
+    pub fn index_bytes(&self) -> u64 {
+        entry_count(self.index_offset) * ENTRY_BYTES
     }
+}
+
+/// Most bytes that index, padding and footer of a sealed file of `file_bytes` can take: the frames are shorter than the
+/// file, so they have no more entries than its length would.
+pub(crate) fn end_bytes_max(file_bytes: u64) -> u64 {
+    entry_count(file_bytes.max(1)) * ENTRY_BYTES + BLOCK_BYTES + FOOTER_BYTES
 }

@@ -97,13 +97,16 @@ impl SparseIndex {
     /// Adds the entries of the frame at `offset`; frames come in order.
     pub fn add(&mut self, offset: u64, header: &FrameHeader) {
         let entry = IndexEntry { ordinal: header.first_ordinal, time_ms: header.time_ms, offset };
-        if offset == HEADER_BYTES {
+        self.fill(entry, offset + header.frame_bytes());
+    }
+
+    /// Adds the entries up to `end`, all of which lead to one frame, or to where damaged frames begin.
+    pub fn fill(&mut self, entry: IndexEntry, end: u64) {
+        if entry.offset == HEADER_BYTES {
             self.entries.push(entry);
         }
         let marks_before = |end: u64| (end - 1) / INDEX_SPACING_BYTES;
-        for _ in marks_before(offset)..marks_before(offset + header.frame_bytes()) {
-            self.entries.push(entry);
-        }
+        self.entries.extend((marks_before(entry.offset)..marks_before(end)).map(|_| entry));
     }
 
     /// Up to where the file must be scanned to complete the index; `None` when it is complete.

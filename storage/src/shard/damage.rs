@@ -25,13 +25,12 @@ impl Damage {
         }
     }
 
-    /// Remembers the segment an error names, if it is one of damage.
-    pub fn note_error(&self, key: ShardKey, error: &ShardError) {
-        let ShardError::Damaged { path, .. } = error else { return };
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(first_ordinal) = parse_segment_name(name) {
-            self.note(key, first_ordinal);
-        }
+    /// Remembers the segment an error names, if it is one of damage. Gives the segment's first ordinal.
+    pub fn note_error(&self, key: ShardKey, error: &ShardError) -> Option<u64> {
+        let ShardError::Damaged { path, .. } = error else { return None };
+        let first_ordinal = parse_segment_name(path.file_name()?.to_str()?)?;
+        self.note(key, first_ordinal);
+        Some(first_ordinal)
     }
 
     pub fn holds(&self, key: ShardKey, first_ordinal: u64) -> bool {

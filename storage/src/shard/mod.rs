@@ -29,7 +29,7 @@ pub use error::ShardError;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
 pub use repair::RestingFiles;
 pub use scrub::Scrubbed;
-pub use store::{Pin, ShardStore, StoreOptions};
+pub use store::{INDEX_BYTES_MAX, Pin, ShardStore, StoreOptions};
 
 pub(crate) use recovery::read_tail;
 use state::ShardState;

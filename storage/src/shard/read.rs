@@ -9,7 +9,7 @@ use super::gather::Gather;
 use super::state::ShardState;
 use super::tail::TailFrame;
 use super::{ReadBatch, ReadLimit, SegmentCheckpoint, ShardError, ShardLog};
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, Open};
 use crate::record::RECORD_HEADER_BYTES;
 use crate::segment::cursor::{FrameCursor, READ_BYTES, SCAN_BYTES};
 use crate::segment::frame::FrameHeader;
@@ -19,12 +19,13 @@ use crate::segment::{parse_segment_name, segment_path};
 
 /// Where to look for a frame that is not in memory.
 enum Place {
-    /// In a segment that is sealed in its file.
-    Sealed(SegmentCheckpoint),
+    /// In a segment that is sealed in its file, and the ordinal behind it.
+    Sealed(SegmentCheckpoint, u64),
     /// In a segment whose index is in memory: its first ordinal, where to scan from and to, and the ordinal there.
     Active { first_ordinal: u64, scan: (u64, u64), end_ordinal: u64 },
-    /// In a segment whose index must be completed up to this offset first.
-    Unindexed { first_ordinal: u64, missing_until: u64 },
+    /// In a segment whose index must be completed up to this offset first. Where that meets damage, the frames are
+    /// scanned from the first one up to the end that is given with the ordinal there.
+    Unindexed { first_ordinal: u64, missing_until: u64, end: (u64, u64) },
 }
 
 /// An open file and the stretch of frames to scan in it.
@@ -53,8 +54,9 @@ impl ShardLog {
     /// Reads from memory and files; starts at the trim point when `from` is below it.
     ///
     /// # Errors
-    /// [`ShardError::Damaged`] when bytes on disk are not those that were written; [`ShardError::Io`] when the
-    /// operating system refuses, or when the shard's stream was removed. Wrong data is never returned.
+    /// [`ShardError::Damaged`] when bytes on disk are not those that were written and no whole record stands before
+    /// them; [`ShardError::Io`] when the operating system refuses, or when the shard's stream was removed. Wrong data
+    /// is never returned.
     pub fn read(&self, from: u64, limit: ReadLimit) -> Result<ReadBatch, ShardError> {
         let mut gather = Gather::new(from, limit);
         while !gather.is_full() {
@@ -73,7 +75,11 @@ impl ShardLog {
                 Some(frames) => {
                     take_frames(&mut gather, frames).map_err(|frame| self.damaged_frame(&frame))?;
                 }
-                None => self.retry_if_unlinked(self.read_file(&mut gather))?,
+                None => match self.retry_if_unlinked(self.read_file(&mut gather)) {
+                    // What is whole up to the damage is given; the next read begins there and fails.
+                    Err(ShardError::Damaged { .. }) if !gather.is_empty() => break,
+                    found => found?,
+                },
             }
         }
         Ok(gather.finish())
@@ -134,14 +140,58 @@ impl ShardLog {
 
     /// Completes the index of a recovered segment by scanning its frames below `missing_until`.
     pub(crate) fn complete_index(&self, first_ordinal: u64, missing_until: u64) -> Result<(), ShardError> {
-        let path = segment_path(&self.shared().dir, self.key, first_ordinal);
-        let file = self.shared().files.active(self.shared(), self.key, first_ordinal)?;
+        self.complete_index_with(first_ordinal, missing_until, Err)
+    }
+
+    /// Completes the index as [`ShardLog::complete_index`] does, also where damage is met: that is noted, and what is
+    /// behind it is sought where it begins, so that a read fails there.
+    pub(crate) fn complete_index_over_damage(
+        &self,
+        first_ordinal: u64,
+        missing_until: u64,
+    ) -> Result<(), ShardError> {
+        self.complete_index_with(first_ordinal, missing_until, |error| match error {
+            ShardError::Damaged { .. } => {
+                self.note(&error);
+                Ok(())
+            }
+            other => Err(other),
+        })
+    }
+
+    fn complete_index_with(
+        &self,
+        first_ordinal: u64,
+        missing_until: u64,
+        accept: impl Fn(ShardError) -> Result<(), ShardError>,
+    ) -> Result<(), ShardError> {
+        let shared = self.shared();
+        let path = segment_path(&shared.dir, self.key, first_ordinal);
+        // Not checked: each frame says whose it is.
+        let file = shared.disk.open(&path, Open::Read);
+        let file = file.map_err(|source| ShardError::io("open", &path, source))?;
         let scan = (HEADER_BYTES, missing_until);
         let mut cursor = FrameCursor::new(&*file, &path, self.key, scan, SCAN_BYTES);
         let mut beginning = SparseIndex::starting_at(HEADER_BYTES);
-        while let Some(header) = cursor.header()? {
-            beginning.add(cursor.offset(), &header);
-            cursor.pass(&header);
+        let mut next = IndexEntry { ordinal: first_ordinal, time_ms: 0, offset: HEADER_BYTES };
+        loop {
+            match cursor.header() {
+                Ok(None) => break,
+                Ok(Some(header)) => {
+                    beginning.add(cursor.offset(), &header);
+                    cursor.pass(&header);
+                    next = IndexEntry {
+                        ordinal: header.next_ordinal(),
+                        time_ms: header.time_ms,
+                        offset: cursor.offset(),
+                    };
+                }
+                Err(error) => {
+                    accept(error)?;
+                    beginning.fill(next, missing_until);
+                    break;
+                }
+            }
         }
         let mut state = self.state();
         if let Some(segment) = state.active.iter_mut().find(|segment| segment.first_ordinal == first_ordinal)
@@ -198,25 +248,41 @@ impl ShardLog {
         loop {
             let place = place(&self.state(), sought);
             match place {
-                Place::Sealed(segment) => {
-                    let sealed = shared.files.sealed(shared, self.key, &segment)?;
+                Place::Sealed(segment, next_ordinal) => {
+                    let sealed = shared.files.sealed(shared, self.key, &segment, next_ordinal)?;
                     return Ok(Stretch {
                         file: sealed.file.clone(),
                         path: sealed.path.clone(),
-                        scan: (sealed.search(sought).offset, sealed.footer.index_offset),
-                        end_ordinal: sealed.footer.last_ordinal + 1,
+                        scan: (sealed.search(sought).offset, sealed.frames_end),
+                        end_ordinal: sealed.end_ordinal,
                     });
                 }
                 Place::Active { first_ordinal, scan, end_ordinal } => {
-                    let path = segment_path(&shared.dir, self.key, first_ordinal);
-                    let file = shared.files.active(shared, self.key, first_ordinal)?;
-                    return Ok(Stretch { file, path, scan, end_ordinal });
+                    return self.active_stretch(first_ordinal, scan, end_ordinal);
                 }
-                Place::Unindexed { first_ordinal, missing_until } => {
-                    self.complete_index(first_ordinal, missing_until)?;
+                Place::Unindexed { first_ordinal, missing_until, end } => {
+                    match self.complete_index(first_ordinal, missing_until) {
+                        Err(error @ ShardError::Damaged { .. }) => {
+                            self.note(&error);
+                            return self.active_stretch(first_ordinal, (HEADER_BYTES, end.0), end.1);
+                        }
+                        completed => completed?,
+                    }
                 }
             }
         }
+    }
+
+    fn active_stretch(
+        &self,
+        first_ordinal: u64,
+        scan: (u64, u64),
+        end_ordinal: u64,
+    ) -> Result<Stretch, ShardError> {
+        let shared = self.shared();
+        let path = segment_path(&shared.dir, self.key, first_ordinal);
+        let file = shared.files.active(shared, self.key, first_ordinal)?;
+        Ok(Stretch { file, path, scan, end_ordinal })
     }
 
     /// Turns a missing file into another attempt when it was unlinked in between, else into damage.
@@ -240,10 +306,18 @@ impl ShardLog {
         }
     }
 
-    /// Remembers damage that a read has met.
+    /// Remembers damage that a read has met. Where nobody has a copy a segment that is still open is sealed, so that no
+    /// new record stands behind the damage.
     fn note(&self, error: &ShardError) {
-        if !self.is_removed() {
-            self.shared().damage.note_error(self.key, error);
+        if self.is_removed() {
+            return;
+        }
+        let damaged = self.shared().damage.note_error(self.key, error);
+        if let (Some(first_ordinal), false) = (damaged, self.shared().options.is_repairable) {
+            let mut state = self.state();
+            if state.seal(first_ordinal) {
+                self.mark_dirty(&mut state);
+            }
         }
     }
 
@@ -314,20 +388,21 @@ fn place(state: &ShardState, sought: Sought) -> Place {
         None => {
             let count =
                 state.sealed.partition_point(|sealed| before(sealed.first_ordinal, sealed.first_time_ms));
-            match state.sealed.get(count.saturating_sub(1)) {
-                Some(sealed) => return Place::Sealed(*sealed),
+            let number = count.saturating_sub(1);
+            match state.sealed.get(number) {
+                Some(sealed) => return Place::Sealed(*sealed, state.sealed_end(number)),
                 None => state.active.front().expect("a shard with readable records has a segment"),
             }
         }
     };
     let first_ordinal = active.first_ordinal;
-    if let Some(missing_until) = active.index.missing_until() {
-        return Place::Unindexed { first_ordinal, missing_until };
-    }
     let (end, end_ordinal) = match state.tail.front() {
         Some(frame) if frame.segment == first_ordinal => (frame.offset, frame.header.first_ordinal),
         _ => (active.length, active.next_ordinal),
     };
+    if let Some(missing_until) = active.index.missing_until() {
+        return Place::Unindexed { first_ordinal, missing_until, end: (end, end_ordinal) };
+    }
     let start = active.index.search(sought).offset.min(end);
     Place::Active { first_ordinal, scan: (start, end), end_ordinal }
 }

@@ -113,7 +113,12 @@ pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<Sh
         }
     }
     if let Some(open) = checkpoint.open {
-        let (segment, tail) = recover_open(shared, checkpoint.key, &open, &state, needs.next())?;
+        let (segment, tail) = match recover_open(shared, checkpoint.key, &open, &state, needs.next()) {
+            Err(damage @ ShardError::Damaged { .. }) if in_blocks(&open) > 0 => {
+                recover_damaged_open(shared, checkpoint.key, &open, &state, &damage)?
+            }
+            recovered => recovered?,
+        };
         state.active.push_back(segment);
         state.tail = tail;
     }
@@ -131,7 +136,8 @@ fn keep_trimmed(shared: &Shared, key: ShardKey, segment: &SegmentCheckpoint) -> 
     Ok(length == Some(segment.file_bytes))
 }
 
-/// Makes sure that a sealed segment with readable records is there in full, or notes the damage if a peer has a copy.
+/// Makes sure that a sealed segment with readable records is there in full, or notes the damage: it stops the readers of
+/// these records, not the start.
 fn ensure_sealed(shared: &Shared, need: &FileNeed) -> Result<bool, ShardError> {
     let path = segment_path(&shared.dir, need.key, need.first_ordinal);
     if shared.staging.place(&shared.dir, need)? {
@@ -145,11 +151,13 @@ fn ensure_sealed(shared: &Shared, need: &FileNeed) -> Result<bool, ShardError> {
         Some(length) => ShardError::damaged(&path, length, "the sealed segment has another length"),
         None => ShardError::damaged(&path, 0, "the segment's file is missing"),
     };
-    if !shared.options.is_repairable {
-        return Err(damage);
-    }
-    tracing::error!(%damage, "a sealed segment is damaged; it is not served until a peer's copy has replaced it");
-    shared.damage.note(need.key, need.first_ordinal);
+    let next = if shared.options.is_repairable {
+        "its damaged part is not served until a peer's copy has replaced it"
+    } else {
+        "reads fail there; restore the file from a backup, or give the records up by `tidelog segment give-up`"
+    };
+    tracing::error!(%damage, "a sealed segment is damaged: {next}");
+    shared.damage.note_error(need.key, &damage);
     Ok(true)
 }
 
@@ -165,6 +173,51 @@ fn recover_open(
         shared.staging.place(&shared.dir, &need)?;
     }
     recover_open_file(&*shared.disk, &shared.dir, key, open, state)
+}
+
+/// The open segment whose last frames cannot be told apart any more: it goes on behind them, and what is damaged is
+/// noted. Its file is made as long as it was, so that what comes is written where it belongs. Where nobody has a copy it
+/// is sealed, so that no new record stands behind the damage.
+fn recover_damaged_open(
+    shared: &Shared,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+    state: &ShardState,
+    damage: &ShardError,
+) -> Result<(ActiveSegment, Tail), ShardError> {
+    tracing::error!(%damage, "an open segment is damaged: its shard goes on behind the damage, and reads fail there");
+    shared.damage.note_error(key, damage);
+    let dir = shard_dir(&shared.dir, key);
+    let path = segment_path(&shared.dir, key, open.first_ordinal);
+    let written = in_blocks(open);
+    let create = || {
+        shared.disk.create_dir_all(&dir)?;
+        let file = match shared.disk.open(&path, Open::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => shared.disk.open(&path, Open::Create)?,
+            opened => opened?,
+        };
+        if file.len()? < written {
+            file.set_len(written)?;
+        }
+        file.sync_data()?;
+        shared.disk.sync_dir(&dir)?;
+        shared.disk.open(&path, Open::Read)
+    };
+    let file = create().map_err(|source| ShardError::io("extend", &path, source))?;
+    let recovered = match recover_frames(Some(&*file), &path, key, open, state) {
+        Err(ShardError::Damaged { .. }) => {
+            let behind = OpenCheckpoint {
+                tail_frame_offset: open.length,
+                tail_frame_ordinal: state.next_ordinal,
+                ..open.clone()
+            };
+            recover_frames(Some(&*file), &path, key, &behind, state)
+        }
+        recovered => recovered,
+    };
+    let (mut segment, tail) = recovered?;
+    segment.sealed = !shared.options.is_repairable;
+    Ok((segment, tail))
 }
 
 /// The open segments of these shards that cannot be recovered from their files, nor from staged ones: the store cannot
@@ -206,10 +259,23 @@ fn recover_open_file(
     } else {
         None
     };
-    let (index, tail, next_ordinal) = read_frames(file.as_deref(), &path, key, open)?;
+    recover_frames(file.as_deref(), &path, key, open, state)
+}
+
+/// An open segment from its file, whose header is not looked at.
+fn recover_frames(
+    file: Option<&dyn DiskFile>,
+    path: &Path,
+    key: ShardKey,
+    open: &OpenCheckpoint,
+    state: &ShardState,
+) -> Result<(ActiveSegment, Tail), ShardError> {
+    let written = in_blocks(open);
+    let (index, tail, next_ordinal) = read_frames(file, path, key, open)?;
+    let raw_bytes = open.tail_frame_offset.saturating_sub(written).min(open.length - written);
     if next_ordinal != state.next_ordinal {
         return Err(ShardError::damaged(
-            &path,
+            path,
             open.length,
             "the segment does not reach the checkpoint's end",
         ));
@@ -222,6 +288,7 @@ fn recover_open_file(
         length: open.length,
         sealed: false,
         written,
+        raw: if written > 0 { open.remainder.slice(..raw_bytes as usize) } else { Bytes::new() },
         index,
     };
     Ok((segment, tail))

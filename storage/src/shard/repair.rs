@@ -1,7 +1,6 @@
 //! Swapping a damaged segment for a peer's copy, and giving peers bytes of segments.
 //!
-//! A replaced file is renamed over, never written in place: readers that have the old one open keep it, and a mapping
-//! stays valid. What the medium has lost of a segment that is still written comes from the peer as far as frames are
+//! A replaced file is renamed over, never written in place: readers that have the old one open keep it. What the medium has lost of a segment that is still written comes from the peer as far as frames are
 //! wholly in the file, and from memory behind them.
 
 use std::collections::BTreeSet;
@@ -58,7 +57,12 @@ impl ShardStore {
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses.
     pub fn repair_need(&self, key: ShardKey, first_ordinal: u64) -> Result<Option<Wanted>, ShardError> {
-        let need = self.get(key).and_then(|log| need_of(&log, first_ordinal));
+        let log = self.get(key);
+        if log.as_ref().is_some_and(|log| has_raw_end(log, first_ordinal)) {
+            // Where its last frame begins is known again once its last block has been written.
+            return Ok(None);
+        }
+        let need = log.and_then(|log| need_of(&log, first_ordinal));
         let Some(need) = need else {
             self.shared.damage.forget(key, first_ordinal);
             return Ok(None);
@@ -229,6 +233,12 @@ fn read_piece(disk: &dyn Disk, path: &Path, range: Range<u64>, bytes_max: u64) -
     file.read_exact_at(&mut bytes, range.start)
         .map_err(|source| ShardError::from_read(source, path, range.start))?;
     Ok(bytes.into())
+}
+
+/// Whether the last bytes of this segment belong to frames that cannot be told apart.
+fn has_raw_end(log: &ShardLog, first_ordinal: u64) -> bool {
+    let state = log.state();
+    state.active.iter().any(|segment| segment.first_ordinal == first_ordinal && !segment.raw.is_empty())
 }
 
 /// What a copy of this segment must have; `None` when no readable record is in its file.

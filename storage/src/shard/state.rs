@@ -29,6 +29,9 @@ pub(crate) struct ActiveSegment {
     pub sealed: bool,
     /// Bytes in the file, whole blocks.
     pub written: u64,
+    /// Bytes from `written` on, less than a block, of frames that a damaged file keeps from being told apart. They are
+    /// written before the tail's frames; empty for a segment that was recovered whole, and after they were written.
+    pub raw: Bytes,
     pub index: SparseIndex,
 }
 
@@ -42,6 +45,7 @@ impl ActiveSegment {
             length: HEADER_BYTES,
             sealed: false,
             written: 0,
+            raw: Bytes::new(),
             index: SparseIndex::starting_at(HEADER_BYTES),
         }
     }
@@ -153,10 +157,24 @@ impl ShardState {
         }
     }
 
+    /// Seals the open segment if it is the one that starts there. Gives whether it was open.
+    pub fn seal(&mut self, first_ordinal: u64) -> bool {
+        let open = self.active.back_mut().filter(|open| open.first_ordinal == first_ordinal && !open.sealed);
+        open.map(|open| open.sealed = true).is_some()
+    }
+
     /// First ordinal and first time of the segments, oldest first.
     pub fn segment_starts(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         let sealed = self.sealed.iter().map(|segment| (segment.first_ordinal, segment.first_time_ms));
         sealed.chain(self.active.iter().map(|segment| (segment.first_ordinal, segment.first_time_ms)))
+    }
+
+    /// The ordinal behind the sealed segment of that number.
+    pub fn sealed_end(&self, number: usize) -> u64 {
+        match self.sealed.get(number + 1) {
+            Some(next) => next.first_ordinal,
+            None => self.active.front().map_or(self.next_ordinal, |active| active.first_ordinal),
+        }
     }
 
     /// See [`super::Bounds::oldest_time_ms`].
@@ -220,7 +238,9 @@ impl ShardState {
         let count = self.tail.unflushed().rev().take_while(of_remainder).count();
         let frames = || self.tail.unflushed().rev().take(count).collect::<Vec<_>>().into_iter().rev();
         let mut remainder = Vec::with_capacity((open.length - blocks) as usize);
-        if blocks == 0 {
+        if blocks == open.written && !open.raw.is_empty() {
+            remainder.extend_from_slice(&open.raw);
+        } else if blocks == 0 {
             remainder.extend_from_slice(&header::encode(key, open.first_ordinal));
         }
         for frame in frames() {

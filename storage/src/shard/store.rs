@@ -14,6 +14,9 @@ use crate::disk::Disk;
 use crate::segment::{segment_path, shard_dir, stream_dir};
 use crate::transfer::{self, FileNeed, Staging, Wanted, length_of};
 
+/// Bytes of memory for the indexes of open segments by default: those of 512 full segments take 12 MiB.
+pub const INDEX_BYTES_MAX: u64 = 16 << 20;
+
 /// Sizes of a store. The first two decide where segments end, so they are the same on every replica and do not
 /// change while a segment is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,11 @@ pub struct StoreOptions {
     pub tail_bytes_max: u64,
     /// Most segment files readers keep open. 512 by default.
     pub open_files_max: usize,
+    /// Most segment files the flusher keeps open. 256 by default.
+    pub write_files_max: usize,
+    /// Most bytes of memory for the files readers keep open, their indexes in the first place.
+    /// [`INDEX_BYTES_MAX`] by default.
+    pub index_bytes_max: u64,
     /// Whether a peer has copies to repair from: damage is then listed ([`ShardStore::damaged`]) instead of being a
     /// reason not to open. False by default.
     pub is_repairable: bool,
@@ -42,6 +50,8 @@ impl Default for StoreOptions {
             unflushed_bytes_max: 32 * 1024 * 1024,
             tail_bytes_max: 32 * 1024 * 1024,
             open_files_max: 512,
+            write_files_max: 256,
+            index_bytes_max: INDEX_BYTES_MAX,
             is_repairable: false,
         }
     }
@@ -88,7 +98,7 @@ impl Shared {
             disk,
             dir,
             options,
-            files: Files::new(options.open_files_max),
+            files: Files::new(options.open_files_max, options.index_bytes_max),
             unflushed: AtomicU64::new(0),
             tail: AtomicU64::new(0),
             dirty: Mutex::default(),
@@ -319,6 +329,11 @@ impl ShardStore {
     pub fn flushable_bytes(&self) -> u64 {
         let shards = self.shards.read().expect("no holder of the registry panics").len() as u64;
         self.unflushed_bytes().saturating_sub(shards * BLOCK_BYTES as u64)
+    }
+
+    /// Bytes of memory that the files kept open for readers take, their indexes included.
+    pub fn index_bytes(&self) -> u64 {
+        self.shared.files.memory_bytes()
     }
 
     /// Bytes of flushed frames kept in memory for readers, over all shards.

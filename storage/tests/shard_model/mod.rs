@@ -24,7 +24,7 @@ pub fn small_options() -> StoreOptions {
         unflushed_bytes_max: 16_384,
         tail_bytes_max: 8_192,
         open_files_max: 3,
-        is_repairable: false,
+        ..StoreOptions::default()
     }
 }
 
@@ -80,7 +80,8 @@ impl Model {
         self.trim_ordinal.max(1)
     }
 
-    fn is_same(&self, read: &ReadRecord) -> bool {
+    /// Whether this is the record with that ordinal.
+    pub fn is_same(&self, read: &ReadRecord) -> bool {
         let (time_ms, key, data) = &self.records[read.ordinal as usize - 1];
         (*time_ms, key.as_deref(), &data[..])
             == (read.time_ms, read.record.partition_key.as_deref(), &read.record.data[..])

@@ -8,15 +8,20 @@ use std::time::Duration;
 use tidelog_storage::Disk;
 use tidelog_storage::shard::{RestingFiles, ShardCheckpoint, ShardError, ShardStore};
 use tidelog_storage::transfer::{FileNeed, Staging, Wanted};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Puller, Resting};
 
 /// Pause before the peers are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a start waits for copies that no peer gives. Longer than nodes that were started together need to find each
+/// other; what has not come by then is repaired while the node runs.
+const COPIES_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Stages a peer's copy of every open segment that is damaged here, so that the store finds it when it is opened. Waits
-/// until there is a peer that has it; meanwhile peers that wait for copies as well get what is whole here.
+/// [`COPIES_DEADLINE`] for a peer that has it; meanwhile peers that wait for copies as well get what is whole here. A
+/// segment without a copy is opened as it is: its shard goes on behind the damage.
 ///
 /// # Errors
 /// [`ShardError`] when the checkpoint contradicts itself, or the operating system refuses.
@@ -33,16 +38,24 @@ pub async fn repair_open_segments(
     }
     resting.begin(RestingFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
     let pulled = Arc::new(AtomicU64::new(0));
+    let deadline = Instant::now() + COPIES_DEADLINE;
     for Wanted { need, .. } in damaged {
         tracing::error!(
             ?need,
             "an open segment is damaged; it has to come from a peer before this node starts"
         );
         while let Err(reasons) = fetch(puller, &need, &staging, &pulled).await {
+            if Instant::now() >= deadline {
+                tracing::error!(
+                    ?need,
+                    "no peer gives a whole copy of an open segment: {reasons}. This node starts without it and goes on \
+                     asking; reads of the damaged records fail meanwhile"
+                );
+                break;
+            }
             tracing::error!(
                 ?need,
-                "no peer gives a whole copy of an open segment: {reasons}. This node asks again until one does; when all \
-                 nodes are up and none has one, restore the data directory of one of them from a copy"
+                "no peer gives a whole copy of an open segment: {reasons}. This node asks again in 1 s"
             );
             sleep(ASK_AGAIN).await;
         }

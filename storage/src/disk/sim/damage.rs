@@ -4,6 +4,7 @@
 //! All of it changes the medium at once, as a failing device or an operator with the wrong copy does: a later crash
 //! brings nothing back.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::{Inode, SimDisk};
@@ -18,6 +19,15 @@ impl SimDisk {
             assert!(offset_bits / 8 < inode.visible().len() as u64, "the flipped bit lies inside the file");
             inode.flip_bit(offset_bits);
         });
+    }
+
+    /// The medium can no longer read these bytes of a file: each read that touches one of them fails with `EIO`. An
+    /// empty range makes the whole file readable again.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn make_unreadable(&self, path: &Path, range: Range<usize>) {
+        self.damage(path, |inode| inode.set_unreadable(range));
     }
 
     /// Loses a file with its name. Handles that are open go on reading what the file held.

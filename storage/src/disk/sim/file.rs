@@ -54,8 +54,11 @@ impl DiskFile for SimFile {
         self.require_alive(&state)?;
         let start = in_memory(offset)?;
         let end = start.checked_add(buffer.len()).ok_or(ErrorKind::InvalidInput)?;
-        let bytes = state.inodes[&self.number].visible();
-        buffer.copy_from_slice(bytes.get(start..end).ok_or(ErrorKind::UnexpectedEof)?);
+        let inode = &state.inodes[&self.number];
+        if inode.is_unreadable(start..end) {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
+        buffer.copy_from_slice(inode.visible().get(start..end).ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
@@ -108,12 +111,5 @@ impl DiskFile for SimFile {
         }
         inode.set_len(in_memory(bytes)?);
         Ok(())
-    }
-
-    fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
-        self.require_readable()?;
-        let state = self.disk.lock();
-        self.require_alive(&state)?;
-        Ok(Box::new(state.inodes[&self.number].visible().to_vec()))
     }
 }

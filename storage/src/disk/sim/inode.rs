@@ -3,6 +3,8 @@
 //! Invariant: the durable bytes with all pending changes applied are the visible bytes, but for damage that was
 //! planted and for changes whose sync failed (those stay visible and never become durable, as on Linux).
 
+use std::ops::Range;
+
 use super::random::Random;
 
 /// The unit that a power loss keeps, loses or tears, in bytes.
@@ -29,11 +31,22 @@ pub(super) struct Inode {
     durable: Vec<u8>,
     visible: Vec<u8>,
     pending: Vec<Change>,
+    /// Bytes that the medium cannot read any more; empty for a medium that is well.
+    unreadable: Range<usize>,
 }
 
 impl Inode {
     pub(super) fn visible(&self) -> &[u8] {
         &self.visible
+    }
+
+    pub(super) fn set_unreadable(&mut self, range: Range<usize>) {
+        self.unreadable = range;
+    }
+
+    /// Whether a read of these bytes meets one that the medium cannot read.
+    pub(super) fn is_unreadable(&self, range: Range<usize>) -> bool {
+        range.start < self.unreadable.end && self.unreadable.start < range.end
     }
 
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
