@@ -35,7 +35,7 @@ impl GroupCheckpoint {
     /// The bytes in which one group's part travels to another node: those of a checkpoint file with this group
     /// alone and sequence 0.
     pub fn encode(&self) -> Bytes {
-        format::encode(0, std::slice::from_ref(self)).into()
+        format::encode(0, 0, std::slice::from_ref(self)).into()
     }
 
     /// Reads what [`GroupCheckpoint::encode`] gave; state and remainders are slices of it.
@@ -58,6 +58,9 @@ impl GroupCheckpoint {
 pub struct Checkpoint {
     /// Grows by at least one with every checkpoint of a node.
     pub sequence: u64,
+    /// The write-ahead log was durable up to this LSN before the checkpoint was written; 0 where a checkpoint of format
+    /// version 1 does not say. A log that ends before it has lost its end.
+    pub durable_lsn: u64,
     /// The groups, in any order.
     pub groups: Vec<GroupCheckpoint>,
 }
@@ -137,7 +140,11 @@ pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(),
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(disk, parent)?;
     }
-    write_whole(disk, &unfinished, &format::encode(checkpoint.sequence, &checkpoint.groups))?;
+    write_whole(
+        disk,
+        &unfinished,
+        &format::encode(checkpoint.sequence, checkpoint.durable_lsn, &checkpoint.groups),
+    )?;
     disk.rename(&unfinished, &path).map_err(|source| io_error("rename", &unfinished, source))?;
     sync_dir(disk, dir)?;
     remove_old(disk, dir)

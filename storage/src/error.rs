@@ -23,13 +23,7 @@ pub enum WalError {
         path: PathBuf,
     },
     /// Bytes that were durable are not what was written. The node must neither vote nor serve from this log.
-    #[error(
-        "{} is damaged at byte {offset}: {why}. This log held acknowledged data there, so it is not cut silently. \
-         In a cluster, replace this node by an empty one with `tidelog cluster replace`; on a single node, restore \
-         the data directory from a backup, or copy the log elsewhere and give up every entry from this byte on by \
-         removing this file and all files after it",
-        file.display()
-    )]
+    #[error("{} is damaged at byte {offset}: {why}", file.display())]
     Damaged {
         /// The damaged file.
         file: PathBuf,
@@ -37,6 +31,23 @@ pub enum WalError {
         offset: u64,
         /// What is wrong there.
         why: &'static str,
+    },
+    /// The end of the log is gone: something outside of it says that it was longer. The node must neither vote nor serve
+    /// from this log.
+    #[error(
+        "the write-ahead log in {} ends at commit {end_lsn}, and {witness} that everything up to commit {synced_lsn} \
+         was synced: the end of the log is missing",
+        dir.display()
+    )]
+    EndMissing {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The LSN of the last commit that is there, 0 for none.
+        end_lsn: u64,
+        /// The LSN that was durable.
+        synced_lsn: u64,
+        /// What says so, as the beginning of a sentence.
+        witness: &'static str,
     },
     /// An operation does not follow from the log before it: an error of the program. Nothing was written.
     #[error("group {group}: {why}")]
@@ -68,6 +79,12 @@ pub enum WalError {
 }
 
 impl WalError {
+    /// True when acknowledged data or a vote is not there any more, so that an operator has to decide.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::EndMissing { .. })
+    }
+
     /// Names the path of a failed operation and tells a full disk from other errors.
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {

@@ -1,5 +1,5 @@
 //! Checkpoint files: the newest whole one is loaded, a damaged one is never believed, a crash leaves the old or the
-//! new one. And the bytes of format version 1.
+//! new one. And the bytes of both format versions.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ fn checkpoint(sequence: u64) -> Checkpoint {
         GroupCheckpoint { group: 0, applied: None, state: Bytes::new(), shards: Vec::new() },
         GroupCheckpoint { group: 1, applied: Some((3, sequence * 10)), state, shards },
     ];
-    Checkpoint { sequence, groups }
+    Checkpoint { sequence, durable_lsn: sequence * 100, groups }
 }
 
 fn path(sequence: u64) -> PathBuf {
@@ -142,11 +142,11 @@ fn a_lone_damaged_checkpoint_is_refused_with_its_name() {
 fn a_newer_format_is_refused_rather_than_passed_over() {
     let disk = disk_with(&[1, 2]);
     let mut bytes = file_bytes(&disk, 2);
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checksum = crc32fast::hash(&bytes[..32]);
     bytes[32..36].copy_from_slice(&checksum.to_le_bytes());
     put_file(&disk, 2, &bytes);
-    assert!(matches!(load_from(&disk), Err(CheckpointError::UnknownVersion { version: 2, .. })));
+    assert!(matches!(load_from(&disk), Err(CheckpointError::UnknownVersion { version: 3, .. })));
 }
 
 #[test]
@@ -185,9 +185,9 @@ fn a_crash_at_any_operation_leaves_the_old_or_the_new_checkpoint() {
 }
 
 #[test]
-fn checkpoints_of_format_version_1_have_these_bytes_and_are_readable() {
+fn checkpoints_of_format_version_2_have_these_bytes_and_are_readable() {
     let written = file_bytes(&disk_with(&[9]), 9);
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v1.checkpoint");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v2.checkpoint");
     if std::env::var_os("TIDELOG_WRITE_GOLDEN").is_some() {
         std::fs::write(&golden, &written).expect("the golden file is written");
     }
@@ -196,4 +196,13 @@ fn checkpoints_of_format_version_1_have_these_bytes_and_are_readable() {
     let disk = SimDisk::new(1);
     put_file(&disk, 9, &golden);
     assert_eq!(load_from(&disk).expect("whole").expect("there is one").checkpoint, checkpoint(9));
+}
+
+#[test]
+fn checkpoints_of_format_version_1_are_readable_and_say_nothing_of_the_log() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v1.checkpoint");
+    let disk = SimDisk::new(1);
+    put_file(&disk, 9, &std::fs::read(golden).expect("the golden file is there"));
+    let loaded = load_from(&disk).expect("whole").expect("there is one").checkpoint;
+    assert_eq!(loaded, Checkpoint { durable_lsn: 0, ..checkpoint(9) });
 }

@@ -100,7 +100,7 @@ fn truncation_and_purges_hold_after_a_restart() {
 #[test]
 fn purged_files_are_recycled_over_many_rolls() {
     let disk = SimDisk::new(0);
-    let (mut wal, reader, _) = open(&disk, options(32 * KIB)).expect("a new log");
+    let (mut wal, reader, _) = open(&disk, options(40 * KIB)).expect("a new log");
     let spares = wal.spare_files();
     wal.commit(&[append(6, 1, 1, 10), vote(6, 4)]).expect("committed");
     let mut model = Model::default();
@@ -122,9 +122,9 @@ fn purged_files_are_recycled_over_many_rolls() {
         }
     }
     assert!(log_files(&disk).len() <= 4, "{:?}", log_files(&disk));
-    assert!((1..=4 * 32 * KIB).contains(&reader.live_bytes()), "{}", reader.live_bytes());
+    assert!((1..=4 * 40 * KIB).contains(&reader.live_bytes()), "{}", reader.live_bytes());
     disk.crash();
-    let (_, reader, recovery) = open(&disk, options(32 * KIB)).expect("reopened");
+    let (_, reader, recovery) = open(&disk, options(40 * KIB)).expect("reopened");
     assert_eq!(Model::read(&reader).expect("readable"), model);
     assert!(recovery.files <= 4);
     assert_eq!(reader.state(6).vote.expect("the vote outlives its file").term, 4);
@@ -139,7 +139,7 @@ fn a_group_that_does_not_purge_keeps_its_files() {
         wal.commit(&[append(0, 1, index, 3000)]).expect("committed");
     }
     wal.commit(&[purge(0, 1, 40)]).expect("committed");
-    assert_eq!(reader.live_bytes(), 16 * KIB, "only the first file holds an entry");
+    assert_eq!(reader.live_bytes(), 24 * KIB, "only the first file holds an entry");
     for index in 41..=60 {
         wal.commit(&[append(0, 1, index, 3000)]).expect("committed");
     }
@@ -158,7 +158,7 @@ fn large_entries_and_long_calls_are_split_over_files() {
     let mut model = Model::default();
     ops.iter().for_each(|op| model.apply(op));
     assert_eq!(Model::read(&reader).expect("readable"), model);
-    let bytes_max = 64 * 1024 - 4096 - 64 - 32;
+    let bytes_max = 64 * 1024 - 12288 - 64 - 32;
     wal.commit(&[append(1, 1, 0, bytes_max)]).expect("the largest entry fits a file");
     let error = wal.commit(&[append(1, 1, 1, bytes_max + 1)]).expect_err("one byte too many");
     assert!(matches!(error, WalError::EntryTooLarge { .. }), "{error}");
@@ -229,7 +229,7 @@ fn every_use_of_a_file_has_its_own_salt() {
     let mut salts = std::collections::BTreeSet::new();
     let mut files = 0;
     for term in 1..=3 {
-        let (mut wal, _, _) = open(&disk, options(16 * KIB)).expect("opened");
+        let (mut wal, _, _) = open(&disk, options(24 * KIB)).expect("opened");
         for index in 0..9 {
             wal.commit(&[append(0, term, (term - 1) * 9 + index, 10)]).expect("committed");
         }

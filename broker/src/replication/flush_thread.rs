@@ -339,10 +339,10 @@ impl Worker {
     /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.
     async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
         // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
-        self.config.wal.sync().await.ok()?;
+        let durable_lsn = self.config.wal.sync_and_mark().await.ok()?;
         self.config.shell.pass_sync_latency().await;
         self.sequence += 1;
-        let checkpoint = Checkpoint { sequence: self.sequence, groups };
+        let checkpoint = Checkpoint { sequence: self.sequence, durable_lsn, groups };
         while let Err(error) = checkpoint::write(&*self.config.disk, &self.config.directory, &checkpoint) {
             let is_full = matches!(error, CheckpointError::NoSpace { .. });
             let obstacle = if is_full { Obstacle::FullDisk } else { Obstacle::Lasting };

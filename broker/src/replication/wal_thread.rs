@@ -41,11 +41,11 @@ const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
 enum Done {
     Append(IOFlushed<TypeConfig>),
     Call(oneshot::Sender<io::Result<()>>),
+    /// Answered with the LSN up to which the log is durable, once its mark says so.
+    Marked(oneshot::Sender<u64>),
 }
 
-/// `sync` asks for durability now, whatever the setting.
 struct Request {
-    sync: bool,
     ops: Vec<WalOp>,
     bytes: usize,
     done: Done,
@@ -117,21 +117,22 @@ impl WalHandle {
         bytes: usize,
         flushed: IOFlushed<TypeConfig>,
     ) -> io::Result<()> {
-        self.send(Request { sync: false, ops, bytes, done: Done::Append(flushed) }).await
+        self.send(Request { ops, bytes, done: Done::Append(flushed) }).await
     }
 
     /// Queues ops and waits until they are in the log as durability says (votes: always synced).
     pub async fn write(&self, ops: Vec<WalOp>) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
-        self.send(Request { sync: false, ops, bytes: 0, done: Done::Call(done) }).await?;
+        self.send(Request { ops, bytes: 0, done: Done::Call(done) }).await?;
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Makes everything written so far durable.
-    pub async fn sync(&self) -> io::Result<()> {
+    /// Makes everything written so far durable, whatever the setting, and has the log's mark say so. Gives the LSN of
+    /// the last commit.
+    pub async fn sync_and_mark(&self) -> io::Result<u64> {
         let (done, answer) = oneshot::channel();
-        self.send(Request { sync: true, ops: Vec::new(), bytes: 0, done: Done::Call(done) }).await?;
-        answer.await.map_err(|_| stopped())?
+        self.send(Request { ops: Vec::new(), bytes: 0, done: Done::Marked(done) }).await?;
+        answer.await.map_err(|_| stopped())
     }
 
     /// From now on a full disk is given up on instead of waited out: the process is ending, and what could not be
@@ -234,7 +235,7 @@ impl Worker {
             }
             Durability::Interval(every) => self.run_with_interval(every).await,
         }
-        self.sync();
+        self.sync_and_mark();
     }
 
     /// As [`Self::run`], with a sync of its own after each interval in which something was written.
@@ -265,13 +266,11 @@ impl Worker {
     async fn commit(&mut self, first: Request) {
         let mut ops = first.ops;
         let mut bytes = first.bytes;
-        let mut sync = first.sync;
         let mut waiting = vec![first.done];
         while bytes < COMMIT_BYTES_MAX {
             let Ok(request) = self.requests.try_recv() else { break };
             ops.extend(request.ops);
             bytes += request.bytes;
-            sync |= request.sync;
             waiting.push(request.done);
         }
         let started = Instant::now();
@@ -281,14 +280,14 @@ impl Worker {
                 // Whoever waits learns that the log has stopped.
                 return;
             }
-            match self.wal.commit(&ops) {
+            match self.wal.commit_at(&ops, started.duration_since(self.shared.started)) {
                 Ok(commit) => break commit,
                 Err(WalError::NoSpace { .. }) => self.wait_for_space().await,
                 Err(error) => abort(&self.shell, &error),
             }
         };
-        if sync {
-            self.sync();
+        if waiting.iter().any(|done| matches!(done, Done::Marked(_))) {
+            self.sync_and_mark();
         }
         self.shell.pass_sync_latency().await;
         self.shared.committing_since_ms.store(0, Ordering::Relaxed);
@@ -301,6 +300,7 @@ impl Worker {
             match done {
                 Done::Append(flushed) => flushed.io_completed(Ok(())),
                 Done::Call(answer) => drop(answer.send(Ok(()))),
+                Done::Marked(answer) => drop(answer.send(self.wal.durable_lsn())),
             }
         }
         self.since_spare += commit.bytes_written;
@@ -318,6 +318,17 @@ impl Worker {
             tracing::error!("the disk is full: puts are refused until there is space again");
         }
         sleep(FULL_DISK_RETRY).await;
+    }
+
+    /// A mark that cannot be written says less than it could, and nothing untrue.
+    fn sync_and_mark(&mut self) {
+        match self.wal.sync_and_mark() {
+            Ok(_) => {}
+            Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&self.shell, &error),
+            Err(error) => {
+                tracing::warn!(%error, "the log's mark cannot be written; the next checkpoint tries again");
+            }
+        }
     }
 
     fn sync(&mut self) {

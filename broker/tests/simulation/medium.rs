@@ -19,7 +19,7 @@ use crate::trace::Trace;
 pub enum Lie {
     /// Nothing of the write-ahead log.
     Log,
-    /// Commits of the write-ahead log that hold nothing but votes.
+    /// Commits of the write-ahead log that hold nothing but votes, and what the log's mark says of them.
     Votes,
 }
 
@@ -102,6 +102,7 @@ impl Disk for Medium {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.open(path, how)?;
         // By its directory: a file of the log begins its life under the name of a spare one.
+        let is_mark = how == Open::Write && path.ends_with("wal.mark");
         let is_log = path.parent().is_some_and(|directory| directory.ends_with("wal"));
         let path = path.to_owned();
         Ok(Arc::new(Watched {
@@ -109,6 +110,7 @@ impl Disk for Medium {
             file,
             path,
             is_log,
+            is_mark,
             unsynced: Mutex::new(Unsynced::Nothing),
             votes_written: Mutex::default(),
         }))
@@ -142,6 +144,7 @@ struct Watched {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     is_log: bool,
+    is_mark: bool,
     unsynced: Mutex<Unsynced>,
     /// Votes that nobody has been told of yet: only a sync makes them count.
     votes_written: Mutex<Vec<Frame>>,
@@ -168,7 +171,7 @@ impl Watched {
     fn is_lied_about(&self) -> bool {
         match self.medium.lie {
             Some(Lie::Log) => self.is_log && *self.unsynced() <= Unsynced::Commits,
-            Some(Lie::Votes) => self.is_log && *self.unsynced() == Unsynced::Votes,
+            Some(Lie::Votes) => self.is_mark || self.is_log && *self.unsynced() == Unsynced::Votes,
             None => false,
         }
     }
@@ -184,7 +187,8 @@ impl DiskFile for Watched {
         let (bytes, crc) = (buffer.len(), crc32fast::hash(buffer));
         let outcome = if done.is_ok() { "" } else { " failed" };
         self.medium.note(&format!("write {} {offset} {bytes} {crc:08x}{outcome}", self.path.display()));
-        if self.is_log && done.is_ok() {
+        // A sync point rides along with a commit.
+        if self.is_log && done.is_ok() && !buffer.starts_with(b"TSYN") {
             let frames = frames(buffer);
             let written = match &frames[..] {
                 [] => Unsynced::More,

@@ -6,7 +6,9 @@ use super::{Checkpoint, GroupCheckpoint};
 use crate::shard::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardKey};
 
 const MAGIC: [u8; 8] = *b"TIDELCKP";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The version before, which says nothing of the log.
+const VERSION_BEFORE: u16 = 1;
 /// Magic, version, two zero bytes, number of groups, sequence, file length, checksum of these 32 bytes.
 const HEADER_BYTES: usize = 36;
 /// Checksum over everything between the header and itself.
@@ -24,8 +26,9 @@ pub(super) enum Undecodable {
 }
 
 /// The file's bytes.
-pub(super) fn encode(sequence: u64, groups: &[GroupCheckpoint]) -> Vec<u8> {
+pub(super) fn encode(sequence: u64, durable_lsn: u64, groups: &[GroupCheckpoint]) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
+    out.put_u64_le(durable_lsn);
     for group in groups {
         encode_group(&mut out, group);
     }
@@ -102,7 +105,7 @@ pub(super) fn decode(file: &Bytes) -> Result<Checkpoint, Undecodable> {
     let _zero = header.get_u16_le();
     let groups = header.get_u32_le();
     let sequence = header.get_u64_le();
-    if version != VERSION {
+    if version != VERSION && version != VERSION_BEFORE {
         return Err(Undecodable::Version(version));
     }
     if header.get_u64_le() != file.len() as u64 {
@@ -113,11 +116,12 @@ pub(super) fn decode(file: &Bytes) -> Result<Checkpoint, Undecodable> {
         return Err(Undecodable::Damaged("its checksum does not match"));
     }
     let mut parts = Parts(payload);
+    let durable_lsn = if version == VERSION { parts.u64()? } else { 0 };
     let groups = parts.many(groups, Parts::group)?;
     if parts.0.has_remaining() {
         return Err(DAMAGED_LENGTHS);
     }
-    Ok(Checkpoint { sequence, groups })
+    Ok(Checkpoint { sequence, durable_lsn, groups })
 }
 
 /// What is left to decode.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::group::GroupLog;
@@ -29,11 +30,20 @@ pub(super) struct LogFile {
 pub(super) struct Shared {
     groups: [RwLock<GroupLog>; GROUPS],
     files: RwLock<BTreeMap<u64, LogFile>>,
+    life: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn new(groups: [GroupLog; GROUPS], files: BTreeMap<u64, LogFile>) -> Self {
-        Self { groups: groups.map(RwLock::new), files: RwLock::new(files) }
+        Self { groups: groups.map(RwLock::new), files: RwLock::new(files), life: AtomicU64::new(0) }
+    }
+
+    pub(super) fn life(&self) -> u64 {
+        self.life.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_life(&self, life: u64) {
+        self.life.store(life, Ordering::Relaxed);
     }
 
     /// # Panics

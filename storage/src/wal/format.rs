@@ -3,11 +3,14 @@
 //! Called by the writer, the reader and recovery. All integers are little-endian.
 
 use super::group::{Change, GroupRecord};
-use super::{GROUPS, GroupId, LogPosition, Vote};
+use super::{BLOCK, GROUPS, GroupId, LogPosition, Vote};
 use crate::blocks::BLOCK_BYTES;
 
-/// The version of files, commits and frames that this code writes and reads.
-pub(super) const VERSION: u32 = 1;
+/// The version of files that this code writes. It reads the one before as well.
+const FILE_VERSION: u32 = 2;
+const FILE_VERSION_BEFORE: u32 = 1;
+/// The version of commits and frames that this code writes and reads.
+const VERSION: u32 = 1;
 pub(super) const COMMIT_HEADER_BYTES: usize = 64;
 pub(super) const FRAME_HEADER_BYTES: usize = 32;
 
@@ -15,12 +18,18 @@ const FILE_MAGIC: [u8; 8] = *b"TIDEWAL\n";
 const COMMIT_MAGIC: [u8; 4] = *b"TCMT";
 const GROUPS_AT: usize = 48;
 const GROUP_BYTES: usize = 96;
+const FILE_BYTES_AT: usize = GROUPS_AT + GROUPS * GROUP_BYTES;
 
-const _: () = assert!(GROUPS_AT + GROUPS * GROUP_BYTES <= BLOCK_BYTES, "all groups fit the first block");
+const _: () = assert!(FILE_BYTES_AT + 8 <= BLOCK_BYTES, "all fields fit the first block");
+
+/// Where the commits of a new file begin: behind the header and the two sync points.
+pub(super) const COMMITS_AT: u64 = 3 * BLOCK;
 
 /// The first block of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileHeader {
+    /// The length that the file was made with, in bytes; none in version 1, which has no sync points either.
+    pub file_bytes: Option<u64>,
     pub salt: u64,
     pub seq: u64,
     /// The LSN of the file's first commit. All commits before it are durable.
@@ -67,11 +76,11 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
+pub(super) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
-fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
+pub(super) fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
@@ -88,7 +97,7 @@ impl FileHeader {
     pub(super) fn encode(&self) -> [u8; BLOCK_BYTES] {
         let mut block = [0; BLOCK_BYTES];
         block[..8].copy_from_slice(&FILE_MAGIC);
-        put_u32(&mut block, 12, VERSION);
+        put_u32(&mut block, 12, if self.file_bytes.is_some() { FILE_VERSION } else { FILE_VERSION_BEFORE });
         put_u64(&mut block, 16, self.salt);
         put_u64(&mut block, 24, self.seq);
         put_u64(&mut block, 32, self.first_lsn);
@@ -97,6 +106,7 @@ impl FileHeader {
             let at = GROUPS_AT + group * GROUP_BYTES;
             encode_group(&mut block[at..at + GROUP_BYTES], record);
         }
+        put_u64(&mut block, FILE_BYTES_AT, self.file_bytes.unwrap_or_default());
         let checksum = crc32fast::hash(&block[12..]);
         put_u32(&mut block, 8, checksum);
         block
@@ -109,14 +119,25 @@ impl FileHeader {
         if crc32fast::hash(&block[12..BLOCK_BYTES]) != u32_at(block, 8) {
             return Err(Invalid::Checksum);
         }
-        if u32_at(block, 12) != VERSION || u32_at(block, 40) as usize != GROUPS {
+        let file_bytes = match u32_at(block, 12) {
+            FILE_VERSION => Some(u64_at(block, FILE_BYTES_AT)),
+            FILE_VERSION_BEFORE => None,
+            _ => return Err(Invalid::Version),
+        };
+        if u32_at(block, 40) as usize != GROUPS {
             return Err(Invalid::Version);
         }
         let groups = std::array::from_fn(|group| {
             let at = GROUPS_AT + group * GROUP_BYTES;
             decode_group(&block[at..at + GROUP_BYTES])
         });
-        Ok(Self { salt: u64_at(block, 16), seq: u64_at(block, 24), first_lsn: u64_at(block, 32), groups })
+        let (salt, seq, first_lsn) = (u64_at(block, 16), u64_at(block, 24), u64_at(block, 32));
+        Ok(Self { file_bytes, salt, seq, first_lsn, groups })
+    }
+
+    /// Where the file's commits begin, in bytes.
+    pub(super) fn commits_at(&self) -> u64 {
+        if self.file_bytes.is_some() { COMMITS_AT } else { BLOCK }
     }
 }
 

@@ -1,21 +1,26 @@
 //! The write-ahead log: one per node, and the Raft log of all its groups.
 //!
-//! Owns the directory `wal`. One thread owns [`Wal`] and commits; any thread reads through [`WalReader`] or prepares
+//! Owns the directory `wal` and the file `wal.mark` beside it. One thread owns [`Wal`] and commits; any thread reads through [`WalReader`] or prepares
 //! files through [`SpareFiles`]. The bytes are specified in `FORMAT.md`. Invariants: a block that holds an
 //! acknowledged frame is never rewritten; what [`Wal::commit`] acknowledged as synced is there after every crash, or
 //! opening says that it is damaged; an entry that is read is the entry that was appended.
 
+mod begin;
 mod encode;
 mod files;
 mod format;
+mod found;
 mod group;
+mod mark;
 mod order;
 mod reader;
 mod recovery;
 mod replay;
 mod spare;
+mod sync_point;
 mod writer;
 
+pub use found::FoundWal;
 pub use reader::WalReader;
 pub use spare::SpareFiles;
 pub use writer::Wal;
@@ -123,7 +128,7 @@ impl WalOp {
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct WalOptions {
-    /// Bytes of a file; a multiple of 4,096, at least 8,192 and below 4 GiB.
+    /// Bytes of a file; a multiple of 4,096, at least 16,384 and below 4 GiB.
     pub file_bytes: u64,
     /// Bytes of a file that is made at the start, small so that the start is quick; same bounds.
     pub first_file_bytes: u64,
@@ -168,7 +173,7 @@ pub struct WalEntry {
     pub payload: Bytes,
 }
 
-/// What [`Wal::open`] found.
+/// What the files of a log hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalRecovery {
     /// Where an unfinished write was cut off, if the medium shows one.

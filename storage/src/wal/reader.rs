@@ -39,6 +39,13 @@ impl WalReader {
         self.shared.group(group).state()
     }
 
+    /// The number of starts of this log's directory, this one among them. It grows with every start and stands in the
+    /// log's mark: a number that was seen before comes from an older copy of the directory, or from a clone of it.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.shared.life()
+    }
+
     /// Bytes of the log's files that hold an entry that is not purged by its group.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {

@@ -1,9 +1,9 @@
 //! Rebuilds the log from its files, and decides at the first commit that is not intact: an unfinished write at the
 //! end is cut, anything that was durable and is gone is damage.
 //!
-//! A pure function of the files; called once by [`Wal::open`](super::Wal::open). The cut itself needs no write: the
-//! log always goes on in a new file, whose header says with which LSN, and nothing beyond that LSN is read from the
-//! files before it.
+//! A pure function of the files, which it only reads; called by [`FoundWal::read`](super::FoundWal::read). The cut itself
+//! needs no write: the log always goes on in a new file, whose header says with which LSN, and nothing beyond that LSN
+//! is read from the files before it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::files::{LogFile, log_path};
 use super::group::GroupLog;
 use super::order::Draft;
 use super::replay::{Next, ReplayFile};
-use super::{BLOCK, GROUPS, TornTail, WalRecovery};
+use super::{GROUPS, TornTail, WalRecovery};
 use crate::disk::Disk;
 use crate::error::WalError;
 
@@ -85,7 +85,7 @@ impl Replay {
         if own != file.header.groups {
             return Err(WalError::damaged(&file.path, 0, "the state block contradicts the log before it"));
         }
-        let mut offset = BLOCK;
+        let mut offset = file.header.commits_at();
         while lsn_stop != Some(self.lsn) {
             match file.next(offset, self.lsn)? {
                 Next::Commit { changes, end } => {
@@ -118,6 +118,11 @@ impl Replay {
     ) -> Result<Option<TornTail>, WalError> {
         if is_followed {
             let why = "a commit is not intact, and the next file shows that it was durable";
+            return Err(WalError::damaged(&file.path, offset, why));
+        }
+        if file.sync_point >= Some(self.lsn) {
+            let why =
+                "a commit is missing or not intact, and the file's sync point shows that it was durable";
             return Err(WalError::damaged(&file.path, offset, why));
         }
         let durable_lsn = file.scan_behind(offset, self.lsn)?;

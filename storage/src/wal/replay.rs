@@ -12,6 +12,7 @@ use super::format::{
     COMMIT_HEADER_BYTES, CommitHeader, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Invalid,
 };
 use super::group::{Change, Slot};
+use super::sync_point::{self, SYNC_POINTS};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::WalError;
@@ -27,6 +28,8 @@ pub(super) struct ReplayFile {
     pub header: FileHeader,
     pub file: Arc<dyn DiskFile>,
     pub bytes: u64,
+    /// The highest LSN that a sync point of the file names; none in version 1.
+    pub sync_point: Option<u64>,
     window: Vec<u8>,
     window_offset: u64,
 }
@@ -55,7 +58,33 @@ impl ReplayFile {
         if header.seq != seq {
             return Err(WalError::damaged(path, 0, "the file's header is that of another file"));
         }
-        Ok(Self { path: path.to_owned(), header, file, bytes, window: Vec::new(), window_offset: 0 })
+        let mut replay = Self {
+            path: path.to_owned(),
+            header,
+            file,
+            bytes,
+            sync_point: None,
+            window: Vec::new(),
+            window_offset: 0,
+        };
+        if let Some(made) = replay.header.file_bytes {
+            if bytes < made {
+                return Err(WalError::damaged(path, bytes, "the file is shorter than it was made"));
+            }
+            replay.sync_point = Some(replay.read_sync_points()?);
+        }
+        Ok(replay)
+    }
+
+    fn read_sync_points(&mut self) -> Result<u64, WalError> {
+        let salt = self.header.salt;
+        let mut highest = None;
+        for place in 0..SYNC_POINTS {
+            let block = self.fetch(sync_point::offset_of(place), BLOCK)?;
+            highest = highest.max(block.and_then(|block| sync_point::decode(block, salt)));
+        }
+        let why = "neither of the file's sync points is intact";
+        highest.ok_or_else(|| WalError::damaged(&self.path, sync_point::offset_of(0), why))
     }
 
     /// The bytes `offset..offset + length`, or none when the file ends before.

@@ -1,4 +1,4 @@
-//! The writing half of the log: commits, syncs, and the passage from one file to the next.
+//! The writing half of the log: commits, syncs, sync points, the mark, and the passage from one file to the next.
 //!
 //! Owned by one thread. Invariants: what is written lies behind everything written before, in the same file or in a
 //! newer one; the state in memory changes only when the bytes are in the file; after a failure that leaves the
@@ -7,56 +7,61 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::begin::{NewFile, begin_file, mix};
 use super::encode::{Place, Placed, change_of, encode_commit, frame_bytes, payload_bytes};
-use super::files::{LogFile, Shared, log_numbers, log_path};
-use super::format::{COMMIT_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader};
+use super::files::Shared;
+use super::format::{COMMIT_HEADER_BYTES, COMMITS_AT, FRAME_HEADER_BYTES};
+use super::found::FoundWal;
+use super::mark::{Mark, MarkFile};
 use super::order::Draft;
-use super::recovery::recover;
+use super::sync_point::SyncPoints;
 use super::{
     BLOCK, COMMIT_BYTES_MAX, Commit, ENTRY_BYTES_MAX, GROUPS, SpareFiles, WalOp, WalOptions, WalReader,
     WalRecovery,
 };
 use crate::blocks::Blocks;
-use crate::disk::{Disk, DiskFile, Open};
+use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 
 /// The log's writer.
 pub struct Wal {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    options: WalOptions,
-    shared: Arc<Shared>,
-    spares: SpareFiles,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) options: WalOptions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) spares: SpareFiles,
     /// Files taken for the operations of this call, before any of them is written.
-    reserved: Vec<PathBuf>,
-    file: Current,
-    buffer: Blocks,
-    salt_seed: u64,
-    lsn_next: u64,
-    durable_lsn: u64,
+    pub(super) reserved: Vec<PathBuf>,
+    pub(super) file: Current,
+    pub(super) sync_points: SyncPoints,
+    pub(super) mark: MarkFile,
+    pub(super) buffer: Blocks,
+    pub(super) salt_seed: u64,
+    pub(super) lsn_next: u64,
+    pub(super) durable_lsn: u64,
     /// Set when the medium is in doubt.
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 /// The file that takes commits.
-struct Current {
-    seq: u64,
-    salt: u64,
-    path: PathBuf,
-    file: Arc<dyn DiskFile>,
-    bytes: u64,
+pub(super) struct Current {
+    pub(super) seq: u64,
+    pub(super) salt: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) bytes: u64,
     /// Where the next commit begins; beyond the end once a write into this file failed.
-    offset: u64,
+    pub(super) offset: u64,
 }
 
 impl Wal {
-    /// Opens or creates the log in a directory: recovers what is there and begins a new file. `prepare` of
-    /// [`Wal::spare_files`] should run soon after on another thread.
+    /// Opens or creates the log in a directory: recovers what is there and begins a new file, as [`FoundWal::read`] and
+    /// [`FoundWal::begin`] do. `prepare` of [`Wal::spare_files`] should run soon after on another thread.
     ///
     /// # Errors
-    /// [`WalError::Damaged`] when acknowledged data is not intact, [`WalError::NoSpace`], [`WalError::Io`] and
-    /// [`WalError::SyncFailed`].
+    /// Those of [`FoundWal::read`] and [`FoundWal::begin`].
     ///
     /// # Panics
     /// When the options are out of their bounds.
@@ -83,41 +88,10 @@ impl Wal {
         options: WalOptions,
         salt_seed: u64,
     ) -> Result<(Self, WalReader, WalRecovery), WalError> {
-        for bytes in [options.file_bytes, options.first_file_bytes] {
-            let bounded = (2 * BLOCK..=u64::from(u32::MAX)).contains(&bytes);
-            assert!(bounded && bytes.is_multiple_of(BLOCK), "a log file has whole blocks and is below 4 GiB");
-        }
-        disk.create_dir_all(dir).map_err(WalError::at(dir))?;
-        // Names that only the page cache knows become durable before anything relies on them.
-        disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
-        let names = disk.list(dir).map_err(WalError::at(dir))?;
-        let recovered = recover(&*disk, dir, &log_numbers(&names))?;
-        if let Some(path) = &recovered.last_path {
-            // What was read may be in the page cache only; the new file's header will vouch for it.
-            let last = disk.open(path, Open::Write).map_err(WalError::at(path))?;
-            last.sync_data().map_err(WalError::sync_at(path))?;
-        }
-        let spares = SpareFiles::open(Arc::clone(&disk), dir, &names, options.file_bytes)?;
-        let shared = Arc::new(Shared::new(recovered.groups, recovered.files));
-        let place = NewFile { seq: recovered.seq_next, salt: mix(salt_seed), first_lsn: recovered.lsn_next };
-        let spare = spares.take_first(options.first_file_bytes)?;
-        let file = begin_file(&*disk, dir, &shared, &spare, place)?;
-        let wal = Self {
-            disk,
-            dir: dir.to_owned(),
-            options,
-            shared: Arc::clone(&shared),
-            spares,
-            reserved: Vec::new(),
-            file,
-            buffer: Blocks::new(),
-            salt_seed: mix(salt_seed),
-            lsn_next: recovered.lsn_next,
-            durable_lsn: recovered.lsn_next - 1,
-            stopped: false,
-        };
-        wal.retire_files();
-        Ok((wal, WalReader::new(shared), recovered.summary))
+        let found = FoundWal::read(disk, dir)?;
+        let summary = found.summary().clone();
+        let (wal, reader) = found.begin_seeded(options, salt_seed)?;
+        Ok((wal, reader, summary))
     }
 
     /// The handle for the thread that prepares files.
@@ -144,6 +118,22 @@ impl Wal {
     /// # Panics
     /// When an operation's group is not below [`GROUPS`].
     pub fn commit(&mut self, ops: &[WalOp]) -> Result<Commit, WalError> {
+        self.commit_when(ops, None)
+    }
+
+    /// As [`Wal::commit`], and tells the time, by any clock that only goes on: a sync point is written every 10 ms or
+    /// 1 MiB at most, and not beside every commit.
+    ///
+    /// # Errors
+    /// As [`Wal::commit`].
+    ///
+    /// # Panics
+    /// As [`Wal::commit`].
+    pub fn commit_at(&mut self, ops: &[WalOp], now: Duration) -> Result<Commit, WalError> {
+        self.commit_when(ops, Some(now))
+    }
+
+    fn commit_when(&mut self, ops: &[WalOp], now: Option<Duration>) -> Result<Commit, WalError> {
         self.require_running()?;
         if ops.is_empty() {
             return Ok(Commit { bytes_written: 0, synced: self.is_synced() });
@@ -151,9 +141,10 @@ impl Wal {
         self.check(ops)?;
         let parts = self.split(ops);
         self.reserve(&parts)?;
+        self.mark_votes(ops)?;
         let mut bytes_written = 0;
         for (at, part) in parts.iter().enumerate() {
-            let written = self.write_part(part);
+            let written = self.write_part(part, now);
             // The first part's failure leaves the log as it was. A later one's would leave half of the call.
             self.stopped |= at > 0 && written.is_err();
             bytes_written += written?;
@@ -181,6 +172,46 @@ impl Wal {
         Ok(())
     }
 
+    /// Makes all commits durable and has the mark say so; gives the LSN of the last one. Called for each checkpoint and
+    /// at a stop in order.
+    ///
+    /// # Errors
+    /// As [`Wal::sync`]; [`WalError::NoSpace`] and [`WalError::Io`] when the mark cannot be written: everything is
+    /// durable all the same, and the mark says less.
+    pub fn sync_and_mark(&mut self) -> Result<u64, WalError> {
+        self.sync()?;
+        let mark = Mark { synced_lsn: self.durable_lsn, ..*self.mark.mark() };
+        self.write_mark(mark)?;
+        Ok(self.durable_lsn)
+    }
+
+    /// The LSN up to which all commits are durable.
+    #[must_use]
+    pub fn durable_lsn(&self) -> u64 {
+        self.durable_lsn
+    }
+
+    /// Has the mark know the votes before the commit that holds them: a node that finds its log without its last commit
+    /// still knows them.
+    fn mark_votes(&mut self, ops: &[WalOp]) -> Result<(), WalError> {
+        let mut mark = *self.mark.mark();
+        for op in ops {
+            if let WalOp::Vote { group, vote } = op {
+                mark.votes[usize::from(*group)] = Some(*vote);
+            }
+        }
+        if mark == *self.mark.mark() {
+            return Ok(());
+        }
+        self.write_mark(Mark { synced_lsn: self.durable_lsn, ..mark })
+    }
+
+    fn write_mark(&mut self, mark: Mark) -> Result<(), WalError> {
+        let written = self.mark.write(&*self.disk, mark);
+        self.stopped |= matches!(written, Err(WalError::SyncFailed { .. }));
+        written
+    }
+
     fn is_synced(&self) -> bool {
         self.durable_lsn == self.lsn_next - 1
     }
@@ -191,7 +222,7 @@ impl Wal {
 
     /// Bytes of frames that a commit in a full-size file can hold.
     fn frames_bytes_max(&self) -> u64 {
-        (self.options.file_bytes - BLOCK - COMMIT_HEADER_BYTES as u64).min(COMMIT_BYTES_MAX)
+        (self.options.file_bytes - COMMITS_AT - COMMIT_HEADER_BYTES as u64).min(COMMIT_BYTES_MAX)
     }
 
     fn check(&self, ops: &[WalOp]) -> Result<(), WalError> {
@@ -234,7 +265,7 @@ impl Wal {
         for part in parts {
             let bytes = commit_bytes(part);
             if offset + bytes > end {
-                (offset, end) = (BLOCK, self.options.file_bytes);
+                (offset, end) = (COMMITS_AT, self.options.file_bytes);
                 files += 1;
             }
             offset += bytes;
@@ -246,10 +277,16 @@ impl Wal {
     }
 
     /// Writes one commit and lets readers see it; gives the bytes written.
-    fn write_part(&mut self, part: &[WalOp]) -> Result<u64, WalError> {
+    fn write_part(&mut self, part: &[WalOp], now: Option<Duration>) -> Result<u64, WalError> {
         if self.file.offset + commit_bytes(part) > self.file.bytes {
             self.next_file()?;
         }
+        if self.mark.mark().file != self.file.seq {
+            // No commit goes into a file that the mark does not name.
+            let mark = Mark { file: self.file.seq, synced_lsn: self.durable_lsn, ..*self.mark.mark() };
+            self.write_mark(mark)?;
+        }
+        self.write_sync_point(now)?;
         let Current { seq, salt, offset, .. } = self.file;
         let place = Place { file: seq, salt, offset, lsn: self.lsn_next, durable_lsn: self.durable_lsn };
         let placed = encode_commit(&mut self.buffer, part, &place);
@@ -262,9 +299,25 @@ impl Wal {
         }
         let bytes = blocks.len() as u64;
         self.file.offset += bytes;
+        self.sync_points.count(bytes);
         self.lsn_next += 1;
         self.publish(&placed);
         Ok(bytes)
+    }
+
+    /// Writes a sync point beside the next commit when one is due; the commit's sync makes it durable.
+    fn write_sync_point(&mut self, now: Option<Duration>) -> Result<(), WalError> {
+        if !self.sync_points.is_due(self.durable_lsn, now) {
+            return Ok(());
+        }
+        let (block, offset) = self.sync_points.block(self.file.salt, self.durable_lsn);
+        if let Err(error) = self.file.file.write_all_at(block, offset) {
+            // The other sync point is intact. The commit goes into a new file, as after any failed write.
+            self.file.offset = self.file.bytes;
+            return Err(WalError::at(&self.file.path)(error));
+        }
+        self.sync_points.written(self.durable_lsn, self.lsn_next, now);
+        Ok(())
     }
 
     fn publish(&self, placed: &[Placed]) {
@@ -290,7 +343,10 @@ impl Wal {
         self.salt_seed = mix(self.salt_seed);
         let place = NewFile { seq: self.file.seq + 1, salt: self.salt_seed, first_lsn: self.lsn_next };
         match begin_file(&*self.disk, &self.dir, &self.shared, &spare, place) {
-            Ok(file) => self.file = file,
+            Ok(file) => {
+                self.file = file;
+                self.sync_points = SyncPoints::of_new_file(self.durable_lsn);
+            }
             Err(error) => {
                 self.stopped |= matches!(error, WalError::SyncFailed { .. });
                 self.spares.give_back(&spare);
@@ -303,8 +359,11 @@ impl Wal {
 
     /// Lets the oldest files go as long as none of their entries counts. The state block of the current file, which
     /// is durable, carries what they said.
-    fn retire_files(&self) {
-        assert_eq!(self.file.offset, BLOCK, "files are retired when the state block is all there is to know");
+    pub(super) fn retire_files(&self) {
+        assert_eq!(
+            self.file.offset, COMMITS_AT,
+            "files are retired when the state block is all there is to know"
+        );
         let mut files = self.shared.files_mut();
         while let Some(oldest) = files.first_entry()
             && *oldest.key() != self.file.seq
@@ -319,43 +378,4 @@ impl Wal {
 fn commit_bytes(ops: &[WalOp]) -> u64 {
     let frames: u64 = ops.iter().map(frame_bytes).sum();
     (COMMIT_HEADER_BYTES as u64 + frames).next_multiple_of(BLOCK)
-}
-
-/// The identity of a file that begins.
-struct NewFile {
-    seq: u64,
-    salt: u64,
-    first_lsn: u64,
-}
-
-/// Turns a spare file into the log's current one: header, sync, name, sync.
-fn begin_file(
-    disk: &dyn Disk,
-    dir: &Path,
-    shared: &Shared,
-    spare: &Path,
-    NewFile { seq, salt, first_lsn }: NewFile,
-) -> Result<Current, WalError> {
-    let groups =
-        std::array::from_fn(|group| shared.group(u8::try_from(group).expect("a few groups")).record());
-    let mut block = Blocks::new();
-    block.extend_from_slice(&FileHeader { salt, seq, first_lsn, groups }.encode());
-    let file = disk.open(spare, Open::WriteDirect).map_err(WalError::at(spare))?;
-    let bytes = file.len().map_err(WalError::at(spare))?;
-    file.write_all_at(block.as_slice(), 0).map_err(WalError::at(spare))?;
-    file.sync_data().map_err(WalError::sync_at(spare))?;
-    let reader = disk.open(spare, Open::Read).map_err(WalError::at(spare))?;
-    let path = log_path(dir, seq);
-    disk.rename(spare, &path).map_err(WalError::at(spare))?;
-    disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
-    shared.files_mut().insert(seq, LogFile { path: path.clone(), salt, bytes, reader, entries: 0 });
-    Ok(Current { seq, salt, path, file, bytes, offset: BLOCK })
-}
-
-/// The next of a sequence of salts: a bijection of 64-bit numbers that scatters them.
-fn mix(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
-    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
-    mixed ^ (mixed >> 33)
 }

@@ -62,7 +62,7 @@ impl Replica {
     }
 
     fn write(&mut self, group: GroupCheckpoint) -> Result<(), ShardError> {
-        let newer = Checkpoint { sequence: self.sequence + 1, groups: vec![group] };
+        let newer = Checkpoint { sequence: self.sequence + 1, durable_lsn: 0, groups: vec![group] };
         checkpoint::write(&self.disk, Path::new(CHECKPOINTS), &newer).map_err(failed)?;
         self.sequence += 1;
         Ok(())

@@ -149,7 +149,7 @@ pub fn checkpoint(
     let shards = flusher.checkpoint(logs.iter().map(|log| log.cut()).collect())?;
     let group =
         GroupCheckpoint { group: 1, applied: Some((1, index)), state: Bytes::new(), shards: shards.clone() };
-    let whole = Checkpoint { sequence, groups: vec![group] };
+    let whole = Checkpoint { sequence, durable_lsn: 0, groups: vec![group] };
     checkpoint::write(disk, Path::new(CHECKPOINTS), &whole).map_err(|_| ShardError::Io {
         action: "write",
         path: CHECKPOINTS.into(),

@@ -15,9 +15,13 @@ use tidelog_storage::{Disk, SimDisk, WalError};
 
 pub const DIR: &str = "/wal";
 pub const KIB: u64 = 1024;
+/// Where the commits of a file begin: behind the header and two sync points.
+pub const COMMITS_AT: u64 = 12 * KIB;
+/// The mark of the log, beside its directory.
+pub const MARK: &str = "/wal.mark";
 
 pub fn options(file_bytes: u64) -> WalOptions {
-    WalOptions { file_bytes, first_file_bytes: file_bytes.min(16 * KIB), sync_every_commit: true }
+    WalOptions { file_bytes, first_file_bytes: file_bytes.min(24 * KIB), sync_every_commit: true }
 }
 
 pub fn open(disk: &SimDisk, options: WalOptions) -> Result<(Wal, WalReader, WalRecovery), WalError> {
