@@ -5,6 +5,7 @@
 
 mod format;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -201,6 +202,34 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>, CheckpointErr
         None => Ok(None),
         Some(DamagedCheckpoint { path, reason, .. }) => Err(CheckpointError::AllDamaged { path, reason }),
     }
+}
+
+/// Where each group ends in the checkpoints that are kept, by the files themselves: in the one that ends earlier of the
+/// two. A group that one of them lacks has no end. The write-ahead log may be purged up to there and no further, so that
+/// either can be started from. `None` while fewer than two are there.
+///
+/// # Errors
+/// [`CheckpointError::AllDamaged`] names a file that cannot be used: nothing may be purged then. The others as [`load`].
+pub fn kept(disk: &dyn Disk, dir: &Path) -> Result<Option<BTreeMap<u8, u64>>, CheckpointError> {
+    let names = disk.list(dir).map_err(|source| io_error("list", dir, source))?;
+    let mut ends: Option<BTreeMap<u8, u64>> = None;
+    let sequences = sequences(&names);
+    for sequence in sequences.iter().take(CHECKPOINTS_KEPT) {
+        let path = path_of(dir, *sequence);
+        let checkpoint = load_file(disk, &path, *sequence)?
+            .map_err(|reason| CheckpointError::AllDamaged { path: path.clone(), reason })?;
+        let own = checkpoint.groups.iter().filter_map(|group| Some((group.group, group.applied?.1)));
+        let own: BTreeMap<u8, u64> = own.collect();
+        ends = Some(match ends {
+            None => own,
+            Some(newer) => {
+                let both =
+                    newer.into_iter().filter_map(|(group, end)| Some((group, end.min(*own.get(&group)?))));
+                both.collect()
+            }
+        });
+    }
+    Ok(ends.filter(|_| sequences.len() >= CHECKPOINTS_KEPT))
 }
 
 /// The checkpoint, or why the file is damaged.

@@ -262,6 +262,8 @@ pub struct Catalog {
     pub sealing_key: Option<[u8; 32]>,
     /// Ids of all nodes that were ever members of the cluster.
     pub used_nodes: BTreeSet<u64>,
+    /// The newest uid that was given out: a stream of a higher one has never been heard of here.
+    pub newest_uid: u64,
 }
 
 impl Catalog {

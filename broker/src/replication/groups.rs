@@ -18,6 +18,7 @@ use super::catch_up::{CatchUp, Resting};
 use super::checkpointer;
 use super::flush_thread::FlushHandle;
 use super::held::Held;
+use super::kept::SetAside;
 use super::leaders::Leaders;
 use super::machine::Machine;
 use super::news::{Listener, ManyListener, News};
@@ -115,6 +116,7 @@ pub struct Groups {
     pub(super) in_flight: Arc<Semaphore>,
     /// Where each group's newest checkpoint ends.
     pub(super) checkpointed: tokio::sync::Mutex<Vec<Option<u64>>>,
+    pub(super) set_aside: SetAside,
     /// Up to where every member holds each group's log.
     pub(super) held: Arc<Held>,
     /// True once the groups have ended.
@@ -231,9 +233,12 @@ impl Groups {
     pub async fn checkpoint(&self) -> Result<(), GroupError> {
         let mut checkpointed = self.checkpointed.lock().await;
         let newer = checkpointer::checkpoint(&self.rafts, &self.flush).await?;
-        let kept = std::mem::replace(&mut *checkpointed, newer);
+        let remembered = std::mem::replace(&mut *checkpointed, newer);
+        let kept = self.kept_ends(&remembered).await;
         self.note_held();
-        checkpointer::purge(&self.rafts, &kept, self.purge(), &self.held).await
+        checkpointer::purge(&self.rafts, &kept, self.purge(), &self.held).await?;
+        self.discard_set_aside(&kept).await;
+        Ok(())
     }
 
     /// Checkpoints and stops the groups. What was acknowledged is durable either way; this makes the next start

@@ -94,7 +94,9 @@ impl MetaState {
 
     /// An immutable copy for readers; streams are shared with it.
     pub fn catalog(&self) -> Catalog {
-        self.catalog.clone()
+        let mut catalog = self.catalog.clone();
+        catalog.newest_uid = self.next_uid;
+        catalog
     }
 
     /// The consumer groups, shared with readers: the same pointer as long as none has changed.

@@ -18,6 +18,7 @@ mod group_state;
 mod groups;
 mod held;
 mod inheritance;
+mod kept;
 mod leaders;
 mod lease;
 mod log_store;

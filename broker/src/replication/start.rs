@@ -17,6 +17,7 @@ use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
 use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
 use super::held::Held;
+use super::kept::SetAside;
 use super::leaders::{Leader, follow};
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -98,6 +99,7 @@ impl Groups {
         };
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
 
+        let set_aside = SetAside::new(&reader);
         let applied_index = |group: u8| {
             let saved = saved.iter().find(|saved| saved.group == group)?;
             saved.applied.map(|(_, index)| index)
@@ -157,6 +159,7 @@ impl Groups {
             in_flight: Arc::new(Semaphore::new(BYTES_IN_FLIGHT_MAX)),
             checkpointed: tokio::sync::Mutex::new(checkpointed),
             held,
+            set_aside,
             changing: Arc::new(Semaphore::new(1)),
         });
         Ok((groups, GroupThreads { wal: wal_threads, flush: flush_thread }))

@@ -20,6 +20,13 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     let status = Administration::new(groups.clone()).status().await;
     let mut reasons = troubles(&status);
     reasons.extend(gateway.service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
+    let left = groups.segments_left_aside();
+    if left > 0 {
+        reasons.push(format!(
+            "The log has not brought back the records of {left} segments that no checkpoint lists; they are in set-aside \
+             of the data directory."
+        ));
+    }
     let page = serde_json::json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "reasons": reasons,

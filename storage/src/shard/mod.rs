@@ -14,6 +14,7 @@ mod read;
 mod recovery;
 mod repair;
 mod scrub;
+mod set_aside;
 pub(crate) mod state;
 mod store;
 pub(crate) mod tail;

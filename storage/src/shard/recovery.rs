@@ -1,5 +1,5 @@
-//! From a checkpoint and a directory to shards: removes what is newer than the checkpoint, finishes an install that a
-//! crash cut short, refuses what is damaged.
+//! From a checkpoint and a directory to shards: sets aside what is newer than the checkpoint, finishes an install that a
+//! crash cut short, notes what is damaged.
 //!
 //! Reads one list per directory and less than two frames per open segment; never a whole file.
 
@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::set_aside::{set_aside, set_aside_stream};
 use super::state::{ActiveSegment, ShardState};
 use super::store::Shared;
 use super::tail::{Tail, TailFrame};
@@ -17,7 +18,7 @@ use crate::disk::{Disk, DiskFile, Open};
 use crate::segment::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::segment::index::SparseIndex;
 use crate::segment::sealed::open_checked;
-use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir, whole_blocks};
+use crate::segment::{segment_path, shard_dir, whole_blocks};
 use crate::transfer::{self, FileNeed, length_of};
 
 /// Makes sure that the directory of all streams is there and stays.
@@ -33,8 +34,8 @@ pub(super) fn create_root(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError>
     }
 }
 
-/// Removes streams, shards and segments the checkpoint does not list. Other people's names are left alone.
-pub(super) fn remove_unknown(
+/// Sets aside the streams, shards and segments that the checkpoint does not list. Other people's names are left alone.
+pub(super) fn set_aside_unknown(
     disk: &dyn Disk,
     dir: &Path,
     shards: &[ShardCheckpoint],
@@ -44,47 +45,36 @@ pub(super) fn remove_unknown(
         known.entry(shard.key.stream_uid).or_default().insert(shard.key.shard, shard);
     }
     for stream_uid in list(disk, dir, |name| name.parse::<u64>().ok())? {
-        let stream = stream_dir(dir, stream_uid);
-        let Some(known) = known.get(&stream_uid) else {
-            remove_dir(disk, &stream)?;
-            continue;
-        };
-        for shard in list(disk, &stream, |name| name.parse::<u32>().ok())? {
-            match known.get(&shard) {
-                Some(checkpoint) => remove_unknown_segments(disk, dir, checkpoint)?,
-                None => remove_dir(disk, &shard_dir(dir, ShardKey { stream_uid, shard }))?,
-            }
+        let known = known.remove(&stream_uid).unwrap_or_default();
+        set_aside_stream(disk, dir, stream_uid, |shard| !known.contains_key(&shard))?;
+        for checkpoint in known.values() {
+            set_aside_unknown_segments(disk, dir, checkpoint)?;
         }
     }
     Ok(())
 }
 
-pub(super) fn remove_unknown_segments(
+pub(super) fn set_aside_unknown_segments(
     disk: &dyn Disk,
     dir: &Path,
     checkpoint: &ShardCheckpoint,
 ) -> Result<(), ShardError> {
     let mut known: BTreeSet<u64> = checkpoint.segments.iter().map(|segment| segment.first_ordinal).collect();
     known.extend(checkpoint.open.iter().filter(|open| in_blocks(open) > 0).map(|open| open.first_ordinal));
-    for first_ordinal in list(disk, &shard_dir(dir, checkpoint.key), parse_segment_name)? {
-        if !known.contains(&first_ordinal) {
-            let path = segment_path(dir, checkpoint.key, first_ordinal);
-            disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
-        }
-    }
-    Ok(())
+    set_aside(disk, dir, checkpoint.key, |first_ordinal| !known.contains(&first_ordinal))
 }
 
-fn list<T>(disk: &dyn Disk, dir: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ShardError> {
+/// Names in a directory, none where there is no such directory.
+pub(super) fn list<T>(
+    disk: &dyn Disk,
+    dir: &Path,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ShardError> {
     match disk.list(dir) {
         Ok(names) => Ok(names.iter().filter_map(|name| parse(name)).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(ShardError::io("list", dir, source)),
     }
-}
-
-fn remove_dir(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
-    disk.remove_dir_all(dir).map_err(|source| ShardError::io("remove", dir, source))
 }
 
 /// Bytes of the open segment that are in its file.
@@ -126,12 +116,12 @@ pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<Sh
 }
 
 /// Whether a sealed segment without readable records is there. It may be gone; what is there of another length is not
-/// the sealed file, and goes.
+/// the sealed file, and is set aside.
 fn keep_trimmed(shared: &Shared, key: ShardKey, segment: &SegmentCheckpoint) -> Result<bool, ShardError> {
     let path = segment_path(&shared.dir, key, segment.first_ordinal);
     let length = length_of(&*shared.disk, &path)?;
     if length.is_some_and(|length| length != segment.file_bytes) {
-        shared.disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
+        set_aside(&*shared.disk, &shared.dir, key, |first_ordinal| first_ordinal == segment.first_ordinal)?;
     }
     Ok(length == Some(segment.file_bytes))
 }

@@ -164,13 +164,14 @@ impl Removed {
 }
 
 impl ShardStore {
-    /// Brings the directory to what the checkpoint says and opens its shards. Files the checkpoint does not
-    /// know are removed (the log behind the checkpoint brings their records back), open segments are cut to
-    /// whole blocks. Finishes an install that a crash cut short. Does not scan files.
+    /// Brings the directory to what the checkpoint says and opens its shards. Segments the checkpoint does
+    /// not list are set aside (the log behind the checkpoint brings their records back), open segments are cut to
+    /// whole blocks. Finishes an install that a crash cut short. Does not scan files. A file that is missing, short or
+    /// does not go on where it must is listed in [`ShardStore::damaged`].
     ///
     /// # Errors
-    /// [`ShardError::Damaged`] when a file the checkpoint needs is missing, short or does not go on where it
-    /// must, and no peer has a copy, or it is an open segment (see [`ShardStore::damaged_open`]); [`ShardError::Io`] when the operating system refuses.
+    /// [`ShardError::Damaged`] when the checkpoint contradicts itself; [`ShardError::Io`] when the operating system
+    /// refuses.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -178,7 +179,7 @@ impl ShardStore {
         shards: Vec<ShardCheckpoint>,
     ) -> Result<Arc<ShardStore>, ShardError> {
         recovery::create_root(&*disk, &dir)?;
-        recovery::remove_unknown(&*disk, &dir, &shards)?;
+        recovery::set_aside_unknown(&*disk, &dir, &shards)?;
         let shared = Arc::new(Shared::new(disk, dir, options));
         shared.repairs.clear()?;
         let mut logs = HashMap::with_capacity(shards.len());
@@ -190,7 +191,7 @@ impl ShardStore {
         Ok(Arc::new(ShardStore { shared, shards: RwLock::new(logs), removed: Mutex::default() }))
     }
 
-    /// The open segments of a checkpoint whose files are damaged, so that [`ShardStore::open`] would refuse it, and
+    /// The open segments of a checkpoint whose files are damaged, so that [`ShardStore::open`] would list them, and
     /// where their copies are to be staged. Nothing else uses the directory meanwhile.
     ///
     /// # Errors
@@ -295,7 +296,7 @@ impl ShardStore {
     ) -> Result<Vec<Arc<ShardLog>>, ShardError> {
         let mut logs = Vec::with_capacity(manifest.len());
         for checkpoint in manifest {
-            recovery::remove_unknown_segments(&*self.shared.disk, &self.shared.dir, &checkpoint)?;
+            recovery::set_aside_unknown_segments(&*self.shared.disk, &self.shared.dir, &checkpoint)?;
             let key = checkpoint.key;
             let state = recovery::recover(&self.shared, checkpoint)?;
             logs.push(ShardLog::new(key, self.shared.clone(), state));

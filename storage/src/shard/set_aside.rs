@@ -1,0 +1,148 @@
+//! Segments that no checkpoint lists: set aside at a start or an install, never removed because a list lacks them.
+//!
+//! They wait in `set-aside`, beside the directory of the shards, under the names they had. The log behind the checkpoint
+//! brings their records back. They go when it has ([`ShardStore::discard_set_aside`]); what it does not bring back stays,
+//! because it may be the last copy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::recovery::list;
+use super::store::Shared;
+use super::{ShardError, ShardKey, ShardStore};
+use crate::disk::Disk;
+use crate::segment::sealed::open_checked;
+use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir, verify};
+use crate::transfer::length_of;
+
+/// Where the segments wait that a checkpoint in `shards` does not list.
+pub(super) fn dir_beside(shards: &Path) -> PathBuf {
+    shards.with_file_name("set-aside")
+}
+
+/// Moves all segments of a shard that are meant out of the way, durably.
+pub(super) fn set_aside(
+    disk: &dyn Disk,
+    shards: &Path,
+    key: ShardKey,
+    is_meant: impl Fn(u64) -> bool,
+) -> Result<(), ShardError> {
+    let from = shard_dir(shards, key);
+    let names = list(disk, &from, parse_segment_name)?;
+    let meant: Vec<u64> = names.into_iter().filter(|first_ordinal| is_meant(*first_ordinal)).collect();
+    if meant.is_empty() {
+        return Ok(());
+    }
+    let aside = dir_beside(shards);
+    let to = shard_dir(&aside, key);
+    disk.create_dir_all(&to).map_err(|source| ShardError::io("create", &to, source))?;
+    for first_ordinal in meant {
+        let (path, place) =
+            (segment_path(shards, key, first_ordinal), segment_path(&aside, key, first_ordinal));
+        // Of two from the same ordinal the longer one has all bytes of the other.
+        if length_of(disk, &place)? > length_of(disk, &path)? {
+            disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
+            continue;
+        }
+        tracing::warn!(
+            path = %path.display(),
+            "the newest checkpoint does not list this segment: it is set aside until the log has brought its records back"
+        );
+        disk.rename(&path, &place).map_err(|source| ShardError::io("set aside", &path, source))?;
+    }
+    sync_dir(disk, &to)?;
+    sync_dir(disk, &from)
+}
+
+/// Moves all segments of a stream's shards that are meant out of the way, and removes the directories that are empty
+/// then.
+pub(super) fn set_aside_stream(
+    disk: &dyn Disk,
+    shards: &Path,
+    stream_uid: u64,
+    is_meant: impl Fn(u32) -> bool,
+) -> Result<(), ShardError> {
+    let stream = stream_dir(shards, stream_uid);
+    for shard in list(disk, &stream, |name| name.parse::<u32>().ok())? {
+        if is_meant(shard) {
+            let key = ShardKey { stream_uid, shard };
+            set_aside(disk, shards, key, |_| true)?;
+            remove_if_empty(disk, &shard_dir(shards, key))?;
+        }
+    }
+    remove_if_empty(disk, &stream)
+}
+
+fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
+    disk.sync_dir(dir).map_err(|source| ShardError::Io { action: "sync", path: dir.to_owned(), source })
+}
+
+fn remove_if_empty(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
+    if list(disk, dir, |name| Some(name.to_owned()))?.is_empty() {
+        disk.remove_dir_all(dir).map_err(|source| ShardError::io("remove", dir, source))?;
+    }
+    Ok(())
+}
+
+impl ShardStore {
+    /// Removes the segments that were set aside and whose records the shards have again, and those of streams that are
+    /// gone: `is_known` says whether the metadata has ever given out a stream's uid. To be called when both kept
+    /// checkpoints were made after the log had been replayed. Gives the segments that stay, because nothing has
+    /// brought their records back.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`] when the operating system refuses; what is left goes another time.
+    pub fn discard_set_aside(
+        &self,
+        is_known: impl Fn(u64) -> bool,
+    ) -> Result<Vec<(ShardKey, u64)>, ShardError> {
+        let (disk, aside) = (&*self.shared.disk, dir_beside(&self.shared.dir));
+        let mut kept = Vec::new();
+        for stream_uid in list(disk, &aside, |name| name.parse::<u64>().ok())? {
+            let stream = stream_dir(&aside, stream_uid);
+            for shard in list(disk, &stream, |name| name.parse::<u32>().ok())? {
+                let key = ShardKey { stream_uid, shard };
+                let dir = shard_dir(&aside, key);
+                for first_ordinal in list(disk, &dir, parse_segment_name)? {
+                    let may_go = match self.get(key) {
+                        Some(log) => {
+                            log.bounds().next_ordinal >= end_of(&self.shared, &aside, key, first_ordinal)?
+                        }
+                        None => is_known(stream_uid),
+                    };
+                    if !may_go {
+                        kept.push((key, first_ordinal));
+                        continue;
+                    }
+                    let path = segment_path(&aside, key, first_ordinal);
+                    disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
+                }
+                remove_if_empty(disk, &dir)?;
+            }
+            remove_if_empty(disk, &stream)?;
+        }
+        Ok(kept)
+    }
+}
+
+/// The ordinal behind the last whole frame of a segment that was set aside.
+fn end_of(shared: &Shared, aside: &Path, key: ShardKey, first_ordinal: u64) -> Result<u64, ShardError> {
+    let path = segment_path(aside, key, first_ordinal);
+    let read = || {
+        let file = open_checked(&*shared.disk, &path, key, first_ordinal)?;
+        let length = file.len().map_err(|source| ShardError::io("measure", &path, source))?;
+        // Index and footer of a sealed one are no frames: the last frame ends before them.
+        match verify::frames_until_damage(&*file, &path, (key, first_ordinal), length)? {
+            (_, next_ordinal) if next_ordinal > first_ordinal => Ok(next_ordinal),
+            _ => Ok(first_ordinal),
+        }
+    };
+    match read() {
+        // Nothing in it can be read: it holds no record that could be brought back.
+        Err(ShardError::Damaged { .. }) => Ok(first_ordinal),
+        Err(ShardError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(first_ordinal)
+        }
+        found => found,
+    }
+}
