@@ -20,6 +20,7 @@ fn call(operation: &str, codec: Codec, body: impl Into<Bytes>) -> Call {
         region: "us-east-1".into(),
         codec,
         body: body.into(),
+        answers: tidelog::room::AnswerRoom::default(),
     }
 }
 

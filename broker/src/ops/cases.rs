@@ -13,6 +13,7 @@ use crate::model::stream::{
     Catalog, Consumer, ConsumerStatus, Shard, ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus,
     Tags,
 };
+use crate::room::AnswerRoom;
 
 /// The clock of the tests, milliseconds since the epoch.
 pub const NOW_MS: u64 = 1_700_000_000_000;
@@ -25,6 +26,7 @@ pub fn call(body: &str) -> Call {
         region: Arc::from("us-east-1"),
         codec: Codec::Json,
         body: Bytes::copy_from_slice(body.as_bytes()),
+        answers: AnswerRoom::default(),
     }
 }
 

@@ -192,6 +192,11 @@ impl Fault {
         ))
     }
 
+    /// This node has no memory for it now: a throttle where clients know it as that.
+    pub fn no_room(may_be_throttled: bool, words: String) -> Self {
+        if may_be_throttled { Self::ProvisionedThroughputExceeded(words) } else { Self::Unavailable(words) }
+    }
+
     /// The shard's budget is spent.
     pub fn rate_exceeded(key: &StreamKey, shard: ShardId) -> Self {
         let StreamKey { account, name, .. } = key;

@@ -38,6 +38,7 @@ use futures_util::Stream;
 pub use tidelog_proto::Codec;
 use tidelog_proto::{Document, Unreadable};
 
+use crate::room::AnswerRoom;
 use crate::service::Service;
 use input::Input;
 pub use service_model::{OPERATIONS, Operation};
@@ -55,6 +56,8 @@ pub struct Call {
     pub codec: Codec,
     /// At most [`crate::limits::BODY_BYTES_MAX`].
     pub body: Bytes,
+    /// The room for its answer.
+    pub answers: AnswerRoom,
 }
 
 impl Call {
@@ -103,6 +106,13 @@ impl Reply {
 
 /// The operation that AWS serves in JSON only; the SDKs that speak CBOR otherwise switch to JSON for it.
 const JSON_ONLY: &str = "SubscribeToShard";
+
+/// Whether clients of an operation take a throttle for what it is: ProvisionedThroughputExceededException is among its
+/// errors in the service model.
+#[must_use]
+pub fn may_be_throttled(operation: &str) -> bool {
+    matches!(operation, "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
+}
 
 /// Operations that are validated and then refused: this version has neither queues nor channels.
 pub const UNAVAILABLE: [&str; 17] = [

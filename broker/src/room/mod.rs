@@ -20,15 +20,17 @@
 //! are cut.
 
 mod account;
+mod answer;
 mod descriptors;
 mod memory;
 mod pool;
 pub mod resources;
 
-pub use account::{Account, Accounts};
+pub use account::{Account, Accounts, Busy};
+pub use answer::{AnswerRoom, PREPAID_ANSWER_BYTES};
 pub use descriptors::Descriptors;
 pub use memory::{BYTES_MIN, Memory, MemoryError, Source};
-pub use pool::{Charge, Full, Pool};
+pub use pool::{Charge, Full, Pool, SMALL_BYTES};
 
 use std::sync::Arc;
 

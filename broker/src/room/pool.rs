@@ -22,6 +22,8 @@ const SMALL_FRACTION: usize = 8;
 const CONNECTION_FRACTION: usize = 16;
 /// The share of one address, while there is another, of a pool that is more than half taken, as a fraction.
 const ADDRESS_FRACTION: usize = 4;
+/// The part of a pool that is left to others by what grows modestly, as a fraction.
+const MODEST_FRACTION: usize = 4;
 /// Bytes of the smallest share: eight streams of HTTP/2.
 const SHARE_MIN: usize = 256 << 10;
 /// How long a pool refuses before that is a trouble of the node's.
@@ -218,6 +220,13 @@ impl Charge {
         true
     }
 
+    /// Grows to that many bytes, if there is room now and a quarter of the pool stays free beside it.
+    pub fn try_grow_modestly(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes());
+        self.pool.general.available_permits() >= more + self.pool.bytes / MODEST_FRACTION
+            && self.try_grow(bytes)
+    }
+
     /// Grows to that many bytes. Waits at most for `patience`; the one that has waited longest may finish out of the
     /// reserve.
     ///
@@ -247,6 +256,15 @@ impl Charge {
         self.general += more;
         self.account.add(self.pool.place, more);
         Ok(())
+    }
+
+    /// Grows to that many bytes out of the reserve, unless somebody else finishes.
+    pub fn try_finish(&mut self, bytes: usize) -> bool {
+        if bytes.saturating_sub(self.bytes()) > self.pool.largest || self.finisher.is_some() {
+            return false;
+        }
+        self.finisher = self.pool.finishing.clone().try_acquire_owned().ok();
+        self.finisher.is_some() && self.try_grow(bytes)
     }
 
     /// Takes over what is charged by another one of the same connection and pool.

@@ -13,7 +13,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES};
+use super::client::Client;
 use super::{Gateway, connection};
+use crate::room::Full;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -90,8 +92,15 @@ async fn accept(listener: &TcpListener, gateway: &Gateway) -> Accepted {
 
 async fn serve_one(accepted: Accepted, gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
     let Accepted { stream, peer, room } = accepted;
+    let client = match Client::open(&gateway.room, peer.ip()) {
+        Ok(client) => client,
+        Err(Full) => {
+            gateway.room.connections.note_refusal();
+            return;
+        }
+    };
     gateway.connections_open.increment(1.0);
-    let outcome = connection::serve(stream, &gateway, stopping).await;
+    let outcome = connection::serve(stream, &gateway, &client, stopping).await;
     gateway.connections_open.decrement(1.0);
     if let Err(reason) = outcome {
         debug!(%peer, reason, "connection ended");

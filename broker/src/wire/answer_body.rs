@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::error;
 
+use super::client::Exchange;
 use super::stall::{self, End};
 use super::{faults, grpc};
 use crate::ops::{Events, Fault};
@@ -137,6 +138,39 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         self.length().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
+    }
+}
+
+/// The body of an answer and the request that it belongs to, which is under way until it is dropped.
+#[derive(Debug)]
+pub(super) struct Sent {
+    body: AnswerBody,
+    _exchange: Option<Exchange>,
+}
+
+impl Sent {
+    pub(super) fn new(body: AnswerBody, exchange: Option<Exchange>) -> Self {
+        Self { body, _exchange: exchange }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

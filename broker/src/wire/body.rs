@@ -1,28 +1,43 @@
 //! Reads a request body into one run of bytes, within bounds of size, time and memory.
+//!
+//! Memory is charged for what has come, never for what is announced. What the connection is charged covers the first
+//! [`PREPAID_BYTES`]; past them a step is charged before the next bytes are taken, so that a body which waits for room
+//! leaves its bytes where they are.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Gateway;
+use super::client::Client;
 use super::exchange::Disconnected;
 use super::refusal::Refusal;
+use crate::room::{Charge, Full, SMALL_BYTES};
 
-/// Room taken at once for a body of unknown length, bytes.
-const STEP: usize = 1024 * 1024;
+/// Bytes of a body that what the connection is charged covers.
+pub(super) const PREPAID_BYTES: usize = 16 << 10;
+/// Bytes that are charged ahead at least: the largest frame.
+const STEP_MIN: usize = 64 << 10;
+/// Bytes that are charged ahead at most.
+const STEP_MAX: usize = 1 << 20;
+/// What there is no room for.
+const BODIES: &str = "request bodies";
+/// How long a body that has a part of the room waits for more.
+pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one waits that has none yet.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a body that is refused for its size is read and thrown away, as a multiple of the bound: a client that
 /// is cut off in the middle of sending sees a broken connection and never the reason.
 const DISCARD_FACTOR: usize = 3;
 
-/// A complete body and the room it takes until it is dropped.
+/// A complete body and what is charged for it until it is dropped.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _charge: Option<Charge>,
 }
 
 /// Why there is no body.
@@ -40,11 +55,22 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<Full> for Failure {
+    fn from(_: Full) -> Self {
+        Self::Refused(Refusal::NoRoom(BODIES))
+    }
+}
+
 /// Reads the whole of `incoming`. A client that `waits` for a 100 before it sends a body is refused without it.
 ///
 /// # Errors
 /// When the body is too large, too slow, or cut off, or when there is no room for it.
-pub(super) async fn read(gateway: &Gateway, mut incoming: Incoming, waits: bool) -> Result<Body, Failure> {
+pub(super) async fn read(
+    gateway: &Gateway,
+    client: &Client,
+    mut incoming: Incoming,
+    waits: bool,
+) -> Result<Body, Failure> {
     let bytes_max = gateway.bounds.body_bytes_max;
     let announced = incoming.size_hint();
     if announced.lower() > bytes_max as u64 {
@@ -54,79 +80,165 @@ pub(super) async fn read(gateway: &Gateway, mut incoming: Incoming, waits: bool)
         return Err(Refusal::BodyTooLarge { bytes_max }.into());
     }
     if incoming.is_end_stream() {
-        return Ok(Body { bytes: Bytes::new(), _room: None });
+        return Ok(Body { bytes: Bytes::new(), _charge: None });
     }
-    let deadline = Instant::now() + gateway.bounds.body;
-    match timeout_at(deadline, collect(gateway, incoming, announced.exact())).await {
+    let announced = announced.exact().and_then(|length| usize::try_from(length).ok());
+    let is_small = announced.is_some_and(|length| length <= SMALL_BYTES);
+    let now = Instant::now();
+    let reading = Reading {
+        gateway,
+        charge: client.room.bodies.charge(&client.account, is_small),
+        left: announced,
+        pace: Pace::begin(now, gateway.bounds.pace),
+        taken: 0,
+        incoming,
+    };
+    match timeout_at(now + gateway.bounds.body, reading.collect()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Refusal::BodyLate.into()),
     }
 }
 
-async fn collect(gateway: &Gateway, mut incoming: Incoming, exact: Option<u64>) -> Result<Body, Failure> {
-    let bytes_max = gateway.bounds.body_bytes_max;
-    let expected = exact.map_or(STEP.min(bytes_max), |length| usize::try_from(length).unwrap_or(bytes_max));
-    let mut room = first_room(gateway, expected).await?;
-    let Some(first) = next(gateway, &mut incoming).await? else {
-        return Ok(Body { bytes: Bytes::new(), _room: Some(room) });
-    };
-    // A body that came as one frame is kept as it is.
-    if exact == Some(first.len() as u64) || incoming.is_end_stream() {
-        return fitting(first, bytes_max, room);
-    }
-    let mut bytes = BytesMut::with_capacity(expected.max(first.len()));
-    let mut frame = Some(first);
-    while let Some(part) = frame {
-        let length = bytes.len() + part.len();
-        if length > bytes_max {
-            drop(bytes);
-            discard(gateway, &mut incoming).await;
+/// A body that is being read.
+struct Reading<'a> {
+    gateway: &'a Gateway,
+    incoming: Incoming,
+    charge: Charge,
+    /// Bytes that are still to come, where that was announced.
+    left: Option<usize>,
+    /// Bytes that have come.
+    taken: usize,
+    pace: Pace,
+}
+
+impl Reading<'_> {
+    async fn collect(mut self) -> Result<Body, Failure> {
+        let bytes_max = self.gateway.bounds.body_bytes_max;
+        let Some(first) = self.next().await? else { return Ok(self.complete(Bytes::new())) };
+        if self.taken > bytes_max {
             return Err(Refusal::BodyTooLarge { bytes_max }.into());
         }
-        while length > room.num_permits() {
-            room.merge(further_room(&gateway.body_bytes)?);
+        // A body that came as one frame is kept as it is.
+        if self.left == Some(0) || self.incoming.is_end_stream() {
+            if self.taken > PREPAID_BYTES {
+                self.charge.grow(self.taken, ROOM_PATIENCE).await?;
+            }
+            return Ok(self.complete(first));
         }
-        bytes.extend_from_slice(&part);
-        frame = next(gateway, &mut incoming).await?;
+        let mut bytes = BytesMut::with_capacity(first.len().max(self.left.unwrap_or(STEP_MIN).min(STEP_MAX)));
+        bytes.extend_from_slice(&first);
+        drop(first);
+        loop {
+            self.make_room().await?;
+            let Some(part) = self.next().await? else { break };
+            if self.taken > bytes_max {
+                drop(bytes);
+                discard(self.gateway, &mut self.incoming).await;
+                return Err(Refusal::BodyTooLarge { bytes_max }.into());
+            }
+            bytes.extend_from_slice(&part);
+        }
+        if self.taken > PREPAID_BYTES {
+            self.charge.shrink(self.taken);
+        }
+        Ok(self.complete(bytes.freeze()))
     }
-    Ok(Body { bytes: bytes.freeze(), _room: Some(room) })
-}
 
-fn fitting(bytes: Bytes, bytes_max: usize, room: OwnedSemaphorePermit) -> Result<Body, Failure> {
-    if bytes.len() > bytes_max {
-        return Err(Refusal::BodyTooLarge { bytes_max }.into());
+    fn complete(self, bytes: Bytes) -> Body {
+        Body { bytes, _charge: Some(self.charge) }
     }
-    Ok(Body { bytes, _room: Some(room) })
-}
 
-/// Waits for room, at most as long as a stalled client is waited for.
-async fn first_room(gateway: &Gateway, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
-    let permits = u32::try_from(bytes).map_err(|_| Refusal::Busy)?;
-    let wait = Arc::clone(&gateway.body_bytes).acquire_many_owned(permits);
-    match timeout(gateway.bounds.stall, wait).await {
-        Ok(Ok(room)) => Ok(room),
-        _ => Err(Refusal::Busy.into()),
+    /// Charges a step ahead of what has come: as much as has come already, while there is as much room.
+    async fn make_room(&mut self) -> Result<(), Full> {
+        let left = self.left.unwrap_or(usize::MAX);
+        let least = self.taken + left.min(STEP_MIN);
+        if least <= PREPAID_BYTES || least <= self.charge.bytes() {
+            return Ok(());
+        }
+        let ahead = self.taken + left.min(self.taken.clamp(STEP_MIN, STEP_MAX));
+        if self.charge.try_grow(ahead) {
+            return Ok(());
+        }
+        let patience = if self.charge.bytes() == 0 { FIRST_PATIENCE } else { ROOM_PATIENCE };
+        self.charge.grow(least, patience).await?;
+        self.pace.begin_anew(&self.charge);
+        Ok(())
     }
-}
 
-/// Does not wait: bodies that hold a part of the room and wait for the rest would block each other.
-fn further_room(body_bytes: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
-    Arc::clone(body_bytes).try_acquire_many_owned(STEP as u32).map_err(|_| Refusal::Busy.into())
-}
-
-/// The next run of bytes; `None` at the end. Trailers are passed over.
-async fn next(gateway: &Gateway, incoming: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-    loop {
-        match timeout(gateway.bounds.stall, incoming.frame()).await {
-            Err(_) => return Err(Refusal::BodyLate.into()),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(Failure::Left(Disconnected)),
-            Ok(Some(Ok(frame))) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Ok(Some(bytes));
+    /// The next run of bytes; `None` at the end. Trailers are passed over.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let late = Instant::now() + self.gateway.bounds.stall;
+        loop {
+            match timeout_at(late.min(self.pace.ends), self.incoming.frame()).await {
+                Err(_) if Instant::now() >= late || !self.pace.goes_on(&self.charge) => {
+                    return Err(Refusal::BodyLate.into());
+                }
+                Err(_) => {}
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(Failure::Left(Disconnected)),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.taken += bytes.len();
+                        self.left = self.left.map(|left| left.saturating_sub(bytes.len()));
+                        if !self.pace.takes(bytes.len(), &self.charge) {
+                            return Err(Refusal::BodyLate.into());
+                        }
+                        return Ok(Some(bytes));
+                    }
                 }
             }
         }
+    }
+}
+
+/// How fast something comes that others may wait for.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    /// When the present window ends.
+    pub(super) ends: Instant,
+    /// Bytes that have come in it.
+    bytes: usize,
+}
+
+/// Bytes per second at least, of what has a part of a room that is more than half taken.
+const PACE_MIN: usize = 16 << 10;
+/// The same of the one that finishes out of the reserve, which counts over a fifth of the time.
+const FINISHER_PACE_MIN: usize = 1 << 20;
+const FINISHER_FRACTION: u32 = 5;
+
+impl Pace {
+    /// Begins with a window of that length.
+    pub(super) fn begin(now: Instant, window: Duration) -> Self {
+        Self { window, ends: now + window, bytes: 0 }
+    }
+
+    /// Begins a new window after a wait for room, which was not the client's doing.
+    pub(super) fn begin_anew(&mut self, charge: &Charge) {
+        (self.ends, self.bytes) = (Instant::now() + self.length(charge), 0);
+    }
+
+    fn length(&self, charge: &Charge) -> Duration {
+        if charge.is_finishing() { self.window / FINISHER_FRACTION } else { self.window }
+    }
+
+    /// Counts bytes that have come; false when too few came in the window that is over.
+    pub(super) fn takes(&mut self, bytes: usize, charge: &Charge) -> bool {
+        self.bytes += bytes;
+        charge.bytes() == 0 || Instant::now() < self.ends || self.goes_on(charge)
+    }
+
+    /// At the end of a window: whether enough has come for another one.
+    pub(super) fn goes_on(&mut self, charge: &Charge) -> bool {
+        let per_second = match charge.bytes() {
+            0 => 0,
+            _ if charge.is_finishing() => FINISHER_PACE_MIN,
+            _ if charge.pool().is_busy() => PACE_MIN,
+            _ => 0,
+        };
+        let goes_on = self.bytes as f64 >= per_second as f64 * self.length(charge).as_secs_f64();
+        self.begin_anew(charge);
+        goes_on
     }
 }
 
@@ -134,8 +246,8 @@ async fn next(gateway: &Gateway, incoming: &mut Incoming) -> Result<Option<Bytes
 async fn discard(gateway: &Gateway, incoming: &mut Incoming) {
     let mut left = gateway.bounds.body_bytes_max.saturating_mul(DISCARD_FACTOR);
     let reading = async {
-        while let Ok(Some(bytes)) = next(gateway, incoming).await {
-            left = left.saturating_sub(bytes.len());
+        while let Some(Ok(frame)) = incoming.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
             if left == 0 {
                 return;
             }

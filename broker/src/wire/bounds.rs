@@ -24,10 +24,12 @@ pub struct Bounds {
     pub stall: Duration,
     /// For a whole request body, however steadily it trickles.
     pub body: Duration,
+    /// Over which time the pace of a body counts while room is short.
+    pub pace: Duration,
     /// Bytes of one request body.
     pub body_bytes_max: usize,
-    /// Bytes of all request bodies at once, from their first byte to their answer.
-    pub body_bytes_in_flight_max: usize,
+    /// Memory of all connections, bodies and answers, by class.
+    pub memory: Shares,
     /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
     pub http2_windows: (u32, u32),
     /// From a complete request to the answer of its operation.
@@ -56,8 +58,9 @@ impl Bounds {
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(30),
             body: Duration::from_secs(300),
+            pace: Duration::from_secs(10),
             body_bytes_max: BODY_BYTES_MAX,
-            body_bytes_in_flight_max: memory.bytes(Class::Bodies),
+            memory: *memory,
             http2_windows: if memory.total() < SMALL_MEMORY_BYTES {
                 HTTP2_SMALL_WINDOWS
             } else {

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -19,9 +20,11 @@ use super::bounds::{
     HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING, HTTP2_RESETS_MAX,
     HTTP2_SEND_BUFFER_MAX, HTTP2_STREAMS_MAX,
 };
+use super::client::Client;
 use super::stall::{StreamTasks, watched};
 use super::transport::Transport;
 use super::{Gateway, exchange};
+use crate::room::Full;
 use crate::tls::{Agreed, SecureStream};
 
 /// How every HTTP/2 client begins (RFC 9113, section 3.4).
@@ -51,20 +54,21 @@ enum Opened {
 pub(super) async fn serve(
     stream: TcpStream,
     gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let opened = tokio::select! {
-        opened = timeout(gateway.bounds.first_bytes, open(stream, gateway)) => opened,
+        opened = timeout(gateway.bounds.first_bytes, open(stream, gateway, client)) => opened,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
     match opened {
         Ok(Ok(Some(Opened::Plain(stream, protocol)))) => {
-            serve_http(stream, protocol, gateway, stopping).await
+            serve_http(stream, protocol, gateway, client, stopping).await
         }
         Ok(Ok(Some(Opened::Secure(stream, protocol)))) => {
             // Boxed, so that plain connections are not as large as these.
-            Box::pin(serve_http(*stream, protocol, gateway, stopping)).await
+            Box::pin(serve_http(*stream, protocol, gateway, client, stopping)).await
         }
         Ok(Ok(None)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
@@ -82,7 +86,9 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
         Ok(Ok(Some((Protocol::Tls, _)))) => Err("TLS where nobody speaks it".into()),
         Ok(Ok(Some((protocol, first)))) => {
             let stream = Transport::new(stream, first, gateway.bounds.stall);
-            serve_http(stream, protocol, gateway, stopping).await
+            let client = Client::open(&gateway.room, IpAddr::from(Ipv4Addr::LOCALHOST));
+            let client = client.map_err(|Full| "no room for another connection")?;
+            serve_http(stream, protocol, gateway, &client, stopping).await
         }
         Ok(Ok(None)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
@@ -91,10 +97,10 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
 }
 
 /// Finds out what a connection speaks, inside TLS where it speaks that. `None`: closed before that.
-async fn open(mut stream: TcpStream, gateway: &Gateway) -> io::Result<Option<Opened>> {
+async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) -> io::Result<Option<Opened>> {
     let stall = gateway.bounds.stall;
     let Some((protocol, first)) = sniff(&mut stream).await? else { return Ok(None) };
-    let stream = Transport::new(stream, first, stall);
+    let stream = Transport::new(stream, first, stall).lingering(client.clone());
     if protocol != Protocol::Tls {
         return Ok(Some(Opened::Plain(stream, protocol)));
     }
@@ -145,12 +151,13 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: Transport<S>,
     protocol: Protocol,
     gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let io = TokioIo::new(stream);
     match protocol {
-        Protocol::Http2 => serve_http2(io, gateway, stopping).await,
-        Protocol::Http1 | Protocol::Tls => serve_http1(io, gateway, stopping).await,
+        Protocol::Http2 => serve_http2(io, gateway, client, stopping).await,
+        Protocol::Http1 | Protocol::Tls => serve_http1(io, gateway, client, stopping).await,
     }
     .map_err(|error| error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")))
 }
@@ -158,9 +165,10 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     io: TokioIo<Transport<S>>,
     gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
-    let service = service_fn(|request| exchange::answer(gateway, request));
+    let service = service_fn(|request| exchange::answer(gateway, client, request));
     let connection = async {
         let mut connection = pin!(
             http1::Builder::new()
@@ -183,12 +191,13 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     io: TokioIo<Transport<S>>,
     gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
-    let shared = Arc::clone(gateway);
+    let shared = (Arc::clone(gateway), Arc::clone(client));
     let service = service_fn(move |request| {
-        let gateway = Arc::clone(&shared);
-        async move { exchange::answer(&gateway, request).await }
+        let (gateway, client) = shared.clone();
+        async move { exchange::answer(&gateway, &client, request).await }
     });
     let (stream_window, connection_window) = gateway.bounds.http2_windows;
     let mut connection = pin!(

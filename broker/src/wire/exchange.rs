@@ -15,9 +15,11 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use uuid::Uuid;
 
-use super::answer_body::AnswerBody;
+use super::answer_body::{AnswerBody, Sent};
+use super::client::Client;
 use super::refusal::Refusal;
 use super::{Gateway, grpc, kinesis, pages};
+use crate::room::Full;
 
 /// What scripts of other origins may read of an answer (AWS-recorded).
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -27,6 +29,8 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("172800");
 /// What `POST /` and its preflight answer to other methods.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+/// What there is no room for when a connection has as many streams as fit.
+const STREAMS: &str = "requests under way";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 /// Random bytes behind an extended request id; 64 characters of base64.
@@ -95,31 +99,48 @@ impl Answer {
     }
 }
 
-/// Answers one request.
+/// Answers one request of a connection.
 ///
 /// # Errors
 /// [`Disconnected`], which ends the connection.
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Disconnected> {
+) -> Result<Response<Sent>, Disconnected> {
     let version = request.version();
+    let exchange = client.begin();
     if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
-        return Ok(grpc::call(gateway, request).await);
+        let response = match exchange.is_ok() {
+            true => grpc::call(gateway, client, request).await,
+            false => grpc::refuse(client),
+        };
+        return Ok(response.map(|body| Sent::new(body, exchange.ok())));
     }
     let cross_origin = request.headers().contains_key(ORIGIN);
-    let answer = route(gateway, request).await?;
-    Ok(answer.into_response(version, cross_origin))
+    let answer = match &exchange {
+        Ok(_) => route(gateway, client, request).await?,
+        Err(Full) => kinesis::refuse(request.headers(), STREAMS),
+    };
+    // An event stream began after its whole request had come.
+    if answer.close && answer.body.length().is_some() {
+        client.linger();
+    }
+    Ok(answer.into_response(version, cross_origin).map(|body| Sent::new(body, exchange.ok())))
 }
 
-async fn route(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+async fn route(
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Answer, Disconnected> {
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match (request.method(), request.uri().path()) {
         _ if grpc::is_meant(request.headers()) => {
             let is_readable = grpc::is_readable(request.headers());
             Ok(if is_readable { Refusal::GrpcNeedsHttp2 } else { Refusal::GrpcFormUnknown }.answer())
         }
-        (&Method::POST, "/") => kinesis::call(gateway, request).await,
+        (&Method::POST, "/") => kinesis::call(gateway, client, request).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
         (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => {
             Ok(pages::health(gateway).await)

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tonic::Status;
 
 use crate::ops::{self, Call, Codec, Events, Exception, Fault, Reply};
+use crate::room::AnswerRoom;
 use crate::service::Service;
 
 /// How long a client may take for the rest of an event stream that is over before it is cut.
@@ -27,6 +28,7 @@ pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::Execut
         region: request.region.into(),
         codec: if request.is_cbor { Codec::Cbor } else { Codec::Json },
         body: request.body,
+        answers: AnswerRoom::default(),
     };
     match ops::execute(&service, call).await {
         Ok(Some(Reply::Complete(body))) => one(Part::Complete(body)),

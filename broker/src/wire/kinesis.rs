@@ -16,22 +16,30 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::answer_body::AnswerBody;
+use super::client::Client;
 use super::exchange::{Answer, Disconnected};
 use super::form::Form;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, no_room};
 use super::{Gateway, body, caller, faults};
 use crate::ops::{self, Call, Fault, Reply};
+use crate::room::{AnswerRoom, Full};
 
 /// Header that names the operation.
 const TARGET: &str = "x-amz-target";
+/// What there is no room for when an answer finds none.
+const ANSWERS: &str = "answers";
 /// What stands in front of the operation's name.
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
-/// Carries out one call.
+/// Carries out one call of a connection.
 ///
 /// # Errors
 /// [`Disconnected`] when the client left before its request was complete.
-pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+pub(super) async fn call(
+    gateway: &Gateway,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Result<Answer, Disconnected> {
     let (head, incoming) = request.into_parts();
     let operation = operation(&head.headers).to_owned();
     let form = Form::of(&head.headers);
@@ -39,9 +47,11 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Resul
     let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
     // A client that takes its time with the body does not hold the headers meanwhile.
     drop(head);
-    let body = match body::read(gateway, incoming, waits).await {
+    let body = match body::read(gateway, client, incoming, waits).await {
         Ok(body) => body,
-        Err(body::Failure::Refused(refusal)) => return Ok(refusal.answer_in(form.unwrap_or(Form::JSON))),
+        Err(body::Failure::Refused(refusal)) => {
+            return Ok(refused(&operation, refusal, form.unwrap_or(Form::JSON)));
+        }
         Err(body::Failure::Left(disconnected)) => return Err(disconnected),
     };
     let Some(form) = form else {
@@ -49,21 +59,28 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Resul
     };
     let timing = gateway.timing.of(&operation);
     let started = Instant::now();
+    let answers = AnswerRoom::new(&client.room.answers, &client.account);
     let call = Call {
         operation,
         account: caller.account,
         region: caller.region,
         codec: form.codec,
         body: body.bytes.clone(),
+        answers: answers.clone(),
     };
-    let answer = run(gateway, call, form).await;
+    let answer = run(gateway, call, &answers, form).await;
     timing.record(answer.status, started.elapsed());
     Ok(answer)
 }
 
-async fn run(gateway: &Gateway, call: Call, form: Form) -> Answer {
+async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) -> Answer {
+    let is_shared = ops::may_be_throttled(&call.operation);
     match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
-        Ok(Ok(Reply::Complete(body))) => Answer::new(StatusCode::OK, form.content_type, body),
+        Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
+            Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
+            Ok(Some(charge)) => Answer::new(StatusCode::OK, form.content_type, charge.hold(body)),
+            Err(Full) => fault(&Fault::no_room(is_shared, no_room(ANSWERS)), form),
+        },
         Ok(Ok(Reply::Events(events))) => {
             let body = AnswerBody::events(events, gateway.bounds.stall, gateway.stopping.clone());
             // Whoever takes it too slowly is cut, with its connection.
@@ -71,6 +88,22 @@ async fn run(gateway: &Gateway, call: Call, form: Form) -> Answer {
         }
         Ok(Err(refused)) => fault(&refused, form),
         Err(refusal) => refusal.answer_in(form),
+    }
+}
+
+/// The answer to a request for which there is no room beside those that are under way.
+pub(super) fn refuse(headers: &HeaderMap, what: &'static str) -> Answer {
+    refused(operation(headers), Refusal::NoRoom(what), Form::of(headers).unwrap_or(Form::JSON))
+}
+
+/// A refusal of the wire as the operation's clients take it: what is throttled is tried again after a longer pause than
+/// what is unavailable.
+fn refused(operation: &str, refusal: Refusal, form: Form) -> Answer {
+    match refusal {
+        Refusal::NoRoom(what) if ops::may_be_throttled(operation) => {
+            Answer { close: true, ..fault(&Fault::no_room(true, no_room(what)), form) }
+        }
+        refusal => refusal.answer_in(form),
     }
 }
 

@@ -15,6 +15,7 @@ mod answer_body;
 mod body;
 mod bounds;
 mod caller;
+mod client;
 mod connection;
 mod exchange;
 mod execution;
@@ -40,6 +41,7 @@ pub use bounds::Bounds;
 pub use peer_server::{PeerServer, Running};
 
 use crate::observability::CONNECTIONS;
+use crate::room::Room;
 use crate::service::Service;
 use crate::tls::Tls;
 use timing::Timing;
@@ -53,7 +55,7 @@ pub struct Gateway {
     bounds: Bounds,
     connections: Arc<Semaphore>,
     connections_open: Gauge,
-    body_bytes: Arc<Semaphore>,
+    room: Arc<Room>,
     timing: Timing,
     api: grpc::Api,
     /// Ends event streams, which would last longer than any drain.
@@ -79,7 +81,7 @@ impl Gateway {
             tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
             connections_open: metrics::gauge!(CONNECTIONS),
-            body_bytes: Arc::new(Semaphore::new(bounds.body_bytes_in_flight_max)),
+            room: Room::new(bounds.memory),
             timing: Timing::default(),
             bounds,
             stopping,

@@ -14,8 +14,6 @@ use crate::ops::{Codec, Fault};
 
 /// Content type of AWS's answers to requests that name no protocol it knows.
 const XML: &str = "application/xml";
-/// What a client reads that should try again.
-const BUSY: &str = "Too many request bodies are in flight; try again.";
 
 /// Why the wire did not carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +22,8 @@ pub(super) enum Refusal {
     BodyTooLarge { bytes_max: usize },
     /// The rest of the body did not come in time.
     BodyLate,
-    /// Other requests' bodies fill the memory set aside for them.
-    Busy,
+    /// The memory set aside for this, in the plural, is full.
+    NoRoom(&'static str),
     /// The content type names no protocol of Kinesis; `targeted`: but the request names an operation.
     ContentTypeUnknown { targeted: bool },
     /// The operation was still running at the request's deadline; whether it took effect is unknown.
@@ -69,7 +67,7 @@ impl Refusal {
                     form.codec,
                 ),
             ),
-            Self::Busy => return closing(kinesis::fault(&Fault::Unavailable(BUSY.into()), form)),
+            Self::NoRoom(what) => return closing(kinesis::fault(&Fault::Unavailable(no_room(what)), form)),
             Self::ContentTypeUnknown { targeted: true } => (
                 StatusCode::FORBIDDEN,
                 XML,
@@ -110,6 +108,11 @@ impl Refusal {
             answer
         }
     }
+}
+
+/// What a client reads that should try again.
+pub(super) fn no_room(what: &str) -> String {
+    format!("This node's memory for {what} is full; try again.")
 }
 
 /// The rest of the request stays unread.

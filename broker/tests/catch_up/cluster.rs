@@ -105,6 +105,7 @@ impl Cluster {
             region: "us-east-1".into(),
             codec: Codec::Json,
             body: format!(r#"{{"StreamName": "{name}", "ShardCount": 1}}"#).into(),
+            answers: tidelog::room::AnswerRoom::default(),
         };
         dispatch(&self.nodes[&1].service(), call).await.expect("a stream");
         self.until("the stream is active", || {

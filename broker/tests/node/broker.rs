@@ -69,6 +69,7 @@ impl Broker {
             region: region.into(),
             codec: Codec::Json,
             body: body.to_string().into(),
+            answers: tidelog::room::AnswerRoom::default(),
         };
         dispatch(&self.node.service(), call).await
     }

@@ -166,6 +166,7 @@ impl Cluster {
             region: "us-east-1".into(),
             codec: Codec::Json,
             body: body.to_string().into(),
+            answers: tidelog::room::AnswerRoom::default(),
         };
         runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
     }

@@ -156,6 +156,7 @@ async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
         })
         .to_string()
         .into(),
+        answers: tidelog::room::AnswerRoom::default(),
     };
     let putting = tokio::spawn({
         let service = service.clone();

@@ -101,35 +101,6 @@ async fn a_client_that_waits_for_100_is_refused_before_it_sends() {
 }
 
 #[tokio::test]
-async fn bodies_that_find_no_room_are_503() {
-    let bounds = Bounds { body_bytes_in_flight_max: 2_000, ..impatient() };
-    let broker = Broker::start_with(Bounds { stall: Duration::from_secs(1), ..bounds }).await;
-    let mut holder = broker.client().await;
-    // Bytes that keep coming hold the room for longer than the other waits.
-    holder.send(&(head(1_900) + "{")).await;
-    let trickle = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            holder.send(" ").await;
-        }
-    };
-    let other = async {
-        let mut client = broker.client().await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        client.send(&(head(1_000) + &" ".repeat(1_000))).await;
-        client.answer().await
-    };
-    let answer = tokio::select! {
-        answer = other => answer,
-        () = trickle => unreachable!("a trickle has no end"),
-    };
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body.contains("ServiceUnavailable"), "{answer:?}");
-    drop(holder);
-    broker.stop().await;
-}
-
-#[tokio::test]
 async fn connections_past_the_bound_wait_for_a_place() {
     let broker = Broker::start_with(Bounds { connections_max: 1, ..Bounds::default() }).await;
     let mut first = broker.client().await;

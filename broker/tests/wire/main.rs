@@ -1,6 +1,7 @@
 //! Tests at the wire: bytes in, bytes out, against a broker in this process, and the binary as a process.
 
 mod bad_input;
+mod bodies;
 mod bounds;
 mod broker;
 mod cluster;

@@ -50,6 +50,7 @@ fn judge(operation: &str, codec: Codec, body: &Bytes) {
         region: Arc::from("us-east-1"),
         codec,
         body: body.clone(),
+        answers: tidelog::room::AnswerRoom::default(),
     };
     let _: Result<(), _> = check(&call);
 }

@@ -21,8 +21,9 @@ use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Codec, Fault, Reply, target};
+use crate::room::{Charge, Full, PREPAID_ANSWER_BYTES};
 use crate::service::iterator::{Position, Sealer, ShardIterator, TokenError};
-use crate::service::{ReadRecord, Service};
+use crate::service::{ReadAnswer, ReadRecord, Service};
 
 /// Reads on.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
@@ -39,6 +40,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let records_max = limit.unwrap_or(GET_RECORDS_MAX).min(GET_RECORDS_MAX);
     let read = service.read(&stream, shard, iterator.position.0, records_max, GET_RECORDS_BYTES_MAX).await;
     let read = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
+    let (read, _charge) = admit(call, read, service.now_ms())?;
     let children = if read.end_of_shard { children(service, &stream, id) } else { Vec::new() };
     // A shard that ended without its children in sight is read again, until they are.
     let next = children.is_empty().then(|| {
@@ -51,6 +53,36 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     };
     Ok(Reply::Complete(answer.into()))
 }
+
+/// As much of what was read as there is room to answer with. What was charged for it is the answer's once it is written.
+///
+/// # Errors
+/// [`Fault::ProvisionedThroughputExceeded`] when there is no room for its first record.
+fn admit(call: &Call, mut read: ReadAnswer, now_ms: u64) -> Result<(ReadAnswer, Option<Charge>), Fault> {
+    let size = match call.codec {
+        Codec::Json => json::record_bytes,
+        Codec::Cbor => cbor::record_bytes,
+    };
+    let bytes: usize = read.records.iter().map(size).sum();
+    if bytes <= PREPAID_ANSWER_BYTES {
+        return Ok((read, None));
+    }
+    let sizes: Vec<usize> = read.records.iter().map(size).collect();
+    let no_room = |_: Full| Fault::no_room(true, NO_ROOM.to_owned());
+    let (count, charge) = call.answers.take_some(&sizes, ANSWER_BYTES).map_err(no_room)?;
+    if let Some(last) = read.records.get(count.wrapping_sub(1)).filter(|_| count < read.records.len()) {
+        read.next_ordinal = last.ordinal + 1;
+        read.millis_behind = now_ms.saturating_sub(last.time_ms);
+        read.end_of_shard = false;
+        read.records.truncate(count);
+    }
+    Ok((read, charge))
+}
+
+/// Bytes of an answer beside its records.
+const ANSWER_BYTES: usize = 1_024;
+/// What a client reads that should try again.
+const NO_ROOM: &str = "This node's memory for answers is full; try again.";
 
 fn open(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
     sealer.open_iterator(text, now_ms).map_err(|error| match error {
@@ -119,7 +151,6 @@ mod tests {
     use crate::limits::ITERATOR_LIFE_MS;
     use crate::model::sequence_number::SequenceNumber;
     use crate::ops::cases::{self, NOW_MS};
-    use crate::service::ReadAnswer;
 
     fn record(ordinal: u64, time_ms: u64, key: Option<&'static str>, data: &'static [u8]) -> ReadRecord {
         let partition_key = key.map(|key| Bytes::from_static(key.as_bytes()));

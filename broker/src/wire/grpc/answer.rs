@@ -137,15 +137,15 @@ pub(super) fn stopping_node() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use futures_util::stream::{self, StreamExt};
     use http_body_util::StreamBody;
-    use tokio::sync::Semaphore;
     use tonic::Code;
 
     use super::*;
+    use crate::room::Shares;
+    use crate::wire::client::Client;
 
     type Frames = Vec<Result<Frame<Bytes>, Status>>;
 
@@ -154,8 +154,8 @@ mod tests {
         deadline: Option<Instant>,
         stopping: watch::Receiver<bool>,
     ) -> Answer {
-        let room = Room::of(&Arc::new(Semaphore::new(1)));
-        Answer::new(Body::new(StreamBody::new(frames)), room, deadline, Some(stopping))
+        let client = Client::open(&crate::room::Room::new(Shares::default()), [127, 0, 0, 1].into()).unwrap();
+        Answer::new(Body::new(StreamBody::new(frames)), Room::of(&client), deadline, Some(stopping))
     }
 
     /// Bytes of all frames of data, how many these are, and the status.

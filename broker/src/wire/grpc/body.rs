@@ -2,52 +2,84 @@
 //! to their answer, its messages are bounded in size, and one that has begun has to come in time.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::framing::PREFIX_BYTES;
 use super::{MESSAGE_BYTES_MAX, status};
+use crate::room::Charge;
+use crate::wire::body::{PREPAID_BYTES, Pace, ROOM_PATIENCE};
+use crate::wire::client::Client;
+use crate::wire::refusal::no_room;
 
-/// The share of one call in the room for all requests' bodies. Clones are one share; it is given back with the last.
+/// What one call takes of the room for all requests' bodies. Clones are one share; it is given back with the last. What
+/// the connection is charged covers the first [`PREPAID_BYTES`].
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Share>);
+pub(super) struct Room(Arc<Mutex<Share>>);
 
 #[derive(Debug)]
 struct Share {
-    all: Arc<Semaphore>,
-    bytes: AtomicUsize,
+    charge: Charge,
+    /// Bytes that have come and are not answered.
+    bytes: usize,
+}
+
+impl Share {
+    /// What has to be charged when so many more bytes are here.
+    fn needed(&self, more: usize) -> usize {
+        (self.bytes + more).saturating_sub(PREPAID_BYTES)
+    }
 }
 
 impl Room {
     /// A share of nothing.
-    pub(super) fn of(all: &Arc<Semaphore>) -> Self {
-        Self(Arc::new(Share { all: all.clone(), bytes: AtomicUsize::new(0) }))
+    pub(super) fn of(client: &Client) -> Self {
+        let charge = client.room.bodies.charge(&client.account, false);
+        Self(Arc::new(Mutex::new(Share { charge, bytes: 0 })))
     }
 
-    fn add(&self, permit: OwnedSemaphorePermit) {
-        self.0.bytes.fetch_add(permit.num_permits(), Ordering::Relaxed);
-        permit.forget();
+    /// Takes in bytes that have come, if there is room now.
+    fn try_add(&self, bytes: usize) -> bool {
+        let mut share = self.share();
+        let needed = share.needed(bytes);
+        let has_room = share.charge.try_grow(needed);
+        if has_room {
+            share.bytes += bytes;
+        }
+        has_room
+    }
+
+    /// The same, once there is room; false when there was none in time.
+    async fn add(self, bytes: usize) -> bool {
+        let (mut further, more) = {
+            let share = self.share();
+            (share.charge.sibling(), share.needed(bytes).saturating_sub(share.charge.bytes()))
+        };
+        if further.grow(more, ROOM_PATIENCE).await.is_err() {
+            return false;
+        }
+        let mut share = self.share();
+        share.charge.merge(further);
+        share.bytes += bytes;
+        true
     }
 
     /// Gives back that many bytes, or all there are.
     pub(super) fn give_back(&self, bytes: usize) {
-        let left = |held: usize| Some(held.saturating_sub(bytes));
-        let held = self.0.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        self.0.all.add_permits(held.unwrap_or_default().min(bytes));
+        let mut share = self.share();
+        share.bytes = share.bytes.saturating_sub(bytes);
+        let needed = share.needed(0);
+        share.charge.shrink(needed);
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.all.add_permits(*self.bytes.get_mut());
+    fn share(&self) -> MutexGuard<'_, Share> {
+        self.0.lock().expect("no code panics while it holds this lock")
     }
 }
 
@@ -102,7 +134,7 @@ impl Coming {
     }
 }
 
-type Waiting = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// See the module.
 pub(super) struct RequestBody {
@@ -113,29 +145,44 @@ pub(super) struct RequestBody {
     coming: Coming,
     /// Bytes that have come and wait for their room.
     waiting: Option<(Bytes, Waiting)>,
+    pace: Pace,
     late: Option<Pin<Box<Sleep>>>,
     /// What it ends with once what came before is handed over.
     failure: Option<Status>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, room: Room, stall: Duration) -> Self {
-        Self { incoming, room, stall, coming: Coming::default(), waiting: None, late: None, failure: None }
+    pub(super) fn new(incoming: Incoming, room: Room, stall: Duration, pace: Duration) -> Self {
+        Self {
+            incoming,
+            room,
+            stall,
+            coming: Coming::default(),
+            waiting: None,
+            pace: Pace::begin(Instant::now(), pace),
+            late: None,
+            failure: None,
+        }
     }
 
-    /// Takes in bytes that have come.
-    fn take(&mut self, mut bytes: Bytes) {
+    /// Takes in bytes that have come, and gives them on if there is room now.
+    fn take(&mut self, mut bytes: Bytes) -> Option<Bytes> {
         self.late = None;
         if let Err(TooLong { length, before }) = self.coming.pass(&bytes) {
             let words = format!("A message has up to {MESSAGE_BYTES_MAX} bytes. This one has {length}.");
             self.failure = Some(status::invalid(words));
             bytes.truncate(before);
         }
-        let permits = u32::try_from(bytes.len()).expect("a frame has less");
-        let room = self.room.0.all.clone().acquire_many_owned(permits);
-        let stall = self.stall;
-        let waiting = async move { timeout(stall, room).await.ok()?.ok() };
+        if !self.pace.takes(bytes.len(), &self.room.share().charge) {
+            self.failure = Some(status::unavailable(LATE));
+            bytes.clear();
+        }
+        if self.room.try_add(bytes.len()) {
+            return Some(bytes);
+        }
+        let waiting = self.room.clone().add(bytes.len());
         self.waiting = Some((bytes, Box::pin(waiting)));
+        None
     }
 
     /// Whether a message that has begun does not go on.
@@ -143,8 +190,18 @@ impl RequestBody {
         if self.coming.is_between_messages() {
             return false;
         }
-        let stall = self.stall;
-        self.late.get_or_insert_with(|| Box::pin(sleep(stall))).as_mut().poll(context).is_ready()
+        let until = (Instant::now() + self.stall).min(self.pace.ends);
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if late.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        let is_stalled = Instant::now() < self.pace.ends;
+        if is_stalled || !self.pace.goes_on(&self.room.share().charge) {
+            return true;
+        }
+        // Slow is well as long as nobody needs the room.
+        self.late = None;
+        self.is_late(context)
     }
 }
 
@@ -159,11 +216,13 @@ impl Body for RequestBody {
         let this = self.get_mut();
         loop {
             if let Some((bytes, waiting)) = &mut this.waiting {
-                let permit = ready!(waiting.as_mut().poll(context));
+                let has_room = ready!(waiting.as_mut().poll(context));
                 let bytes = std::mem::take(bytes);
                 this.waiting = None;
-                let Some(permit) = permit else { return Poll::Ready(Some(Err(status::unavailable(BUSY)))) };
-                this.room.add(permit);
+                if !has_room {
+                    return Poll::Ready(Some(Err(status::unavailable(no_room(BODIES)))));
+                }
+                this.pace.begin_anew(&this.room.share().charge);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if let Some(status) = this.failure.take() {
@@ -171,7 +230,11 @@ impl Body for RequestBody {
             }
             match Pin::new(&mut this.incoming).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => this.take(bytes),
+                    Ok(bytes) => {
+                        if let Some(bytes) = this.take(bytes) {
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        }
+                    }
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 },
                 Poll::Ready(Some(Err(_))) => {
@@ -195,12 +258,13 @@ impl Body for RequestBody {
     }
 }
 
-const BUSY: &str = "Too many request bodies are in flight; try again.";
+const BODIES: &str = "request bodies";
 const LATE: &str = "The rest of a message did not arrive in time.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::{Class, LARGEST_BODY_BYTES, Shares};
 
     #[test]
     fn messages_are_followed_however_they_are_cut() {
@@ -230,20 +294,27 @@ mod tests {
         assert_eq!(Coming::default().pass(&prefix(MESSAGE_BYTES_MAX)), Ok(()));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn room_is_given_back_once_and_no_more_than_was_had() {
-        let all = Arc::new(Semaphore::new(100));
-        let room = Room::of(&all);
-        room.add(all.clone().acquire_many_owned(60).await.unwrap());
-        assert_eq!(all.available_permits(), 40);
+        let all = crate::room::Room::new(Shares::default().with(Class::Bodies, 32 << 20));
+        let client = Client::open(&all, [127, 0, 0, 1].into()).unwrap();
+        let (room, used) = (Room::of(&client), || all.bodies.used());
+        assert!(room.try_add(PREPAID_BYTES));
+        assert_eq!(used(), 0);
+        assert!(room.try_add(60) && room.clone().add(40).await);
+        assert_eq!(used(), 100);
         room.give_back(20);
-        assert_eq!(all.available_permits(), 60);
+        assert_eq!(used(), 80);
         let clone = room.clone();
         drop(room);
-        assert_eq!(all.available_permits(), 60);
-        clone.give_back(1_000);
-        assert_eq!(all.available_permits(), 100);
+        assert_eq!(used(), 80);
+        // The call that finishes takes of the reserve, and another one waits in vain.
+        assert!(clone.clone().add(10 << 20).await);
+        assert!(used() > LARGEST_BODY_BYTES);
+        assert!(!Room::of(&client).add(10 << 20).await);
+        clone.give_back(1 << 30);
+        assert_eq!(used(), 0);
         drop(clone);
-        assert_eq!(all.available_permits(), 100);
+        assert_eq!(used(), 0);
     }
 }

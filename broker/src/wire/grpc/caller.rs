@@ -9,6 +9,7 @@ use tonic::metadata::MetadataMap;
 
 use super::status;
 use crate::ops::{Call, Codec};
+use crate::room::AnswerRoom;
 use crate::service::Service;
 use crate::wire::caller::{is_account, is_region};
 
@@ -39,6 +40,7 @@ impl Caller {
             region: named(metadata, REGION, is_region, &self.region)?,
             codec: Codec::Json,
             body: Bytes::new(),
+            answers: AnswerRoom::default(),
         })
     }
 }

@@ -50,6 +50,8 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::Gateway;
 use super::answer_body::AnswerBody;
+use super::client::Client;
+use super::refusal::no_room;
 use crate::service::Service;
 pub(super) use answer::Answer;
 use body::{RequestBody, Room};
@@ -57,6 +59,8 @@ use caller::Caller;
 
 /// Bytes of one message, in either direction.
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// What there is no room for when a connection has as many calls under way as fit.
+const CALLS: &str = "calls under way";
 /// How the content type of every gRPC request begins.
 const CONTENT_TYPE_PREFIX: &str = "application/grpc";
 /// What may follow it: the messages are protobuf, which is the default.
@@ -126,13 +130,18 @@ fn form(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Carries out one call.
-pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(super) async fn call(
+    gateway: &Gateway,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let started = Instant::now();
     let timing = gateway.timing.of(request.uri().path().strip_prefix('/').unwrap_or_default());
     let deadline = timeout::of(request.headers());
     let deadline_at = deadline.map(|deadline| tokio::time::Instant::now() + deadline);
-    let room = Room::of(&gateway.body_bytes);
-    let request = request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall));
+    let room = Room::of(client);
+    let request =
+        request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));
     let ends_itself = request.uri().path() == put_stream::PATH;
     let beginning = async {
         if ends_itself {
@@ -156,6 +165,12 @@ pub(super) async fn call(gateway: &Gateway, request: Request<Incoming>) -> Respo
     timing.record(http_status(response.headers()), started.elapsed());
     let stopping = (!ends_itself).then(|| gateway.stopping.clone());
     response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, room, deadline_at, stopping))))
+}
+
+/// The answer to a call for which there is no room beside those that are under way on its connection.
+pub(super) fn refuse(client: &Client) -> Response<AnswerBody> {
+    let response = status::unavailable(no_room(CALLS)).into_http::<tonic::body::Body>();
+    response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, Room::of(client), None, None))))
 }
 
 /// What a call answers with, unless it panics or does not within `patience`.

@@ -12,6 +12,12 @@ const RECORD_BYTES: usize = 160;
 /// Bytes of an answer beside its records.
 const ANSWER_BYTES: usize = 512;
 
+/// Bytes that a record takes in an answer, about and mostly less.
+pub(super) fn record_bytes(record: &ReadRecord) -> usize {
+    let key_bytes = record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
+    RECORD_BYTES + key_bytes + record.data.len()
+}
+
 /// The answer. `next` and `children` are members when they are there.
 pub(super) fn write_answer(
     shard: &Shard,
@@ -19,8 +25,6 @@ pub(super) fn write_answer(
     next: Option<String>,
     children: Vec<Document>,
 ) -> Vec<u8> {
-    let key_bytes = |record: &ReadRecord| record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
-    let record_bytes = |record: &ReadRecord| RECORD_BYTES + key_bytes(record) + record.data.len();
     let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
     let children = (!children.is_empty()).then_some(children);
     cbor::write_map(&mut out, 2 + usize::from(next.is_some()) + usize::from(children.is_some()));

@@ -11,6 +11,12 @@ const RECORD_BYTES: usize = 160;
 /// Bytes of an answer beside its records.
 const ANSWER_BYTES: usize = 512;
 
+/// Bytes that a record takes in an answer, about and mostly less.
+pub(super) fn record_bytes(record: &ReadRecord) -> usize {
+    let key_bytes = record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
+    RECORD_BYTES + key_bytes + record.data.len().div_ceil(3) * 4
+}
+
 /// The answer. `next` and `children` are members when they are there.
 pub(super) fn write_answer(
     shard: &Shard,
@@ -18,9 +24,6 @@ pub(super) fn write_answer(
     next: Option<String>,
     children: Vec<Document>,
 ) -> Vec<u8> {
-    let key_bytes = |record: &ReadRecord| record.partition_key.as_ref().map_or(0, bytes::Bytes::len);
-    let record_bytes =
-        |record: &ReadRecord| RECORD_BYTES + key_bytes(record) + record.data.len().div_ceil(3) * 4;
     let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
     out.extend_from_slice(br#"{"Records":["#);
     write_records(shard, &read.records, &mut out);

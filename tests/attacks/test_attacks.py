@@ -1,0 +1,15 @@
+"""Each attack for some seconds; `tests/attacks/run` does so for minutes."""
+
+import pytest
+
+from attacks.attacks import ATTACKS
+from attacks.rounds import play
+
+SECONDS = 5
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_a_client_that_behaves_goes_on(attack, tmp_path):
+    outcome = play(attack, tmp_path, SECONDS)
+    print(outcome)
+    assert outcome.complaints() == []
