@@ -16,6 +16,7 @@ use crate::boot::{self, FORGETFUL};
 use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
+use crate::lost_log;
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Resting, STOPPING, Shell, Sizes,
@@ -86,6 +87,9 @@ pub enum NodeError {
     /// The node may have lost what it told its peers it holds.
     #[error("{FORGETFUL}")]
     Forgetful,
+    /// The node has been found to lack what it had acknowledged.
+    #[error("{0}")]
+    LostLog(String),
 }
 
 /// Refuses a node of a cluster that may have lost what it acknowledged, and notes what the next start has to know.
@@ -104,6 +108,14 @@ fn note_boot(
         Durability::Interval(_) => boot::note_running(disk, directory, &boot)?,
     }
     Ok(())
+}
+
+/// Refuses a node whose log has been found to lack entries that it had acknowledged.
+fn check_log_kept(disk: &dyn Disk, directory: &Path) -> Result<(), NodeError> {
+    match lost_log::noted(disk, directory)? {
+        Some(words) => Err(NodeError::LostLog(words)),
+        None => Ok(()),
+    }
 }
 
 /// A running node.
@@ -142,6 +154,7 @@ impl Node {
         let running = watch::Sender::new(Running::default());
         let (disk, directory) = (config.disk, config.data_dir);
         disk.create_dir_all(&directory)?;
+        check_log_kept(&*disk, &directory)?;
         note_boot(&*disk, &directory, config.durability, config.cluster.is_some())?;
         let resting = Resting::new(config.shell.clone());
         let (peers, founding, port) = match config.cluster {

@@ -47,8 +47,10 @@ impl Administration {
         }
         let member = self.welcome(&members, id, address, Some(old)).await?;
         let left = members.voters.iter().copied().filter(|voter| *voter != old && *voter != id);
-        self.check_majority(left.chain([id])).await?;
+        let left: Vec<u64> = left.chain([id]).collect();
+        self.check_majority(left.iter().copied()).await?;
         self.teach(id, &member, teller).await?;
+        self.check_copies(&left).await?;
         self.change_voters(Some(id), Some(old), teller).await?;
         Ok(format!(
             "node {id} at {address} has taken the place of node {old}, whose id is not used again; stop node {old} if it \

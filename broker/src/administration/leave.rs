@@ -22,7 +22,8 @@ impl Administration {
         if left.is_empty() {
             return Err(AdministrationError::refused(format!("node {node} is the last voter")));
         }
-        self.check_majority(left).await?;
+        self.check_majority(left.iter().copied()).await?;
+        self.check_copies(&left).await?;
         self.change_voters(None, Some(node), teller).await?;
         Ok(format!("node {node} is no member any more and its id is not used again; stop it if it runs"))
     }

@@ -23,7 +23,13 @@ impl Administration {
         }
         let nodes =
             members.into_iter().map(|(id, member)| self.node_status(id, member, voters.contains(&id)));
-        let nodes = join_all(nodes).await;
+        let (mut nodes, said): (Vec<NodeStatus>, Vec<_>) = join_all(nodes).await.into_iter().unzip();
+        let here = self.groups.standing_still().into_iter().map(|still| (still.node, u32::from(still.group)));
+        let still: BTreeSet<(u64, u32)> = said.into_iter().flatten().chain(here).collect();
+        for node in &mut nodes {
+            let of_node = still.iter().filter(|(id, _)| *id == node.id);
+            node.stands_still_in = of_node.map(|(_, group)| *group).collect();
+        }
         StatusResponse {
             cluster: self.groups.peers().identity().map(|identity| identity.cluster).unwrap_or_default(),
             node: self.groups.node(),
@@ -37,7 +43,8 @@ impl Administration {
         self.groups.status().into_iter().map(group_status).collect()
     }
 
-    async fn node_status(&self, id: u64, member: Member, is_voter: bool) -> NodeStatus {
+    /// How a node is, and which followers stand still in which groups by its word.
+    async fn node_status(&self, id: u64, member: Member, is_voter: bool) -> (NodeStatus, Vec<(u64, u32)>) {
         let peers = self.groups.peers();
         let address = peers.address(id).filter(|address| !address.is_empty()).unwrap_or(member.address);
         let mut status = NodeStatus {
@@ -48,18 +55,15 @@ impl Administration {
             is_reachable: true,
             version: env!("CARGO_PKG_VERSION").into(),
             reluctance: self.groups.reluctance().unwrap_or_default(),
+            stands_still_in: Vec::new(),
         };
         if id == self.groups.node() {
-            return status;
+            return (status, Vec::new());
         }
         let answer = timeout(GREETING_DEADLINE, greet(peers, id)).await;
         let Ok(Ok(hello)) = answer else {
-            return NodeStatus {
-                is_reachable: false,
-                version: String::new(),
-                reluctance: String::new(),
-                ..status
-            };
+            let (version, reluctance) = (String::new(), String::new());
+            return (NodeStatus { is_reachable: false, version, reluctance, ..status }, Vec::new());
         };
         status.is_reachable = hello.node == id;
         status.version = hello.version;
@@ -72,7 +76,8 @@ impl Administration {
         } else {
             hello.reluctance
         };
-        status
+        let still = hello.standing_still.iter().map(|still| (still.node, still.group)).collect();
+        (status, still)
     }
 }
 

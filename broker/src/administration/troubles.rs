@@ -28,6 +28,15 @@ pub fn troubles(status: &StatusResponse) -> Vec<String> {
     if !leaderless.is_empty() && has_majority {
         found.push(format!("Groups without a leader right now: {}.", leaderless.join(", ")));
     }
+    let still = status.nodes.iter().filter(|node| node.is_reachable && !node.stands_still_in.is_empty());
+    found.extend(still.map(|node| {
+        let groups: Vec<String> = node.stands_still_in.iter().map(ToString::to_string).collect();
+        format!(
+            "Node {} takes no entries of groups {} although more are committed.",
+            node.id,
+            groups.join(", ")
+        )
+    }));
     let reluctant = status.nodes.iter().filter(|node| !node.reluctance.is_empty());
     found.extend(reluctant.map(|node| format!("Node {} is degraded: {}.", node.id, node.reluctance)));
     found
@@ -63,6 +72,10 @@ mod tests {
                 .map(|(group, leader)| GroupStatus { group, leader: *leader, ..GroupStatus::default() })
                 .collect(),
         };
+        let still = |mut status: StatusResponse| {
+            status.nodes[2].stands_still_in = vec![1, 4];
+            status
+        };
         let cases: &[(StatusResponse, &[&str])] = &[
             (status(&[], &[1, 2, 3], ""), &[]),
             (status(&[3], &[1, 2, 1], ""), &["Without an answer: node 3."]),
@@ -78,6 +91,11 @@ mod tests {
                 ],
             ),
             (status(&[], &[2, 2, 3], "stopping"), &["Node 1 is degraded: stopping."]),
+            (
+                still(status(&[], &[2, 2, 3], "")),
+                &["Node 3 takes no entries of groups 1, 4 although more are committed."],
+            ),
+            (still(status(&[3], &[2, 2, 2], "")), &["Without an answer: node 3."]),
         ];
         for (status, expected) in cases {
             assert_eq!(troubles(status), *expected);

@@ -94,6 +94,7 @@ fn object(status: &StatusResponse) -> Value {
             "is_reachable": node.is_reachable,
             "version": node.version,
             "reluctance": node.reluctance,
+            "stands_still_in": node.stands_still_in,
         })
     };
     let group = |group: &GroupStatus| {

@@ -97,6 +97,7 @@ fn status() -> StatusResponse {
         is_reachable,
         version: if is_reachable { "0.1.0".into() } else { String::new() },
         reluctance: reluctance.into(),
+        stands_still_in: Vec::new(),
     };
     let matched = [(1, 1_000), (2, 1_000), (3, 400)].map(|(node, index)| Matched { node, index });
     let group = |group: u32, leader: u64, matched: &[Matched]| GroupStatus {
@@ -146,7 +147,7 @@ async fn a_status_is_a_table_or_an_object() {
     assert_eq!(object["node"], 1);
     let third = serde_json::json!({
         "id": 3, "address": "tidelog-3.example:4568", "incarnation": "incarnation-3", "is_voter": false,
-        "is_reachable": false, "version": "", "reluctance": ""
+        "is_reachable": false, "version": "", "reluctance": "", "stands_still_in": []
     });
     assert_eq!(object["nodes"][2], third);
     let leaders = [0, 1, 2].map(|group: usize| object["groups"][group]["leader"].clone());

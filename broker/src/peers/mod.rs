@@ -5,6 +5,7 @@
 //! later may have been. Used by replication (the log), by the service (records for other leaders) and by the wire
 //! (whole operations for other leaders).
 
+mod admission;
 mod connection;
 mod serving;
 pub mod tcp;
@@ -16,13 +17,15 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidelog_proto::cluster::cluster_client::ClusterClient;
+use tidelog_proto::peer;
 use tidelog_proto::peer::peer_client::PeerClient;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tonic::Request;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Request, Status};
 
+pub use admission::{taken_out, wrong_incarnation};
 pub use connection::Connection;
 pub use serving::{Accepted, Incoming, serve, server};
 
@@ -108,8 +111,11 @@ pub struct Unreachable {
 /// A client of a peer's services. Cheap to clone.
 pub type Client = PeerClient<Connection>;
 
-/// What became of a dial; `None` while it is under way.
-type Dialled = Option<Result<Connection, (Instant, Unreachable)>>;
+/// What became of a dial: a connection and the process at its other end. `None` while it is under way.
+type Dialled = Option<Result<(Connection, u64), (Instant, Unreachable)>>;
+
+/// The process that was found at each node last.
+type Processes = Arc<Mutex<BTreeMap<u64, u64>>>;
 
 /// The last dial of each peer's connection for each lane.
 type Slots = HashMap<(u64, Lane), watch::Receiver<Dialled>>;
@@ -123,6 +129,10 @@ pub struct Peers {
     configured: BTreeMap<u64, String>,
     members: watch::Sender<Arc<BTreeMap<u64, Member>>>,
     connections: Mutex<Slots>,
+    /// Random for each start of this node.
+    process: u64,
+    /// The process that was found at each peer last.
+    processes: Processes,
     /// Peers that would rather not lead, and why.
     reluctant: Mutex<BTreeMap<u64, String>>,
 }
@@ -137,6 +147,8 @@ impl Peers {
             configured,
             members: watch::Sender::default(),
             connections: Mutex::default(),
+            process: uuid::Uuid::new_v4().as_u64_pair().0,
+            processes: Processes::default(),
             reluctant: Mutex::default(),
         })
     }
@@ -214,10 +226,26 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]: nothing was said.
     pub async fn client(&self, node: u64, lane: Lane) -> Result<Client, Unreachable> {
-        let connection = self.connection(node, lane).await?;
-        Ok(PeerClient::with_origin(connection, origin())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+        Ok(self.client_of_process(node, lane).await?.0)
+    }
+
+    /// A client of that node as by [`Peers::client`], and the process that it speaks to.
+    ///
+    /// # Errors
+    /// [`Unreachable`]: nothing was said.
+    pub async fn client_of_process(&self, node: u64, lane: Lane) -> Result<(Client, u64), Unreachable> {
+        let (connection, process) = self.connection(node, lane).await?;
+        Ok((client(connection), process))
+    }
+
+    /// Names this start of the node among all of its starts.
+    pub fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// The process that runs at a peer, as far as known: the one that was connected to last.
+    pub fn process_of(&self, node: u64) -> Option<u64> {
+        self.processes.lock().expect("no code panics while it holds this lock").get(&node).copied()
     }
 
     /// A client of what should be that node, at an address that no membership knows yet, over a connection of its own.
@@ -234,10 +262,10 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`].
     pub async fn administration(&self, node: u64) -> Result<ClusterClient<Connection>, Unreachable> {
-        Ok(ClusterClient::with_origin(self.connection(node, Lane::Requests).await?, origin()))
+        Ok(ClusterClient::with_origin(self.connection(node, Lane::Requests).await?.0, origin()))
     }
 
-    async fn connection(&self, node: u64, lane: Lane) -> Result<Connection, Unreachable> {
+    async fn connection(&self, node: u64, lane: Lane) -> Result<(Connection, u64), Unreachable> {
         let Some(address) = self.address(node) else {
             return Err(Unreachable { node, address: "?".into(), reason: "its address is not known".into() });
         };
@@ -257,7 +285,7 @@ impl Peers {
         if let Some(last) = connections.get(&(node, lane)) {
             let counts = match &*last.borrow() {
                 None => last.has_changed().is_ok(),
-                Some(Ok(connection)) => connection.is_usable(),
+                Some(Ok((connection, _))) => connection.is_usable(),
                 // Many callers that find a peer gone do not wait for a dial each.
                 Some(Err((at, _))) => at.elapsed() < REDIAL_PAUSE,
             };
@@ -268,12 +296,43 @@ impl Peers {
         let (outcome, dialled) = watch::channel(None);
         connections.insert((node, lane), dialled.clone());
         drop(connections);
-        let connecting = connect(self.dial.clone(), node, address, lane);
+        let connecting = self.connect_and_greet(node, address, lane);
         tokio::spawn(async move {
             let connected = connecting.await.map_err(|error| (Instant::now(), error));
             outcome.send_replace(Some(connected));
         });
         dialled
+    }
+
+    /// A connection, once the peer has said over it which of its processes it is.
+    fn connect_and_greet(
+        &self,
+        node: u64,
+        address: String,
+        lane: Lane,
+    ) -> impl Future<Output = Result<(Connection, u64), Unreachable>> + use<> {
+        let (connecting, processes) =
+            (connect(self.dial.clone(), node, address.clone(), lane), self.processes.clone());
+        let greeting = self.request(node, self.greeting(), Some(CONNECT_DEADLINE));
+        async move {
+            let connection = connecting.await?;
+            let answer = client(connection.clone()).hello(greeting).await;
+            let unreachable =
+                |status: tonic::Status| Unreachable { node, address, reason: status.message().to_owned() };
+            let hello = answer.map_err(unreachable)?.into_inner();
+            if hello.node == node {
+                processes
+                    .lock()
+                    .expect("no code panics while it holds this lock")
+                    .insert(node, hello.process);
+            }
+            Ok((connection, hello.process))
+        }
+    }
+
+    /// What this node says of itself in a greeting.
+    pub fn greeting(&self) -> peer::HelloRequest {
+        peer::HelloRequest { node: self.node, address: self.address(self.node).unwrap_or_default() }
     }
 
     fn connections(&self) -> MutexGuard<'_, Slots> {
@@ -296,48 +355,6 @@ impl Peers {
         }
         request
     }
-
-    /// Whether that request may be answered; returns who asks.
-    ///
-    /// # Errors
-    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, and for a known node without
-    /// its data.
-    pub fn admit(&self, headers: &MetadataMap) -> Result<u64, Box<Status>> {
-        let refused = |text: String| Err(Box::new(Status::permission_denied(text)));
-        let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(own) = self.identity() else {
-            return Err(Box::new(Status::unavailable("this node belongs to no cluster yet")));
-        };
-        if header(CLUSTER_HEADER) != own.cluster {
-            return refused(format!(
-                "this is node {} of cluster {}, not one of cluster {:?}: check the addresses of --cluster",
-                own.node,
-                own.cluster,
-                header(CLUSTER_HEADER)
-            ));
-        }
-        if header(TARGET_HEADER) != own.node.to_string() {
-            return refused(format!("this is node {}, not node {}", own.node, header(TARGET_HEADER)));
-        }
-        if header(FORMAT_HEADER) != FORMAT.to_string() {
-            return refused(format!(
-                "node {} speaks format {} of commands and files, this node {FORMAT}: run versions that have one in common",
-                header(NODE_HEADER),
-                header(FORMAT_HEADER)
-            ));
-        }
-        let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
-            return refused("who asks does not say which node it is".into());
-        };
-        match self.members().get(&node) {
-            Some(member)
-                if !member.incarnation.is_empty() && member.incarnation != header(INCARNATION_HEADER) =>
-            {
-                refused(wrong_incarnation(node))
-            }
-            _ => Ok(node),
-        }
-    }
 }
 
 async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<Connection, Unreachable> {
@@ -350,21 +367,10 @@ async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<C
     connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
 }
 
-/// What a node is told that has the id of a member, but not its data.
-pub fn wrong_incarnation(node: u64) -> String {
-    format!(
-        "the cluster knows node {node} with another data directory. A node that has lost its data must not come back \
-         under its old id, because it no longer knows what it has voted for and acknowledged: start it with an empty \
-         directory under an id that was never used, and run `tidelog cluster replace {node} NEW_ID=HOST:PORT`"
-    )
-}
-
-/// What a node is told that was a member, and is none any more.
-pub fn taken_out(node: u64) -> String {
-    format!(
-        "node {node} was taken out of the cluster, and ids are not used again: start the node with an empty directory \
-         under an id that was never used, and run `tidelog cluster add NEW_ID=HOST:PORT`"
-    )
+fn client(connection: Connection) -> Client {
+    PeerClient::with_origin(connection, origin())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 fn insert(headers: &mut MetadataMap, name: &'static str, value: &str) {

@@ -44,7 +44,7 @@ impl Builder {
             shell: Shell::Threads,
         };
         let (flush, _) = FlushHandle::start(store.clone(), config)?;
-        let log = LogStore::new(self.group, wal, reader);
+        let log = LogStore::new(self.group, wal, reader, Shell::Threads);
         let state = if self.group == 0 {
             GroupState::Meta { state: Default::default(), published: Default::default() }
         } else {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use openraft::alias::StoredMembershipOf;
 use prost::Message;
 use tidelog_proto::stored::{self, data_command};
-use tidelog_storage::shard::{Appended, ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::shard::{Appended, Bounds, ShardCut, ShardKey, ShardLog, ShardStore};
 
 use super::dropped::Dropped;
 use super::meta_state::MetaState;
@@ -130,6 +130,14 @@ impl GroupState {
             }
         };
         bytes.into()
+    }
+
+    /// Where the records of its shards begin and end.
+    pub fn bounds(&self) -> Vec<(ShardKey, Bounds)> {
+        match self {
+            Self::Meta { .. } => Vec::new(),
+            Self::Data { shards, .. } => shards.iter().map(|(key, shard)| (*key, shard.bounds())).collect(),
+        }
     }
 
     /// Its shards as they are now.

@@ -22,6 +22,8 @@ use super::kept::SetAside;
 use super::leaders::Leaders;
 use super::machine::Machine;
 use super::news::{Listener, ManyListener, News};
+use super::positions::Positions;
+use super::promises::Promises;
 use super::raft_types::TypeConfig;
 use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
@@ -99,6 +101,8 @@ pub enum ProposeError {
 /// The node's seven groups.
 pub struct Groups {
     pub(super) rafts: Vec<RaftOf>,
+    /// What this node has promised in each group.
+    pub(super) promises: Vec<Arc<Promises>>,
     pub(super) batchers: Vec<Batcher>,
     pub(super) catalog: watch::Receiver<Arc<Catalog>>,
     pub(super) consumer_groups: watch::Receiver<Arc<ConsumerGroups>>,
@@ -119,6 +123,8 @@ pub struct Groups {
     pub(super) set_aside: SetAside,
     /// Up to where every member holds each group's log.
     pub(super) held: Arc<Held>,
+    /// What peers have confirmed of the groups that are led here.
+    pub(super) positions: Arc<Positions>,
     /// True once the groups have ended.
     pub(super) over: watch::Sender<bool>,
     /// One permit, which an operator's change of the members holds while it is under way here.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::groups::{Groups, RaftOf};
 use super::lease::{Lease, answered};
@@ -28,6 +28,8 @@ const HANDOVER_LAG_MAX: u64 = 64;
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long what is under way in a group may take before a handover goes on without its end.
 const SETTLE_DEADLINE: Duration = Duration::from_millis(500);
+/// Pause of a handover that waits for somebody to hand groups to.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What a node says that is about to stop.
 pub const STOPPING: &str = "stopping";
 /// Pause after a failed handover, and after a group has come here.
@@ -129,6 +131,12 @@ impl Groups {
         (self.peers.are_there() && !self.has_space()).then_some("the disk is almost full")
     }
 
+    /// Why this node should not lead anything, if it should not.
+    fn trouble(&self) -> Option<&'static str> {
+        self.disk_trouble()
+            .or_else(|| self.lacks_metadata().then_some("its metadata is behind that of its peers"))
+    }
+
     /// From now on this node would rather not lead, or would again.
     pub fn set_reluctance(&self, reason: Option<&str>) {
         self.reluctance.send_if_modified(|known| {
@@ -139,8 +147,11 @@ impl Groups {
     }
 
     /// Hands a group that is led here to `to`; true once this node has let go of it. Nothing that was proposed
-    /// before is left without an answer if it comes to an end soon.
+    /// before is left without an answer if it comes to an end soon. False at once for a node that is not eligible.
     pub async fn hand_over(&self, group: u8, to: u64) -> bool {
+        if !self.is_eligible(group, to) {
+            return false;
+        }
         let raft = &self.rafts[usize::from(group)];
         // What comes meanwhile waits in the group's queue and finds the next leader from there.
         let _pause = self.batchers[usize::from(group)].pause(SETTLE_DEADLINE).await;
@@ -160,9 +171,15 @@ impl Groups {
         let ends = Instant::now() + deadline;
         loop {
             let led: Vec<u8> = self.led_groups();
-            if led.is_empty() || Instant::now() >= ends || led.iter().all(|group| self.heir(*group).is_none())
+            if led.is_empty() || Instant::now() >= ends || led.iter().all(|group| !self.has_followers(*group))
             {
                 return;
+            }
+            if led.iter().all(|group| self.heir(*group).is_none()) {
+                // A voter that has just started confirms its position with the next heartbeat.
+                sleep(LOOK_AGAIN).await;
+                self.note_pursuits();
+                continue;
             }
             let handing = led.iter().filter_map(|group| Some(self.hand_over(*group, self.heir(*group)?)));
             futures_util::future::join_all(handing).await;
@@ -178,31 +195,47 @@ impl Groups {
             .collect()
     }
 
-    /// The voter to hand a group to when this node should not lead it: it has most of the log and is willing.
-    fn heir(&self, group: u8) -> Option<u64> {
+    /// The voters of a group but this node that would lead.
+    fn willing(&self, group: u8) -> Vec<u64> {
         let metrics = self.rafts[usize::from(group)].metrics();
         let metrics = metrics.borrow_watched();
-        let replication = metrics.replication.as_ref()?;
         let voters = metrics.membership_config.membership().voter_ids();
-        voters
-            .filter(|voter| *voter != self.node() && self.peers.reluctance(*voter).is_none())
-            .filter_map(|voter| Some((replication.get(&voter)?.as_ref()?.index, voter)))
-            .max()
-            .map(|(_, voter)| voter)
+        voters.filter(|voter| *voter != self.node() && self.peers.reluctance(*voter).is_none()).collect()
+    }
+
+    /// Whether a voter that would lead has answered this leader of the group at all.
+    fn has_followers(&self, group: u8) -> bool {
+        let metrics = self.rafts[usize::from(group)].metrics();
+        let metrics = metrics.borrow_watched();
+        let answered = |voter: &u64| metrics.replication.as_ref()?.get(voter)?.as_ref();
+        self.willing(group).iter().any(|voter| answered(voter).is_some())
+    }
+
+    /// The voter to hand a group to when this node should not lead it: it is eligible, willing, and has most of the log.
+    fn heir(&self, group: u8) -> Option<u64> {
+        let confirmed = self.confirmed(group);
+        let eligible = self.willing(group).into_iter().filter(|voter| self.is_eligible(group, *voter));
+        let most = eligible.filter_map(|voter| Some((*confirmed.get(&voter)?, voter))).max();
+        most.map(|(_, voter)| voter)
     }
 
     /// The voter that should lead a group, when it is another one than this node and could do so at once.
     fn rightful(&self, group: u8) -> Option<u64> {
-        let metrics = self.rafts[usize::from(group)].metrics();
-        let metrics = metrics.borrow_watched();
+        let watched = self.rafts[usize::from(group)].metrics();
+        let metrics = watched.borrow_watched();
         let mut voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
         voters.sort_unstable();
         let rightful = *voters.get(usize::from(group) % voters.len().max(1))?;
-        if rightful == self.node() || self.peers.reluctance(rightful).is_some() {
+        let last = metrics.last_log_index?;
+        drop(metrics);
+        if rightful == self.node()
+            || self.peers.reluctance(rightful).is_some()
+            || !self.is_eligible(group, rightful)
+        {
             return None;
         }
-        let matched = metrics.replication.as_ref()?.get(&rightful)?.as_ref()?.index;
-        (matched + HANDOVER_LAG_MAX >= metrics.last_log_index?).then_some(rightful)
+        let confirmed = *self.confirmed(group).get(&rightful)?;
+        (confirmed + HANDOVER_LAG_MAX >= last).then_some(rightful)
     }
 
     /// Keeps the leaders spread, until it is dropped.
@@ -218,7 +251,8 @@ impl Groups {
                 _ = look.tick() => {}
                 _ = reluctance.changed() => {}
             }
-            if let Some(trouble) = self.disk_trouble() {
+            self.note_pursuits();
+            if let Some(trouble) = self.trouble() {
                 if self.reluctance().is_none() {
                     tracing::error!("{trouble}: this node leads nothing until it is well again");
                     self.set_reluctance(Some(trouble));
@@ -227,7 +261,7 @@ impl Groups {
             } else if troubled.is_some_and(|at| at.elapsed() > CONVALESCENCE) {
                 troubled = None;
                 if self.reluctance().is_some_and(|reason| reason != STOPPING) {
-                    tracing::info!("the disk is well again");
+                    tracing::info!("this node is well again, and leads when it is handed a group");
                     self.set_reluctance(None);
                 }
             }

@@ -17,7 +17,9 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use tidelog_storage::wal::{GroupId, WalOp, WalReader};
 
+use super::promises::{self, Applied, Contradiction};
 use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
+use super::shell::Shell;
 use super::wal_thread::WalHandle;
 use super::{Command, command};
 
@@ -45,6 +47,8 @@ pub struct LogStore {
     wal: WalHandle,
     reader: WalReader,
     recent: Arc<Mutex<Recent>>,
+    applied: Arc<Applied>,
+    shell: Shell,
 }
 
 /// The newest entries, by ascending index without a gap, and hints that ride along with the next append.
@@ -59,10 +63,42 @@ struct Recent {
 
 impl LogStore {
     /// The log of `group` as recovery found it.
-    pub fn new(group: GroupId, wal: WalHandle, reader: WalReader) -> Self {
+    pub fn new(group: GroupId, wal: WalHandle, reader: WalReader, shell: Shell) -> Self {
         let committed = reader.state(group).committed.map(log_id);
         let recent = Recent { committed, ..Recent::default() };
-        Self { group, wal, reader, recent: Arc::new(Mutex::new(recent)) }
+        Self { group, wal, reader, recent: Arc::new(Mutex::new(recent)), applied: Arc::default(), shell }
+    }
+
+    /// The group whose log it is.
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// What the node's workers run in.
+    pub fn shell(&self) -> &Shell {
+        &self.shell
+    }
+
+    /// Up to where the log is applied here.
+    pub fn applied(&self) -> &Applied {
+        &self.applied
+    }
+
+    /// The newest vote that is stored.
+    pub fn vote(&self) -> Option<tidelog_storage::wal::Vote> {
+        self.reader.state(self.group).vote
+    }
+
+    /// The term of the entry at `index`; `None` for one that is not in the log, or not any more.
+    pub fn term_of(&self, index: u64) -> Option<u64> {
+        let in_memory = {
+            let recent = self.recent();
+            let at = index.checked_sub(recent.first_index());
+            at.and_then(|at| recent.entries.get(usize::try_from(at).ok()?))
+                .map(|entry| position(&entry.log_id).term)
+        };
+        let purged = || self.reader.state(self.group).purged.filter(|at| at.index == index).map(|at| at.term);
+        in_memory.or_else(|| self.reader.term(self.group, index)).or_else(purged)
     }
 
     /// Forgets the entries up to `index`, which are applied, as far as they are in the log's file for whoever
@@ -282,6 +318,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
         if last.as_ref().map(|id| id.index) >= self.last().map(|id| id.index) {
             return Ok(());
+        }
+        let (after, applied) = (last.as_ref().map_or(0, |id| id.index), self.applied.index());
+        if after < applied {
+            let cut = Contradiction::CutBelowApplied { group: self.group, after, applied };
+            promises::end(&self.shell, &cut);
         }
         {
             let mut recent = self.recent();

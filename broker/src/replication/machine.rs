@@ -24,6 +24,7 @@ use super::group_state::GroupState;
 use super::log_store::LogStore;
 use super::meta_state::MetaState;
 use super::producers::Producers;
+use super::promises::{self, check_newer};
 use super::raft_types::{TypeConfig, join_membership, log_id, position};
 use super::{META_GROUP, Outcome};
 use crate::model::producers::Table;
@@ -115,8 +116,15 @@ impl Machine {
                 join_membership(stored.membership_log_id.as_ref(), stored.membership.as_ref())?
             }
         };
-        self.applied = applied;
+        self.note_applied(applied);
         Ok(())
+    }
+
+    fn note_applied(&mut self, applied: Option<LogIdOf<TypeConfig>>) {
+        self.applied = applied;
+        if let Some(applied) = &self.applied {
+            self.log.applied().set(position(applied));
+        }
     }
 
     /// What a shard remembers of producers.
@@ -170,7 +178,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 // Only replay outruns the flusher: proposals wait for it themselves.
                 self.flush.wait_for_room().await;
             }
-            self.applied = Some(entry.log_id());
+            self.note_applied(Some(entry.log_id()));
             let outcome = self.apply_entry(&entry.payload);
             if let Some(responder) = responder {
                 responder.send(outcome);
@@ -200,6 +208,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<TypeConfig>, cut: Cut) -> io::Result<()> {
+        let applied = self.applied.as_ref().map_or(0, |at| at.index);
+        if let Err(older) = check_newer(&cut.0, applied, &self.state.bounds()) {
+            promises::end(self.log.shell(), &older);
+        }
         let logs = self.flush.install(cut.0.clone(), self.state.keys()).await.map_err(io::Error::other)?;
         self.adopt(meta.last_log_id, &cut).map_err(io::Error::other)?;
         self.state.replace(logs);

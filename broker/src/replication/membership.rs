@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use openraft::{ChangeMembers, ServerState};
 use tidelog_proto::peer;
 use tidelog_storage::wal::GROUPS;
 use tokio::sync::OwnedSemaphorePermit;
@@ -67,7 +67,7 @@ pub struct GroupStatus {
     pub applied_index: u64,
     /// The last one purged here, 0 for none.
     pub purged_index: u64,
-    /// What the others hold, when this node leads the group.
+    /// What the present processes of the others have confirmed, when this node leads the group.
     pub matched: BTreeMap<u64, u64>,
     /// Its voters.
     pub voters: BTreeSet<u64>,
@@ -93,12 +93,11 @@ impl Groups {
     }
 
     fn group_status(&self, group: u8) -> GroupStatus {
+        let matched = self.confirmed(group);
         let metrics = self.rafts[usize::from(group)].metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let index = |log_id: Option<u64>| log_id.unwrap_or(0);
-        let leads = metrics.state == ServerState::Leader;
-        let replication = metrics.replication.iter().filter(|_| leads).flatten();
         GroupStatus {
             group,
             leader: metrics.current_leader,
@@ -106,9 +105,7 @@ impl Groups {
             last_index: index(metrics.last_log_index),
             applied_index: index(metrics.last_applied.as_ref().map(|at| at.index)),
             purged_index: index(metrics.purged.as_ref().map(|at| at.index)),
-            matched: replication
-                .map(|(node, matched)| (*node, index(matched.as_ref().map(|at| at.index))))
-                .collect(),
+            matched,
             voters: membership.voter_ids().collect(),
             members: membership.nodes().map(|(id, member)| (*id, member.clone())).collect(),
         }

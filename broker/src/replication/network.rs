@@ -14,8 +14,8 @@ use openraft::alias::{SnapshotOf, VoteOf};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, stream_append_sequential, v2::RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest,
-    VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    VoteRequest, VoteResponse,
 };
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::{OptionalSend, RaftNetworkFactory};
@@ -28,7 +28,8 @@ use super::catch_up::send::send;
 use super::held::Held;
 use super::machine::Cut;
 use super::peer_messages::{self as messages, Malformed};
-use super::raft_types::TypeConfig;
+use super::positions::{Position, Positions};
+use super::raft_types::{TypeConfig, stored_vote};
 use crate::peers::{self, Lane, Member, Peers};
 
 /// How long the oldest entries under way may be unanswered: a follower's disk that takes longer is given up on.
@@ -43,6 +44,8 @@ pub struct GroupNetwork {
     pub store: Arc<ShardStore>,
     /// What followers are told of each other.
     pub held: Arc<Held>,
+    /// What followers have confirmed.
+    pub positions: Arc<Positions>,
 }
 
 /// One peer of one group.
@@ -52,6 +55,7 @@ pub struct PeerNetwork {
     peers: Arc<Peers>,
     store: Arc<ShardStore>,
     held: Arc<Held>,
+    positions: Arc<Positions>,
     is_for_heartbeats: bool,
 }
 
@@ -65,6 +69,7 @@ impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
             peers: self.peers.clone(),
             store: self.store.clone(),
             held: self.held.clone(),
+            positions: self.positions.clone(),
             is_for_heartbeats: false,
         }
     }
@@ -78,6 +83,18 @@ impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
 impl PeerNetwork {
     async fn client(&self, lane: Lane) -> Result<peers::Client, Unreachable<TypeConfig>> {
         self.peers.client(self.target, lane).await.map_err(|error| Unreachable::new(&error))
+    }
+
+    /// A client of the peer, and the position of the process that it speaks to, in the term of this leader.
+    async fn follower(
+        &self,
+        lane: Lane,
+        vote: &VoteOf<TypeConfig>,
+    ) -> Result<(peers::Client, Follower), Unreachable<TypeConfig>> {
+        let client = self.peers.client_of_process(self.target, lane).await;
+        let (client, process) = client.map_err(|error| Unreachable::new(&error))?;
+        let position = self.positions.of(self.group, self.target, stored_vote(vote).term, process);
+        Ok((client, Follower { group: self.group, node: self.target, position }))
     }
 
     fn request<T>(&self, message: T, option: &RPCOption) -> tonic::Request<T> {
@@ -101,15 +118,17 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let mut client = self.client(Lane::Control).await?;
+        let (mut client, follower) = self.follower(Lane::Control, &request.vote).await?;
+        let acknowledged = follower.position.acknowledged();
         let message = messages::append_request(self.group, &request, self.held.get(self.group));
         let answer =
             client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
         let answer = answer.into_inner();
         self.peers.set_reluctance(self.target, &answer.reluctance);
-        messages::append_response(&answer)
-            .map(|result| messages::one_append_response(&result))
-            .map_err(|error| malformed(&error))
+        self.positions.set_metadata(self.target, answer.metadata_applied);
+        let result = messages::append_response(&answer).map_err(|error| malformed(&error))?;
+        follower.judge(&result, acknowledged)?;
+        Ok(messages::one_append_response(&result))
     }
 
     fn stream_append<'s, S>(
@@ -133,20 +152,22 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             // After a failure openraft waits before it gives the first request: a peer that refuses connections at
             // once must not be dialled before that, or it is dialled without a pause.
             let Some(first) = input.next().await else { return Ok(futures_util::stream::empty().boxed()) };
+            let first_vote = first.vote;
             let input = futures_util::stream::iter([first]).chain(input);
-            let mut client = self.client(Lane::Log).await?;
+            let (mut client, follower) = self.follower(Lane::Log, &first_vote).await?;
             let (group, held) = (self.group, self.held.clone());
             let sent = Arc::new(Mutex::new(VecDeque::new()));
-            let noted = sent.clone();
+            let (noted, position) = (sent.clone(), follower.position.clone());
             let requests = input.map(move |request| {
-                note(&noted);
+                note(&noted, position.acknowledged());
                 messages::append_request(group, &request, held.get(group))
             });
             let call = client.append(self.peers.request(self.target, requests, None));
             let answers = tokio::time::timeout(APPEND_DEADLINE, call).await;
             let answers = answers.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
             let answers = answers.map_err(|error| failed(&error))?.into_inner();
-            let read = futures_util::stream::unfold(Some((answers, sent)), next_answer);
+            let reading = Reading { answers, sent, follower };
+            let read = futures_util::stream::unfold(Some(reading), next_answer);
             let read: BoxStream<'s, _> = Box::pin(read);
             Ok(read)
         })
@@ -201,25 +222,83 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-/// When each request under way was sent, oldest first.
-type Sent = Arc<Mutex<VecDeque<Instant>>>;
-
-fn note(sent: &Sent) {
-    sent.lock().expect("no code panics while it holds this lock").push_back(Instant::now());
+/// The process of a peer that follows this node in a group.
+struct Follower {
+    group: u8,
+    node: u64,
+    position: Arc<Position>,
 }
 
-type Reading = Option<(tonic::Streaming<peer::AppendResponse>, Sent)>;
+impl Follower {
+    /// Takes note of an answer to a request that was sent when the peer had acknowledged the log up to `acknowledged`.
+    ///
+    /// # Errors
+    /// When the peer lacks what it had acknowledged: openraft takes that for impossible, goes on from what it believes in
+    /// release builds and panics in others, so it is not told. The peer finds out by the next heartbeat and ends itself.
+    fn judge(
+        &self,
+        result: &StreamAppendResult<TypeConfig>,
+        acknowledged: u64,
+    ) -> Result<(), RPCError<TypeConfig>> {
+        match result {
+            Ok(Some(through)) => self.position.confirm(through.index),
+            Err(StreamAppendError::Conflict(at)) if at.index <= acknowledged => {
+                let lost = Lost { group: self.group, node: self.node, index: at.index, acknowledged };
+                if self.position.note_loss() {
+                    tracing::error!("{lost}; it counts for nothing until it is replaced");
+                }
+                return Err(RPCError::Network(NetworkError::new(&lost)));
+            }
+            Ok(None) | Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A follower has lost what it had acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "node {node} lacks entry {index} of group {group}, and had acknowledged the log up to {acknowledged}"
+)]
+struct Lost {
+    group: u8,
+    node: u64,
+    index: u64,
+    acknowledged: u64,
+}
+
+/// A request under way.
+#[derive(Clone, Copy)]
+struct Request {
+    sent: Instant,
+    /// What the peer had acknowledged by then.
+    acknowledged: u64,
+}
+
+/// The requests under way, oldest first.
+type Sent = Arc<Mutex<VecDeque<Request>>>;
+
+fn note(sent: &Sent, acknowledged: u64) {
+    let request = Request { sent: Instant::now(), acknowledged };
+    sent.lock().expect("no code panics while it holds this lock").push_back(request);
+}
+
+struct Reading {
+    answers: tonic::Streaming<peer::AppendResponse>,
+    sent: Sent,
+    follower: Follower,
+}
 
 /// The next answer of a stream; it ends after the first that is not a success.
 async fn next_answer(
-    reading: Reading,
-) -> Option<(Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>, Reading)> {
-    let (mut answers, sent) = reading?;
+    reading: Option<Reading>,
+) -> Option<(Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>, Option<Reading>)> {
+    let mut reading = reading?;
     let answer = loop {
-        let oldest = sent.lock().expect("no code panics while it holds this lock").front().copied();
+        let oldest = reading.sent.lock().expect("no code panics while it holds this lock").front().copied();
         // With nothing under way there is nothing to be late; look again before anything could be.
-        let due = oldest.unwrap_or_else(Instant::now) + APPEND_DEADLINE;
-        match timeout_at(due, answers.message()).await {
+        let due = oldest.map_or_else(Instant::now, |request| request.sent) + APPEND_DEADLINE;
+        match timeout_at(due, reading.answers.message()).await {
             Ok(Ok(answer)) => break answer?,
             Ok(Err(status)) => return Some((Err(failed(&status)), None)),
             Err(_) if oldest.is_some() => {
@@ -229,10 +308,15 @@ async fn next_answer(
             Err(_) => {}
         }
     };
-    sent.lock().expect("no code panics while it holds this lock").pop_front();
-    match messages::append_response(&answer) {
-        Ok(Ok(accepted)) => Some((Ok(Ok(accepted)), Some((answers, sent)))),
-        Ok(refused) => Some((Ok(refused), None)),
-        Err(error) => Some((Err(malformed(&error)), None)),
+    let request = reading.sent.lock().expect("no code panics while it holds this lock").pop_front();
+    let acknowledged = request.map_or(0, |request| request.acknowledged);
+    let result = match messages::append_response(&answer) {
+        Ok(result) => result,
+        Err(error) => return Some((Err(malformed(&error)), None)),
+    };
+    if let Err(lost) = reading.follower.judge(&result, acknowledged) {
+        return Some((Err(lost), None));
     }
+    let goes_on = result.is_ok().then_some(reading);
+    Some((Ok(result), goes_on))
 }

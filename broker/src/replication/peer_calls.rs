@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::leaders::Leader;
 use super::membership::{MembershipChange, MembershipError};
 use super::peer_messages::{self as messages, Malformed};
+use super::raft_types::{position, stored_vote};
 use super::{Command, command};
 use crate::peers::Member;
 
@@ -54,13 +55,13 @@ impl Groups {
         rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
         // What makes no sense ends the stream like a broken connection; the leader begins another one.
-        let held = self.held.clone();
+        let (held, promises) = (self.held.clone(), self.promises[usize::from(group)].clone());
         let read = move |request: Result<peer::AppendRequest, Status>| {
             let request = request.ok()?;
             held.set(group, request.held);
             let request = messages::read_append_request(request);
             let request = request.inspect_err(|error| tracing::error!(%error, "entries from a leader"));
-            request.ok()
+            request.ok().inspect(|request| promises.check(request))
         };
         let requests = stream::iter([Ok(first)]).chain(rest).map(read);
         let requests = requests.take_while(|request| std::future::ready(request.is_some()));
@@ -69,7 +70,7 @@ impl Groups {
         let answers = self.rafts[usize::from(group)].clone().stream_append(requests);
         let answers = answers.map(move |answer| match answer {
             Ok(result) => {
-                Ok(messages::send_append_result(&result, reluctance.borrow().clone().unwrap_or_default()))
+                Ok(messages::send_append_result(&result, reluctance.borrow().clone().unwrap_or_default(), 0))
             }
             Err(fatal) => Err(*ended(fatal)),
         });
@@ -81,14 +82,22 @@ impl Groups {
         let group = messages::group(request.group)?;
         self.held.set(group, request.held);
         let request = messages::read_append_request(request)?;
-        let previous = request.prev_log_id;
+        let promises = &self.promises[usize::from(group)];
+        promises.check(&request);
+        let (previous, leader) = (request.prev_log_id, stored_vote(&request.vote).node);
+        let is_heartbeat = request.entries.is_empty();
         let last = request.entries.last().map(|entry| entry.log_id).or(previous);
         let answer = self.rafts[usize::from(group)].append_entries(request).await.map_err(ended)?;
         if answer.is_conflict() && previous.is_none() {
             return Err(Box::new(Status::internal("a conflict with nothing before")));
         }
+        if let Some(missing) = previous.filter(|_| is_heartbeat && answer.is_conflict()) {
+            // openraft sends with each heartbeat the last position that this node has acknowledged to that leader.
+            promises.end_after_loss(leader, position(&missing));
+        }
         let result = answer.into_stream_result(previous, last);
-        Ok(messages::send_append_result(&result, self.reluctance().unwrap_or_default()))
+        let reluctance = self.reluctance().unwrap_or_default();
+        Ok(messages::send_append_result(&result, reluctance, self.metadata_applied()))
     }
 
     /// Votes.

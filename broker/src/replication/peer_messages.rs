@@ -91,6 +91,7 @@ pub fn read_append_request(
 pub fn send_append_result(
     result: &StreamAppendResult<TypeConfig>,
     reluctance: String,
+    metadata_applied: u64,
 ) -> peer::AppendResponse {
     use peer::append_response::Result as Answer;
     let result = match result {
@@ -98,7 +99,7 @@ pub fn send_append_result(
         Err(StreamAppendError::Conflict(at)) => Answer::Conflict(send_log_id(at)),
         Err(StreamAppendError::HigherVote(vote)) => Answer::HigherVote(send_vote(vote)),
     };
-    peer::AppendResponse { result: Some(result), reluctance }
+    peer::AppendResponse { result: Some(result), reluctance, metadata_applied }
 }
 
 pub fn append_response(message: &peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, Malformed> {

@@ -24,6 +24,8 @@ use super::machine::Machine;
 use super::meta_state::MetaState;
 use super::network::GroupNetwork;
 use super::news::News;
+use super::positions::Positions;
+use super::promises::Promises;
 use super::published::Published;
 use super::raft_start::{found, ready, start_raft};
 use super::wal_thread::{Durability, WalHandle};
@@ -110,6 +112,7 @@ impl Groups {
         let consumer_groups = published.consumer_groups.subscribe();
         let news = Arc::new(News::default());
         let held = Arc::new(Held::default());
+        let positions = Arc::new(Positions::default());
         let leaders = watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]));
         // All are restored before any runs: the end of a stream that one group applies again takes all the stream's
         // shards out of the store, those too that another group would still look for.
@@ -120,17 +123,31 @@ impl Groups {
             } else {
                 GroupState::data(store.clone(), news.clone())
             };
-            let log = LogStore::new(group, wal.clone(), reader.clone());
+            let log = LogStore::new(group, wal.clone(), reader.clone(), config.shell.clone());
             let saved = saved.iter().find(|saved| saved.group == group);
             let machine = Machine::restore(group, state, saved, log.clone(), flush.clone())
                 .map_err(GroupError::State)?;
-            let network =
-                GroupNetwork { group, peers: peers.clone(), store: store.clone(), held: held.clone() };
+            let network = GroupNetwork {
+                group,
+                peers: peers.clone(),
+                store: store.clone(),
+                held: held.clone(),
+                positions: positions.clone(),
+            };
             restored.push((network, log, machine));
         }
         let mut rafts = Vec::with_capacity(GROUPS);
+        let mut promises = Vec::with_capacity(GROUPS);
         for (network, log, machine) in restored {
             let group = network.group;
+            let (disk, directory) = (config.disk.clone(), config.directory.clone());
+            promises.push(Arc::new(Promises::new(
+                peers.node(),
+                log.clone(),
+                config.shell.clone(),
+                disk,
+                directory,
+            )));
             let raft = start_raft(network, log, machine, config.shell.clone()).await?;
             follow(group, &raft, &leaders, &peers);
             rafts.push(raft);
@@ -142,6 +159,7 @@ impl Groups {
         let batchers = rafts.iter().map(|raft| Batcher::start(raft.clone(), flush.clone())).collect();
         let groups = Arc::new(Self {
             rafts,
+            promises,
             batchers,
             catalog,
             consumer_groups,
@@ -160,6 +178,7 @@ impl Groups {
             checkpointed: tokio::sync::Mutex::new(checkpointed),
             held,
             set_aside,
+            positions,
             changing: Arc::new(Semaphore::new(1)),
         });
         Ok((groups, GroupThreads { wal: wal_threads, flush: flush_thread }))

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, taken_out};
-use crate::replication::{Groups, Resting};
+use crate::replication::{Groups, Resting, StandingStill};
 use crate::service::{self, OwnTask, Queues, Service};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
@@ -67,6 +67,14 @@ impl PeerServer {
         let mut running = self.running.clone();
         let stopped = async move { drop(running.wait_for(|running| running.groups.is_none()).await) };
         Box::pin(messages.take_until(stopped))
+    }
+}
+
+fn standing_still(follower: StandingStill) -> peer::StandingStill {
+    peer::StandingStill {
+        node: follower.node,
+        group: follower.group.into(),
+        millis: follower.duration.as_millis() as u64,
     }
 }
 
@@ -145,6 +153,12 @@ impl peer_server::Peer for PeerServer {
             format: FORMAT,
             members: members.collect(),
             founding: founding(self.peers.configured()),
+            process: self.peers.process(),
+            standing_still: groups
+                .iter()
+                .flat_map(|groups| groups.standing_still())
+                .map(standing_still)
+                .collect(),
             is_changing_members: groups.as_ref().is_some_and(|groups| groups.is_changing()),
             reluctance: groups.and_then(|groups| groups.reluctance()).unwrap_or_default(),
         }))

@@ -1,6 +1,7 @@
 //! Three nodes in one process, each with a runtime of its own that can be ended at once, on loopback TCP.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::model::producer::Stamp;
-use tidelog::node::{ClusterNode, Node, NodeConfig};
+use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::peers::{Incoming, tcp};
 use tidelog::replication::{Durability, Leader, Shell, Sizes};
@@ -73,6 +74,15 @@ impl Cluster {
     }
 
     async fn launch(&self, at: usize, runtime: Runtime, incoming: Incoming) -> (Node, Runtime) {
+        self.try_launch(at, runtime, incoming).await.unwrap_or_else(|error| panic!("a node: {error}"))
+    }
+
+    async fn try_launch(
+        &self,
+        at: usize,
+        runtime: Runtime,
+        incoming: Incoming,
+    ) -> Result<(Node, Runtime), NodeError> {
         let (id, own) = (at as u64 + 1, &self.members[at]);
         let addresses = self.members.iter().map(|member| member.address.clone());
         let members: BTreeMap<u64, String> = (1..).zip(addresses).collect();
@@ -91,8 +101,19 @@ impl Cluster {
         };
         (self.change)(&mut config);
         config.cluster = Some(ClusterNode { id, members, dial: tcp::dial(None), incoming });
-        let started = runtime.spawn(async move { Node::start(config).await.expect("a node") });
-        (started.await.expect("a node"), runtime)
+        let started = runtime.spawn(Node::start(config)).await.expect("no panic");
+        match started {
+            Ok(node) => Ok((node, runtime)),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    /// The data directory of the node at a place.
+    pub fn directory(&self, at: usize) -> &Path {
+        self.members[at].directory.path()
     }
 
     /// The node at a place, which runs.
@@ -238,14 +259,36 @@ impl Cluster {
         runtime.shutdown_background();
     }
 
+    /// Starts the node of a place again with its data, which may be refused: gives the reason then.
+    pub async fn try_restart(&mut self, at: usize) -> Option<String> {
+        let (runtime, incoming) = self.listening(at).await;
+        match self.try_launch(at, runtime, incoming).await {
+            Ok(running) => {
+                self.members[at].running = Some(running);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Starts the node of a place again, which has to be refused; gives the reason.
+    pub async fn refused_restart(&mut self, at: usize) -> String {
+        self.try_restart(at).await.unwrap_or_else(|| panic!("the node at {at} starts"))
+    }
+
     /// Starts the node of a place again with its data.
     pub async fn restart(&mut self, at: usize) {
+        let (runtime, incoming) = self.listening(at).await;
+        let running = self.launch(at, runtime, incoming).await;
+        self.members[at].running = Some(running);
+    }
+
+    async fn listening(&self, at: usize) -> (Runtime, Incoming) {
         let runtime = runtime();
         let address = self.members[at].address.clone();
         let listen = runtime.spawn(async move { tcp::listen(&address, None).await }).await.expect("no panic");
         let (_, incoming) = listen.expect("the port is free");
-        let running = self.launch(at, runtime, incoming).await;
-        self.members[at].running = Some(running);
+        (runtime, incoming)
     }
 
     /// Stops every node that runs.

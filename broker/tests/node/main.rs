@@ -12,6 +12,7 @@ mod group_failover;
 mod groups;
 mod operations;
 mod producers;
+mod promises;
 mod reshard;
 
 use std::path::Path;

@@ -46,6 +46,15 @@ impl WalReader {
         self.shared.life()
     }
 
+    /// The term of the group's entry at `index`; `None` when that is not in the log.
+    ///
+    /// # Panics
+    /// When `group` is not below [`GROUPS`](super::GROUPS).
+    #[must_use]
+    pub fn term(&self, group: GroupId, index: u64) -> Option<u64> {
+        self.shared.group(group).slot(index).map(|slot| slot.term)
+    }
+
     /// Bytes of the log's files that hold an entry that is not purged by its group.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {

@@ -1,0 +1,67 @@
+//! Whose calls a node answers, and what the others are told.
+
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::{CLUSTER_HEADER, FORMAT, FORMAT_HEADER, INCARNATION_HEADER, NODE_HEADER, Peers, TARGET_HEADER};
+
+impl Peers {
+    /// Whether that request may be answered; returns who asks.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, and for a known node without
+    /// its data.
+    pub fn admit(&self, headers: &MetadataMap) -> Result<u64, Box<Status>> {
+        let refused = |text: String| Err(Box::new(Status::permission_denied(text)));
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(own) = self.identity() else {
+            return Err(Box::new(Status::unavailable("this node belongs to no cluster yet")));
+        };
+        if header(CLUSTER_HEADER) != own.cluster {
+            return refused(format!(
+                "this is node {} of cluster {}, not one of cluster {:?}: check the addresses of --cluster",
+                own.node,
+                own.cluster,
+                header(CLUSTER_HEADER)
+            ));
+        }
+        if header(TARGET_HEADER) != own.node.to_string() {
+            return refused(format!("this is node {}, not node {}", own.node, header(TARGET_HEADER)));
+        }
+        if header(FORMAT_HEADER) != FORMAT.to_string() {
+            return refused(format!(
+                "node {} speaks format {} of commands and files, this node {FORMAT}: run versions that have one in common",
+                header(NODE_HEADER),
+                header(FORMAT_HEADER)
+            ));
+        }
+        let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
+            return refused("who asks does not say which node it is".into());
+        };
+        match self.members().get(&node) {
+            Some(member)
+                if !member.incarnation.is_empty() && member.incarnation != header(INCARNATION_HEADER) =>
+            {
+                refused(wrong_incarnation(node))
+            }
+            _ => Ok(node),
+        }
+    }
+}
+
+/// What a node is told that has the id of a member, but not its data.
+pub fn wrong_incarnation(node: u64) -> String {
+    format!(
+        "the cluster knows node {node} with another data directory. A node that has lost its data must not come back \
+         under its old id, because it no longer knows what it has voted for and acknowledged: start it with an empty \
+         directory under an id that was never used, and run `tidelog cluster replace {node} NEW_ID=HOST:PORT`"
+    )
+}
+
+/// What a node is told that was a member, and is none any more.
+pub fn taken_out(node: u64) -> String {
+    format!(
+        "node {node} was taken out of the cluster, and ids are not used again: start the node with an empty directory \
+         under an id that was never used, and run `tidelog cluster add NEW_ID=HOST:PORT`"
+    )
+}
