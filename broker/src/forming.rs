@@ -323,9 +323,7 @@ pub async fn greet_at(peers: &Peers, node: u64, address: &str) -> Result<peer::H
 }
 
 async fn hello(peers: &Peers, node: u64, mut client: Client) -> Result<peer::HelloResponse, String> {
-    let message =
-        peer::HelloRequest { node: peers.node(), address: peers.address(peers.node()).unwrap_or_default() };
-    let answer = client.hello(peers.request(node, message, Some(GREETING_DEADLINE))).await;
+    let answer = client.hello(peers.request(node, peers.greeting(), Some(GREETING_DEADLINE))).await;
     answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
 }
 

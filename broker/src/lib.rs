@@ -9,6 +9,7 @@ pub mod data_directory;
 pub mod forming;
 pub mod identity;
 pub mod limits;
+pub mod lives;
 pub mod lost_log;
 pub mod model;
 pub mod node;

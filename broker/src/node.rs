@@ -16,13 +16,13 @@ use crate::boot::{self, FORGETFUL};
 use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::limits::{ControlLimits, ShardLimits};
-use crate::lost_log;
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Resting, STOPPING, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::wire::{AdministrationServer, PeerServer, Running};
+use crate::{lives, lost_log};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
@@ -84,6 +84,9 @@ pub enum NodeError {
     /// The record of the machine's last boot.
     #[error("the record of the machine's last boot: {0}")]
     Boot(#[from] io::Error),
+    /// The lives of the node.
+    #[error("the lives of this node: {0}")]
+    Lives(io::Error),
     /// The node may have lost what it told its peers it holds.
     #[error("{FORGETFUL}")]
     Forgetful,
@@ -127,6 +130,8 @@ pub struct Node {
     upkeep: JoinHandle<()>,
     /// Keeps the leaders spread.
     balance: JoinHandle<()>,
+    /// Has the cluster take the life of this process.
+    life: JoinHandle<()>,
     /// Repairs and scrubs.
     whole: JoinHandle<()>,
     running: watch::Sender<Running>,
@@ -166,6 +171,7 @@ impl Node {
             }
             Some(cluster) => {
                 let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
+                peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
                 let forming = Forming::begin(disk.clone(), &directory, peers.clone())?;
                 let port = serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming);
                 forming.identified().await?;
@@ -183,6 +189,10 @@ impl Node {
         };
         let (groups, threads) = Groups::start(groups_config, founding).await?;
         running.send_modify(|running| running.groups = Some(groups.clone()));
+        let life = tokio::spawn({
+            let groups = groups.clone();
+            async move { groups.keep_life().await }
+        });
         let wait = port.is_some().then_some(PEERS_WAIT);
         if !groups.ready(wait).await? {
             tracing::warn!("too few peers are there; what is here already can be read");
@@ -202,7 +212,7 @@ impl Node {
             async move { groups.keep_files_whole().await }
         });
         let balance = tokio::spawn(async move { groups.keep_balance().await });
-        Ok(Self { disk, directory, service, threads, upkeep, balance, whole, running, port })
+        Ok(Self { disk, directory, service, threads, upkeep, balance, life, whole, running, port })
     }
 
     /// The node's service.
@@ -219,7 +229,7 @@ impl Node {
 
     /// Checkpoints and stops. Requests that still hold the service keep its threads alive until they end.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        for task in [self.upkeep, self.balance, self.whole] {
+        for task in [self.upkeep, self.balance, self.life, self.whole] {
             task.abort();
             // An aborted task still has to let go of the service.
             drop(task.await);

@@ -3,6 +3,7 @@
 pub mod arn;
 pub mod consumer_group;
 pub mod hash_key;
+pub mod life;
 pub mod producer;
 pub mod producers;
 pub mod reshard;

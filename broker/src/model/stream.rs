@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::life::Life;
+
 /// The name of a stream inside its account and region. Ordered as ListStreams lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey {
@@ -262,6 +264,8 @@ pub struct Catalog {
     pub sealing_key: Option<[u8; 32]>,
     /// Ids of all nodes that were ever members of the cluster.
     pub used_nodes: BTreeSet<u64>,
+    /// The newest life of each member.
+    pub lives: BTreeMap<u64, Life>,
     /// The newest uid that was given out: a stream of a higher one has never been heard of here.
     pub newest_uid: u64,
 }

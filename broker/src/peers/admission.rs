@@ -3,14 +3,17 @@
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::{CLUSTER_HEADER, FORMAT, FORMAT_HEADER, INCARNATION_HEADER, NODE_HEADER, Peers, TARGET_HEADER};
+use super::{
+    CLUSTER_HEADER, FORMAT, FORMAT_HEADER, INCARNATION_HEADER, LIVES_HEADER, NODE_HEADER, Peers,
+    TARGET_HEADER, superseded,
+};
 
 impl Peers {
     /// Whether that request may be answered; returns who asks.
     ///
     /// # Errors
-    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, and for a known node without
-    /// its data.
+    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, for one that does not name its
+    /// incarnation, and for a known node without its data or with an older copy of it.
     pub fn admit(&self, headers: &MetadataMap) -> Result<u64, Box<Status>> {
         let refused = |text: String| Err(Box::new(Status::permission_denied(text)));
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -35,9 +38,15 @@ impl Peers {
                 header(FORMAT_HEADER)
             ));
         }
+        if header(INCARNATION_HEADER).is_empty() {
+            return refused("who asks does not say which data directory it has".into());
+        }
         let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
             return refused("who asks does not say which node it is".into());
         };
+        if !self.may_follow(node, header(LIVES_HEADER)) {
+            return refused(superseded(node));
+        }
         match self.members().get(&node) {
             Some(member)
                 if !member.incarnation.is_empty() && member.incarnation != header(INCARNATION_HEADER) =>

@@ -7,6 +7,7 @@
 
 mod admission;
 mod connection;
+mod lives;
 mod serving;
 pub mod tcp;
 
@@ -25,8 +26,12 @@ use tokio::time::Instant;
 use tonic::Request;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
+use crate::model::life::Lives;
+
 pub use admission::{taken_out, wrong_incarnation};
 pub use connection::Connection;
+use lives::Known;
+pub use lives::superseded;
 pub use serving::{Accepted, Incoming, serve, server};
 
 /// Header that names the caller's cluster.
@@ -37,6 +42,8 @@ const NODE_HEADER: &str = "tidelog-node";
 const INCARNATION_HEADER: &str = "tidelog-incarnation";
 /// Header with the format of commands and files that the caller speaks.
 const FORMAT_HEADER: &str = "tidelog-format";
+/// Header with the lives of the caller.
+const LIVES_HEADER: &str = "tidelog-lives";
 /// Header that names the node that is meant.
 const TARGET_HEADER: &str = "tidelog-target";
 /// The newest format of commands and files that this version writes and reads.
@@ -114,9 +121,6 @@ pub type Client = PeerClient<Connection>;
 /// What became of a dial: a connection and the process at its other end. `None` while it is under way.
 type Dialled = Option<Result<(Connection, u64), (Instant, Unreachable)>>;
 
-/// The process that was found at each node last.
-type Processes = Arc<Mutex<BTreeMap<u64, u64>>>;
-
 /// The last dial of each peer's connection for each lane.
 type Slots = HashMap<(u64, Lane), watch::Receiver<Dialled>>;
 
@@ -131,8 +135,9 @@ pub struct Peers {
     connections: Mutex<Slots>,
     /// Random for each start of this node.
     process: u64,
-    /// The process that was found at each peer last.
-    processes: Processes,
+    /// The lives of this node.
+    lives: RwLock<Lives>,
+    known: Known,
     /// Peers that would rather not lead, and why.
     reluctant: Mutex<BTreeMap<u64, String>>,
 }
@@ -148,7 +153,8 @@ impl Peers {
             members: watch::Sender::default(),
             connections: Mutex::default(),
             process: uuid::Uuid::new_v4().as_u64_pair().0,
-            processes: Processes::default(),
+            lives: RwLock::default(),
+            known: Known::default(),
             reluctant: Mutex::default(),
         })
     }
@@ -245,7 +251,7 @@ impl Peers {
 
     /// The process that runs at a peer, as far as known: the one that was connected to last.
     pub fn process_of(&self, node: u64) -> Option<u64> {
-        self.processes.lock().expect("no code panics while it holds this lock").get(&node).copied()
+        self.known.processes().get(&node).copied()
     }
 
     /// A client of what should be that node, at an address that no membership knows yet, over a connection of its own.
@@ -304,27 +310,30 @@ impl Peers {
         dialled
     }
 
-    /// A connection, once the peer has said over it which of its processes it is.
+    /// A connection, once the peer has said over it which of its processes it is. A peer with an older copy of its data is
+    /// not spoken to.
     fn connect_and_greet(
         &self,
         node: u64,
         address: String,
         lane: Lane,
     ) -> impl Future<Output = Result<(Connection, u64), Unreachable>> + use<> {
-        let (connecting, processes) =
-            (connect(self.dial.clone(), node, address.clone(), lane), self.processes.clone());
+        let connecting = connect(self.dial.clone(), node, address.clone(), lane);
+        let known = self.known.clone();
         let greeting = self.request(node, self.greeting(), Some(CONNECT_DEADLINE));
         async move {
+            let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
             let connection = connecting.await?;
             let answer = client(connection.clone()).hello(greeting).await;
-            let unreachable =
-                |status: tonic::Status| Unreachable { node, address, reason: status.message().to_owned() };
-            let hello = answer.map_err(unreachable)?.into_inner();
+            let hello = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
+            if hello.is_superseded {
+                known.superseded.send_replace(true);
+            }
             if hello.node == node {
-                processes
-                    .lock()
-                    .expect("no code panics while it holds this lock")
-                    .insert(node, hello.process);
+                if !hello.lives.is_empty() && !known.may_follow(node, &hello.lives) {
+                    return Err(unreachable(superseded(node)));
+                }
+                known.processes().insert(node, hello.process);
             }
             Ok((connection, hello.process))
         }
@@ -332,7 +341,11 @@ impl Peers {
 
     /// What this node says of itself in a greeting.
     pub fn greeting(&self) -> peer::HelloRequest {
-        peer::HelloRequest { node: self.node, address: self.address(self.node).unwrap_or_default() }
+        peer::HelloRequest {
+            node: self.node,
+            address: self.address(self.node).unwrap_or_default(),
+            lives: self.lives().to_string(),
+        }
     }
 
     fn connections(&self) -> MutexGuard<'_, Slots> {
@@ -349,6 +362,7 @@ impl Peers {
             insert(headers, INCARNATION_HEADER, &identity.incarnation);
             insert(headers, TARGET_HEADER, &target.to_string());
             insert(headers, FORMAT_HEADER, &FORMAT.to_string());
+            insert(headers, LIVES_HEADER, &self.lives().to_string());
         }
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);

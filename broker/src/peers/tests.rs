@@ -2,7 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
+use http_body_util::StreamBody;
+use hyper::HeaderMap;
+use hyper::body::Frame;
+use hyper::header::{HeaderName, HeaderValue};
+use prost::Message;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -27,9 +33,19 @@ fn peers(gate: &Arc<Semaphore>) -> (Arc<Peers>, Arc<AtomicUsize>) {
     (Peers::new(1, BTreeMap::from([(2, "two".to_owned())]), dial), dials)
 }
 
+/// Answers every call as a greeting.
 async fn answer(io: DuplexStream) {
     let service = hyper::service::service_fn(|_| async {
-        Err::<hyper::Response<tonic::body::Body>, _>(io::Error::other("no call is made"))
+        let hello =
+            peer::HelloResponse { node: 2, process: 7, ..peer::HelloResponse::default() }.encode_to_vec();
+        let length = u32::try_from(hello.len()).expect("a short message").to_be_bytes();
+        let message = Bytes::from([&[0][..], &length, &hello].concat());
+        let is_well =
+            HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+        let frames = [Frame::data(message), Frame::trailers(is_well)].map(Ok::<_, io::Error>);
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let answer = hyper::Response::builder().header("content-type", "application/grpc");
+        Ok::<_, io::Error>(answer.body(body).expect("an answer"))
     });
     let server = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
     drop(server.serve_connection(hyper_util::rt::TokioIo::new(io), service).await);
@@ -46,6 +62,7 @@ async fn a_caller_that_is_not_polled_any_more_holds_up_no_other() {
     let other = timeout(Duration::from_secs(10), peers.client(2, Lane::Requests)).await;
     assert!(other.expect("it waits for the dial, not for the other caller").is_ok());
     assert!(unpolled.await.is_ok());
+    assert_eq!(peers.process_of(2), Some(7), "it has said which process it is");
     assert_eq!(dials.load(Ordering::SeqCst), 1, "they have one connection");
 }
 

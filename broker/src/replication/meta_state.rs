@@ -9,11 +9,12 @@ use tidelog_proto::stored::{self, meta_command::Command};
 use super::meta_groups::{change_group, read_groups, store_groups};
 use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
-    read_commitment, read_metrics, read_mode, read_stream, sealing_key, store_commitment, store_stream,
-    stream_key,
+    read_commitment, read_life, read_metrics, read_mode, read_stream, sealing_key, store_commitment,
+    store_life, store_stream, stream_key,
 };
 use crate::model::consumer_group::{ConsumerGroups, GroupRefusal};
 use crate::model::hash_key;
+use crate::model::life::Lives;
 use crate::model::stream::{
     Catalog, Commitment, Consumer, ConsumerStatus, Reshard, ShardLevelMetrics, Stream, StreamStatus, Tags,
 };
@@ -45,6 +46,8 @@ pub enum MetaOutcome {
     GroupRefused(GroupRefusal),
     /// The checkpoint is applied, but for these shards, which the member does not have any more.
     LeasesLost(Vec<u32>),
+    /// The life does not follow the one that is kept of the node.
+    LifeRefused,
 }
 
 /// The state machine of group 0.
@@ -68,6 +71,8 @@ impl MetaState {
         catalog.commitments = stored.commitments.iter().map(read_commitment).collect();
         let members = stored.membership.iter().flat_map(|membership| &membership.nodes);
         catalog.used_nodes = members.map(|node| node.id).chain(stored.used_nodes.iter().copied()).collect();
+        let life = |of: &stored::NodeLife| Some((of.node, read_life(of.life.as_ref()?)));
+        catalog.lives = stored.lives.iter().filter_map(life).collect();
         let groups = Arc::new(read_groups(&stored.consumer_groups));
         Ok(Self { catalog, groups, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
     }
@@ -84,12 +89,21 @@ impl MetaState {
             commitments: self.catalog.commitments.iter().map(|(at, own)| store_commitment(at, own)).collect(),
             used_nodes: self.catalog.used_nodes.iter().copied().collect(),
             consumer_groups: store_groups(&self.groups),
+            lives: self
+                .catalog
+                .lives
+                .iter()
+                .map(|(node, life)| stored::NodeLife { node: *node, life: Some(store_life(*life)) })
+                .collect(),
         }
     }
 
-    /// Takes note of the cluster's members: their ids are used from then on, also when they go.
+    /// Takes note of the cluster's members: their ids are used from then on, also when they go. Lives of nodes that have
+    /// gone are forgotten.
     pub fn note_members(&mut self, nodes: impl IntoIterator<Item = u64>) {
-        self.catalog.used_nodes.extend(nodes);
+        let members: BTreeSet<u64> = nodes.into_iter().collect();
+        self.catalog.lives.retain(|node, _| members.contains(node));
+        self.catalog.used_nodes.extend(members);
     }
 
     /// An immutable copy for readers; streams are shared with it.
@@ -114,6 +128,7 @@ impl MetaState {
                 }
                 MetaOutcome::Done
             }
+            Command::BeginLife(begin) => self.begin_life(begin),
             Command::BeginCreateStream(begin) => self.begin_create(begin, now_ms),
             Command::FinishCreateStream(stream) => self.change(stream.uid, |stream| {
                 if stream.status == StreamStatus::Creating {
@@ -160,6 +175,18 @@ impl MetaState {
                 change_group(Arc::make_mut(&mut self.groups), stream, command, now_ms, &mut self.next_uid)
             }
         }
+    }
+
+    /// A node's new life is taken when it follows the one that is kept.
+    fn begin_life(&mut self, begin: &stored::BeginLife) -> MetaOutcome {
+        let Some(life) = begin.life.as_ref().map(read_life) else { return MetaOutcome::LifeRefused };
+        let begun = begin.after.iter().map(read_life).chain([life]).collect();
+        let kept = self.catalog.lives.get(&begin.node).copied();
+        if !(Lives { taken: None, begun }).follow(kept) {
+            return MetaOutcome::LifeRefused;
+        }
+        self.catalog.lives.insert(begin.node, life);
+        MetaOutcome::Done
     }
 
     /// Changes a stream's shards; its consumer groups follow.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_proto::stored;
 
+use crate::model::life::Life;
 use crate::model::stream::{
     Commitment, Consumer, ConsumerStatus, HashRange, Place, Reshard, Shard, ShardLevelMetrics, Stream,
     StreamKey, StreamMode, StreamStatus,
@@ -13,6 +14,16 @@ use crate::model::stream::{
 /// The key, if there are 32 bytes.
 pub fn sealing_key(bytes: &[u8]) -> Option<[u8; 32]> {
     bytes.try_into().ok()
+}
+
+/// A node's life, as stored.
+pub fn read_life(life: &stored::Life) -> Life {
+    Life { number: life.number, nonce: life.nonce }
+}
+
+/// The inverse of [`read_life`].
+pub fn store_life(life: Life) -> stored::Life {
+    stored::Life { number: life.number, nonce: life.nonce }
 }
 
 /// The name that is stored.

@@ -19,6 +19,7 @@ mod group_state;
 mod groups;
 mod held;
 mod inheritance;
+mod keep_life;
 mod kept;
 mod leaders;
 mod lease;

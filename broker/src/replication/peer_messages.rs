@@ -227,6 +227,7 @@ fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
         MetaOutcome::NotActive(status) => (Kind::NotActive, store_status(status) as u64),
         MetaOutcome::NoSuchShard(shard) => (Kind::NoSuchShard, shard.into()),
         MetaOutcome::GroupRefused(refusal) => (send_refusal(refusal), 0),
+        MetaOutcome::LifeRefused => (Kind::LifeRefused, 0),
         MetaOutcome::LeasesLost(lost) => {
             shards = lost;
             (Kind::LeasesLost, 0)
@@ -267,6 +268,7 @@ fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
         Kind::GroupHasMembers => MetaOutcome::GroupRefused(GroupRefusal::HasMembers),
         Kind::TooManyGroups => MetaOutcome::GroupRefused(GroupRefusal::TooManyGroups),
         Kind::TooManyMembers => MetaOutcome::GroupRefused(GroupRefusal::TooManyMembers),
+        Kind::LifeRefused => MetaOutcome::LifeRefused,
         Kind::LeasesLost => MetaOutcome::LeasesLost(message.shards),
     })
 }

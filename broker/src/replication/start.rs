@@ -136,6 +136,8 @@ impl Groups {
             };
             restored.push((network, log, machine));
         }
+        // Callers are judged by them from the first call on.
+        peers.keep_lives(catalog.borrow().lives.clone());
         let mut rafts = Vec::with_capacity(GROUPS);
         let mut promises = Vec::with_capacity(GROUPS);
         for (network, log, machine) in restored {

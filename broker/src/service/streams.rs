@@ -247,8 +247,10 @@ pub(super) fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
         MetaOutcome::NoSuchConsumer => Err(ServiceError::ConsumerGone),
         MetaOutcome::NotActive(status) => Err(ServiceError::NotActive(status)),
         MetaOutcome::NoSuchShard(shard) => Err(ServiceError::ShardClosed(shard)),
-        outcome @ (MetaOutcome::GroupRefused(_) | MetaOutcome::LeasesLost(_)) => Err(ServiceError::Internal(
-            format!("a change of no consumer group was answered with {outcome:?}"),
-        )),
+        outcome @ (MetaOutcome::GroupRefused(_) | MetaOutcome::LeasesLost(_) | MetaOutcome::LifeRefused) => {
+            Err(ServiceError::Internal(format!(
+                "a change of no consumer group was answered with {outcome:?}"
+            )))
+        }
     }
 }

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::execution;
 use crate::forming::{Forming, founding};
-use crate::peers::{FORMAT, Peers, taken_out};
+use crate::peers::{FORMAT, Peers, superseded, taken_out};
 use crate::replication::{Groups, Resting, StandingStill};
 use crate::service::{self, OwnTask, Queues, Service};
 
@@ -131,6 +131,8 @@ impl PutsOfPeer {
 impl peer_server::Peer for PeerServer {
     async fn hello(&self, request: Request<peer::HelloRequest>) -> Answer<peer::HelloResponse> {
         let caller = request.get_ref().node;
+        let lives = &request.get_ref().lives;
+        let is_superseded = !lives.is_empty() && !self.peers.may_follow(caller, lives);
         let groups = self.running.borrow().groups.clone();
         let status = groups.iter().flat_map(|groups| groups.status()).next();
         let members = status.iter().flat_map(|status| {
@@ -145,7 +147,13 @@ impl peer_server::Peer for PeerServer {
             groups.catalog().used_nodes.contains(&caller) && !self.peers.members().contains_key(&caller)
         });
         Ok(Response::new(peer::HelloResponse {
-            refusal: if was_taken_out { taken_out(caller) } else { String::new() },
+            refusal: match (was_taken_out, is_superseded) {
+                (true, _) => taken_out(caller),
+                (false, true) => superseded(caller),
+                (false, false) => String::new(),
+            },
+            is_superseded,
+            lives: self.peers.lives().to_string(),
             node: self.peers.node(),
             incarnation: self.forming.incarnation().to_owned(),
             cluster: self.peers.identity().map(|identity| identity.cluster).unwrap_or_default(),

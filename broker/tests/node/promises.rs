@@ -132,3 +132,59 @@ async fn a_group_goes_to_nobody_who_has_not_confirmed_its_position() {
     drop(groups);
     cluster.end().await;
 }
+
+/// Copies the files of a data directory of a node that does not run.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory").flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).expect("a copy")),
+        }
+    }
+}
+
+/// Returns once every node that runs knows a later life of node 2 than `number`; gives its number.
+async fn life_after(cluster: &Cluster, number: u64) -> u64 {
+    let began = Instant::now();
+    loop {
+        let known = |at: usize| {
+            let catalog = cluster.node(at).service().groups().catalog();
+            catalog.lives.get(&2).map_or(0, |life| life.number)
+        };
+        let oldest = cluster.running().into_iter().map(known).min().expect("a node that runs");
+        let file = std::fs::read_to_string(cluster.directory(1).join("LIVES")).unwrap_or_default();
+        // The node itself has noted that its life was taken.
+        if oldest > number && file.lines().nth(1).is_some_and(|lives| !lives.contains(',')) {
+            return oldest;
+        }
+        assert!(began.elapsed() < PATIENCE, "no life after {number}: {file}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_data_directory_is_refused_however_often_it_starts() {
+    let mut cluster = cluster().await;
+    let first = life_after(&cluster, 0).await;
+    cluster.kill(1).await;
+    let kept = tempfile::tempdir().expect("a directory");
+    copy(cluster.directory(1), kept.path());
+    cluster.restart(1).await;
+    life_after(&cluster, first).await;
+    put_to_all(&cluster, &[0, 1, 2]).await;
+    cluster.kill(1).await;
+    for entry in std::fs::read_dir(cluster.directory(1)).expect("a directory").flatten() {
+        let path = entry.path();
+        let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        removed.expect("removed");
+    }
+    copy(kept.path(), cluster.directory(1));
+    for _ in 0..3 {
+        let refused = cluster.refused_restart(1).await;
+        assert!(refused.contains("older copy") && refused.contains("cluster replace 2"), "{refused}");
+    }
+    put_to_all(&cluster, &[0, 2]).await;
+    cluster.end().await;
+}

@@ -296,3 +296,29 @@ fn the_id_of_a_node_that_is_gone_is_remembered() {
     let earlier = stored::MetaState { used_nodes: vec![], membership: Some(membership), ..stored };
     assert_eq!(used(earlier), [1].into());
 }
+
+#[test]
+fn a_life_is_taken_when_it_follows_the_one_that_is_kept() {
+    let mut state = MetaState::default();
+    state.note_members([1, 2]);
+    let life = |number: u64, nonce: u64| stored::Life { number, nonce };
+    let begin = |state: &mut MetaState, new: stored::Life, after: &[stored::Life]| {
+        let begin = stored::BeginLife { node: 2, life: Some(new), after: after.to_vec() };
+        state.apply(&stored::MetaCommand { now_ms: 0, command: Some(Command::BeginLife(begin)) })
+    };
+    assert_eq!(begin(&mut state, life(1, 11), &[]), MetaOutcome::Done);
+    assert_eq!(begin(&mut state, life(1, 11), &[life(1, 11)]), MetaOutcome::Done, "again");
+    assert_eq!(begin(&mut state, life(2, 22), &[life(1, 11)]), MetaOutcome::Done);
+    for (new, after) in [
+        (life(2, 23), vec![life(1, 11)]),
+        (life(9, 99), vec![life(1, 11), life(2, 23), life(3, 33)]),
+        (life(1, 12), vec![]),
+    ] {
+        assert_eq!(begin(&mut state, new, &after), MetaOutcome::LifeRefused);
+    }
+    let mut state = MetaState::restore(&state.store()).expect("restores");
+    assert_eq!(begin(&mut state, life(2, 23), &[life(1, 11)]), MetaOutcome::LifeRefused, "after a start");
+    assert_eq!(begin(&mut state, life(3, 33), &[life(2, 22)]), MetaOutcome::Done);
+    state.note_members([1]);
+    assert_eq!(state.catalog().lives.len(), 0, "the node has gone");
+}
