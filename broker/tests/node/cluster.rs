@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -285,10 +285,17 @@ impl Cluster {
 
     async fn listening(&self, at: usize) -> (Runtime, Incoming) {
         let runtime = runtime();
-        let address = self.members[at].address.clone();
-        let listen = runtime.spawn(async move { tcp::listen(&address, None).await }).await.expect("no panic");
-        let (_, incoming) = listen.expect("the port is free");
-        (runtime, incoming)
+        let began = Instant::now();
+        loop {
+            let address = self.members[at].address.clone();
+            let listening = runtime.spawn(async move { tcp::listen(&address, None).await });
+            match listening.await.expect("no panic") {
+                Ok((_, incoming)) => return (runtime, incoming),
+                // The life before is letting go of it.
+                Err(error) => assert!(began.elapsed() < PATIENCE, "the port of the node at {at}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Stops every node that runs.
