@@ -18,6 +18,7 @@ pub mod ops;
 pub mod peers;
 pub mod replication;
 pub mod room;
+pub mod segment_command;
 pub mod server;
 pub mod service;
 pub mod tls;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tidelog::clock::Clock;
 use tidelog::cluster_command;
-use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability};
+use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::observability;
 use tidelog::room::{Descriptors, Memory, Shares, Source};
+use tidelog::segment_command;
 use tidelog::server::Server;
 use tidelog::tls;
 use tidelog::wire::Bounds;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Authority(location)) => return print_authority(&location),
         Ok(Command::Cluster(command)) => return administer(&command),
+        Ok(Command::GiveUp(wanted)) => return give_up(&wanted),
         Ok(Command::Client(command)) => return tidelog_client::command::run(&command, config::declared),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
@@ -90,6 +92,18 @@ fn print_authority(location: &DataLocation) -> ExitCode {
         |error| failed(&format!("cannot print the certificate: {error}")),
         |()| ExitCode::SUCCESS,
     )
+}
+
+/// `tidelog segment give-up`: says what was done.
+fn give_up(wanted: &GiveUp) -> ExitCode {
+    let done = match segment_command::give_up(wanted) {
+        Ok(done) => done,
+        Err(error) => return failed(&error),
+    };
+    match writeln!(io::stdout(), "{done}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("cannot write the result: {error}")),
+    }
 }
 
 /// `tidelog cluster`: asks a running cluster.

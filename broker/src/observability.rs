@@ -66,6 +66,9 @@ pub const TRANSFER_BYTES: &str = "tidelog_transfer_bytes_total";
 pub const SCRUBBED_BYTES: &str = "tidelog_scrubbed_bytes_total";
 /// Damaged segments that the scrub has found. Without a counterpart in CloudWatch.
 pub const DAMAGED_SEGMENTS: &str = "tidelog_damaged_segments_total";
+/// Damaged segments of this node with records that cannot be read and were not given up. Without a counterpart in
+/// CloudWatch.
+pub const UNREADABLE_SEGMENTS: &str = "tidelog_unreadable_segments";
 /// Damaged segments that a peer's copy has replaced. Without a counterpart in CloudWatch.
 pub const REPAIRED_SEGMENTS: &str = "tidelog_repaired_segments_total";
 /// Raft groups that this node leads, of seven. Without a counterpart in CloudWatch.
@@ -186,6 +189,12 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     (TRANSFER_BYTES, Kind::Counter, Unit::Bytes, "Bytes of segments pulled from peers."),
     (SCRUBBED_BYTES, Kind::Counter, Unit::Bytes, "Bytes of segments that the scrub has verified."),
     (DAMAGED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that the scrub has found."),
+    (
+        UNREADABLE_SEGMENTS,
+        Kind::Gauge,
+        Unit::Count,
+        "Damaged segments with records that cannot be read and were not given up; more than 0 needs an operator.",
+    ),
     (REPAIRED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that a peer's copy has replaced."),
     (GROUPS_LED, Kind::Gauge, Unit::Count, "Raft groups that this node leads, of seven."),
     (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tidelog_storage::checkpoint::{Checkpoint, CheckpointError, GroupCheckpoint, Loaded, load, write};
+use tidelog_storage::checkpoint::{Checkpoint, CheckpointError, GroupCheckpoint, Loaded, kept, load, write};
 use tidelog_storage::shard::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardKey};
 use tidelog_storage::{Disk, SimDisk, disk::Open};
 
@@ -136,6 +136,34 @@ fn a_lone_damaged_checkpoint_is_refused_with_its_name() {
         assert!(matches!(&refused, CheckpointError::AllDamaged { path: file, .. } if *file == path(2)));
         disk.flip_bit(&path(2), bit);
     }
+}
+
+#[test]
+fn the_log_may_be_purged_up_to_where_both_files_reach_and_only_while_both_are_whole() {
+    let dir = Path::new(DIR);
+    let disk = disk_with(&[1]);
+    assert_eq!(kept(&disk, dir).expect("whole"), None, "there is only one");
+    let with_ends = |sequence, ends: &[(u8, u64)]| Checkpoint {
+        sequence,
+        durable_lsn: 0,
+        groups: ends
+            .iter()
+            .map(|(group, index)| GroupCheckpoint {
+                group: *group,
+                applied: Some((1, *index)),
+                state: Bytes::new(),
+                shards: Vec::new(),
+            })
+            .collect(),
+    };
+    write(&disk, dir, &with_ends(2, &[(0, 7), (1, 9)])).expect("written");
+    write(&disk, dir, &with_ends(3, &[(0, 8), (1, 8), (2, 5)])).expect("written");
+    let ends = kept(&disk, dir).expect("whole").expect("there are two");
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(0, 7), (1, 8)]);
+    disk.flip_bit(&path(2), 9);
+    assert!(matches!(kept(&disk, dir), Err(CheckpointError::AllDamaged { .. })), "nothing may be purged");
+    disk.remove_file(&path(2)).expect("removed");
+    assert_eq!(kept(&disk, dir).expect("whole"), None);
 }
 
 #[test]

@@ -6,11 +6,11 @@ mod shard_model;
 use std::path::Path;
 
 use shard_model::{
-    ALL, Model, body, checkpoint, file_bytes, key, open, segment_path, segments_of, small_options,
+    ALL, Model, SHARDS, body, checkpoint, file_bytes, key, open, segment_path, segments_of, small_options,
 };
 use tidelog_storage::disk::Open;
 use tidelog_storage::flusher::Flusher;
-use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardLog, StoreOptions};
+use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardLog, StoreOptions, give_up};
 use tidelog_storage::{Disk, SimDisk};
 
 fn options() -> StoreOptions {
@@ -136,4 +136,51 @@ fn records_before_the_damage_are_given_and_the_next_read_fails() {
     assert!(matches!(log.read(batch.next_ordinal, ALL), Err(ShardError::Damaged { .. })));
     let behind = log.read(batch.next_ordinal + 2, ALL).expect("the frame behind it is whole");
     assert_eq!(behind.records[0].ordinal, batch.next_ordinal + 2);
+}
+
+#[test]
+fn a_survey_names_what_cannot_be_read_and_reads_pass_over_what_was_given_up() {
+    for segment in 0..4 {
+        for way in 0..7 {
+            let (disk, model, shards) = filled();
+            let names = segments_of(&disk, key(0));
+            harm(&disk, &segment_path(key(0), &names[segment]), way);
+            let store = open(&disk, options(), shards.clone());
+            let log = store.get(key(0)).expect("it is in the checkpoint");
+            let failed = unreadable(&log, &model);
+            assert!(store.survey_damage().expect("readable") <= 1);
+            let report = store.damage_report();
+            let named: Vec<u64> = report
+                .iter()
+                .flat_map(|damaged| damaged.unreadable.clone().expect("surveyed"))
+                .flatten()
+                .collect();
+            assert_eq!(named, failed, "{segment} {way}");
+            assert_eq!(store.survey_damage().expect("readable"), 0);
+            drop((log, store));
+            for range in report.into_iter().flat_map(|damaged| damaged.unreadable.expect("surveyed")) {
+                give_up(&disk, Path::new(SHARDS), key(0), range).expect("written");
+            }
+            let store = open(&disk, options(), shards);
+            let log = store.get(key(0)).expect("it is in the checkpoint");
+            let (mut next, mut seen) = (1, Vec::new());
+            while next < model.next_ordinal() {
+                let batch = log.read(next, ALL).expect("nothing unreadable is left");
+                assert!(batch.records.iter().all(|record| model.is_same(record)));
+                assert!(batch.records.windows(2).all(|pair| pair[0].ordinal + 1 == pair[1].ordinal));
+                seen.extend(batch.records.iter().map(|record| record.ordinal));
+                assert!(batch.next_ordinal > next);
+                next = batch.next_ordinal;
+            }
+            let readable: Vec<u64> =
+                (1..model.next_ordinal()).filter(|ordinal| !failed.contains(ordinal)).collect();
+            assert_eq!(seen, readable);
+            for ordinal in &readable {
+                let time_ms = model.records[*ordinal as usize - 1].0;
+                assert!(log.ordinal_at_time(time_ms).expect("nothing is in the way") <= *ordinal);
+            }
+            store.survey_damage().expect("readable");
+            assert_eq!(store.damage_report(), [], "what was given up is named no more");
+        }
+    }
 }

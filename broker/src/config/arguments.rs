@@ -3,6 +3,7 @@
 //! [`super::load`] is its only caller.
 
 mod cluster;
+mod segment;
 mod serve;
 
 use std::ffi::OsString;
@@ -15,7 +16,9 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use super::cluster as cluster_settings;
 use super::{CertificateFiles, Config, DataLocation};
 use crate::cluster_command::ClusterCommand;
+use crate::segment_command::GiveUp;
 use cluster::Cluster;
+use segment::Segment;
 use serve::Serve;
 use tidelog_client::command::Commands;
 
@@ -54,6 +57,10 @@ enum Subcommands {
         again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments."
     )]
     Cluster(Cluster),
+
+    /// Decide on damaged segments of a data directory whose broker is stopped.
+    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    Segment(Segment),
 
     #[command(flatten)]
     Client(Box<Commands>),
@@ -123,6 +130,16 @@ pub(super) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand
     let Some(("cluster", matches)) = matches.subcommand() else { return Ok(None) };
     let declared = command.find_subcommand_mut("cluster").expect("it is declared above");
     Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
+}
+
+/// What `tidelog segment` is asked for; `None` for another command.
+pub(super) fn of_segment(arguments: &[OsString]) -> Result<Option<GiveUp>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "segment") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("segment", matches)) = matches.subcommand() else { return Ok(None) };
+    Segment::from_arg_matches(matches).map(|segment| Some(segment.into_command()))
 }
 
 /// The command of a client that the arguments name; `None` for another command.

@@ -22,6 +22,7 @@ pub use initial::InitialStream;
 pub use crate::cluster_command::ClusterCommand;
 use crate::limits::{ControlLimits, ShardLimits};
 pub use crate::replication::Durability;
+pub use crate::segment_command::GiveUp;
 pub use crate::service::Transitions;
 pub use crate::tls::CertificateFiles;
 
@@ -67,6 +68,8 @@ pub enum Command {
     Authority(DataLocation),
     /// Ask a cluster, or change it.
     Cluster(ClusterCommand),
+    /// Give damaged records up.
+    GiveUp(GiveUp),
     /// Do something as a client.
     Client(Box<tidelog_client::command::Commands>),
 }
@@ -106,6 +109,9 @@ pub fn load(
     let user = arguments::with_default_command(arguments.into_iter().collect());
     if let Some(command) = arguments::of_cluster(&user)? {
         return Ok(Command::Cluster(command));
+    }
+    if let Some(command) = arguments::of_segment(&user)? {
+        return Ok(Command::GiveUp(command));
     }
     if let Some(command) = arguments::of_client(&user)? {
         return Ok(Command::Client(Box::new(command)));

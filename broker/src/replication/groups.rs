@@ -156,6 +156,11 @@ impl Groups {
         &self.peers
     }
 
+    /// Whether other nodes have copies of what this one keeps.
+    pub fn has_peers(&self) -> bool {
+        self.peers.are_there()
+    }
+
     /// What the node's workers run in.
     pub fn shell(&self) -> &Shell {
         &self.config.shell

@@ -9,6 +9,7 @@ mod call_room;
 mod consumer_groups;
 mod consumers;
 mod courier;
+mod damage;
 mod encode;
 mod feed;
 mod follow;
@@ -69,6 +70,7 @@ pub use consumer_groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
+pub use damage::DamagedRecords;
 pub use feed::Run;
 pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
 pub use offered::send_offered;

@@ -108,7 +108,15 @@ impl Service {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a shard cannot be read");
-                Err(ServiceError::Internal(error.to_string()))
+                Err(ServiceError::Internal(match error {
+                    // Never the end of a shard and never a gap: consumers retry until an operator has decided.
+                    ShardError::Damaged { .. } => {
+                        "the next record of the shard is damaged on this node's disk and cannot be read; /health says \
+                         which records, and what an operator can do"
+                            .into()
+                    }
+                    other => other.to_string(),
+                }))
             }
             Err(panic) => Err(ServiceError::Internal(panic.to_string())),
         }

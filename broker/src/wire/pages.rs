@@ -7,6 +7,7 @@ use super::exchange::Answer;
 use crate::administration::{Administration, troubles};
 use crate::observability;
 use crate::replication::Leader;
+use crate::service::DamagedRecords;
 
 /// Content type of the pages that are JSON.
 pub(super) const JSON: &str = "application/json";
@@ -20,6 +21,9 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     let status = Administration::new(groups.clone()).status().await;
     let mut reasons = troubles(&status);
     reasons.extend(gateway.service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
+    let damaged = gateway.service.damaged_records();
+    reasons.extend(damaged.iter().map(ToString::to_string));
+    let damaged: Vec<_> = damaged.iter().map(named).collect();
     let left = groups.segments_left_aside();
     if left > 0 {
         reasons.push(format!(
@@ -30,6 +34,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     let page = serde_json::json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "reasons": reasons,
+        "damaged": damaged,
         "version": env!("CARGO_PKG_VERSION"),
         "cluster": status.cluster,
         "node": status.node,
@@ -38,12 +43,30 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     Answer::new(StatusCode::OK, JSON, page.to_string())
 }
 
+/// Records that cannot be read, for programs.
+fn named(records: &DamagedRecords) -> serde_json::Value {
+    let (from, to) = records.sequence_numbers();
+    serde_json::json!({
+        "account": records.stream.account,
+        "region": records.stream.region,
+        "stream": records.stream.name,
+        "shard": records.shard,
+        "first": records.first,
+        "last": records.last,
+        "from_sequence_number": from,
+        "to_sequence_number": to,
+        "advice": records.to_string(),
+    })
+}
+
 /// Every metric, as Prometheus reads it, those of single shards at the end.
 pub(super) fn metrics(gateway: &Gateway) -> Answer {
     let leaders = gateway.service.groups().watch_leaders();
     let count = |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
     metrics::gauge!(observability::GROUPS_LED).set(count(Leader::Here));
     metrics::gauge!(observability::GROUPS_LEADERLESS).set(count(Leader::Unknown));
+    let unreadable = gateway.service.groups().damage_report().len();
+    metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
     let page = observability::recorder().render();
     let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)

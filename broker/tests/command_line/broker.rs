@@ -1,9 +1,11 @@
 //! A broker as a process, and the command line beside it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// A broker that is gone at the end of the test, and a directory for the test's files.
@@ -31,11 +33,19 @@ fn tidelog() -> Command {
 impl Broker {
     /// Without limits, so that tests do not wait for budgets.
     pub fn start() -> Self {
-        let arguments =
-            ["--ephemeral", "--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"];
+        Self::started(&["--ephemeral"])
+    }
+
+    /// The same on a data directory that is kept.
+    pub fn on(data: &Path) -> Self {
+        Self::started(&["--data", data.to_str().unwrap()])
+    }
+
+    fn started(arguments: &[&str]) -> Self {
         let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut command = tidelog();
         command.args(arguments).env("TMPDIR", data.path());
+        command.args(["--listen", "127.0.0.1:0", "--limits", "off", "--control-limits", "off"]);
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut endpoint = None;
@@ -56,6 +66,22 @@ impl Broker {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Its page of health.
+    pub fn health(&self) -> serde_json::Value {
+        let address = self.endpoint.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
     /// The command line with this broker for its endpoint, in the test's directory.

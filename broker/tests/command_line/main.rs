@@ -5,4 +5,5 @@
 
 mod behaviour;
 mod broker;
+mod give_up;
 mod recorded;

@@ -56,6 +56,11 @@ impl Broker {
         self.page("/metrics").await.map_err(|error| error.to_string())
     }
 
+    /// Its page of health; `Err` says why there is none.
+    pub(super) async fn health(&self) -> Result<String, String> {
+        self.page("/health").await.map_err(|error| error.to_string())
+    }
+
     /// What a call about a stream, and perhaps a group of it, that failed says.
     pub(super) async fn failed(&self, stream: &str, group: Option<&str>, error: Error) -> CommandError {
         match (error.reason(), group) {

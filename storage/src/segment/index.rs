@@ -109,6 +109,11 @@ impl SparseIndex {
         self.entries.extend((marks_before(entry.offset)..marks_before(end)).map(|_| entry));
     }
 
+    /// The entries there are, be they all or those of the last frames only.
+    pub fn known(&self) -> &[IndexEntry] {
+        &self.entries
+    }
+
     /// Up to where the file must be scanned to complete the index; `None` when it is complete.
     pub fn missing_until(&self) -> Option<u64> {
         (self.missing_until > HEADER_BYTES).then_some(self.missing_until)

@@ -101,6 +101,12 @@ impl SealedSegment {
         index::search(count, |number| IndexEntry::decode(&self.index, number), sought)
     }
 
+    /// All entries of the index.
+    pub fn entries(&self) -> Vec<IndexEntry> {
+        let count = self.index.len() / ENTRY_BYTES as usize;
+        (0..count).map(|number| IndexEntry::decode(&self.index, number)).collect()
+    }
+
     /// Bytes of the index, which are in memory as long as the segment is open.
     pub fn index_bytes(&self) -> u64 {
         self.index.len() as u64

@@ -10,6 +10,8 @@ mod damage;
 mod error;
 mod files;
 mod gather;
+mod given_up;
+mod place;
 mod read;
 mod recovery;
 mod repair;
@@ -17,6 +19,7 @@ mod scrub;
 mod set_aside;
 pub(crate) mod state;
 mod store;
+mod survey;
 pub(crate) mod tail;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,9 +31,11 @@ pub use crate::segment::ShardKey;
 pub use cut::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardCut};
 pub use error::ShardError;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
+pub use given_up::give_up;
 pub use repair::RestingFiles;
 pub use scrub::Scrubbed;
 pub use store::{INDEX_BYTES_MAX, Pin, ShardStore, StoreOptions};
+pub use survey::DamagedSegment;
 
 pub(crate) use recovery::read_tail;
 use state::ShardState;

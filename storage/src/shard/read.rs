@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::gather::Gather;
+use super::place::place;
 use super::state::ShardState;
 use super::tail::TailFrame;
-use super::{ReadBatch, ReadLimit, SegmentCheckpoint, ShardError, ShardLog};
-use crate::disk::{DiskFile, Open};
+use super::{ReadBatch, ReadLimit, ShardError, ShardLog};
+use crate::disk::Open;
 use crate::record::RECORD_HEADER_BYTES;
 use crate::segment::cursor::{FrameCursor, READ_BYTES, SCAN_BYTES};
 use crate::segment::frame::FrameHeader;
@@ -17,25 +16,8 @@ use crate::segment::header::HEADER_BYTES;
 use crate::segment::index::{IndexEntry, Sought, SparseIndex};
 use crate::segment::{parse_segment_name, segment_path};
 
-/// Where to look for a frame that is not in memory.
-enum Place {
-    /// In a segment that is sealed in its file, and the ordinal behind it.
-    Sealed(SegmentCheckpoint, u64),
-    /// In a segment whose index is in memory: its first ordinal, where to scan from and to, and the ordinal there.
-    Active { first_ordinal: u64, scan: (u64, u64), end_ordinal: u64 },
-    /// In a segment whose index must be completed up to this offset first. Where that meets damage, the frames are
-    /// scanned from the first one up to the end that is given with the ordinal there.
-    Unindexed { first_ordinal: u64, missing_until: u64, end: (u64, u64) },
-}
-
-/// An open file and the stretch of frames to scan in it.
-struct Stretch {
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
-    scan: (u64, u64),
-    /// The ordinal behind the stretch.
-    end_ordinal: u64,
-}
+/// The least that a read can ask for.
+const ONE_RECORD: ReadLimit = ReadLimit { records: 1, bytes: 0 };
 
 impl ShardLog {
     /// Reads from memory, without touching a disk: when `from` (or the trim point, if that is above) lies in
@@ -45,6 +27,9 @@ impl ShardLog {
         let frames = {
             let state = self.state();
             gather.start_at(from.max(state.trim_ordinal));
+            if state.given_up_end(gather.next_ordinal()).is_some() {
+                return None;
+            }
             frames_in_memory(&state, gather.next_ordinal(), limit)?
         };
         take_frames(&mut gather, frames).ok()?;
@@ -67,6 +52,12 @@ impl ShardLog {
                         break;
                     }
                     gather.start_at(state.trim_ordinal);
+                }
+                if let Some(end) = state.given_up_end(gather.next_ordinal()) {
+                    if !gather.is_empty() {
+                        break;
+                    }
+                    gather.start_at(end);
                 }
                 frames_in_memory(&state, gather.next_ordinal(), limit)
             };
@@ -126,6 +117,10 @@ impl ShardLog {
                 if state.tail.first_ordinal().is_some_and(|first| first <= ordinal) {
                     return Ok(state.tail.starting_with(ordinal).next().map(|frame| frame.header.time_ms));
                 }
+            }
+            if self.state().given_up_end(ordinal).is_some() {
+                let start = self.state().segment_starts().rfind(|start| start.0 <= ordinal);
+                return Ok(start.map(|start| start.1));
             }
             let found = self.stretch(Sought::Ordinal(ordinal)).and_then(|stretch| {
                 let mut cursor = stretch.cursor(self, READ_BYTES);
@@ -231,58 +226,41 @@ impl ShardLog {
     }
 
     fn scan_for_time(&self, time_ms: u64) -> Result<u64, ShardError> {
-        let stretch = self.stretch(Sought::Time(time_ms))?;
-        let mut cursor = stretch.cursor(self, READ_BYTES);
-        while let Some(header) = cursor.header()? {
-            if header.time_ms >= time_ms {
-                return Ok(header.first_ordinal);
+        let mut stretch = match self.stretch(Sought::Time(time_ms)) {
+            Err(error) if error.is_missing() || matches!(error, ShardError::Damaged { .. }) => {
+                // What an operator has given up of a file without a frame ends where the next records are.
+                let state = self.state();
+                let place = place(&state, Sought::Time(time_ms)).first_ordinal().max(state.trim_ordinal);
+                return state.given_up_end(place).ok_or(error);
             }
-            cursor.pass(&header);
-        }
-        Ok(stretch.end_ordinal)
-    }
-
-    /// Opens the file that holds what is sought, which is not in memory.
-    fn stretch(&self, sought: Sought) -> Result<Stretch, ShardError> {
-        let shared = self.shared();
+            found => found?,
+        };
         loop {
-            let place = place(&self.state(), sought);
-            match place {
-                Place::Sealed(segment, next_ordinal) => {
-                    let sealed = shared.files.sealed(shared, self.key, &segment, next_ordinal)?;
-                    return Ok(Stretch {
-                        file: sealed.file.clone(),
-                        path: sealed.path.clone(),
-                        scan: (sealed.search(sought).offset, sealed.frames_end),
-                        end_ordinal: sealed.end_ordinal,
-                    });
-                }
-                Place::Active { first_ordinal, scan, end_ordinal } => {
-                    return self.active_stretch(first_ordinal, scan, end_ordinal);
-                }
-                Place::Unindexed { first_ordinal, missing_until, end } => {
-                    match self.complete_index(first_ordinal, missing_until) {
-                        Err(error @ ShardError::Damaged { .. }) => {
-                            self.note(&error);
-                            return self.active_stretch(first_ordinal, (HEADER_BYTES, end.0), end.1);
-                        }
-                        completed => completed?,
+            let mut reached = stretch.ordinal;
+            let mut cursor = stretch.cursor(self, READ_BYTES);
+            let damage = loop {
+                match cursor.header() {
+                    Ok(Some(header)) if header.time_ms >= time_ms => return Ok(header.first_ordinal),
+                    Ok(Some(header)) => {
+                        cursor.pass(&header);
+                        reached = header.next_ordinal();
                     }
+                    Ok(None) => return Ok(stretch.end_ordinal),
+                    Err(error) => break error,
                 }
+            };
+            let (given_up_end, next_ordinal) = {
+                let state = self.state();
+                (state.given_up_end(reached), state.next_ordinal)
+            };
+            match given_up_end {
+                None => return Err(damage),
+                Some(end) if end == next_ordinal || self.read_memory(end, ONE_RECORD).is_some() => {
+                    return Ok(end);
+                }
+                Some(end) => stretch = self.stretch(Sought::Ordinal(end))?,
             }
         }
-    }
-
-    fn active_stretch(
-        &self,
-        first_ordinal: u64,
-        scan: (u64, u64),
-        end_ordinal: u64,
-    ) -> Result<Stretch, ShardError> {
-        let shared = self.shared();
-        let path = segment_path(&shared.dir, self.key, first_ordinal);
-        let file = shared.files.active(shared, self.key, first_ordinal)?;
-        Ok(Stretch { file, path, scan, end_ordinal })
     }
 
     /// Turns a missing file into another attempt when it was unlinked in between, else into damage.
@@ -308,7 +286,7 @@ impl ShardLog {
 
     /// Remembers damage that a read has met. Where nobody has a copy a segment that is still open is sealed, so that no
     /// new record stands behind the damage.
-    fn note(&self, error: &ShardError) {
+    pub(super) fn note(&self, error: &ShardError) {
         if self.is_removed() {
             return;
         }
@@ -324,12 +302,6 @@ impl ShardLog {
     fn damaged_frame(&self, frame: &TailFrame) -> ShardError {
         let path = segment_path(&self.shared().dir, self.key, frame.segment);
         ShardError::Damaged { path, offset: frame.offset, reason: "the frame's records cannot be told apart" }
-    }
-}
-
-impl Stretch {
-    fn cursor<'a>(&'a self, log: &ShardLog, read_bytes: u64) -> FrameCursor<'a> {
-        FrameCursor::new(&*self.file, &self.path, log.key, self.scan, read_bytes)
     }
 }
 
@@ -374,35 +346,4 @@ fn take_frames(gather: &mut Gather, frames: Vec<TailFrame>) -> Result<(), TailFr
         gather.take(&frame.header, frame.body.clone()).map_err(|_| frame)?;
     }
     Ok(())
-}
-
-/// Finds the segment of what is sought: the last that starts at or before it, or the first with readable records.
-/// What is wholly trimmed is not looked at: its file need not be whole any more.
-fn place(state: &ShardState, sought: Sought) -> Place {
-    let before = |ordinal, time_ms| {
-        ordinal <= state.trim_ordinal || sought.is_at_or_behind(&IndexEntry { ordinal, time_ms, offset: 0 })
-    };
-    let active = state.active.iter().rfind(|active| before(active.first_ordinal, active.first_time_ms));
-    let active = match active {
-        Some(active) => active,
-        None => {
-            let count =
-                state.sealed.partition_point(|sealed| before(sealed.first_ordinal, sealed.first_time_ms));
-            let number = count.saturating_sub(1);
-            match state.sealed.get(number) {
-                Some(sealed) => return Place::Sealed(*sealed, state.sealed_end(number)),
-                None => state.active.front().expect("a shard with readable records has a segment"),
-            }
-        }
-    };
-    let first_ordinal = active.first_ordinal;
-    let (end, end_ordinal) = match state.tail.front() {
-        Some(frame) if frame.segment == first_ordinal => (frame.offset, frame.header.first_ordinal),
-        _ => (active.length, active.next_ordinal),
-    };
-    if let Some(missing_until) = active.index.missing_until() {
-        return Place::Unindexed { first_ordinal, missing_until, end: (end, end_ordinal) };
-    }
-    let start = active.index.search(sought).offset.min(end);
-    Place::Active { first_ordinal, scan: (start, end), end_ordinal }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::given_up;
 use super::set_aside::{set_aside, set_aside_stream};
 use super::state::{ActiveSegment, ShardState};
 use super::store::Shared;
@@ -91,6 +92,13 @@ pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<Sh
     state.last_time_ms = checkpoint.last_time_ms;
     state.trim_ordinal = checkpoint.trim_ordinal;
     state.kept_trim_ordinal = checkpoint.trim_ordinal;
+    state.given_up = match given_up::load(&*shared.disk, &shared.dir, checkpoint.key) {
+        Err(damage @ ShardError::Damaged { .. }) => {
+            tracing::error!(%damage, "records that were given up are not known: reads of them fail again");
+            Vec::new()
+        }
+        loaded => loaded?,
+    };
     let mut needs = transfer::needs(&checkpoint).into_iter().peekable();
     for segment in &checkpoint.segments {
         let need = needs.next_if(|need| need.first_ordinal == segment.first_ordinal);

@@ -4,6 +4,7 @@
 //! only the last active segment may be open; segments are written strictly in order.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -90,6 +91,8 @@ pub(crate) struct ShardState {
     pub dirty: bool,
     /// The trim point of the last durable checkpoint: the older of the two that are kept once another one is.
     pub kept_trim_ordinal: u64,
+    /// Ordinals that an operator has given up, in their order: reads pass over them.
+    pub given_up: Vec<Range<u64>>,
 }
 
 impl ShardState {
@@ -103,6 +106,7 @@ impl ShardState {
             tail: Tail::default(),
             dirty: false,
             kept_trim_ordinal: 1,
+            given_up: Vec::new(),
         }
     }
 
@@ -167,6 +171,14 @@ impl ShardState {
     pub fn segment_starts(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         let sealed = self.sealed.iter().map(|segment| (segment.first_ordinal, segment.first_time_ms));
         sealed.chain(self.active.iter().map(|segment| (segment.first_ordinal, segment.first_time_ms)))
+    }
+
+    /// The ordinal behind the range that was given up and holds this one; `None` for one that was not given up.
+    pub fn given_up_end(&self, ordinal: u64) -> Option<u64> {
+        self.given_up
+            .iter()
+            .find(|range| range.contains(&ordinal))
+            .map(|range| range.end.min(self.next_ordinal))
     }
 
     /// The ordinal behind the sealed segment of that number.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tidelog_storage::shard::{Scrubbed, ShardKey};
+use tidelog_storage::shard::{DamagedSegment, Scrubbed, ShardKey};
 use tidelog_storage::transfer::Wanted;
 use tokio::time::sleep;
 
@@ -46,6 +46,11 @@ impl Groups {
         self.store.damaged()
     }
 
+    /// The damaged segments with the records that cannot be read and were not given up.
+    pub fn damage_report(&self) -> Vec<DamagedSegment> {
+        self.store.damage_report()
+    }
+
     /// Repairs and scrubs until the node stops.
     pub async fn keep_files_whole(&self) {
         tokio::join!(self.keep_repairing(), self.keep_scrubbing());
@@ -55,6 +60,7 @@ impl Groups {
         let mut pause = self.config.sizes.whole_pace.look_every;
         loop {
             sleep(pause).await;
+            self.survey_damage().await;
             if !self.store.is_repairable() {
                 continue;
             }
@@ -70,6 +76,26 @@ impl Groups {
             }
             let look_every = self.config.sizes.whole_pace.look_every;
             pause = if has_failed { (pause * 2).min(REPAIR_PAUSE_MAX) } else { look_every };
+        }
+    }
+
+    /// Finds out which records newly damaged segments have lost, and says so.
+    async fn survey_damage(&self) {
+        if self.store.damaged().is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        match self.catch_up.puller.blocking(move || store.survey_damage()).await {
+            Ok(0) => {}
+            Ok(_) => {
+                for damaged in self.store.damage_report() {
+                    tracing::error!(
+                        ?damaged,
+                        "records of a damaged segment cannot be read; /health names them"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a damaged segment cannot be surveyed yet"),
         }
     }
 

@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt};
 use tidelog_proto::v1::{DescribeGroupResponse, DescribeStreamRequest, Stream, StreamMode};
 use tokio::time::{Instant, sleep_until};
 
+use super::damaged::{self, Damaged};
 use super::sample::{Amount, Sample, sampled};
 use super::throttles::{self, Reading, Throttles};
 use crate::command::group::described;
@@ -41,6 +42,8 @@ pub(super) struct Facts {
     pub(super) samples: Vec<Sample>,
     pub(super) groups: Vec<Group>,
     pub(super) throttles: Option<Throttles>,
+    /// Records of the stream that the node which was asked cannot read.
+    pub(super) damaged: Vec<Damaged>,
     /// What could not be looked at, and why.
     pub(super) unknown: Vec<String>,
 }
@@ -78,12 +81,14 @@ pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> R
         samples: Vec::new(),
         groups: Vec::new(),
         throttles: None,
+        damaged: Vec::new(),
         unknown: Vec::new(),
         stream: described.name,
     };
     let (first, began) = (facts.throttles_now(broker).await, Instant::now());
     facts.shards = Shards::list(&broker.connection, stream).await?.open().into_iter().cloned().collect();
     facts.look_at_groups(broker).await;
+    facts.look_at_health(broker).await;
     // Before the samples, whose reading may be throttled itself.
     if let Some(first) = first {
         sleep_until(began + WATCHED_MIN).await;
@@ -112,6 +117,14 @@ impl Facts {
         };
         self.unknown.push(format!("throttles: {why}"));
         None
+    }
+
+    async fn look_at_health(&mut self, broker: &Broker) {
+        let region = broker.settings().region.clone();
+        match broker.health().await.and_then(|page| damaged::read(&page, &self.stream, &region)) {
+            Ok(damaged) => self.damaged = damaged,
+            Err(why) => self.unknown.push(format!("damaged records: {why}")),
+        }
     }
 
     async fn look_at_groups(&mut self, broker: &Broker) {

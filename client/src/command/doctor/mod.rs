@@ -3,6 +3,7 @@
 //! [`Facts`](facts::Facts) are gathered first, by gRPC and from the page of metrics; what is found in them is decided by
 //! pure functions in `findings`, one file for each kind of cause; `report` writes it.
 
+mod damaged;
 mod facts;
 mod findings;
 mod report;

@@ -1,6 +1,7 @@
 //! What is wrong with a stream: pure functions of what is known of it. Each finding says what it is, by what it was seen,
 //! and what to do.
 
+mod damage;
 mod groups;
 pub(super) mod keys;
 mod load;
@@ -53,7 +54,8 @@ pub(super) struct Finding {
 
 /// Everything that is found, the worst first.
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
-    let mut findings = refusals::found(facts);
+    let mut findings = damage::found(facts);
+    findings.extend(refusals::found(facts));
     findings.extend(groups::found(facts));
     findings.extend(load::found(facts));
     findings.extend(keys::found(facts));

@@ -36,6 +36,7 @@ pub(in crate::command::doctor) fn facts(shards: usize, samples: &[Sample]) -> Fa
         samples: samples.to_vec(),
         groups: Vec::new(),
         throttles: None,
+        damaged: Vec::new(),
         unknown: Vec::new(),
     }
 }
