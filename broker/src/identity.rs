@@ -1,4 +1,5 @@
-//! Who a data directory belongs to: the file IDENTITY, written once, when its node comes to a cluster.
+//! Who a data directory belongs to, and what it has been through: the file IDENTITY, written when its node comes to a
+//! cluster, and again when its log is begun and its cluster founded. From then on the absence of those is damage.
 //!
 //! The incarnation is drawn with the directory. Peers know it, so that a node that comes back without its data, which
 //! has forgotten its votes and what it acknowledged, is not taken for the one it was.
@@ -12,7 +13,9 @@ use tidelog_storage::disk::Open;
 use crate::peers::Identity;
 
 /// First line of the identity file; the number is the version of the data directory's format.
-const FORMAT: &str = "tidelog data directory, format 1";
+const FORMAT: &str = "tidelog data directory, format 2";
+/// The first line of the format before, which has no history.
+const FORMAT_BEFORE: &str = "tidelog data directory, format 1";
 const NAME: &str = "IDENTITY";
 
 /// Why a directory's identity is not known.
@@ -36,6 +39,42 @@ pub enum IdentityError {
     },
 }
 
+/// What a data directory has been through: a line for each in its identity file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Its write-ahead log was begun: a log or a mark that is not there is lost.
+    pub log_begun: bool,
+    /// Its node founded the cluster: no group is ever initialized again.
+    pub founded: bool,
+    /// Its node has run with other nodes.
+    pub in_cluster: bool,
+}
+
+impl History {
+    const LOG_BEGUN: &str = "log begun";
+    const FOUNDED: &str = "founded";
+    const IN_CLUSTER: &str = "in a cluster";
+
+    fn lines(self) -> impl Iterator<Item = &'static str> {
+        let lines = [
+            (self.log_begun, Self::LOG_BEGUN),
+            (self.founded, Self::FOUNDED),
+            (self.in_cluster, Self::IN_CLUSTER),
+        ];
+        lines.into_iter().filter_map(|(is_so, line)| is_so.then_some(line))
+    }
+
+    /// Both histories.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            log_begun: self.log_begun || other.log_begun,
+            founded: self.founded || other.founded,
+            in_cluster: self.in_cluster || other.in_cluster,
+        }
+    }
+}
+
 /// A new identity's incarnation, or a new cluster's id.
 pub fn draw() -> String {
     uuid::Uuid::new_v4().to_string()
@@ -46,6 +85,31 @@ pub fn draw() -> String {
 /// # Errors
 /// [`IdentityError`]; the checksum tells a damaged file from a foreign one.
 pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, IdentityError> {
+    Ok(load_whole(disk, directory)?.map(|(identity, _)| identity))
+}
+
+/// What the directory has been through; nothing for one without an identity.
+///
+/// # Errors
+/// As [`load`].
+pub fn history(disk: &dyn Disk, directory: &Path) -> Result<History, IdentityError> {
+    Ok(load_whole(disk, directory)?.map(|(_, history)| history).unwrap_or_default())
+}
+
+/// Adds to the history of a directory that has an identity, durably.
+///
+/// # Errors
+/// As [`load`] and [`save`]; for a directory without an identity.
+pub fn note(disk: &dyn Disk, directory: &Path, more: History) -> Result<(), IdentityError> {
+    let Some((identity, before)) = load_whole(disk, directory)? else {
+        let reason = "missing: the directory has lost its identity while it was in use".into();
+        return Err(IdentityError::Unusable { path: directory.join(NAME), reason });
+    };
+    let history = before.and(more);
+    if history == before { Ok(()) } else { save_whole(disk, directory, &identity, history) }
+}
+
+fn load_whole(disk: &dyn Disk, directory: &Path) -> Result<Option<(Identity, History)>, IdentityError> {
     let failed = |source| IdentityError::Io { path: directory.to_owned(), source };
     disk.create_dir_all(directory).map_err(failed)?;
     let path = directory.join(NAME);
@@ -67,9 +131,20 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, Ident
 /// # Errors
 /// [`IdentityError::Io`].
 pub fn save(disk: &dyn Disk, directory: &Path, identity: &Identity) -> Result<(), IdentityError> {
+    save_whole(disk, directory, identity, History::default())
+}
+
+fn save_whole(
+    disk: &dyn Disk,
+    directory: &Path,
+    identity: &Identity,
+    history: History,
+) -> Result<(), IdentityError> {
     let Identity { cluster, node, incarnation, is_founder } = identity;
     let founder = if *is_founder { "founder\n" } else { "" };
-    let body = format!("{FORMAT}\ncluster {cluster}\nnode {node}\nincarnation {incarnation}\n{founder}");
+    let history: String = history.lines().map(|line| format!("{line}\n")).collect();
+    let body =
+        format!("{FORMAT}\ncluster {cluster}\nnode {node}\nincarnation {incarnation}\n{founder}{history}");
     let text = format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()));
     write(disk, directory, &directory.join(NAME), text.as_bytes())
         .map_err(|source| IdentityError::Io { path: directory.to_owned(), source })
@@ -91,14 +166,14 @@ fn write(disk: &dyn Disk, directory: &Path, path: &Path, bytes: &[u8]) -> io::Re
     disk.sync_dir(directory)
 }
 
-fn parse(text: &str) -> Result<Identity, String> {
+fn parse(text: &str) -> Result<(Identity, History), String> {
     let (body, crc) = text.rsplit_once("crc ").ok_or("not an identity file of Tidelog")?;
     if format!("{:08x}", crc32fast::hash(body.as_bytes())) != crc.strip_suffix('\n').unwrap_or_default() {
         return Err("damaged: its checksum does not match; restore it from a copy of this directory".into());
     }
     let mut lines = body.lines();
     let format = lines.next().unwrap_or_default();
-    if format != FORMAT {
+    if format != FORMAT && format != FORMAT_BEFORE {
         return Err(format!("written by another version ({format:?})"));
     }
     let mut value = |name: &str| {
@@ -107,8 +182,18 @@ fn parse(text: &str) -> Result<Identity, String> {
     };
     let (cluster, node, incarnation) = (value("cluster")?, value("node")?, value("incarnation")?);
     let node = node.parse().map_err(|_| format!("of a node {node:?}"))?;
-    let is_founder = lines.next() == Some("founder");
-    Ok(Identity { cluster, node, incarnation, is_founder })
+    let mut identity = Identity { cluster, node, incarnation, is_founder: false };
+    let mut history = History::default();
+    for line in lines {
+        match line {
+            "founder" => identity.is_founder = true,
+            History::LOG_BEGUN => history.log_begun = true,
+            History::FOUNDED => history.founded = true,
+            History::IN_CLUSTER => history.in_cluster = true,
+            _ => return Err(format!("written by another version ({line:?})")),
+        }
+    }
+    Ok((identity, history))
 }
 
 #[cfg(test)]
@@ -127,6 +212,15 @@ mod tests {
             save(&disk, directory.path(), &identity).expect("writable");
             assert_eq!(load(&disk, directory.path()).expect("readable"), Some(identity));
         }
+        let history = |path| history(&disk, path).expect("readable");
+        assert_eq!(history(directory.path()), History::default());
+        let begun = History { log_begun: true, ..History::default() };
+        let founded = History { founded: true, in_cluster: true, ..History::default() };
+        for more in [begun, founded, begun] {
+            note(&disk, directory.path(), more).expect("writable");
+        }
+        assert_eq!(history(directory.path()), begun.and(founded), "what was noted before stays");
+
         let path = directory.path().join(NAME);
         let text = std::fs::read_to_string(&path).expect("readable");
 
@@ -136,6 +230,11 @@ mod tests {
             std::fs::write(&path, bytes).expect("writable");
             assert!(load(&disk, directory.path()).is_err(), "bit flip in byte {index}");
         }
+        let before = "tidelog data directory, format 1\ncluster a\nnode 7\nincarnation b\nfounder\n";
+        let before = format!("{before}crc {:08x}\n", crc32fast::hash(before.as_bytes()));
+        std::fs::write(&path, before).expect("writable");
+        let loaded = load_whole(&disk, directory.path()).expect("readable").expect("an identity");
+        assert!(loaded.0.is_founder && loaded.1 == History::default(), "format 1 has no history");
         std::fs::remove_file(&path).expect("removable");
         std::fs::create_dir(directory.path().join("wal")).expect("writable");
         assert!(load(&disk, directory.path()).is_err(), "data without an identity");

@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 use crate::boot::{self, FORGETFUL};
 use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
+use crate::identity::{self, History, IdentityError};
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{
-    Durability, GroupError, GroupThreads, Groups, GroupsConfig, Resting, STOPPING, Shell, Sizes,
+    Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::wire::{AdministrationServer, PeerServer, Running};
@@ -81,6 +82,9 @@ pub enum NodeError {
     /// The way to its cluster.
     #[error(transparent)]
     Forming(#[from] FormingError),
+    /// The directory's identity file.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The record of the machine's last boot.
     #[error("the record of the machine's last boot: {0}")]
     Boot(#[from] io::Error),
@@ -95,22 +99,20 @@ pub enum NodeError {
     LostLog(String),
 }
 
-/// Refuses a node of a cluster that may have lost what it acknowledged, and notes what the next start has to know.
-fn note_boot(
+/// Notes what the next start has to know, before the first vote or entry: whether the machine may take commits back, and
+/// that there is a log.
+fn note_start(
     disk: &dyn Disk,
     directory: &Path,
     durability: Durability,
     is_in_cluster: bool,
 ) -> Result<(), NodeError> {
-    let boot = boot::current();
-    if is_in_cluster && boot::went_down(disk, directory, &boot)? {
-        return Err(NodeError::Forgetful);
-    }
     match durability {
         Durability::Fsync => boot::note_safe(disk, directory)?,
-        Durability::Interval(_) => boot::note_running(disk, directory, &boot)?,
+        Durability::Interval(_) => boot::note_running(disk, directory, &boot::current())?,
     }
-    Ok(())
+    let begun = History { log_begun: true, in_cluster: is_in_cluster, ..History::default() };
+    Ok(identity::note(disk, directory, begun)?)
 }
 
 /// Refuses a node whose log has been found to lack entries that it had acknowledged.
@@ -160,7 +162,10 @@ impl Node {
         let (disk, directory) = (config.disk, config.data_dir);
         disk.create_dir_all(&directory)?;
         check_log_kept(&*disk, &directory)?;
-        note_boot(&*disk, &directory, config.durability, config.cluster.is_some())?;
+        let is_in_cluster = config.cluster.is_some();
+        if is_in_cluster && boot::went_down(&*disk, &directory, &boot::current())? {
+            return Err(NodeError::Forgetful);
+        }
         let resting = Resting::new(config.shell.clone());
         let (peers, founding, port) = match config.cluster {
             None => {
@@ -187,7 +192,15 @@ impl Node {
             peers,
             resting,
         };
-        let (groups, threads) = Groups::start(groups_config, founding).await?;
+        let history = identity::history(&*disk, &directory)?;
+        let opened = Recovered::read(&groups_config, history)?.open(&groups_config).await?;
+        note_start(&*disk, &directory, config.durability, is_in_cluster)?;
+        let founding = founding.filter(|_| !history.founded);
+        let has_founded = founding.is_some();
+        let (groups, threads) = Groups::start(groups_config, opened, founding).await?;
+        if has_founded {
+            identity::note(&*disk, &directory, History { founded: true, ..History::default() })?;
+        }
         running.send_modify(|running| running.groups = Some(groups.clone()));
         let life = tokio::spawn({
             let groups = groups.clone();

@@ -25,6 +25,7 @@ use super::news::{Listener, ManyListener, News};
 use super::positions::Positions;
 use super::promises::Promises;
 use super::raft_types::TypeConfig;
+use super::recovered::{Loss, WayOut};
 use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
@@ -62,9 +63,17 @@ pub struct GroupsConfig {
 /// Why the groups cannot start or stop. The message says what an operator can do.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
-    /// The write-ahead log cannot be recovered.
+    /// The write-ahead log cannot be read or written.
     #[error(transparent)]
     Wal(#[from] WalError),
+    /// Something that was durable is gone. Nothing was changed on the disk.
+    #[error("{loss}. {way_out}")]
+    Lost {
+        /// What is gone, and how that is known.
+        loss: Loss,
+        /// What an operator can do.
+        way_out: WayOut,
+    },
     /// No checkpoint can be loaded.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -26,6 +26,19 @@ impl Broker {
 
     /// With settings of its own: limits are off and nothing is delayed unless it changes that.
     pub async fn start_with(directory: &Path, now_ms: u64, change: impl FnOnce(&mut NodeConfig)) -> Self {
+        Self::attempt(directory, now_ms, change).await.expect("a node")
+    }
+
+    /// The words of a refusal otherwise.
+    pub async fn try_start(directory: &Path, now_ms: u64) -> Result<Self, String> {
+        Self::attempt(directory, now_ms, |_| {}).await
+    }
+
+    async fn attempt(
+        directory: &Path,
+        now_ms: u64,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Result<Self, String> {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
         let mut config = NodeConfig {
             cluster: None,
@@ -41,7 +54,8 @@ impl Broker {
             sizes: Sizes::default(),
         };
         change(&mut config);
-        Self { node: Node::start(config).await.expect("a node"), now_ms }
+        let node = Node::start(config).await.map_err(|error| error.to_string())?;
+        Ok(Self { node, now_ms })
     }
 
     pub async fn call(&self, operation: &str, body: Value) -> Result<Value, Fault> {

@@ -66,6 +66,12 @@ impl FoundWal {
         self.mark.is_none() && self.recovered.files.is_empty()
     }
 
+    /// True when the log has a mark: every log that this version or a later one has written.
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        self.mark.is_some()
+    }
+
     /// The LSN of the last commit, 0 when there has been none.
     #[must_use]
     pub fn end_lsn(&self) -> u64 {

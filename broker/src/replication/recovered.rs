@@ -1,0 +1,304 @@
+//! A start in three steps: what the directory holds is recovered by reading alone, it is judged, and only then does
+//! anything change. A start that is refused leaves the directory as it was, so that what is missing can be put back.
+//!
+//! Log and checkpoints are compared by LSN, never by Raft index: an install that was cut short legally leaves a
+//! checkpoint whose index lies beyond the log's end. Called by the node.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidelog_storage::checkpoint::{self, DamagedCheckpoint, GroupCheckpoint};
+use tidelog_storage::shard::{ShardCheckpoint, ShardStore, StoreOptions};
+use tidelog_storage::wal::{FoundWal, GROUPS, GroupState, LogPosition, Wal, WalOptions, WalReader};
+use tidelog_storage::{Disk, WalError};
+
+use super::catch_up::{Puller, repair_open_segments};
+use super::groups::{GroupError, GroupsConfig};
+use super::wal_thread::Durability;
+use crate::identity::History;
+
+/// The directory of checkpoints below the data directory.
+pub const CHECKPOINTS: &str = "checkpoint";
+
+/// Something durable that is not there any more.
+#[derive(Debug, thiserror::Error)]
+pub enum Loss {
+    /// The log's files say so, or its mark.
+    #[error("{0}")]
+    Log(WalError),
+    /// The directory has been in use, and there is no log.
+    #[error("the write-ahead log is missing, though {0} that there was one")]
+    NoLog(&'static str),
+    /// The mark of the log is gone.
+    #[error("the file wal.mark is missing, though IDENTITY says that a log was begun in this directory")]
+    NoMark,
+    /// A group has nothing, although its cluster was founded here.
+    #[error(
+        "group {0} has neither a log nor a checkpoint, though IDENTITY says that this node founded its cluster"
+    )]
+    EmptyGroup(u8),
+    /// A group's log was cut below what was committed.
+    #[error(
+        "the log of group {group} says that its entries up to {committed:?} were committed, and it ends at {last:?}"
+    )]
+    CutBelowCommitted {
+        /// The group.
+        group: u8,
+        /// What was committed.
+        committed: LogPosition,
+        /// Where the log ends.
+        last: Option<LogPosition>,
+    },
+    /// The log begins behind the end of the checkpoint.
+    #[error(
+        "group {group}: the log begins after {purged:?}, but the newest checkpoint that can be read ends at {applied:?}: \
+         records between them are missing"
+    )]
+    Gap {
+        /// The group.
+        group: u8,
+        /// What the log has purged.
+        purged: Option<LogPosition>,
+        /// Where the checkpoint ends.
+        applied: Option<LogPosition>,
+    },
+}
+
+/// What an operator can do about a loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// The node has peers, which it may have promised what it has lost.
+    Replace,
+    /// The node is on its own.
+    Restore(PathBuf),
+}
+
+impl fmt::Display for WayOut {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replace => out.write_str(
+                "This node may have lost what it told its peers it holds, so it must not come back under its id: start it with an \
+                 empty data directory under an id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`",
+            ),
+            Self::Restore(directory) => write!(
+                out,
+                "Acknowledged records may be missing, so the start is refused and nothing was changed: put the missing file \
+                 back, or restore {} as a whole from a copy",
+                directory.display()
+            ),
+        }
+    }
+}
+
+/// What a directory holds, read and judged. Nothing has changed on the disk.
+pub struct Recovered {
+    wal: FoundWal,
+    saved: Vec<GroupCheckpoint>,
+    last_sequence: u64,
+    damaged_newer: Option<DamagedCheckpoint>,
+}
+
+/// Log and shards, ready for the groups.
+pub struct Opened {
+    pub(super) wal: Wal,
+    pub(super) reader: WalReader,
+    pub(super) store: Arc<ShardStore>,
+    pub(super) saved: Vec<GroupCheckpoint>,
+    pub(super) last_sequence: u64,
+}
+
+impl Recovered {
+    /// Reads log and checkpoints of the node's directory, and judges them by each other and by its history.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`] when something durable is gone; [`GroupError`] when something cannot be read.
+    pub fn read(config: &GroupsConfig, history: History) -> Result<Self, GroupError> {
+        let way_out = || match config.peers.are_there() {
+            true => WayOut::Replace,
+            false => WayOut::Restore(config.directory.clone()),
+        };
+        let lost = |loss| GroupError::Lost { loss, way_out: way_out() };
+        let wal_error = |error: WalError| match error.is_loss() {
+            true => lost(Loss::Log(error)),
+            false => GroupError::Wal(error),
+        };
+        let wal = FoundWal::read(config.disk.clone(), &config.directory.join("wal")).map_err(wal_error)?;
+        let loaded = checkpoint::load(&*config.disk, &config.directory.join(CHECKPOINTS))?;
+        let durable_lsn = loaded.as_ref().map(|loaded| loaded.checkpoint.durable_lsn);
+        wal.require(durable_lsn.unwrap_or_default(), "the newest checkpoint says").map_err(wal_error)?;
+        let (saved, last_sequence, damaged_newer) = match loaded {
+            None => (Vec::new(), 0, None),
+            Some(loaded) => {
+                let newest = loaded.damaged_newer.as_ref().map(|damaged| damaged.sequence);
+                let newest = newest.unwrap_or(loaded.checkpoint.sequence);
+                (loaded.checkpoint.groups, newest, loaded.damaged_newer)
+            }
+        };
+        let found = Found {
+            history,
+            is_founder: config.peers.identity().is_some_and(|identity| identity.is_founder),
+            has_log: !wal.is_new(),
+            has_mark: wal.has_mark(),
+            has_checkpoint: last_sequence > 0,
+            groups: (0..GROUPS as u8).map(|group| found_group(&wal, &saved, group)).collect(),
+        };
+        judge(&found).map_err(lost)?;
+        Ok(Self { wal, saved, last_sequence, damaged_newer })
+    }
+
+    /// Opens the shards, and begins a new log file over what was recovered.
+    ///
+    /// # Errors
+    /// [`GroupError`], whose message says what an operator can do. The log has not changed then.
+    pub async fn open(self, config: &GroupsConfig) -> Result<Opened, GroupError> {
+        let Self { wal, saved, last_sequence, damaged_newer } = self;
+        let shards: Vec<ShardCheckpoint> =
+            saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
+        let shards_dir = config.directory.join("shards");
+        let is_repairable = config.peers.are_there();
+        if is_repairable {
+            let puller = Puller::new(config.peers.clone(), config.shell.clone());
+            repair_open_segments(&config.disk, &shards_dir, &shards, &puller, &config.resting).await?;
+        }
+        config.disk.create_dir_all(&config.directory.join(CHECKPOINTS))?;
+        let options = StoreOptions { is_repairable, ..config.sizes.store };
+        let store = ShardStore::open(config.disk.clone(), shards_dir, options, shards)?;
+        set_aside(&*config.disk, damaged_newer)?;
+        if let Some(torn) = &wal.summary().torn_tail {
+            tracing::warn!(
+                file = %torn.file.display(),
+                offset = torn.offset,
+                last_commit = wal.end_lsn(),
+                "the write-ahead log ends in a write that was not finished; it goes on behind the last whole commit, and \
+                 nothing on this disk says that a later one was acknowledged"
+            );
+        }
+        let options = WalOptions {
+            file_bytes: config.sizes.wal_file_bytes,
+            first_file_bytes: config.sizes.wal_first_file_bytes,
+            sync_every_commit: config.durability == Durability::Fsync,
+        };
+        let (wal, reader) = wal.begin(options)?;
+        Ok(Opened { wal, reader, store, saved, last_sequence })
+    }
+}
+
+/// Renames a damaged newest checkpoint, so that it does not count as one of the two that are kept.
+fn set_aside(disk: &dyn Disk, damaged: Option<DamagedCheckpoint>) -> Result<(), GroupError> {
+    let Some(damaged) = damaged else { return Ok(()) };
+    tracing::error!(?damaged, "the newest checkpoint is damaged; starting from the one before it");
+    Ok(disk.rename(&damaged.path, &damaged.path.with_extension("damaged"))?)
+}
+
+/// What was found of a directory, as far as it is judged.
+struct Found {
+    history: History,
+    is_founder: bool,
+    has_log: bool,
+    has_mark: bool,
+    has_checkpoint: bool,
+    groups: Vec<FoundGroup>,
+}
+
+struct FoundGroup {
+    log: GroupState,
+    /// How far the group had committed, by its log.
+    committed: Option<LogPosition>,
+    /// Where the checkpoint ends.
+    applied: Option<LogPosition>,
+}
+
+fn found_group(wal: &FoundWal, saved: &[GroupCheckpoint], group: u8) -> FoundGroup {
+    let applied = saved.iter().find(|saved| saved.group == group).and_then(|saved| saved.applied);
+    FoundGroup {
+        log: wal.state(group),
+        committed: wal.committed_hint(group),
+        applied: applied.map(|(term, index)| LogPosition { term, index }),
+    }
+}
+
+/// What is missing by what else is there.
+fn judge(found: &Found) -> Result<(), Loss> {
+    match found.history.log_begun {
+        true if !found.has_log => return Err(Loss::NoLog("IDENTITY says")),
+        true if !found.has_mark => return Err(Loss::NoMark),
+        // Every node that wrote a checkpoint has a log file, also by the version before.
+        false if !found.has_log && found.has_checkpoint => return Err(Loss::NoLog("a checkpoint shows")),
+        _ => {}
+    }
+    let index = |position: Option<LogPosition>| position.map(|position| position.index);
+    for (group, FoundGroup { log, committed, applied }) in (0..).zip(&found.groups) {
+        if found.history.founded && found.is_founder && log.last.is_none() && applied.is_none() {
+            return Err(Loss::EmptyGroup(group));
+        }
+        // After an install that was cut short the checkpoint reaches further than the log.
+        if let Some(committed) = *committed
+            && Some(committed.index) > index(log.last).max(index(*applied))
+        {
+            return Err(Loss::CutBelowCommitted { group, committed, last: log.last });
+        }
+        if index(log.purged) > index(*applied) {
+            return Err(Loss::Gap { group, purged: log.purged, applied: *applied });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(index: u64) -> Option<LogPosition> {
+        Some(LogPosition { term: 1, index })
+    }
+
+    fn whole() -> Found {
+        let log = GroupState { last: at(9), committed: at(9), purged: at(3), vote: None };
+        Found {
+            history: History { log_begun: true, founded: true, in_cluster: false },
+            is_founder: true,
+            has_log: true,
+            has_mark: true,
+            has_checkpoint: true,
+            groups: vec![FoundGroup { log, committed: at(9), applied: at(7) }],
+        }
+    }
+
+    #[test]
+    fn absence_is_damage_once_the_directory_has_been_in_use() {
+        assert!(judge(&whole()).is_ok());
+        let new = Found {
+            history: History::default(),
+            has_log: false,
+            has_mark: false,
+            has_checkpoint: false,
+            groups: vec![FoundGroup { log: GroupState::default(), committed: None, applied: None }],
+            ..whole()
+        };
+        assert!(judge(&new).is_ok(), "a directory that was just made");
+        let before = Found { history: History::default(), has_mark: false, ..whole() };
+        assert!(judge(&before).is_ok(), "a directory of the version before has no mark");
+
+        let loss = |found: Found| judge(&found).expect_err("a loss");
+        assert!(matches!(loss(Found { has_log: false, has_mark: false, ..whole() }), Loss::NoLog(_)));
+        assert!(matches!(loss(Found { has_mark: false, ..whole() }), Loss::NoMark));
+        assert!(matches!(loss(Found { has_log: false, ..before }), Loss::NoLog(_)));
+        assert!(matches!(
+            loss(Found { history: whole().history, has_log: true, has_mark: true, ..new }),
+            Loss::EmptyGroup(0)
+        ));
+    }
+
+    #[test]
+    fn a_log_that_was_cut_below_what_was_committed_is_damage_unless_a_checkpoint_has_it() {
+        let mut found = whole();
+        found.groups[0].log.last = at(5);
+        assert!(matches!(judge(&found), Err(Loss::CutBelowCommitted { group: 0, .. })));
+        found.groups[0].applied = at(12);
+        assert!(judge(&found).is_ok(), "an install that was cut short before the log was purged");
+        found.groups[0].applied = at(2);
+        found.groups[0].log.last = at(9);
+        assert!(matches!(judge(&found), Err(Loss::Gap { group: 0, .. })));
+    }
+}
