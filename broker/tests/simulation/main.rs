@@ -12,6 +12,7 @@ mod client;
 mod dice;
 mod entropy;
 mod history;
+mod loss;
 mod medium;
 mod nemesis;
 mod network;

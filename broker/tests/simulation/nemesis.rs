@@ -8,6 +8,7 @@ use tidelog_storage::disk::Open;
 
 use crate::audit::segments;
 use crate::dice::Dice;
+use crate::loss::Losses;
 use crate::node::{SimNode, State};
 use crate::plan::FaultKind;
 use crate::world::World;
@@ -40,6 +41,7 @@ pub struct Nemesis {
     next: Duration,
     under_way: Vec<(Duration, Until)>,
     votes_watched: bool,
+    losses: Losses,
 }
 
 impl Nemesis {
@@ -51,6 +53,7 @@ impl Nemesis {
             next: Duration::ZERO,
             under_way: Vec::new(),
             votes_watched,
+            losses: Losses::new(&world.plan),
         }
     }
 
@@ -64,6 +67,12 @@ impl Nemesis {
             self.end(sim, world, until);
         }
         self.watch_votes(sim, world, begins);
+        if begins && let Some(victim) = self.losses.due(world, now) {
+            // Everything that was synced is on the disk; then it is lost.
+            let pause = self.pause();
+            self.fall(sim, world, victim, Fall::Power, pause);
+            self.losses.harm(world, victim);
+        }
         if begins && now >= self.next {
             let every = world.plan.fault_every.as_millis() as u64;
             self.next = now + Duration::from_millis(self.dice.between(every / 4, every));
@@ -101,6 +110,16 @@ impl Nemesis {
                 self.fall(sim, world, index, Fall::Power, pause);
             } else if node.state() == State::Stopped || matches!(node.state(), State::Refused(_)) {
                 if let State::Refused(words) = node.state() {
+                    if world.harmed.get() == Some(index) {
+                        // It stays down, and has to say what is wrong.
+                        world.trace.note(&format!("{} is out: {words}", node.name));
+                        if !words.contains("is damaged") && !words.contains("cluster replace") {
+                            world.violation(format!("{} does not say what is wrong: {words}", node.name));
+                        }
+                        sim.crash(node.name.as_str());
+                        node.fell();
+                        continue;
+                    }
                     self.judge_refusal(world, index, &words);
                 }
                 let pause = self.pause();

@@ -60,6 +60,27 @@ const KINDS: [(FaultKind, u64); 15] = [
     (FaultKind::Checkpoint, 80),
 ];
 
+/// What a node's disk loses while the node is down, for good. The node must not take part from then on, and the others
+/// must not need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The newest file of the log.
+    NewestLogFile,
+    /// All files of the log.
+    WholeLog,
+    /// The end of the newest file of the log: the file is shorter.
+    LogCut,
+    /// The same, but zeros stand there.
+    LogZeroed,
+    /// Everything since an earlier start: an older copy of the directory was put back.
+    RolledBack,
+}
+
+impl Loss {
+    const ALL: [Self; 5] =
+        [Self::NewestLogFile, Self::WholeLog, Self::LogCut, Self::LogZeroed, Self::RolledBack];
+}
+
 /// A mistake that is planted to see it caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
@@ -110,6 +131,8 @@ pub struct Plan {
     pub reshards: bool,
     /// How long a stream is said to be changing before the change is made.
     pub reshard_pause: Duration,
+    /// What one node's disk loses, once in a run.
+    pub loss: Option<Loss>,
     /// A mistake, if one is planted.
     pub planted: Option<Planted>,
 }
@@ -132,8 +155,13 @@ impl Plan {
             has_large_records: dice.percent(50),
             reshards: dice.percent(70),
             reshard_pause: Duration::from_millis(if dice.percent(30) { dice.below(500) } else { 0 }),
+            loss: None,
             planted: sought.filter(|_| !honest),
         };
+        let mut dice = Dice::new(seed, "loss");
+        if plan.nodes == 3 && sought.is_none() && dice.percent(40) {
+            plan.loss = Some(*dice.pick(&Loss::ALL));
+        }
         match sought {
             // One node is enough to show it, and quickest.
             Some(Planted::AckBeforeSync) => {

@@ -92,6 +92,7 @@ pub fn run(plan: Plan, trace: Option<&str>) -> Report {
         history: RefCell::new(History::default()),
         consumed: RefCell::default(),
         violations: RefCell::default(),
+        harmed: Cell::new(None),
         is_over: Cell::new(false),
         clients_busy: Cell::new(0),
         calls: RefCell::default(),

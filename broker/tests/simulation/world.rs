@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::client::{self, Answer};
 use crate::dice::Dice;
 use crate::history::{History, Record};
-use crate::node::SimNode;
+use crate::node::{SimNode, State};
 use crate::plan::Plan;
 use crate::trace::Trace;
 
@@ -29,6 +29,8 @@ pub struct World {
     pub consumed: RefCell<BTreeMap<String, BTreeMap<String, Vec<Record>>>>,
     /// What is wrong.
     pub violations: RefCell<Vec<String>>,
+    /// The node whose disk has lost something for good: it must not take part.
+    pub harmed: Cell<Option<usize>>,
     /// Set when clients are to come to an end.
     pub is_over: Cell<bool>,
     /// Clients that have not.
@@ -60,6 +62,12 @@ impl World {
         };
         *self.calls.borrow_mut().entry(kind).or_default() += 1;
         answer
+    }
+
+    /// Places of the nodes that promises are asked of: all but one whose disk has lost something and that does not serve.
+    pub fn whole(&self) -> Vec<usize> {
+        let serves = |index: usize| self.nodes[index].state() == State::Serving;
+        (0..self.nodes.len()).filter(|index| self.harmed.get() != Some(*index) || serves(*index)).collect()
     }
 
     /// Any node.
