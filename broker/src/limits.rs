@@ -39,6 +39,17 @@ pub const POLICY_BYTES_MAX: usize = 20_480;
 /// Tags of a stream or a consumer (guide; the model lets more through).
 pub const TAGS_PER_RESOURCE_MAX: usize = 50;
 
+// ---- the metadata of a cluster -----------------------------------------------------------------
+//
+// Not of Kinesis: every node keeps the metadata in memory, and hands it over in one message.
+
+/// Streams of a cluster unless its settings say otherwise.
+pub const CLUSTER_STREAMS_MAX: u32 = 20_000;
+/// Shards of a cluster unless its settings say otherwise, closed ones included: each takes some 500 bytes of memory.
+pub const CLUSTER_SHARDS_MAX: u32 = 100_000;
+/// Bytes of the metadata as a checkpoint stores them: they have to fit one message between nodes, which has 96 MiB.
+pub const METADATA_BYTES_MAX: u64 = 64 * MIB;
+
 // ---- records -----------------------------------------------------------------------------------
 
 /// KiB of data and partition key of one record, unless the stream says otherwise (model, MaxRecordSizeInKiB).
@@ -204,6 +215,10 @@ pub struct ControlLimits {
     pub consumers_max: Option<u32>,
     /// Consumers of an on-demand stream of an account that is committed to a minimum throughput.
     pub committed_consumers_max: Option<u32>,
+    /// Streams of the cluster, of all accounts.
+    pub cluster_streams_max: u32,
+    /// Shards of the cluster, of all accounts, closed ones included.
+    pub cluster_shards_max: u32,
 }
 
 impl ControlLimits {
@@ -219,10 +234,12 @@ impl ControlLimits {
             creating_consumers_max: Some(5),
             consumers_max: Some(20),
             committed_consumers_max: Some(50),
+            cluster_streams_max: CLUSTER_STREAMS_MAX,
+            cluster_shards_max: CLUSTER_SHARDS_MAX,
         }
     }
 
-    /// No limits at all.
+    /// No limits but those of the cluster, which keep its nodes' memory.
     pub const fn off() -> Self {
         Self {
             rates: false,
@@ -234,6 +251,8 @@ impl ControlLimits {
             creating_consumers_max: None,
             consumers_max: None,
             committed_consumers_max: None,
+            cluster_streams_max: CLUSTER_STREAMS_MAX,
+            cluster_shards_max: CLUSTER_SHARDS_MAX,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{fmt, io};
 
 use tidelog_proto::cluster::cluster_server::ClusterServer;
 use tidelog_proto::peer::peer_server;
+use tidelog_proto::stored::MetadataBounds;
 use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use crate::boot::{self, FORGETFUL};
 use crate::clock::Clock;
 use crate::forming::{self, Forming, FormingError};
 use crate::identity::{self, History, IdentityError};
-use crate::limits::{ControlLimits, ShardLimits};
+use crate::limits::{ControlLimits, METADATA_BYTES_MAX, ShardLimits};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
@@ -189,6 +190,11 @@ impl Node {
             durability: config.durability,
             shell: config.shell,
             sizes: config.sizes,
+            metadata_bounds: MetadataBounds {
+                streams_max: config.control_limits.cluster_streams_max.into(),
+                shards_max: config.control_limits.cluster_shards_max.into(),
+                bytes_max: METADATA_BYTES_MAX,
+            },
             peers,
             resting,
         };

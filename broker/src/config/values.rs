@@ -71,13 +71,20 @@ fn control_limit(mut limits: ControlLimits, part: &str) -> Result<ControlLimits,
     // No account comes near what 32 bits cannot hold.
     let count =
         |value| figure(name, value).map(|figure| figure.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
+    let bound = |count: Option<u32>| count.ok_or_else(|| format!("`{name}` needs a whole number above zero"));
     match (name, value) {
         ("rates", "on") => limits.rates = true,
         ("rates", "off") => limits.rates = false,
         ("rates", _) => return Err("`rates` is `on` or `off`".into()),
         ("shards", value) => limits.shards_max = count(value)?,
         ("on-demand-streams", value) => limits.on_demand_streams_max = count(value)?,
-        _ => return Err(format!("`{name}` is not one of `rates`, `shards`, `on-demand-streams`")),
+        ("cluster-streams", value) => limits.cluster_streams_max = bound(count(value)?)?,
+        ("cluster-shards", value) => limits.cluster_shards_max = bound(count(value)?)?,
+        _ => {
+            return Err(format!(
+                "`{name}` is not one of `rates`, `shards`, `on-demand-streams`, `cluster-streams`, `cluster-shards`"
+            ));
+        }
     }
     Ok(limits)
 }

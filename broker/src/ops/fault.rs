@@ -291,6 +291,7 @@ impl Fault {
             ServiceError::ConsumerGone => Self::consumer_not_found(key),
             ServiceError::ShardClosed(shard) => Self::shard_closed(key, ShardId(shard)),
             ServiceError::NotActive(status) => Self::not_active(key, status),
+            ServiceError::MetadataFull(full) => Self::LimitExceeded(full.to_string()),
             ServiceError::Unavailable(reason) => Self::Unavailable(reason),
             ServiceError::Internal(reason) => {
                 tracing::error!(stream = %key.name, %reason, "a call failed inside the broker");

@@ -289,7 +289,7 @@ mod tests {
         let data = stored::DataCommand {
             command: Some(stored::data_command::Command::DropStream(stored::StreamRef { uid: 9 })),
         };
-        let meta = stored::MetaCommand { now_ms: 5, command: None };
+        let meta = stored::MetaCommand { now_ms: 5, ..Default::default() };
         for payload in [
             Payload::Blank,
             Payload::Normal(Command::Data(Arc::new(data))),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::Raft;
+use tidelog_proto::stored::MetadataBounds;
 use tidelog_storage::Disk;
 use tidelog_storage::WalError;
 use tidelog_storage::checkpoint::CheckpointError;
@@ -54,6 +55,8 @@ pub struct GroupsConfig {
     pub shell: Shell,
     /// Of files, and the bounds that go with them.
     pub sizes: Sizes,
+    /// How large the metadata of the cluster may grow by what this node proposes.
+    pub metadata_bounds: MetadataBounds,
     /// The other nodes.
     pub peers: Arc<Peers>,
     /// What they get while this node cannot start yet.

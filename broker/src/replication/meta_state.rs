@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_proto::stored::{self, meta_command::Command};
 
+use super::meta_bounds::{self, MetadataFull, MetadataSize};
 use super::meta_groups::{change_group, read_groups, store_groups};
 use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
@@ -44,6 +45,8 @@ pub enum MetaOutcome {
     NoSuchShard(u32),
     /// A consumer group was not changed.
     GroupRefused(GroupRefusal),
+    /// The metadata would grow beyond a bound of the cluster.
+    Full(MetadataFull),
     /// The checkpoint is applied, but for these shards, which the member does not have any more.
     LeasesLost(Vec<u32>),
     /// The life does not follow the one that is kept of the node.
@@ -55,6 +58,8 @@ pub enum MetaOutcome {
 pub struct MetaState {
     catalog: Catalog,
     groups: Arc<ConsumerGroups>,
+    /// What the streams take together.
+    size: MetadataSize,
     next_uid: u64,
     /// Creation seconds of new shards lie above this: a recreated stream's sequence numbers lie above its
     /// namesake's, whatever the clock does.
@@ -74,7 +79,10 @@ impl MetaState {
         let life = |of: &stored::NodeLife| Some((of.node, read_life(of.life.as_ref()?)));
         catalog.lives = stored.lives.iter().filter_map(life).collect();
         let groups = Arc::new(read_groups(&stored.consumer_groups));
-        Ok(Self { catalog, groups, next_uid: stored.next_uid, creation_floor_s: stored.creation_floor_s })
+        let sizes = catalog.streams().values().map(|stream| MetadataSize::of(stream));
+        let size = sizes.fold(MetadataSize::default(), MetadataSize::plus);
+        let stored::MetaState { next_uid, creation_floor_s, .. } = *stored;
+        Ok(Self { catalog, groups, size, next_uid, creation_floor_s })
     }
 
     /// What a checkpoint stores of it; the membership is the caller's to add.
@@ -121,6 +129,9 @@ impl MetaState {
     /// Applies one command. Panics on a command this version does not know: skipping it would let replicas differ.
     pub fn apply(&mut self, command: &stored::MetaCommand) -> MetaOutcome {
         let now_ms = command.now_ms;
+        if let Err(full) = meta_bounds::check(command, &self.catalog, &self.groups, self.size) {
+            return MetaOutcome::Full(full);
+        }
         match command.command.as_ref().expect("a metadata command of a newer version") {
             Command::Bootstrap(bootstrap) => {
                 if self.catalog.sealing_key.is_none() {
@@ -232,12 +243,26 @@ impl MetaState {
             shards,
             routes: Vec::new(),
         };
-        self.catalog.put(with_routes(stream));
+        self.put(stream);
         MetaOutcome::Created(uid)
+    }
+
+    /// What the streams take together.
+    #[cfg(test)]
+    pub fn size(&self) -> MetadataSize {
+        self.size
+    }
+
+    /// Adds a stream, or replaces the one of that uid.
+    fn put(&mut self, stream: Stream) {
+        let before = self.catalog.by_uid(stream.uid).map(|before| MetadataSize::of(before));
+        self.size = self.size.minus(before.unwrap_or_default()).plus(MetadataSize::of(&stream));
+        self.catalog.put(with_routes(stream));
     }
 
     fn finish_delete(&mut self, uid: u64) -> MetaOutcome {
         let Some(stream) = self.catalog.remove(uid) else { return MetaOutcome::Done };
+        self.size = self.size.minus(MetadataSize::of(&stream));
         if self.groups.knows(uid) {
             Arc::make_mut(&mut self.groups).remove_stream(uid);
         }
@@ -250,7 +275,7 @@ impl MetaState {
         let Some(stream) = self.catalog.by_uid(uid) else { return MetaOutcome::NoSuchStream };
         let mut stream = Stream::clone(stream);
         change(&mut stream);
-        self.catalog.put(with_routes(stream));
+        self.put(stream);
         MetaOutcome::Done
     }
 

@@ -15,7 +15,7 @@ use tidelog_storage::wal::{GROUPS, LogPosition, Vote};
 use super::groups::ProposeError;
 use super::meta_stored::{read_status, store_status};
 use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
-use super::{MetaOutcome, Outcome, command};
+use super::{MetaOutcome, MetadataFull, Outcome, command};
 use crate::model::consumer_group::GroupRefusal;
 
 /// A message that a peer of this version would not have sent.
@@ -228,6 +228,10 @@ fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
         MetaOutcome::NoSuchShard(shard) => (Kind::NoSuchShard, shard.into()),
         MetaOutcome::GroupRefused(refusal) => (send_refusal(refusal), 0),
         MetaOutcome::LifeRefused => (Kind::LifeRefused, 0),
+        MetaOutcome::Full(MetadataFull::Streams(bound)) => (Kind::TooManyStreams, bound),
+        MetaOutcome::Full(MetadataFull::Shards(bound)) => (Kind::TooManyShards, bound),
+        MetaOutcome::Full(MetadataFull::Bytes(bound)) => (Kind::TooManyBytes, bound),
+        MetaOutcome::Full(MetadataFull::Share(bound)) => (Kind::ShareTaken, bound),
         MetaOutcome::LeasesLost(lost) => {
             shards = lost;
             (Kind::LeasesLost, 0)
@@ -270,5 +274,9 @@ fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
         Kind::TooManyMembers => MetaOutcome::GroupRefused(GroupRefusal::TooManyMembers),
         Kind::LifeRefused => MetaOutcome::LifeRefused,
         Kind::LeasesLost => MetaOutcome::LeasesLost(message.shards),
+        Kind::TooManyStreams => MetaOutcome::Full(MetadataFull::Streams(message.value)),
+        Kind::TooManyShards => MetaOutcome::Full(MetadataFull::Shards(message.value)),
+        Kind::TooManyBytes => MetaOutcome::Full(MetadataFull::Bytes(message.value)),
+        Kind::ShareTaken => MetaOutcome::Full(MetadataFull::Share(message.value)),
     })
 }

@@ -32,7 +32,8 @@ impl Groups {
         now_ms: u64,
         command: stored::meta_command::Command,
     ) -> Result<MetaOutcome, ProposeError> {
-        let command = stored::MetaCommand { now_ms, command: Some(command) };
+        let bounds = Some(self.config.metadata_bounds);
+        let command = stored::MetaCommand { now_ms, command: Some(command), bounds };
         match self.propose(META_GROUP, Command::Meta(Arc::new(command))).await? {
             Outcome::Meta(outcome) => Ok(outcome),
             other => panic!("a metadata command was answered with {other:?}"),

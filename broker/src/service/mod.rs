@@ -62,7 +62,7 @@ use crate::clock::Clock;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
-use crate::replication::{DATA_GROUPS, Groups, Leader, ProposeError};
+use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use call_room::{CallRoom, Held};
@@ -112,6 +112,9 @@ pub enum ServiceError {
     /// The stream is in a state that forbids it.
     #[error("the stream is {0:?}")]
     NotActive(StreamStatus),
+    /// The metadata of the cluster would grow beyond a bound.
+    #[error(transparent)]
+    MetadataFull(#[from] MetadataFull),
     /// Not now; the same request may succeed later.
     #[error("{0}")]
     Unavailable(String),

@@ -247,6 +247,7 @@ pub(super) fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
         MetaOutcome::NoSuchConsumer => Err(ServiceError::ConsumerGone),
         MetaOutcome::NotActive(status) => Err(ServiceError::NotActive(status)),
         MetaOutcome::NoSuchShard(shard) => Err(ServiceError::ShardClosed(shard)),
+        MetaOutcome::Full(full) => Err(ServiceError::MetadataFull(full)),
         outcome @ (MetaOutcome::GroupRefused(_) | MetaOutcome::LeasesLost(_) | MetaOutcome::LifeRefused) => {
             Err(ServiceError::Internal(format!(
                 "a change of no consumer group was answered with {outcome:?}"

@@ -1,6 +1,7 @@
 //! Streams of two accounts, or of two regions, have nothing to do with each other, whatever they are called.
 
 use serde_json::{Value, json};
+use tidelog::limits::ControlLimits;
 use tidelog::ops::Fault;
 
 use crate::START_MS;
@@ -77,5 +78,49 @@ async fn namesakes_in_other_accounts_and_regions_are_apart() {
         let gone = broker.call_as(PLACES[2], operation, json!({"StreamARN": elsewhere})).await;
         assert!(matches!(gone, Err(Fault::ResourceNotFound(_))), "{operation}: {gone:?}");
     }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn invented_accounts_do_not_fill_the_metadata() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(directory.path(), START_MS, |config| {
+        config.control_limits = ControlLimits { cluster_shards_max: 400, ..ControlLimits::off() };
+    })
+    .await;
+    let mut shards = 0;
+    for account in 0..40 {
+        let account = format!("{account:012}");
+        let create = json!({"StreamName": "large", "ShardCount": 100});
+        match broker.call_as((&account, "us-east-1"), "CreateStream", create).await {
+            Ok(_) => shards += 100,
+            Err(Fault::LimitExceeded(text)) => {
+                assert!(text.contains("of the 400") || text.contains("limit of 400 shards"), "{text}");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(shards, 300, "each leaves as much as it has");
+    // Others still find room, and what is deleted makes room again.
+    ok(
+        &broker,
+        ("999999999999", "us-east-1"),
+        "CreateStream",
+        json!({"StreamName": "small", "ShardCount": 4}),
+    )
+    .await;
+    ok(&broker, ("000000000000", "us-east-1"), "DeleteStream", json!({"StreamName": "large"})).await;
+    broker.stop().await;
+    // A start survives being at the bound, also one that has become smaller.
+    let broker = Broker::start_with(directory.path(), START_MS, |config| {
+        config.control_limits = ControlLimits { cluster_shards_max: 50, ..ControlLimits::off() };
+    })
+    .await;
+    let small = ("999999999999", "us-east-1");
+    ok(&broker, small, "DescribeStream", json!({"StreamName": "small"})).await;
+    let refused = broker.call_as(small, "CreateStream", json!({"StreamName": "b", "ShardCount": 1})).await;
+    let words = "This request would exceed the limit of 50 shards of the cluster. Closed shards count until their records \
+                 have expired.";
+    assert_eq!(refused, Err(Fault::LimitExceeded(words.into())));
     broker.stop().await;
 }

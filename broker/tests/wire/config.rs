@@ -83,6 +83,10 @@ fn values_are_read() {
             "rates=on,shards=7,on-demand-streams=off",
             ControlLimits { shards_max: Some(7), on_demand_streams_max: None, ..aws },
         ),
+        (
+            "cluster-streams=5,cluster-shards=4000000000",
+            ControlLimits { cluster_streams_max: 5, cluster_shards_max: 4_000_000_000, ..aws },
+        ),
     ];
     for (text, expected) in control_limits {
         assert_eq!(loaded(&["--control-limits", text]).unwrap().control_limits, *expected, "{text}");
@@ -287,6 +291,7 @@ fn wrong_flags_are_refused_by_name() {
         (&["--control-limits", "slow"], "--control-limits"),
         (&["--control-limits", "shards=0"], "above zero"),
         (&["--control-limits", "rates=5"], "`on` or `off`"),
+        (&["--control-limits", "cluster-shards=off"], "a whole number"),
         (&["--control-limits", "streams=5"], "`streams` is not one of"),
         (&["--transition-delay", "fast"], "0 to 600000"),
         (&["--transition-delay", "600001"], "0 to 600000"),

@@ -51,6 +51,9 @@ pub(super) struct Serve {
     /// are `rates=on|off` and the most `shards` and `on-demand-streams` of an account in a region, each a whole number
     /// above zero or `off`; those you leave out, and quotas without a name here, stay as in `aws`:
     /// `rates=off,shards=100`.
+    ///
+    /// Whatever the profile, the whole cluster has at most 20,000 streams and 100,000 shards, closed ones included, unless
+    /// `cluster-streams` and `cluster-shards` say otherwise; no account has more of them than it leaves for all others.
     #[arg(long, value_name = "PROFILE", env = "TIDELOG_CONTROL_LIMITS", default_value = "aws", value_parser = control_limits)]
     pub(super) control_limits: ControlLimits,
 

@@ -10,7 +10,7 @@ use crate::model::stream::StreamKey;
 const NOW_MS: u64 = 1_700_000_000_000;
 
 fn apply(state: &mut MetaState, command: Command) -> MetaOutcome {
-    state.apply(&stored::MetaCommand { now_ms: NOW_MS, command: Some(command) })
+    state.apply(&stored::MetaCommand { now_ms: NOW_MS, command: Some(command), bounds: None })
 }
 
 fn change(state: &mut MetaState, name: &str, change: Change) -> MetaOutcome {

@@ -9,7 +9,7 @@ fn key(name: &str) -> StreamKey {
 }
 
 fn command(now_ms: u64, command: Command) -> stored::MetaCommand {
-    stored::MetaCommand { now_ms, command: Some(command) }
+    stored::MetaCommand { now_ms, command: Some(command), bounds: None }
 }
 
 fn create(state: &mut MetaState, name: &str, shard_count: u32, now_ms: u64) -> MetaOutcome {
@@ -304,7 +304,11 @@ fn a_life_is_taken_when_it_follows_the_one_that_is_kept() {
     let life = |number: u64, nonce: u64| stored::Life { number, nonce };
     let begin = |state: &mut MetaState, new: stored::Life, after: &[stored::Life]| {
         let begin = stored::BeginLife { node: 2, life: Some(new), after: after.to_vec() };
-        state.apply(&stored::MetaCommand { now_ms: 0, command: Some(Command::BeginLife(begin)) })
+        state.apply(&stored::MetaCommand {
+            now_ms: 0,
+            command: Some(Command::BeginLife(begin)),
+            bounds: None,
+        })
     };
     assert_eq!(begin(&mut state, life(1, 11), &[]), MetaOutcome::Done);
     assert_eq!(begin(&mut state, life(1, 11), &[life(1, 11)]), MetaOutcome::Done, "again");
