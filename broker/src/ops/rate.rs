@@ -41,7 +41,7 @@ fn count(service: &Service, rate: &Rate, call: &Call, input: &Input) -> Result<(
     }
     let stream = stream(call, input);
     let subject = subject(rate, call, input, stream.as_ref());
-    service.admit_call(rate, subject).map_err(|_| match stream {
+    service.admit_call(rate, &subject).map_err(|_| match stream {
         Some(stream) => Fault::call_rate_exceeded(&stream),
         None => Fault::LimitExceeded(format!("Rate exceeded for account {}.", call.account)),
     })

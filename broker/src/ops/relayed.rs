@@ -14,6 +14,7 @@ pub fn request(call: &Call) -> ExecuteRequest {
         region: call.region.to_string(),
         is_cbor: call.codec == Codec::Cbor,
         body: call.body.clone(),
+        ..ExecuteRequest::default()
     }
 }
 

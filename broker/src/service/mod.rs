@@ -24,6 +24,7 @@ mod own_task;
 mod put_messages;
 pub mod rates;
 mod read;
+mod reader;
 mod receive;
 mod relay;
 mod reshard;
@@ -54,6 +55,8 @@ use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::rates::{CallRates, Subject};
+use self::reader::ReadTurns;
+use self::receive::RECEIVED_BYTES_MAX;
 use self::seats::Seats;
 use self::shard_counts::CountsTable;
 use self::stream_shares::StreamShares;
@@ -76,6 +79,7 @@ pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_m
 pub use offered::send_offered;
 pub use own_task::{OwnTask, in_own_tasks};
 pub use read::{ReadAnswer, ReadRecord};
+pub use reader::Reader;
 pub use receive::Queues;
 pub use relay::{NotRelayed, Relayed};
 pub use seats::SeatRefusal;
@@ -84,9 +88,6 @@ pub use streams::NewStream;
 pub use subscribe::{Event, Next, Pace, Subscription};
 pub use transitions::Transitions;
 pub use turn::{Turn, Ways};
-
-/// Reads of segment files that may be under way at a time; further ones wait.
-const FILE_READS_MAX: usize = 16;
 
 /// How far the clocks of a cluster's nodes may be apart before clients see it.
 const CLOCK_SKEW_MS_MAX: u64 = 10_000;
@@ -154,9 +155,11 @@ pub struct Service {
     budgets: RwLock<HashMap<u64, Arc<Budgets>>>,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
-    file_reads: Arc<Semaphore>,
+    read_turns: Arc<ReadTurns>,
     /// Bytes of records on their way to the leaders of other groups.
     forwarding: Arc<Semaphore>,
+    /// Bytes of records that came from other nodes, until they are answered.
+    received: Arc<Semaphore>,
     /// The ways of those records.
     couriers: Couriers,
     /// Groups whose leader was waited for in vain, a bit for each.
@@ -189,8 +192,9 @@ impl Service {
             budgets: RwLock::default(),
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
-            file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            read_turns: Arc::default(),
             forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
+            received: Arc::new(Semaphore::new(RECEIVED_BYTES_MAX)),
             couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
@@ -243,7 +247,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::Throttled`] when it is one too many.
-    pub fn admit_call(&self, rate: &Rate, subject: Subject) -> Result<(), ServiceError> {
+    pub fn admit_call(&self, rate: &Rate, subject: &Subject) -> Result<(), ServiceError> {
         let mut rates = self.call_rates.lock().expect("no code panics while it holds this lock");
         rates.admit(rate, subject, self.now_ms()).map_err(|_| ServiceError::Throttled)
     }

@@ -13,14 +13,16 @@ use std::task::{Context, Poll, ready};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::task::JoinHandle;
 
+use super::Reader;
+
 /// Work in a task of its own. Dropping it ends the work at its next await; a panic of the work is passed on.
 #[derive(Debug)]
 pub struct OwnTask<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> OwnTask<T> {
-    /// Starts the work.
+    /// Starts the work, for the present reader.
     pub fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
+        Self(tokio::spawn(Reader::current().scope(work)))
     }
 }
 
@@ -45,19 +47,24 @@ impl<T> Drop for OwnTask<T> {
     }
 }
 
-/// The items of a stream. Each is begun when it is asked for, and made in a task of its own unless it is there at once.
+/// The items of a stream, for the present reader. Each is begun when it is asked for, and made in a task of its own unless
+/// it is there at once.
 pub fn in_own_tasks<S>(items: S) -> impl Stream<Item = S::Item> + Send
 where
     S: Stream<Item: Send> + Send + Unpin + 'static,
 {
-    stream::unfold(Some(items), |items| async move {
-        let mut items = items?;
-        if let Some(item) = items.next().now_or_never() {
-            return Some((item?, Some(items)));
-        }
-        let making = async move { (items.next().await, items) };
-        let (item, items) = OwnTask::start(making).await;
-        Some((item?, Some(items)))
+    let reader = Reader::current();
+    stream::unfold(Some(items), move |items| {
+        let made = async {
+            let mut items = items?;
+            if let Some(item) = items.next().now_or_never() {
+                return Some((item?, Some(items)));
+            }
+            let making = async move { (items.next().await, items) };
+            let (item, items) = OwnTask::start(making).await;
+            Some((item?, Some(items)))
+        };
+        reader.scope(made)
     })
 }
 

@@ -1,15 +1,17 @@
 //! How many calls of the control plane each caller has left this second. Pure: time comes in as an argument.
 //!
-//! One bucket per operation and [`Subject`]. A bucket that was left alone for a second is full, and so as good as none:
-//! such ones are forgotten, which bounds their number by the calls of a second.
+//! One bucket per operation and [`Subject`], found by a hash, so that the length of names takes no memory. A bucket that
+//! was left alone for a second is full, and so as good as none: such ones are forgotten. Past [`BUCKETS_MAX`] any one gives
+//! way, whose subject has a full bucket then: nobody lifts all others' limits by inventing subjects.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::throttle::{Bucket, Throttled};
 use crate::limits::rates::Rate;
 
-/// Buckets kept at a time. Callers who use more within a second are let through.
+/// Buckets kept at a time, some 40 bytes each.
 const BUCKETS_MAX: usize = 65_536;
 /// Milliseconds after which idle buckets are looked for.
 const SWEEP_EVERY_MS: u64 = 1_000;
@@ -28,7 +30,9 @@ pub struct Subject {
 /// Everybody's buckets.
 #[derive(Debug, Default)]
 pub(super) struct CallRates {
-    buckets: HashMap<(&'static str, Subject), Bucket>,
+    /// By the hash of operation and subject.
+    buckets: HashMap<u64, Bucket>,
+    hasher: RandomState,
     swept_ms: u64,
 }
 
@@ -37,15 +41,18 @@ impl CallRates {
     ///
     /// # Errors
     /// [`Throttled`] when the subject has made too many calls of this operation.
-    pub(super) fn admit(&mut self, rate: &Rate, subject: Subject, now_ms: u64) -> Result<(), Throttled> {
-        if now_ms.abs_diff(self.swept_ms) >= SWEEP_EVERY_MS || self.buckets.len() >= BUCKETS_MAX {
+    pub(super) fn admit(&mut self, rate: &Rate, subject: &Subject, now_ms: u64) -> Result<(), Throttled> {
+        if now_ms.abs_diff(self.swept_ms) >= SWEEP_EVERY_MS {
             self.swept_ms = now_ms;
             self.buckets.retain(|_, bucket| !bucket.is_idle(now_ms));
-            if self.buckets.len() >= BUCKETS_MAX {
-                self.buckets.clear();
-            }
         }
-        let bucket = self.buckets.entry((rate.operation, subject)).or_default();
+        let key = self.hasher.hash_one((rate.operation, subject));
+        if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
+            // The order of the table is as good as any: hashes are not to be foreseen.
+            let given_way = self.buckets.keys().next().copied();
+            given_way.map(|key| self.buckets.remove(&key));
+        }
+        let bucket = self.buckets.entry(key).or_default();
         bucket.take_one(Some(rate.per_second), now_ms)
     }
 }
@@ -64,7 +71,7 @@ mod tests {
     /// Which of the calls at these times after the start are let in.
     fn admitted(rates: &mut CallRates, operation: &str, subject: &Subject, after_ms: &[u64]) -> Vec<bool> {
         let rate = rates::of(operation).unwrap();
-        let mut admit = |after| rates.admit(rate, subject.clone(), START_MS + after).is_ok();
+        let mut admit = |after| rates.admit(rate, subject, START_MS + after).is_ok();
         after_ms.iter().map(|after| admit(*after)).collect()
     }
 
@@ -89,6 +96,21 @@ mod tests {
                 assert_eq!(six.iter().filter(|let_in| **let_in).count(), 5, "{operation} of {caller:?}");
             }
         }
+    }
+
+    #[test]
+    fn inventing_subjects_lifts_hardly_anybodys_limits() {
+        let mut rates = CallRates::default();
+        let honest: Vec<Subject> = (0..100).map(|index| subject(&format!("{index:012}"), "")).collect();
+        for caller in &honest {
+            assert_eq!(admitted(&mut rates, "CreateStream", caller, &[0; 5]), [true; 5]);
+        }
+        for index in 0..BUCKETS_MAX + 10_000 {
+            admitted(&mut rates, "ListShards", &subject("999999999999", &index.to_string()), &[0]);
+        }
+        let still_limited = |caller: &&Subject| admitted(&mut rates, "CreateStream", caller, &[0]) == [false];
+        let count = honest.iter().filter(still_limited).count();
+        assert!(count >= 50, "only {count} of 100 are still limited");
     }
 
     #[test]

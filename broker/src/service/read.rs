@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
 
-use super::{OwnTask, Service, ServiceError};
+use super::{OwnTask, Reader, Service, ServiceError};
 use crate::model::stream::{Shard, Stream};
 
 /// A record on its way out.
@@ -94,10 +94,11 @@ impl Service {
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let (turns, shell) = (self.file_reads.clone(), self.groups.shell().clone());
+        let (turns, shell, reader) =
+            (self.read_turns.clone(), self.groups.shell().clone(), Reader::current());
         // Whoever waits for the result may be polled by a client's window.
         let done = OwnTask::start(async move {
-            let turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+            let turn = turns.take(reader).await;
             let reading = move || {
                 let _turn = turn;
                 read()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidelog_proto::peer;
 use tidelog_storage::record::{BodyError, Records, choose};
 use tidelog_storage::shard::ShardKey;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Service;
@@ -20,6 +20,9 @@ use super::put_messages::{read_batch, send_response};
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
 
+/// Bytes of records that came from all other nodes and are not answered. Each of them may send as much as its own setting
+/// allows; what is beyond waits in the connection.
+pub(super) const RECEIVED_BYTES_MAX: usize = 64 << 20;
 /// How long a part waits for the end of an election that this node may have won.
 const TAKING_OVER: Duration = Duration::from_millis(200);
 
@@ -209,6 +212,15 @@ impl Service {
             *batch = SubBatch::new(batch.shard, 0, count, choose(&batch.body, is_taken)?);
         }
         Ok(throttled)
+    }
+
+    /// A share of the memory for records of other nodes, for a part that has come. To be awaited in a task of its own,
+    /// before the next part is taken.
+    pub async fn share_of_received(&self, request: &peer::PutRequest) -> OwnedSemaphorePermit {
+        let bytes =
+            request.batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(RECEIVED_BYTES_MAX);
+        let share = self.received.clone().acquire_many_owned(bytes as u32).await;
+        share.expect("the semaphore is never closed")
     }
 
     /// Takes a part for a peer, from a stream with these queues.

@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tidelog_proto::peer::{self, ExecuteFault, execute_response::Part};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Service;
+use super::{Reader, Service};
 use crate::peers::Lane;
 use crate::replication::{Leader, ProposeError, refused_or_unknown};
 
@@ -53,6 +53,7 @@ impl Service {
         let lane = if is_stream { Lane::Events } else { Lane::Requests };
         let client = timeout_at(ends, self.client_while_leading(node, group, lane)).await;
         let Ok(Some(mut client)) = client else { return Err(NotRelayed::NotDone) };
+        let request = peer::ExecuteRequest { connection: Reader::current().connection(), ..request };
         let request = self.groups.peers().request(node, request, Some(ANSWER_DEADLINE));
         let answer = async {
             let mut parts = client.execute(request).await?.into_inner();

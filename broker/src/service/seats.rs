@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
+use super::stream_shares::StreamShares;
 use super::throttle::FanoutBudget;
 use crate::limits::SUBSCRIPTION_PAUSE_MS;
 
-/// Seats of one node: what an operator of many thousand shards and twenty consumers may still hope for.
+/// Seats of one node: what an operator of many thousand shards and twenty consumers may still hope for. Streams share them
+/// ([`StreamShares`]).
 const SEATS_MAX: usize = 100_000;
 /// How often seats that are free are forgotten, milliseconds.
 const SWEEP_MS: u64 = 1_000;
@@ -20,6 +22,8 @@ const SWEEP_MS: u64 = 1_000;
 /// A consumer and a shard, of whatever stream: numbers of consumers are unique in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeatKey {
+    /// The consumer's stream.
+    pub stream_uid: u64,
     /// The consumer.
     pub consumer_uid: u64,
     /// The shard's index in the consumer's stream.
@@ -31,18 +35,26 @@ pub struct SeatKey {
 pub enum SeatRefusal {
     /// Another subscription of the consumer to the shard has just begun.
     TooSoon,
-    /// The node has [`SEATS_MAX`].
+    /// The stream may have no more of the node's [`SEATS_MAX`].
     Full,
 }
 
 /// Every seat.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Seats(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     seats: HashMap<SeatKey, Row>,
+    streams: StreamShares,
     swept_ms: u64,
+}
+
+impl Default for Seats {
+    fn default() -> Self {
+        let streams = StreamShares::new(SEATS_MAX);
+        Self(Mutex::new(Table { seats: HashMap::new(), streams, swept_ms: 0 }))
+    }
 }
 
 #[derive(Debug)]
@@ -93,8 +105,11 @@ impl Seats {
         let mut table = self.table();
         table.sweep(now_ms);
         table.check(key, now_ms)?;
-        let new = || Row { taken_ms: now_ms, turn: watch::channel(0).0, budget: Arc::default() };
-        let row = table.seats.entry(key).or_insert_with(new);
+        let table = &mut *table;
+        let row = table.seats.entry(key).or_insert_with(|| {
+            table.streams.add(key.stream_uid, 1);
+            Row { taken_ms: now_ms, turn: watch::channel(0).0, budget: Arc::default() }
+        });
         row.taken_ms = now_ms;
         row.turn.send_modify(|turn| *turn += 1);
         let turn = row.turn.subscribe();
@@ -111,7 +126,7 @@ impl Table {
     fn check(&self, key: SeatKey, now_ms: u64) -> Result<(), SeatRefusal> {
         match self.seats.get(&key) {
             Some(row) if is_recent(row.taken_ms, now_ms) => Err(SeatRefusal::TooSoon),
-            None if self.seats.len() >= SEATS_MAX => Err(SeatRefusal::Full),
+            None if !self.streams.admits(key.stream_uid, 1) => Err(SeatRefusal::Full),
             _ => Ok(()),
         }
     }
@@ -121,7 +136,11 @@ impl Table {
             return;
         }
         self.swept_ms = now_ms;
-        self.seats.retain(|_, row| row.turn.receiver_count() > 0 || is_recent(row.taken_ms, now_ms));
+        self.seats.retain(|key, row| {
+            let is_kept = row.turn.receiver_count() > 0 || is_recent(row.taken_ms, now_ms);
+            self.streams.remove(key.stream_uid, usize::from(!is_kept));
+            is_kept
+        });
     }
 }
 
@@ -137,7 +156,7 @@ mod tests {
     use super::*;
 
     const NOW_MS: u64 = 1_700_000_000_000;
-    const KEY: SeatKey = SeatKey { consumer_uid: 7, shard: 0 };
+    const KEY: SeatKey = SeatKey { stream_uid: 1, consumer_uid: 7, shard: 0 };
 
     #[test]
     fn five_seconds_pass_between_two_subscriptions_of_a_consumer_to_a_shard() {
@@ -172,6 +191,20 @@ mod tests {
         assert!(first.is_lost() && first.lost().now_or_never().is_some());
         assert!(!second.is_lost());
         assert!(Arc::ptr_eq(&first.budget, &second.budget));
+    }
+
+    #[test]
+    fn a_stream_leaves_seats_to_others_and_has_its_own_back() {
+        let seats = Seats::default();
+        let key = |stream_uid, shard| SeatKey { stream_uid, shard, ..KEY };
+        let take = |stream_uid, shard, after_ms| seats.take(key(stream_uid, shard), NOW_MS + after_ms);
+        let held: Vec<_> = (0..60_000).map_while(|shard| take(1, shard, 0).ok()).collect();
+        assert_eq!(held.len(), SEATS_MAX / 2);
+        assert_eq!(seats.check(key(1, 60_000), NOW_MS).err(), Some(SeatRefusal::Full));
+        assert!((0..1_000).all(|shard| take(2, shard, 0).is_ok()), "another stream has its own");
+        drop(held);
+        assert!(take(1, 60_000, 6_000).is_ok());
+        assert_eq!(seats.table().seats.len(), 1);
     }
 
     #[test]

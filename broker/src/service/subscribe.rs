@@ -102,8 +102,13 @@ impl Service {
     ///
     /// # Errors
     /// [`SeatRefusal`].
-    pub fn check_subscribe(&self, consumer: &Consumer, shard: &Shard) -> Result<(), SeatRefusal> {
-        self.seats.check(seat_key(consumer, shard), self.now_ms())
+    pub fn check_subscribe(
+        &self,
+        stream: &Stream,
+        consumer: &Consumer,
+        shard: &Shard,
+    ) -> Result<(), SeatRefusal> {
+        self.seats.check(seat_key(stream, consumer, shard), self.now_ms())
     }
 
     /// Subscribes a consumer to a shard of its stream, from an ordinal on.
@@ -118,7 +123,7 @@ impl Service {
         next_ordinal: u64,
         encode: Encode,
     ) -> Result<Subscription, SeatRefusal> {
-        let seat = self.seats.take(seat_key(consumer, shard), self.now_ms());
+        let seat = self.seats.take(seat_key(stream, consumer, shard), self.now_ms());
         let seat = seat.inspect_err(|_| self.meters.subscriptions_refused.increment(1))?;
         self.meters.subscriptions_begun.increment(1);
         self.meters.subscriptions.increment(1.0);
@@ -290,8 +295,8 @@ pub(super) fn is_led_here(leaders: &Leaders, group: u8) -> bool {
     leaders[usize::from(group)] == Leader::Here
 }
 
-fn seat_key(consumer: &Consumer, shard: &Shard) -> SeatKey {
-    SeatKey { consumer_uid: consumer.uid, shard: shard.index }
+fn seat_key(stream: &Stream, consumer: &Consumer, shard: &Shard) -> SeatKey {
+    SeatKey { stream_uid: stream.uid, consumer_uid: consumer.uid, shard: shard.index }
 }
 
 /// Whether no record can follow. Sure on any node: the end of a closed shard is known before all of its records may

@@ -25,6 +25,7 @@ use super::stall::{StreamTasks, watched};
 use super::transport::Transport;
 use super::{Gateway, exchange};
 use crate::room::Full;
+use crate::service::Reader;
 use crate::tls::{Agreed, SecureStream};
 
 /// How every HTTP/2 client begins (RFC 9113, section 3.4).
@@ -168,7 +169,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     client: &Arc<Client>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
-    let service = service_fn(|request| exchange::answer(gateway, client, request));
+    let reader = Reader::connected();
+    let service = service_fn(|request| reader.scope(exchange::answer(gateway, client, request)));
     let connection = async {
         let mut connection = pin!(
             http1::Builder::new()
@@ -194,10 +196,10 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     client: &Arc<Client>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
-    let shared = (Arc::clone(gateway), Arc::clone(client));
+    let (shared, reader) = ((Arc::clone(gateway), Arc::clone(client)), Reader::connected());
     let service = service_fn(move |request| {
         let (gateway, client) = shared.clone();
-        async move { exchange::answer(&gateway, &client, request).await }
+        reader.scope(async move { exchange::answer(&gateway, &client, request).await })
     });
     let (stream_window, connection_window) = gateway.bounds.http2_windows;
     let mut connection = pin!(

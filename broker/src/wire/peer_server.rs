@@ -16,7 +16,7 @@ use super::execution;
 use crate::forming::{Forming, founding};
 use crate::peers::{FORMAT, Peers, superseded, taken_out};
 use crate::replication::{Groups, Resting, StandingStill};
-use crate::service::{self, OwnTask, Queues, Service};
+use crate::service::{self, OwnTask, Queues, Reader, Service};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
 const PUTS_AT_A_TIME: usize = 1_024;
@@ -114,8 +114,15 @@ impl PutsOfPeer {
                 place.send(Ok(self.queues.turn_away(&put)));
                 continue;
             };
+            // Order of waiting: records of peers, then bytes in flight, then the log. None of them waits for another node.
+            let share = service.share_of_received(&put).await;
             let queues = self.queues.clone();
-            let mut receiving = async move { service.receive_for(put, &queues).await }.boxed();
+            let receiving = async move {
+                let answer = service.receive_for(put, &queues).await;
+                drop(share);
+                answer
+            };
+            let mut receiving = receiving.boxed();
             // It is begun here: puts stand in their queues in the order in which they come. (tokio's mutex is taken in the
             // order of first polls since 1.54, also by a task that has used up its budget.)
             match (&mut receiving).now_or_never() {
@@ -289,8 +296,12 @@ impl peer_server::Peer for PeerServer {
     type ExecuteStream = Messages<peer::ExecuteResponse>;
 
     async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
+        let node = self.peers.admit(request.metadata()).map_err(|status| *status)?;
         self.groups(&request)?;
         let service = self.running.borrow().service.clone();
-        Ok(Response::new(self.while_running(execution::execute(service, request.into_inner()).await)))
+        let request = request.into_inner();
+        let reader = Reader::relayed(node, request.connection);
+        let answer = reader.scope(execution::execute(service, request).boxed()).await;
+        Ok(Response::new(self.while_running(answer)))
     }
 }

@@ -36,7 +36,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
     // Whoever comes too soon after a subscription is told of that one, however fast it comes.
     let refused = |refusal| seat_fault(refusal, &stream, &consumer);
-    service.check_subscribe(&consumer, shard).map_err(refused)?;
+    service.check_subscribe(&stream, &consumer, shard).map_err(refused)?;
     rate::check_subscribe(service, call, input)?;
     let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
     check_active(&stream, &consumer)?;
@@ -72,7 +72,9 @@ fn check_active(stream: &Stream, consumer: &Consumer) -> Result<(), Fault> {
 fn seat_fault(refusal: SeatRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
     match refusal {
         SeatRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
-        SeatRefusal::Full => Fault::Unavailable("This node has as many subscriptions as it can.".to_owned()),
+        SeatRefusal::Full => {
+            Fault::Unavailable("This node has as many subscriptions to the stream as it can.".to_owned())
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::model::stream::Catalog;
 use crate::ops::Fault;
 use crate::ops::native::{Item, Source};
 use crate::replication::ManyListener;
-use crate::service::Service;
+use crate::service::{Reader, Service};
 
 /// Sources of a call that are awake at a time.
 const AWAKE_MAX: usize = 64;
@@ -34,6 +34,8 @@ type Answer = Option<Result<Item, Fault>>;
 /// See the module.
 pub(super) struct Sources {
     service: Arc<Service>,
+    /// For whom they read.
+    reader: Reader,
     /// Sources whose turn comes next.
     ready: VecDeque<Source>,
     /// With the answer, unless there was none in its time.
@@ -47,10 +49,11 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// None yet.
+    /// None yet, for the present reader.
     pub(super) fn new(service: &Arc<Service>) -> Self {
         Self {
             service: service.clone(),
+            reader: Reader::current(),
             ready: VecDeque::new(),
             awake: JoinSet::new(),
             resting: HashMap::new(),
@@ -114,10 +117,10 @@ impl Sources {
             && let Some(mut source) = self.ready.pop_front()
         {
             let turn = if self.count() < AWAKE_MAX { LONG_TURN } else { TURN };
-            self.awake.spawn(async move {
+            self.awake.spawn(self.reader.scope(async move {
                 let answer = timeout(turn, source.next()).await.ok();
                 (source, answer)
-            });
+            }));
         }
     }
 

@@ -1,0 +1,160 @@
+//! Who reads, and its turns to read files: all readers of a node have a bounded number of reads under way, and each reader
+//! a quarter of them, so that one with thousands of calls does not have the others wait behind all of these.
+//!
+//! A reader is a client's connection. The wire names it ([`Reader::scope`]), and work that is started in a task of its own
+//! takes it along. A node that relays a call names its client's connection to the leader. Work of no connection, and what
+//! the simulation does, has turns without a share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Reads of segment files that may be under way on a node; further ones wait.
+const READS_MAX: usize = 16;
+/// Reads of one reader among them.
+const READS_OF_READER_MAX: usize = 4;
+/// Readers after which those without a read under way are forgotten.
+const SWEEP_AT: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: Reader;
+}
+
+/// A client's connection, here or at another node; the default is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reader {
+    /// The node that relays for it, or 0.
+    node: u64,
+    connection: u64,
+}
+
+impl Reader {
+    /// A new connection to this node.
+    pub fn connected() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self { node: 0, connection: LAST.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
+    /// A connection to another node, by the number which that one gives it; 0 is none.
+    pub fn relayed(node: u64, connection: u64) -> Self {
+        if connection == 0 { Self::default() } else { Self { node, connection } }
+    }
+
+    /// For whom the present work is done.
+    pub fn current() -> Self {
+        CURRENT.try_with(|reader| *reader).unwrap_or_default()
+    }
+
+    /// The number by which other nodes know it.
+    pub fn connection(self) -> u64 {
+        self.connection
+    }
+
+    /// Work that is done for this reader.
+    pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self, work)
+    }
+}
+
+/// The turns of all readers.
+#[derive(Debug)]
+pub struct ReadTurns {
+    all: Arc<Semaphore>,
+    readers: Mutex<Readers>,
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    shares: HashMap<Reader, Weak<Semaphore>>,
+    sweep_at: usize,
+}
+
+/// A turn to read, until it is dropped.
+#[derive(Debug)]
+pub struct ReadTurn {
+    _all: OwnedSemaphorePermit,
+    /// With the last of them the reader's share is forgotten.
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for ReadTurns {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(READS_MAX)), readers: Mutex::default() }
+    }
+}
+
+impl ReadTurns {
+    /// The next turn of a reader. To be awaited in a task of its own.
+    pub async fn take(&self, reader: Reader) -> ReadTurn {
+        // The reader's share first: whoever waits for it holds nothing.
+        let share = match self.share(reader) {
+            Some(share) => Some(share.acquire_owned().await.expect("the semaphore is never closed")),
+            None => None,
+        };
+        let all = self.all.clone().acquire_owned().await.expect("the semaphore is never closed");
+        ReadTurn { _all: all, _share: share }
+    }
+
+    fn share(&self, reader: Reader) -> Option<Arc<Semaphore>> {
+        if reader == Reader::default() {
+            return None;
+        }
+        let mut readers = self.readers.lock().expect("no code panics while it holds this lock");
+        if let Some(share) = readers.shares.get(&reader).and_then(Weak::upgrade) {
+            return Some(share);
+        }
+        if readers.shares.len() >= readers.sweep_at {
+            readers.shares.retain(|_, share| share.strong_count() > 0);
+            readers.sweep_at = SWEEP_AT.max(2 * readers.shares.len());
+        }
+        let share = Arc::new(Semaphore::new(READS_OF_READER_MAX));
+        readers.shares.insert(reader, Arc::downgrade(&share));
+        Some(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_has_a_quarter_of_the_turns_and_leaves_the_others_theirs() {
+        let turns = ReadTurns::default();
+        let (greedy, other) = (Reader::connected(), Reader::relayed(2, 7));
+        let mut held = Vec::new();
+        for _ in 0..READS_OF_READER_MAX {
+            held.push(turns.take(greedy).now_or_never().expect("there is a turn"));
+        }
+        let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(turns.take(greedy))).collect();
+        assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
+        assert!(turns.take(other).now_or_never().is_some(), "nobody waits behind the greedy one");
+        assert!(turns.take(Reader::default()).now_or_never().is_some());
+        drop(held.pop());
+        assert!((&mut waiting[0]).now_or_never().is_some());
+        // All have no more than there are.
+        let all = (0..100).filter_map(|_| turns.take(Reader::connected()).now_or_never());
+        assert_eq!(all.collect::<Vec<_>>().len(), READS_MAX - (READS_OF_READER_MAX - 1));
+    }
+
+    #[tokio::test]
+    async fn readers_without_a_turn_are_forgotten() {
+        let turns = ReadTurns::default();
+        for _ in 0..10 * SWEEP_AT {
+            drop(turns.take(Reader::connected()).await);
+        }
+        assert!(turns.readers.lock().unwrap().shares.len() <= SWEEP_AT);
+    }
+
+    #[tokio::test]
+    async fn work_knows_its_reader() {
+        let reader = Reader::connected();
+        assert_eq!(Reader::current(), Reader::default());
+        assert_eq!(reader.scope(async { Reader::current() }).await, reader);
+        assert_ne!(reader, Reader::connected());
+        assert_eq!(Reader::relayed(3, 0), Reader::default());
+    }
+}
