@@ -1,14 +1,16 @@
-//! One suite for both disks, and what only the simulated one can show: crashes, damage, full space, failed syncs.
+//! One suite for all disks, and what only the simulated one can show: crashes, damage, full space, failed syncs.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
-use tidelog_storage::disk::Open;
+use tidelog_storage::disk::{Open, VolatileDisk};
 use tidelog_storage::{Blocks, Disk, RealDisk, SimDisk};
 
-fn on_both(check: impl Fn(&dyn Disk, &Path)) {
+fn on_all(check: impl Fn(&dyn Disk, &Path)) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     check(&RealDisk, directory.path());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    check(&VolatileDisk, directory.path());
     let disk = SimDisk::new(1);
     disk.create_dir_all(Path::new("/data")).expect("a simulated directory");
     check(&disk, Path::new("/data"));
@@ -27,7 +29,7 @@ fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) {
 
 #[test]
 fn files_are_written_read_and_cut() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let path = root.join("file");
         let file = disk.open(&path, Open::Create).expect("created");
         file.write_all_at(b"hello", 3).expect("written");
@@ -49,7 +51,7 @@ fn files_are_written_read_and_cut() {
 
 #[test]
 fn a_handle_does_what_it_was_opened_for() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let path = root.join("file");
         write(disk, &path, &[0; 8192]);
         let reader = disk.open(&path, Open::Read).expect("opened");
@@ -66,7 +68,7 @@ fn a_handle_does_what_it_was_opened_for() {
 
 #[test]
 fn names_are_listed_renamed_and_removed() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let deep = root.join("a/b");
         disk.create_dir_all(&deep).expect("created");
         disk.create_dir_all(&deep).expect("an existing directory is fine");
@@ -91,7 +93,7 @@ fn names_are_listed_renamed_and_removed() {
 
 #[test]
 fn what_is_missing_is_not_found() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let missing = root.join("missing");
         for how in [Open::Read, Open::Write, Open::WriteDirect] {
             let error = disk.open(&missing, how).err().expect("there is no file");
@@ -108,15 +110,41 @@ fn what_is_missing_is_not_found() {
 
 #[test]
 fn an_unlinked_file_lives_while_it_is_open() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let path = root.join("file");
         write(disk, &path, b"kept");
         let file = disk.open(&path, Open::Read).expect("opened");
+        assert_eq!(file.links().expect("known"), 1);
         disk.remove_file(&path).expect("removed");
+        assert_eq!(file.links().expect("known"), 0);
         let mut bytes = [0; 4];
         file.read_exact_at(&mut bytes, 0).expect("still readable");
         assert_eq!(&bytes, b"kept");
     });
+}
+
+#[test]
+fn what_a_real_disk_creates_is_its_users_alone_and_never_behind_a_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (deep, other) = (directory.path().join("a/b"), directory.path().join("other"));
+    RealDisk.create_dir_all(&deep).expect("created");
+    std::fs::write(&other, "kept").expect("written");
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&deep), mode(&directory.path().join("a"))), (0o700, 0o700));
+    let file = deep.join("file");
+    for link in [symlink::<&Path, &Path>, std::fs::hard_link] {
+        link(&other, &file).expect("linked");
+        RealDisk.open(&file, Open::Create).expect("created anew").write_all_at(b"new", 0).expect("written");
+        assert_eq!(mode(&file), 0o600);
+        assert_eq!(std::fs::read(&other).expect("there"), b"kept");
+        RealDisk.remove_file(&file).expect("removed");
+    }
+    symlink(&other, &file).expect("linked");
+    for how in [Open::Read, Open::Write, Open::WriteDirect] {
+        let error = RealDisk.open(&file, how).err().expect("a link is no file");
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+    }
 }
 
 fn simulated(seed: u64) -> SimDisk {

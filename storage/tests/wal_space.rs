@@ -96,3 +96,22 @@ fn a_write_that_fails_in_the_middle_is_never_found_again() {
     assert_eq!(Model::read(&reader).expect("readable"), before);
     assert_eq!(recovery.torn_tail, None);
 }
+
+#[test]
+fn live_bytes_are_those_written_and_the_files_of_many_starts_are_small() {
+    let disk = SimDisk::new(0);
+    for life in 0..8 {
+        let (mut wal, reader, _) = open(&disk, options(1024 * KIB)).expect("reopened");
+        for index in 1..=5 {
+            wal.commit(&[append(0, 1, life * 5 + index, 3000)]).expect("committed");
+        }
+        // A block for each commit, and three at the beginning of each of the two files.
+        let blocks = (life + 1) * (5 + 2 * 3);
+        assert!(reader.live_bytes() <= blocks * 4 * KIB, "life {life}: {}", reader.live_bytes());
+        // A first file of 24 KiB and one of four times that.
+        assert_eq!(reader.allocated_bytes(), (life + 1) * 120 * KIB);
+        disk.crash();
+    }
+    let (_, reader, _) = open(&disk, options(1024 * KIB)).expect("reopened");
+    assert!(reader.live_bytes() >= 8 * 5 * 4 * KIB, "what was written before the start counts");
+}

@@ -218,6 +218,10 @@ impl DiskFile for Watched {
         self.file.len()
     }
 
+    fn links(&self) -> io::Result<u64> {
+        self.file.links()
+    }
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)
     }

@@ -1,13 +1,16 @@
 //! The seam between the log and the medium: what storage asks of a file system, and nothing more.
 //!
 //! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses
-//! unsynced writes, tears them, flips bits, fills up and fails to sync. Both are held to one conformance suite.
+//! unsynced writes, tears them, flips bits, fills up and fails to sync. All are held to one conformance suite.
+//! [`VolatileDisk`] is the first one with the syncs left out.
 
 mod real;
 mod sim;
+mod volatile;
 
 pub use real::RealDisk;
 pub use sim::SimDisk;
+pub use volatile::VolatileDisk;
 
 use std::io;
 use std::path::Path;
@@ -62,6 +65,8 @@ pub trait DiskFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Bytes in the file.
     fn len(&self) -> io::Result<u64>;
+    /// Names that lead to the file; 0 once it was unlinked.
+    fn links(&self) -> io::Result<u64>;
     /// Cuts or extends (with a hole) the file.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 }

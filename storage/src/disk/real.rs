@@ -1,14 +1,18 @@
 //! POSIX files: the disk of a running broker.
 //!
-//! Owns no state. Called through [`Disk`] by the log, the segments and the checkpoints.
+//! Owns no state. Called through [`Disk`] by the log, the segments and the checkpoints. What it creates is its user's
+//! alone, whatever the umask: files 0600, directories 0700. It never follows a symbolic link in place of a file, and what
+//! it creates is a new file: another file behind a link of that name keeps its contents.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::{Disk, DiskFile, Open};
 
@@ -18,18 +22,25 @@ pub struct RealDisk;
 
 struct RealFile(File);
 
+/// Permissions of a file that the broker creates.
+const FILE_MODE: u32 = 0o600;
+/// Permissions of a directory that the broker creates.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Syncs that this process has asked for.
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+impl RealDisk {
+    /// How many syncs of files and directories this process has asked for, of all its disks together.
+    #[must_use]
+    pub fn syncs() -> u64 {
+        SYNCS.load(Ordering::Relaxed)
+    }
+}
+
 impl Disk for RealDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        if path.as_os_str().is_empty() || path.is_dir() {
-            return Ok(());
-        }
-        let parent = parent_of(path);
-        self.create_dir_all(parent)?;
-        match fs::create_dir(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        self.sync_dir(parent)
+        create_dirs(path, &|parent| self.sync_dir(parent))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -44,13 +55,14 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
+        options.custom_flags(flags(OFlags::NOFOLLOW)).mode(FILE_MODE);
         let file = match how {
-            Open::Read => options.read(true).open(path)?,
-            Open::Write => options.read(true).write(true).open(path)?,
-            Open::Create => options.read(true).write(true).create(true).truncate(true).open(path)?,
-            Open::WriteDirect => open_direct(path)?,
+            Open::Read => options.read(true).open(path),
+            Open::Write => options.read(true).write(true).open(path),
+            Open::Create => create_anew(path, options.read(true).write(true).create_new(true)),
+            Open::WriteDirect => open_direct(path),
         };
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile(file.map_err(name_a_link)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -71,6 +83,7 @@ impl Disk for RealDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         // A relative path of one component has the empty path as its parent, which means this directory.
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        SYNCS.fetch_add(1, Ordering::Relaxed);
         File::open(path)?.sync_all()
     }
 
@@ -80,17 +93,55 @@ impl Disk for RealDisk {
     }
 }
 
+/// Creates a directory and its parents, and has the directory that holds each new one made durable by `sync`.
+pub(super) fn create_dirs(path: &Path, sync: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(path);
+    create_dirs(parent, sync)?;
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync(parent)
+}
+
 fn parent_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
+}
+
+/// The flags as an argument of `open`.
+fn flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).expect("a flag of open fits its argument")
+}
+
+/// Creates the file; whatever has its name is unlinked first, and a link with it rather than the file behind it.
+fn create_anew(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        result => result,
+    }
+}
+
+/// Says in words what `ELOOP` means for a file that must not be a link.
+fn name_a_link(error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+        return io::Error::other("a symbolic link stands in place of the file; put the file itself there");
+    }
+    error
 }
 
 /// Opens for writing past the page cache; a file system without direct writes refuses the flag with `EINVAL`, and
 /// then the file is opened without it.
 fn open_direct(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::DIRECT.bits()).expect("a flag of open fits its argument");
-    match OpenOptions::new().write(true).custom_flags(flags).open(path) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            OpenOptions::new().write(true).open(path)
+    let direct = flags(OFlags::NOFOLLOW | OFlags::DIRECT);
+    match OpenOptions::new().write(true).custom_flags(direct).open(path) {
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+            OpenOptions::new().write(true).custom_flags(flags(OFlags::NOFOLLOW)).open(path)
         }
         result => result,
     }
@@ -106,11 +157,16 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
         self.0.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.nlink())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! Called once by [`FoundWal::begin`], and by the writer when a file is full.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ impl Wal {
         let shared = Arc::new(Shared::new(recovered.groups, recovered.files));
         let place = NewFile { seq: recovered.seq_next, salt: mix(salt_seed), first_lsn: recovered.lsn_next };
         let spare = spares.take_first(options.first_file_bytes)?;
-        let file = begin_file(&*disk, &dir, &shared, &spare, place)?;
+        let file = begin_file(&*disk, &dir, &shared, &spare.path, place)?;
+        spares.follow(file.bytes);
         let before = mark.as_ref().map(|mark| *mark.mark()).unwrap_or_default();
         let present = Mark {
             life: before.life + 1,
@@ -63,7 +65,7 @@ impl Wal {
             options,
             shared: Arc::clone(&shared),
             spares,
-            reserved: Vec::new(),
+            reserved: VecDeque::new(),
             sync_points: SyncPoints::of_new_file(recovered.lsn_next - 1),
             file,
             mark,
@@ -120,7 +122,8 @@ pub(super) fn begin_file(
     let path = log_path(dir, seq);
     disk.rename(spare, &path).map_err(WalError::at(spare))?;
     disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
-    shared.files_mut().insert(seq, LogFile { path: path.clone(), salt, bytes, reader, entries: 0 });
+    let used = COMMITS_AT;
+    shared.files_mut().insert(seq, LogFile { path: path.clone(), salt, bytes, used, reader, entries: 0 });
     Ok(Current { seq, salt, path, file, bytes, offset: COMMITS_AT })
 }
 

@@ -20,6 +20,8 @@ pub(super) struct LogFile {
     pub path: PathBuf,
     pub salt: u64,
     pub bytes: u64,
+    /// Bytes up to the end of the last commit. The rest of the file is preallocated.
+    pub used: u64,
     pub reader: Arc<dyn DiskFile>,
     /// Entries in the file that are neither purged nor truncated.
     pub entries: u64,
@@ -31,11 +33,21 @@ pub(super) struct Shared {
     groups: [RwLock<GroupLog>; GROUPS],
     files: RwLock<BTreeMap<u64, LogFile>>,
     life: AtomicU64,
+    /// Sum of `used` over the files that hold an entry, as of the writer's last change.
+    live_bytes: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn new(groups: [GroupLog; GROUPS], files: BTreeMap<u64, LogFile>) -> Self {
-        Self { groups: groups.map(RwLock::new), files: RwLock::new(files), life: AtomicU64::new(0) }
+        let shared = Self {
+            groups: groups.map(RwLock::new),
+            files: RwLock::default(),
+            life: AtomicU64::new(0),
+            live_bytes: AtomicU64::default(),
+        };
+        shared.note_live_bytes(&files);
+        *shared.files_mut() = files;
+        shared
     }
 
     pub(super) fn life(&self) -> u64 {
@@ -65,9 +77,20 @@ impl Shared {
         self.files.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of the files that hold an entry that is not purged by its group.
+    /// Bytes written to the files that hold an entry that is not purged by its group. Takes no lock.
     pub(super) fn live_bytes(&self) -> u64 {
-        self.files().values().filter(|file| file.entries > 0).map(|file| file.bytes).sum()
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts the live bytes anew. The writer calls this after each change of the files.
+    pub(super) fn note_live_bytes(&self, files: &BTreeMap<u64, LogFile>) {
+        let live = files.values().filter(|file| file.entries > 0).map(|file| file.used).sum();
+        self.live_bytes.store(live, Ordering::Relaxed);
+    }
+
+    /// Bytes that the log's files take on the disk, used or not.
+    pub(super) fn allocated_bytes(&self) -> u64 {
+        self.files().values().map(|file| file.bytes).sum()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every frame is verified before it is handed out. When a frame is not what the index said, the index is asked
 //! again: if the entry is gone or has moved meanwhile, the read starts over; if it has not, the file is damaged.
 
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,10 +56,34 @@ impl WalReader {
         self.shared.group(group).slot(index).map(|slot| slot.term)
     }
 
-    /// Bytes of the log's files that hold an entry that is not purged by its group.
+    /// Bytes written to the log's files that hold an entry that is not purged by its group. Takes no lock.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
         self.shared.live_bytes()
+    }
+
+    /// Bytes that the log's files take on the disk: the preallocated ones, and those that wait to be removed, count.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.shared.allocated_bytes()
+    }
+
+    /// A file of the log that was unlinked by somebody else; `None` when all are there.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn unlinked_file(&self) -> io::Result<Option<PathBuf>> {
+        let files: Vec<_> = {
+            let files = self.shared.files();
+            files.iter().map(|(seq, file)| (*seq, file.path.clone(), Arc::clone(&file.reader))).collect()
+        };
+        for (seq, path, file) in files {
+            // The writer takes a file off the list before it goes.
+            if file.links()? == 0 && self.shared.files().contains_key(&seq) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// The entries of the range that exist, in order and without a gap: at least one when one exists, then as many

@@ -92,6 +92,7 @@ impl Replay {
                     self.apply(&changes).map_err(|why| WalError::damaged(&file.path, offset, why))?;
                     self.lsn += 1;
                     offset = end;
+                    file.used = end;
                 }
                 Next::End { begun } => return self.end(file, offset, begun, lsn_stop.is_some()),
             }
@@ -150,8 +151,8 @@ fn count_entries(groups: &[GroupLog; GROUPS], replays: Vec<ReplayFile>) -> BTree
     let mut files: BTreeMap<u64, LogFile> = replays
         .into_iter()
         .map(|replay| {
-            let ReplayFile { path, header, file, bytes, .. } = replay;
-            (header.seq, LogFile { path, salt: header.salt, bytes, reader: file, entries: 0 })
+            let ReplayFile { path, header, file, bytes, used, .. } = replay;
+            (header.seq, LogFile { path, salt: header.salt, bytes, used, reader: file, entries: 0 })
         })
         .collect();
     for slot in groups.iter().flat_map(GroupLog::slots) {

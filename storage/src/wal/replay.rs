@@ -30,6 +30,8 @@ pub(super) struct ReplayFile {
     pub bytes: u64,
     /// The highest LSN that a sync point of the file names; none in version 1.
     pub sync_point: Option<u64>,
+    /// Where the last intact commit ends.
+    pub used: u64,
     window: Vec<u8>,
     window_offset: u64,
 }
@@ -58,12 +60,14 @@ impl ReplayFile {
         if header.seq != seq {
             return Err(WalError::damaged(path, 0, "the file's header is that of another file"));
         }
+        let used = header.commits_at();
         let mut replay = Self {
             path: path.to_owned(),
             header,
             file,
             bytes,
             sync_point: None,
+            used,
             window: Vec::new(),
             window_offset: 0,
         };

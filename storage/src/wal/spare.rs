@@ -2,9 +2,12 @@
 //!
 //! [`SpareFiles::prepare`] is slow and belongs to a thread of its own; the writer takes what is ready and makes a
 //! file itself only when nothing is. Retired files go one at a time, the oldest first, each durably before the next,
-//! so that no crash leaves a hole in the sequence. At most [`SPARE_FILES_MAX`] spares are kept.
+//! so that no crash leaves a hole in the sequence. At most [`SPARE_FILES_MAX`] spares are kept. A process begins with a
+//! small file, and each further file has up to [`GROWTH`] times the bytes of the one before it until it has full size, so
+//! that a process that is killed again and again does not leave a large file behind each time.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +21,9 @@ use crate::error::WalError;
 /// The most files that wait to be used.
 const SPARE_FILES_MAX: usize = 2;
 
+/// How many times the bytes of the current file the next one may have.
+const GROWTH: u64 = 4;
+
 /// Zeros written at a time, in bytes.
 const FILL_BYTES: u64 = 1024 * 1024;
 
@@ -27,12 +33,21 @@ pub struct SpareFiles {
     pool: Arc<Pool>,
 }
 
+/// A file that is ready to be used.
+pub(super) struct Spare {
+    pub path: PathBuf,
+    pub bytes: u64,
+}
+
 struct Pool {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// Bytes of a file of full size; only such files are recycled or adopted.
     file_bytes: u64,
+    /// Bytes of the next file that is made.
+    bytes_next: AtomicU64,
     number_next: AtomicU64,
-    ready: Mutex<Vec<PathBuf>>,
+    ready: Mutex<Vec<Spare>>,
     /// The oldest first. Bounded by the log's files.
     retired: Mutex<VecDeque<PathBuf>>,
 }
@@ -50,13 +65,16 @@ impl SpareFiles {
             disk,
             dir: dir.to_owned(),
             file_bytes,
+            bytes_next: AtomicU64::new(file_bytes),
             number_next: AtomicU64::new(numbers.last().map_or(0, |last| last + 1)),
             ready: Mutex::default(),
             retired: Mutex::default(),
         };
         for number in numbers {
             let path = spare_path(dir, number);
-            if !(pool.is_whole(&path)? && pool.offer(&path)) {
+            if pool.is_whole(&path)? {
+                pool.offer(Spare { path, bytes: file_bytes }).map_err(WalError::at(dir))?;
+            } else {
                 pool.disk.remove_file(&path).map_err(WalError::at(&path))?;
             }
         }
@@ -77,11 +95,14 @@ impl SpareFiles {
         if !lock(&self.pool.ready).is_empty() {
             return Ok(false);
         }
-        let path = self.pool.create(self.pool.file_bytes)?;
-        if !self.pool.offer(&path) {
-            self.pool.disk.remove_file(&path).map_err(WalError::at(&path))?;
-        }
+        let spare = self.pool.create(self.pool.bytes_next.load(Ordering::Relaxed))?;
+        self.pool.offer(spare).map_err(WalError::at(&self.pool.dir))?;
         Ok(true)
+    }
+
+    /// The log goes on in a file of that many bytes: the next one that is made may be larger.
+    pub(super) fn follow(&self, bytes: u64) {
+        self.pool.bytes_next.store((bytes * GROWTH).min(self.pool.file_bytes), Ordering::Relaxed);
     }
 
     /// Hands over a log file whose entries are all gone.
@@ -89,33 +110,34 @@ impl SpareFiles {
         lock(&self.pool.retired).push_back(path);
     }
 
-    /// A file for the writer: a ready one, a recycled one, or a new one.
-    pub(super) fn take(&self) -> Result<PathBuf, WalError> {
+    /// A file of at least so many bytes for the writer: a ready one, a recycled one, or a new one.
+    pub(super) fn take(&self, bytes_min: u64) -> Result<Spare, WalError> {
         loop {
-            if let Some(path) = lock(&self.pool.ready).pop() {
-                return Ok(path);
+            if let Some(spare) = self.pool.take_ready(bytes_min) {
+                return Ok(spare);
             }
             // A retired file that cannot be recycled now is no reason to fail; it stays for later.
             if !self.pool.recycle().unwrap_or(false) {
-                return self.pool.create(self.pool.file_bytes);
+                return self.pool.create(self.pool.bytes_next.load(Ordering::Relaxed).max(bytes_min));
             }
         }
     }
 
     /// A file for the start of the process: a new small one, so that many starts do not leave many large files; on
     /// a full disk a ready one.
-    pub(super) fn take_first(&self, bytes: u64) -> Result<PathBuf, WalError> {
+    pub(super) fn take_first(&self, bytes: u64) -> Result<Spare, WalError> {
         match self.pool.create(bytes) {
-            Err(WalError::NoSpace { .. }) => self.take(),
+            Err(WalError::NoSpace { .. }) => self.take(bytes),
             result => result,
         }
     }
 
     /// Takes a file back that was taken and not used.
-    pub(super) fn give_back(&self, path: &Path) {
-        // A file that cannot be removed stays as a spare file's name and is found at the next start.
-        if !(self.pool.is_whole(path).unwrap_or(false) && self.pool.offer(path)) {
-            drop(self.pool.disk.remove_file(path));
+    pub(super) fn give_back(&self, spare: Spare) {
+        // A file that cannot be removed stays as a spare file's name and is found at the next start. One that is gone
+        // has been renamed already.
+        if self.pool.disk.open(&spare.path, Open::Read).is_ok() {
+            drop(self.pool.offer(spare));
         }
     }
 }
@@ -126,13 +148,21 @@ impl Pool {
         Ok(file.len().map_err(WalError::at(path))? == self.file_bytes)
     }
 
-    fn offer(&self, path: &Path) -> bool {
+    /// Keeps a file for later, or removes it when there are enough.
+    fn offer(&self, spare: Spare) -> io::Result<()> {
         let mut ready = lock(&self.ready);
-        let has_room = ready.len() < SPARE_FILES_MAX;
-        if has_room {
-            ready.push(path.to_owned());
+        if ready.len() < SPARE_FILES_MAX {
+            ready.push(spare);
+            return Ok(());
         }
-        has_room
+        drop(ready);
+        self.disk.remove_file(&spare.path)
+    }
+
+    fn take_ready(&self, bytes_min: u64) -> Option<Spare> {
+        let mut ready = lock(&self.ready);
+        let at = ready.iter().rposition(|spare| spare.bytes >= bytes_min)?;
+        Some(ready.remove(at))
     }
 
     fn number(&self) -> u64 {
@@ -155,23 +185,21 @@ impl Pool {
         // Only now may the next one go. After a failed sync this one stays first in the queue, where it cannot be
         // found any more: no later file goes before it, and the failure is told again.
         retired.pop_front();
-        if let Some(spare) = recycled
-            && !self.offer(&spare)
-        {
-            self.disk.remove_file(&spare).map_err(WalError::at(&spare))?;
+        if let Some(path) = recycled {
+            self.offer(Spare { path, bytes: self.file_bytes }).map_err(WalError::at(&self.dir))?;
         }
         Ok(true)
     }
 
     /// A new file of zeros, synced, so that later commits into it neither allocate nor change metadata.
-    fn create(&self, bytes: u64) -> Result<PathBuf, WalError> {
+    fn create(&self, bytes: u64) -> Result<Spare, WalError> {
         let path = spare_path(&self.dir, self.number());
         let filled = self.fill(&path, bytes);
         if filled.is_err() {
             // Give the space back at once; the error that counts is the first one.
             drop(self.disk.remove_file(&path));
         }
-        filled.map(|()| path)
+        filled.map(|()| Spare { path, bytes })
     }
 
     fn fill(&self, path: &Path, bytes: u64) -> Result<(), WalError> {

@@ -4,6 +4,7 @@
 //! newer one; the state in memory changes only when the bytes are in the file; after a failure that leaves the
 //! medium in doubt every call fails.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::format::{COMMIT_HEADER_BYTES, COMMITS_AT, FRAME_HEADER_BYTES};
 use super::found::FoundWal;
 use super::mark::{Mark, MarkFile};
 use super::order::Draft;
+use super::spare::Spare;
 use super::sync_point::SyncPoints;
 use super::{
     BLOCK, COMMIT_BYTES_MAX, Commit, ENTRY_BYTES_MAX, GROUPS, SpareFiles, WalOp, WalOptions, WalReader,
@@ -33,7 +35,7 @@ pub struct Wal {
     pub(super) shared: Arc<Shared>,
     pub(super) spares: SpareFiles,
     /// Files taken for the operations of this call, before any of them is written.
-    pub(super) reserved: Vec<PathBuf>,
+    pub(super) reserved: VecDeque<Spare>,
     pub(super) file: Current,
     pub(super) sync_points: SyncPoints,
     pub(super) mark: MarkFile,
@@ -100,7 +102,13 @@ impl Wal {
         self.spares.clone()
     }
 
-    /// Bytes of the log's files that hold an entry that is not purged by its group.
+    /// The current file's number, which changes when the log goes on in another file.
+    #[must_use]
+    pub fn file_number(&self) -> u64 {
+        self.file.seq
+    }
+
+    /// Bytes written to the log's files that hold an entry that is not purged by its group.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
         self.shared.live_bytes()
@@ -265,21 +273,30 @@ impl Wal {
         for part in parts {
             let bytes = commit_bytes(part);
             if offset + bytes > end {
-                (offset, end) = (COMMITS_AT, self.options.file_bytes);
+                (offset, end) = (COMMITS_AT, self.reserve_file(files, COMMITS_AT + bytes)?);
                 files += 1;
             }
             offset += bytes;
         }
-        while self.reserved.len() < files {
-            self.reserved.push(self.spares.take()?);
-        }
         Ok(())
+    }
+
+    /// Sees to it that the reserved file of that number has at least so many bytes. Gives the bytes it has.
+    fn reserve_file(&mut self, number: usize, bytes_min: u64) -> Result<u64, WalError> {
+        // A file that an earlier call left over may be too small for this one.
+        while self.reserved.get(number).is_some_and(|spare| spare.bytes < bytes_min) {
+            self.spares.give_back(self.reserved.remove(number).expect("it was just looked at"));
+        }
+        if self.reserved.len() <= number {
+            self.reserved.push_back(self.spares.take(bytes_min)?);
+        }
+        Ok(self.reserved[number].bytes)
     }
 
     /// Writes one commit and lets readers see it; gives the bytes written.
     fn write_part(&mut self, part: &[WalOp], now: Option<Duration>) -> Result<u64, WalError> {
         if self.file.offset + commit_bytes(part) > self.file.bytes {
-            self.next_file()?;
+            self.next_file(COMMITS_AT + commit_bytes(part))?;
         }
         if self.mark.mark().file != self.file.seq {
             // No commit goes into a file that the mark does not name.
@@ -327,29 +344,32 @@ impl Wal {
         }
         let appended = placed.iter().filter(|placed| placed.slot.is_some()).count() as u64;
         let mut files = self.shared.files_mut();
-        files.get_mut(&self.file.seq).expect("the current file is listed").entries += appended;
+        let current = files.get_mut(&self.file.seq).expect("the current file is listed");
+        current.entries += appended;
+        current.used = self.file.offset;
         for file in dropped {
             files.get_mut(&file).expect("an entry's file is listed").entries -= 1;
         }
+        self.shared.note_live_bytes(&files);
     }
 
-    /// Goes on in a new file. Everything before is durable first, because the new header vouches for it.
-    fn next_file(&mut self) -> Result<(), WalError> {
+    /// Goes on in a new file of at least so many bytes. Everything before is durable first, because the new header
+    /// vouches for it.
+    fn next_file(&mut self, bytes_min: u64) -> Result<(), WalError> {
         self.sync()?;
-        let spare = match self.reserved.pop() {
-            Some(spare) => spare,
-            None => self.spares.take()?,
-        };
+        self.reserve_file(0, bytes_min)?;
+        let spare = self.reserved.pop_front().expect("it was just reserved");
         self.salt_seed = mix(self.salt_seed);
         let place = NewFile { seq: self.file.seq + 1, salt: self.salt_seed, first_lsn: self.lsn_next };
-        match begin_file(&*self.disk, &self.dir, &self.shared, &spare, place) {
+        match begin_file(&*self.disk, &self.dir, &self.shared, &spare.path, place) {
             Ok(file) => {
+                self.spares.follow(file.bytes);
                 self.file = file;
                 self.sync_points = SyncPoints::of_new_file(self.durable_lsn);
             }
             Err(error) => {
                 self.stopped |= matches!(error, WalError::SyncFailed { .. });
-                self.spares.give_back(&spare);
+                self.spares.give_back(spare);
                 return Err(error);
             }
         }

@@ -99,6 +99,12 @@ impl DiskFile for SimFile {
         Ok(state.inodes[&self.number].visible().len() as u64)
     }
 
+    fn links(&self) -> io::Result<u64> {
+        let state = self.disk.lock();
+        self.require_alive(&state)?;
+        Ok(state.tree.visible_inodes().filter(|number| *number == self.number).count() as u64)
+    }
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.require_writable()?;
         let mut state = self.disk.lock();
