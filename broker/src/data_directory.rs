@@ -2,29 +2,34 @@
 //!
 //! Invariant: no two processes hold one directory. The lock is the kernel's (`flock` on the file `LOCK`), so it ends
 //! with its process however that ends, and the file itself is removed only with the directory and under the lock. The
-//! server opens it before the node starts.
+//! directory is locked as well, where its file system can, so that removing `LOCK` lets nobody in. The server opens it
+//! before the node starts; [`crate::ownership`] looks whether it stays.
 //!
 //! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It is
 //! known by the file `EPHEMERAL`, which has the directory's own name in it: a copy under another name is kept. It is
 //! written and looked at under the lock, and goes when somebody opens the directory to keep it.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::config::DataLocation;
 
 /// Name of the file that is locked.
-const LOCK_FILE: &str = "LOCK";
+pub(crate) const LOCK_FILE: &str = "LOCK";
 /// Name of the file that says that the directory may go once nobody holds it.
 const EPHEMERAL_FILE: &str = "EPHEMERAL";
 /// How often a lock is taken that turns out to be removed.
 const LOCK_ATTEMPTS_MAX: u32 = 100;
+/// What stands in a directory that has data.
+const DATA: [&str; 4] = ["IDENTITY", "wal", "checkpoint", "shards"];
+/// Permissions that a data directory should give to nobody.
+const OPEN_TO_OTHERS: u32 = 0o077;
 /// What the names of ephemeral directories begin with.
 const EPHEMERAL_PREFIX: &str = "tidelog-";
 
@@ -33,7 +38,17 @@ const EPHEMERAL_PREFIX: &str = "tidelog-";
 pub struct DataDirectory {
     path: PathBuf,
     is_ephemeral: bool,
-    _lock: File,
+    is_new: bool,
+    lock: Lock,
+}
+
+/// Both locks of a directory, until they are dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// The file `LOCK`.
+    pub file: File,
+    /// The directory itself.
+    pub directory: File,
 }
 
 /// Why there is no data directory.
@@ -46,6 +61,16 @@ pub enum DataDirectoryError {
         path.display()
     )]
     InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It should hold data, and does not.
+    #[error(
+        "the data directory {} holds no data, though --expect-data says that it does: mount its volume or correct \
+         --data; to begin a new data directory there, start once without --expect-data",
+        path.display()
+    )]
+    Empty {
         /// The directory.
         path: PathBuf,
     },
@@ -70,11 +95,34 @@ impl DataDirectory {
                 let unusable = |source| DataDirectoryError::Unusable { path: path.clone(), source };
                 let lock = locked(path, true)?;
                 match std::fs::remove_file(path.join(EPHEMERAL_FILE)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
-                    _ => Ok(Self { path: path.clone(), is_ephemeral: false, _lock: lock }),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+                    _ => {}
                 }
+                let mode = lock.directory.metadata().map_err(unusable)?.mode();
+                if mode & OPEN_TO_OTHERS != 0 {
+                    tracing::warn!(
+                        "the data directory {} is open to other users (mode {:03o}): they may read its records and keys; \
+                         chmod 700 closes it",
+                        path.display(),
+                        mode & 0o777
+                    );
+                }
+                Ok(Self { path: path.clone(), is_ephemeral: false, is_new: !has_data(path), lock })
             }
             DataLocation::Ephemeral => Self::ephemeral(&std::env::temp_dir()),
+        }
+    }
+
+    /// As [`Self::open`], if data is there already; nothing is created where there is none.
+    ///
+    /// # Errors
+    /// [`DataDirectoryError::Empty`] without data, and those of [`Self::open`].
+    pub fn open_existing(location: &DataLocation) -> Result<Self, DataDirectoryError> {
+        match location {
+            DataLocation::Directory(path) if !has_data(path) => {
+                Err(DataDirectoryError::Empty { path: path.clone() })
+            }
+            _ => Self::open(location),
         }
     }
 
@@ -88,14 +136,27 @@ impl DataDirectory {
         let path = temporary.path().to_path_buf();
         let lock = locked(&path, true)?;
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        std::fs::write(path.join(EPHEMERAL_FILE), name)
+        let created =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join(EPHEMERAL_FILE));
+        created
+            .and_then(|mut file| file.write_all(name))
             .map_err(|source| DataDirectoryError::Unusable { path: path.clone(), source })?;
-        Ok(Self { path: temporary.keep(), is_ephemeral: true, _lock: lock })
+        Ok(Self { path: temporary.keep(), is_ephemeral: true, is_new: true, lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it held no data when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Its locks.
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// Whether it is removed when dropped.
@@ -114,32 +175,50 @@ impl Drop for DataDirectory {
     }
 }
 
-/// The file `LOCK` of that directory, locked until it is dropped; both are made where they are absent and may be.
-fn locked(path: &Path, may_create: bool) -> Result<File, DataDirectoryError> {
+/// Whether anything of a node's data stands in the directory.
+fn has_data(path: &Path) -> bool {
+    DATA.iter().any(|name| path.join(name).symlink_metadata().is_ok())
+}
+
+/// The locks of that directory; it and its file `LOCK` are made where they are absent and may be.
+fn locked(path: &Path, may_create: bool) -> Result<Lock, DataDirectoryError> {
     let unusable = |source| DataDirectoryError::Unusable { path: path.into(), source };
     for _ in 0..LOCK_ATTEMPTS_MAX {
         if may_create {
-            std::fs::create_dir_all(path).map_err(unusable)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         }
         let file = path.join(LOCK_FILE);
         let mut options = OpenOptions::new();
-        let lock = match options.create(may_create).write(true).truncate(false).open(&file) {
+        options.write(true).truncate(false).create(may_create).mode(0o600).custom_flags(no_link());
+        let lock = match options.open(&file) {
             // The directory was removed in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create && !path.exists() => continue,
             opened => opened.map_err(unusable)?,
         };
+        let directory = File::open(path).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             // Whoever held it before may have removed it.
-            Ok(()) if is_at(&lock, &file) => return Ok(lock),
-            Ok(()) => {}
+            Ok(()) if is_at(&lock, &file) && is_at(&directory, path) => {}
+            Ok(()) => continue,
             Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::InUse { path: path.into() }),
             Err(errno) => return Err(unusable(errno.into())),
         }
+        // A file system that does not lock directories has the file's lock alone.
+        if flock(&directory, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            return Err(DataDirectoryError::InUse { path: path.into() });
+        }
+        return Ok(Lock { file: lock, directory });
     }
     Err(unusable(io::Error::other("the lock is another file each time it is looked at")))
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
+/// The flag that keeps `open` from following a link, as an argument of it.
+fn no_link() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open fits its argument")
+}
+
+/// Whether a path leads to the open file.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     let (held, there) = (file.metadata(), std::fs::metadata(path));
     matches!((held, there), (Ok(held), Ok(there)) if (held.dev(), held.ino()) == (there.dev(), there.ino()))
 }
@@ -241,8 +320,47 @@ mod tests {
         let before = locked(&path, true).unwrap();
         std::fs::remove_dir_all(&path).unwrap();
         let _now = locked(&path, true).unwrap();
-        assert!(!is_at(&before, &path.join(LOCK_FILE)));
+        assert!(!is_at(&before.file, &path.join(LOCK_FILE)));
         assert!(matches!(locked(&path, true), Err(DataDirectoryError::InUse { .. })));
+    }
+
+    #[test]
+    fn removing_the_lock_lets_nobody_in() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let _held = locked(&path, true).unwrap();
+        std::fs::remove_file(path.join(LOCK_FILE)).unwrap();
+        assert!(matches!(locked(&path, true), Err(DataDirectoryError::InUse { .. })));
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_refused_and_the_file_behind_it_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let other = parent.path().join("other");
+        std::fs::write(&other, "kept").unwrap();
+        let path = parent.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        std::os::unix::fs::symlink(&other, path.join(LOCK_FILE)).unwrap();
+        assert!(matches!(locked(&path, true), Err(DataDirectoryError::Unusable { .. })));
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+    }
+
+    #[test]
+    fn data_that_is_expected_must_be_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let location = DataLocation::Directory(path.clone());
+        for _ in 0..2 {
+            let refusal = DataDirectory::open_existing(&location).unwrap_err();
+            assert!(matches!(refusal, DataDirectoryError::Empty { .. }), "{refusal}");
+            assert!(!path.exists(), "a refused start has created something");
+        }
+        // The certificates of `tidelog ca` are no data.
+        std::fs::create_dir_all(path.join("tls")).unwrap();
+        assert!(DataDirectory::open_existing(&location).is_err());
+        assert!(DataDirectory::open(&location).unwrap().is_new());
+        std::fs::create_dir(path.join("wal")).unwrap();
+        assert!(!DataDirectory::open_existing(&location).unwrap().is_new());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! The incarnation is drawn with the directory. Peers know it, so that a node that comes back without its data, which
 //! has forgotten its votes and what it acknowledged, is not taken for the one it was.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use tidelog_storage::Disk;
@@ -126,6 +126,30 @@ fn load_whole(disk: &dyn Disk, directory: &Path) -> Result<Option<(Identity, His
     Ok(None)
 }
 
+/// Where the identity of a directory is kept.
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
+/// Whether the directory says that it belongs to the same node as before; false also when it says nothing. Creates
+/// nothing.
+///
+/// # Errors
+/// When the operating system refuses to read the file.
+pub fn is_still(disk: &dyn Disk, directory: &Path, own: &Identity) -> io::Result<bool> {
+    let text = match read(disk, &path(directory)) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
+            return Ok(false);
+        }
+        text => text?,
+    };
+    let is_own = |(there, _): (Identity, History)| {
+        (there.cluster, there.node, there.incarnation)
+            == (own.cluster.clone(), own.node, own.incarnation.clone())
+    };
+    Ok(parse(&text).is_ok_and(is_own))
+}
+
 /// Makes `identity` that of the directory, durably.
 ///
 /// # Errors
@@ -210,7 +234,10 @@ mod tests {
         for is_founder in [false, true] {
             let identity = Identity { cluster: draw(), node: 7, incarnation: draw(), is_founder };
             save(&disk, directory.path(), &identity).expect("writable");
-            assert_eq!(load(&disk, directory.path()).expect("readable"), Some(identity));
+            assert_eq!(load(&disk, directory.path()).expect("readable"), Some(identity.clone()));
+            let is_still = |of| is_still(&disk, directory.path(), &of).expect("readable");
+            assert!(is_still(identity.clone()));
+            assert!(!is_still(Identity { incarnation: draw(), ..identity }));
         }
         let history = |path| history(&disk, path).expect("readable");
         assert_eq!(history(directory.path()), History::default());

@@ -15,6 +15,7 @@ pub mod model;
 pub mod node;
 pub mod observability;
 pub mod ops;
+pub mod ownership;
 pub mod peers;
 pub mod replication;
 pub mod room;

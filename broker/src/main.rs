@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit, umask};
 use tidelog::clock::Clock;
 use tidelog::cluster_command;
 use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp};
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
     };
+    // Before the first thread: what the broker creates is its user's alone.
+    umask(Mode::RWXG | Mode::RWXO);
     observability::start_logs(&config.log);
     if !config.foreign_variables.is_empty() {
         tracing::info!(
@@ -157,6 +160,9 @@ fn greet(to: &mut impl Write, config: &Config, memory: Memory, server: &Server) 
         writeln!(to, "                https://{address}")?;
     }
     match &config.data {
+        DataLocation::Directory(_) if server.is_new() => {
+            writeln!(to, "  data          {path} (new data directory)")?;
+        }
         DataLocation::Directory(_) => writeln!(to, "  data          {path}")?,
         DataLocation::Ephemeral => writeln!(to, "  data          {path} (ephemeral: removed at exit)")?,
     }
@@ -166,6 +172,9 @@ fn greet(to: &mut impl Write, config: &Config, memory: Memory, server: &Server) 
         Some(_) => writeln!(to, "  certificate   {trust}")?,
     }
     match config.durability {
+        _ if config.data == DataLocation::Ephemeral => {
+            writeln!(to, "  durability    none: nothing is synced, and all data goes with the process")?;
+        }
         Durability::Fsync => writeln!(to, "  durability    fsync before every acknowledgement")?,
         Durability::Interval(interval) => writeln!(
             to,

@@ -24,6 +24,9 @@ pub const OUTGOING_BYTES: &str = "tidelog_outgoing_bytes_total";
 pub const OUTGOING_RECORDS: &str = "tidelog_outgoing_records_total";
 /// Records refused because their shard's budget was spent. CloudWatch `WriteProvisionedThroughputExceeded`.
 pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total";
+/// Records that this node refused for its own sake; label `reason`: `disk_reserve`, `disk_full` or `log_at_bound`. Without
+/// a counterpart in CloudWatch.
+pub const REFUSED_RECORDS: &str = "tidelog_refused_records_total";
 /// GetRecords calls refused because the shard's budget was spent. CloudWatch `ReadProvisionedThroughputExceeded`.
 pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
 /// Age of the last record that a GetRecords call returned, milliseconds. CloudWatch `GetRecords.IteratorAgeMilliseconds`.
@@ -56,6 +59,15 @@ pub const WAL_SYNC_SECONDS: &str = "tidelog_wal_sync_seconds";
 pub const WAL_COMMIT_BYTES: &str = "tidelog_wal_commit_bytes";
 /// Operations that shared one commit of the write-ahead log. Without a counterpart in CloudWatch.
 pub const WAL_COMMIT_OPS: &str = "tidelog_wal_commit_ops";
+/// Bytes written to the log's files that hold an entry that no checkpoint has made superfluous. Without a counterpart in
+/// CloudWatch.
+pub const WAL_LIVE_BYTES: &str = "tidelog_wal_live_bytes";
+/// Syncs of files and directories that the process has asked its disk for. Without a counterpart in CloudWatch.
+pub const DISK_SYNCS: &str = "tidelog_disk_syncs_total";
+/// Bytes free on the data directory's volume, as of the last look. Without a counterpart in CloudWatch.
+pub const DISK_FREE_BYTES: &str = "tidelog_disk_free_bytes";
+/// Bytes of that volume that stay free: puts are refused below. Without a counterpart in CloudWatch.
+pub const DISK_RESERVED_BYTES: &str = "tidelog_disk_reserved_bytes";
 /// Time of one checkpoint, seconds. Without a counterpart in CloudWatch.
 pub const CHECKPOINT_SECONDS: &str = "tidelog_checkpoint_seconds";
 /// Bytes applied but not yet in a segment file. Without a counterpart in CloudWatch.
@@ -121,6 +133,12 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Records refused for their shard's budget (CloudWatch WriteProvisionedThroughputExceeded).",
     ),
     (
+        REFUSED_RECORDS,
+        Kind::Counter,
+        Unit::Count,
+        "Records that the node refused for its own sake, by reason: disk_reserve, disk_full, log_at_bound.",
+    ),
+    (
         READ_THROTTLED_CALLS,
         Kind::Counter,
         Unit::Count,
@@ -183,6 +201,20 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         Kind::Histogram(OPERATIONS),
         Unit::Count,
         "Operations in one commit of the write-ahead log.",
+    ),
+    (
+        WAL_LIVE_BYTES,
+        Kind::Gauge,
+        Unit::Bytes,
+        "Bytes of the write-ahead log that no checkpoint has made superfluous; near the log's bound puts wait.",
+    ),
+    (DISK_SYNCS, Kind::Counter, Unit::Count, "Syncs of files and directories; 0 with --ephemeral."),
+    (DISK_FREE_BYTES, Kind::Gauge, Unit::Bytes, "Bytes free on the data directory's volume."),
+    (
+        DISK_RESERVED_BYTES,
+        Kind::Gauge,
+        Unit::Bytes,
+        "Bytes of the data directory's volume that stay free: puts are refused below (--disk-reserve).",
     ),
     (CHECKPOINT_SECONDS, Kind::Histogram(SECONDS), Unit::Seconds, "Time of one checkpoint."),
     (UNFLUSHED_BYTES, Kind::Gauge, Unit::Bytes, "Bytes applied but not yet in a segment file."),

@@ -10,20 +10,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidelog_storage::disk::RealDisk;
+use tidelog_storage::Disk;
+use tidelog_storage::disk::{RealDisk, VolatileDisk};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, InitialStream};
+use crate::config::{ClusterConfig, Config, DataLocation, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::model::stream::StreamKey;
 use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
+use crate::ownership::Ownership;
 use crate::peers::tcp;
-use crate::replication::{Shell, Sizes};
+use crate::replication::{Shell, Sizes, Worker};
 use crate::room::Descriptors;
 use crate::service::{NewStream, Service, ServiceError};
 use crate::tls::peer::PeerTls;
@@ -42,6 +44,8 @@ pub struct Server {
     tls: Tls,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    /// Looks whether the data directory stays.
+    ownership: Worker,
     node: Node,
     directory: DataDirectory,
 }
@@ -68,6 +72,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DataDirectoryError),
+    /// The data directory cannot be watched.
+    #[error("cannot watch the data directory: {0}")]
+    Ownership(io::Error),
     /// There is no certificate to present.
     #[error("cannot serve TLS: {0}")]
     Tls(#[from] TlsError),
@@ -91,19 +98,23 @@ impl Server {
     /// When an address, the directory or the node refuses; nothing runs on then.
     pub async fn start(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
         let recorder = observability::recorder();
-        let directory = DataDirectory::open(&config.data)?;
+        let directory = open_directory(config)?;
+        let (disk, sizes) = disk_and_sizes(config, &directory);
         let listeners = bind(&config.listen).await?;
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         let tls = match &config.certificate {
             Some(files) => Tls::with_files(files)?,
-            None => Tls::with_authority(directory.path(), &config.region, &addresses, SystemTime::now())?,
+            None => {
+                let data = directory.path();
+                Tls::with_authority(&*disk, data, &config.region, &addresses, SystemTime::now())?
+            }
         };
         let cluster = match &config.cluster {
             Some(cluster) => Some(join(cluster).await?),
             None => None,
         };
         let node = Node::start(NodeConfig {
-            disk: Arc::new(RealDisk),
+            disk,
             data_dir: directory.path().to_path_buf(),
             cluster,
             limits: config.limits,
@@ -113,10 +124,13 @@ impl Server {
             pace: bounds.subscriptions,
             clock,
             shell: Shell::Threads,
-            sizes: Sizes::default().with_open_files(Descriptors::found().segments),
+            sizes: sizes.with_open_files(Descriptors::found().segments),
         })
         .await?;
         let (stop, stopping) = watch::channel(false);
+        let ownership = Ownership::of(&directory, node.service().groups().clone());
+        let keeping = ownership.map_err(StartError::Ownership)?.keep(stopping.clone());
+        let ownership = Shell::Threads.start("ownership", keeping).map_err(StartError::Ownership)?;
         if config.cluster.is_none() {
             for stream in &config.initial_streams {
                 create(&node.service(), config, stream).await?;
@@ -125,7 +139,7 @@ impl Server {
         let (account, region) = (config.account.clone(), config.region.clone());
         let gateway =
             Gateway::new(node.service(), account, region, Some(tls.clone()), bounds, stopping.clone());
-        let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), node, directory };
+        let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), ownership, node, directory };
         if config.cluster.is_some() {
             let (service, config) = (server.node.service(), config.clone());
             server.listeners.spawn(create_in_time(service, config, stopping.clone()));
@@ -152,6 +166,11 @@ impl Server {
         self.directory.path()
     }
 
+    /// Whether there was no data when it started.
+    pub fn is_new(&self) -> bool {
+        self.directory.is_new()
+    }
+
     /// Stops accepting, finishes what is in flight, and stops the node with a checkpoint.
     ///
     /// # Errors
@@ -160,7 +179,35 @@ impl Server {
         self.node.retire().await;
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
+        self.ownership.join().await;
         self.node.shutdown().await
+    }
+}
+
+/// Opens the data directory, and says in the log when it is a new one.
+fn open_directory(config: &Config) -> Result<DataDirectory, DataDirectoryError> {
+    let open = if config.expects_data { DataDirectory::open_existing } else { DataDirectory::open };
+    let directory = open(&config.data)?;
+    if directory.is_new() && !directory.is_ephemeral() {
+        tracing::info!(path = %directory.path().display(), "new data directory: it holds no streams yet");
+    }
+    Ok(directory)
+}
+
+/// The disk for a data directory, and the sizes of what is kept there.
+fn disk_and_sizes(config: &Config, directory: &DataDirectory) -> (Arc<dyn Disk>, Sizes) {
+    let volume_bytes = match rustix::fs::statvfs(directory.path()) {
+        Ok(volume) => volume.f_blocks.saturating_mul(volume.f_frsize),
+        Err(error) => {
+            tracing::warn!(%error, "cannot ask how large the volume is; the sizes are those of a large one");
+            0
+        }
+    };
+    let sizes = Sizes::for_volume(volume_bytes, config.disk_reserve);
+    match config.data {
+        DataLocation::Directory(_) => (Arc::new(RealDisk), sizes),
+        // Nothing of it outlives the process, so there is nothing to sync.
+        DataLocation::Ephemeral => (Arc::new(VolatileDisk), sizes.volatile()),
     }
 }
 

@@ -214,6 +214,11 @@ impl Matched {
             return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
         }
         let serve = Serve::from_arg_matches(&self.serve)?;
+        if serve.expect_data && ephemeral > data {
+            let reason =
+                "--expect-data and --ephemeral exclude each other: an ephemeral directory is always new\n";
+            return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
+        }
         let certificate = match (serve.tls_certificate, serve.tls_key) {
             (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
             (None, None) => None,
@@ -238,6 +243,8 @@ impl Matched {
         Ok(Config {
             listen: serve.listen,
             data: location,
+            expects_data: serve.expect_data,
+            disk_reserve: serve.disk_reserve,
             limits: serve.limits,
             control_limits: serve.control_limits,
             transitions: serve.transition_delay,

@@ -21,7 +21,7 @@ pub use initial::InitialStream;
 
 pub use crate::cluster_command::ClusterCommand;
 use crate::limits::{ControlLimits, ShardLimits};
-pub use crate::replication::Durability;
+pub use crate::replication::{DiskReserve, Durability};
 pub use crate::segment_command::GiveUp;
 pub use crate::service::Transitions;
 pub use crate::tls::CertificateFiles;
@@ -33,6 +33,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where records are kept.
     pub data: DataLocation,
+    /// Whether there must be data there already.
+    pub expects_data: bool,
+    /// How much of the volume stays free.
+    pub disk_reserve: DiskReserve,
     /// What each shard lets through.
     pub limits: ShardLimits,
     /// Rates and quotas of the control plane.

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Durability, Transitions};
+use super::{DiskReserve, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
+use crate::replication::DISK_RESERVE_BYTES_MIN;
 
 /// Longest interval between two syncs, milliseconds: longer ones would no longer be called durable by anyone.
 const INTERVAL_MS_MAX: u64 = 60_000;
+/// Largest share of a volume that may be kept free, in percent: a broker that may use less has the wrong volume.
+const DISK_RESERVE_PERCENT_MAX: u8 = 50;
 /// Longest delay of a change of state, milliseconds: clients have long given up.
 const TRANSITION_MS_MAX: u64 = 600_000;
 
@@ -155,6 +158,25 @@ fn size(text: &str) -> Result<u64, String> {
         [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(unit).unwrap_or((text, 0));
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     number.ok_or_else(|| "it is a number of bytes, or one with KiB, MiB or GiB, such as `512MiB`".into())
+}
+
+/// `auto`, bytes such as `512MiB`, or a share of the volume such as `5%`.
+pub(super) fn disk_reserve(text: &str) -> Result<DiskReserve, String> {
+    if text == "auto" {
+        return Ok(DiskReserve::Auto);
+    }
+    if let Some(share) = text.strip_suffix('%') {
+        return match share.trim().parse::<u8>() {
+            Ok(percent) if (1..=DISK_RESERVE_PERCENT_MAX).contains(&percent) => {
+                Ok(DiskReserve::Percent(percent))
+            }
+            _ => Err(format!("a share of the volume is `1%` to `{DISK_RESERVE_PERCENT_MAX}%`")),
+        };
+    }
+    match size(text)? {
+        bytes if bytes >= DISK_RESERVE_BYTES_MIN => Ok(DiskReserve::Bytes(bytes)),
+        _ => Err("votes, trims and checkpoints need at least 40MiB".into()),
+    }
 }
 
 /// 12 digits.

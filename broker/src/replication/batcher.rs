@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::flush_thread::FlushHandle;
 use super::groups::ProposeError;
+use super::log_bound::LogBound;
 use super::machine::Machine;
 use super::raft_types::{Callback, TypeConfig};
 use super::{AppendOutcome, Command, Outcome, SubBatch};
@@ -49,10 +50,10 @@ pub struct Batcher {
 
 impl Batcher {
     /// Starts the group's task; it ends when the last handle is dropped.
-    pub fn start(raft: Raft<TypeConfig, Machine>, flush: FlushHandle) -> Self {
+    pub fn start(raft: Raft<TypeConfig, Machine>, flush: FlushHandle, log_bound: Arc<LogBound>) -> Self {
         let (queue, parts) = mpsc::channel(QUEUE_PARTS_MAX);
         let slots = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
-        tokio::spawn(run(raft, flush, parts, slots.clone()));
+        tokio::spawn(run(raft, flush, log_bound, parts, slots.clone()));
         Self { queue, slots }
     }
 
@@ -75,11 +76,17 @@ impl Batcher {
 async fn run(
     raft: Raft<TypeConfig, Machine>,
     flush: FlushHandle,
+    log_bound: Arc<LogBound>,
     mut parts: mpsc::Receiver<Part>,
     slots: Arc<Semaphore>,
 ) {
     while let Some(first) = parts.recv().await {
         flush.wait_for_room().await;
+        if !log_bound.wait_for_room().await {
+            // A client that has gone no longer waits.
+            let _ = first.answer.send(Err(ProposeError::NotProposed));
+            continue;
+        }
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (batches, waiting) = gather(first, &mut parts);
         let callback = Callback::new(move |result| {

@@ -21,6 +21,7 @@ use super::flush_thread::FlushHandle;
 use super::held::Held;
 use super::kept::SetAside;
 use super::leaders::Leaders;
+use super::log_bound::LogBound;
 use super::machine::Machine;
 use super::news::{Listener, ManyListener, News};
 use super::positions::Positions;
@@ -110,6 +111,15 @@ pub enum ProposeError {
     Unknown,
 }
 
+/// What keeps the node from taking records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskTrouble {
+    /// A write found no space.
+    Full,
+    /// The write-ahead log has been at its bound for too long.
+    LogAtBound,
+}
+
 /// The node's seven groups.
 pub struct Groups {
     pub(super) rafts: Vec<RaftOf>,
@@ -122,6 +132,7 @@ pub struct Groups {
     pub(super) news: Arc<News>,
     pub(super) wal: WalHandle,
     pub(super) reader: WalReader,
+    pub(super) log_bound: Arc<LogBound>,
     pub(super) flush: FlushHandle,
     pub(super) config: GroupsConfig,
     pub(super) peers: Arc<Peers>,
@@ -220,31 +231,46 @@ impl Groups {
         outcome
     }
 
-    /// Why puts have to be refused right now, if they have to: no space on the disk, or a log that has outgrown
-    /// its bound because checkpoints cannot keep up.
-    pub fn refusal(&self) -> Option<&'static str> {
+    /// Why puts have to be refused right now, if they have to. Takes no lock.
+    pub fn disk_trouble_of_puts(&self) -> Option<DiskTrouble> {
         if self.wal.disk_full() || self.flush.disk_full() {
-            return Some("the disk is full");
+            return Some(DiskTrouble::Full);
         }
-        (self.reader.live_bytes() > self.wal_live_bytes_max())
-            .then_some("the write-ahead log is at its bound")
+        self.log_bound.refuses().then_some(DiskTrouble::LogAtBound)
     }
 
-    /// Live bytes of the write-ahead log past which puts are refused.
-    pub(super) fn wal_live_bytes_max(&self) -> u64 {
-        let sizes = &self.config.sizes;
-        if self.peers.are_there() { sizes.wal_live_bytes_max_in_cluster } else { sizes.wal_live_bytes_max }
+    /// The bound of the write-ahead log.
+    pub fn log_bound(&self) -> &LogBound {
+        &self.log_bound
+    }
+
+    /// Bytes that the files of the write-ahead log take on the disk.
+    pub fn wal_allocated_bytes(&self) -> u64 {
+        self.reader.allocated_bytes()
     }
 
     /// Whether the disk still has more free than what is reserved for the broker's own survival. Asks the disk.
     pub fn has_space(&self) -> bool {
-        match self.config.disk.free_bytes(&self.config.directory) {
-            Ok(free) => free > self.config.sizes.reserved_bytes,
-            Err(error) => {
-                tracing::warn!(%error, "cannot ask how much space is free");
-                true
-            }
-        }
+        self.free_bytes().is_none_or(|free| free > self.reserved_bytes())
+    }
+
+    /// Bytes that are free on the disk; `None` when it does not say. Asks the disk.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let free = self.config.disk.free_bytes(&self.config.directory);
+        free.inspect_err(|error| tracing::warn!(%error, "cannot ask how much space is free")).ok()
+    }
+
+    /// Bytes of the disk that stay free.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.config.sizes.reserved_bytes
+    }
+
+    /// A file of the write-ahead log that somebody else has unlinked; `None` when all are there.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn unlinked_log_file(&self) -> io::Result<Option<PathBuf>> {
+        self.reader.unlinked_file()
     }
 
     /// Bytes written to the log since the process started.
@@ -269,6 +295,7 @@ impl Groups {
     pub async fn shutdown(&self) -> Result<(), GroupError> {
         self.wal.hurry();
         self.flush.hurry();
+        self.log_bound.refuse(true);
         let checkpointed = match tokio::time::timeout(LAST_CHECKPOINT, self.checkpoint()).await {
             Ok(checkpointed) => checkpointed,
             Err(_) => {

@@ -58,8 +58,8 @@ impl Groups {
 
     /// What to purge after a checkpoint.
     pub(super) fn purge(&self) -> Purge {
-        let (live, most) = (self.reader.live_bytes(), self.wal_live_bytes_max());
-        if !self.peers.are_there() || live > most {
+        let (live, most) = (self.log_bound.live_bytes(), self.log_bound.bytes_max());
+        if !self.peers.are_there() || self.log_bound.is_pressed() {
             return Purge::All;
         }
         if self.store.is_pinned() {

@@ -6,6 +6,35 @@ use super::catch_up::WholePace;
 
 const WAL_FILE_BYTES: u64 = 128 << 20;
 const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
+/// Bytes of the first file of a log that goes with its process: such a broker is started for a test, and takes little.
+const VOLATILE_FIRST_FILE_BYTES: u64 = 256 << 10;
+/// Bytes that stay free by default on a large volume: two log files and 64 MiB.
+const RESERVED_BYTES: u64 = 2 * WAL_FILE_BYTES + (64 << 20);
+/// The part of a smaller volume that stays free by default.
+const RESERVED_PART: u64 = 10;
+/// Least bytes of a log file of full size: the largest commit fits it.
+const WAL_FILE_BYTES_MIN: u64 = 32 << 20;
+/// Least bytes that stay free: a log file, and something for a checkpoint.
+pub const DISK_RESERVE_BYTES_MIN: u64 = WAL_FILE_BYTES_MIN + (8 << 20);
+const WAL_LIVE_BYTES_MAX: u64 = 1 << 30;
+const WAL_LIVE_BYTES_MAX_IN_CLUSTER: u64 = 4 << 30;
+/// Least bound of the log, on the smallest volume: after two checkpoints two files at most hold an entry, and with these
+/// the log must be well below its bound.
+const WAL_LIVE_BYTES_MIN: u64 = 3 * WAL_FILE_BYTES_MIN;
+/// The part of a volume that the log may take up.
+const WAL_PART: u64 = 4;
+
+/// How much of the volume stays free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskReserve {
+    /// A part of the volume, at most [`RESERVED_BYTES`].
+    #[default]
+    Auto,
+    /// Percent of the volume.
+    Percent(u8),
+    /// Bytes.
+    Bytes(u64),
+}
 
 /// How large files grow, and when puts are refused because of it.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +63,33 @@ impl Sizes {
         self.store.write_files_max = (files / 2).max(1);
         self
     }
+
+    /// Sizes for a volume of so many bytes, 0 for one whose size is unknown.
+    pub fn for_volume(volume_bytes: u64, reserve: DiskReserve) -> Self {
+        let volume_bytes = if volume_bytes == 0 { u64::MAX } else { volume_bytes };
+        let reserved_bytes = match reserve {
+            DiskReserve::Auto => (volume_bytes / RESERVED_PART).min(RESERVED_BYTES),
+            DiskReserve::Percent(percent) => volume_bytes / 100 * u64::from(percent),
+            DiskReserve::Bytes(bytes) => bytes,
+        };
+        let reserved_bytes = reserved_bytes.max(DISK_RESERVE_BYTES_MIN);
+        let log_bytes = (volume_bytes / WAL_PART).max(WAL_LIVE_BYTES_MIN);
+        // Two log files fit what is reserved and leave something for a checkpoint; on the smallest volumes one does.
+        let fitting = (1 << (reserved_bytes / 5 * 2).ilog2()).max(WAL_FILE_BYTES_MIN);
+        Self {
+            wal_file_bytes: WAL_FILE_BYTES.min(fitting),
+            wal_live_bytes_max: WAL_LIVE_BYTES_MAX.min(log_bytes),
+            wal_live_bytes_max_in_cluster: WAL_LIVE_BYTES_MAX_IN_CLUSTER.min(log_bytes),
+            reserved_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// The same for a directory that goes with its process.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { wal_first_file_bytes: VOLATILE_FIRST_FILE_BYTES, ..self }
+    }
 }
 
 impl Default for Sizes {
@@ -41,12 +97,48 @@ impl Default for Sizes {
         Self {
             wal_file_bytes: WAL_FILE_BYTES,
             wal_first_file_bytes: WAL_FIRST_FILE_BYTES,
-            wal_live_bytes_max: 1 << 30,
-            wal_live_bytes_max_in_cluster: 4 << 30,
-            // Two log files and 64 MiB.
-            reserved_bytes: 2 * WAL_FILE_BYTES + (64 << 20),
+            wal_live_bytes_max: WAL_LIVE_BYTES_MAX,
+            wal_live_bytes_max_in_cluster: WAL_LIVE_BYTES_MAX_IN_CLUSTER,
+            reserved_bytes: RESERVED_BYTES,
             store: StoreOptions::default(),
             whole_pace: WholePace::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_small_volume_keeps_less_free_and_has_a_smaller_log() {
+        for (volume, reserve, reserved, file, alone, in_cluster) in [
+            (0, DiskReserve::Auto, 320, 128, 1_024, 4_096),
+            (1 << 20, DiskReserve::Auto, 320, 128, 1_024, 4_096),
+            (3_200, DiskReserve::Auto, 320, 128, 800, 800),
+            (400, DiskReserve::Auto, 40, 32, 100, 100),
+            (100, DiskReserve::Auto, 40, 32, 96, 96),
+            (2_000, DiskReserve::Percent(5), 100, 32, 500, 500),
+            (400, DiskReserve::Bytes(100 * MIB), 100, 32, 100, 100),
+            (1 << 20, DiskReserve::Bytes(1 << 40), 1 << 20, 128, 1_024, 4_096),
+        ] {
+            let sizes = Sizes::for_volume(volume * MIB, reserve);
+            let found = [
+                sizes.reserved_bytes,
+                sizes.wal_file_bytes,
+                sizes.wal_live_bytes_max,
+                sizes.wal_live_bytes_max_in_cluster,
+            ];
+            assert_eq!(
+                found.map(|bytes| bytes / MIB),
+                [reserved, file, alone, in_cluster],
+                "{volume} {reserve:?}"
+            );
+            assert!(sizes.wal_file_bytes < sizes.reserved_bytes);
+            assert!(3 * sizes.wal_file_bytes <= sizes.wal_live_bytes_max);
+            assert!(sizes.wal_first_file_bytes <= sizes.wal_file_bytes);
         }
     }
 }

@@ -13,10 +13,11 @@ use super::batcher::Batcher;
 use super::catch_up::CatchUp;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
-use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig};
+use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig, RaftOf};
 use super::held::Held;
 use super::kept::SetAside;
 use super::leaders::{Leader, follow};
+use super::log_bound::LogBound;
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::meta_state::MetaState;
@@ -114,7 +115,9 @@ impl Groups {
             found(&rafts, founding).await?;
         }
         let shell = config.shell.clone();
-        let batchers = rafts.iter().map(|raft| Batcher::start(raft.clone(), flush.clone())).collect();
+        let log_bound = Arc::new(LogBound::new(reader.clone(), peers.clone(), &config.sizes));
+        let start_batcher = |raft: &RaftOf| Batcher::start(raft.clone(), flush.clone(), log_bound.clone());
+        let batchers = rafts.iter().map(start_batcher).collect();
         let groups = Arc::new(Self {
             rafts,
             promises,
@@ -125,6 +128,7 @@ impl Groups {
             news,
             wal,
             reader,
+            log_bound,
             flush,
             config,
             catch_up: CatchUp::new(peers.clone(), shell),

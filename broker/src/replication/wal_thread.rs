@@ -33,7 +33,7 @@ pub enum Durability {
 const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// Payload bytes after which a commit is closed and the rest waits for the next one.
 const COMMIT_BYTES_MAX: usize = 8 << 20;
-/// Bytes written after which the spare files are looked after: well below the size of one.
+/// Bytes written after which the spare files are looked after, besides each time the log goes on in another file.
 const SPARE_EVERY_BYTES: u64 = 32 << 20;
 /// Pause before a commit that found the disk full is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
@@ -103,6 +103,7 @@ impl WalHandle {
             shared: shared.clone(),
             spare_wanted,
             since_spare: 0,
+            spare_for: 0,
             meters: Meters::new(),
             shell: shell.clone(),
         };
@@ -221,6 +222,8 @@ struct Worker {
     shared: Arc<Shared>,
     spare_wanted: std::sync::mpsc::SyncSender<()>,
     since_spare: u64,
+    /// The log file that the spare files were last looked after for.
+    spare_for: u64,
     meters: Meters,
     shell: Shell,
 }
@@ -304,8 +307,9 @@ impl Worker {
             }
         }
         self.since_spare += commit.bytes_written;
-        if self.since_spare >= SPARE_EVERY_BYTES {
+        if self.since_spare >= SPARE_EVERY_BYTES || self.spare_for != self.wal.file_number() {
             self.since_spare = 0;
+            self.spare_for = self.wal.file_number();
             // A full channel means that the other thread has been told already.
             let _ = self.spare_wanted.try_send(());
         }

@@ -105,7 +105,10 @@ impl Service {
                 Charge::Whole => Way::Forward { is_paid: false },
             };
             // What cannot be taken is not charged.
-            if way == Way::Here && self.put_refusal().is_some() {
+            if way == Way::Here
+                && let Some(refusal) = self.put_refusal()
+            {
+                self.refused_records.note(refusal, of_shard.len() as u64);
                 continue;
             }
             let indices = of_shard.iter().map(|(_, index)| *index);

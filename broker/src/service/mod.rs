@@ -6,6 +6,7 @@ mod append;
 mod behind;
 mod budgets;
 mod call_room;
+mod checkpoint_schedule;
 mod consumer_groups;
 mod consumers;
 mod courier;
@@ -22,6 +23,7 @@ mod meters;
 mod offered;
 mod own_task;
 mod put_messages;
+mod put_refusal;
 pub mod rates;
 mod read;
 mod reader;
@@ -41,7 +43,7 @@ mod turn;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
@@ -54,6 +56,7 @@ use self::follow::{FOLLOWED_SHARDS_MAX, PEER_BYTES_MAX, Shares};
 use self::forward::FORWARDED_BYTES_MAX;
 use self::iterator::Sealer;
 use self::meters::Meters;
+use self::put_refusal::RefusedRecords;
 use self::rates::{CallRates, Subject};
 use self::reader::ReadTurns;
 use self::receive::RECEIVED_BYTES_MAX;
@@ -78,6 +81,7 @@ pub use feed::Run;
 pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
 pub use offered::send_offered;
 pub use own_task::{OwnTask, in_own_tasks};
+pub use put_refusal::PutRefusal;
 pub use read::{ReadAnswer, ReadRecord};
 pub use reader::Reader;
 pub use receive::Queues;
@@ -165,9 +169,12 @@ pub struct Service {
     /// Groups whose leader was waited for in vain, a bit for each.
     given_up: AtomicU8,
     space_is_low: AtomicBool,
+    /// Bytes free on the disk at the last look.
+    free_bytes: AtomicU64,
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
+    refused_records: RefusedRecords,
     /// Of single shards.
     shard_counts: CountsTable,
     /// Who is subscribed.
@@ -198,8 +205,10 @@ impl Service {
             couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(0),
             sagas: Mutex::default(),
             meters: Meters::new(),
+            refused_records: RefusedRecords::new(),
             shard_counts: CountsTable::default(),
             seats: Seats::default(),
             shares: Shares::default(),
@@ -269,14 +278,6 @@ impl Service {
     /// What a shard holds; `None` when this node cannot say right now.
     pub fn bounds(&self, stream: &Stream, shard: &Shard) -> Option<Bounds> {
         self.log(stream, shard).map(|log| log.bounds())
-    }
-
-    /// Why puts are refused right now, if they are.
-    pub fn put_refusal(&self) -> Option<&'static str> {
-        if self.space_is_low.load(Ordering::Relaxed) {
-            return Some("the disk is almost full");
-        }
-        self.groups.refusal()
     }
 
     /// The replicated groups below.

@@ -144,8 +144,9 @@ impl Service {
         if self.groups.leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
         }
-        if let Some(reason) = self.put_refusal() {
-            return Err(Undelivered::Refused(reason.to_owned()));
+        if let Some(refusal) = self.put_refusal() {
+            self.refused_records.note(refusal, batches.iter().map(|batch| u64::from(batch.count)).sum());
+            return Err(Undelivered::Refused(refusal.to_string()));
         }
         let mut delivered = vec![Delivered { outcome: None, throttled: Vec::new() }; batches.len()];
         if !is_paid {

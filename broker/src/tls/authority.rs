@@ -5,9 +5,7 @@
 //! The issuer's name follows from its key, so the certificate's own bytes are not needed to issue under it. Whoever
 //! creates an authority holds the data directory's lock; reading needs none.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,6 +16,8 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tidelog_storage::Disk;
+use tidelog_storage::disk::{Open, RealDisk};
 
 use super::TlsError;
 use super::names::Names;
@@ -114,7 +114,7 @@ pub fn exported(location: &DataLocation) -> Result<String, ExportError> {
     loop {
         match DataDirectory::open(location) {
             Ok(directory) => {
-                Authority::open(directory.path(), SystemTime::now())?;
+                Authority::open(&RealDisk, directory.path(), SystemTime::now())?;
                 return certificate_pem(path)?.ok_or_else(|| ExportError::NoneMade { path: path.clone() });
             }
             // A broker that has just begun makes it in a moment.
@@ -135,11 +135,12 @@ impl Authority {
     ///
     /// # Errors
     /// When a file is missing, damaged, or cannot be read or written.
-    pub fn open(data: &Path, now: SystemTime) -> Result<Self, TlsError> {
+    pub fn open(disk: &dyn Disk, data: &Path, now: SystemTime) -> Result<Self, TlsError> {
         match certificate_pem(data)? {
             Some(text) => Self::load(data, &text),
             None => {
-                create(data, now).map_err(|source| TlsError::File { path: data.join(DIRECTORY), source })?;
+                create(disk, data, now)
+                    .map_err(|source| TlsError::File { path: data.join(DIRECTORY), source })?;
                 let path = data.join(DIRECTORY).join(CERTIFICATE);
                 Self::load(data, &read(&path)?)
             }
@@ -178,25 +179,20 @@ impl Authority {
 }
 
 /// Writes a new authority: both files, synced, then the rename that makes them count.
-fn create(data: &Path, now: SystemTime) -> io::Result<()> {
+fn create(disk: &dyn Disk, data: &Path, now: SystemTime) -> io::Result<()> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = self_signed(&key, now).map_err(io::Error::other)?;
     let unfinished = data.join(UNFINISHED);
-    match std::fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => std::fs::create_dir(&unfinished)?,
+    disk.remove_dir_all(&unfinished)?;
+    disk.create_dir_all(&unfinished)?;
+    for (name, text) in [(KEY, key.serialize_pem()), (CERTIFICATE, certificate.pem())] {
+        let file = disk.open(&unfinished.join(name), Open::Create)?;
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.sync_data()?;
     }
-    write(&unfinished.join(KEY), 0o600, &key.serialize_pem())?;
-    write(&unfinished.join(CERTIFICATE), 0o644, &certificate.pem())?;
-    File::open(&unfinished)?.sync_all()?;
-    std::fs::rename(&unfinished, data.join(DIRECTORY))?;
-    File::open(data)?.sync_all()
-}
-
-fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    disk.sync_dir(&unfinished)?;
+    disk.rename(&unfinished, &data.join(DIRECTORY))?;
+    disk.sync_dir(data)
 }
 
 fn self_signed(key: &KeyPair, now: SystemTime) -> Result<Certificate, rcgen::Error> {
@@ -249,8 +245,8 @@ mod tests {
         assert_eq!(certificate_pem(data.path()).unwrap(), None);
         // What a crash in the middle leaves does not count.
         std::fs::create_dir(data.path().join(UNFINISHED)).unwrap();
-        let first = Authority::open(data.path(), SystemTime::now()).unwrap();
-        let again = Authority::open(data.path(), SystemTime::now()).unwrap();
+        let first = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
+        let again = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
         assert_eq!(first.certificate, again.certificate);
         assert!(certificate_pem(data.path()).unwrap().unwrap().contains("BEGIN CERTIFICATE"));
         let mode = |name: &str| {
@@ -271,13 +267,13 @@ mod tests {
         ];
         for (name, text) in spoilt {
             let data = tempfile::tempdir().unwrap();
-            Authority::open(data.path(), SystemTime::now()).unwrap();
+            Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
             let path = data.path().join(DIRECTORY).join(name);
             match text {
                 None => std::fs::remove_file(&path).unwrap(),
                 Some(text) => std::fs::write(&path, text).unwrap(),
             }
-            let error = Authority::open(data.path(), SystemTime::now()).unwrap_err().to_string();
+            let error = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }
     }

@@ -21,6 +21,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{RootCertStore, ServerConfig};
+use tidelog_storage::Disk;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
@@ -127,12 +128,13 @@ impl Tls {
     /// # Errors
     /// When the authority is damaged, or cannot be made.
     pub fn with_authority(
+        disk: &dyn Disk,
         data: &Path,
         region: &str,
         listening: &[SocketAddr],
         now: SystemTime,
     ) -> Result<Self, TlsError> {
-        let authority = Authority::open(data, now)?;
+        let authority = Authority::open(disk, data, now)?;
         let machine = rustix::system::uname();
         let names = Names::new(region, &machine.nodename().to_string_lossy(), listening);
         let issued = authority.issue(&names, now).map_err(|error| TlsError::NotMade(error.to_string()))?;
@@ -197,6 +199,8 @@ fn verify(authority: &Authority, issued: &Issued, now: SystemTime) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use tidelog_storage::disk::RealDisk;
+
     use super::*;
 
     #[test]
@@ -204,10 +208,11 @@ mod tests {
         let now = SystemTime::now();
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         for data in [&one, &other] {
-            Tls::with_authority(data.path(), "us-east-1", &[], now).unwrap();
+            Tls::with_authority(&RealDisk, data.path(), "us-east-1", &[], now).unwrap();
         }
         std::fs::copy(one.path().join("tls/ca.pem"), other.path().join("tls/ca.pem")).unwrap();
-        let error = Tls::with_authority(other.path(), "us-east-1", &[], now).unwrap_err().to_string();
+        let error =
+            Tls::with_authority(&RealDisk, other.path(), "us-east-1", &[], now).unwrap_err().to_string();
         assert!(error.contains("tls/ca.pem: a certificate under it does not verify"), "{error}");
     }
 
@@ -215,7 +220,7 @@ mod tests {
     fn files_that_do_not_go_together_are_refused() {
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [mine, yours] = [&one, &other].map(|data| {
-            Tls::with_authority(data.path(), "us-east-1", &[], SystemTime::now()).unwrap();
+            Tls::with_authority(&RealDisk, data.path(), "us-east-1", &[], SystemTime::now()).unwrap();
             data.path().join("tls")
         });
         let files = |certificate: &str, key: PathBuf| {

@@ -1,6 +1,7 @@
 //! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
 
 use hyper::StatusCode;
+use tidelog_storage::disk::RealDisk;
 
 use super::Gateway;
 use super::exchange::Answer;
@@ -67,6 +68,7 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
     metrics::gauge!(observability::GROUPS_LEADERLESS).set(count(Leader::Unknown));
     let unreadable = gateway.service.groups().damage_report().len();
     metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
+    metrics::counter!(observability::DISK_SYNCS).absolute(RealDisk::syncs());
     let page = observability::recorder().render();
     let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)

@@ -10,6 +10,7 @@ mod control;
 mod failover;
 mod group_failover;
 mod groups;
+mod log_bound;
 mod lost_log;
 mod operations;
 mod producers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::config::{Config, DataLocation, Durability, Transitions};
+use tidelog::config::{Config, DataLocation, DiskReserve, Durability, Transitions};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::server::Server;
 use tidelog::wire::Bounds;
@@ -88,6 +88,8 @@ pub fn config(data: DataLocation) -> Config {
     Config {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         data,
+        expects_data: false,
+        disk_reserve: DiskReserve::Auto,
         limits: ShardLimits::aws(),
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),

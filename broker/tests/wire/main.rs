@@ -8,6 +8,7 @@ mod cluster;
 mod codecs;
 mod config;
 mod control;
+mod data_directory;
 mod grpc;
 mod headers;
 mod http;

@@ -39,16 +39,37 @@ impl Running {
         self.printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).unwrap()
     }
 
-    /// Sends SIGTERM; exit code and standard error.
-    pub fn terminate(mut self) -> (Option<i32>, String) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    /// What it printed until it was ready.
+    pub fn printed(&self) -> &str {
+        &self.printed
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Exit code and standard error of a process that ends by itself.
+    pub fn ended(mut self) -> (Option<i32>, String) {
         let mut errors = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
         (self.child.wait().unwrap().code(), errors)
     }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends SIGTERM; exit code and standard error.
+    pub fn terminate(self) -> (Option<i32>, String) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.ended()
+    }
 }
 
-fn refused(command: &mut Command) -> (Option<i32>, String) {
+pub fn refused(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stderr, stdout } = command.output().unwrap();
     assert!(stdout.is_empty());
     (status.code(), String::from_utf8(stderr).unwrap())
@@ -118,7 +139,7 @@ fn a_variable_goes_before_the_file_and_after_the_flag() {
     );
     let printed = broker.printed.clone();
     assert!(printed.contains("AWS_REGION=variable-1"), "{printed}");
-    assert!(printed.contains("fsync before every acknowledgement"), "{printed}");
+    assert!(printed.contains("durability    none"), "{printed}");
     assert!(printed.contains("shard limits  off"), "{printed}");
     assert!(printed.contains("(ephemeral"), "a flag goes before a variable: {printed}");
     assert_eq!(printed.matches("listening on").count(), 2, "{printed}");
@@ -153,7 +174,7 @@ fn wrong_settings_end_it_before_it_starts() {
 }
 
 /// The answer's body to one request on a connection of its own, signed by that account for that region.
-fn asked(address: &str, account: &str, region: &str, operation: &str, body: &str) -> String {
+pub fn asked(address: &str, account: &str, region: &str, operation: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(

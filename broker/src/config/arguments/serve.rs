@@ -8,8 +8,10 @@ use clap::{ArgAction, Args};
 
 use super::super::cluster;
 use super::super::initial::{self, InitialStream};
-use super::super::values::{account, control_limits, durability, limits, log, memory, region, transitions};
-use super::super::{Durability, Transitions};
+use super::super::values::{
+    account, control_limits, disk_reserve, durability, limits, log, memory, region, transitions,
+};
+use super::super::{DiskReserve, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
 
 /// The settings as they were given.
@@ -33,8 +35,22 @@ pub(super) struct Serve {
     pub(super) data: PathBuf,
 
     /// Keep everything in a temporary directory and remove it at exit: all streams and records are lost then.
+    ///
+    /// Nothing is synced, whatever --durability says: a crash of the machine loses everything as well.
     #[arg(long, env = "TIDELOG_EPHEMERAL", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) ephemeral: bool,
+
+    /// Refuse to start unless the data directory holds data: a volume that is not mounted must not begin a new broker.
+    #[arg(long, env = "TIDELOG_EXPECT_DATA", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub(super) expect_data: bool,
+
+    /// Space of the data directory's volume that stays free: bytes such as `512MiB`, or a share such as `5%`.
+    ///
+    /// Puts are refused while less is free, so that votes, trims and checkpoints still find room. At least 40 MiB; a share
+    /// is 1 to 50 %. The files and the bound of the write-ahead log follow from it and from the volume's size. [default: a
+    /// tenth of the volume, at most 320 MiB]
+    #[arg(long, value_name = "SIZE", env = "TIDELOG_DISK_RESERVE", value_parser = disk_reserve, default_value = "auto", hide_default_value = true)]
+    pub(super) disk_reserve: DiskReserve,
 
     /// What each shard lets through before callers are throttled: `aws`, `off`, or figures of your own.
     ///

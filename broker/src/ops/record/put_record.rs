@@ -17,7 +17,7 @@ use crate::model::stream::{Stream, StreamKey};
 use crate::ops::input::Input;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
-use crate::service::{AppendRefusal, Service};
+use crate::service::{AppendRefusal, PutRefusal, Service};
 
 /// Puts the record.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
@@ -92,7 +92,7 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     }
     let results = service.append(&stream, std::slice::from_ref(&record), None).await;
     let result = results.into_iter().next().expect("an append answers for every record");
-    let placed = result.map_err(|refusal| refused(&stream.key, &refusal))?;
+    let placed = result.map_err(|refusal| refused(&stream.key, &refusal, service.put_refusal()))?;
     let answer = match call.codec {
         Codec::Json => json::write_answer(&placed),
         Codec::Cbor => cbor::write_answer(&placed),
@@ -120,15 +120,17 @@ fn check_ordering(stream: &Stream, after: &str, newest_ms: u64) -> Result<(), Fa
     )))
 }
 
-fn refused(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
+/// `of_node` is why the node refuses all puts, if it does.
+fn refused(key: &StreamKey, refusal: &AppendRefusal, of_node: Option<PutRefusal>) -> Fault {
     match refusal {
         AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
         AppendRefusal::Unknown => Fault::Internal,
         // This protocol's records have no producer.
         AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
-        AppendRefusal::Unavailable => {
-            Fault::Unavailable("The shard cannot take the record now; try again.".to_owned())
-        }
+        AppendRefusal::Unavailable => Fault::Unavailable(of_node.map_or_else(
+            || "The shard cannot take the record now; try again.".to_owned(),
+            |of_node| format!("The record was not written, because {of_node}; try again."),
+        )),
     }
 }
 
@@ -223,10 +225,17 @@ mod tests {
     fn refusals_are_told() {
         let key = cases::stream("a", 1).key;
         let text = "Rate exceeded for shard shardId-000000000003 in stream a under account 000000000000.";
-        let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 });
+        let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 }, None);
         assert_eq!(throttled, Fault::ProvisionedThroughputExceeded(text.to_owned()));
-        assert_eq!(refused(&key, &AppendRefusal::Unknown), Fault::Internal);
-        assert!(matches!(refused(&key, &AppendRefusal::Unavailable), Fault::Unavailable(_)));
+        assert_eq!(refused(&key, &AppendRefusal::Unknown, None), Fault::Internal);
+        assert!(matches!(refused(&key, &AppendRefusal::Unavailable, None), Fault::Unavailable(_)));
+        let low = PutRefusal::SpaceLow { free: 12 << 20, reserved: 40 << 20 };
+        let text = "The record was not written, because the disk is almost full (12 MiB are free, and 40 MiB stay free by \
+            --disk-reserve); try again.";
+        assert_eq!(
+            refused(&key, &AppendRefusal::Unavailable, Some(low)),
+            Fault::Unavailable(text.to_owned())
+        );
     }
 
     proptest! {
