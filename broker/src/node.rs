@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::boot::{self, FORGETFUL};
-use crate::clock::Clock;
+use crate::clock::{Clock, ClusterClock};
 use crate::forming::{self, Forming, FormingError};
 use crate::identity::{self, History, IdentityError};
 use crate::limits::{ControlLimits, METADATA_BYTES_MAX, ShardLimits};
@@ -196,6 +196,7 @@ impl Node {
                 bytes_max: METADATA_BYTES_MAX,
             },
             peers,
+            clock: ClusterClock::new(config.clock),
             resting,
         };
         let history = identity::history(&*disk, &directory)?;
@@ -221,9 +222,9 @@ impl Node {
             control_limits: config.control_limits,
             transitions: config.transitions,
             pace: config.pace,
-            clock: config.clock,
         };
         let service = Service::new(groups.clone(), service_config);
+        service.begin_time().await;
         running.send_modify(|running| running.service = Some(service.clone()));
         let upkeep = service.start_upkeep().await?;
         let whole = tokio::spawn({

@@ -88,6 +88,16 @@ pub const GROUPS_LED: &str = "tidelog_groups_led";
 /// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
 pub const GROUPS_LEADERLESS: &str = "tidelog_groups_leaderless";
 
+/// Seconds by which the node's wall clock is ahead of the time that the broker goes by. Without a counterpart in CloudWatch.
+pub const CLOCK_OFFSET_SECONDS: &str = "tidelog_clock_offset_seconds";
+/// Leaps of the node's wall clock while the broker ran. Without a counterpart in CloudWatch.
+pub const CLOCK_LEAPS: &str = "tidelog_clock_leaps_total";
+/// 1 while the clock cannot be right and puts are refused. Without a counterpart in CloudWatch.
+pub const CLOCK_UNUSABLE: &str = "tidelog_clock_unusable";
+/// Seconds by which the retention clock, which deletes expired records, is behind the voters' clocks. Without a
+/// counterpart in CloudWatch.
+pub const RETENTION_CLOCK_LAG_SECONDS: &str = "tidelog_retention_clock_lag_seconds";
+
 /// Upper bounds of durations, seconds: a sync of a fast disk to the request deadline.
 const SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -229,6 +239,20 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     ),
     (REPAIRED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that a peer's copy has replaced."),
     (GROUPS_LED, Kind::Gauge, Unit::Count, "Raft groups that this node leads, of seven."),
+    (
+        CLOCK_OFFSET_SECONDS,
+        Kind::Gauge,
+        Unit::Seconds,
+        "Seconds by which the wall clock is ahead of the time that the broker goes by.",
+    ),
+    (CLOCK_LEAPS, Kind::Counter, Unit::Count, "Leaps of the wall clock while the broker ran."),
+    (CLOCK_UNUSABLE, Kind::Gauge, Unit::Count, "1 while the clock cannot be right and puts are refused."),
+    (
+        RETENTION_CLOCK_LAG_SECONDS,
+        Kind::Gauge,
+        Unit::Seconds,
+        "Seconds by which the retention clock is behind the voters' clocks.",
+    ),
     (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),
 ];
 

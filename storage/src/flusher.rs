@@ -6,6 +6,7 @@
 //! checkpoints that are kept needs it.
 
 mod files;
+mod hold;
 mod install;
 mod job;
 
@@ -16,6 +17,8 @@ use std::sync::{Arc, Weak};
 use crate::segment::segment_path;
 use crate::shard::{Removed, ShardCheckpoint, ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
 use files::WriteFiles;
+pub use hold::Hold;
+use hold::{Held, Leaving};
 use job::{Goal, Step, WriteJob};
 
 /// Checkpoints that are kept, all of which must be able to find the files they list.
@@ -43,7 +46,9 @@ pub struct Flusher {
     /// Whether there was a checkpoint since the last [`Flusher::unlink`].
     has_checkpointed: bool,
     /// What was removed, each with how many durable checkpoints have come without it.
-    removed: BTreeMap<Removed, u8>,
+    removed: BTreeMap<Removed, Leaving>,
+    /// Trim points whose files are held back, by shard; only of shards that have been trimmed.
+    held: HashMap<ShardKey, Held>,
 }
 
 impl Flusher {
@@ -58,6 +63,7 @@ impl Flusher {
             cut_trims: HashMap::new(),
             has_checkpointed: false,
             removed: BTreeMap::new(),
+            held: HashMap::new(),
         }
     }
 
@@ -124,18 +130,33 @@ impl Flusher {
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.
     pub fn unlink(&mut self) -> Result<u64, ShardError> {
+        self.unlink_after(Hold::NONE)
+    }
+
+    /// As [`Flusher::unlink`], but files of trimmed records and of single shards that were removed stay until they have been
+    /// held back as long as `hold` says: a trim that should not have been can be seen in time.
+    ///
+    /// # Errors
+    /// As [`Flusher::unlink`].
+    pub fn unlink_after(&mut self, hold: Hold) -> Result<u64, ShardError> {
         let is_pinned = self.store.shared.is_pinned();
         if std::mem::take(&mut self.has_checkpointed) {
-            self.unlink_removed(is_pinned)?;
+            self.unlink_removed(is_pinned, hold)?;
         }
         let mut bytes = 0;
+        let store = self.store.clone();
+        self.held.retain(|key, _| store.get(*key).is_some());
         for (key, trim_ordinal) in std::mem::take(&mut self.cut_trims) {
             let Some(log) = self.store.get(key) else { continue };
             let dropped = {
                 let mut state = log.state();
                 let kept_trim_ordinal = std::mem::replace(&mut state.kept_trim_ordinal, trim_ordinal);
+                let ordinal = match kept_trim_ordinal {
+                    0..=1 => kept_trim_ordinal,
+                    _ => self.held.entry(key).or_default().released(kept_trim_ordinal, hold),
+                };
                 // What a transfer holds goes with a later checkpoint.
-                if is_pinned { Vec::new() } else { state.drop_sealed_below(kept_trim_ordinal) }
+                if is_pinned { Vec::new() } else { state.drop_sealed_below(ordinal) }
             };
             for segment in dropped {
                 self.unlink_segment(key, segment.first_ordinal)?;
@@ -161,7 +182,7 @@ impl Flusher {
         }
     }
 
-    fn unlink_removed(&mut self, is_pinned: bool) -> Result<(), ShardError> {
+    fn unlink_removed(&mut self, is_pinned: bool, hold: Hold) -> Result<(), ShardError> {
         let store = self.store.clone();
         let waiting = store.removed.lock().expect("no holder of the list panics").clone();
         self.removed.retain(|part, _| waiting.contains(part));
@@ -172,9 +193,14 @@ impl Flusher {
                 Removed::Stream(uid) => listed_streams.contains(&uid),
                 Removed::Shard(key) => self.cut_trims.contains_key(&key),
             };
-            let checkpoints = self.removed.entry(part).or_default();
-            *checkpoints = if listed { 0 } else { checkpoints.saturating_add(1) };
-            if *checkpoints >= CHECKPOINTS_KEPT && !is_pinned {
+            let leaving = self.removed.entry(part).or_insert_with(|| Leaving::new(hold));
+            leaving.checkpoints = if listed { 0 } else { leaving.checkpoints.saturating_add(1) };
+            let is_released = match part {
+                // By a client's word: its space is wanted back.
+                Removed::Stream(_) => true,
+                Removed::Shard(_) => leaving.is_released(hold),
+            };
+            if leaving.checkpoints >= CHECKPOINTS_KEPT && is_released && !is_pinned {
                 gone.push(part);
             }
         }

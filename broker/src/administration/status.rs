@@ -56,15 +56,30 @@ impl Administration {
             version: env!("CARGO_PKG_VERSION").into(),
             reluctance: self.groups.reluctance().unwrap_or_default(),
             stands_still_in: Vec::new(),
+            clock_ms: self.groups.clock().wall_ms(),
+            newest_ms: self.groups.newest_time_ms(),
+            clock_trouble: self.groups.clock().trouble().unwrap_or_default(),
         };
         if id == self.groups.node() {
             return (status, Vec::new());
         }
         let answer = timeout(GREETING_DEADLINE, greet(peers, id)).await;
         let Ok(Ok(hello)) = answer else {
-            let (version, reluctance) = (String::new(), String::new());
-            return (NodeStatus { is_reachable: false, version, reluctance, ..status }, Vec::new());
+            let (version, reluctance, clock_trouble) = (String::new(), String::new(), String::new());
+            let unreachable = NodeStatus {
+                is_reachable: false,
+                version,
+                reluctance,
+                clock_ms: 0,
+                newest_ms: 0,
+                clock_trouble,
+                ..status
+            };
+            return (unreachable, Vec::new());
         };
+        status.clock_ms = hello.clock_ms;
+        status.newest_ms = hello.newest_ms;
+        status.clock_trouble = hello.clock_trouble;
         status.is_reachable = hello.node == id;
         status.version = hello.version;
         status.reluctance = if hello.node != id {

@@ -39,6 +39,8 @@ pub fn troubles(status: &StatusResponse) -> Vec<String> {
     }));
     let reluctant = status.nodes.iter().filter(|node| !node.reluctance.is_empty());
     found.extend(reluctant.map(|node| format!("Node {} is degraded: {}.", node.id, node.reluctance)));
+    let wrong = status.nodes.iter().filter(|node| !node.clock_trouble.is_empty());
+    found.extend(wrong.map(|node| format!("Node {}: {}.", node.id, node.clock_trouble)));
     found
 }
 

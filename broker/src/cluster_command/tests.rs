@@ -97,7 +97,7 @@ fn status() -> StatusResponse {
         is_reachable,
         version: if is_reachable { "0.1.0".into() } else { String::new() },
         reluctance: reluctance.into(),
-        stands_still_in: Vec::new(),
+        ..NodeStatus::default()
     };
     let matched = [(1, 1_000), (2, 1_000), (3, 400)].map(|(node, index)| Matched { node, index });
     let group = |group: u32, leader: u64, matched: &[Matched]| GroupStatus {

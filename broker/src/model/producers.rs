@@ -181,6 +181,16 @@ impl Table {
         self.count();
     }
 
+    /// This table for a group whose time is `to_ms` while that of its own is `from_ms`: producers have been silent as long.
+    #[must_use]
+    pub fn moved(mut self, from_ms: u64, to_ms: u64) -> Self {
+        for producer in self.producers.values_mut() {
+            let silent_ms = from_ms.saturating_sub(producer.last_used_ms);
+            producer.last_used_ms = to_ms.saturating_sub(silent_ms);
+        }
+        self
+    }
+
     /// Remembers what another table does besides. Doing it again changes nothing.
     pub fn unite(&mut self, other: Self) {
         for (id, theirs) in other.producers {

@@ -253,6 +253,17 @@ impl Commitment {
 /// Account and region.
 pub type Place = (Arc<str>, Arc<str>);
 
+/// The time by which expired records are deleted, as the metadata group keeps it through starts and changes of its leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetentionClock {
+    /// Milliseconds since the epoch; 0 before it was first set.
+    pub time_ms: u64,
+    /// How often an operator has accepted the voters' clocks.
+    pub accepted: u64,
+    /// The log's newest arrival time when an operator last did: a clock before that was accepted with it.
+    pub accepted_newest_ms: u64,
+}
+
 /// Every stream at one applied index of the metadata group.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -268,6 +279,8 @@ pub struct Catalog {
     pub lives: BTreeMap<u64, Life>,
     /// The newest uid that was given out: a stream of a higher one has never been heard of here.
     pub newest_uid: u64,
+    /// What deletes records.
+    pub retention_clock: RetentionClock,
 }
 
 impl Catalog {

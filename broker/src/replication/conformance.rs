@@ -18,6 +18,7 @@ use super::machine::Machine;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;
 use super::wal_thread::{Durability, WalHandle};
+use crate::clock::{Clock, ClusterClock};
 
 struct Builder {
     group: u8,
@@ -42,6 +43,8 @@ impl Builder {
             wal: wal.clone(),
             groups: 1,
             shell: Shell::Threads,
+            clock: ClusterClock::new(Clock::System),
+            hold_free_bytes: 0,
         };
         let (flush, _) = FlushHandle::start(store.clone(), config)?;
         let log = LogStore::new(self.group, wal, reader, Shell::Threads);

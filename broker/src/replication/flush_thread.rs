@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use tidelog_storage::Disk;
 use tidelog_storage::checkpoint::{self, Checkpoint, CheckpointError, GroupCheckpoint};
-use tidelog_storage::flusher::Flusher;
+use tidelog_storage::flusher::{Flusher, Hold};
 use tidelog_storage::shard::{ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::shell::{Shell, Worker as Started};
 use super::wal_thread::WalHandle;
+use crate::clock::ClusterClock;
 use crate::observability as names;
 
 /// Wake-ups and cuts waiting; a group has at most one cut under way.
@@ -27,6 +28,8 @@ const QUEUE_REQUESTS_MAX: usize = 64;
 pub const FLUSH_FROM_BYTES: u64 = 24 << 20;
 /// Unflushed bytes at which proposals wait for the flusher.
 pub const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+/// Milliseconds for which files of trimmed records stay.
+const HOLD_MS: u64 = 3_600_000;
 /// Pause before a write that found the disk full, or a segment damaged, is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
@@ -77,6 +80,10 @@ pub struct FlushConfig {
     pub groups: usize,
     /// What the worker runs in.
     pub shell: Shell,
+    /// By whose boot time files of trimmed records are held back.
+    pub clock: Arc<ClusterClock>,
+    /// Free bytes of the disk below which they are not.
+    pub hold_free_bytes: u64,
 }
 
 impl FlushHandle {
@@ -322,7 +329,8 @@ impl Worker {
             waiting.push(cut.durable);
         }
         let Some(groups) = self.write(groups).await else { return };
-        if let Err(error) = self.flusher.unlink() {
+        let hold = self.hold();
+        if let Err(error) = self.flusher.unlink_after(hold) {
             tracing::warn!(%error, "cannot remove the files of trimmed records; the next checkpoint tries again");
         }
         self.shared.rounds.fetch_add(1, Ordering::Release);
@@ -334,6 +342,13 @@ impl Worker {
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!(names::CHECKPOINT_SECONDS).record(seconds);
         tracing::debug!(sequence = self.sequence, seconds, "checkpoint");
+    }
+
+    /// How long files of trimmed records stay: not at all while space is short.
+    fn hold(&self) -> Hold {
+        let FlushConfig { disk, directory, clock, hold_free_bytes, .. } = &self.config;
+        let is_short = disk.free_bytes(directory).is_ok_and(|free| free < *hold_free_bytes);
+        if is_short { Hold::NONE } else { Hold { now_ms: clock.boot_ms(), hold_ms: HOLD_MS } }
     }
 
     /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.

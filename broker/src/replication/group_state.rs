@@ -223,7 +223,9 @@ fn control(
             let key = ShardKey { stream_uid: inherit.uid, shard: inherit.shard };
             if shards.contains_key(&key) && !sealed.contains(&key) {
                 let table = read_producers(&inherit.producers).expect("producers of a newer version");
-                producers.inherit(key, table);
+                // A command of an earlier version says no time: that of this group.
+                let clock_ms = if inherit.clock_ms > 0 { inherit.clock_ms } else { producers.clock_ms() };
+                producers.inherit(key, table, clock_ms);
             }
         }
     }

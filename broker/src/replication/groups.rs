@@ -32,6 +32,7 @@ use super::shell::{Shell, Worker};
 use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{META_GROUP, Origin, SubBatch};
+use crate::clock::ClusterClock;
 use crate::model::consumer_group::ConsumerGroups;
 use crate::model::stream::Catalog;
 use crate::peers::Peers;
@@ -60,6 +61,8 @@ pub struct GroupsConfig {
     pub metadata_bounds: MetadataBounds,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// What the node goes by; peers are told of it.
+    pub clock: Arc<ClusterClock>,
     /// What they get while this node cannot start yet.
     pub resting: Arc<Resting>,
 }
@@ -182,6 +185,16 @@ impl Groups {
     /// Whether other nodes have copies of what this one keeps.
     pub fn has_peers(&self) -> bool {
         self.peers.are_there()
+    }
+
+    /// The clock that the node goes by.
+    pub fn clock(&self) -> &Arc<ClusterClock> {
+        &self.config.clock
+    }
+
+    /// The newest arrival time of any record on this node, 0 for none.
+    pub fn newest_time_ms(&self) -> u64 {
+        self.store.newest_time_ms()
     }
 
     /// What the node's workers run in.

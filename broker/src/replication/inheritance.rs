@@ -16,28 +16,40 @@ const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 impl Groups {
     /// What those shards of a group remember of producers, all together, as this node has applied it. Of sealed shards it
-    /// is all, once this node has proposed their sealing.
+    /// is all, once this node has proposed their sealing. Also gives the time by which the group forgets.
     ///
     /// # Errors
     /// [`ProposeError::NotProposed`] when the group has ended.
-    pub async fn producers_of(&self, group: u8, shards: BTreeSet<ShardKey>) -> Result<Table, ProposeError> {
+    pub async fn producers_of(
+        &self,
+        group: u8,
+        shards: BTreeSet<ShardKey>,
+    ) -> Result<(Table, u64), ProposeError> {
         let reading = self.rafts[usize::from(group)].with_state_machine(move |machine| {
             let mut table = Table::default();
             for known in shards.into_iter().filter_map(|key| machine.producers_of(key)) {
                 table.unite(known.clone());
             }
-            Box::pin(async move { table })
+            let clock_ms = machine.producers_clock_ms();
+            Box::pin(async move { (table, clock_ms) })
         });
         reading.await.map_err(|_| ProposeError::NotProposed)
     }
 
-    /// Has a shard that takes no records yet remember what `table` does. It may be done again.
+    /// Has a shard that takes no records yet remember what `table` does, whose producers are forgotten by `clock_ms`. It may
+    /// be done again.
     ///
     /// # Errors
     /// [`ProposeError`].
-    pub async fn inherit(&self, group: u8, key: ShardKey, table: &Table) -> Result<(), ProposeError> {
+    pub async fn inherit(
+        &self,
+        group: u8,
+        key: ShardKey,
+        table: &Table,
+        clock_ms: u64,
+    ) -> Result<(), ProposeError> {
         for producers in in_commands(table) {
-            let inherit = stored::Inherit { uid: key.stream_uid, shard: key.shard, producers };
+            let inherit = stored::Inherit { uid: key.stream_uid, shard: key.shard, producers, clock_ms };
             self.propose_data(group, data_command::Command::Inherit(inherit)).await?;
         }
         Ok(())

@@ -135,6 +135,14 @@ impl Machine {
         }
     }
 
+    /// The time by which the group forgets producers.
+    pub fn producers_clock_ms(&self) -> u64 {
+        match &self.state {
+            GroupState::Meta { .. } => 0,
+            GroupState::Data { producers, .. } => producers.clock_ms(),
+        }
+    }
+
     fn snapshot_meta(&self) -> SnapshotMetaOf<TypeConfig> {
         SnapshotMetaOf::<TypeConfig> { last_log_id: self.applied, last_membership: self.membership.clone() }
     }

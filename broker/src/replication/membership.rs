@@ -87,6 +87,12 @@ impl Groups {
         self.changing.available_permits() == 0
     }
 
+    /// Who votes in a group, as this node has applied it.
+    pub fn voters(&self, group: u8) -> BTreeSet<u64> {
+        let metrics = self.rafts[usize::from(group)].metrics();
+        metrics.borrow_watched().membership_config.membership().voter_ids().collect()
+    }
+
     /// How every group is.
     pub fn status(&self) -> Vec<GroupStatus> {
         (0..GROUPS as u8).map(|group| self.group_status(group)).collect()

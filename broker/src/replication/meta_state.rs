@@ -10,8 +10,8 @@ use super::meta_bounds::{self, MetadataFull, MetadataSize};
 use super::meta_groups::{change_group, read_groups, store_groups};
 use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
-    read_commitment, read_life, read_metrics, read_mode, read_stream, sealing_key, store_commitment,
-    store_life, store_stream, stream_key,
+    read_commitment, read_life, read_metrics, read_mode, read_retention_clock, read_stream, sealing_key,
+    store_commitment, store_life, store_retention_clock, store_stream, stream_key,
 };
 use crate::model::consumer_group::{ConsumerGroups, GroupRefusal};
 use crate::model::hash_key;
@@ -78,6 +78,7 @@ impl MetaState {
         catalog.used_nodes = members.map(|node| node.id).chain(stored.used_nodes.iter().copied()).collect();
         let life = |of: &stored::NodeLife| Some((of.node, read_life(of.life.as_ref()?)));
         catalog.lives = stored.lives.iter().filter_map(life).collect();
+        catalog.retention_clock = read_retention_clock(stored.retention_clock.as_ref());
         let groups = Arc::new(read_groups(&stored.consumer_groups));
         let sizes = catalog.streams().values().map(|stream| MetadataSize::of(stream));
         let size = sizes.fold(MetadataSize::default(), MetadataSize::plus);
@@ -103,6 +104,7 @@ impl MetaState {
                 .iter()
                 .map(|(node, life)| stored::NodeLife { node: *node, life: Some(store_life(*life)) })
                 .collect(),
+            retention_clock: store_retention_clock(self.catalog.retention_clock),
         }
     }
 
@@ -172,13 +174,29 @@ impl MetaState {
             Command::SetPolicy(set) => self.set_policy(set),
             Command::SetCommitment(set) => self.set_commitment(set, now_ms),
             Command::BeginReshard(begin) => self.begin_reshard(begin, now_ms),
-            Command::CommitReshard(commit) => self.change_shards(commit.uid, |stream| {
-                commit_reshard(stream, commit, now_ms);
-            }),
+            Command::CommitReshard(commit) => {
+                // A clock that is behind must not make a shard close so early that its retention is over.
+                let closed_ms = now_ms.max(self.catalog.retention_clock.time_ms);
+                self.change_shards(commit.uid, |stream| commit_reshard(stream, commit, closed_ms))
+            }
             Command::ForgetShards(forget) => self.change_shards(forget.uid, |stream| {
                 let forgotten: BTreeSet<u32> = forget.shards.iter().copied().collect();
                 stream.shards.retain(|shard| shard.closed_ms.is_none() || !forgotten.contains(&shard.index));
             }),
+            Command::AdvanceRetentionClock(advance) => {
+                let kept = &mut self.catalog.retention_clock;
+                if advance.accepted == kept.accepted {
+                    kept.time_ms = advance.time_ms;
+                }
+                MetaOutcome::Done
+            }
+            Command::AcceptClocks(accept) => {
+                let kept = &mut self.catalog.retention_clock;
+                kept.time_ms = accept.time_ms;
+                kept.accepted += 1;
+                kept.accepted_newest_ms = accept.newest_ms;
+                MetaOutcome::Done
+            }
             Command::ConsumerGroup(command) => {
                 let Some(stream) = self.catalog.by_uid(command.stream_uid) else {
                     return MetaOutcome::NoSuchStream;

@@ -7,8 +7,8 @@ use tidelog_proto::stored;
 
 use crate::model::life::Life;
 use crate::model::stream::{
-    Commitment, Consumer, ConsumerStatus, HashRange, Place, Reshard, Shard, ShardLevelMetrics, Stream,
-    StreamKey, StreamMode, StreamStatus,
+    Commitment, Consumer, ConsumerStatus, HashRange, Place, Reshard, RetentionClock, Shard,
+    ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus,
 };
 
 /// The key, if there are 32 bytes.
@@ -142,6 +142,22 @@ pub fn store_commitment((account, region): &Place, commitment: &Commitment) -> s
         started_ms,
         ended_ms,
     }
+}
+
+/// The retention clock that is stored; one that was never set for none.
+pub fn read_retention_clock(stored: Option<&stored::RetentionClock>) -> RetentionClock {
+    stored.map_or_else(RetentionClock::default, |stored| RetentionClock {
+        time_ms: stored.time_ms,
+        accepted: stored.accepted,
+        accepted_newest_ms: stored.accepted_newest_ms,
+    })
+}
+
+/// The stored form of a retention clock; none for one that was never set.
+pub fn store_retention_clock(clock: RetentionClock) -> Option<stored::RetentionClock> {
+    let RetentionClock { time_ms, accepted, accepted_newest_ms } = clock;
+    let is_set = clock != RetentionClock::default();
+    is_set.then_some(stored::RetentionClock { time_ms, accepted, accepted_newest_ms })
 }
 
 /// The hash key that is stored.

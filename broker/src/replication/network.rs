@@ -24,12 +24,14 @@ use tidelog_storage::shard::ShardStore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
+use super::META_GROUP;
 use super::catch_up::send::send;
 use super::held::Held;
 use super::machine::Cut;
 use super::peer_messages::{self as messages, Malformed};
 use super::positions::{Position, Positions};
 use super::raft_types::{TypeConfig, stored_vote};
+use crate::clock::ClusterClock;
 use crate::peers::{self, Lane, Member, Peers};
 
 /// How long the oldest entries under way may be unanswered: a follower's disk that takes longer is given up on.
@@ -46,6 +48,8 @@ pub struct GroupNetwork {
     pub held: Arc<Held>,
     /// What followers have confirmed.
     pub positions: Arc<Positions>,
+    /// What the node goes by.
+    pub clock: Arc<ClusterClock>,
 }
 
 /// One peer of one group.
@@ -56,6 +60,7 @@ pub struct PeerNetwork {
     store: Arc<ShardStore>,
     held: Arc<Held>,
     positions: Arc<Positions>,
+    clock: Arc<ClusterClock>,
     is_for_heartbeats: bool,
 }
 
@@ -70,6 +75,7 @@ impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
             store: self.store.clone(),
             held: self.held.clone(),
             positions: self.positions.clone(),
+            clock: self.clock.clone(),
             is_for_heartbeats: false,
         }
     }
@@ -120,11 +126,15 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let (mut client, follower) = self.follower(Lane::Control, &request.vote).await?;
         let acknowledged = follower.position.acknowledged();
-        let message = messages::append_request(self.group, &request, self.held.get(self.group));
+        let mut message = messages::append_request(self.group, &request, self.held.get(self.group));
+        if self.group == META_GROUP {
+            (message.served_ms, message.retention_ms) = self.clock.to_tell();
+        }
         let answer =
             client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
         let answer = answer.into_inner();
         self.peers.set_reluctance(self.target, &answer.reluctance);
+        self.clock.hear(self.target, answer.clock_ms, answer.served_ms);
         self.positions.set_metadata(self.target, answer.metadata_applied);
         let result = messages::append_response(&answer).map_err(|error| malformed(&error))?;
         follower.judge(&result, acknowledged)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::raft::StreamAppendError;
 use tidelog_proto::peer;
 use tonic::Status;
 
@@ -11,7 +12,7 @@ use super::leaders::Leader;
 use super::membership::{MembershipChange, MembershipError};
 use super::peer_messages::{self as messages, Malformed};
 use super::raft_types::{position, stored_vote};
-use super::{Command, command};
+use super::{Command, META_GROUP, command};
 use crate::peers::Member;
 
 impl From<Malformed> for Box<Status> {
@@ -81,6 +82,7 @@ impl Groups {
     pub async fn take_heartbeat(&self, request: peer::AppendRequest) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
         self.held.set(group, request.held);
+        let told = (request.served_ms, request.retention_ms);
         let request = messages::read_append_request(request)?;
         let promises = &self.promises[usize::from(group)];
         promises.check(&request);
@@ -96,8 +98,15 @@ impl Groups {
             promises.end_after_loss(leader, position(&missing));
         }
         let result = answer.into_stream_result(previous, last);
+        let clock = self.clock();
+        // A leader of an earlier term keeps the cluster's times no more.
+        if group == META_GROUP && !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+            clock.be_told(told.0, told.1);
+        }
         let reluctance = self.reluctance().unwrap_or_default();
-        Ok(messages::send_append_result(&result, reluctance, self.metadata_applied()))
+        let answer = messages::send_append_result(&result, reluctance, self.metadata_applied());
+        let (served_ms, _) = clock.to_tell();
+        Ok(peer::AppendResponse { clock_ms: clock.wall_ms(), served_ms, ..answer })
     }
 
     /// Votes.

@@ -70,6 +70,8 @@ pub fn append_request(
         entries: request.entries.iter().map(entry).collect(),
         committed: request.leader_commit.as_ref().map(send_log_id),
         held,
+        served_ms: 0,
+        retention_ms: 0,
     }
 }
 
@@ -99,7 +101,7 @@ pub fn send_append_result(
         Err(StreamAppendError::Conflict(at)) => Answer::Conflict(send_log_id(at)),
         Err(StreamAppendError::HigherVote(vote)) => Answer::HigherVote(send_vote(vote)),
     };
-    peer::AppendResponse { result: Some(result), reluctance, metadata_applied }
+    peer::AppendResponse { result: Some(result), reluctance, metadata_applied, ..Default::default() }
 }
 
 pub fn append_response(message: &peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, Malformed> {

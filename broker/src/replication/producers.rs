@@ -1,7 +1,8 @@
 //! What the shards of one data group remember of producers: part of the group's state, changed by its apply task alone.
 //!
-//! A pure function of the log. Producers are forgotten by the log's time: the newest arrival of any record of the group
-//! since something is remembered, so that a clock that goes back makes nothing forgotten too early.
+//! A pure function of the log. Producers are forgotten by the log's time: it follows the newest arrival of any record of the
+//! group since something is remembered, so that a clock that goes back makes nothing forgotten too early, and by a minute
+//! at a time at most, so that neither does one that is ahead. A group without records for long remembers longer.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +20,18 @@ use crate::model::producers::{Run, Table, positions};
 const ENTRIES_MAX: usize = 256 << 10;
 /// Milliseconds of the log's time between two looks for producers to be forgotten.
 const LOOK_MS: u64 = 60_000;
+/// Milliseconds that pass between two arrivals at most, however far apart they are stamped.
+const STEP_MS: u64 = 60_000;
 
 /// The tables of a group's shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     /// None is empty.
     tables: BTreeMap<ShardKey, Table>,
+    /// The log's time.
     clock_ms: u64,
+    /// The newest arrival that it has followed.
+    newest_ms: u64,
     /// Producers and batches of all tables.
     entries: usize,
 }
@@ -40,8 +46,13 @@ impl Producers {
     }
 
     fn set_clock(&mut self, time_ms: u64) {
+        if self.tables.is_empty() {
+            (self.clock_ms, self.newest_ms) = (time_ms, time_ms);
+            return;
+        }
         let before_ms = self.clock_ms;
-        self.clock_ms = before_ms.max(time_ms);
+        self.clock_ms += time_ms.saturating_sub(self.newest_ms).min(STEP_MS);
+        self.newest_ms = self.newest_ms.max(time_ms);
         if self.clock_ms / LOOK_MS != before_ms / LOOK_MS {
             let now_ms = self.clock_ms;
             self.tables.values_mut().for_each(|table| table.expire(now_ms));
@@ -83,9 +94,17 @@ impl Producers {
         self.tables.get(&key)
     }
 
-    /// A shard remembers besides what another does.
-    pub fn inherit(&mut self, key: ShardKey, table: Table) {
-        self.tables.entry(key).or_default().unite(table);
+    /// The time by which the group forgets.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
+    /// A shard remembers besides what another does, whose group forgets by `clock_ms`: from here on as long as there.
+    pub fn inherit(&mut self, key: ShardKey, table: Table, clock_ms: u64) {
+        if self.tables.is_empty() {
+            (self.clock_ms, self.newest_ms) = (clock_ms, clock_ms);
+        }
+        self.tables.entry(key).or_default().unite(table.moved(clock_ms, self.clock_ms));
         self.tidy();
     }
 
@@ -109,6 +128,7 @@ impl Producers {
         stored::DataState {
             producer_tables: self.tables.iter().map(table).collect(),
             producers_clock_ms: self.clock_ms,
+            newest_arrival_ms: self.newest_ms,
             ..Default::default()
         }
     }
@@ -118,7 +138,9 @@ impl Producers {
     /// # Errors
     /// When this version would not have stored that.
     pub fn restore(state: &stored::DataState) -> Result<Self, String> {
-        let mut producers = Self { clock_ms: state.producers_clock_ms, ..Self::default() };
+        // A checkpoint of an earlier version has the newest arrival for both.
+        let (clock_ms, newest_ms) = (state.producers_clock_ms, state.newest_arrival_ms);
+        let mut producers = Self { clock_ms, newest_ms: newest_ms.max(clock_ms), ..Self::default() };
         for stored in &state.producer_tables {
             let shard = stored.shard.as_ref().ok_or("a stored table of producers without its shard")?;
             let key = ShardKey { stream_uid: shard.uid, shard: shard.shard };

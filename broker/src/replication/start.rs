@@ -31,6 +31,9 @@ use super::recovered::{CHECKPOINTS, Opened};
 use super::wal_thread::WalHandle;
 use crate::peers::Member;
 
+/// Files of trimmed records are held back while so many times the reserve is free.
+const HOLD_RESERVES: u64 = 3;
+
 /// Finds out who the first members of a cluster are.
 pub type Founding = BoxFuture<'static, BTreeMap<u64, Member>>;
 
@@ -55,6 +58,8 @@ impl Groups {
             wal: wal.clone(),
             groups: GROUPS,
             shell: config.shell.clone(),
+            clock: config.clock.clone(),
+            hold_free_bytes: config.sizes.reserved_bytes.saturating_mul(HOLD_RESERVES),
         };
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
 
@@ -90,6 +95,7 @@ impl Groups {
                 store: store.clone(),
                 held: held.clone(),
                 positions: positions.clone(),
+                clock: config.clock.clone(),
             };
             restored.push((network, log, machine));
         }

@@ -7,6 +7,7 @@ mod behind;
 mod budgets;
 mod call_room;
 mod checkpoint_schedule;
+mod clocks;
 mod consumer_groups;
 mod consumers;
 mod courier;
@@ -39,6 +40,7 @@ mod streams;
 mod subscribe;
 pub mod throttle;
 mod transitions;
+mod trim_log;
 mod turn;
 mod upkeep;
 
@@ -64,7 +66,7 @@ use self::seats::Seats;
 use self::shard_counts::CountsTable;
 use self::stream_shares::StreamShares;
 use self::throttle::Budget;
-use crate::clock::Clock;
+use self::trim_log::TrimLog;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
@@ -148,8 +150,6 @@ pub struct ServiceConfig {
     pub transitions: Transitions,
     /// The times of subscriptions.
     pub pace: Pace,
-    /// Where the time comes from.
-    pub clock: Clock,
 }
 
 /// The broker's service. Shared by all connections.
@@ -171,6 +171,10 @@ pub struct Service {
     space_is_low: AtomicBool,
     /// Bytes free on the disk at the last look.
     free_bytes: AtomicU64,
+    /// The newest arrival time of a record here, as last looked at.
+    newest_ms: AtomicU64,
+    /// Trims that the log is to tell of.
+    trims: Mutex<TrimLog>,
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
@@ -206,6 +210,8 @@ impl Service {
             given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
             free_bytes: AtomicU64::new(0),
+            newest_ms: AtomicU64::new(0),
+            trims: Mutex::default(),
             sagas: Mutex::default(),
             meters: Meters::new(),
             refused_records: RefusedRecords::new(),
@@ -218,9 +224,9 @@ impl Service {
         })
     }
 
-    /// Milliseconds since the epoch by the broker's clock.
+    /// Milliseconds since the epoch, as the broker goes by them: see [`ClusterClock`](crate::clock::ClusterClock).
     pub fn now_ms(&self) -> u64 {
-        self.config.clock.now_ms()
+        self.groups.clock().now_ms()
     }
 
     /// The earliest that it may be by the clock of any node: what another one has given out is not too old by this.

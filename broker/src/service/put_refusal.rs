@@ -31,6 +31,8 @@ pub enum PutRefusal {
     DiskFull,
     /// The write-ahead log has been at its bound for too long.
     LogAtBound,
+    /// The clock cannot be right, so that records cannot be dated.
+    WrongClock,
 }
 
 impl PutRefusal {
@@ -40,6 +42,7 @@ impl PutRefusal {
             Self::SpaceLow { .. } => "disk_reserve",
             Self::DiskFull => "disk_full",
             Self::LogAtBound => "log_at_bound",
+            Self::WrongClock => "clock",
         }
     }
 
@@ -50,6 +53,7 @@ impl PutRefusal {
                 "free some space, shorten the retention of streams or delete some; puts go on by themselves"
             }
             Self::LogAtBound => "puts go on by themselves when a checkpoint has freed some of the log",
+            Self::WrongClock => "set the clock right, or accept it with `tidelog clock accept`",
         }
     }
 }
@@ -65,6 +69,7 @@ impl fmt::Display for PutRefusal {
             ),
             Self::DiskFull => out.write_str("the disk is full"),
             Self::LogAtBound => out.write_str("the write-ahead log is at its bound"),
+            Self::WrongClock => out.write_str("the clock cannot be right"),
         }
     }
 }
@@ -74,6 +79,7 @@ pub struct RefusedRecords {
     space_low: Counter,
     disk_full: Counter,
     log_at_bound: Counter,
+    wrong_clock: Counter,
 }
 
 impl RefusedRecords {
@@ -85,6 +91,7 @@ impl RefusedRecords {
             space_low: counter(PutRefusal::SpaceLow { free: 0, reserved: 0 }),
             disk_full: counter(PutRefusal::DiskFull),
             log_at_bound: counter(PutRefusal::LogAtBound),
+            wrong_clock: counter(PutRefusal::WrongClock),
         }
     }
 
@@ -94,6 +101,7 @@ impl RefusedRecords {
             PutRefusal::SpaceLow { .. } => &self.space_low,
             PutRefusal::DiskFull => &self.disk_full,
             PutRefusal::LogAtBound => &self.log_at_bound,
+            PutRefusal::WrongClock => &self.wrong_clock,
         };
         counter.increment(records);
     }
@@ -114,10 +122,11 @@ impl Service {
             let free = self.free_bytes.load(Ordering::Relaxed);
             return Some(PutRefusal::SpaceLow { free, reserved: self.groups.reserved_bytes() });
         }
-        self.groups.disk_trouble_of_puts().map(|trouble| match trouble {
+        let of_disk = self.groups.disk_trouble_of_puts().map(|trouble| match trouble {
             DiskTrouble::Full => PutRefusal::DiskFull,
             DiskTrouble::LogAtBound => PutRefusal::LogAtBound,
-        })
+        });
+        of_disk.or_else(|| self.groups.clock().is_unusable().then_some(PutRefusal::WrongClock))
     }
 
     fn watch_space(&self) {

@@ -78,11 +78,16 @@ impl Service {
             {
                 parents.entry(parent.group).or_default().insert(key(parent.index));
             }
-            let mut table = Table::default();
+            let (mut table, mut clock_ms) = (Table::default(), 0);
             for (group, parents) in parents {
-                table.unite(self.groups.producers_of(group, parents).await?);
+                let (theirs, their_clock_ms) = self.groups.producers_of(group, parents).await?;
+                // Groups forget by times of their own: what was gathered so far goes over to the later one.
+                let later_ms = their_clock_ms.max(clock_ms);
+                table = table.moved(clock_ms, later_ms);
+                table.unite(theirs.moved(their_clock_ms, later_ms));
+                clock_ms = later_ms;
             }
-            self.groups.inherit(child.group, key(child.index), &table).await?;
+            self.groups.inherit(child.group, key(child.index), &table, clock_ms).await?;
         }
         Ok(())
     }

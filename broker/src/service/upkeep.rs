@@ -35,8 +35,9 @@ impl Service {
             (self.clone().keep_watch(), self.clone().keep_checkpointing(), self.clone().keep_trimming());
         let (growth, leading, leases) =
             (self.clone().keep_growing(), self.clone().keep_leading(), self.clone().keep_leases());
+        let clocks = self.clone().keep_clocks();
         let upkeep = tokio::spawn(async move {
-            tokio::join!(watch, checkpoints, trims, growth, leading, leases);
+            tokio::join!(watch, checkpoints, trims, growth, leading, leases, clocks);
         });
         if self.groups.peers().configured().is_empty() {
             let mut catalogs = self.groups.watch_catalog();

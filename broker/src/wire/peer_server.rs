@@ -175,7 +175,10 @@ impl peer_server::Peer for PeerServer {
                 .map(standing_still)
                 .collect(),
             is_changing_members: groups.as_ref().is_some_and(|groups| groups.is_changing()),
-            reluctance: groups.and_then(|groups| groups.reluctance()).unwrap_or_default(),
+            reluctance: groups.as_ref().and_then(|groups| groups.reluctance()).unwrap_or_default(),
+            clock_ms: groups.as_ref().map_or(0, |groups| groups.clock().wall_ms()),
+            newest_ms: groups.as_ref().map_or(0, |groups| groups.newest_time_ms()),
+            clock_trouble: groups.and_then(|groups| groups.clock().trouble()).unwrap_or_default(),
         }))
     }
 

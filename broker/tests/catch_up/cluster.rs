@@ -145,7 +145,7 @@ impl Cluster {
             let leader = self.until("a leader", || self.nodes.keys().copied().find(leads)).await;
             let mut body = Vec::new();
             RecordRef { key: None, data: &data(self.written, bytes) }.encode(&mut body);
-            let batch = SubBatch::new(key, Clock::System.now_ms(), 1, Bytes::from(body));
+            let batch = SubBatch::new(key, Clock::System.wall_ms(), 1, Bytes::from(body));
             let placed = timeout(PATIENCE, self.groups(leader).append(group, vec![batch]).await).await;
             match placed.expect("an answer in time").expect("an answer") {
                 Ok(_) => self.written += 1,

@@ -53,7 +53,7 @@ pub struct Appended {
 /// Where a shard's readable records start and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The first ordinal that may be read: the trim point.
+    /// The first ordinal that may be read: the trim point, or the first that is not hidden, if that is above.
     pub first_ordinal: u64,
     /// The ordinal the next record gets.
     pub next_ordinal: u64,
@@ -118,15 +118,23 @@ impl ShardLog {
         }
     }
 
+    /// Hides the records below `ordinal` from readers on this node; a lower one shows them again. Neither trims
+    /// anything nor is part of a checkpoint: nothing is lost when it was wrong.
+    pub fn hide_below(&self, ordinal: u64) {
+        let mut state = self.state();
+        state.hidden_below = ordinal.min(state.next_ordinal);
+    }
+
     /// Where the readable records start and end.
     pub fn bounds(&self) -> Bounds {
         let state = self.state();
-        Bounds {
-            first_ordinal: state.trim_ordinal,
-            next_ordinal: state.next_ordinal,
-            last_time_ms: state.last_time_ms,
-            oldest_time_ms: state.oldest_time_ms(),
-        }
+        state.bounds_from(state.first_readable())
+    }
+
+    /// Where the records start and end that have not been trimmed, hidden ones included.
+    pub fn untrimmed(&self) -> Bounds {
+        let state = self.state();
+        state.bounds_from(state.trim_ordinal)
     }
 
     /// Takes the state as of now for a checkpoint; copies less than 4 KiB of records. Called by the apply task

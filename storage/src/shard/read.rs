@@ -26,7 +26,7 @@ impl ShardLog {
         let mut gather = Gather::new(from, limit);
         let frames = {
             let state = self.state();
-            gather.start_at(from.max(state.trim_ordinal));
+            gather.start_at(from.max(state.first_readable()));
             if state.given_up_end(gather.next_ordinal()).is_some() {
                 return None;
             }
@@ -47,11 +47,11 @@ impl ShardLog {
         while !gather.is_full() {
             let in_memory = {
                 let state = self.state();
-                if gather.next_ordinal() < state.trim_ordinal {
+                if gather.next_ordinal() < state.first_readable() {
                     if !gather.is_empty() {
                         break;
                     }
-                    gather.start_at(state.trim_ordinal);
+                    gather.start_at(state.first_readable());
                 }
                 if let Some(end) = state.given_up_end(gather.next_ordinal()) {
                     if !gather.is_empty() {
@@ -76,7 +76,8 @@ impl ShardLog {
         Ok(gather.finish())
     }
 
-    /// The first readable ordinal whose time is not below `time_ms`; the next ordinal when there is none.
+    /// The first ordinal that is not trimmed and whose time is not below `time_ms`, hidden or not; the next ordinal when
+    /// there is none.
     ///
     /// # Errors
     /// As [`ShardLog::read`].
@@ -111,7 +112,7 @@ impl ShardLog {
         loop {
             {
                 let state = self.state();
-                if ordinal < state.trim_ordinal || ordinal >= state.next_ordinal {
+                if ordinal < state.first_readable() || ordinal >= state.next_ordinal {
                     return Ok(None);
                 }
                 if state.tail.first_ordinal().is_some_and(|first| first <= ordinal) {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::tail::{Tail, TailFrame};
-use super::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint};
+use super::{Bounds, OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint};
 use crate::segment::footer::Footer;
 use crate::segment::frame::FrameHeader;
 use crate::segment::header::{self, HEADER_BYTES};
@@ -83,6 +83,8 @@ pub(crate) struct ShardState {
     pub next_ordinal: u64,
     pub last_time_ms: u64,
     pub trim_ordinal: u64,
+    /// Records below are not given to readers; they are kept until the trim point passes them.
+    pub hidden_below: u64,
     /// Segments that are sealed in their files and not yet unlinked.
     pub sealed: VecDeque<SegmentCheckpoint>,
     pub active: VecDeque<ActiveSegment>,
@@ -101,6 +103,7 @@ impl ShardState {
             next_ordinal: 1,
             last_time_ms: 0,
             trim_ordinal: 1,
+            hidden_below: 0,
             sealed: VecDeque::new(),
             active: VecDeque::new(),
             tail: Tail::default(),
@@ -189,16 +192,31 @@ impl ShardState {
         }
     }
 
-    /// See [`super::Bounds::oldest_time_ms`].
-    pub fn oldest_time_ms(&self) -> Option<u64> {
-        if self.trim_ordinal == self.next_ordinal {
+    /// The first ordinal that readers are given.
+    pub fn first_readable(&self) -> u64 {
+        self.trim_ordinal.max(self.hidden_below)
+    }
+
+    /// The bounds of what lies at or behind `first`, which is not below the trim point.
+    pub fn bounds_from(&self, first: u64) -> Bounds {
+        Bounds {
+            first_ordinal: first,
+            next_ordinal: self.next_ordinal,
+            last_time_ms: self.last_time_ms,
+            oldest_time_ms: self.oldest_time_ms(first),
+        }
+    }
+
+    /// See [`Bounds::oldest_time_ms`].
+    fn oldest_time_ms(&self, first: u64) -> Option<u64> {
+        if first == self.next_ordinal {
             return None;
         }
         match self.tail.first_ordinal() {
-            Some(first) if first <= self.trim_ordinal => {
-                self.tail.starting_with(self.trim_ordinal).next().map(|frame| frame.header.time_ms)
+            Some(in_memory) if in_memory <= first => {
+                self.tail.starting_with(first).next().map(|frame| frame.header.time_ms)
             }
-            _ => self.segment_starts().rfind(|start| start.0 <= self.trim_ordinal).map(|start| start.1),
+            _ => self.segment_starts().rfind(|start| start.0 <= first).map(|start| start.1),
         }
     }
 

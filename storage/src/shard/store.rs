@@ -254,6 +254,12 @@ impl ShardStore {
         self.shards.read().expect("no holder of the registry panics").get(&key).cloned()
     }
 
+    /// Arrival time of the newest record of all shards, in milliseconds since 1970; 0 when there was none.
+    pub fn newest_time_ms(&self) -> u64 {
+        let shards = self.shards.read().expect("no holder of the registry panics");
+        shards.values().map(|log| log.state().last_time_ms).max().unwrap_or(0)
+    }
+
     /// Takes a stream's shards out of memory. The files are unlinked by the flusher once no checkpoint that is
     /// kept lists them. Memory is given back when the last reader has let go.
     pub fn remove_stream(&self, stream_uid: u64) {

@@ -74,8 +74,9 @@ impl World {
 
     fn inherit(&mut self, child: u32, parents: &[u32]) {
         for parent in parents {
-            let table = self.groups[Self::group(*parent)].of(key(*parent)).cloned().unwrap_or_default();
-            self.groups[Self::group(child)].inherit(key(child), table);
+            let group = &self.groups[Self::group(*parent)];
+            let (table, clock_ms) = (group.of(key(*parent)).cloned().unwrap_or_default(), group.clock_ms());
+            self.groups[Self::group(child)].inherit(key(child), table, clock_ms);
         }
     }
 
@@ -230,12 +231,15 @@ fn producers_are_forgotten_by_the_logs_time_alone() {
     };
     assert!(!is_known(&mut producers, START_MS));
     // Records without a producer let time pass as well; a clock that goes back takes nothing from it.
-    producers.pass(START_MS + HOUR_MS - 1);
+    let pass = |producers: &mut Producers, from_ms: u64, to_ms: u64| {
+        (from_ms..=to_ms).step_by(10_000).for_each(|time_ms| producers.pass(time_ms));
+    };
+    pass(&mut producers, START_MS, START_MS + HOUR_MS - 1);
     producers.pass(START_MS - HOUR_MS);
     assert!(is_known(&mut producers, START_MS - HOUR_MS));
-    producers.pass(START_MS + 2 * HOUR_MS - 2);
+    pass(&mut producers, START_MS + HOUR_MS, START_MS + 2 * HOUR_MS - 60_000);
     assert!(is_known(&mut producers, START_MS));
-    producers.pass(START_MS + 3 * HOUR_MS + 60_000);
+    pass(&mut producers, START_MS + 2 * HOUR_MS, START_MS + 3 * HOUR_MS + 60_000);
     assert_eq!(producers.tables, BTreeMap::new());
     assert!(!is_known(&mut producers, START_MS + 3 * HOUR_MS + 60_000));
 }
@@ -261,4 +265,50 @@ fn a_group_keeps_to_its_bound() {
     assert_eq!(producers.entries, entries);
     producers.forget(|key| key.shard == 0);
     assert!(matches!(take(&mut producers, 9, stamp(1, 1), START_MS), AppendOutcome::Placed { .. }));
+}
+
+/// A clock that is two hours ahead for one batch makes no shard forget a producer.
+#[test]
+fn producers_are_remembered_over_a_batch_that_is_stamped_hours_ahead() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut producers = Producers::default();
+    let is_known = |producers: &mut Producers, id, now_ms| {
+        matches!(take(producers, 0, stamp(id, 1), now_ms), AppendOutcome::Remembered(_))
+    };
+    assert!(!is_known(&mut producers, 7, START_MS));
+    assert!(!is_known(&mut producers, 8, START_MS + 2 * HOUR_MS));
+    for second in 1..600 {
+        producers.pass(START_MS + second * 1_000);
+    }
+    assert!(is_known(&mut producers, 7, START_MS + 600_000), "the leap made the group forget it");
+    // The clock stays ahead: the hour is counted from there.
+    for second in 0..2_900 {
+        producers.pass(START_MS + 2 * HOUR_MS + second * 1_000);
+    }
+    assert!(is_known(&mut producers, 7, START_MS + 2 * HOUR_MS + 2_900_000));
+    for second in 2_900..6_600 {
+        producers.pass(START_MS + 2 * HOUR_MS + second * 1_000);
+    }
+    assert!(!is_known(&mut producers, 7, START_MS + 4 * HOUR_MS), "an hour after its last batch");
+}
+
+#[test]
+fn a_child_remembers_as_long_as_its_parent_whatever_the_times_of_their_groups() {
+    const HOUR_MS: u64 = 3_600_000;
+    let (mut parents, mut children) = (Producers::default(), Producers::default());
+    assert!(matches!(take(&mut parents, 0, stamp(7, 1), START_MS), AppendOutcome::Placed { .. }));
+    // The children's group has seen a day pass.
+    let mut now_ms = START_MS;
+    while now_ms < START_MS + 24 * HOUR_MS {
+        now_ms += 30_000;
+        assert!(!matches!(take(&mut children, 3, stamp(9, now_ms), now_ms), AppendOutcome::Remembered(_)));
+        children.forget(|key| key.shard == 2);
+    }
+    let table = parents.of(key(0)).cloned().expect("a producer");
+    children.inherit(key(1), table, parents.clock_ms());
+    let mut is_known = |now_ms| {
+        children.pass(now_ms);
+        matches!(take(&mut children, 1, stamp(7, 1), now_ms), AppendOutcome::Remembered(_))
+    };
+    assert!((1..60).all(|minute| is_known(now_ms + minute * 50_000)));
 }

@@ -1,0 +1,263 @@
+//! The times that a node goes by, as a state that is turned by looks at its clocks: no clock and no lock in here.
+//!
+//! The leader of the metadata group keeps two times for the cluster and tells them to the others with its heartbeats. The
+//! *served time* dates records, and decides what readers see and what has aged. The *retention clock* decides what is
+//! deleted. Both follow the median of the voters' clocks at [`PACE`](super::bounded::PACE) times the time that passes at
+//! most; they differ in where they begin: the one with the clocks at a start, the other where it was left before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bounded::{follow, median};
+use crate::model::stream::RetentionClock;
+
+/// Milliseconds by which a clock may be off before it counts as wrong; no arrival time runs further ahead of the median.
+pub const LEAD_MS: u64 = 60_000;
+/// Milliseconds by which the clock may be behind the log's newest arrival, which may have had the lead of another node.
+const BEHIND_LOG_MS: u64 = 2 * LEAD_MS;
+/// Milliseconds of boot time for which what a peer has said of its clocks counts.
+const FRESH_MS: u64 = 5_000;
+
+/// What a peer has said of its times, and when by this node's boot time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said {
+    /// Its wall clock; of the leader of the metadata its retention clock.
+    clock_ms: u64,
+    /// Its served time, 0 for none.
+    served_ms: u64,
+    at_boot_ms: u64,
+}
+
+impl Said {
+    fn age_ms(&self, boot_ms: u64) -> u64 {
+        boot_ms.saturating_sub(self.at_boot_ms)
+    }
+
+    fn is_fresh(&self, boot_ms: u64) -> bool {
+        self.age_ms(boot_ms) <= FRESH_MS
+    }
+}
+
+/// A node's place in its cluster and what is known of the data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Situation {
+    /// This node.
+    pub node: u64,
+    /// The voters of the metadata group.
+    pub voters: BTreeSet<u64>,
+    /// Whether the metadata group is led here.
+    pub leads: bool,
+    /// The retention clock of the metadata.
+    pub kept: RetentionClock,
+    /// The newest arrival time of any record on this node, 0 for none.
+    pub newest_ms: u64,
+}
+
+impl Situation {
+    fn is_alone(&self) -> bool {
+        self.voters.iter().eq([&self.node])
+    }
+}
+
+/// A look at the node's clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Milliseconds since the epoch by the wall clock.
+    pub wall_ms: u64,
+    /// Milliseconds since the boot.
+    pub boot_ms: u64,
+    /// A wall clock before this cannot be right.
+    pub earliest_ms: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Times {
+    pub situation: Situation,
+    looked: Option<Look>,
+    heard: BTreeMap<u64, Said>,
+    told: Option<Said>,
+    median_ms: Option<u64>,
+    served_ms: Option<u64>,
+    retention_ms: Option<u64>,
+    /// The time that requests go by is the wall clock between these two.
+    pub bounds_ms: (u64, u64),
+}
+
+impl Times {
+    /// Takes note of a voter's clock and served time.
+    pub fn hear(&mut self, node: u64, clock_ms: u64, served_ms: u64, boot_ms: u64) {
+        self.heard.insert(node, Said { clock_ms, served_ms, at_boot_ms: boot_ms });
+    }
+
+    /// Takes note of the times of the metadata group's leader.
+    pub fn be_told(&mut self, served_ms: u64, retention_ms: u64, boot_ms: u64) {
+        self.told = Some(Said { clock_ms: retention_ms, served_ms, at_boot_ms: boot_ms });
+    }
+
+    /// The served time and the retention clock as the leader of the metadata tells them, 0 for none.
+    pub fn to_tell(&self) -> (u64, u64) {
+        (self.served_ms.unwrap_or(0), self.retention_ms.unwrap_or(0))
+    }
+
+    /// Puts the node in its situation. An operator's acceptance of the clocks makes the times begin anew.
+    pub fn attend(&mut self, situation: Situation) {
+        if situation.kept.accepted != self.situation.kept.accepted {
+            (self.told, self.served_ms, self.retention_ms) = (None, None, None);
+            self.heard.values_mut().for_each(|said| said.served_ms = 0);
+        }
+        self.heard.retain(|node, _| situation.voters.contains(node));
+        self.situation = situation;
+    }
+
+    /// Moves the times to a look at the clocks. Gives how far the wall clock has leapt since the last one.
+    pub fn turn(&mut self, look: Look) -> i64 {
+        let before = self.looked.replace(look).unwrap_or(look);
+        let elapsed_ms = look.boot_ms.saturating_sub(before.boot_ms);
+        self.median_ms = self.median(look);
+        let told = self.told.filter(|told| !self.keeps_times() && told.is_fresh(look.boot_ms));
+        self.served_ms = match told {
+            Some(told) if told.served_ms > 0 => Some(told.served_ms + told.age_ms(look.boot_ms)),
+            _ => self.next_served(look, elapsed_ms),
+        };
+        self.retention_ms = match told {
+            Some(told) if told.clock_ms > 0 => Some(told.clock_ms),
+            _ if self.keeps_times() => self.next_retention(elapsed_ms),
+            _ => self.retention_ms,
+        };
+        self.bounds_ms = match (self.served_ms, self.aim(look)) {
+            (None, _) => (0, u64::MAX),
+            (Some(served_ms), Some(aim_ms)) if told.is_none() => {
+                let now_ms = served_ms.min(aim_ms);
+                (now_ms, now_ms)
+            }
+            (Some(served_ms), _) => (served_ms.saturating_sub(LEAD_MS), served_ms.saturating_add(LEAD_MS)),
+        };
+        signed_difference(look.wall_ms, before.wall_ms.saturating_add(elapsed_ms))
+    }
+
+    /// Whether the cluster's times are kept here: by the leader of the metadata, and by a node on its own.
+    fn keeps_times(&self) -> bool {
+        self.situation.leads || self.situation.is_alone()
+    }
+
+    /// The median of the voters' clocks that can be right, if a majority of the voters has one.
+    fn median(&self, look: Look) -> Option<u64> {
+        let Situation { node, voters, .. } = &self.situation;
+        let clock = |voter: &u64| {
+            if voter == node {
+                return Some(look.wall_ms);
+            }
+            let said = self.heard.get(voter).filter(|said| said.is_fresh(look.boot_ms))?;
+            Some(said.clock_ms.saturating_add(said.age_ms(look.boot_ms)))
+        };
+        let can_be_right = |clock_ms: &u64| *clock_ms >= look.earliest_ms;
+        let clocks: Vec<u64> = voters.iter().filter_map(clock).filter(can_be_right).collect();
+        if clocks.len() * 2 > voters.len() { median(clocks) } else { None }
+    }
+
+    /// The time that the served time follows: the own clock, within a minute of the median.
+    fn aim(&self, look: Look) -> Option<u64> {
+        match self.median_ms {
+            Some(median_ms) => {
+                Some(look.wall_ms.clamp(median_ms.saturating_sub(LEAD_MS), median_ms.saturating_add(LEAD_MS)))
+            }
+            None => self.situation.is_alone().then_some(look.wall_ms),
+        }
+    }
+
+    fn next_served(&self, look: Look, elapsed_ms: u64) -> Option<u64> {
+        // A time that could not be right is none to go on from.
+        let before_ms = self.served_ms.filter(|served_ms| self.can_be_right(*served_ms, look.earliest_ms));
+        let Some(aim_ms) = self.aim(look) else {
+            return before_ms.map(|before_ms| before_ms.saturating_add(elapsed_ms));
+        };
+        let of_peers = || {
+            let said = self.heard.values().filter(|said| said.served_ms > 0 && said.is_fresh(look.boot_ms));
+            said.map(|said| said.served_ms + said.age_ms(look.boot_ms)).min()
+        };
+        Some(match before_ms {
+            Some(before_ms) => follow(before_ms, aim_ms, elapsed_ms),
+            // A start: what the clocks say, unless the cluster goes by a time already.
+            None => of_peers().unwrap_or(aim_ms),
+        })
+    }
+
+    fn next_retention(&self, elapsed_ms: u64) -> Option<u64> {
+        let kept_ms = Some(self.situation.kept.time_ms).filter(|kept_ms| *kept_ms > 0);
+        let before_ms = self.retention_ms.or(kept_ms);
+        match (before_ms, self.median_ms) {
+            (before_ms, None) => before_ms,
+            (Some(before_ms), Some(median_ms)) => Some(follow(before_ms, median_ms, elapsed_ms)),
+            // The first time: data that are older than the retention clock vouch for no more than their own time.
+            (None, Some(median_ms)) => Some(match self.situation.newest_ms {
+                0 => median_ms,
+                newest_ms => median_ms.min(newest_ms),
+            }),
+        }
+    }
+
+    /// Whether a time can be right: neither before the program was built nor before the log's newest record, unless an
+    /// operator has accepted that one.
+    fn can_be_right(&self, time_ms: u64, earliest_ms: u64) -> bool {
+        let Situation { newest_ms, kept, .. } = &self.situation;
+        let is_accepted = *newest_ms <= kept.accepted_newest_ms;
+        time_ms >= earliest_ms && (is_accepted || time_ms.saturating_add(BEHIND_LOG_MS) >= *newest_ms)
+    }
+
+    /// Whether records can be dated now.
+    pub fn is_usable(&self) -> bool {
+        let Some(look) = self.looked else { return true };
+        let (least_ms, most_ms) = self.bounds_ms;
+        self.can_be_right(look.wall_ms.clamp(least_ms, most_ms), look.earliest_ms)
+    }
+
+    /// The time by which readers are served; `None` before the clocks of a majority are known.
+    pub fn served_ms(&self) -> Option<u64> {
+        self.served_ms.map(|served_ms| served_ms.min(self.bounds_ms.1))
+    }
+
+    /// The time by which records are deleted: the retention clock, and not beyond the median of the clocks. `None` while
+    /// one of the two is not known.
+    pub fn deletion_ms(&self) -> Option<u64> {
+        let boot_ms = self.looked?.boot_ms;
+        let is_known = self.keeps_times() || self.told.is_some_and(|told| told.is_fresh(boot_ms));
+        Some(self.retention_ms.filter(|_| is_known)?.min(self.median_ms?))
+    }
+
+    /// The retention clock, if it is known.
+    pub fn retention_ms(&self) -> Option<u64> {
+        self.retention_ms
+    }
+
+    /// The median of the voters' clocks, if it is known.
+    pub fn median_ms(&self) -> Option<u64> {
+        self.median_ms
+    }
+
+    /// How far the wall clock is ahead of the served time; negative when it is behind.
+    pub fn offset_ms(&self) -> i64 {
+        match (self.looked, self.served_ms) {
+            (Some(look), Some(served_ms)) => signed_difference(look.wall_ms, served_ms),
+            _ => 0,
+        }
+    }
+
+    /// The clocks of the voters as last heard, by node, the own one among them.
+    pub fn clocks_ms(&self) -> BTreeMap<u64, u64> {
+        let Some(look) = self.looked else { return BTreeMap::new() };
+        let heard = self.heard.iter().filter(|(_, said)| said.is_fresh(look.boot_ms));
+        let mut clocks: BTreeMap<u64, u64> = heard
+            .map(|(node, said)| (*node, said.clock_ms.saturating_add(said.age_ms(look.boot_ms))))
+            .collect();
+        clocks.insert(self.situation.node, look.wall_ms);
+        clocks
+    }
+}
+
+fn signed_difference(a_ms: u64, b_ms: u64) -> i64 {
+    let magnitude = i64::try_from(a_ms.abs_diff(b_ms)).unwrap_or(i64::MAX);
+    if a_ms >= b_ms { magnitude } else { -magnitude }
+}
+
+#[cfg(test)]
+mod tests;
