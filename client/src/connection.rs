@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tidelog_proto::v1::cluster_client::ClusterClient;
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::records_client::RecordsClient;
 use tidelog_proto::v1::streams_client::StreamsClient;
@@ -216,6 +217,10 @@ impl Node {
 
     pub fn groups(&self) -> GroupsClient<Channel> {
         GroupsClient::new(self.channel.clone())
+    }
+
+    pub fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
     }
 
     /// A request that says who calls.

@@ -7,6 +7,7 @@
 //! cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
 
 mod catching_up;
+mod clocks;
 mod join;
 mod leave;
 mod status;
@@ -14,6 +15,7 @@ mod transfer;
 mod troubles;
 mod voters;
 
+pub use clocks::Clocks;
 pub use troubles::troubles;
 
 use std::sync::Arc;

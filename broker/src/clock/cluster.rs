@@ -58,6 +58,11 @@ impl ClusterClock {
         self.clock.wall_ms()
     }
 
+    /// A wall clock before this, in milliseconds since the epoch, cannot be right.
+    pub fn earliest_ms(&self) -> u64 {
+        self.clock.earliest_ms()
+    }
+
     /// Milliseconds since the boot.
     pub fn boot_ms(&self) -> u64 {
         self.clock.boot_ms()
@@ -138,9 +143,9 @@ impl ClusterClock {
         }
     }
 
-    /// Why records cannot be dated, if they cannot.
-    pub fn refusal(&self) -> Option<&'static str> {
-        self.is_unusable.load(Ordering::Relaxed).then_some("the clock cannot be right")
+    /// Whether the clock cannot be right, so that records cannot be dated.
+    pub fn is_unusable(&self) -> bool {
+        self.is_unusable.load(Ordering::Relaxed)
     }
 
     /// The time by which readers are served; `None` while a node of a cluster knows too few clocks.

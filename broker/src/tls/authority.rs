@@ -21,6 +21,7 @@ use tidelog_storage::disk::{Open, RealDisk};
 
 use super::TlsError;
 use super::names::Names;
+use crate::clock::BUILT_MS;
 use crate::config::DataLocation;
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 
@@ -218,10 +219,14 @@ fn named(name: &str) -> DistinguishedName {
     distinguished
 }
 
+/// Dates a certificate for a life from now on. A clock that is behind the build of this program counts as that, and an
+/// authority, which is kept, is good from the build on, so that it is one today whatever the clock said when it was made.
 fn live(params: &mut CertificateParams, now: SystemTime, life: Duration) {
     let epoch = date_time_ymd(1970, 1, 1);
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    params.not_before = epoch + now.saturating_sub(CLOCK_SKEW);
+    let built = Duration::from_millis(BUILT_MS);
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().max(built);
+    let from = if matches!(params.is_ca, IsCa::Ca(_)) { built } else { now };
+    params.not_before = epoch + from.saturating_sub(CLOCK_SKEW);
     params.not_after = epoch + now + life;
 }
 
@@ -238,6 +243,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_was_made_under_a_wrong_clock_is_good_today() {
+        let today = UNIX_EPOCH + Duration::from_millis(BUILT_MS) + DAY * 100;
+        for made in [UNIX_EPOCH, today, today + DAY * 365 * 100] {
+            let key = KeyPair::generate().unwrap();
+            let mut authority = authority_params(&key);
+            live(&mut authority, made, AUTHORITY_LIFE);
+            let mut server = CertificateParams::default();
+            live(&mut server, made.min(today), SERVER_LIFE);
+            let today_at = date_time_ymd(1970, 1, 1) + today.duration_since(UNIX_EPOCH).unwrap();
+            for params in [authority, server] {
+                assert!(params.not_before < today_at && today_at < params.not_after, "{made:?}");
+            }
+        }
+    }
 
     #[test]
     fn an_authority_is_made_once_and_its_key_is_for_its_owner_only() {

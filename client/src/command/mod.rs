@@ -4,6 +4,7 @@
 //! Each command is a file that declares its arguments and carries them out. The binary of the broker takes
 //! [`Commands`] among its own and calls [`run`]. Results go to standard output, everything else to standard error.
 
+mod clock;
 mod completions;
 mod doctor;
 mod error;
@@ -45,6 +46,8 @@ pub enum Commands {
     /// List, look at and change the consumer groups of a stream. Needs a Tidelog.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Group(group::GroupArguments),
+    /// Show the clocks of a Tidelog, by which records expire, or accept them after a leap.
+    Clock(clock::ClockArguments),
     /// Look for what is wrong with a stream, and say what to do about it. Needs a Tidelog.
     Doctor(doctor::DoctorArguments),
     /// Load a stream of any endpoint that speaks Kinesis, and measure it.
@@ -136,6 +139,7 @@ fn speak(command: &Commands) -> Result<Outcome, CommandError> {
             Commands::Get(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Shards(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Group(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Clock(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Doctor(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Bench(_) | Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
         }

@@ -96,7 +96,7 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
         let producers: Vec<_> = known.producers().map(store_producer).collect();
         for (group, shard) in [(&mut here, 1), (&mut there, 2)] {
             let producers = producers.clone();
-            let inherit = stored::Inherit { uid: UID, shard, producers, clock_ms: 0 };
+            let inherit = stored::Inherit { uid: UID, shard, producers, clock_ms: 1_700_000_000_000 };
             control(group, data_command::Command::Inherit(inherit));
         }
     }
