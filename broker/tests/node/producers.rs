@@ -11,7 +11,7 @@ use tidelog::service::{AppendRefusal, NewRecord, Payload, Placed, Service};
 
 use crate::broker::Broker;
 use crate::cluster::Cluster;
-use crate::{HOUR_MS, START_MS};
+use crate::START_MS;
 
 /// The lowest key of the upper half.
 const MIDDLE: &str = "170141183460469231731687303715884105728";
