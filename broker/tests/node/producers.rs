@@ -9,9 +9,9 @@ use tidelog::model::producer::Stamp;
 use tidelog::model::stream::Stream;
 use tidelog::service::{AppendRefusal, NewRecord, Payload, Placed, Service};
 
+use crate::START_MS;
 use crate::broker::Broker;
 use crate::cluster::Cluster;
-use crate::START_MS;
 
 /// The lowest key of the upper half.
 const MIDDLE: &str = "170141183460469231731687303715884105728";
