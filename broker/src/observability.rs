@@ -83,6 +83,13 @@ pub const DAMAGED_SEGMENTS: &str = "tidelog_damaged_segments_total";
 pub const UNREADABLE_SEGMENTS: &str = "tidelog_unreadable_segments";
 /// Damaged segments that a peer's copy has replaced. Without a counterpart in CloudWatch.
 pub const REPAIRED_SEGMENTS: &str = "tidelog_repaired_segments_total";
+/// Bytes of a class of memory; label `class`. Without a counterpart in CloudWatch.
+pub const MEMORY_BYTES: &str = "tidelog_memory_bytes";
+/// Bytes of a class of memory that are taken; label `class`. Without a counterpart in CloudWatch.
+pub const MEMORY_USED_BYTES: &str = "tidelog_memory_used_bytes";
+/// Requests and connections refused because their class of memory was full; label `class`. Without a counterpart in
+/// CloudWatch.
+pub const MEMORY_REFUSALS: &str = "tidelog_memory_refusals_total";
 /// Raft groups that this node leads, of seven. Without a counterpart in CloudWatch.
 pub const GROUPS_LED: &str = "tidelog_groups_led";
 /// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
@@ -238,6 +245,14 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Damaged segments with records that cannot be read and were not given up; more than 0 needs an operator.",
     ),
     (REPAIRED_SEGMENTS, Kind::Counter, Unit::Count, "Damaged segments that a peer's copy has replaced."),
+    (MEMORY_BYTES, Kind::Gauge, Unit::Bytes, "Bytes of a class of memory."),
+    (MEMORY_USED_BYTES, Kind::Gauge, Unit::Bytes, "Bytes of a class of memory that are taken."),
+    (
+        MEMORY_REFUSALS,
+        Kind::Counter,
+        Unit::Count,
+        "Requests and connections refused for lack of memory, by class.",
+    ),
     (GROUPS_LED, Kind::Gauge, Unit::Count, "Raft groups that this node leads, of seven."),
     (
         CLOCK_OFFSET_SECONDS,

@@ -124,7 +124,7 @@ impl Server {
             pace: bounds.subscriptions,
             clock,
             shell: Shell::Threads,
-            sizes: sizes.with_open_files(Descriptors::found().segments),
+            sizes: sizes.within(&bounds.memory).with_open_files(Descriptors::found().segments),
         })
         .await?;
         let (stop, stopping) = watch::channel(false);

@@ -37,6 +37,7 @@ impl Builder {
         let (wal, _) = WalHandle::start(wal, Durability::Fsync, &Shell::Threads)?;
         let store = ShardStore::open(disk.clone(), place("shards"), StoreOptions::default(), Vec::new())?;
         let config = FlushConfig {
+            unflushed_bytes_max: 64 << 20,
             disk,
             directory: place("checkpoint"),
             last_sequence: 0,

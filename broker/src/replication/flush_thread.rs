@@ -24,12 +24,11 @@ use crate::observability as names;
 
 /// Wake-ups and cuts waiting; a group has at most one cut under way.
 const QUEUE_REQUESTS_MAX: usize = 64;
-/// Unflushed bytes at which the flusher begins to write.
-pub const FLUSH_FROM_BYTES: u64 = 24 << 20;
-/// Unflushed bytes at which proposals wait for the flusher.
-pub const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 /// Milliseconds for which files of trimmed records stay.
 const HOLD_MS: u64 = 3_600_000;
+/// Of the unflushed bytes at which proposals wait, the part at which the flusher begins to write: numerator and
+/// denominator.
+const FLUSH_FROM: (u64, u64) = (3, 8);
 /// Pause before a write that found the disk full, or a segment damaged, is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
@@ -59,11 +58,19 @@ struct Install {
 
 struct Shared {
     store: Arc<ShardStore>,
+    /// As [`FlushConfig::unflushed_bytes_max`].
+    unflushed_bytes_max: u64,
     woken: AtomicBool,
     rounds: AtomicU64,
     flushed: Notify,
     disk_full: AtomicBool,
     stopping: AtomicBool,
+}
+
+impl Shared {
+    fn flush_from_bytes(&self) -> u64 {
+        self.unflushed_bytes_max / FLUSH_FROM.1 * FLUSH_FROM.0
+    }
 }
 
 /// Where the worker works, and how many groups make a checkpoint.
@@ -84,6 +91,8 @@ pub struct FlushConfig {
     pub clock: Arc<ClusterClock>,
     /// Free bytes of the disk below which they are not.
     pub hold_free_bytes: u64,
+    /// Unflushed bytes at which proposals wait for the flusher.
+    pub unflushed_bytes_max: u64,
 }
 
 impl FlushHandle {
@@ -92,6 +101,7 @@ impl FlushHandle {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared {
             store: store.clone(),
+            unflushed_bytes_max: config.unflushed_bytes_max,
             woken: AtomicBool::new(false),
             rounds: AtomicU64::new(0),
             flushed: Notify::new(),
@@ -114,7 +124,7 @@ impl FlushHandle {
 
     /// Called after applying: wakes the worker when there is enough to write.
     pub fn wake_if_due(&self) {
-        if self.shared.store.flushable_bytes() >= FLUSH_FROM_BYTES
+        if self.shared.store.flushable_bytes() >= self.shared.flush_from_bytes()
             && !self.shared.woken.swap(true, Ordering::AcqRel)
         {
             // A full queue means that the worker is awake.
@@ -196,13 +206,13 @@ impl FlushHandle {
         let _ = self.queue.send(Request::Stop).await;
     }
 
-    /// Returns once the bytes that can be flushed are below [`UNFLUSHED_BYTES_MAX`], or when the process is ending.
+    /// Returns once the bytes that can be flushed are below [`FlushConfig::unflushed_bytes_max`], or when the process is ending.
     pub async fn wait_for_room(&self) {
-        while self.shared.store.flushable_bytes() >= UNFLUSHED_BYTES_MAX
+        while self.shared.store.flushable_bytes() >= self.shared.unflushed_bytes_max
             && !self.shared.stopping.load(Ordering::Relaxed)
         {
             let flushed = self.shared.flushed.notified();
-            if self.shared.store.flushable_bytes() < UNFLUSHED_BYTES_MAX {
+            if self.shared.store.flushable_bytes() < self.shared.unflushed_bytes_max {
                 return;
             }
             // The timeout covers a wake-up lost while the queue was full.

@@ -37,8 +37,6 @@ use crate::model::consumer_group::ConsumerGroups;
 use crate::model::stream::Catalog;
 use crate::peers::Peers;
 
-/// Body bytes of all groups between acceptance and answer. A request is at most 10 MiB of data and keys.
-pub(super) const BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 /// How long a stop waits for its checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(30);
 
@@ -232,11 +230,20 @@ impl Groups {
         self.news.listen_to_many()
     }
 
+    /// Sizes of files, and the bounds of memory that go with them.
+    pub fn sizes(&self) -> &Sizes {
+        &self.config.sizes
+    }
+
     /// Queues sub-batches for a data group that is led here. The receiver gets one outcome per sub-batch; a closed channel is an
-    /// unknown outcome. Waits while the node has [`BYTES_IN_FLIGHT_MAX`] under way.
+    /// unknown outcome. Waits while the node has [`Sizes::in_flight_bytes_max`] under way.
     pub async fn append(&self, group: u8, batches: Vec<SubBatch>) -> oneshot::Receiver<PartAnswer> {
         assert_ne!(group, META_GROUP, "records for the metadata group");
-        let bytes = batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(BYTES_IN_FLIGHT_MAX);
+        let bytes = batches
+            .iter()
+            .map(|batch| batch.body.len())
+            .sum::<usize>()
+            .min(self.config.sizes.in_flight_bytes_max);
         let share = self.in_flight.clone().acquire_many_owned(bytes as u32).await;
         let (answer, outcome) = oneshot::channel();
         let part = Part { batches, share: share.expect("the semaphore is never closed"), answer };
@@ -330,9 +337,6 @@ impl Groups {
 pub fn raft_error(group: u8, error: &dyn std::fmt::Display) -> GroupError {
     GroupError::Raft { group, reason: error.to_string() }
 }
-
-/// Sub-batch bodies larger than this are never proposed; the limits of a request keep well below.
-const _: () = assert!(BYTES_IN_FLIGHT_MAX < u32::MAX as usize);
 
 impl SubBatch {
     /// A sub-batch over an encoded body, with its checksum.

@@ -3,7 +3,12 @@
 use tidelog_storage::shard::StoreOptions;
 
 use super::catch_up::WholePace;
+use crate::room::{Class, FILE_READS_MAX, Shares};
 
+/// Bytes of records between their acceptance and their answer, however much memory there is.
+const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of applied records that are not yet in segments, however much memory there is.
+const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 const WAL_FILE_BYTES: u64 = 128 << 20;
 const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
 /// Bytes of the first file of a log that goes with its process: such a broker is started for a test, and takes little.
@@ -49,6 +54,12 @@ pub struct Sizes {
     pub wal_live_bytes_max_in_cluster: u64,
     /// Bytes that stay free on the disk for votes, trims, membership and checkpoints.
     pub reserved_bytes: u64,
+    /// Bytes of records between their acceptance and their answer.
+    pub in_flight_bytes_max: usize,
+    /// Bytes of applied records that are not yet in segments, past which proposals wait.
+    pub unflushed_bytes_max: u64,
+    /// Reads of segment files that may be under way at a time; further ones wait.
+    pub file_reads_max: usize,
     /// Of segments and what is held of them in memory.
     pub store: StoreOptions,
     /// How files are kept whole.
@@ -56,6 +67,19 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// These sizes with what is held in memory within the classes log and tail.
+    #[must_use]
+    pub fn within(mut self, memory: &Shares) -> Self {
+        let (log, tail) = (memory.bytes(Class::Log), memory.bytes(Class::Tail) as u64);
+        // What is forwarded to other nodes and the entries kept for them are the rest of the class.
+        self.in_flight_bytes_max = self.in_flight_bytes_max.min(log / 2);
+        self.unflushed_bytes_max = self.unflushed_bytes_max.min(tail / 2);
+        self.file_reads_max = memory.file_reads_max();
+        self.store.unflushed_bytes_max = self.store.unflushed_bytes_max.min(tail / 4);
+        self.store.tail_bytes_max = self.store.tail_bytes_max.min(tail / 2);
+        self
+    }
+
     /// These sizes with at most so many segment files open for reading, and half as many for writing.
     #[must_use]
     pub fn with_open_files(mut self, files: usize) -> Self {
@@ -100,6 +124,9 @@ impl Default for Sizes {
             wal_live_bytes_max: WAL_LIVE_BYTES_MAX,
             wal_live_bytes_max_in_cluster: WAL_LIVE_BYTES_MAX_IN_CLUSTER,
             reserved_bytes: RESERVED_BYTES,
+            in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
+            file_reads_max: FILE_READS_MAX,
             store: StoreOptions::default(),
             whole_pace: WholePace::default(),
         }

@@ -13,7 +13,7 @@ use super::batcher::Batcher;
 use super::catch_up::CatchUp;
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
-use super::groups::{BYTES_IN_FLIGHT_MAX, GroupError, GroupThreads, Groups, GroupsConfig, RaftOf};
+use super::groups::{GroupError, GroupThreads, Groups, GroupsConfig, RaftOf};
 use super::held::Held;
 use super::kept::SetAside;
 use super::leaders::{Leader, follow};
@@ -52,6 +52,7 @@ impl Groups {
         let (disk, directory, peers) = (config.disk.clone(), config.directory.clone(), config.peers.clone());
         let (wal, wal_threads) = WalHandle::start(wal, config.durability, &config.shell)?;
         let flush_config = FlushConfig {
+            unflushed_bytes_max: config.sizes.unflushed_bytes_max,
             disk,
             directory: directory.join(CHECKPOINTS),
             last_sequence,
@@ -63,6 +64,7 @@ impl Groups {
         };
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
 
+        let in_flight_bytes_max = config.sizes.in_flight_bytes_max;
         let set_aside = SetAside::new(&reader);
         let applied_index = |group: u8| {
             let saved = saved.iter().find(|saved| saved.group == group)?;
@@ -142,7 +144,7 @@ impl Groups {
             leaders,
             reluctance: watch::Sender::default(),
             over: watch::Sender::default(),
-            in_flight: Arc::new(Semaphore::new(BYTES_IN_FLIGHT_MAX)),
+            in_flight: Arc::new(Semaphore::new(in_flight_bytes_max)),
             checkpointed: tokio::sync::Mutex::new(checkpointed),
             held,
             set_aside,

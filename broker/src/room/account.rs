@@ -96,27 +96,28 @@ impl Accounts {
     /// Tells a connection to end so that `newcomer` has a place: the newest of the address that has most, or, where all
     /// are of one address, the longest idle. False when that is the newcomer itself, or nobody is idle.
     pub fn make_place(&self, newcomer: &Account) -> bool {
-        let open = self.opened();
-        let others = || {
-            open.connections
-                .values()
-                .filter_map(Weak::upgrade)
-                .filter(|other| other.number != newcomer.number)
-        };
-        let chosen = if open.by_address.len() > 1 {
+        let (most, others) = {
+            let open = self.opened();
             let count = |address: &Address| address.connections.load(Ordering::Relaxed);
             let most =
                 open.by_address.iter().max_by_key(|(key, address)| (count(address), **key == newcomer.key));
-            let most = most.map(|(key, _)| *key).filter(|most| *most != newcomer.key);
-            most.and_then(|most| others().filter(|other| other.key == most).last())
-        } else {
-            let idle = others().filter(|other| other.requests.load(Ordering::Relaxed) == 0);
-            idle.min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed))
+            let most = most.filter(|_| open.by_address.len() > 1).map(|(key, _)| *key);
+            // The last reference to one of them may be among these: it must not be dropped under the lock.
+            let others: Vec<_> = open.connections.values().filter_map(Weak::upgrade).collect();
+            (most, others)
         };
-        if let Some(chosen) = &chosen {
+        let mut others = others.iter().filter(|other| other.number != newcomer.number);
+        let chosen = match most {
+            Some(most) if most == newcomer.key => None,
+            Some(most) => others.filter(|other| other.key == most).last(),
+            None => others
+                .by_ref()
+                .filter(|other| other.requests.load(Ordering::Relaxed) == 0)
+                .min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed)),
+        };
+        if let Some(chosen) = chosen {
             chosen.closing.notify_one();
         }
-        drop(open);
         chosen.is_some()
     }
 

@@ -84,8 +84,8 @@ pub struct Declaration {
 
 /// Every class.
 pub const DECLARED: [Declaration; 6] = [
-    Declaration { class: Class::Log, name: "log", percent: 20, bytes_min: 16 * MIB, bytes_max: 512 * MIB },
-    Declaration { class: Class::Tail, name: "tail", percent: 20, bytes_min: 12 * MIB, bytes_max: 768 * MIB },
+    Declaration { class: Class::Log, name: "log", percent: 20, bytes_min: 16 * MIB, bytes_max: 320 * MIB },
+    Declaration { class: Class::Tail, name: "tail", percent: 20, bytes_min: 12 * MIB, bytes_max: 128 * MIB },
     Declaration {
         class: Class::Bodies,
         name: "bodies",
@@ -163,7 +163,7 @@ impl Shares {
 }
 
 /// Reads of segment files at a time, however much memory there is.
-const FILE_READS_MAX: usize = 16;
+pub const FILE_READS_MAX: usize = 16;
 
 impl Default for Shares {
     /// Those of 2 GiB.
@@ -218,6 +218,21 @@ impl Room {
             accounts: Arc::default(),
             shares,
         })
+    }
+
+    /// All pools.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        [&self.bodies, &self.answers, &self.connections].into_iter()
+    }
+
+    /// Sentences for an operator about classes that have refused for some seconds.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let full = self.pools().filter(|pool| pool.is_in_trouble());
+        full.map(|pool| {
+            format!("Requests are refused: the memory for {} is full. --memory raises it.", pool.name())
+        })
+        .collect()
     }
 
     /// How the memory is split.

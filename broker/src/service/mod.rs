@@ -196,6 +196,7 @@ pub struct Service {
 impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
     pub fn new(groups: Arc<Groups>, config: ServiceConfig) -> Arc<Self> {
+        let read_turns = Arc::new(ReadTurns::new(groups.sizes().file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         Arc::new(Self {
             groups,
@@ -203,7 +204,7 @@ impl Service {
             budgets: RwLock::default(),
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
-            read_turns: Arc::default(),
+            read_turns,
             forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
             received: Arc::new(Semaphore::new(RECEIVED_BYTES_MAX)),
             couriers: Couriers::default(),

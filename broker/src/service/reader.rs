@@ -11,10 +11,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Reads of segment files that may be under way on a node; further ones wait.
-const READS_MAX: usize = 16;
-/// Reads of one reader among them.
-const READS_OF_READER_MAX: usize = 4;
+/// The share of one reader, as a fraction of all reads.
+const READER_FRACTION: usize = 4;
 /// Readers after which those without a read under way are forgotten.
 const SWEEP_AT: usize = 64;
 
@@ -62,6 +60,8 @@ impl Reader {
 #[derive(Debug)]
 pub struct ReadTurns {
     all: Arc<Semaphore>,
+    /// Reads of one reader.
+    reads_of_reader_max: usize,
     readers: Mutex<Readers>,
 }
 
@@ -79,13 +79,16 @@ pub struct ReadTurn {
     _share: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for ReadTurns {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(READS_MAX)), readers: Mutex::default() }
-    }
-}
-
 impl ReadTurns {
+    /// Turns for that many reads of segment files at a time; further ones wait.
+    pub fn new(reads_max: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(reads_max)),
+            reads_of_reader_max: (reads_max / READER_FRACTION).max(1),
+            readers: Mutex::default(),
+        }
+    }
+
     /// The next turn of a reader. To be awaited in a task of its own.
     pub async fn take(&self, reader: Reader) -> ReadTurn {
         // The reader's share first: whoever waits for it holds nothing.
@@ -109,7 +112,7 @@ impl ReadTurns {
             readers.shares.retain(|_, share| share.strong_count() > 0);
             readers.sweep_at = SWEEP_AT.max(2 * readers.shares.len());
         }
-        let share = Arc::new(Semaphore::new(READS_OF_READER_MAX));
+        let share = Arc::new(Semaphore::new(self.reads_of_reader_max));
         readers.shares.insert(reader, Arc::downgrade(&share));
         Some(share)
     }
@@ -121,12 +124,14 @@ mod tests {
 
     use super::*;
 
+    const READS_MAX: usize = 16;
+
     #[tokio::test]
     async fn a_reader_has_a_quarter_of_the_turns_and_leaves_the_others_theirs() {
-        let turns = ReadTurns::default();
+        let turns = ReadTurns::new(READS_MAX);
         let (greedy, other) = (Reader::connected(), Reader::relayed(2, 7));
         let mut held = Vec::new();
-        for _ in 0..READS_OF_READER_MAX {
+        for _ in 0..READS_MAX / READER_FRACTION {
             held.push(turns.take(greedy).now_or_never().expect("there is a turn"));
         }
         let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(turns.take(greedy))).collect();
@@ -137,12 +142,12 @@ mod tests {
         assert!((&mut waiting[0]).now_or_never().is_some());
         // All have no more than there are.
         let all = (0..100).filter_map(|_| turns.take(Reader::connected()).now_or_never());
-        assert_eq!(all.collect::<Vec<_>>().len(), READS_MAX - (READS_OF_READER_MAX - 1));
+        assert_eq!(all.collect::<Vec<_>>().len(), READS_MAX - (READS_MAX / READER_FRACTION - 1));
     }
 
     #[tokio::test]
     async fn readers_without_a_turn_are_forgotten() {
-        let turns = ReadTurns::default();
+        let turns = ReadTurns::new(READS_MAX);
         for _ in 0..10 * SWEEP_AT {
             drop(turns.take(Reader::connected()).await);
         }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES};
+use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES, PLACE_PATIENCE};
 use super::client::Client;
 use super::{Gateway, connection};
 use crate::room::Full;
@@ -20,11 +20,33 @@ use crate::room::Full;
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A connection that was taken, and the room it takes among the open ones.
+/// Pause before a place that another connection gives up is looked for again.
+const PLACE_PAUSE: Duration = Duration::from_millis(10);
+
+/// A connection that was taken, and its place among the open ones.
 struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
-    room: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A place among the open connections.
+enum Place {
+    Regular(OwnedSemaphorePermit),
+    PastTheBound(OwnedSemaphorePermit),
+}
+
+/// Takes a place, once there is one.
+async fn take_place(gateway: &Gateway) -> Place {
+    let never = "the semaphores of connections are never closed";
+    if let Ok(place) = gateway.connections.clone().try_acquire_owned() {
+        return Place::Regular(place);
+    }
+    tokio::select! {
+        biased;
+        place = gateway.probes.clone().acquire_owned() => Place::PastTheBound(place.expect(never)),
+        place = gateway.connections.clone().acquire_owned() => Place::Regular(place.expect(never)),
+    }
 }
 
 /// Serves `listener` until `stopping` is true and its connections have ended, or
@@ -34,13 +56,13 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch
         warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
     }
     let mut connections = JoinSet::new();
-    let mut stop = stopping.clone();
+    let (mut stop, mut place) = (stopping.clone(), None);
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(ended) = connections.join_next() => report(ended),
-            accepted = accept(&listener, &gateway) => {
+            accepted = accept(&listener, &gateway, &mut place) => {
                 connections.spawn(serve_one(accepted, Arc::clone(&gateway), stopping.clone()));
             }
         }
@@ -75,13 +97,18 @@ pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection::serve_plain(stream, &gateway, stopping).await
 }
 
-/// Takes the next connection, once there is room for it.
-async fn accept(listener: &TcpListener, gateway: &Gateway) -> Accepted {
+/// Takes the next connection, once there is a `place` for it. One that was found is kept when this is dropped: it would
+/// be taken anew from what another connection has just given up for the sake of one that waits.
+async fn accept(listener: &TcpListener, gateway: &Gateway, place: &mut Option<Place>) -> Accepted {
     loop {
-        let room = Arc::clone(&gateway.connections).acquire_owned().await;
-        let room = room.expect("the semaphore of connections is never closed");
+        if place.is_none() {
+            *place = Some(take_place(gateway).await);
+        }
         match listener.accept().await {
-            Ok((stream, peer)) => return Accepted { stream, peer, room },
+            Ok((stream, peer)) => {
+                let place = place.take().expect("it was found above");
+                return Accepted { stream, peer, place };
+            }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_RETRY).await;
@@ -91,21 +118,52 @@ async fn accept(listener: &TcpListener, gateway: &Gateway) -> Accepted {
 }
 
 async fn serve_one(accepted: Accepted, gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
-    let Accepted { stream, peer, room } = accepted;
-    let client = match Client::open(&gateway.room, peer.ip()) {
-        Ok(client) => client,
-        Err(Full) => {
-            gateway.room.connections.note_refusal();
-            return;
-        }
-    };
+    let Accepted { stream, peer, place } = accepted;
     gateway.connections_open.increment(1.0);
-    let outcome = connection::serve(stream, &gateway, &client, stopping).await;
+    let outcome = match settle(&gateway, place, peer).await {
+        (Place::Regular(_place), client) => connection::serve(stream, &gateway, &client, stopping).await,
+        (Place::PastTheBound(_place), client) => connection::serve_probe(stream, &gateway, &client).await,
+    };
     gateway.connections_open.decrement(1.0);
     if let Err(reason) = outcome {
         debug!(%peer, reason, "connection ended");
     }
-    drop(room);
+}
+
+/// Finds a place for a connection, if need be by the end of another one; one without a place is past the bound.
+async fn settle(gateway: &Gateway, place: Place, peer: SocketAddr) -> (Place, Arc<Client>) {
+    // One may have ended since this one was found.
+    let regular = match place {
+        Place::PastTheBound(_) => gateway.connections.clone().try_acquire_owned().ok(),
+        Place::Regular(_) => None,
+    };
+    let place = match (regular, place) {
+        (Some(regular), _) | (None, Place::Regular(regular)) => {
+            match Client::open(&gateway.room, peer.ip()) {
+                Ok(client) => return (Place::Regular(regular), client),
+                // There is no memory for it: its place is another's, as soon as there is.
+                Err(Full) => regular,
+            }
+        }
+        (None, Place::PastTheBound(place)) => place,
+    };
+    let client = Client::past_the_bound(&gateway.room, peer.ip());
+    if gateway.room.accounts.make_place(&client.account) {
+        let freed = async {
+            loop {
+                if let Ok(regular) = gateway.connections.clone().try_acquire_owned()
+                    && let Ok(client) = Client::open(&gateway.room, peer.ip())
+                {
+                    return (Place::Regular(regular), client);
+                }
+                sleep(PLACE_PAUSE).await;
+            }
+        };
+        if let Ok(settled) = timeout(PLACE_PATIENCE, freed).await {
+            return settled;
+        }
+    }
+    (Place::PastTheBound(place), client)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

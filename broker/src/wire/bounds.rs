@@ -12,8 +12,8 @@ const MIB: usize = 1024 * KIB;
 /// How much and how long the wire waits for clients. Tests shorten the waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections open at once over all listeners: 10,000 where memory and the limit of open files allow; further ones
-    /// wait in the kernel's queue.
+    /// Connections open at once over all listeners: 10,000 where memory and the limit of open files allow; past it the
+    /// newest of the address that has most goes, or the longest idle, and further ones are served pages only.
     pub connections_max: usize,
     /// Until a new connection has shown which protocol it speaks, the handshake of TLS included.
     pub first_bytes: Duration,
@@ -73,6 +73,16 @@ impl Bounds {
     }
 }
 
+/// Connections past the bound that are served the pages of operators.
+pub(super) const PROBES_MAX: usize = 64;
+/// How long one past the bound waits for the place of another one that was told to end.
+pub(super) const PLACE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long one past the bound may take for its request, and for its answer.
+pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a connection that was told to end has for what is under way.
+pub(super) const GOODBYE: Duration = Duration::from_secs(5);
+/// The same of one with nothing under way: as long as its GOAWAY takes.
+pub(super) const GOODBYE_WHEN_IDLE: Duration = Duration::from_millis(50);
 /// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with what arrives.
 pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
 /// Headers of a request, bytes; session tokens take a few KiB.

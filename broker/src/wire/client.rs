@@ -43,15 +43,27 @@ impl Client {
     /// [`Full`] when there is no room for another one.
     pub(super) fn open(room: &Arc<Room>, from: IpAddr) -> Result<Arc<Self>, Full> {
         let account = room.accounts.open(from);
-        Ok(Arc::new(Self {
-            _connection: room.connections.try_charge(&account, CONNECTION_BYTES)?,
+        let connection = room.connections.try_charge(&account, CONNECTION_BYTES)?;
+        Ok(Self::new(room, account, connection))
+    }
+
+    /// A connection past the bound, which takes no room; how many there are is bounded.
+    pub(super) fn past_the_bound(room: &Arc<Room>, from: IpAddr) -> Arc<Self> {
+        let account = room.accounts.open(from);
+        let connection = room.connections.charge(&account, false);
+        Self::new(room, account, connection)
+    }
+
+    fn new(room: &Arc<Room>, account: Arc<Account>, connection: Charge) -> Arc<Self> {
+        Arc::new(Self {
+            _connection: connection,
             further: Mutex::new(room.connections.charge(&account, false)),
             room: room.clone(),
             account,
             streams: AtomicUsize::new(0),
             streams_charged: AtomicUsize::new(1),
             lingers: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// Begins a request.

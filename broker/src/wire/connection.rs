@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
@@ -14,11 +15,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::bounds::{
-    HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING, HTTP2_RESETS_MAX,
-    HTTP2_SEND_BUFFER_MAX, HTTP2_STREAMS_MAX,
+    GOODBYE, GOODBYE_WHEN_IDLE, HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING,
+    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_MAX, HTTP2_STREAMS_MAX, PROBE_DEADLINE,
 };
 use super::client::Client;
 use super::stall::{StreamTasks, watched};
@@ -74,6 +75,64 @@ pub(super) async fn serve(
         Ok(Ok(None)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no first bytes, or no TLS handshake, within their deadline".into()),
+    }
+}
+
+/// Serves one request of a connection past the bound, for a page of operators; everything else is refused.
+///
+/// # Errors
+/// What ended it other than a regular close.
+pub(super) async fn serve_probe(
+    stream: TcpStream,
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+) -> Result<(), String> {
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let served = async {
+        match open(stream, gateway, client).await {
+            Ok(Some(Opened::Plain(stream, Protocol::Http1))) => probe(stream, gateway, client).await,
+            Ok(Some(Opened::Secure(stream, Protocol::Http1))) => {
+                Box::pin(probe(*stream, gateway, client)).await
+            }
+            Ok(_) => Err("HTTP/2 past the bound of connections".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    timeout(2 * PROBE_DEADLINE, served).await.unwrap_or_else(|_| Err("no request within its deadline".into()))
+}
+
+async fn probe<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: Transport<S>,
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+) -> Result<(), String> {
+    let service = service_fn(|request| exchange::answer_probe(gateway, client, request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PROBE_DEADLINE)
+        .keep_alive(false)
+        .max_header_size(HEADERS_BYTES_MAX)
+        .max_buf_size(HTTP1_BUFFER_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    watched(None, connection).await.unwrap_or(Ok(())).map_err(|error| error.to_string())
+}
+
+/// How long a connection that was told to end may take: one that nobody uses need not be waited for.
+fn goodbye(client: &Client) -> Duration {
+    if client.account.idle_ms().is_some() { GOODBYE_WHEN_IDLE } else { GOODBYE }
+}
+
+/// Returns once no request has been under way for that long.
+async fn unused(client: &Client, idle: Duration) {
+    loop {
+        let left = match client.account.idle_ms() {
+            Some(idle_ms) => idle.saturating_sub(Duration::from_millis(idle_ms)),
+            None => idle,
+        };
+        if left.is_zero() {
+            return;
+        }
+        sleep(left).await;
     }
 }
 
@@ -180,11 +239,16 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
                 .max_buf_size(HTTP1_BUFFER_MAX)
                 .serve_connection(io, service)
         );
-        tokio::select! {
+        let is_stop = tokio::select! {
             outcome = &mut connection => return outcome,
-            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            _ = stopping.wait_for(|stop| *stop) => true,
+            () = client.account.closed() => false,
+        };
+        connection.as_mut().graceful_shutdown();
+        if is_stop {
+            return connection.await;
         }
-        connection.await
+        timeout(goodbye(client), connection).await.unwrap_or(Ok(()))
     };
     // The transport keeps the time of frames.
     watched(None, connection).await.unwrap_or(Ok(()))
@@ -216,11 +280,19 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             .keep_alive_timeout(HTTP2_PING)
             .serve_connection(io, service)
     );
-    tokio::select! {
+    let is_stop = tokio::select! {
         outcome = &mut connection => return outcome,
-        _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        _ = stopping.wait_for(|stop| *stop) => true,
+        // Its client keeps it for later; another one has more use for its place.
+        () = unused(client, gateway.bounds.idle) => false,
+        () = client.account.closed() => false,
+    };
+    connection.as_mut().graceful_shutdown();
+    if is_stop {
+        return connection.await;
     }
-    connection.await
+    // A client that does not answer a ping would hold up a graceful end.
+    timeout(goodbye(client), connection).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("172800");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 /// What there is no room for when a connection has as many streams as fit.
 const STREAMS: &str = "requests under way";
+/// What there is no room for past the bound of connections.
+const CONNECTIONS: &str = "connections";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 /// Random bytes behind an extended request id; 64 characters of base64.
@@ -127,6 +129,27 @@ pub(super) async fn answer(
         client.linger();
     }
     Ok(answer.into_response(version, cross_origin).map(|body| Sent::new(body, exchange.ok())))
+}
+
+/// Answers the request of a connection past the bound: a page, or that there is no place.
+///
+/// # Errors
+/// [`Disconnected`], which ends the connection.
+pub(super) async fn answer_probe(
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Disconnected> {
+    let (version, exchange) = (request.version(), client.begin());
+    let is_probe = *request.method() == Method::GET && pages::is_page(request.uri().path());
+    let answer = if is_probe {
+        route(gateway, client, request).await?
+    } else {
+        gateway.room.connections.note_refusal();
+        client.linger();
+        kinesis::refuse(request.headers(), CONNECTIONS)
+    };
+    Ok(answer.into_response(version, false).map(|body| Sent::new(body, exchange.ok())))
 }
 
 async fn route(

@@ -54,6 +54,8 @@ pub struct Gateway {
     tls: Option<Tls>,
     bounds: Bounds,
     connections: Arc<Semaphore>,
+    /// Places past the bound of connections.
+    probes: Arc<Semaphore>,
     connections_open: Gauge,
     room: Arc<Room>,
     timing: Timing,
@@ -80,6 +82,7 @@ impl Gateway {
             region,
             tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
+            probes: Arc::new(Semaphore::new(bounds::PROBES_MAX)),
             connections_open: metrics::gauge!(CONNECTIONS),
             room: Room::new(bounds.memory),
             timing: Timing::default(),

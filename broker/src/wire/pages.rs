@@ -15,6 +15,12 @@ pub(super) const JSON: &str = "application/json";
 /// Prometheus text exposition format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Whether a path is a page of these, which is served past the bound of connections too.
+pub(super) fn is_page(path: &str) -> bool {
+    let pages = ["/health", "/healthcheck", "/_localstack/health", "/livez", "/ready", "/metrics"];
+    pages.contains(&path)
+}
+
 /// The broker takes requests: whoever reads this has been accepted. What is wrong with it or with its cluster is in
 /// `reasons`. `services` is what scripts that wait for LocalStack look for.
 pub(super) async fn health(gateway: &Gateway) -> Answer {
@@ -25,6 +31,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     let damaged = gateway.service.damaged_records();
     reasons.extend(damaged.iter().map(ToString::to_string));
     let damaged: Vec<_> = damaged.iter().map(named).collect();
+    reasons.extend(gateway.room.troubles());
     let left = groups.segments_left_aside();
     if left > 0 {
         reasons.push(format!(
@@ -69,6 +76,11 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
     let unreadable = gateway.service.groups().damage_report().len();
     metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
     metrics::counter!(observability::DISK_SYNCS).absolute(RealDisk::syncs());
+    for pool in gateway.room.pools() {
+        metrics::gauge!(observability::MEMORY_BYTES, "class" => pool.name()).set(pool.bytes() as f64);
+        metrics::gauge!(observability::MEMORY_USED_BYTES, "class" => pool.name()).set(pool.used() as f64);
+        metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name()).absolute(pool.refusals());
+    }
     let page = observability::recorder().render();
     let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)

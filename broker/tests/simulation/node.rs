@@ -269,6 +269,9 @@ fn sizes() -> Sizes {
         // Half of it is kept for nodes that lag: so little that some need the files.
         wal_live_bytes_max_in_cluster: 4 << 20,
         reserved_bytes: 2 << 20,
+        in_flight_bytes_max: 64 << 20,
+        unflushed_bytes_max: 64 << 20,
+        file_reads_max: 16,
         store: StoreOptions {
             segment_bytes: 24 << 10,
             segment_age_ms: 60_000,

@@ -101,21 +101,6 @@ async fn a_client_that_waits_for_100_is_refused_before_it_sends() {
 }
 
 #[tokio::test]
-async fn connections_past_the_bound_wait_for_a_place() {
-    let broker = Broker::start_with(Bounds { connections_max: 1, ..Bounds::default() }).await;
-    let mut first = broker.client().await;
-    first.send(&post("ListStreams", "{}")).await;
-    assert_eq!(first.answer().await.status, 200);
-    let mut second = broker.client().await;
-    second.send(&post("ListStreams", "{}")).await;
-    let early = tokio::time::timeout(SHORT, second.answer()).await;
-    assert!(early.is_err(), "the second connection is not taken yet");
-    drop(first);
-    assert_eq!(second.answer().await.status, 200);
-    broker.stop().await;
-}
-
-#[tokio::test]
 async fn a_stopping_broker_closes_idle_connections_and_cuts_hanging_ones() {
     let broker = Broker::start_with(Bounds { drain: SHORT, ..Bounds::default() }).await;
     let mut idle = broker.client().await;

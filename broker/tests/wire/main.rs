@@ -7,6 +7,7 @@ mod broker;
 mod cluster;
 mod codecs;
 mod config;
+mod connections;
 mod control;
 mod data_directory;
 mod grpc;
