@@ -84,7 +84,7 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "Streams of HTTP/2",
-        bound: "2,048 a connection; 32 KiB each beyond the first, of the class connections",
+        bound: "2,048 a connection, 100 and more with less than 2 GiB of memory; 32 KiB each beyond the first, of the class connections",
         setting: "`--memory`",
         at_bound: "puts and reads are throttled, else 503, gRPC UNAVAILABLE",
         test: "broker/src/wire/client.rs: streams_beyond_the_first_are_charged_while_they_last",

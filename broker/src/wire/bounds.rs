@@ -32,6 +32,9 @@ pub struct Bounds {
     pub memory: Shares,
     /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
     pub http2_windows: (u32, u32),
+    /// Streams of one HTTP/2 connection: consumers hold one per shard. 2,048, or half of what the class connections has
+    /// room for.
+    pub http2_streams_max: u32,
     /// From a complete request to the answer of its operation.
     pub request: Duration,
     /// Of event streams, which outlast [`Self::request`].
@@ -66,6 +69,9 @@ impl Bounds {
             } else {
                 HTTP2_WINDOWS
             },
+            http2_streams_max: u32::try_from(by_memory / 2)
+                .unwrap_or(HTTP2_STREAMS_MAX)
+                .clamp(HTTP2_STREAMS_MIN, HTTP2_STREAMS_MAX),
             request: Duration::from_secs(30),
             subscriptions,
             drain: Duration::from_secs(10),
@@ -97,8 +103,10 @@ const SMALL_MEMORY_BYTES: usize = 512 * MIB;
 pub(super) const HTTP2_FRAME_MAX: u32 = 64 * KIB as u32;
 /// Answers buffered for one HTTP/2 stream, bytes: one frame is what is used.
 pub(super) const HTTP2_SEND_BUFFER_MAX: usize = 64 * KIB;
-/// Streams of one HTTP/2 connection: consumers hold one per shard.
-pub(super) const HTTP2_STREAMS_MAX: u32 = 2_048;
+/// Streams of one HTTP/2 connection, however much memory there is.
+const HTTP2_STREAMS_MAX: u32 = 2_048;
+/// Streams of one HTTP/2 connection, however little memory there is (RFC 9113, section 6.5.2).
+const HTTP2_STREAMS_MIN: u32 = 100;
 /// Streams that this side has reset and still remembers, of one HTTP/2 connection.
 pub(super) const HTTP2_RESETS_MAX: usize = 100;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it has to answer.

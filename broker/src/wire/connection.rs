@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::bounds::{
     GOODBYE, GOODBYE_WHEN_IDLE, HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING,
-    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_MAX, HTTP2_STREAMS_MAX, PROBE_DEADLINE,
+    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_MAX, PROBE_DEADLINE,
 };
 use super::client::Client;
 use super::stall::{StreamTasks, watched};
@@ -273,7 +273,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             .initial_connection_window_size(connection_window)
             .max_frame_size(HTTP2_FRAME_MAX)
             .max_send_buf_size(HTTP2_SEND_BUFFER_MAX)
-            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .max_concurrent_streams(gateway.bounds.http2_streams_max)
             .max_header_list_size(HEADERS_BYTES_MAX as u32)
             .max_local_error_reset_streams(HTTP2_RESETS_MAX)
             .keep_alive_interval(HTTP2_PING)
