@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tokio::sync::Notify;
@@ -52,6 +52,8 @@ pub struct Account {
     idle_since_ms: AtomicU64,
     /// Told to end.
     closing: Notify,
+    /// Whether it was told already, so that the next newcomer has another one's place.
+    is_told: AtomicBool,
 }
 
 /// A request under way on a connection.
@@ -83,6 +85,7 @@ impl Accounts {
             requests: AtomicUsize::new(0),
             idle_since_ms: AtomicU64::new(self.now_ms()),
             closing: Notify::new(),
+            is_told: AtomicBool::new(false),
         });
         open.connections.insert(number, Arc::downgrade(&account));
         account
@@ -106,7 +109,9 @@ impl Accounts {
             let others: Vec<_> = open.connections.values().filter_map(Weak::upgrade).collect();
             (most, others)
         };
-        let mut others = others.iter().filter(|other| other.number != newcomer.number);
+        let mut others = others
+            .iter()
+            .filter(|other| other.number != newcomer.number && !other.is_told.load(Ordering::Relaxed));
         let chosen = match most {
             Some(most) if most == newcomer.key => None,
             Some(most) => others.filter(|other| other.key == most).last(),
@@ -116,6 +121,7 @@ impl Accounts {
                 .min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed)),
         };
         if let Some(chosen) = chosen {
+            chosen.is_told.store(true, Ordering::Relaxed);
             chosen.closing.notify_one();
         }
         chosen.is_some()
