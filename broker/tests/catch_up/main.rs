@@ -26,7 +26,8 @@ async fn leave_behind(cluster: &mut Cluster) {
     for node in [1, 2] {
         cluster
             .until("the log is purged", || {
-                (cluster.groups(node).status()[group].purged_index > 80).then_some(())
+                // Checkpoints come by themselves too: what lies in the newer half of the bound may be kept.
+                (cluster.groups(node).status()[group].purged_index > 20).then_some(())
             })
             .await;
     }
