@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tidelog_storage::checkpoint::{self, Checkpoint};
 use tidelog_storage::disk::RealDisk;
@@ -28,6 +29,19 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         }
     }
     found
+}
+
+/// Returns once nothing changes any more: the threads of a node that was killed in this process finish what they began.
+async fn at_rest(directory: &Path) {
+    let mut before = contents(directory);
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = contents(directory);
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 fn log_files(directory: &Path) -> Vec<PathBuf> {
@@ -161,6 +175,7 @@ async fn a_node_of_a_cluster_that_has_lost_its_tail_is_told_to_be_replaced() {
     let mut cluster = Cluster::start().await;
     cluster.kill(0).await;
     let directory = cluster.directory(0).to_owned();
+    at_rest(&directory).await;
     let newest = log_files(&directory).pop().expect("a file");
     fs::remove_file(newest).expect("removed");
     let before = contents(&directory);
