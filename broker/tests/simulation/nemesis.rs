@@ -89,6 +89,7 @@ impl Nemesis {
         self.bury(sim, world);
         for (index, node) in world.nodes.iter().enumerate() {
             node.set_skew_ms(0);
+            node.want_accept();
             // One that starts would stop as soon as it serves.
             if node.is_asked_to_stop() && node.state() != State::Stopped {
                 self.fall(sim, world, index, Fall::Process, Duration::ZERO);
@@ -206,10 +207,7 @@ impl Nemesis {
                 self.under_way.push((lasts, Until::Speed { node: index }));
             }
             FaultKind::FlippedBit => self.flip_bit(world),
-            FaultKind::ClockStep => {
-                let minutes = self.dice.below(20) as i64 - 10;
-                node.set_skew_ms(minutes * 60_000 + self.dice.below(60_000) as i64);
-            }
+            FaultKind::ClockStep => self.step_clocks(world, index),
             FaultKind::Checkpoint => node.want_checkpoint(),
             FaultKind::Partition | FaultKind::PartitionOneWay | FaultKind::Delay => {
                 self.begin_on_link(sim, world, &node, kind, lasts);
@@ -235,6 +233,33 @@ impl Nemesis {
             world.trace.note(&format!("disk {} flips bit {bit} of {}", medium.node(), path.display()));
             medium.disk().flip_bit(path, bit);
             medium.note_flip();
+        }
+    }
+
+    /// One clock leaps, or two: by minutes, hours, days or years, ahead or back, or to 1970.
+    fn step_clocks(&mut self, world: &World, index: usize) {
+        const HOUR_MS: i64 = 3_600_000;
+        let least_ms = *self.dice.pick(&[1_000, HOUR_MS, 24 * HOUR_MS, 365 * 24 * HOUR_MS]);
+        let ahead_ms = least_ms + self.dice.below(least_ms.unsigned_abs() * 9) as i64;
+        let skew_ms = match self.dice.below(5) {
+            0 => i64::MIN,
+            1 | 2 => -ahead_ms,
+            _ => ahead_ms,
+        };
+        let two = if self.dice.percent(30) { 2 } else { 1 };
+        for node in (0..two).map(|next| &world.nodes[(index + next) % world.nodes.len()]) {
+            world.trace.note(&format!("{} is off by {skew_ms} ms", node.name));
+            node.set_skew_ms(skew_ms);
+        }
+    }
+
+    /// What a node that starts with most clocks far ahead hides would look lost: it starts with one that is right. Behind or in
+    /// 1970 it starts as it is.
+    fn judge_clock(world: &World, index: usize) {
+        const FAR_MS: i64 = 3_600_000;
+        let ahead = world.nodes.iter().filter(|node| node.skew_ms() > FAR_MS).count();
+        if ahead * 2 > world.nodes.len() {
+            world.nodes[index].set_skew_ms(0);
         }
     }
 
@@ -270,7 +295,10 @@ impl Nemesis {
     fn end(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, until: Until) {
         world.trace.note(&format!("end of {until:?}"));
         match until {
-            Until::Boot { node } => sim.bounce(world.nodes[node].name.as_str()),
+            Until::Boot { node } => {
+                Self::judge_clock(world, node);
+                sim.bounce(world.nodes[node].name.as_str());
+            }
             Until::Space { node } => world.nodes[node].medium.disk().set_capacity(u64::MAX),
             Until::Speed { node } => world.nodes[node].set_sync_latency(world.plan.sync_latency),
             Until::Power { node } => {

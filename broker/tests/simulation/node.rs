@@ -5,11 +5,11 @@ use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidelog::clock::Clock;
+use tidelog::clock::{Clock, SteppedClock};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
 use tidelog::replication::{Durability, Shell, Sizes, Tasks, WholePace};
@@ -17,7 +17,7 @@ use tidelog::service::{Pace, Service, Transitions};
 use tidelog::wire::{Bounds, Gateway, accept};
 use tidelog_storage::shard::StoreOptions;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use turmoil::net::TcpListener;
 
 use crate::client::PORT;
@@ -25,12 +25,16 @@ use crate::dice::Dice;
 use crate::medium::Medium;
 use crate::network;
 use crate::plan::{Plan, Planted};
-use crate::planted::open_children_early;
+use crate::planted::{open_children_early, trim_by_own_clock};
 use crate::trace::Trace;
 use crate::world::host_of;
 
 /// The clocks' beginning, milliseconds since the epoch.
 const START_MS: u64 = 1_700_000_000_000;
+/// The boot times' beginning, milliseconds.
+const BOOTED_MS: u64 = 60_000;
+/// Milliseconds by which a clock may be behind the beginning and still be one that can be right.
+const EARLIEST_BEFORE_MS: u64 = 12 * 3_600_000;
 
 /// Where a node is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +61,8 @@ pub struct SimNode {
     pub name: String,
     /// Its disk.
     pub medium: Medium,
-    now_ms: Arc<AtomicU64>,
+    clock: Arc<SteppedClock>,
+    is_accept_wanted: Cell<bool>,
     skew_ms: Cell<i64>,
     sync_latency: Cell<Duration>,
     life: RefCell<Life>,
@@ -85,7 +90,12 @@ impl SimNode {
             id,
             name: host_of(id),
             medium: Medium::new(id, seed, trace.clone(), plan.lie()),
-            now_ms: Arc::new(AtomicU64::new(START_MS)),
+            clock: Arc::new(SteppedClock {
+                wall_ms: START_MS.into(),
+                boot_ms: BOOTED_MS.into(),
+                earliest_ms: START_MS - EARLIEST_BEFORE_MS,
+            }),
+            is_accept_wanted: Cell::new(false),
             skew_ms: Cell::new(0),
             sync_latency: Cell::new(plan.sync_latency),
             life: RefCell::new(Life {
@@ -109,10 +119,22 @@ impl SimNode {
         })
     }
 
-    /// Turns the clock to `elapsed` of the simulation, as far off as it is.
+    /// Lets time pass up to `elapsed` of the simulation, and turns the wall clock as far off as it is.
     pub fn turn_clock(&self, elapsed: Duration) {
-        let ms = START_MS + u64::try_from(elapsed.as_millis()).expect("a run is short");
-        self.now_ms.store(ms.saturating_add_signed(self.skew_ms.get()), Ordering::Release);
+        let ms = u64::try_from(elapsed.as_millis()).expect("a run is short");
+        let wall_ms = (START_MS + ms).saturating_add_signed(self.skew_ms.get());
+        self.clock.wall_ms.store(wall_ms, Ordering::Release);
+        self.clock.boot_ms.store(BOOTED_MS + ms, Ordering::Release);
+    }
+
+    /// How far off the clock is.
+    pub fn skew_ms(&self) -> i64 {
+        self.skew_ms.get()
+    }
+
+    /// Has an operator accept the cluster's clocks by this node's as soon as it serves: they are right.
+    pub fn want_accept(&self) {
+        self.is_accept_wanted.set(true);
     }
 
     /// Sets how far off the clock is.
@@ -187,7 +209,11 @@ impl SimNode {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
         let listening = tokio::task::spawn_local(listen(listener, gateway, closing));
         let checkpoints = tokio::task::spawn_local(self.clone().make_checkpoints());
-        let mut tasks = vec![listening, checkpoints];
+        let accepting = tokio::task::spawn_local(self.clone().accept_clocks());
+        let mut tasks = vec![listening, checkpoints, accepting];
+        if self.planted == Some(Planted::TrimByOwnClock) {
+            tasks.push(tokio::task::spawn_local(trim_by_own_clock(self.clone())));
+        }
         if self.planted == Some(Planted::ChildOpenedEarly) {
             tasks.push(tokio::task::spawn_local(open_children_early(self.clone())));
         }
@@ -231,6 +257,20 @@ impl SimNode {
         }
     }
 
+    /// Accepts the clocks when that is wanted.
+    async fn accept_clocks(self: Rc<Self>) {
+        loop {
+            sleep(Duration::from_millis(20)).await;
+            let Some(service) = self.service().filter(|_| self.is_accept_wanted.get()) else { continue };
+            let wall_ms = self.clock.wall_ms.load(Ordering::Acquire);
+            // Records may have been stamped for as long as clocks were off.
+            if service.accept_clocks(wall_ms, u64::MAX).await.is_ok() {
+                self.trace.note(&format!("{} has clocks accepted", self.name));
+                self.is_accept_wanted.set(false);
+            }
+        }
+    }
+
     /// Has it make a checkpoint right now, if it serves.
     pub fn want_checkpoint(&self) {
         self.checkpoint_wanted.notify_waiters();
@@ -245,7 +285,7 @@ impl SimNode {
             transitions: self.transitions,
             durability: Durability::Fsync,
             pace: Pace::default(),
-            clock: Clock::Manual(self.now_ms.clone()),
+            clock: Clock::Stepped(self.clock.clone()),
             disk: Arc::new(self.medium.clone()),
             shell: Shell::Tasks(tasks),
             sizes: sizes(),

@@ -92,15 +92,18 @@ pub enum Planted {
     OrdinalAtProposal,
     /// Children are opened before their parents are sealed.
     ChildOpenedEarly,
+    /// Records are trimmed that have expired by the leader's own wall clock.
+    TrimByOwnClock,
 }
 
 impl Planted {
     /// All of them, by the name they have on the command line.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 5] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("vote-not-synced", Self::VoteNotSynced),
         ("ordinal-at-proposal", Self::OrdinalAtProposal),
         ("child-opened-early", Self::ChildOpenedEarly),
+        ("trim-by-own-clock", Self::TrimByOwnClock),
     ];
 }
 
@@ -177,6 +180,10 @@ impl Plan {
                 plan.fault_every = Duration::from_millis(400);
                 plan.reshards = true;
                 plan.reshard_pause = Duration::from_millis(300);
+            }
+            Some(Planted::TrimByOwnClock) => {
+                plan.faults = vec![FaultKind::ClockStep];
+                plan.fault_every = Duration::from_millis(500);
             }
             // Only who stands for election against others is voted for or not.
             Some(Planted::VoteNotSynced) => {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tidelog::model::hash_key::of_partition_key;
 use tidelog::model::sequence_number::SequenceNumber;
 use tidelog::model::stream::Stream;
+use tidelog::replication::Leader;
 use tidelog::service::Service;
-use tidelog_proto::stored::{self, commit_reshard, data_command, meta_command};
+use tidelog_proto::stored::{self, commit_reshard, data_command, meta_command, trim};
 use tokio::time::sleep;
 
 use crate::node::SimNode;
@@ -76,4 +77,26 @@ async fn commit(service: &Service, stream: &Stream) -> Option<()> {
         .await
         .ok()?;
     Some(())
+}
+
+/// Trims what is older than a day by the node's own wall clock, in the shards that it leads.
+pub async fn trim_by_own_clock(node: Rc<SimNode>) {
+    loop {
+        sleep(Duration::from_millis(200)).await;
+        let Some(service) = node.service() else { continue };
+        let keep_from_ms = service.groups().clock().wall_ms().saturating_sub(24 * 3_600_000);
+        for stream in service.catalog().streams().values() {
+            for shard in
+                stream.shards.iter().filter(|shard| service.groups().leader(shard.group) == Leader::Here)
+            {
+                let Ok(ordinal) = service.ordinal_at_time(stream, shard, keep_from_ms).await else {
+                    continue;
+                };
+                let points = vec![trim::Point { uid: stream.uid, shard: shard.index, ordinal }];
+                let command = data_command::Command::Trim(stored::Trim { points });
+                // Whatever comes of it: the mistake is made when it can be.
+                let _ = service.groups().propose_data(shard.group, command).await;
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ const SEARCH_MAX: u64 = 40;
 
 type Test = (&'static str, fn() -> Result<(), String>);
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("the_same_seed_gives_the_same_trace", same_seed_same_trace),
     ("the_checker_sees_every_kind_of_violation", checker_tests::all_are_seen),
     ("nothing_is_lost_in_simulated_runs", nothing_is_lost),
@@ -24,6 +24,7 @@ const TESTS: [Test; 8] = [
     ("a_vote_that_is_not_synced_is_caught", || is_caught(Planted::VoteNotSynced)),
     ("an_ordinal_given_at_the_proposal_is_caught", || is_caught(Planted::OrdinalAtProposal)),
     ("a_child_that_is_opened_early_is_caught", || is_caught(Planted::ChildOpenedEarly)),
+    ("a_trim_by_the_own_clock_is_caught", || is_caught(Planted::TrimByOwnClock)),
 ];
 
 /// Runs the tests whose name has `filter` in it and prints as the usual harness does; true when all passed.
