@@ -22,5 +22,6 @@ pub mod room;
 pub mod segment_command;
 pub mod server;
 pub mod service;
+pub mod shell;
 pub mod tls;
 pub mod wire;

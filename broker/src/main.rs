@@ -13,10 +13,11 @@ use tidelog::clock::Clock;
 use tidelog::cluster_command;
 use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp};
 use tidelog::limits::{ControlLimits, ShardLimits};
-use tidelog::observability;
+use tidelog::observability::logs;
 use tidelog::room::{Descriptors, Memory, Shares, Source};
 use tidelog::segment_command;
 use tidelog::server::Server;
+use tidelog::shell::spawn_short;
 use tidelog::tls;
 use tidelog::wire::Bounds;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,7 +44,9 @@ fn main() -> ExitCode {
     };
     // Before the first thread: what the broker creates is its user's alone.
     umask(Mode::RWXG | Mode::RWXO);
-    observability::start_logs(&config.log);
+    if let Err(error) = logs::start(&config.log) {
+        return failed(&format!("cannot start the log: {error}"));
+    }
     if !config.foreign_variables.is_empty() {
         tracing::info!(
             "taken from the environment as in kinesis-mock: {}",
@@ -67,7 +70,9 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(serve(&config, memory));
     runtime.shutdown_timeout(LEFTOVERS);
-    outcome.unwrap_or_else(|error| failed(&error))
+    let code = outcome.unwrap_or_else(|error| failed(&error));
+    logs::flush();
+    code
 }
 
 /// Raises the limit of open files as far as it may go: connections and segment files share it.
@@ -81,7 +86,7 @@ fn raise_open_files() {
 
 /// One line to standard error, and the exit code of a failure.
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("tidelog: {error}");
+    logs::print(&format!("tidelog: {error}"));
     ExitCode::FAILURE
 }
 
@@ -132,17 +137,24 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     tracing::info!("memory: {memory}; open files: {}; at most {descriptors}", descriptors.limit);
     let mut greeting = Vec::new();
     greet(&mut greeting, config, memory, &server)?;
-    // Standard output may be closed by whoever started the broker; that is no reason not to serve.
-    drop(io::stdout().lock().write_all(&greeting));
+    print_greeting(greeting)?;
     either(&mut terminate, &mut interrupt).await;
     tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async move {
+    spawn_short(async move {
         either(&mut terminate, &mut interrupt).await;
+        logs::flush();
         exit(CUT_SHORT.into());
     });
     server.shutdown().await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output may be closed, or read by nobody; neither is a reason not to serve, nor not to stop.
+#[allow(clippy::disallowed_methods, reason = "nothing depends on it")]
+fn print_greeting(greeting: Vec<u8>) -> io::Result<()> {
+    let print = move || drop(io::stdout().lock().write_all(&greeting));
+    std::thread::Builder::new().name("greeting".into()).spawn(print).map(drop)
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -11,7 +11,6 @@ use tidelog_proto::peer::peer_server;
 use tidelog_proto::stored::MetadataBounds;
 use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::boot::{self, FORGETFUL};
 use crate::clock::{Clock, ClusterClock};
@@ -23,6 +22,7 @@ use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
+use crate::shell::{OwnedTask, OwnerGone};
 use crate::wire::{AdministrationServer, PeerServer, Running};
 use crate::{lives, lost_log};
 
@@ -30,6 +30,10 @@ use crate::{lives, lost_log};
 const PEERS_WAIT: Duration = Duration::from_secs(5);
 /// How long a stop waits for calls of peers.
 const PORT_DEADLINE: Duration = Duration::from_secs(2);
+/// How long one look at the spread of leaders may take before its loop counts as stuck.
+const BALANCE_WITHIN: Duration = Duration::from_secs(60);
+/// How long the repair or the look at one segment may take.
+const FILES_WITHIN: Duration = Duration::from_secs(600);
 /// How long a stop tries to hand over what it leads.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -130,13 +134,8 @@ pub struct Node {
     directory: PathBuf,
     service: Arc<Service>,
     threads: GroupThreads,
-    upkeep: JoinHandle<()>,
-    /// Keeps the leaders spread.
-    balance: JoinHandle<()>,
-    /// Has the cluster take the life of this process.
-    life: JoinHandle<()>,
-    /// Repairs and scrubs.
-    whole: JoinHandle<()>,
+    /// What the node does by itself.
+    upkeep: Vec<OwnedTask>,
     running: watch::Sender<Running>,
     port: Option<ClusterPort>,
 }
@@ -144,7 +143,7 @@ pub struct Node {
 /// The cluster's port while it is served.
 struct ClusterPort {
     stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
+    served: OwnedTask,
 }
 
 impl fmt::Debug for Node {
@@ -167,7 +166,8 @@ impl Node {
         if is_in_cluster && boot::went_down(&*disk, &directory, &boot::current())? {
             return Err(NodeError::Forgetful);
         }
-        let resting = Resting::new(config.shell.clone());
+        let shell = config.shell.clone();
+        let resting = Resting::new(shell.clone());
         let (peers, founding, port) = match config.cluster {
             None => {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
@@ -179,7 +179,8 @@ impl Node {
                 let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
                 peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
                 let forming = Forming::begin(disk.clone(), &directory, peers.clone())?;
-                let port = serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming);
+                let port =
+                    serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming, &shell);
                 forming.identified().await?;
                 (peers, forming.founding(), Some(port))
             }
@@ -209,9 +210,10 @@ impl Node {
             identity::note(&*disk, &directory, History { founded: true, ..History::default() })?;
         }
         running.send_modify(|running| running.groups = Some(groups.clone()));
-        let life = tokio::spawn({
-            let groups = groups.clone();
-            async move { groups.keep_life().await }
+        let own = groups.clone();
+        let life = shell.spawn_owned("life of the process", async move {
+            own.keep_life().await;
+            OwnerGone
         });
         let wait = port.is_some().then_some(PEERS_WAIT);
         if !groups.ready(wait).await? {
@@ -226,13 +228,10 @@ impl Node {
         let service = Service::new(groups.clone(), service_config);
         service.begin_time().await;
         running.send_modify(|running| running.service = Some(service.clone()));
-        let upkeep = service.start_upkeep().await?;
-        let whole = tokio::spawn({
-            let groups = groups.clone();
-            async move { groups.keep_files_whole().await }
-        });
-        let balance = tokio::spawn(async move { groups.keep_balance().await });
-        Ok(Self { disk, directory, service, threads, upkeep, balance, life, whole, running, port })
+        let mut upkeep = service.start_upkeep().await?;
+        upkeep.push(life);
+        upkeep.extend(keep_groups(&groups, &shell));
+        Ok(Self { disk, directory, service, threads, upkeep, running, port })
     }
 
     /// The node's service.
@@ -249,17 +248,19 @@ impl Node {
 
     /// Checkpoints and stops. Requests that still hold the service keep its threads alive until they end.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        for task in [self.upkeep, self.balance, self.life, self.whole] {
+        for task in &self.upkeep {
             task.abort();
-            // An aborted task still has to let go of the service.
-            drop(task.await);
+        }
+        for task in self.upkeep {
+            // It still has to let go of the service.
+            task.stop().await;
         }
         let stopped = self.service.groups().shutdown().await;
         self.running.send_replace(Running::default());
         if let Some(port) = self.port {
             let _ = port.stop.send(());
             // Calls under way have deadlines of their own; what a peer has left open ends with the process.
-            drop(tokio::time::timeout(PORT_DEADLINE, port.served).await);
+            drop(tokio::time::timeout(PORT_DEADLINE, port.served.join()).await);
         }
         drop(self.service);
         self.threads.join().await;
@@ -268,12 +269,25 @@ impl Node {
     }
 }
 
+/// Starts what the groups need done from time to time: their leaders spread, their files whole.
+fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
+    let [balanced, repaired, scrubbed] = [(); 3].map(|()| groups.clone());
+    [
+        shell.spawn_loop("spread of leaders", BALANCE_WITHIN, |turns| async move {
+            balanced.keep_balance(turns).await
+        }),
+        shell.spawn_loop("repair", FILES_WITHIN, |turns| async move { repaired.keep_repairing(turns).await }),
+        shell.spawn_loop("scrub", FILES_WITHIN, |turns| async move { scrubbed.keep_scrubbing(turns).await }),
+    ]
+}
+
 fn serve_peers(
     peers: &Arc<Peers>,
     forming: &Arc<Forming>,
     resting: &Arc<Resting>,
     running: watch::Receiver<Running>,
     incoming: Incoming,
+    shell: &Shell,
 ) -> ClusterPort {
     let administration = ClusterServer::new(AdministrationServer::new(peers.clone(), running.clone()));
     let server = PeerServer::new(peers.clone(), forming.clone(), resting.clone(), running);
@@ -282,6 +296,12 @@ fn serve_peers(
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (stop, stopped) = oneshot::channel();
     let router = peers::server().add_service(service).add_service(administration);
-    let served = tokio::spawn(peers::serve(router, incoming, async { drop(stopped.await) }));
+    let own = shell.clone();
+    let served = shell.spawn_owned("cluster port", async move {
+        match peers::serve(router, incoming, async { drop(stopped.await) }).await {
+            Ok(()) => OwnerGone,
+            Err(error) => own.abort(&format!("the cluster's port is closed: {error}")),
+        }
+    });
     ClusterPort { stop, served }
 }

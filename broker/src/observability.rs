@@ -1,18 +1,17 @@
-//! Logs and metrics: the names every part of the broker records under, and the recorder behind them.
+//! Metrics: the names every part of the broker records under, and the recorder behind them; and the [`logs`].
 //!
 //! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
 //! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
 //! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing.
 //! Series of single shards are counted apart, in [`shard_level`]. The binary and the server call this.
 
+pub mod logs;
 pub mod shard_level;
 
-use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 
 /// Bytes of data and partition keys accepted by PutRecord and PutRecords. CloudWatch `IncomingBytes`.
 pub const INCOMING_BYTES: &str = "tidelog_incoming_bytes_total";
@@ -94,6 +93,9 @@ pub const MEMORY_REFUSALS: &str = "tidelog_memory_refusals_total";
 pub const GROUPS_LED: &str = "tidelog_groups_led";
 /// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
 pub const GROUPS_LEADERLESS: &str = "tidelog_groups_leaderless";
+/// Lines missing from the log; label `reason` (`unwritten`: standard error did not take it; `repeated`: within a
+/// second of another of the same place). Without a counterpart in CloudWatch.
+pub const LOG_LINES_DROPPED: &str = "tidelog_log_lines_dropped_total";
 
 /// Seconds by which the node's wall clock is ahead of the time that the broker goes by. Without a counterpart in CloudWatch.
 pub const CLOCK_OFFSET_SECONDS: &str = "tidelog_clock_offset_seconds";
@@ -269,6 +271,7 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Seconds by which the retention clock is behind the voters' clocks.",
     ),
     (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),
+    (LOG_LINES_DROPPED, Kind::Counter, Unit::Count, "Lines missing from the log, by reason."),
 ];
 
 /// The process's one recorder, installed at the first call.
@@ -303,16 +306,13 @@ fn describe() {
     }
 }
 
-/// Sends the process's logs to standard error; `filter` was checked by the configuration. Later calls change nothing.
-pub fn start_logs(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt()
-        .compact()
-        .with_ansi(io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // A second subscriber is refused; tests that start two servers in one process are content with the first.
-    drop(logs.try_init());
+/// Every metric as Prometheus reads it. What is counted elsewhere is fetched first.
+pub fn render() -> String {
+    let dropped = logs::dropped();
+    for (reason, lines) in [("unwritten", dropped.unwritten), ("repeated", dropped.repeated)] {
+        metrics::counter!(LOG_LINES_DROPPED, "reason" => reason).absolute(lines);
+    }
+    recorder().render()
 }
 
 #[cfg(test)]

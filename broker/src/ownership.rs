@@ -6,7 +6,7 @@
 //! log's files still have a name. IDENTITY is compared by what it says, because the node itself replaces the file.
 
 use std::fs::{File, Metadata, metadata};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,9 @@ use tokio::time::timeout;
 use crate::data_directory::{DataDirectory, LOCK_FILE};
 use crate::identity;
 use crate::peers::Identity;
+use crate::observability::logs;
 use crate::replication::Groups;
+use crate::shell::{OwnerGone, Turns};
 
 /// How often the server looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -122,10 +124,11 @@ impl Ownership {
     }
 
     /// Looks each second, and ends the process when something is lost. Returns when the server stops.
-    pub async fn keep(self, mut stopping: watch::Receiver<bool>) {
+    pub async fn keep(self, turns: Turns, mut stopping: watch::Receiver<bool>) -> OwnerGone {
         let mut is_unknown = false;
         // A server that was dropped has stopped too.
         while timeout(LOOK_EVERY, stopping.wait_for(|stop| *stop)).await.is_err() {
+            turns.stamp();
             match self.look() {
                 Ok(None) => is_unknown = false,
                 Ok(Some(lost)) => end(&self.directory, &lost),
@@ -136,6 +139,7 @@ impl Ownership {
                 Err(_) => {}
             }
         }
+        OwnerGone
     }
 }
 
@@ -147,8 +151,7 @@ fn end(directory: &Path, lost: &Lost) -> ! {
         directory.display()
     );
     tracing::error!("{words}");
-    // Standard error may be gone; that must not keep the process alive.
-    drop(writeln!(io::stderr(), "tidelog: {words}"));
+    logs::print(&format!("tidelog: {words}"));
     std::process::exit(1)
 }
 

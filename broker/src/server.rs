@@ -14,7 +14,6 @@ use tidelog_storage::Disk;
 use tidelog_storage::disk::{RealDisk, VolatileDisk};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::Clock;
@@ -25,15 +24,20 @@ use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
 use crate::ownership::Ownership;
 use crate::peers::tcp;
-use crate::replication::{Shell, Sizes, Worker};
+use crate::replication::Sizes;
 use crate::room::Descriptors;
 use crate::service::{NewStream, Service, ServiceError};
+use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
 use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
 use crate::wire::{Bounds, Gateway, accept};
 
 /// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How long a look at the data directory may take before its loop counts as stuck.
+const OWNERSHIP_WITHIN: Duration = Duration::from_secs(60);
+/// How long one fold may take before its loop counts as stuck.
+const METRICS_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before a stream of a cluster's settings that could not be created is created again.
 const CREATE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -43,7 +47,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     tls: Tls,
     stop: watch::Sender<bool>,
-    listeners: JoinSet<()>,
+    tasks: Vec<OwnedTask>,
     /// Looks whether the data directory stays.
     ownership: Worker,
     node: Node,
@@ -97,7 +101,7 @@ impl Server {
     /// # Errors
     /// When an address, the directory or the node refuses; nothing runs on then.
     pub async fn start(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
-        let recorder = observability::recorder();
+        let (recorder, shell) = (observability::recorder(), Shell::Threads);
         let directory = open_directory(config)?;
         let (disk, sizes) = disk_and_sizes(config, &directory);
         let listeners = bind(&config.listen).await?;
@@ -123,14 +127,16 @@ impl Server {
             durability: config.durability,
             pace: bounds.subscriptions,
             clock,
-            shell: Shell::Threads,
+            shell: shell.clone(),
             sizes: sizes.within(&bounds.memory).with_open_files(Descriptors::found().segments),
         })
         .await?;
         let (stop, stopping) = watch::channel(false);
         let ownership = Ownership::of(&directory, node.service().groups().clone());
-        let keeping = ownership.map_err(StartError::Ownership)?.keep(stopping.clone());
-        let ownership = Shell::Threads.start("ownership", keeping).map_err(StartError::Ownership)?;
+        let ownership = ownership.map_err(StartError::Ownership)?;
+        let keeping = |turns| ownership.keep(turns, stopping.clone());
+        let ownership =
+            shell.start("ownership", OWNERSHIP_WITHIN, keeping).map_err(StartError::Ownership)?;
         if config.cluster.is_none() {
             for stream in &config.initial_streams {
                 create(&node.service(), config, stream).await?;
@@ -139,16 +145,18 @@ impl Server {
         let (account, region) = (config.account.clone(), config.region.clone());
         let gateway =
             Gateway::new(node.service(), account, region, Some(tls.clone()), bounds, stopping.clone());
-        let mut server = Self { addresses, tls, stop, listeners: JoinSet::new(), ownership, node, directory };
+        let mut tasks = Vec::new();
         if config.cluster.is_some() {
-            let (service, config) = (server.node.service(), config.clone());
-            server.listeners.spawn(create_in_time(service, config, stopping.clone()));
+            let creating = create_in_time(node.service(), config.clone(), stopping.clone());
+            tasks.push(shell.spawn_owned("streams of the settings", creating));
         }
         for (listener, _) in listeners {
-            server.listeners.spawn(accept::serve(listener, Arc::clone(&gateway), stopping.clone()));
+            let serving = accept::serve(listener, Arc::clone(&gateway), stopping.clone());
+            tasks.push(shell.spawn_owned("client port", serving));
         }
-        server.listeners.spawn(upkeep(recorder, stopping));
-        Ok(server)
+        let keeping = |turns| keep_metrics(recorder, turns, stopping);
+        tasks.push(shell.spawn_loop("metrics", METRICS_WITHIN, keeping));
+        Ok(Self { addresses, tls, stop, tasks, ownership, node, directory })
     }
 
     /// Where it listens, in the order of the configuration, with the ports the system chose.
@@ -175,10 +183,13 @@ impl Server {
     ///
     /// # Errors
     /// When the node could not write its checkpoint; acknowledged records are kept all the same.
-    pub async fn shutdown(mut self) -> Result<(), NodeError> {
+    pub async fn shutdown(self) -> Result<(), NodeError> {
         self.node.retire().await;
         self.stop.send_replace(true);
-        while self.listeners.join_next().await.is_some() {}
+        for task in self.tasks {
+            // A panic in one has ended the process.
+            let _ = task.join().await;
+        }
         self.ownership.join().await;
         self.node.shutdown().await
     }
@@ -222,7 +233,11 @@ async fn create(service: &Arc<Service>, config: &Config, stream: &InitialStream)
 }
 
 /// Creates the streams of the settings once the cluster has a majority to do so, unless the broker stops before.
-async fn create_in_time(service: Arc<Service>, config: Config, mut stopping: watch::Receiver<bool>) {
+async fn create_in_time(
+    service: Arc<Service>,
+    config: Config,
+    mut stopping: watch::Receiver<bool>,
+) -> OwnerGone {
     let creating = async {
         for stream in &config.initial_streams {
             while let Err(error) = create(&service, &config, stream).await {
@@ -235,6 +250,7 @@ async fn create_in_time(service: Arc<Service>, config: Config, mut stopping: wat
         () = creating => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
+    OwnerGone
 }
 
 /// Opens the cluster's port.
@@ -260,16 +276,19 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>
     Ok(listeners)
 }
 
-async fn upkeep(
+async fn keep_metrics(
     recorder: &'static metrics_exporter_prometheus::PrometheusHandle,
+    turns: Turns,
     mut stopping: watch::Receiver<bool>,
-) {
+) -> OwnerGone {
     let mut ticks = interval(METRICS_UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => recorder.run_upkeep(),
-            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+            _ = stopping.wait_for(|stop| *stop) => return OwnerGone,
         }
+        turns.stamp();
+        recorder.run_upkeep();
     }
 }

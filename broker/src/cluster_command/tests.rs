@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::peers::{self, tcp};
+use crate::shell::spawn_short;
 use crate::tls::peer::PeerTls;
 use crate::tls::peer::fixture::Authority;
 
@@ -68,7 +69,7 @@ impl Cluster for Script {
 async fn node(script: Script, tls: Option<PeerTls>) -> String {
     let (address, incoming) = tcp::listen("127.0.0.1:0", tls).await.unwrap();
     let router = peers::server().add_service(ClusterServer::new(script));
-    tokio::spawn(peers::serve(router, incoming, std::future::pending()));
+    spawn_short(peers::serve(router, incoming, std::future::pending()));
     address.to_string()
 }
 
@@ -224,7 +225,7 @@ async fn where_no_node_answers_it_says_where_to_look() {
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
+    spawn_short(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             drop(tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
         }

@@ -294,7 +294,7 @@ impl Fault {
             ServiceError::MetadataFull(full) => Self::LimitExceeded(full.to_string()),
             ServiceError::Unavailable(reason) => Self::Unavailable(reason),
             ServiceError::Internal(reason) => {
-                tracing::error!(stream = %key.name, %reason, "a call failed inside the broker");
+                crate::log_at_most_once_a_second!(error, stream = %key.name, %reason, "a call failed inside the broker");
                 Self::Internal
             }
         }

@@ -12,6 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 
 use super::{BoxedIo, Lane};
+use crate::shell::spawn_short;
 
 /// Silence on a connection with calls under way after which it is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -56,7 +57,7 @@ impl Connection {
             .keep_alive_timeout(PING_DEADLINE)
             .handshake(TokioIo::new(io))
             .await?;
-        tokio::spawn(async move {
+        spawn_short(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a peer has ended");
             }

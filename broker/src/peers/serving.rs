@@ -37,10 +37,15 @@ pub fn server() -> Server {
 }
 
 /// Serves peers until `stop` is over.
-pub async fn serve(router: Router, incoming: Incoming, stop: impl Future<Output = ()>) {
-    if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop).await {
-        tracing::error!(%error, "the cluster's port is closed");
-    }
+///
+/// # Errors
+/// Why it ended before.
+pub async fn serve(
+    router: Router,
+    incoming: Incoming,
+    stop: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    router.serve_with_incoming_shutdown(incoming, stop).await
 }
 
 impl Connected for Accepted {

@@ -9,17 +9,20 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::{Accepted, BoxedIo, Dial, Incoming};
+use crate::observability::logs::Place;
+use crate::shell::{OwnerGone, Shell};
 use crate::tls::peer::PeerTls;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Handshakes under way at a time; further connections wait.
 const HANDSHAKES_MAX: usize = 64;
-/// How often a failed handshake is logged at most.
+/// How often a failed handshake, or a failed accept, is logged at most: each is tried again and again.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+static REFUSED: Place = Place::with_pause(WARN_EVERY);
+static FAILED: Place = Place::with_pause(WARN_EVERY);
 
 /// Dials `HOST:PORT`; names are looked up each time.
 pub fn dial(tls: Option<PeerTls>) -> Dial {
@@ -44,25 +47,24 @@ pub async fn listen(address: &str, tls: Option<PeerTls>) -> io::Result<(SocketAd
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let (accepted, mut taken) = mpsc::channel(HANDSHAKES_MAX);
-    tokio::spawn(accept(listener, tls, accepted));
+    // A simulation has a network of its own.
+    Shell::Threads.spawn_owned("peers' connections", accept(listener, tls, accepted));
     let incoming =
         futures_util::stream::poll_fn(move |context| taken.poll_recv(context).map(|io| io.map(Ok)));
     Ok((bound, Box::pin(incoming)))
 }
 
 /// Takes connections until nobody wants them any more. A peer that is slow with its handshake holds nobody up.
-async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sender<Accepted>) {
+async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sender<Accepted>) -> OwnerGone {
     let mut handshakes = JoinSet::new();
-    let mut warned: Option<Instant> = None;
     loop {
         tokio::select! {
-            () = accepted.closed() => return,
+            () = accepted.closed() => return OwnerGone,
             Some(shaken) = handshakes.join_next() => {
-                // Who fails tries again and again.
-                if let Ok(Some(failure)) = shaken && warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+                if let Ok(Some(failure)) = shaken && let Some(more) = REFUSED.admit() {
                     let (peer, error): (SocketAddr, io::Error) = failure;
-                    tracing::warn!(%peer, %error, "a connection to the cluster's port is refused");
-                    warned = Some(Instant::now());
+                    let more = (more > 0).then_some(more);
+                    tracing::warn!(more, %peer, %error, "a connection to the cluster's port is refused");
                 }
             }
             connection = listener.accept(), if handshakes.len() < HANDSHAKES_MAX => match connection {
@@ -78,7 +80,9 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a peer's connection");
+                    if let Some(more) = FAILED.admit() {
+                        tracing::warn!(more = (more > 0).then_some(more), %error, "cannot accept a peer's connection");
+                    }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }

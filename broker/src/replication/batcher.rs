@@ -6,16 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::Raft;
 use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::flush_thread::FlushHandle;
-use super::groups::ProposeError;
+use super::groups::{ProposeError, RaftOf};
 use super::log_bound::LogBound;
-use super::machine::Machine;
 use super::raft_types::{Callback, TypeConfig};
+use super::shell::{OwnerGone, Shell};
 use super::{AppendOutcome, Command, Outcome, SubBatch};
 
 /// Body bytes after which an entry is closed; a larger sub-batch goes in an entry of its own.
@@ -50,10 +49,17 @@ pub struct Batcher {
 
 impl Batcher {
     /// Starts the group's task; it ends when the last handle is dropped.
-    pub fn start(raft: Raft<TypeConfig, Machine>, flush: FlushHandle, log_bound: Arc<LogBound>) -> Self {
+    pub fn start(
+        group: usize,
+        raft: &RaftOf,
+        flush: &FlushHandle,
+        log_bound: &Arc<LogBound>,
+        shell: &Shell,
+    ) -> Self {
         let (queue, parts) = mpsc::channel(QUEUE_PARTS_MAX);
         let slots = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
-        tokio::spawn(run(raft, flush, log_bound, parts, slots.clone()));
+        let run = run(raft.clone(), flush.clone(), log_bound.clone(), parts, slots.clone());
+        shell.spawn_owned(&format!("batcher of group {group}"), run);
         Self { queue, slots }
     }
 
@@ -74,12 +80,12 @@ impl Batcher {
 }
 
 async fn run(
-    raft: Raft<TypeConfig, Machine>,
+    raft: RaftOf,
     flush: FlushHandle,
     log_bound: Arc<LogBound>,
     mut parts: mpsc::Receiver<Part>,
     slots: Arc<Semaphore>,
-) {
+) -> OwnerGone {
     while let Some(first) = parts.recv().await {
         flush.wait_for_room().await;
         if !log_bound.wait_for_room().await {
@@ -96,6 +102,7 @@ async fn run(
         // An error drops the callback: its waiters see a closed channel, an unknown outcome.
         let _ = raft.client_write_ff(Command::Records(Arc::new(batches)), Some(callback)).await;
     }
+    OwnerGone
 }
 
 struct Waiting {

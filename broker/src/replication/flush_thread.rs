@@ -17,7 +17,7 @@ use tidelog_storage::shard::{ShardCut, ShardError, ShardKey, ShardLog, ShardStor
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::shell::{Shell, Worker as Started};
+use super::shell::{OwnerGone, Shell, Turns, Worker as Started};
 use super::wal_thread::WalHandle;
 use crate::clock::ClusterClock;
 use crate::observability as names;
@@ -29,6 +29,8 @@ const HOLD_MS: u64 = 3_600_000;
 /// Of the unflushed bytes at which proposals wait, the part at which the flusher begins to write: numerator and
 /// denominator.
 const FLUSH_FROM: (u64, u64) = (3, 8);
+/// How long the worker may take to write what is due, or a checkpoint, before it counts as stuck.
+const WRITE_WITHIN: Duration = Duration::from_secs(300);
 /// Pause before a write that found the disk full, or a segment damaged, is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
@@ -109,7 +111,8 @@ impl FlushHandle {
             stopping: AtomicBool::new(false),
         });
         let shell = config.shell.clone();
-        let worker = Worker {
+        let worker = |turns| Worker {
+            turns,
             flusher: Flusher::new(store),
             requests,
             shared: shared.clone(),
@@ -118,7 +121,7 @@ impl FlushHandle {
             cuts: Vec::new(),
             installed: BTreeMap::new(),
         };
-        let started = shell.start("flush", worker.run())?;
+        let started = shell.start("flush", WRITE_WITHIN, |turns| worker(turns).run())?;
         Ok((Self { queue, shared }, started))
     }
 
@@ -229,6 +232,7 @@ struct CutInHand {
 }
 
 struct Worker {
+    turns: Turns,
     flusher: Flusher,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
@@ -248,10 +252,11 @@ enum Obstacle {
 }
 
 impl Worker {
-    async fn run(mut self) {
+    async fn run(mut self) -> OwnerGone {
         while let Some(request) = self.requests.recv().await {
+            self.turns.stamp();
             match request {
-                Request::Stop => return,
+                Request::Stop => return OwnerGone,
                 Request::Wake => {
                     self.shared.woken.store(false, Ordering::Release);
                     self.flush().await;
@@ -270,7 +275,9 @@ impl Worker {
                     }
                 }
             }
+            self.turns.rest();
         }
+        OwnerGone
     }
 
     /// Waits a moment for what is in the way, a full disk or a segment that a peer's copy is to replace, and gives
@@ -286,6 +293,7 @@ impl Worker {
         }
         drop(error);
         sleep(TRY_AGAIN).await;
+        self.turns.stamp();
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
@@ -313,7 +321,7 @@ impl Worker {
         let Err(error) = self.flusher.write_out(key) else { return };
         match self.obstacle(&error) {
             Obstacle::FullDisk | Obstacle::Damage => {
-                tracing::warn!(?key, %error, "a shard cannot be written now");
+                crate::log_at_most_once_a_second!(warn, ?key, %error, "a shard cannot be written now");
             }
             Obstacle::Lasting => self.config.shell.abort(&format!("segments cannot be written: {error}")),
         }

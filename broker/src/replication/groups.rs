@@ -277,7 +277,7 @@ impl Groups {
     /// Bytes that are free on the disk; `None` when it does not say. Asks the disk.
     pub fn free_bytes(&self) -> Option<u64> {
         let free = self.config.disk.free_bytes(&self.config.directory);
-        free.inspect_err(|error| tracing::warn!(%error, "cannot ask how much space is free")).ok()
+        free.inspect_err(|error| crate::log_at_most_once_a_second!(warn, %error, "cannot ask how much space is free")).ok()
     }
 
     /// Bytes of the disk that stay free.

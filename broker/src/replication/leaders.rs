@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::groups::{Groups, RaftOf};
 use super::lease::{Lease, answered};
+use super::shell::{OwnerGone, Shell, Turns};
 use crate::peers::{Member, Peers};
 
 /// How often the spread of leaders and the disk are looked at.
@@ -51,10 +52,10 @@ pub enum Leader {
 pub type Leaders = Arc<Vec<Leader>>;
 
 /// Follows a group's leadership and membership until the group ends.
-pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers: &Arc<Peers>) {
+pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers: &Arc<Peers>, shell: &Shell) {
     let mut metrics = raft.server_metrics();
     let (raft, leaders, peers) = (raft.clone(), leaders.clone(), peers.clone());
-    tokio::spawn(async move {
+    shell.spawn_owned(&format!("leadership of group {group}"), async move {
         loop {
             let (leader, lease, members) = {
                 let now = metrics.borrow_watched();
@@ -92,7 +93,7 @@ pub fn follow(group: u8, raft: &RaftOf, leaders: &watch::Sender<Leaders>, peers:
             if !is_running {
                 // Who waits for this node to lead, or to be told who does, waits in vain.
                 leaders.send_modify(|known| Arc::make_mut(known)[usize::from(group)] = Leader::Unknown);
-                return;
+                return OwnerGone;
             }
         }
     });
@@ -239,7 +240,7 @@ impl Groups {
     }
 
     /// Keeps the leaders spread, until it is dropped.
-    pub async fn keep_balance(&self) {
+    pub async fn keep_balance(&self, turns: Turns) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rest_until = vec![Instant::now() + BALANCE_PAUSE; self.rafts.len()];
@@ -251,6 +252,7 @@ impl Groups {
                 _ = look.tick() => {}
                 _ = reluctance.changed() => {}
             }
+            turns.stamp();
             self.note_pursuits();
             if let Some(trouble) = self.trouble() {
                 if self.reluctance().is_none() {
@@ -272,6 +274,7 @@ impl Groups {
             }
             led_before.clone_from(&led);
             for group in led {
+                turns.stamp();
                 self.keep_addresses(group).await;
                 let rest_until = &mut rest_until[usize::from(group)];
                 let to = match is_reluctant {

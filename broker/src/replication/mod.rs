@@ -42,10 +42,10 @@ mod producers_stored;
 mod promises;
 mod proposals;
 mod published;
+mod raft_runtime;
 mod raft_start;
 mod raft_types;
 mod recovered;
-mod shell;
 mod sizes;
 mod start;
 mod wal_thread;
@@ -65,12 +65,13 @@ pub use meta_stored::{store_hash_key, store_key, store_mode};
 pub use news::{Listener, ManyListener};
 pub use proposals::refused_or_unknown;
 pub use recovered::{Loss, Opened, Recovered, WayOut};
-pub use shell::{Shell, Tasks, Worker};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, Sizes};
 pub use start::Founding;
 pub use wal_thread::Durability;
 
 use crate::model::producers::{ProducerRefusal, Run};
+use crate::shell;
+pub use crate::shell::{Shell, Tasks};
 
 /// The group that holds metadata.
 pub const META_GROUP: u8 = 0;

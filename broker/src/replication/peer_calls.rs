@@ -61,7 +61,9 @@ impl Groups {
             let request = request.ok()?;
             held.set(group, request.held);
             let request = messages::read_append_request(request);
-            let request = request.inspect_err(|error| tracing::error!(%error, "entries from a leader"));
+            let request = request.inspect_err(
+                |error| crate::log_at_most_once_a_second!(error, %error, "entries from a leader"),
+            );
             request.ok().inspect(|request| promises.check(request))
         };
         let requests = stream::iter([Ok(first)]).chain(rest).map(read);

@@ -120,7 +120,7 @@ impl Groups {
         let answer = client.propose(self.peers.request(node, message, Some(deadline))).await;
         let answer = answer.map_err(|status| refused_or_unknown(&status))?.into_inner();
         let (outcome, index) = peer_messages::read_proposed(answer).unwrap_or_else(|error| {
-            tracing::error!(%error, "an answer to a proposal");
+            crate::log_at_most_once_a_second!(error, %error, "an answer to a proposal");
             Err(ProposeError::Unknown)
         })?;
         // Whoever proposed reads its own change on this node.

@@ -12,7 +12,7 @@ use super::lease::LEASE_MS;
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::network::GroupNetwork;
-use super::shell::Shell;
+use super::shell::{OwnerGone, Shell, inherited};
 use super::start::Founding;
 
 /// Milliseconds between two signs of life of a leader. Most of what an idle node does is to look every 13/64 of it, in
@@ -51,10 +51,10 @@ pub async fn start_raft(
         ..Config::default()
     };
     let config = config.validate().map_err(|error| raft_error(group, &error))?;
-    let raft = Raft::new(node, Arc::new(config), network, log, machine)
+    let raft = inherited(shell.clone(), Raft::new(node, Arc::new(config), network, log, machine))
         .await
         .map_err(|error| raft_error(group, &error))?;
-    abort_when_broken(group, &raft, shell);
+    abort_when_broken(group, &raft, &shell);
     Ok(raft)
 }
 
@@ -87,10 +87,10 @@ pub async fn ready(group: u8, raft: &RaftOf, deadline: Option<Duration>) -> Resu
 }
 
 /// A group that stops by itself has met an error that no later answer could be trusted after.
-fn abort_when_broken(group: u8, raft: &RaftOf, shell: Shell) {
+fn abort_when_broken(group: u8, raft: &RaftOf, shell: &Shell) {
     let mut metrics = raft.server_metrics();
-    let raft = raft.clone();
-    tokio::spawn(async move {
+    let (raft, own) = (raft.clone(), shell.clone());
+    shell.spawn_owned(&format!("watch over group {group}"), async move {
         loop {
             if metrics.changed().await.is_ok() {
                 continue;
@@ -100,9 +100,9 @@ fn abort_when_broken(group: u8, raft: &RaftOf, shell: Shell) {
             if let Err(fatal) = state
                 && !matches!(fatal, openraft::errors::Fatal::Stopped)
             {
-                shell.abort(&format!("replication of group {group} failed: {fatal}"));
+                own.abort(&format!("replication of group {group} failed: {fatal}"));
             }
-            return;
+            return OwnerGone;
         }
     });
 }

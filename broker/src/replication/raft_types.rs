@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::alias::{LogIdOf, StoredMembershipOf, VoteOf};
 use openraft::impls::leader_id_std::LeaderId;
-use openraft::impls::{BoxedErrorSource, Entry, EntryPayload, InlineBatch, LogId, TokioRuntime, Vote};
+use openraft::impls::{BoxedErrorSource, Entry, EntryPayload, InlineBatch, LogId, Vote};
 use openraft::raft::responder::Responder;
 use openraft::vote::RaftLeaderId;
 use openraft::{Membership, OptionalSend, RaftTypeConfig};
 use tidelog_proto::stored;
 use tidelog_storage::wal;
 
+use super::raft_runtime::OwnedRuntime;
 use super::{Command, Outcome};
 use crate::peers::Member;
 
@@ -28,7 +29,7 @@ impl RaftTypeConfig for TypeConfig {
     type Vote = Vote<Self::LeaderId>;
     type Payload = EntryPayload<Command, u64, Member>;
     type Entry = Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = OwnedRuntime;
     type Responder<T>
         = Callback<T>
     where

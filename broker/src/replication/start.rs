@@ -116,7 +116,7 @@ impl Groups {
                 directory,
             )));
             let raft = start_raft(network, log, machine, config.shell.clone()).await?;
-            follow(group, &raft, &leaders, &peers);
+            follow(group, &raft, &leaders, &peers, &config.shell);
             rafts.push(raft);
         }
         if let Some(founding) = founding {
@@ -124,8 +124,8 @@ impl Groups {
         }
         let shell = config.shell.clone();
         let log_bound = Arc::new(LogBound::new(reader.clone(), peers.clone(), &config.sizes));
-        let start_batcher = |raft: &RaftOf| Batcher::start(raft.clone(), flush.clone(), log_bound.clone());
-        let batchers = rafts.iter().map(start_batcher).collect();
+        let batcher = |(group, raft): (usize, &RaftOf)| Batcher::start(group, raft, &flush, &log_bound, &shell);
+        let batchers = rafts.iter().enumerate().map(batcher).collect();
         let groups = Arc::new(Self {
             rafts,
             promises,

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::raft_types::TypeConfig;
-use super::shell::{Shell, Worker as Started};
+use super::shell::{OwnerGone, Shell, Turns, Worker as Started};
 use crate::observability as names;
 
 /// When an acknowledged record is on disk.
@@ -35,6 +35,10 @@ const QUEUE_REQUESTS_MAX: usize = 4_096;
 const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// Bytes written after which the spare files are looked after, besides each time the log goes on in another file.
 const SPARE_EVERY_BYTES: u64 = 32 << 20;
+/// How long one commit may take before the worker counts as stuck.
+const COMMIT_WITHIN: Duration = Duration::from_secs(60);
+/// How long one spare file may take to be made.
+const SPARE_WITHIN: Duration = Duration::from_secs(300);
 /// Pause before a commit that found the disk full is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
 
@@ -90,15 +94,17 @@ impl WalHandle {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared::new());
         let mut workers = Vec::with_capacity(2);
-        let (spare_wanted, wanted) = std::sync::mpsc::sync_channel(1);
+        let (spare_wanted, wanted) = mpsc::channel(1);
         if matches!(shell, Shell::Threads) {
             let (spares, of_spares) = (wal.spare_files(), shell.clone());
-            workers
-                .push(shell.start("wal-spare", async move { prepare_spares(&spares, &wanted, &of_spares) })?);
+            workers.push(shell.start("wal-spare", SPARE_WITHIN, |turns| {
+                prepare_spares(spares, wanted, of_spares, turns)
+            })?);
         }
-        let worker = Worker {
+        let worker = |turns| Worker {
             wal,
             requests,
+            turns,
             durability,
             shared: shared.clone(),
             spare_wanted,
@@ -107,7 +113,7 @@ impl WalHandle {
             meters: Meters::new(),
             shell: shell.clone(),
         };
-        workers.push(shell.start("wal", worker.run())?);
+        workers.push(shell.start("wal", COMMIT_WITHIN, |turns| worker(turns).run())?);
         Ok((Self { queue, shared }, WalThreads { workers }))
     }
 
@@ -170,16 +176,23 @@ fn stopped() -> io::Error {
 }
 
 /// One file ahead of need; a failure is no harm: the log makes the file itself when it rolls.
-fn prepare_spares(spares: &SpareFiles, wanted: &std::sync::mpsc::Receiver<()>, shell: &Shell) {
+async fn prepare_spares(
+    spares: SpareFiles,
+    mut wanted: mpsc::Receiver<()>,
+    shell: Shell,
+    turns: Turns,
+) -> OwnerGone {
     loop {
+        turns.stamp();
         match spares.prepare() {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(shell, &error),
+            Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&shell, &error),
             Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
         }
-        if wanted.recv().is_err() {
-            break;
+        turns.rest();
+        if wanted.recv().await.is_none() {
+            return OwnerGone;
         }
     }
 }
@@ -220,16 +233,17 @@ struct Worker {
     requests: mpsc::Receiver<Request>,
     durability: Durability,
     shared: Arc<Shared>,
-    spare_wanted: std::sync::mpsc::SyncSender<()>,
+    spare_wanted: mpsc::Sender<()>,
     since_spare: u64,
     /// The log file that the spare files were last looked after for.
     spare_for: u64,
+    turns: Turns,
     meters: Meters,
     shell: Shell,
 }
 
 impl Worker {
-    async fn run(mut self) {
+    async fn run(mut self) -> OwnerGone {
         match self.durability {
             Durability::Fsync => {
                 while let Some(first) = self.requests.recv().await {
@@ -239,6 +253,7 @@ impl Worker {
             Durability::Interval(every) => self.run_with_interval(every).await,
         }
         self.sync_and_mark();
+        OwnerGone
     }
 
     /// As [`Self::run`], with a sync of its own after each interval in which something was written.
@@ -277,6 +292,7 @@ impl Worker {
             waiting.push(request.done);
         }
         let started = Instant::now();
+        self.turns.stamp();
         self.shared.committing_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         let commit = loop {
             if self.shared.disk_full.load(Ordering::Relaxed) && self.shared.stopping.load(Ordering::Relaxed) {
@@ -294,6 +310,7 @@ impl Worker {
         }
         self.shell.pass_sync_latency().await;
         self.shared.committing_since_ms.store(0, Ordering::Relaxed);
+        self.turns.rest();
         self.shared.disk_full.store(false, Ordering::Relaxed);
         self.shared.written_bytes.fetch_add(commit.bytes_written, Ordering::Relaxed);
         self.meters.sync_seconds.record(started.elapsed().as_secs_f64());
@@ -322,6 +339,7 @@ impl Worker {
             tracing::error!("the disk is full: puts are refused until there is space again");
         }
         sleep(FULL_DISK_RETRY).await;
+        self.turns.stamp();
     }
 
     /// A mark that cannot be written says less than it could, and nothing untrue.

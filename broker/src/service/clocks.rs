@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Service, ServiceError};
 use crate::clock::cluster::Situation;
 use crate::replication::META_GROUP;
+use crate::shell::{OwnerGone, Turns};
 
 /// How often the clocks are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -45,13 +46,14 @@ impl Service {
     }
 
     /// Looks at the clocks until it is dropped.
-    pub(super) async fn keep_clocks(self: Arc<Self>) {
+    pub(super) async fn keep_clocks(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stored_at_bytes = 0;
         let (mut served, mut accepted) = (None, self.catalog().retention_clock.accepted);
         loop {
             look.tick().await;
+            turns.stamp();
             self.look_at_clocks();
             let (served_now, accepted_now) =
                 (self.groups.clock().served_ms(), self.catalog().retention_clock.accepted);

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tidelog_proto::stored::{self, meta_command::Command};
 
-use super::streams::{STEP_RETRY, changed};
+use super::streams::{STEP_RETRY, caught, changed};
 use super::{Service, ServiceError};
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Tags};
 use crate::replication::{META_GROUP, MetaOutcome};
+use crate::shell::{OwnerGone, spawn_short};
 
 impl Service {
     /// Registers a consumer, which is answered as it begins: CREATING. It is ACTIVE soon after.
@@ -28,7 +29,7 @@ impl Service {
         let service = self.clone();
         let begin = stored::BeginRegisterConsumer { stream_uid, name: name.to_owned(), tags: tags.clone() };
         let now_ms = self.now_ms();
-        let saga = tokio::spawn(async move {
+        let saga = spawn_short(async move {
             match service.groups.propose_meta(now_ms, Command::BeginRegisterConsumer(begin)).await? {
                 MetaOutcome::Created(uid) => {
                     service.finish_consumer(stream_uid, uid).await;
@@ -56,7 +57,7 @@ impl Service {
         uid: u64,
     ) -> Result<(), ServiceError> {
         let service = self.clone();
-        let saga = tokio::spawn(async move {
+        let saga = spawn_short(async move {
             let end = Command::BeginDeregisterConsumer(stored::ConsumerRef { stream_uid, uid });
             changed(service.groups.propose_meta(service.now_ms(), end).await?)?;
             service.finish_consumer(stream_uid, uid).await;
@@ -90,7 +91,7 @@ impl Service {
             return;
         }
         let weak = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.groups.shell().spawn_owned("change of a consumer", async move {
             let next = |service: &Self| {
                 // Under the lock, so that what begins from now on finds that nobody drives it.
                 let mut sagas = service.sagas();
@@ -103,14 +104,15 @@ impl Service {
             };
             while let Some((delay, step)) = weak.upgrade().and_then(|service| next(&service)) {
                 tokio::time::sleep(delay).await;
-                let Some(service) = weak.upgrade() else { return };
-                let taken = service.groups.propose_meta(service.now_ms(), step).await;
+                let Some(service) = weak.upgrade() else { break };
+                let taken = caught(service.groups.propose_meta(service.now_ms(), step)).await;
                 drop(service);
                 if let Err(error) = taken {
-                    tracing::warn!(uid, %error, "a consumer's change of state waits");
+                    crate::log_at_most_once_a_second!(warn, uid, %error, "a consumer's change of state waits");
                     tokio::time::sleep(STEP_RETRY).await;
                 }
             }
+            OwnerGone
         });
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::receive::Undelivered;
 use crate::peers::{Client, Peers};
 use crate::replication::refused_or_unknown;
+use crate::shell::spawn_short;
 
 /// Puts that wait for one stream; further ones wait for room. Their bytes have a bound of their own.
 const WAITING_MAX: usize = 1_024;
@@ -99,7 +100,8 @@ impl Couriers {
             return courier;
         }
         let (stream, errands) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(peers.clone(), node, client, errands));
+        // A stream that ends, however it does, is closed, and the next put makes another.
+        spawn_short(run(peers.clone(), node, client, errands));
         let courier = Courier(stream);
         streams.insert(node, courier.clone());
         courier

@@ -209,6 +209,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::shell::spawn_short;
 
     const SHARD: ShardKey = ShardKey { stream_uid: 1, shard: 0 };
 
@@ -274,7 +275,7 @@ mod tests {
         feed.forget();
         drop(large);
         assert!(made(&other, 2, 1).await.is_none());
-        let waiting = tokio::spawn(async move { made(&other, 2, 1).await });
+        let waiting = spawn_short(async move { made(&other, 2, 1).await });
         tokio::task::yield_now().await;
         drop(last);
         assert!(waiting.await.unwrap().is_some());

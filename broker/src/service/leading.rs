@@ -11,10 +11,11 @@ use tokio::time::sleep;
 use super::Service;
 use super::streams::STEP_RETRY;
 use crate::replication::META_GROUP;
+use crate::shell::OwnerGone;
 
 impl Service {
     /// Looks after that, until it is dropped or the groups have stopped.
-    pub(super) async fn keep_leading(self: Arc<Self>) {
+    pub(super) async fn keep_leading(self: Arc<Self>) -> OwnerGone {
         let (mut leaders, mut catalogs) = (self.groups.watch_leaders(), self.groups.watch_catalog());
         loop {
             if self.leads(META_GROUP) {
@@ -29,7 +30,7 @@ impl Service {
                 changed = catalogs.changed() => changed,
             };
             if changed.is_err() {
-                return;
+                return OwnerGone;
             }
         }
     }

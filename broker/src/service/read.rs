@@ -108,7 +108,7 @@ impl Service {
         match done.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                tracing::error!(%error, "a shard cannot be read");
+                crate::log_at_most_once_a_second!(error, %error, "a shard cannot be read");
                 Err(ServiceError::Internal(match error {
                     // Never the end of a shard and never a gap: consumers retry until an operator has decided.
                     ShardError::Damaged { .. } => {

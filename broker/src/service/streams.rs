@@ -4,15 +4,18 @@
 //! change of leaders cut short is resumed from the state in which the metadata says it is.
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidelog_proto::stored::{self, data_command, meta_command::Command};
 
 use super::{Service, ServiceError, Transitions};
 use crate::limits::RECORD_KIB_BY_DEFAULT;
 use crate::model::stream::{Catalog, Stream, StreamKey, StreamMode, StreamStatus, Tags};
 use crate::replication::{META_GROUP, MetaOutcome, ProposeError, store_key, store_mode};
+use crate::shell::{OwnerGone, spawn_short};
 
 /// Pause before a step that found no leader is tried again.
 pub(super) const STEP_RETRY: Duration = Duration::from_millis(50);
@@ -95,7 +98,7 @@ impl Service {
     /// caller goes away.
     pub(super) async fn begin(self: &Arc<Self>, command: Command) -> Result<(), ServiceError> {
         let service = self.clone();
-        let saga = tokio::spawn(async move {
+        let saga = spawn_short(async move {
             let known_uid = match &command {
                 Command::BeginDeleteStream(stream) => Some(stream.uid),
                 Command::BeginReshard(reshard) => Some(reshard.uid),
@@ -134,7 +137,7 @@ impl Service {
             return;
         }
         let service = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.groups.shell().spawn_owned("change of a stream", async move {
             let mut delayed = None;
             while let Some(service) = service.upgrade() {
                 let stream = {
@@ -144,7 +147,7 @@ impl Service {
                         Some(stream) if is_changing(stream) && service.leads(META_GROUP) => stream.clone(),
                         _ => {
                             sagas.remove(&uid);
-                            return;
+                            return OwnerGone;
                         }
                     }
                 };
@@ -154,22 +157,27 @@ impl Service {
                     linger(service, &stream, delay).await;
                     continue;
                 }
-                let step = match stream.status {
-                    StreamStatus::Creating => service.open(&stream).await,
-                    StreamStatus::Deleting => service.drop_data(&stream).await,
-                    StreamStatus::Active | StreamStatus::Updating => service.reseat(&stream).await,
-                };
+                let step = caught(service.take_step(&stream)).await;
                 drop(service);
                 // Steps are idempotent: an unknown outcome is simply tried again.
                 match step {
                     Ok(()) => delayed = None,
                     Err(error) => {
-                        tracing::warn!(uid, %error, "a stream's change of state waits");
+                        crate::log_at_most_once_a_second!(warn, uid, %error, "a stream's change of state waits");
                         tokio::time::sleep(STEP_RETRY).await;
                     }
                 }
             }
+            OwnerGone
         });
+    }
+
+    async fn take_step(&self, stream: &Stream) -> Result<(), ProposeError> {
+        match stream.status {
+            StreamStatus::Creating => self.open(stream).await,
+            StreamStatus::Deleting => self.drop_data(stream).await,
+            StreamStatus::Active | StreamStatus::Updating => self.reseat(stream).await,
+        }
     }
 
     pub(super) fn sagas(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -204,6 +212,13 @@ impl Service {
         let finish = Command::FinishDeleteStream(stored::StreamRef { uid });
         self.groups.propose_meta(self.now_ms(), finish).await.map(drop)
     }
+}
+
+/// A step that panics is one that failed: it is tried again, and its saga stays somebody's.
+pub(super) async fn caught<T>(
+    step: impl Future<Output = Result<T, ProposeError>>,
+) -> Result<T, ProposeError> {
+    AssertUnwindSafe(step).catch_unwind().await.unwrap_or(Err(ProposeError::Unknown))
 }
 
 /// Whether a saga is under way.

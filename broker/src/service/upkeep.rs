@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::checkpoint_schedule::{CheckpointSchedule, LogFigures};
@@ -12,71 +11,90 @@ use super::growth::Looked;
 use super::put_refusal::Watched;
 use super::{Service, ServiceError};
 use crate::replication::META_GROUP;
+use crate::shell::{OwnedTask, OwnerGone, Turns};
 
 /// How long a node on its own may take to make the key of its tokens.
 const KEY_DEADLINE: Duration = Duration::from_secs(10);
 /// How often upkeep looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a look at the free space may take before its loop counts as stuck.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// How long a look at streams that grow may take: it asks the other nodes, and reshards.
+const GROWTH_WITHIN: Duration = Duration::from_secs(300);
+/// How long a look at the clocks may take: it may look at every shard, and propose.
+const CLOCKS_WITHIN: Duration = Duration::from_secs(300);
+/// How long a look at leases may take: a proposal waits for a leader.
+const LEASES_WITHIN: Duration = Duration::from_secs(60);
+/// How long a checkpoint, or a trim of all shards, may take.
+const WORK_WITHIN: Duration = Duration::from_secs(900);
 /// How often on-demand streams are looked at; a burst shorter than that is not what they grow for.
 const GROW_EVERY: Duration = Duration::from_secs(5);
 /// How often expired records are trimmed. A record may be served this much longer than its retention.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 
 impl Service {
-    /// Starts the periodic work, and what falls to this node while it leads the metadata. Abort the returned task to
-    /// stop it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its leader.
+    /// Starts the periodic work, and what falls to this node while it leads the metadata. Stop the returned tasks to
+    /// end it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its leader.
     ///
     /// # Errors
     /// When a node on its own does not come by its key.
-    pub async fn start_upkeep(self: &Arc<Self>) -> Result<JoinHandle<()>, ServiceError> {
+    pub async fn start_upkeep(self: &Arc<Self>) -> Result<Vec<OwnedTask>, ServiceError> {
+        let shell = self.groups.shell();
+        let [watch, checkpoints, trims, growth, leading, leases, clocks] = [(); 7].map(|()| self.clone());
         // Apart, because a checkpoint that waits for space must neither hide that there is none nor hold up the trims
         // that free some.
-        let (watch, checkpoints, trims) =
-            (self.clone().keep_watch(), self.clone().keep_checkpointing(), self.clone().keep_trimming());
-        let (growth, leading, leases) =
-            (self.clone().keep_growing(), self.clone().keep_leading(), self.clone().keep_leases());
-        let clocks = self.clone().keep_clocks();
-        let upkeep = tokio::spawn(async move {
-            tokio::join!(watch, checkpoints, trims, growth, leading, leases, clocks);
-        });
+        let upkeep = vec![
+            shell.spawn_loop("watch over space", LOOK_WITHIN, |turns| watch.keep_watch(turns)),
+            shell.spawn_loop("checkpoints", WORK_WITHIN, |turns| checkpoints.keep_checkpointing(turns)),
+            shell.spawn_loop("retention", WORK_WITHIN, |turns| trims.keep_trimming(turns)),
+            shell.spawn_loop("growth", GROWTH_WITHIN, |turns| growth.keep_growing(turns)),
+            shell.spawn_owned("leading", leading.keep_leading()),
+            shell.spawn_loop("leases", LEASES_WITHIN, |turns| leases.keep_leases(turns)),
+            shell.spawn_loop("clocks", CLOCKS_WITHIN, |turns| clocks.keep_clocks(turns)),
+        ];
         if self.groups.peers().configured().is_empty() {
             let mut catalogs = self.groups.watch_catalog();
             let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
             if !matches!(timeout(KEY_DEADLINE, keyed).await, Ok(Ok(_))) {
-                upkeep.abort();
+                upkeep.iter().for_each(OwnedTask::abort);
                 return Err(ServiceError::Unavailable("no key for tokens could be made".into()));
             }
         }
         Ok(upkeep)
     }
 
-    async fn keep_watch(self: Arc<Self>) {
+    async fn keep_watch(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watched = Watched::default();
         loop {
             look.tick().await;
+            turns.stamp();
             self.watch_puts(&mut watched, Instant::now());
         }
     }
 
-    async fn keep_growing(self: Arc<Self>) {
+    async fn keep_growing(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let mut looked = Looked::default();
         let mut look = interval(GROW_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
+            turns.stamp();
             self.grow_on_demand(&mut looked).await;
         }
     }
 
-    async fn keep_checkpointing(self: Arc<Self>) {
+    async fn keep_checkpointing(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut schedule = CheckpointSchedule::new(&self.log_figures(), Instant::now());
         loop {
             look.tick().await;
-            while self.checkpoint_if_due(&mut schedule).await {}
+            turns.stamp();
+            while self.checkpoint_if_due(&mut schedule).await {
+                turns.stamp();
+            }
         }
     }
 
@@ -104,11 +122,12 @@ impl Service {
         }
     }
 
-    async fn keep_trimming(self: Arc<Self>) {
+    async fn keep_trimming(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let mut look = interval_at(Instant::now() + TRIM_EVERY, TRIM_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
+            turns.stamp();
             self.forget_budgets();
             self.shard_counts.forget(&self.catalog());
             // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.

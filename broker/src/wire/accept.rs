@@ -15,10 +15,14 @@ use tracing::{debug, warn};
 use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES, PLACE_PATIENCE};
 use super::client::Client;
 use super::{Gateway, connection};
+use crate::observability::logs::Place;
 use crate::room::Full;
+use crate::shell::OwnerGone;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// A broker that is out of file descriptors fails ten times a second, for as long as its clients like.
+static FAILED: Place = Place::with_pause(Duration::from_secs(10));
 
 /// Pause before a place that another connection gives up is looked for again.
 const PLACE_PAUSE: Duration = Duration::from_millis(10);
@@ -51,7 +55,11 @@ async fn take_place(gateway: &Gateway) -> Place {
 
 /// Serves `listener` until `stopping` is true and its connections have ended, or
 /// [`Bounds::drain`](super::Bounds::drain) has passed since.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    stopping: watch::Receiver<bool>,
+) -> OwnerGone {
     if let Err(error) = bound_kernel_buffers(&listener) {
         warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
     }
@@ -74,6 +82,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stopping: watch
         warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
         connections.shutdown().await;
     }
+    OwnerGone
 }
 
 /// Bounds what the kernel buffers of a listener's connections, which take it over: a socket's buffers count as the
@@ -110,7 +119,9 @@ async fn accept(listener: &TcpListener, gateway: &Gateway, place: &mut Option<Pl
                 return Accepted { stream, peer, place };
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection");
+                if let Some(more) = FAILED.admit() {
+                    warn!(more = (more > 0).then_some(more), %error, "cannot accept a connection");
+                }
                 sleep(ACCEPT_RETRY).await;
             }
         }
@@ -168,7 +179,7 @@ async fn settle(gateway: &Gateway, place: Place, peer: SocketAddr) -> (Place, Ar
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task failed");
+        crate::log_at_most_once_a_second!(error, %error, "a connection's task failed");
     }
 }
 

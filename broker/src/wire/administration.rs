@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use super::Running;
 use crate::administration::{Administration, AdministrationError, Teller};
 use crate::peers::Peers;
+use crate::shell::spawn_short;
 
 /// Lines that wait for their reader.
 const LINES_MAX: usize = 16;
@@ -64,7 +65,7 @@ impl AdministrationServer {
             // Without a sender the node is gone altogether.
             drop(running.wait_for(|running| running.groups.is_none()).await);
         };
-        let outcome = tokio::spawn(unless(stopped, changing));
+        let outcome = spawn_short(unless(stopped, changing));
         Ok(Response::new(lines_of(told, outcome)))
     }
 }

@@ -20,7 +20,6 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::error;
 
 use super::client::Exchange;
 use super::stall::{self, End};
@@ -56,7 +55,10 @@ impl AnswerBody {
             Ok(Ok(message)) => message,
             Ok(Err(fault)) => faults::message(&fault),
             Err(_panic) => {
-                error!("an event stream panicked; its client is told and it ends");
+                crate::log_at_most_once_a_second!(
+                    error,
+                    "an event stream panicked; its client is told and it ends"
+                );
                 faults::message(&Fault::Internal)
             }
         };

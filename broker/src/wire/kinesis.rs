@@ -13,7 +13,6 @@ use hyper::header::{EXPECT, HeaderMap};
 use hyper::{Request, StatusCode};
 use tidelog_proto::event_stream;
 use tokio::time::timeout;
-use tracing::{error, warn};
 
 use super::answer_body::AnswerBody;
 use super::client::Client;
@@ -120,11 +119,17 @@ async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> R
     match timeout(deadline, AssertUnwindSafe(operation).catch_unwind()).await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_panic)) => {
-            error!("an operation panicked; its request is answered with 500");
+            crate::log_at_most_once_a_second!(
+                error,
+                "an operation panicked; its request is answered with 500"
+            );
             Err(Refusal::Panicked)
         }
         Err(_) => {
-            warn!("an operation did not end within the deadline; its request is answered with 500");
+            crate::log_at_most_once_a_second!(
+                warn,
+                "an operation did not end within the deadline; its request is answered with 500"
+            );
             Err(Refusal::Late)
         }
     }

@@ -39,6 +39,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
              of the data directory."
         ));
     }
+    reasons.extend(late_tasks(gateway));
     let page = serde_json::json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "reasons": reasons,
@@ -49,6 +50,23 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
         "services": { "kinesis": "running" },
     });
     Answer::new(StatusCode::OK, JSON, page.to_string())
+}
+
+/// Whether the process turns: every loop comes round in its time. A task that ends ends the process.
+pub(super) fn livez(gateway: &Gateway) -> Answer {
+    let late = late_tasks(gateway);
+    let (status, word) = match late.is_empty() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
+    };
+    let page = serde_json::json!({ "status": word, "reasons": late });
+    Answer::new(status, JSON, page.to_string())
+}
+
+fn late_tasks(gateway: &Gateway) -> Vec<String> {
+    let late = gateway.service.groups().shell().late_tasks().into_iter();
+    late.map(|(name, since)| format!("The task `{name}` has not come round for {} s.", since.as_secs()))
+        .collect()
 }
 
 /// Records that cannot be read, for programs.
@@ -81,7 +99,7 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
         metrics::gauge!(observability::MEMORY_USED_BYTES, "class" => pool.name()).set(pool.used() as f64);
         metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name()).absolute(pool.refusals());
     }
-    let page = observability::recorder().render();
+    let page = observability::render();
     let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::shell::spawn_short;
+
 /// What an answer does not outlive.
 pub(super) type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -54,7 +56,8 @@ pub(super) struct StreamTasks {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamTasks {
     fn execute(&self, stream: F) {
-        tokio::spawn(watched(Some(self.stall), stream));
+        // It ends with its connection.
+        spawn_short(watched(Some(self.stall), stream));
     }
 }
 

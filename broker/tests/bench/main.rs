@@ -1,5 +1,7 @@
 //! `tidelog bench` by its real binary against a real broker.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! Three nodes, of which one has lost time or bits: it comes back with the same records and the same bytes.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 mod cluster;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The Rust client, and its example programs, against real brokers: processes, killed as `kill -9` does it.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 mod alone;
 mod failover;
 mod group;

@@ -3,6 +3,8 @@
 //! `recorded.rs` holds whole sessions to files of expected output; `TIDELOG_RECORD=1` writes them anew. What is in
 //! `behaviour.rs` could not be told from a recording: order, lost brokers, signals, closed pipes.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 mod behaviour;
 mod broker;
 mod give_up;

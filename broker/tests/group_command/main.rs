@@ -1,5 +1,7 @@
 //! `tidelog group` and `tidelog doctor` by the real binary, against a real broker and against what is none.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};

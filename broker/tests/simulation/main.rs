@@ -5,6 +5,8 @@
 //! not be the same as the first. Without arguments this program is a test like any other; `tests/simulation` runs
 //! thousands of seeds with it, and `--run SEED` runs one and tells all about it.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 mod audit;
 mod checker;
 mod checker_tests;

@@ -105,6 +105,13 @@ pub fn config(data: DataLocation) -> Config {
     }
 }
 
+/// The page at a path.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut client = Client { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() };
+    client.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    client.answer().await
+}
+
 /// An HTTP/1.1 request as a SDK sends it.
 pub fn post(operation: &str, body: &str) -> String {
     post_with(operation, "application/x-amz-json-1.1", "", body)

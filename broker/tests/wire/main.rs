@@ -1,5 +1,7 @@
 //! Tests at the wire: bytes in, bytes out, against a broker in this process, and the binary as a process.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
+
 mod bad_input;
 mod bodies;
 mod bounds;
@@ -14,11 +16,13 @@ mod grpc;
 mod headers;
 mod http;
 mod http2;
+mod log;
 mod model;
 mod process;
 mod scene;
 mod slow;
 mod subscribe;
 mod subscriber;
+mod tasks;
 mod tls;
 mod tokens;

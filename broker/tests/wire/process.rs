@@ -16,7 +16,7 @@ pub fn tidelog() -> Command {
 
 /// A running broker and what it printed until it was ready.
 pub struct Running {
-    child: Child,
+    pub child: Child,
     printed: String,
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::PROGRESS_DEADLINE;
 use crate::observability as names;
 use crate::peers::{Lane, Peers};
-use crate::replication::shell::Shell;
+use crate::shell::Shell;
 
 /// Bytes that a node pulls in a second, all transfers together. Half of what a gigabit link carries and of what a
 /// modest disk writes: the other half is for the log, without which the node would fall behind again.

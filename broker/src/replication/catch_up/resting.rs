@@ -12,7 +12,7 @@ use tidelog_storage::shard::RestingFiles;
 use tonic::Status;
 
 use super::serve::pieces;
-use crate::replication::shell::Shell;
+use crate::shell::Shell;
 
 /// See the module.
 pub struct Resting {

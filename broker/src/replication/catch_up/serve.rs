@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::PIECE_BYTES;
 use crate::replication::groups::Groups;
-use crate::replication::shell::Shell;
+use crate::shell::Shell;
 
 /// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(5);

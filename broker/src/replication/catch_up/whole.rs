@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::pull::PullError;
 use crate::observability as names;
 use crate::replication::groups::Groups;
+use crate::shell::{OwnerGone, Turns};
 
 /// How often, and how fast.
 #[derive(Clone, Copy, Debug)]
@@ -51,14 +52,11 @@ impl Groups {
         self.store.damage_report()
     }
 
-    /// Repairs and scrubs until the node stops.
-    pub async fn keep_files_whole(&self) {
-        tokio::join!(self.keep_repairing(), self.keep_scrubbing());
-    }
-
-    async fn keep_repairing(&self) {
+    /// Replaces damaged segments, until it is dropped.
+    pub async fn keep_repairing(&self, turns: Turns) -> OwnerGone {
         let mut pause = self.config.sizes.whole_pace.look_every;
         loop {
+            turns.stamp();
             sleep(pause).await;
             self.survey_damage().await;
             if !self.store.is_repairable() {
@@ -66,10 +64,11 @@ impl Groups {
             }
             let mut has_failed = false;
             for (key, first_ordinal) in self.store.damaged() {
+                turns.stamp();
                 match self.repair(key, first_ordinal).await {
                     Ok(()) => {}
                     Err(error) => {
-                        tracing::warn!(?key, first_ordinal, %error, "a damaged segment cannot be repaired yet");
+                        crate::log_at_most_once_a_second!(warn, ?key, first_ordinal, %error, "a damaged segment cannot be repaired yet");
                         has_failed = true;
                     }
                 }
@@ -127,15 +126,19 @@ impl Groups {
         Err(failed)
     }
 
-    async fn keep_scrubbing(&self) {
+    /// Looks at sealed segments, one after the other, until it is dropped.
+    pub async fn keep_scrubbing(&self, turns: Turns) -> OwnerGone {
         let pace = self.config.sizes.whole_pace;
         loop {
+            turns.rest();
             sleep(pace.scrub_pause).await;
             let mut after = None;
+            turns.stamp();
             while let Some(scrubbed) = self.scrub(after).await {
                 after = Some((scrubbed.key, scrubbed.first_ordinal));
                 let seconds = scrubbed.bytes as f64 / pace.scrub_bytes_per_second as f64;
                 sleep(Duration::from_secs_f64(seconds)).await;
+                turns.stamp();
             }
         }
     }
@@ -153,7 +156,7 @@ impl Groups {
         };
         metrics::counter!(names::SCRUBBED_BYTES).increment(scrubbed.bytes);
         if let Some(damage) = &scrubbed.damage {
-            tracing::error!(%damage, "a segment is damaged");
+            crate::log_at_most_once_a_second!(error, %damage, "a segment is damaged");
             metrics::counter!(names::DAMAGED_SEGMENTS).increment(1);
         }
         Some(scrubbed)

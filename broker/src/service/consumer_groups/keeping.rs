@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Service;
 use crate::model::consumer_group::{ConsumerGroup, ConsumerGroups};
 use crate::replication::META_GROUP;
+use crate::shell::{OwnerGone, Turns};
 
 /// How often the leader looks: a lease lasts this much longer at most.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -34,12 +35,13 @@ struct Watched {
 
 impl Service {
     /// Takes leases from those who are absent, whenever this node leads the metadata.
-    pub(in crate::service) async fn keep_leases(self: Arc<Self>) {
+    pub(in crate::service) async fn keep_leases(self: Arc<Self>, turns: Turns) -> OwnerGone {
         let (mut watched, mut looked) = (Watched::default(), Instant::now());
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
+            turns.stamp();
             let has_paused = looked.elapsed() >= BREAK;
             looked = Instant::now();
             if has_paused || !self.leads(META_GROUP) {
@@ -47,10 +49,11 @@ impl Service {
                 continue;
             }
             for command in watched.look(&self.groups.consumer_groups(), looked) {
+                turns.stamp();
                 let name = command.name.clone();
                 let command = Command::ConsumerGroup(command);
                 if let Err(error) = self.groups.propose_meta(self.now_ms(), command).await {
-                    tracing::warn!(group = name, %error, "absent members keep their shards for now");
+                    crate::log_at_most_once_a_second!(warn, group = name, %error, "absent members keep their shards for now");
                     watched = Watched::default();
                     break;
                 }

@@ -106,7 +106,10 @@ impl Answer {
                     Poll::Pending => return Poll::Pending,
                 },
                 Err(_panic) => {
-                    tracing::error!("an answer panicked; its client is told and it ends");
+                    crate::log_at_most_once_a_second!(
+                        error,
+                        "an answer panicked; its client is told and it ends"
+                    );
                     return self.end(&status::unknown_outcome());
                 }
             }

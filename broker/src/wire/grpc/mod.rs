@@ -181,7 +181,7 @@ async fn begun(
     match tokio::time::timeout(patience, AssertUnwindSafe(beginning).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => {
-            tracing::error!("a call panicked; it is answered with INTERNAL");
+            crate::log_at_most_once_a_second!(error, "a call panicked; it is answered with INTERNAL");
             Err(status::unknown_outcome())
         }
         Err(_) => Err(status::unknown_outcome()),

@@ -60,7 +60,7 @@ pub fn event(item: Item) -> Bytes {
 /// What the leader has told.
 pub fn read(told: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
     let event = FollowEvent::decode(told.map_err(relayed::fault)?).map_err(|error| {
-        tracing::error!(%error, "a leader's records cannot be read");
+        crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");
         Fault::Internal
     })?;
     let FollowEvent { records, next_ordinal, millis_behind, done, end_of_shard } = event;

@@ -1,0 +1,201 @@
+//! What the node's tasks run in, and who notices when one of them ends: threads and tasks of a process, or tasks of a
+//! simulation that has neither threads nor real time.
+//!
+//! Invariants: a lasting task that panics, or is ended by anyone but its owner, ends the process; one whose loop does
+//! not come round in its time is in [`Shell::late_tasks`], which `/livez` shows. So nothing else starts tasks or threads:
+//! a lint forbids `tokio::spawn`, `std::thread` and the like outside of this module. A worker is an async loop. As a thread it has a
+//! runtime to itself and may block in its disk; as a task it shares the caller's runtime, and what a disk would take is
+//! slept.
+
+#![allow(clippy::disallowed_methods, reason = "this module is what everything else calls instead")]
+
+mod owned;
+mod registry;
+
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::observability::logs;
+pub use owned::{OwnedTask, OwnerGone, inherited, spawn_inherited};
+use registry::Registry;
+pub use registry::Turns;
+
+/// Where workers run.
+#[derive(Clone, Debug, Default)]
+pub enum Shell {
+    /// Each worker has an operating system's thread.
+    #[default]
+    Threads,
+    /// Workers are tasks of the runtime that the node was started on.
+    Tasks(Arc<Tasks>),
+}
+
+/// One life of a node whose workers are tasks.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    sync_micros: AtomicU64,
+    aborted: OnceLock<String>,
+    registry: Registry,
+}
+
+/// Starts a task that ends by itself. A panic in it is logged and harms what it was for, nothing else: its caller
+/// awaits it, or sees to it that nothing is left behind.
+pub fn spawn_short<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
+}
+
+/// The lasting tasks of the process.
+static PROCESS: Registry = Registry::new();
+
+impl Tasks {
+    /// What each commit and checkpoint takes from now on; requests gather meanwhile.
+    pub fn set_sync_latency(&self, latency: Duration) {
+        self.sync_micros.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Why the node has ended itself. Whoever runs it has to crash it then, at once.
+    pub fn aborted(&self) -> Option<&str> {
+        self.aborted.get().map(String::as_str)
+    }
+}
+
+/// A worker that has been started.
+#[derive(Debug)]
+pub enum Worker {
+    /// As a thread.
+    Thread(std::thread::JoinHandle<()>),
+    /// As a task.
+    Task(OwnedTask),
+}
+
+impl Worker {
+    /// Waits until the worker has ended.
+    ///
+    /// # Panics
+    /// When the worker did.
+    pub async fn join(self) {
+        match self {
+            Self::Thread(thread) => {
+                let joined = tokio::task::spawn_blocking(move || thread.join());
+                joined.await.expect("waiting does not panic").expect("a worker panicked");
+            }
+            Self::Task(task) => task.join().await.expect("a worker panicked"),
+        }
+    }
+}
+
+impl Shell {
+    /// Starts a worker, which lasts until its owner has gone: a panic in it ends the process. `within` is how long
+    /// [`Turns`] may take, for a worker that tells them.
+    ///
+    /// # Errors
+    /// When the operating system has no thread left.
+    pub fn start<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> io::Result<Worker>
+    where
+        F: Future<Output = OwnerGone> + Send + 'static,
+    {
+        match self {
+            Self::Threads => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+                // Instants of the runtime are good for turns outside of it: they are the system's.
+                let work = self.owned(name, within, work);
+                let thread = std::thread::Builder::new().name(name.into());
+                Ok(Worker::Thread(thread.spawn(move || runtime.block_on(work))?))
+            }
+            Self::Tasks(_) => Ok(Worker::Task(self.spawn_loop(name, within, work))),
+        }
+    }
+
+    /// Starts a task that lasts until its owner has gone: a panic in it ends the process.
+    pub fn spawn_owned(
+        &self,
+        name: &str,
+        work: impl Future<Output = OwnerGone> + Send + 'static,
+    ) -> OwnedTask {
+        self.spawn_loop(name, Duration::MAX, |_| work)
+    }
+
+    /// As [`Self::spawn_owned`], for a loop that comes round at least every `within` as long as it is well, and says so
+    /// each time by [`Turns::stamp`].
+    pub fn spawn_loop<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> OwnedTask
+    where
+        F: Future<Output = OwnerGone> + Send + 'static,
+    {
+        OwnedTask::new(tokio::spawn(self.owned(name, within, work)))
+    }
+
+    fn owned<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> owned::Owned<F>
+    where
+        F: Future<Output = OwnerGone>,
+    {
+        let entry = self.registry().enter(name, within);
+        let work = work(entry.turns());
+        owned::Owned::new(self.clone(), entry, work)
+    }
+
+    fn registry(&self) -> &Registry {
+        match self {
+            Self::Threads => &PROCESS,
+            Self::Tasks(tasks) => &tasks.registry,
+        }
+    }
+
+    /// The names of all lasting tasks, in order.
+    pub fn task_names(&self) -> Vec<String> {
+        self.registry().names()
+    }
+
+    /// The names of the lasting tasks that do not come round in their time, and for how long they have not.
+    pub fn late_tasks(&self) -> Vec<(String, Duration)> {
+        self.registry().late()
+    }
+
+    /// Has a lasting task panic, as a bug in it would: for tests of who notices. False when there is none of that name.
+    pub fn kill_task(&self, name: &str) -> bool {
+        self.registry().kill(name)
+    }
+
+    /// Runs what may block, where it may; tasks run it in place.
+    ///
+    /// # Errors
+    /// When `work` panicked on its thread.
+    pub async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match self {
+            Self::Threads => tokio::task::spawn_blocking(work).await,
+            Self::Tasks(_) => Ok(work()),
+        }
+    }
+
+    /// Passes the time that the disk would have taken. A thread has spent it in its disk already.
+    pub async fn pass_sync_latency(&self) {
+        if let Self::Tasks(tasks) = self {
+            tokio::time::sleep(Duration::from_micros(tasks.sync_micros.load(Ordering::Relaxed))).await;
+        }
+    }
+
+    /// Ends the process at once, with words for whoever looks after it; ends the node alone when it runs as tasks.
+    pub fn abort(&self, words: &str) -> ! {
+        match self {
+            Self::Threads => {
+                tracing::error!("{words}; the process ends at once");
+                logs::print(&format!("tidelog: {words}"));
+                std::process::abort()
+            }
+            Self::Tasks(tasks) => {
+                // The first reason is the one that counts.
+                if tasks.aborted.set(words.into()).is_ok() {
+                    tracing::error!("{words}; the process ends at once");
+                }
+                panic!("{words}")
+            }
+        }
+    }
+}
