@@ -135,7 +135,8 @@ impl Lines {
     #[allow(clippy::disallowed_methods, reason = "lines are dropped and counted once this thread has ended")]
     fn start(to: Box<dyn Write + Send>) -> io::Result<Self> {
         let (queue, entries) = sync_channel(QUEUE_LINES_MAX);
-        std::thread::Builder::new().name("log".into()).spawn(move || write_all(to, &entries))?;
+        let told = UNWRITTEN.load(Ordering::Relaxed);
+        std::thread::Builder::new().name("log".into()).spawn(move || write_all(to, &entries, told))?;
         Ok(Self { queue })
     }
 
@@ -159,8 +160,8 @@ impl Lines {
     }
 }
 
-fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<Entry>) {
-    let mut told = UNWRITTEN.load(Ordering::Relaxed);
+/// Writes what comes; `told` of the lines that were dropped before are in the log already.
+fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<Entry>, mut told: u64) {
     while let Ok(entry) = entries.recv() {
         match entry {
             Entry::Line(line) => {
