@@ -303,7 +303,7 @@ impl Peers {
         connections.insert((node, lane), dialled.clone());
         drop(connections);
         let connecting = self.connect_and_greet(node, address, lane);
-        tokio::spawn(async move {
+        crate::shell::spawn_short(async move {
             let connected = connecting.await.map_err(|error| (Instant::now(), error));
             outcome.send_replace(Some(connected));
         });

@@ -25,7 +25,7 @@ fn peers(gate: &Arc<Semaphore>) -> (Arc<Peers>, Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.expect("it is never closed").forget();
             let (near, far) = duplex(1 << 16);
-            tokio::spawn(answer(far));
+            crate::shell::spawn_short(answer(far));
             Ok(Box::new(near) as BoxedIo)
         };
         dialling.boxed()

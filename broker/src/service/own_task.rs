@@ -22,7 +22,7 @@ pub struct OwnTask<T>(JoinHandle<T>);
 impl<T: Send + 'static> OwnTask<T> {
     /// Starts the work, for the present reader.
     pub fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(tokio::spawn(Reader::current().scope(work)))
+        Self(crate::shell::spawn_short(Reader::current().scope(work)))
     }
 }
 
