@@ -8,8 +8,8 @@ use tidelog_storage::wal::{Vote, Wal, WalOp, WalOptions, WalReader};
 
 use super::*;
 use crate::replication::raft_types::{log_id, raft_vote};
-use crate::replication::shell::Tasks;
 use crate::replication::wal_thread::{Durability, WalHandle};
+use crate::shell::Tasks;
 
 const GROUP: u8 = 3;
 
@@ -95,7 +95,7 @@ async fn a_cut_below_what_is_applied_ends_the_node_and_leaves_its_log_whole() {
     let scene = scene().await;
     let mut log = scene.log.clone();
     log.truncate_after(Some(log_id(at(2, 11)))).await.expect("nothing of it is applied");
-    let cutting = tokio::spawn(async move { log.truncate_after(Some(log_id(at(1, 5)))).await });
+    let cutting = crate::shell::spawn_short(async move { log.truncate_after(Some(log_id(at(1, 5)))).await });
     assert!(cutting.await.is_err_and(|error| error.is_panic()), "the node goes on");
     let words = scene.tasks.aborted().expect("an end").to_owned();
     assert!(words.starts_with("group 3: a leader wants the log cut after entry 5"), "{words}");
