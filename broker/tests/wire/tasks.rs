@@ -22,7 +22,7 @@ const SIGABRT: i32 = 6;
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Every lasting task of a node of a cluster, where each of seven groups has one: that of group 3.
-const TASKS: [&str; 20] = [
+const TASKS: [&str; 21] = [
     "batcher of group 3",
     "checkpoints",
     "client port",
@@ -32,6 +32,7 @@ const TASKS: [&str; 20] = [
     "leadership of group 3",
     "leading",
     "leases",
+    "life of the process",
     "metrics",
     "ownership",
     "peers' connections",
