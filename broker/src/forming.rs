@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::identity::{self, IdentityError};
 use crate::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
 use crate::replication::Founding;
+use crate::stage::Stage;
 
 /// Pause between two rounds of greetings.
 const GREET_EVERY: Duration = Duration::from_millis(300);
@@ -68,6 +69,8 @@ pub struct Forming {
     incarnation: String,
     /// The identity that the founder, or a leader that adds this node, has told.
     told: watch::Sender<Option<Identity>>,
+    /// Where the node's start is.
+    stage: Stage,
 }
 
 impl Forming {
@@ -79,6 +82,7 @@ impl Forming {
         disk: Arc<dyn Disk>,
         directory: &Path,
         peers: Arc<Peers>,
+        stage: Stage,
     ) -> Result<Arc<Self>, FormingError> {
         let known = identity::load(&*disk, directory)?;
         if let Some(identity) = &known {
@@ -94,7 +98,7 @@ impl Forming {
         }
         let incarnation = known.as_ref().map_or_else(identity::draw, |known| known.incarnation.clone());
         let told = watch::Sender::new(known);
-        Ok(Arc::new(Self { disk, directory: directory.to_owned(), peers, incarnation, told }))
+        Ok(Arc::new(Self { disk, directory: directory.to_owned(), peers, incarnation, told, stage }))
     }
 
     /// Random for each data directory.
@@ -158,7 +162,7 @@ impl Forming {
                         is_founder: true,
                     })?;
                 }
-                Verdict::Wait(reason) => tell.tell(&reason),
+                Verdict::Wait(reason) => tell.tell(&reason, &self.stage),
             }
             let _ = timeout(GREET_EVERY, told.changed()).await;
         }
@@ -258,7 +262,7 @@ impl Forming {
             loop {
                 match self.adopt_all().await {
                     Ok(members) => return members,
-                    Err(reason) => tell.tell(&reason),
+                    Err(reason) => tell.tell(&reason, &self.stage),
                 }
                 sleep(GREET_EVERY).await;
             }
@@ -350,7 +354,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn tell(&mut self, reason: &str) {
+    fn tell(&mut self, reason: &str, stage: &Stage) {
+        stage.enter(format!("The cluster forms: {reason}."));
         let is_news =
             self.told.as_ref().is_none_or(|(told, at)| told != reason || at.elapsed() >= TELL_EVERY);
         if is_news {

@@ -2,6 +2,7 @@
 
 pub mod administration;
 pub mod boot;
+pub mod certificates;
 pub mod clock;
 pub mod cluster_command;
 pub mod config;
@@ -23,5 +24,6 @@ pub mod segment_command;
 pub mod server;
 pub mod service;
 pub mod shell;
+pub mod stage;
 pub mod tls;
 pub mod wire;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::process::{ExitCode, exit};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
@@ -21,6 +21,7 @@ use tidelog::shell::spawn_short;
 use tidelog::tls;
 use tidelog::wire::Bounds;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 // The system's allocator cost a seventh of the broker's CPU at one record a request: blocks are made on one thread
 // and freed on another. Without transparent huge pages, which doubled the memory of an idle broker.
@@ -29,6 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code of a process that a signal ended in the middle of its start or stop.
 const CUT_SHORT: u8 = 130;
+/// How long a stop may take in all; a machine gives a process 10 s until it kills it.
+const STOP_MAX: Duration = Duration::from_millis(7_000);
 /// How long threads that still run after a stop are waited for.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
@@ -128,6 +131,8 @@ fn administer(command: &ClusterCommand) -> ExitCode {
 
 async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Before anything takes time: by default this signal ends a process.
+    let mut hangup = signal(SignalKind::hangup())?;
     let server = tokio::select! {
         started = Server::start(config, Bounds::within(&Shares::of(memory.bytes)), Clock::System) => started?,
         // Nothing has been acknowledged yet: what a start leaves behind is what a crash would leave.
@@ -138,16 +143,47 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     let mut greeting = Vec::new();
     greet(&mut greeting, config, memory, &server)?;
     print_greeting(greeting)?;
-    either(&mut terminate, &mut interrupt).await;
+    loop {
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => break,
+            _ = hangup.recv() => reload(&server),
+        }
+    }
     tracing::info!("stopping; a second signal stops at once");
     spawn_short(async move {
         either(&mut terminate, &mut interrupt).await;
         logs::flush();
         exit(CUT_SHORT.into());
     });
-    server.shutdown().await?;
+    match timeout(STOP_MAX, server.shutdown()).await {
+        Ok(stopped) => stopped?,
+        Err(_) => {
+            tracing::warn!("the stop takes too long and is cut; nothing that was acknowledged is lost");
+            logs::flush();
+            exit(0);
+        }
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// On SIGHUP: certificates are read again, and the settings for what is logged, which can only have changed in the file
+/// that --config names.
+fn reload(server: &Server) {
+    tracing::info!("SIGHUP: the certificates and the level of the log are reloaded");
+    server.certificates().reload(SystemTime::now());
+    let settings = match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
+        Ok(Command::Serve(settings)) => settings,
+        Ok(_) => return,
+        Err(error) => {
+            tracing::error!(%error, "the settings are refused; what is logged stays as it was");
+            return;
+        }
+    };
+    match logs::set_filter(&settings.log) {
+        Ok(()) => tracing::info!(log = settings.log, "the level of the log is reloaded"),
+        Err(error) => tracing::error!(error, log = settings.log, "the level of the log is refused"),
+    }
 }
 
 /// Standard output may be closed, or read by nobody; neither is a reason not to serve, nor not to stop.

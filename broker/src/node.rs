@@ -23,19 +23,20 @@ use crate::replication::{
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::shell::{OwnedTask, OwnerGone};
+use crate::stage::Stage;
 use crate::wire::{AdministrationServer, PeerServer, Running};
 use crate::{lives, lost_log};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
 /// How long a stop waits for calls of peers.
-const PORT_DEADLINE: Duration = Duration::from_secs(2);
+const PORT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long one look at the spread of leaders may take before its loop counts as stuck.
 const BALANCE_WITHIN: Duration = Duration::from_secs(60);
 /// How long the repair or the look at one segment may take.
 const FILES_WITHIN: Duration = Duration::from_secs(600);
 /// How long a stop tries to hand over what it leads.
-const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
+const HANDOVER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// A node's place among others.
 pub struct ClusterNode {
@@ -153,11 +154,19 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Finds the node's cluster, recovers what the directory holds and starts to serve it.
+    /// As [`Self::start_telling`], where nobody asks how far the start is.
     ///
     /// # Errors
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        Self::start_telling(config, Stage::default()).await
+    }
+
+    /// Finds the node's cluster, recovers what the directory holds and starts to serve it; `stage` says what it waits for.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start_telling(config: NodeConfig, stage: Stage) -> Result<Self, NodeError> {
         let running = watch::Sender::new(Running::default());
         let (disk, directory) = (config.disk, config.data_dir);
         disk.create_dir_all(&directory)?;
@@ -167,7 +176,7 @@ impl Node {
             return Err(NodeError::Forgetful);
         }
         let shell = config.shell.clone();
-        let resting = Resting::new(shell.clone());
+        let resting = Resting::new(shell.clone(), stage.clone());
         let (peers, founding, port) = match config.cluster {
             None => {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
@@ -178,13 +187,14 @@ impl Node {
             Some(cluster) => {
                 let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
                 peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
-                let forming = Forming::begin(disk.clone(), &directory, peers.clone())?;
+                let forming = Forming::begin(disk.clone(), &directory, peers.clone(), stage.clone())?;
                 let port =
                     serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming, &shell);
                 forming.identified().await?;
                 (peers, forming.founding(), Some(port))
             }
         };
+        stage.enter("The node recovers its data directory.");
         let groups_config = GroupsConfig {
             disk: disk.clone(),
             directory: directory.clone(),
@@ -215,6 +225,7 @@ impl Node {
             own.keep_life().await;
             OwnerGone
         });
+        stage.enter("The node applies what was acknowledged before it started.");
         let wait = port.is_some().then_some(PEERS_WAIT);
         if !groups.ready(wait).await? {
             tracing::warn!("too few peers are there; what is here already can be read");

@@ -93,6 +93,9 @@ pub const MEMORY_REFUSALS: &str = "tidelog_memory_refusals_total";
 pub const GROUPS_LED: &str = "tidelog_groups_led";
 /// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
 pub const GROUPS_LEADERLESS: &str = "tidelog_groups_leaderless";
+/// When a certificate expires, seconds since the epoch; label `certificate` (`clients`, `peers`). Without a counterpart
+/// in CloudWatch.
+pub const CERTIFICATE_EXPIRY: &str = "tidelog_certificate_expiry_timestamp_seconds";
 /// Lines missing from the log; label `reason` (`unwritten`: standard error did not take it; `repeated`: within a
 /// second of another of the same place). Without a counterpart in CloudWatch.
 pub const LOG_LINES_DROPPED: &str = "tidelog_log_lines_dropped_total";
@@ -271,6 +274,7 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Seconds by which the retention clock is behind the voters' clocks.",
     ),
     (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),
+    (CERTIFICATE_EXPIRY, Kind::Gauge, Unit::Seconds, "When a certificate expires, since the epoch."),
     (LOG_LINES_DROPPED, Kind::Counter, Unit::Count, "Lines missing from the log, by reason."),
 ];
 

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 
 use crate::data_directory::{DataDirectory, LOCK_FILE};
 use crate::identity;
-use crate::peers::Identity;
 use crate::observability::logs;
+use crate::peers::Identity;
 use crate::replication::Groups;
 use crate::shell::{OwnerGone, Turns};
 

@@ -1,6 +1,6 @@
 //! The life of one broker in a process: directory, listeners, node, connections, and their end in reverse.
 //!
-//! Invariants: nothing is accepted before the node has started; the node is stopped only after every connection has
+//! Invariants: the port answers from the start on, and no operation runs before the node has started; the node is stopped only after every connection has
 //! ended or [`Bounds::drain`] has passed; the directory stays locked until the node has stopped. The binary calls
 //! this, and so do tests of the wire.
 
@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Config, DataLocation, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError};
@@ -28,6 +29,7 @@ use crate::replication::Sizes;
 use crate::room::Descriptors;
 use crate::service::{NewStream, Service, ServiceError};
 use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
+use crate::stage::Stage;
 use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
 use crate::wire::{Bounds, Gateway, accept};
@@ -46,12 +48,24 @@ const CREATE_AGAIN: Duration = Duration::from_secs(1);
 pub struct Server {
     addresses: Vec<SocketAddr>,
     tls: Tls,
+    certificates: Certificates,
+    _looking: Abandoned,
     stop: watch::Sender<bool>,
     tasks: Vec<OwnedTask>,
     /// Looks whether the data directory stays.
     ownership: Worker,
     node: Node,
     directory: DataDirectory,
+}
+
+/// A task that ends with whatever holds it.
+#[derive(Debug)]
+struct Abandoned(OwnedTask);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Why a broker did not start.
@@ -113,11 +127,38 @@ impl Server {
                 Tls::with_authority(&*disk, data, &config.region, &addresses, SystemTime::now())?
             }
         };
-        let cluster = match &config.cluster {
-            Some(cluster) => Some(join(cluster).await?),
-            None => None,
+        let (cluster, peer_tls) = match &config.cluster {
+            Some(cluster) => {
+                let (node, tls) = join(cluster).await?;
+                (Some(node), tls)
+            }
+            None => (None, None),
         };
-        let node = Node::start(NodeConfig {
+        let certificates = Certificates::new(tls.clone(), peer_tls);
+        let (stop, stopping) = watch::channel(false);
+        let (account, region) = (config.account.clone(), config.region.clone());
+        let stage = Stage::default();
+        let gateway = Gateway::closed(
+            (shell.clone(), stage.clone()),
+            account,
+            region,
+            Some(tls.clone()),
+            bounds,
+            stopping.clone(),
+        );
+        let mut tasks = Vec::new();
+        // They end with `stop` when the node does not start.
+        for (listener, _) in listeners {
+            let serving = accept::serve(listener, Arc::clone(&gateway), stopping.clone());
+            tasks.push(shell.spawn_owned("client port", serving));
+        }
+        let keeping = |turns| keep_metrics(recorder, turns, stopping.clone());
+        tasks.push(shell.spawn_loop("metrics", METRICS_WITHIN, keeping));
+        let looking =
+            Abandoned(shell.spawn_loop("certificates", METRICS_WITHIN, |turns| {
+                certificates.clone().keep_looking(turns)
+            }));
+        let node_config = NodeConfig {
             disk,
             data_dir: directory.path().to_path_buf(),
             cluster,
@@ -129,39 +170,33 @@ impl Server {
             clock,
             shell: shell.clone(),
             sizes: sizes.within(&bounds.memory).with_open_files(Descriptors::found().segments),
-        })
-        .await?;
-        let (stop, stopping) = watch::channel(false);
+        };
+        let node = Node::start_telling(node_config, stage).await?;
         let ownership = Ownership::of(&directory, node.service().groups().clone());
         let ownership = ownership.map_err(StartError::Ownership)?;
         let keeping = |turns| ownership.keep(turns, stopping.clone());
-        let ownership =
-            shell.start("ownership", OWNERSHIP_WITHIN, keeping).map_err(StartError::Ownership)?;
+        let ownership = shell.start("ownership", OWNERSHIP_WITHIN, keeping).map_err(StartError::Ownership)?;
         if config.cluster.is_none() {
             for stream in &config.initial_streams {
                 create(&node.service(), config, stream).await?;
             }
         }
-        let (account, region) = (config.account.clone(), config.region.clone());
-        let gateway =
-            Gateway::new(node.service(), account, region, Some(tls.clone()), bounds, stopping.clone());
-        let mut tasks = Vec::new();
+        gateway.open(node.service());
         if config.cluster.is_some() {
-            let creating = create_in_time(node.service(), config.clone(), stopping.clone());
+            let creating = create_in_time(node.service(), config.clone(), stopping);
             tasks.push(shell.spawn_owned("streams of the settings", creating));
         }
-        for (listener, _) in listeners {
-            let serving = accept::serve(listener, Arc::clone(&gateway), stopping.clone());
-            tasks.push(shell.spawn_owned("client port", serving));
-        }
-        let keeping = |turns| keep_metrics(recorder, turns, stopping);
-        tasks.push(shell.spawn_loop("metrics", METRICS_WITHIN, keeping));
-        Ok(Self { addresses, tls, stop, tasks, ownership, node, directory })
+        Ok(Self { addresses, certificates, _looking: looking, tls, stop, tasks, ownership, node, directory })
     }
 
     /// Where it listens, in the order of the configuration, with the ports the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificates that it presents.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// The file whose certificate clients by TLS are to trust, itself or its issuer.
@@ -179,17 +214,20 @@ impl Server {
         self.directory.is_new()
     }
 
-    /// Stops accepting, finishes what is in flight, and stops the node with a checkpoint.
+    /// Stops accepting, finishes what is in flight while the node hands over what it leads, and stops the node with a
+    /// checkpoint if that does not take long.
     ///
     /// # Errors
     /// When the node could not write its checkpoint; acknowledged records are kept all the same.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        self.node.retire().await;
         self.stop.send_replace(true);
-        for task in self.tasks {
-            // A panic in one has ended the process.
-            let _ = task.join().await;
-        }
+        let drained = async {
+            for task in self.tasks {
+                // A panic in one has ended the process.
+                let _ = task.join().await;
+            }
+        };
+        tokio::join!(self.node.retire(), drained);
         self.ownership.join().await;
         self.node.shutdown().await
     }
@@ -254,7 +292,7 @@ async fn create_in_time(
 }
 
 /// Opens the cluster's port.
-async fn join(config: &ClusterConfig) -> Result<ClusterNode, StartError> {
+async fn join(config: &ClusterConfig) -> Result<(ClusterNode, Option<PeerTls>), StartError> {
     let own = config.members[&config.node_id].clone();
     let host = own.rsplit_once(':').map(|(host, _)| host);
     let tls =
@@ -262,7 +300,8 @@ async fn join(config: &ClusterConfig) -> Result<ClusterNode, StartError> {
     let address = config.listen.map_or(own, |address| address.to_string());
     let refused = |source| StartError::ListenForPeers { address: address.clone(), source };
     let (_, incoming) = tcp::listen(&address, tls.clone()).await.map_err(refused)?;
-    Ok(ClusterNode { id: config.node_id, members: config.members.clone(), dial: tcp::dial(tls), incoming })
+    let (id, members, dial) = (config.node_id, config.members.clone(), tcp::dial(tls.clone()));
+    Ok((ClusterNode { id, members, dial, incoming }, tls))
 }
 
 async fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {

@@ -124,7 +124,8 @@ impl Groups {
         }
         let shell = config.shell.clone();
         let log_bound = Arc::new(LogBound::new(reader.clone(), peers.clone(), &config.sizes));
-        let batcher = |(group, raft): (usize, &RaftOf)| Batcher::start(group, raft, &flush, &log_bound, &shell);
+        let batcher =
+            |(group, raft): (usize, &RaftOf)| Batcher::start(group, raft, &flush, &log_bound, &shell);
         let batchers = rafts.iter().enumerate().map(batcher).collect();
         let groups = Arc::new(Self {
             rafts,

@@ -5,6 +5,7 @@
 //! are a TLS handshake's and gets them back decrypted.
 
 pub mod authority;
+mod expiry;
 mod files;
 mod names;
 pub mod peer;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
@@ -97,16 +98,59 @@ pub enum Agreed {
     Nothing,
 }
 
-/// What a broker presents to clients that come by TLS. Cheap to clone.
+/// What a broker presents to clients that come by TLS. Clones share it, also when it is reloaded.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
+    presented: Arc<RwLock<Presented>>,
+    source: Arc<Source>,
     trust: PathBuf,
+}
+
+struct Presented {
+    acceptor: TlsAcceptor,
+    expires: SystemTime,
+}
+
+/// Where the certificate comes from, each time it is reloaded.
+enum Source {
+    Files(CertificateFiles),
+    Authority { authority: Authority, region: String, listening: Vec<SocketAddr> },
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Tls").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+impl Presented {
+    fn of_files(files: &CertificateFiles) -> Result<Self, TlsError> {
+        let (chain, key) = (files::certificates(&files.certificate)?, files::key(&files.key)?);
+        let expires =
+            expiry::of_chain(&chain).map_err(|reason| files::refused(&files.certificate, reason))?;
+        let acceptor =
+            acceptor(chain, key).map_err(|error| files::mismatch(&files.certificate, &files.key, &error))?;
+        Ok(Self { acceptor, expires })
+    }
+
+    fn of_authority(
+        authority: &Authority,
+        region: &str,
+        listening: &[SocketAddr],
+        now: SystemTime,
+    ) -> Result<Self, TlsError> {
+        let machine = rustix::system::uname();
+        let names = Names::new(region, &machine.nodename().to_string_lossy(), listening);
+        let issued = authority.issue(&names, now).map_err(|error| TlsError::NotMade(error.to_string()))?;
+        verify(authority, &issued, now).map_err(|error| TlsError::Damaged {
+            path: authority.path.clone(),
+            reason: format!("a certificate under it does not verify: {error}"),
+        })?;
+        let chain = vec![issued.certificate];
+        let expires = expiry::of_chain(&chain).map_err(TlsError::NotMade)?;
+        let acceptor = acceptor(chain, issued.key);
+        let acceptor = acceptor.map_err(|error| TlsError::NotMade(error.to_string()))?;
+        Ok(Self { acceptor, expires })
     }
 }
 
@@ -116,10 +160,38 @@ impl Tls {
     /// # Errors
     /// When a file is unreadable or holds something else, or the key is not the certificate's.
     pub fn with_files(files: &CertificateFiles) -> Result<Self, TlsError> {
-        let (chain, key) = (files::certificates(&files.certificate)?, files::key(&files.key)?);
-        let acceptor =
-            acceptor(chain, key).map_err(|error| files::mismatch(&files.certificate, &files.key, &error))?;
-        Ok(Self { acceptor, trust: files.certificate.clone() })
+        let presented = Presented::of_files(files)?;
+        Ok(Self::presenting(presented, Source::Files(files.clone()), files.certificate.clone()))
+    }
+
+    fn presenting(presented: Presented, source: Source, trust: PathBuf) -> Self {
+        Self { presented: Arc::new(RwLock::new(presented)), source: Arc::new(source), trust }
+    }
+
+    /// Reads the user's files again, or issues another certificate, for the handshakes from now on. No session of a
+    /// certificate before is resumed. Whatever is wrong, the certificate before stays.
+    ///
+    /// # Errors
+    /// As [`Self::with_files`] and [`Self::with_authority`].
+    pub fn reload(&self, now: SystemTime) -> Result<(), TlsError> {
+        let presented = match &*self.source {
+            Source::Files(files) => Presented::of_files(files)?,
+            Source::Authority { authority, region, listening } => {
+                Presented::of_authority(authority, region, listening, now)?
+            }
+        };
+        *self.presented.write().expect("no code panics while it holds this lock") = presented;
+        Ok(())
+    }
+
+    /// Whether the data directory's authority issues the certificate, as often as one is wanted.
+    pub fn is_of_authority(&self) -> bool {
+        matches!(*self.source, Source::Authority { .. })
+    }
+
+    /// When the certificate that is presented expires, or one that stands between it and its root.
+    pub fn expires(&self) -> SystemTime {
+        self.presented.read().expect("no code panics while it holds this lock").expires
     }
 
     /// With a certificate of the data directory's authority, for a broker in `region` that listens on `listening`.
@@ -135,16 +207,9 @@ impl Tls {
         now: SystemTime,
     ) -> Result<Self, TlsError> {
         let authority = Authority::open(disk, data, now)?;
-        let machine = rustix::system::uname();
-        let names = Names::new(region, &machine.nodename().to_string_lossy(), listening);
-        let issued = authority.issue(&names, now).map_err(|error| TlsError::NotMade(error.to_string()))?;
-        verify(&authority, &issued, now).map_err(|error| TlsError::Damaged {
-            path: authority.path.clone(),
-            reason: format!("a certificate under it does not verify: {error}"),
-        })?;
-        let acceptor = acceptor(vec![issued.certificate], issued.key);
-        let acceptor = acceptor.map_err(|error| TlsError::NotMade(error.to_string()))?;
-        Ok(Self { acceptor, trust: authority.path })
+        let presented = Presented::of_authority(&authority, region, listening, now)?;
+        let (trust, region, listening) = (authority.path.clone(), region.to_owned(), listening.to_vec());
+        Ok(Self::presenting(presented, Source::Authority { authority, region, listening }, trust))
     }
 
     /// The file that clients are to trust, or whose issuer they are to trust.
@@ -160,7 +225,9 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = self.acceptor.accept(stream).await?;
+        let acceptor =
+            self.presented.read().expect("no code panics while it holds this lock").acceptor.clone();
+        let stream = acceptor.accept(stream).await?;
         let agreed = match stream.get_ref().1.alpn_protocol() {
             Some(HTTP2) => Agreed::Http2,
             Some(_) => Agreed::Http1,

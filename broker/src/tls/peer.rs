@@ -8,8 +8,8 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::files::{certificates, key, mismatch, refused};
-use super::{HTTP2, TlsError, provider};
+use super::{HTTP2, TlsError, expiry, provider};
 use crate::config::PeerCertificates;
 
 /// A stream between nodes, decrypted and encrypted on its way.
@@ -33,17 +33,24 @@ pub type PeerStream<S> = tokio_rustls::TlsStream<S>;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Both ends of mutual TLS. Cheap to clone.
+/// Both ends of mutual TLS. Clones share them, also when they are reloaded.
 #[derive(Clone)]
 pub struct PeerTls {
+    ends: Arc<RwLock<Ends>>,
+    files: Arc<PeerCertificates>,
+    own_host: Option<Arc<str>>,
+}
+
+#[derive(Clone)]
+struct Ends {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
-    ca: PathBuf,
+    expires: SystemTime,
 }
 
 impl fmt::Debug for PeerTls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PeerTls").field("ca", &self.ca).finish_non_exhaustive()
+        formatter.debug_struct("PeerTls").field("ca", &self.files.ca).finish_non_exhaustive()
     }
 }
 
@@ -59,6 +66,70 @@ impl PeerTls {
         own_host: Option<&str>,
         now: SystemTime,
     ) -> Result<Self, TlsError> {
+        let ends = Ends::of_files(files, own_host, now)?;
+        Ok(Self {
+            ends: Arc::new(RwLock::new(ends)),
+            files: Arc::new(files.clone()),
+            own_host: own_host.map(Arc::from),
+        })
+    }
+
+    /// Reads the files again, for the connections from now on. Whatever is wrong with them, what was read before stays.
+    ///
+    /// # Errors
+    /// As [`Self::with_files`].
+    pub fn reload(&self, now: SystemTime) -> Result<(), TlsError> {
+        let ends = Ends::of_files(&self.files, self.own_host.as_deref(), now)?;
+        *self.ends.write().expect("no code panics while it holds this lock") = ends;
+        Ok(())
+    }
+
+    /// When the own certificate expires, or one that stands between it and its root.
+    pub fn expires(&self) -> SystemTime {
+        self.ends().expires
+    }
+
+    /// The file of the own certificate.
+    pub fn certificate(&self) -> &Path {
+        &self.files.certificate
+    }
+
+    /// Another node, which dials by `connector`.
+    #[cfg(test)]
+    fn with_connector(&self, connector: TlsConnector) -> Self {
+        Self { ends: Arc::new(RwLock::new(Ends { connector, ..self.ends() })), ..self.clone() }
+    }
+
+    fn ends(&self) -> Ends {
+        self.ends.read().expect("no code panics while it holds this lock").clone()
+    }
+
+    /// Shakes hands with whoever dialled.
+    ///
+    /// # Errors
+    /// When it proves no certificate by the authority, or takes too long.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<PeerStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        in_time(self.ends().acceptor.accept(stream)).await.map(PeerStream::from)
+    }
+
+    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets.
+    ///
+    /// # Errors
+    /// When it proves no certificate by the authority that is good for `host`, or takes too long.
+    pub async fn connect<S>(&self, stream: S, host: &str) -> io::Result<PeerStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = server_name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        in_time(self.ends().connector.connect(name, stream)).await.map(PeerStream::from)
+    }
+}
+
+impl Ends {
+    fn of_files(files: &PeerCertificates, own_host: Option<&str>, now: SystemTime) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         for authority in certificates(&files.ca)? {
             roots
@@ -79,32 +150,10 @@ impl PeerTls {
             error => refused(&files.certificate, format!("other nodes would refuse it: {error}")),
         })?;
         let unusable = |error| mismatch(&files.certificate, &files.key, &error);
+        let expires = expiry::of_chain(&chain).map_err(|reason| refused(&files.certificate, reason))?;
         let acceptor = trust.acceptor(chain.clone(), key.clone_key()).map_err(unusable)?;
         let connector = trust.connector(chain, key).map_err(unusable)?;
-        Ok(Self { acceptor, connector, ca: files.ca.clone() })
-    }
-
-    /// Shakes hands with whoever dialled.
-    ///
-    /// # Errors
-    /// When it proves no certificate by the authority, or takes too long.
-    pub async fn accept<S>(&self, stream: S) -> io::Result<PeerStream<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        in_time(self.acceptor.accept(stream)).await.map(PeerStream::from)
-    }
-
-    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets.
-    ///
-    /// # Errors
-    /// When it proves no certificate by the authority that is good for `host`, or takes too long.
-    pub async fn connect<S>(&self, stream: S, host: &str) -> io::Result<PeerStream<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let name = server_name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        in_time(self.connector.connect(name, stream)).await.map(PeerStream::from)
+        Ok(Self { acceptor, connector, expires })
     }
 }
 

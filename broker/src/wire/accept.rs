@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -12,7 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::bounds::{KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES, PLACE_PATIENCE};
+use super::bounds::{
+    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES,
+    PLACE_PATIENCE, UNACKNOWLEDGED_MAX,
+};
 use super::client::Client;
 use super::{Gateway, connection};
 use crate::observability::logs::Place;
@@ -63,6 +66,9 @@ pub async fn serve(
     if let Err(error) = bound_kernel_buffers(&listener) {
         warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
     }
+    if let Err(error) = watch_for_silence(&listener) {
+        warn!(%error, "cannot have the kernel look after silent connections; the broker's own deadlines end them");
+    }
     let mut connections = JoinSet::new();
     let (mut stop, mut place) = (stopping.clone(), None);
     loop {
@@ -83,6 +89,16 @@ pub async fn serve(
         connections.shutdown().await;
     }
     OwnerGone
+}
+
+/// Has the kernel find out which clients are gone without a word, also those that an answer is under way to.
+fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
+    let socket = SockRef::from(listener);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
 }
 
 /// Bounds what the kernel buffers of a listener's connections, which take it over: a socket's buffers count as the

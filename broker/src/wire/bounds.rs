@@ -39,7 +39,8 @@ pub struct Bounds {
     pub request: Duration,
     /// Of event streams, which outlast [`Self::request`].
     pub subscriptions: Pace,
-    /// For requests in flight to finish when the server stops; event streams end at once.
+    /// For requests in flight to finish when the server stops; those whose body is not complete after a quarter of it are
+    /// refused, and event streams end at once.
     pub drain: Duration,
 }
 
@@ -74,7 +75,7 @@ impl Bounds {
                 .clamp(HTTP2_STREAMS_MIN, HTTP2_STREAMS_MAX),
             request: Duration::from_secs(30),
             subscriptions,
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(3),
         }
     }
 }
@@ -115,5 +116,12 @@ pub(super) const HTTP2_PING: Duration = Duration::from_secs(20);
 pub(super) const KERNEL_RECEIVE_BYTES: usize = 256 * KIB;
 /// Bytes that the kernel holds of what nobody has sent yet before it lets a connection wait.
 pub(super) const KERNEL_UNSENT_BYTES: u32 = 128 * KIB as u32;
+
+/// Silence of a connection after which the kernel asks whether the other end is there, how often, and how many times.
+pub(super) const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const KEEPALIVE_PROBES: u32 = 3;
+/// How long what was sent may stay without the other kernel's acknowledgement.
+pub(super) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 const _: () = assert!(HTTP2_STREAMS_MAX >= 1_000 && HTTP2_WINDOWS.1 >= HTTP2_WINDOWS.0);

@@ -234,6 +234,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
+                // A client may say that it sends no more, and wait for its answer.
+                .half_close(true)
                 .header_read_timeout(gateway.bounds.idle)
                 .max_header_size(HEADERS_BYTES_MAX)
                 .max_buf_size(HTTP1_BUFFER_MAX)

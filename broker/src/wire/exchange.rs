@@ -168,10 +168,11 @@ async fn route(
         (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => {
             Ok(pages::health(gateway).await)
         }
+        (_, "/ready") if reading => Ok(pages::ready(gateway)),
         (_, "/livez") if reading => Ok(pages::livez(gateway)),
         (_, "/metrics") if reading => Ok(pages::metrics(gateway)),
         (_, "/") => Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, ALLOWED_METHODS)),
-        (_, "/health" | "/healthcheck" | "/_localstack/health" | "/livez" | "/metrics") => {
+        (_, "/health" | "/healthcheck" | "/_localstack/health" | "/ready" | "/livez" | "/metrics") => {
             Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")))
         }
         _ => Ok(Refusal::PathUnknown.answer()),

@@ -46,7 +46,12 @@ pub(super) async fn call(
     let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
     // A client that takes its time with the body does not hold the headers meanwhile.
     drop(head);
-    let body = match body::read(gateway, client, incoming, waits).await {
+    let read = tokio::select! {
+        biased;
+        read = body::read(gateway, client, incoming, waits) => read,
+        () = gateway.no_time_for_bodies() => Err(Refusal::Stopping.into()),
+    };
+    let body = match read {
         Ok(body) => body,
         Err(body::Failure::Refused(refusal)) => {
             return Ok(refused(&operation, refusal, form.unwrap_or(Form::JSON)));
@@ -73,8 +78,11 @@ pub(super) async fn call(
 }
 
 async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) -> Answer {
+    let Some(service) = gateway.service() else {
+        return fault(&Fault::Unavailable(gateway.stage.current()), form);
+    };
     let is_shared = ops::may_be_throttled(&call.operation);
-    match bounded(gateway.bounds.request, ops::dispatch(&gateway.service, call)).await {
+    match bounded(gateway.bounds.request, ops::dispatch(service, call)).await {
         Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
             Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
             Ok(Some(charge)) => Answer::new(StatusCode::OK, form.content_type, charge.hold(body)),

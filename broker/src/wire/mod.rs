@@ -31,7 +31,7 @@ mod timing;
 mod transport;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
@@ -43,12 +43,18 @@ pub use peer_server::{PeerServer, Running};
 use crate::observability::CONNECTIONS;
 use crate::room::Room;
 use crate::service::Service;
+use crate::shell::Shell;
+use crate::stage::Stage;
 use crate::tls::Tls;
 use timing::Timing;
 
 /// What all connections share.
 pub struct Gateway {
-    service: Arc<Service>,
+    /// What serves, once the node has started.
+    open: OnceLock<Open>,
+    /// What the node waits for until then.
+    stage: Stage,
+    shell: Shell,
     account: Arc<str>,
     region: Arc<str>,
     tls: Option<Tls>,
@@ -59,14 +65,18 @@ pub struct Gateway {
     connections_open: Gauge,
     room: Arc<Room>,
     timing: Timing,
-    api: grpc::Api,
     /// Ends event streams, which would last longer than any drain.
     stopping: watch::Receiver<bool>,
 }
 
+/// What a gateway serves by.
+struct Open {
+    service: Arc<Service>,
+    api: grpc::Api,
+}
+
 impl Gateway {
-    /// A gateway in front of `service`, with the account and region of callers who name none. Its event streams end
-    /// once `stopping` is true. Without `tls`, TLS is not spoken.
+    /// A gateway in front of `service`, as [`Self::closed`] and opened.
     pub fn new(
         service: Arc<Service>,
         account: Arc<str>,
@@ -75,9 +85,47 @@ impl Gateway {
         bounds: Bounds,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
+        let starting = (service.groups().shell().clone(), Stage::default());
+        let gateway = Self::closed(starting, account, region, tls, bounds, stopping);
+        gateway.open(service);
+        gateway
+    }
+
+    /// Serves by `service` from now on.
+    pub fn open(&self, service: Arc<Service>) {
+        let api = grpc::Api::new(&service, &self.account, &self.region, self.stopping.clone());
+        // A gateway is opened once.
+        let _ = self.open.set(Open { service, api });
+    }
+
+    /// Returns when the stop that has begun leaves no more time for requests that are still coming.
+    async fn no_time_for_bodies(&self) {
+        let mut stopping = self.stopping.clone();
+        // Without a sender the server is gone.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::time::sleep(self.bounds.drain / 4).await;
+    }
+
+    /// What serves; `None` while the node starts.
+    fn service(&self) -> Option<&Arc<Service>> {
+        self.open.get().map(|open| &open.service)
+    }
+
+    /// A gateway in front of a node that is starting, with the account and region of callers who name none: it serves the
+    /// pages of operators, and refuses operations with what `stage` says, until it is opened. Its event streams end once
+    /// `stopping` is true. Without `tls`, TLS is not spoken.
+    pub fn closed(
+        (shell, stage): (Shell, Stage),
+        account: Arc<str>,
+        region: Arc<str>,
+        tls: Option<Tls>,
+        bounds: Bounds,
+        stopping: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            api: grpc::Api::new(&service, &account, &region, stopping.clone()),
-            service,
+            open: OnceLock::new(),
+            stage,
+            shell,
             account,
             region,
             tls,

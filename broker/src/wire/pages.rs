@@ -14,6 +14,8 @@ use crate::service::DamagedRecords;
 pub(super) const JSON: &str = "application/json";
 /// Prometheus text exposition format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The state of a node that has not started yet.
+const STARTING: &str = "starting";
 
 /// Whether a path is a page of these, which is served past the bound of connections too.
 pub(super) fn is_page(path: &str) -> bool {
@@ -21,18 +23,27 @@ pub(super) fn is_page(path: &str) -> bool {
     pages.contains(&path)
 }
 
-/// The broker takes requests: whoever reads this has been accepted. What is wrong with it or with its cluster is in
-/// `reasons`. `services` is what scripts that wait for LocalStack look for.
+/// What is wrong with the node or with its cluster is in `reasons`. A node that has not started yet answers 503, because
+/// scripts wait for a 200 until they send requests; `services` is what those that wait for LocalStack look for.
 pub(super) async fn health(gateway: &Gateway) -> Answer {
-    let groups = gateway.service.groups();
-    let status = Administration::new(groups.clone()).status().await;
+    let Some(service) = gateway.service() else {
+        let reasons = [vec![gateway.stage.current()], late_tasks(gateway)].concat();
+        let page = serde_json::json!({
+            "status": STARTING,
+            "reasons": reasons,
+            "version": env!("CARGO_PKG_VERSION"),
+            "services": { "kinesis": STARTING },
+        });
+        return Answer::new(StatusCode::SERVICE_UNAVAILABLE, JSON, page.to_string());
+    };
+    let status = Administration::new(service.groups().clone()).status().await;
     let mut reasons = troubles(&status);
-    reasons.extend(gateway.service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
-    let damaged = gateway.service.damaged_records();
+    reasons.extend(service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
+    let damaged = service.damaged_records();
     reasons.extend(damaged.iter().map(ToString::to_string));
     let damaged: Vec<_> = damaged.iter().map(named).collect();
     reasons.extend(gateway.room.troubles());
-    let left = groups.segments_left_aside();
+    let left = service.groups().segments_left_aside();
     if left > 0 {
         reasons.push(format!(
             "The log has not brought back the records of {left} segments that no checkpoint lists; they are in set-aside \
@@ -52,6 +63,21 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     Answer::new(StatusCode::OK, JSON, page.to_string())
 }
 
+/// Whether the node takes requests: it has started, and does not stop.
+pub(super) fn ready(gateway: &Gateway) -> Answer {
+    let unready = |status: &str, reason: &str| {
+        let page = serde_json::json!({ "status": status, "reasons": [reason] });
+        Answer::new(StatusCode::SERVICE_UNAVAILABLE, JSON, page.to_string())
+    };
+    if *gateway.stopping.borrow() {
+        return unready("stopping", "The node is stopping.");
+    }
+    if gateway.service().is_none() {
+        return unready(STARTING, &gateway.stage.current());
+    }
+    Answer::new(StatusCode::OK, JSON, serde_json::json!({ "status": "ok", "reasons": [] }).to_string())
+}
+
 /// Whether the process turns: every loop comes round in its time. A task that ends ends the process.
 pub(super) fn livez(gateway: &Gateway) -> Answer {
     let late = late_tasks(gateway);
@@ -64,7 +90,7 @@ pub(super) fn livez(gateway: &Gateway) -> Answer {
 }
 
 fn late_tasks(gateway: &Gateway) -> Vec<String> {
-    let late = gateway.service.groups().shell().late_tasks().into_iter();
+    let late = gateway.shell.late_tasks().into_iter();
     late.map(|(name, since)| format!("The task `{name}` has not come round for {} s.", since.as_secs()))
         .collect()
 }
@@ -87,11 +113,14 @@ fn named(records: &DamagedRecords) -> serde_json::Value {
 
 /// Every metric, as Prometheus reads it, those of single shards at the end.
 pub(super) fn metrics(gateway: &Gateway) -> Answer {
-    let leaders = gateway.service.groups().watch_leaders();
+    let Some(service) = gateway.service() else {
+        return Answer::new(StatusCode::OK, PROMETHEUS, observability::render());
+    };
+    let leaders = service.groups().watch_leaders();
     let count = |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
     metrics::gauge!(observability::GROUPS_LED).set(count(Leader::Here));
     metrics::gauge!(observability::GROUPS_LEADERLESS).set(count(Leader::Unknown));
-    let unreadable = gateway.service.groups().damage_report().len();
+    let unreadable = service.groups().damage_report().len();
     metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
     metrics::counter!(observability::DISK_SYNCS).absolute(RealDisk::syncs());
     for pool in gateway.room.pools() {
@@ -100,6 +129,6 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
         metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name()).absolute(pool.refusals());
     }
     let page = observability::render();
-    let of_shards = gateway.service.shard_level_page(&gateway.account, &gateway.region);
+    let of_shards = service.shard_level_page(&gateway.account, &gateway.region);
     Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)
 }

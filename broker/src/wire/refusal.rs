@@ -15,6 +15,9 @@ use crate::ops::{Codec, Fault};
 /// Content type of AWS's answers to requests that name no protocol it knows.
 const XML: &str = "application/xml";
 
+/// What a client reads whose request came too late.
+const STOPPING: &str = "This node is stopping; try again.";
+
 /// Why the wire did not carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -24,6 +27,8 @@ pub(super) enum Refusal {
     BodyLate,
     /// The memory set aside for this, in the plural, is full.
     NoRoom(&'static str),
+    /// The broker stops, and the rest of the body has not come.
+    Stopping,
     /// The content type names no protocol of Kinesis; `targeted`: but the request names an operation.
     ContentTypeUnknown { targeted: bool },
     /// The operation was still running at the request's deadline; whether it took effect is unknown.
@@ -68,6 +73,7 @@ impl Refusal {
                 ),
             ),
             Self::NoRoom(what) => return closing(kinesis::fault(&Fault::Unavailable(no_room(what)), form)),
+            Self::Stopping => return closing(kinesis::fault(&Fault::Unavailable(STOPPING.into()), form)),
             Self::ContentTypeUnknown { targeted: true } => (
                 StatusCode::FORBIDDEN,
                 XML,

@@ -114,13 +114,16 @@ async fn a_stopping_broker_closes_idle_connections_and_cuts_hanging_ones() {
     broker.stop().await;
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     idle.assert_closed(Duration::from_secs(5)).await;
+    let refused = hanging.answer().await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains("ServiceUnavailable"), "{refused:?}");
     hanging.assert_closed(Duration::from_secs(5)).await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nothing listens any more");
 }
 
 #[tokio::test]
 async fn a_stopping_broker_finishes_the_request_in_flight() {
-    let broker = Broker::start().await;
+    let broker = Broker::start_with(Bounds { drain: Duration::from_secs(60), ..Bounds::default() }).await;
     let whole = post("ListStreams", "{}");
     let mut client = broker.client().await;
     client.send(&whole[..whole.len() - 1]).await;

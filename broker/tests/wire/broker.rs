@@ -52,7 +52,7 @@ impl Broker {
     }
 
     pub async fn client(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address()).await.unwrap(), read: Vec::new() }
+        Client::connect(self.address()).await
     }
 
     /// Another connection's request is answered: the broker as a whole is well.
@@ -107,7 +107,7 @@ pub fn config(data: DataLocation) -> Config {
 
 /// The page at a path.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
-    let mut client = Client { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() };
+    let mut client = Client::connect(address).await;
     client.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
     client.answer().await
 }
@@ -177,6 +177,10 @@ impl Answer {
 }
 
 impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

@@ -13,17 +13,20 @@ use tonic::Status;
 
 use super::serve::pieces;
 use crate::shell::Shell;
+use crate::stage::Stage;
 
 /// See the module.
 pub struct Resting {
     shell: Shell,
+    /// Where the node's start is.
+    pub(super) stage: Stage,
     files: Mutex<Option<Arc<RestingFiles>>>,
 }
 
 impl Resting {
-    /// That gives nothing yet. Reads run in this shell.
-    pub fn new(shell: Shell) -> Arc<Self> {
-        Arc::new(Self { shell, files: Mutex::default() })
+    /// A node that gives nothing yet, and is in that stage of its start. Reads run in this shell.
+    pub fn new(shell: Shell, stage: Stage) -> Arc<Self> {
+        Arc::new(Self { shell, stage, files: Mutex::default() })
     }
 
     /// Gives bytes of these from now on.

@@ -44,6 +44,7 @@ pub async fn repair_open_segments(
             ?need,
             "an open segment is damaged; it has to come from a peer before this node starts"
         );
+        resting.stage.enter("The node copies an open segment that is damaged here from another node.");
         while let Err(reasons) = fetch(puller, &need, &staging, &pulled).await {
             if Instant::now() >= deadline {
                 tracing::error!(
@@ -57,6 +58,9 @@ pub async fn repair_open_segments(
                 ?need,
                 "no peer gives a whole copy of an open segment: {reasons}. This node asks again in 1 s"
             );
+            resting.stage.enter(format!(
+                "The node waits for a whole copy of an open segment that is damaged here: {reasons}."
+            ));
             sleep(ASK_AGAIN).await;
         }
     }

@@ -47,7 +47,7 @@ async fn whom_the_certificate_does_not_prove_is_refused() {
     let [a, b] = ["a.test", "b.test"].map(|host| tls(&ours.node(host)));
     let foreign = tls(&theirs.node("b.test"));
     // Trusts ours, but its own certificate is of another authority.
-    let liar = PeerTls { connector: connector(&ours, &theirs.node("a.test")), ..a.clone() };
+    let liar = a.with_connector(connector(&ours, &theirs.node("a.test")));
     for (name, dialling, host, accepting, part) in [
         ("another node of the cluster", &a, "c.test", &b, "not valid for name"),
         ("a server of a foreign authority", &a, "b.test", &foreign, "UnknownIssuer"),
@@ -79,7 +79,7 @@ async fn a_client_without_a_certificate_is_refused() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let bare = PeerTls { connector: Arc::new(config).into(), ..accepting.clone() };
+    let bare = accepting.with_connector(Arc::new(config).into());
     let (dialled, accepted) = meet(&bare, "b.test", &accepting).await;
     assert!(accepted.unwrap_err().to_string().contains("no certificates"));
     assert!(dialled.unwrap_err().to_string().contains("CertificateRequired"));

@@ -48,10 +48,10 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 
-use super::Gateway;
 use super::answer_body::AnswerBody;
 use super::client::Client;
 use super::refusal::no_room;
+use super::{Gateway, Open};
 use crate::service::Service;
 pub(super) use answer::Answer;
 use body::{RequestBody, Room};
@@ -144,13 +144,16 @@ pub(super) async fn call(
         request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));
     let ends_itself = request.uri().path() == put_stream::PATH;
     let beginning = async {
+        let Some(Open { api, .. }) = gateway.open.get() else {
+            return Err(status::unavailable(gateway.stage.current()));
+        };
         if ends_itself {
-            return put_stream::begin(gateway, request, room.clone());
+            return put_stream::begin(&api.caller, gateway.stopping.clone(), request, room.clone());
         }
         if request.uri().path() == put::PATH {
-            return put::answer(gateway, request).await;
+            return put::answer(&api.caller, request).await;
         }
-        let Ok(response) = gateway.api.routes.clone().call(request).await;
+        let Ok(response) = api.routes.clone().call(request).await;
         Ok(response)
     };
     // Without a deadline of the client's a call has as long as any other to come with its request and to be answered.

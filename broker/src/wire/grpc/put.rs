@@ -11,10 +11,10 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::body::RequestBody;
+use super::caller::Caller;
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{messages, records, status};
 use crate::ops::native;
-use crate::wire::Gateway;
 
 /// Where the call is found.
 pub(super) const PATH: &str = "/tidelog.v1.Records/Put";
@@ -27,10 +27,9 @@ const RECORDS_FIELD: u32 = 2;
 /// # Errors
 /// As records.proto has them.
 pub(super) async fn answer(
-    gateway: &Gateway,
+    caller: &Caller,
     request: Request<RequestBody>,
 ) -> Result<Response<tonic::body::Body>, Status> {
-    let caller = &gateway.api.caller;
     let (head, body) = request.into_parts();
     framing::check_encoding(&head.headers)?;
     let call = caller.call(&MetadataMap::from_headers(head.headers))?;

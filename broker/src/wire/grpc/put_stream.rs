@@ -21,11 +21,11 @@ use tonic::metadata::MetadataMap;
 
 use super::answer::stopping_node;
 use super::body::{RequestBody, Room};
+use super::caller::Caller;
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, put, records, status};
 use crate::ops::{Call, native};
 use crate::service::{OwnTask, Service, Turn, Ways};
-use crate::wire::Gateway;
 
 /// Where the call is found.
 pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
@@ -42,18 +42,18 @@ const UNANSWERED_MAX: usize = 256;
 /// # Errors
 /// INVALID_ARGUMENT for a caller that can be none, UNIMPLEMENTED for compressed messages.
 pub(super) fn begin(
-    gateway: &Gateway,
+    caller: &Caller,
+    stopping: watch::Receiver<bool>,
     request: Request<RequestBody>,
     room: Room,
 ) -> Result<Response<tonic::body::Body>, Status> {
-    let caller = &gateway.api.caller;
     let (head, body) = request.into_parts();
     framing::check_encoding(&head.headers)?;
     let put = PutStream {
         service: caller.service.clone(),
         call: Arc::new(caller.call(&MetadataMap::from_headers(head.headers))?),
         room,
-        stopping: gateway.stopping.clone(),
+        stopping,
         incoming: Some(MessageReader::new(body)),
         failure: None,
         stream: "".into(),

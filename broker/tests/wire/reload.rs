@@ -1,0 +1,107 @@
+//! SIGHUP: certificates and the level of the log come anew from their files, and what is wrong stays out.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::process::{Running, tidelog};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Writes a certificate for localhost that names itself so, and its key.
+fn write_certificate(directory: &Path, name: &str, days: u64) -> Vec<u8> {
+    let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let now = std::time::SystemTime::now();
+    params.not_before = (now - Duration::from_secs(3_600)).into();
+    params.not_after = (now + Duration::from_secs(days * 86_400 + 3_600)).into();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(directory.join("own.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("own.key"), key.serialize_pem()).unwrap();
+    certificate.der().to_vec()
+}
+
+/// The certificate that a broker presents.
+fn presented(address: SocketAddr, trust: &Path) -> Vec<u8> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(trust).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(connection, std::net::TcpStream::connect(address).unwrap());
+    stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
+    stream.conn.peer_certificates().unwrap()[0].to_vec()
+}
+
+struct Reloading {
+    broker: Running,
+    lines: Receiver<String>,
+}
+
+impl Reloading {
+    fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.broker.child), Signal::HUP).unwrap();
+    }
+
+    /// Returns with the next line of the log that has this.
+    fn wait_for(&self, part: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line of the log has {part}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hangup_reloads_certificates_and_the_level_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let first = write_certificate(directory.path(), "first", 300);
+    std::fs::copy(path("own.pem"), path("first.pem")).unwrap();
+    std::fs::write(path("settings.toml"), "log = \"info\"\n").unwrap();
+    let mut command = tidelog();
+    command.args(["--ephemeral", "--listen", "127.0.0.1:0", "--config"]).arg(path("settings.toml"));
+    command.arg("--tls-certificate").arg(path("own.pem")).arg("--tls-key").arg(path("own.key"));
+    let mut broker = Running::start(&mut command);
+    let (sender, lines) = channel();
+    let errors = BufReader::new(broker.child.stderr.take().unwrap());
+    std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let address: SocketAddr = broker.address().parse().unwrap();
+    let mut reloading = Reloading { broker, lines };
+    assert_eq!(presented(address, &path("first.pem")), first);
+
+    std::fs::write(path("own.pem"), "no certificate").unwrap();
+    std::fs::write(path("settings.toml"), "log = \"tidelog=nonsense\"\n").unwrap();
+    reloading.hang_up();
+    reloading.wait_for("the certificate for clients is refused; the one before stays in use");
+    reloading.wait_for("stays as it was");
+    assert_eq!(presented(address, &path("first.pem")), first, "what is wrong stays out");
+
+    let second = write_certificate(directory.path(), "second", 20);
+    std::fs::write(path("settings.toml"), "log = \"debug\"\n").unwrap();
+    reloading.hang_up();
+    reloading.wait_for("the certificate for clients is reloaded");
+    let warning = reloading.wait_for("the certificate for clients expires soon");
+    assert!(warning.contains("days=20"), "{warning}");
+    reloading.wait_for("the level of the log is reloaded");
+    assert_eq!(presented(address, &path("own.pem")), second);
+    // What is logged at debug only.
+    reloading.wait_for("DEBUG");
+    kill_process(Pid::from_child(&reloading.broker.child), Signal::TERM).unwrap();
+    assert_eq!(reloading.broker.child.wait().unwrap().code(), Some(0));
+}
