@@ -114,7 +114,7 @@ struct Presented {
 /// Where the certificate comes from, each time it is reloaded.
 enum Source {
     Files(CertificateFiles),
-    Authority { authority: Authority, region: String, listening: Vec<SocketAddr> },
+    Authority { authority: Box<Authority>, region: String, listening: Vec<SocketAddr> },
 }
 
 impl fmt::Debug for Tls {
@@ -209,7 +209,11 @@ impl Tls {
         let authority = Authority::open(disk, data, now)?;
         let presented = Presented::of_authority(&authority, region, listening, now)?;
         let (trust, region, listening) = (authority.path.clone(), region.to_owned(), listening.to_vec());
-        Ok(Self::presenting(presented, Source::Authority { authority, region, listening }, trust))
+        Ok(Self::presenting(
+            presented,
+            Source::Authority { authority: Box::new(authority), region, listening },
+            trust,
+        ))
     }
 
     /// The file that clients are to trust, or whose issuer they are to trust.
