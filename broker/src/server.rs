@@ -31,8 +31,8 @@ use crate::service::{NewStream, Service, ServiceError};
 use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
 use crate::stage::Stage;
 use crate::tls::peer::PeerTls;
-use crate::tls::{Tls, TlsError};
-use crate::wire::{Bounds, Gateway, accept};
+use crate::tls::{Names, Tls, TlsError};
+use crate::wire::{Audience, Bounds, Gateway, accept};
 
 /// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -138,10 +138,13 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (account, region) = (config.account.clone(), config.region.clone());
         let stage = Stage::default();
+        let names = Names::of_this_machine(&region, &addresses);
+        let audience = Audience::new(config.origins.clone(), names, &config.public_hosts);
         let gateway = Gateway::closed(
             (shell.clone(), stage.clone()),
             account,
             region,
+            audience,
             Some(tls.clone()),
             bounds,
             stopping.clone(),

@@ -253,6 +253,8 @@ impl Matched {
             durability: serve.durability,
             memory: serve.memory,
             cluster,
+            origins: serve.cors,
+            public_hosts: serve.public_host,
             account: serve.account.into(),
             region: serve.region.into(),
             log: serve.log,

@@ -25,6 +25,7 @@ pub use crate::replication::{DiskReserve, Durability};
 pub use crate::segment_command::GiveUp;
 pub use crate::service::Transitions;
 pub use crate::tls::CertificateFiles;
+pub use crate::wire::AllowedOrigins;
 
 /// Everything a broker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct Config {
     pub memory: Option<u64>,
     /// The cluster it is a node of; `None` is a node on its own.
     pub cluster: Option<ClusterConfig>,
+    /// Web origins whose pages may call.
+    pub origins: AllowedOrigins,
+    /// Names that the broker answers to on the loopback interface, beside those of its own certificate.
+    pub public_hosts: Vec<String>,
     /// Account of callers whose access key id is not one itself; 12 digits.
     pub account: Arc<str>,
     /// Region of callers who name none, such as `us-east-1`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{DiskReserve, Durability, Transitions};
+use super::{AllowedOrigins, DiskReserve, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::replication::DISK_RESERVE_BYTES_MIN;
 
@@ -176,6 +176,24 @@ pub(super) fn disk_reserve(text: &str) -> Result<DiskReserve, String> {
     match size(text)? {
         bytes if bytes >= DISK_RESERVE_BYTES_MIN => Ok(DiskReserve::Bytes(bytes)),
         _ => Err("votes, trims and checkpoints need at least 40MiB".into()),
+    }
+}
+
+/// `*`, `off`, or origins separated by commas; nothing is the default.
+pub(super) fn origins(text: &str) -> Result<AllowedOrigins, String> {
+    if text.is_empty() { Ok(AllowedOrigins::default()) } else { text.parse() }
+}
+
+/// A DNS name without a port.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if text.split('.').all(is_label) {
+        Ok(text.into())
+    } else {
+        Err("a host is a name without a port, such as kinesis.example".into())
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use authority::{Authority, Issued};
-use names::Names;
+pub use names::Names;
 
 /// A stream that is decrypted and encrypted on its way.
 pub type SecureStream<S> = tokio_rustls::server::TlsStream<S>;
@@ -139,8 +139,7 @@ impl Presented {
         listening: &[SocketAddr],
         now: SystemTime,
     ) -> Result<Self, TlsError> {
-        let machine = rustix::system::uname();
-        let names = Names::new(region, &machine.nodename().to_string_lossy(), listening);
+        let names = Names::of_this_machine(region, listening);
         let issued = authority.issue(&names, now).map_err(|error| TlsError::NotMade(error.to_string()))?;
         verify(authority, &issued, now).map_err(|error| TlsError::Damaged {
             path: authority.path.clone(),

@@ -56,6 +56,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names of a broker in `region` on this machine, listening on `listening`.
+    pub fn of_this_machine(region: &str, listening: &[SocketAddr]) -> Self {
+        Self::new(region, &rustix::system::uname().nodename().to_string_lossy(), listening)
+    }
+
     /// The names of a broker in `region` on a machine called `machine`, listening on `listening`.
     pub fn new(region: &str, machine: &str, listening: &[SocketAddr]) -> Self {
         let mut hosts = vec!["localhost".to_owned(), "*.localhost".to_owned()];

@@ -17,7 +17,7 @@ use super::bounds::{
     PLACE_PATIENCE, UNACKNOWLEDGED_MAX,
 };
 use super::client::Client;
-use super::{Gateway, connection};
+use super::{Gateway, Interface, connection};
 use crate::observability::logs::Place;
 use crate::room::Full;
 use crate::shell::OwnerGone;
@@ -69,6 +69,7 @@ pub async fn serve(
     if let Err(error) = watch_for_silence(&listener) {
         warn!(%error, "cannot have the kernel look after silent connections; the broker's own deadlines end them");
     }
+    let interface = listener.local_addr().map_or(Interface::Network, |address| Interface::of(address.ip()));
     let mut connections = JoinSet::new();
     let (mut stop, mut place) = (stopping.clone(), None);
     loop {
@@ -77,7 +78,7 @@ pub async fn serve(
             _ = stop.wait_for(|stop| *stop) => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = accept(&listener, &gateway, &mut place) => {
-                connections.spawn(serve_one(accepted, Arc::clone(&gateway), stopping.clone()));
+                connections.spawn(serve_one(accepted, interface, Arc::clone(&gateway), stopping.clone()));
             }
         }
     }
@@ -144,10 +145,15 @@ async fn accept(listener: &TcpListener, gateway: &Gateway, place: &mut Option<Pl
     }
 }
 
-async fn serve_one(accepted: Accepted, gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
+async fn serve_one(
+    accepted: Accepted,
+    interface: Interface,
+    gateway: Arc<Gateway>,
+    stopping: watch::Receiver<bool>,
+) {
     let Accepted { stream, peer, place } = accepted;
     gateway.connections_open.increment(1.0);
-    let outcome = match settle(&gateway, place, peer).await {
+    let outcome = match settle(&gateway, place, (peer, interface)).await {
         (Place::Regular(_place), client) => connection::serve(stream, &gateway, &client, stopping).await,
         (Place::PastTheBound(_place), client) => connection::serve_probe(stream, &gateway, &client).await,
     };
@@ -158,7 +164,11 @@ async fn serve_one(accepted: Accepted, gateway: Arc<Gateway>, stopping: watch::R
 }
 
 /// Finds a place for a connection, if need be by the end of another one; one without a place is past the bound.
-async fn settle(gateway: &Gateway, place: Place, peer: SocketAddr) -> (Place, Arc<Client>) {
+async fn settle(
+    gateway: &Gateway,
+    place: Place,
+    (peer, interface): (SocketAddr, Interface),
+) -> (Place, Arc<Client>) {
     // One may have ended since this one was found.
     let regular = match place {
         Place::PastTheBound(_) => gateway.connections.clone().try_acquire_owned().ok(),
@@ -166,7 +176,7 @@ async fn settle(gateway: &Gateway, place: Place, peer: SocketAddr) -> (Place, Ar
     };
     let place = match (regular, place) {
         (Some(regular), _) | (None, Place::Regular(regular)) => {
-            match Client::open(&gateway.room, peer.ip()) {
+            match Client::open(&gateway.room, peer.ip(), interface) {
                 Ok(client) => return (Place::Regular(regular), client),
                 // There is no memory for it: its place is another's, as soon as there is.
                 Err(Full) => regular,
@@ -174,12 +184,12 @@ async fn settle(gateway: &Gateway, place: Place, peer: SocketAddr) -> (Place, Ar
         }
         (None, Place::PastTheBound(place)) => place,
     };
-    let client = Client::past_the_bound(&gateway.room, peer.ip());
+    let client = Client::past_the_bound(&gateway.room, peer.ip(), interface);
     if gateway.room.accounts.make_place(&client.account) {
         let freed = async {
             loop {
                 if let Ok(regular) = gateway.connections.clone().try_acquire_owned()
-                    && let Ok(client) = Client::open(&gateway.room, peer.ip())
+                    && let Ok(client) = Client::open(&gateway.room, peer.ip(), interface)
                 {
                     return (Place::Regular(regular), client);
                 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::Interface;
 use crate::room::{Account, Busy, CONNECTION_BYTES, Charge, Full, Room};
 
 /// Streams that are charged at a time.
@@ -17,6 +18,8 @@ const STREAMS_STEP: usize = 4;
 pub(super) struct Client {
     pub(super) room: Arc<Room>,
     pub(super) account: Arc<Account>,
+    /// The interface of the listener that it came through.
+    pub(super) interface: Interface,
     /// Of the connection and its first stream.
     _connection: Charge,
     /// Requests under way.
@@ -41,25 +44,26 @@ impl Client {
     ///
     /// # Errors
     /// [`Full`] when there is no room for another one.
-    pub(super) fn open(room: &Arc<Room>, from: IpAddr) -> Result<Arc<Self>, Full> {
+    pub(super) fn open(room: &Arc<Room>, from: IpAddr, interface: Interface) -> Result<Arc<Self>, Full> {
         let account = room.accounts.open(from);
         let connection = room.connections.try_charge(&account, CONNECTION_BYTES)?;
-        Ok(Self::new(room, account, connection))
+        Ok(Self::new(room, account, connection, interface))
     }
 
     /// A connection past the bound, which takes no room; how many there are is bounded.
-    pub(super) fn past_the_bound(room: &Arc<Room>, from: IpAddr) -> Arc<Self> {
+    pub(super) fn past_the_bound(room: &Arc<Room>, from: IpAddr, interface: Interface) -> Arc<Self> {
         let account = room.accounts.open(from);
         let connection = room.connections.charge(&account, false);
-        Self::new(room, account, connection)
+        Self::new(room, account, connection, interface)
     }
 
-    fn new(room: &Arc<Room>, account: Arc<Account>, connection: Charge) -> Arc<Self> {
+    fn new(room: &Arc<Room>, account: Arc<Account>, connection: Charge, interface: Interface) -> Arc<Self> {
         Arc::new(Self {
             _connection: connection,
             further: Mutex::new(room.connections.charge(&account, false)),
             room: room.clone(),
             account,
+            interface,
             streams: AtomicUsize::new(0),
             streams_charged: AtomicUsize::new(1),
             lingers: AtomicBool::new(false),
@@ -122,7 +126,7 @@ mod tests {
     fn streams_beyond_the_first_are_charged_while_they_last() {
         let shares = Shares::default().with(Class::Connections, 40 * CONNECTION_BYTES);
         let room = Room::new(shares);
-        let client = Client::open(&room, IpAddr::from([127, 0, 0, 1])).unwrap();
+        let client = Client::open(&room, IpAddr::from([127, 0, 0, 1]), Interface::Loopback).unwrap();
         let used = || room.connections.used() / CONNECTION_BYTES;
         let first = client.begin().unwrap();
         assert_eq!(used(), 1);
@@ -133,7 +137,7 @@ mod tests {
         }
         assert!((20..40).contains(&streams.len()), "{}", streams.len());
         // Another connection still has a place.
-        assert!(Client::open(&room, IpAddr::from([127, 0, 0, 1])).is_ok());
+        assert!(Client::open(&room, IpAddr::from([127, 0, 0, 1]), Interface::Loopback).is_ok());
         streams.clear();
         assert!(used() <= 1 + 2 * STREAMS_STEP, "{}", used());
         drop((first, streams, client));

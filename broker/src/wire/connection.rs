@@ -24,7 +24,7 @@ use super::bounds::{
 use super::client::Client;
 use super::stall::{StreamTasks, watched};
 use super::transport::Transport;
-use super::{Gateway, exchange};
+use super::{Gateway, Interface, exchange};
 use crate::room::Full;
 use crate::service::Reader;
 use crate::tls::{Agreed, SecureStream};
@@ -146,7 +146,7 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
         Ok(Ok(Some((Protocol::Tls, _)))) => Err("TLS where nobody speaks it".into()),
         Ok(Ok(Some((protocol, first)))) => {
             let stream = Transport::new(stream, first, gateway.bounds.stall);
-            let client = Client::open(&gateway.room, IpAddr::from(Ipv4Addr::LOCALHOST));
+            let client = Client::open(&gateway.room, IpAddr::from(Ipv4Addr::LOCALHOST), Interface::Network);
             let client = client.map_err(|Full| "no room for another connection")?;
             serve_http(stream, protocol, gateway, &client, stopping).await
         }

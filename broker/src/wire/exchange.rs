@@ -10,7 +10,7 @@ use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, ORIGIN,
+    HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use uuid::Uuid;
@@ -78,7 +78,7 @@ impl Answer {
         self
     }
 
-    fn into_response(self, version: Version, cross_origin: bool) -> Response<AnswerBody> {
+    fn into_response(self, version: Version, granted: Option<HeaderValue>) -> Response<AnswerBody> {
         let mut headers = HeaderMap::with_capacity(8 + self.headers.len());
         headers.insert(REQUEST_ID, request_id());
         headers.insert(EXTENDED_REQUEST_ID, extended_request_id());
@@ -86,9 +86,10 @@ impl Answer {
         if let Some(length) = self.body.length() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        if cross_origin {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if let Some(origin) = granted {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+            headers.insert(VARY, HeaderValue::from_static("origin"));
         }
         if self.close && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -101,7 +102,8 @@ impl Answer {
     }
 }
 
-/// Answers one request of a connection.
+/// Answers one request of a connection. A request of a web page or for a host that the broker does not answer is refused
+/// before it runs.
 ///
 /// # Errors
 /// [`Disconnected`], which ends the connection.
@@ -112,6 +114,10 @@ pub(super) async fn answer(
 ) -> Result<Response<Sent>, Disconnected> {
     let version = request.version();
     let exchange = client.begin();
+    if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
+        client.linger();
+        return Ok(refusal.answer().into_response(version, None).map(|body| Sent::new(body, exchange.ok())));
+    }
     if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
         let response = match exchange.is_ok() {
             true => grpc::call(gateway, client, request).await,
@@ -119,7 +125,7 @@ pub(super) async fn answer(
         };
         return Ok(response.map(|body| Sent::new(body, exchange.ok())));
     }
-    let cross_origin = request.headers().contains_key(ORIGIN);
+    let origin = request.headers().get(ORIGIN).cloned();
     let answer = match &exchange {
         Ok(_) => route(gateway, client, request).await?,
         Err(Full) => kinesis::refuse(request.headers(), STREAMS),
@@ -128,7 +134,8 @@ pub(super) async fn answer(
     if answer.close && answer.body.length().is_some() {
         client.linger();
     }
-    Ok(answer.into_response(version, cross_origin).map(|body| Sent::new(body, exchange.ok())))
+    let granted = origin.map(|origin| gateway.audience.granted(origin));
+    Ok(answer.into_response(version, granted).map(|body| Sent::new(body, exchange.ok())))
 }
 
 /// Answers the request of a connection past the bound: a page, or that there is no place.
@@ -141,6 +148,10 @@ pub(super) async fn answer_probe(
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Disconnected> {
     let (version, exchange) = (request.version(), client.begin());
+    if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
+        client.linger();
+        return Ok(refusal.answer().into_response(version, None).map(|body| Sent::new(body, exchange.ok())));
+    }
     let is_probe = *request.method() == Method::GET && pages::is_page(request.uri().path());
     let answer = if is_probe {
         route(gateway, client, request).await?
@@ -149,7 +160,7 @@ pub(super) async fn answer_probe(
         client.linger();
         kinesis::refuse(request.headers(), CONNECTIONS)
     };
-    Ok(answer.into_response(version, false).map(|body| Sent::new(body, exchange.ok())))
+    Ok(answer.into_response(version, None).map(|body| Sent::new(body, exchange.ok())))
 }
 
 async fn route(
@@ -179,7 +190,7 @@ async fn route(
     }
 }
 
-/// What a browser asks before it posts from another origin; it may have all it asks for.
+/// Answers what a browser asks before it posts from another origin, which is an allowed one: all it asks for is granted.
 fn preflight(asked: &HeaderMap) -> Answer {
     let mut answer = Answer::new(StatusCode::OK, pages::JSON, Bytes::new())
         .with(ALLOW, ALLOWED_METHODS)

@@ -12,6 +12,7 @@
 pub mod accept;
 mod administration;
 mod answer_body;
+mod audience;
 mod body;
 mod bounds;
 mod caller;
@@ -37,6 +38,7 @@ use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
 
 pub use administration::AdministrationServer;
+pub use audience::{AllowedOrigins, Audience, Interface};
 pub use bounds::Bounds;
 pub use peer_server::{PeerServer, Running};
 
@@ -57,6 +59,7 @@ pub struct Gateway {
     shell: Shell,
     account: Arc<str>,
     region: Arc<str>,
+    audience: Audience,
     tls: Option<Tls>,
     bounds: Bounds,
     connections: Arc<Semaphore>,
@@ -81,12 +84,13 @@ impl Gateway {
         service: Arc<Service>,
         account: Arc<str>,
         region: Arc<str>,
+        audience: Audience,
         tls: Option<Tls>,
         bounds: Bounds,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let starting = (service.groups().shell().clone(), Stage::default());
-        let gateway = Self::closed(starting, account, region, tls, bounds, stopping);
+        let gateway = Self::closed(starting, account, region, audience, tls, bounds, stopping);
         gateway.open(service);
         gateway
     }
@@ -118,6 +122,7 @@ impl Gateway {
         (shell, stage): (Shell, Stage),
         account: Arc<str>,
         region: Arc<str>,
+        audience: Audience,
         tls: Option<Tls>,
         bounds: Bounds,
         stopping: watch::Receiver<bool>,
@@ -128,6 +133,7 @@ impl Gateway {
             shell,
             account,
             region,
+            audience,
             tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
             probes: Arc::new(Semaphore::new(bounds::PROBES_MAX)),

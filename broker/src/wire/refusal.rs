@@ -43,6 +43,12 @@ pub(super) enum Refusal {
     PathUnknown,
     /// The path is served, but not by this method.
     MethodNotAllowed,
+    /// A web page of an origin that is not allowed sent the request.
+    OriginForeign,
+    /// The request came through the loopback interface under a name that is not the broker's.
+    HostForeign,
+    /// The request names no host that can be read, or two.
+    HostUnclear,
 }
 
 impl Refusal {
@@ -103,11 +109,42 @@ impl Refusal {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, JSON, error("MethodNotAllowed", "See the Allow header.", Codec::Json))
             }
+            Self::OriginForeign => (
+                StatusCode::FORBIDDEN,
+                JSON,
+                error(
+                    "OriginNotAllowed",
+                    "Web pages of this origin may not call this broker. --cors names the origins that may; by default \
+                     they are localhost, 127.0.0.1 and [::1].",
+                    Codec::Json,
+                ),
+            ),
+            Self::HostForeign => (
+                StatusCode::FORBIDDEN,
+                JSON,
+                error(
+                    "HostNotAllowed",
+                    "This broker listens on the loopback interface and does not answer to the name in the Host header. \
+                     Use localhost or an address, or start the broker with --public-host and that name.",
+                    Codec::Json,
+                ),
+            ),
+            Self::HostUnclear => (
+                StatusCode::BAD_REQUEST,
+                JSON,
+                error("BadHost", "The request has to name one host.", Codec::Json),
+            ),
         };
         let answer = Answer::new(status, content_type, body);
         if matches!(
             self,
-            Self::BodyTooLarge { .. } | Self::BodyLate | Self::GrpcNeedsHttp2 | Self::GrpcFormUnknown
+            Self::BodyTooLarge { .. }
+                | Self::BodyLate
+                | Self::GrpcNeedsHttp2
+                | Self::GrpcFormUnknown
+                | Self::OriginForeign
+                | Self::HostForeign
+                | Self::HostUnclear
         ) {
             closing(answer)
         } else {

@@ -14,7 +14,7 @@ use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
 use tidelog::replication::{Durability, Shell, Sizes, Tasks, WholePace};
 use tidelog::service::{Pace, Service, Transitions};
-use tidelog::wire::{Bounds, Gateway, accept};
+use tidelog::wire::{Audience, Bounds, Gateway, accept};
 use tidelog_storage::shard::StoreOptions;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -205,7 +205,15 @@ impl SimNode {
         self.life.borrow_mut().service = Arc::downgrade(&node.service());
         let (close, closing) = watch::channel(false);
         let (account, region) = ("000000000000".into(), "us-east-1".into());
-        let gateway = Gateway::new(node.service(), account, region, None, Bounds::default(), closing.clone());
+        let gateway = Gateway::new(
+            node.service(),
+            account,
+            region,
+            Audience::default(),
+            None,
+            Bounds::default(),
+            closing.clone(),
+        );
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
         let listening = tokio::task::spawn_local(listen(listener, gateway, closing));
         let checkpoints = tokio::task::spawn_local(self.clone().make_checkpoints());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::config::{Config, DataLocation, DiskReserve, Durability, Transitions};
+use tidelog::config::{AllowedOrigins, Config, DataLocation, DiskReserve, Durability, Transitions};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::server::Server;
 use tidelog::wire::Bounds;
@@ -97,6 +97,8 @@ pub fn config(data: DataLocation) -> Config {
         initial_streams: Vec::new(),
         durability: Durability::Fsync,
         memory: None,
+        origins: AllowedOrigins::default(),
+        public_hosts: Vec::new(),
         account: "000000000000".into(),
         region: "us-east-1".into(),
         log: "info".into(),

@@ -145,37 +145,6 @@ async fn content_types_decide_the_form_of_the_answer() {
 }
 
 #[tokio::test]
-async fn browsers_of_any_origin_are_let_in() {
-    let broker = Broker::start().await;
-    let mut client = broker.client().await;
-    client
-        .send(
-            "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.com\r\n\
-             Access-Control-Request-Method: POST\r\n\
-             Access-Control-Request-Headers: x-amz-target,content-type,authorization\r\n\r\n",
-        )
-        .await;
-    let answer = client.answer().await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
-    assert_eq!(
-        answer.header("access-control-allow-headers"),
-        Some("x-amz-target,content-type,authorization")
-    );
-    assert_eq!(answer.header("access-control-max-age"), Some("172800"));
-    let origin = "Origin: https://example.com\r\n";
-    client.send(&post_with("ListStreams", "application/x-amz-json-1.1", origin, "{}")).await;
-    let answer = client.answer().await;
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(
-        answer.header("access-control-expose-headers"),
-        Some("x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
-    );
-    broker.stop().await;
-}
-
-#[tokio::test]
 async fn pages_and_unknown_routes() {
     let broker = Broker::start().await;
     broker.assert_well().await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
+mod audience;
 mod bad_input;
 mod bodies;
 mod bounds;

@@ -19,7 +19,7 @@ use crate::broker::PATIENCE;
 /// Sends one request on a connection of its own, which lives as long as its answer.
 pub async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
     let request = Request::post(format!("http://{address}/"))
-        .header("host", "localhost")
+        .header("host", address.to_string())
         .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
         .header("content-type", "application/x-amz-json-1.1")
         .body(Full::new(Bytes::from(input.to_string())))

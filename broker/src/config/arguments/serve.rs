@@ -9,9 +9,10 @@ use clap::{ArgAction, Args};
 use super::super::cluster;
 use super::super::initial::{self, InitialStream};
 use super::super::values::{
-    account, control_limits, disk_reserve, durability, limits, log, memory, region, transitions,
+    account, control_limits, disk_reserve, durability, host, limits, log, memory, origins, region,
+    transitions,
 };
-use super::super::{DiskReserve, Durability, Transitions};
+use super::super::{AllowedOrigins, DiskReserve, Durability, Transitions};
 use crate::limits::{ControlLimits, ShardLimits};
 
 /// The settings as they were given.
@@ -87,6 +88,22 @@ pub(super) struct Serve {
     /// `clicks:1,orders::us-west-2,logs`.
     #[arg(long, value_name = "STREAMS", env = "TIDELOG_INITIALIZE_STREAMS", value_delimiter = ',', value_parser = initial::stream)]
     pub(super) initialize_streams: Vec<InitialStream>,
+
+    /// Web origins whose pages may call the broker: `*`, `off`, or a list such as `https://app.example:8443`.
+    ///
+    /// Callers are not authenticated, so a web page of any site could read and delete streams through its reader's
+    /// browser. A request with another Origin is refused before it runs. `*` allows every origin, as Kinesis does, and
+    /// `off` none. [default: http:// and https:// of localhost, 127.0.0.1 and [::1], at any port]
+    #[arg(long, value_name = "ORIGINS", env = "TIDELOG_CORS", default_value = "", hide_default_value = true, value_parser = origins)]
+    pub(super) cors: AllowedOrigins,
+
+    /// Further name that the broker answers to on the loopback interface; may be repeated.
+    ///
+    /// On addresses such as 127.0.0.1 the broker answers to addresses, to localhost, to the machine's name and to
+    /// Kinesis's own hosts. Requests for other names are refused: a web page can make its own name lead here. Name
+    /// the host of a reverse proxy on this machine that keeps the Host header.
+    #[arg(long, value_name = "NAME", env = "TIDELOG_PUBLIC_HOST", value_delimiter = ',', value_parser = host)]
+    pub(super) public_host: Vec<String>,
 
     /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
     ///

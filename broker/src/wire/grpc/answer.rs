@@ -157,7 +157,12 @@ mod tests {
         deadline: Option<Instant>,
         stopping: watch::Receiver<bool>,
     ) -> Answer {
-        let client = Client::open(&crate::room::Room::new(Shares::default()), [127, 0, 0, 1].into()).unwrap();
+        let client = Client::open(
+            &crate::room::Room::new(Shares::default()),
+            [127, 0, 0, 1].into(),
+            crate::wire::Interface::Loopback,
+        )
+        .unwrap();
         Answer::new(Body::new(StreamBody::new(frames)), Room::of(&client), deadline, Some(stopping))
     }
 

@@ -297,7 +297,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn room_is_given_back_once_and_no_more_than_was_had() {
         let all = crate::room::Room::new(Shares::default().with(Class::Bodies, 32 << 20));
-        let client = Client::open(&all, [127, 0, 0, 1].into()).unwrap();
+        let client = Client::open(&all, [127, 0, 0, 1].into(), crate::wire::Interface::Loopback).unwrap();
         let (room, used) = (Room::of(&client), || all.bodies.used());
         assert!(room.try_add(PREPAID_BYTES));
         assert_eq!(used(), 0);
