@@ -18,14 +18,14 @@ use super::bounds::{
 };
 use super::client::Client;
 use super::{Gateway, Interface, connection};
-use crate::observability::logs::Place;
+use crate::observability::logs;
 use crate::room::Full;
 use crate::shell::OwnerGone;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A broker that is out of file descriptors fails ten times a second, for as long as its clients like.
-static FAILED: Place = Place::with_pause(Duration::from_secs(10));
+static FAILED: logs::Place = logs::Place::with_pause(Duration::from_secs(10));
 
 /// Pause before a place that another connection gives up is looked for again.
 const PLACE_PAUSE: Duration = Duration::from_millis(10);
