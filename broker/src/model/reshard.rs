@@ -210,7 +210,35 @@ mod tests {
             next = range.end.checked_add(1);
         }
         assert_eq!(next, None, "the last range ends at 2^128 - 1");
+        assert_no_lone_child(plan);
         open
+    }
+
+    /// A split makes two children and a merge has two parents. KCL drops for ever the lease of a shard that is the only
+    /// child of its only parent.
+    fn assert_no_lone_child(plan: &Plan) {
+        for child in plan.children.iter().filter(|child| child.adjacent_parent.is_none()) {
+            let siblings = plan.children.iter().filter(|other| other.parent == child.parent).count();
+            assert!(siblings > 1, "{child:?} is the only child of its only parent");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the only child of its only parent")]
+    fn a_lone_child_is_found() {
+        let range = HashRange { start: 0, end: u128::MAX };
+        let child = Child { range, parent: 0, adjacent_parent: None };
+        assert_no_lone_child(&Plan { first: 1, sealed: vec![0], children: vec![child] });
+    }
+
+    #[test]
+    fn splits_and_merges_make_no_lone_child() {
+        let stream = cases::stream("a", 3);
+        let [lower, upper, ..] = &stream.shards[..] else { panic!("three shards") };
+        opened(&stream, &Plan::merge(&stream, lower, upper));
+        opened(&stream, &Plan::split(&stream, lower, 2));
+        let halves = [lower, upper].map(|shard| (shard, middle(shard.range).expect("wide")));
+        opened(&stream, &Plan::split_all(&stream, halves));
     }
 
     fn numbers(open: &[(u32, HashRange)]) -> Vec<u32> {

@@ -198,18 +198,18 @@ fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fa
     match kind {
         Kind::Text(_) => match document {
             Document::Text(text) => Ok(Value::Text(text)),
-            other => Err(scalar_expected(&other, "an String")),
+            other => Err(scalar_expected(&other, "an String", codec)),
         },
         Kind::Integer { .. } => match document {
             Document::Integer(value) => {
                 Ok(Value::Integer(value.clamp(i64::from(i32::MIN), i64::from(i32::MAX))))
             }
             Document::Double(value) => Ok(Value::Integer(i64::from(value.floor() as i32))),
-            other => Err(scalar_expected(&other, "an Integer")),
+            other => Err(scalar_expected(&other, "an Integer", codec)),
         },
         Kind::Boolean => match document {
             Document::Bool(value) => Ok(Value::Boolean(value)),
-            other => Err(scalar_expected(&other, "an Boolean")),
+            other => Err(scalar_expected(&other, "an Boolean", codec)),
         },
         Kind::Timestamp => match document {
             Document::Timestamp(value_ms) => Ok(Value::Timestamp(value_ms)),
@@ -217,7 +217,7 @@ fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fa
             Document::Double(number) => {
                 Ok(Value::Timestamp((number * number_ms(codec) as f64).round() as i64))
             }
-            other => Err(scalar_expected(&other, "milliseconds since epoch")),
+            other => Err(scalar_expected(&other, "milliseconds since epoch", codec)),
         },
         Kind::Blob { .. } => read_blob(document, codec),
         Kind::Structure(members) => Input::read(document, members, codec).map(Value::Structure),
@@ -227,7 +227,7 @@ fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fa
             _ => Err(wrong("Expected list or null".to_owned())),
         },
         Kind::TextMap { .. } => match document {
-            Document::Map(found) => read_text_map(found),
+            Document::Map(found) => read_text_map(found, codec),
             Document::List(_) => Err(wrong("Start of list found where not expected".to_owned())),
             _ => Err(wrong("Expected map or null".to_owned())),
         },
@@ -251,10 +251,13 @@ fn read_list(found: Vec<Document>, element: &Kind, codec: Codec) -> Result<Value
     found.into_iter().map(read).collect::<Result<_, _>>().map(Value::List)
 }
 
-fn read_text_map(found: Vec<(std::borrow::Cow<'static, str>, Document)>) -> Result<Value, Fault> {
+fn read_text_map(
+    found: Vec<(std::borrow::Cow<'static, str>, Document)>,
+    codec: Codec,
+) -> Result<Value, Fault> {
     let read = |(key, document): (std::borrow::Cow<'static, str>, Document)| match document {
         Document::Text(text) => Ok((key.into_owned(), text)),
-        other => Err(scalar_expected(&other, "an String")),
+        other => Err(scalar_expected(&other, "an String", codec)),
     };
     found.into_iter().map(read).collect::<Result<_, _>>().map(Value::TextMap)
 }
@@ -266,7 +269,7 @@ fn read_blob(document: Document, codec: Codec) -> Result<Value, Fault> {
             Some(decoded_len) => Ok(Value::Blob(Blob::Base64 { text, decoded_len })),
             None => Err(wrong(not_base64(&text))),
         },
-        other => Err(scalar_expected(&other, "a Blob")),
+        other => Err(scalar_expected(&other, "a Blob", codec)),
     }
 }
 
@@ -284,8 +287,12 @@ fn not_base64(text: &str) -> String {
     format!("'{shown}' can not be converted to a Blob: {reason}")
 }
 
-fn scalar_expected(found: &Document, target: &str) -> Fault {
+fn scalar_expected(found: &Document, target: &str, codec: Codec) -> Fault {
     let class = match found {
+        // The class that AWS's JSON reader gives every number (recorded).
+        Document::Integer(_) | Document::Double(_) if codec == Codec::Json => {
+            "com.amazon.coral.value.json.numbers.TruncatingBigNumber"
+        }
         Document::List(_) => return wrong("Start of list found where not expected".to_owned()),
         Document::Map(_) => return wrong("Start of structure or map found where not expected.".to_owned()),
         Document::Bool(_) => "java.lang.Boolean",

@@ -92,9 +92,11 @@ pub fn utf16_length(text: &str) -> usize {
 pub struct Pattern(pub usize);
 
 impl Pattern {
-    /// As the service model writes it, and AWS's texts show it.
+    /// The pattern as AWS's texts show it: without the anchors and the group that the model puts around some of them
+    /// (recorded for hash keys and sequence numbers).
     pub fn text(self) -> &'static str {
-        PATTERNS[self.0].0
+        let text = PATTERNS[self.0].0;
+        text.strip_prefix("^(").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
     }
 
     /// Whether the whole of `text` matches.

@@ -80,9 +80,18 @@ impl Names {
 }
 
 /// Where SDKs look for Kinesis in a region: with an account or a stream's id in front, or without.
-fn kinesis_hosts(region: &str) -> [String; 3] {
+/// Queues have hosts of their own.
+fn kinesis_hosts(region: &str) -> [String; 6] {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    ["kinesis", "*.data-kinesis", "*.control-kinesis"].map(|service| format!("{service}.{region}.{domain}"))
+    [
+        "kinesis",
+        "*.data-kinesis",
+        "*.control-kinesis",
+        "kinesis-queues",
+        "*.data-kinesis-queues",
+        "*.control-kinesis-queues",
+    ]
+    .map(|service| format!("{service}.{region}.{domain}"))
 }
 
 /// Whether DNS takes it between two dots.
@@ -116,6 +125,8 @@ mod tests {
         let mut hosts = Names::new("us-east-1", "my_machine", &[]).hosts;
         assert!(!hosts.iter().any(|host| host.contains('_')));
         assert!(hosts.contains(&"*.data-kinesis.cn-north-1.amazonaws.com.cn".to_owned()));
+        assert!(hosts.contains(&"kinesis-queues.us-east-1.amazonaws.com".to_owned()));
+        assert!(hosts.contains(&"*.data-kinesis-queues.us-east-1.amazonaws.com".to_owned()));
         assert_eq!(Names::new("-", "", &[]).hosts, hosts);
         let count = hosts.len();
         hosts.sort();

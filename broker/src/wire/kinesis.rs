@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
-use hyper::header::{EXPECT, HeaderMap};
+use hyper::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use tidelog_proto::event_stream;
 use tokio::time::timeout;
@@ -23,6 +23,8 @@ use super::{Gateway, body, caller, faults};
 use crate::ops::{self, Call, Fault, Reply};
 use crate::room::{AnswerRoom, Full};
 
+/// Header that names the exception of an answer, as its body does.
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Header that names the operation.
 const TARGET: &str = "x-amz-target";
 /// What there is no room for when an answer finds none.
@@ -119,6 +121,7 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
     let (status, body) = faults::answer(fault, form.codec);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Answer::new(status, form.content_type, Bytes::from(body))
+        .with(ERROR_TYPE, HeaderValue::from_static(fault.exception().name))
 }
 
 /// What `operation` comes to, unless it panics or runs past `deadline`. An event stream has begun by then; it has
@@ -151,8 +154,6 @@ fn operation(headers: &HeaderMap) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[tokio::test]

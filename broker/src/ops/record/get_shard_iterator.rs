@@ -15,13 +15,17 @@ use tidelog_proto::Document;
 use super::position::{self, Asked};
 use crate::model::shard_id::ShardId;
 use crate::ops::input::Input;
+use crate::ops::shard::open_shard;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
 use crate::service::iterator::{Position, ShardIterator};
 
 /// Gives out the iterator.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let stream = target::stream(&service.catalog(), call, input)?;
+    let key = target::key(call, input)?;
+    let id = open_shard::parse(&key, input.required_text("ShardId"))?;
+    // AWS denies the shard, not its stream (recorded).
+    let stream = target::find(&service.catalog(), &key).map_err(|_| Fault::shard_not_found(&key, id))?;
     let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
     let now_ms = service.now_ms();
     let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;

@@ -7,6 +7,7 @@ use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
 use crate::ops::Fault;
+use crate::ops::shard::open_shard;
 use crate::service::Service;
 
 /// A position as a request gives it.
@@ -38,11 +39,7 @@ pub enum Begin {
 /// # Errors
 /// [`Fault::ResourceNotFound`], only when it is certainly gone.
 pub fn find_shard<'a>(stream: &'a Stream, text: &str) -> Result<&'a Shard, Fault> {
-    let StreamKey { account, name, .. } = &stream.key;
-    let Some(id) = ShardId::parse(text) else {
-        let text = format!("Could not find shard {text} in stream {name} under account {account}.");
-        return Err(Fault::ResourceNotFound(text));
-    };
+    let id = open_shard::parse(&stream.key, text)?;
     match stream.status {
         StreamStatus::Creating => Err(Fault::being_created(&stream.key)),
         StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),

@@ -17,7 +17,11 @@ use crate::service::Service;
 
 /// Begins the merge.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let stream = target::stream(&service.catalog(), call, input)?;
+    let key = target::key(call, input)?;
+    for shard in ["ShardToMerge", "AdjacentShardToMerge"] {
+        open_shard::parse(&key, input.required_text(shard))?;
+    }
+    let stream = target::find(&service.catalog(), &key)?;
     let plan = plan(&stream, input)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;
     begun.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))

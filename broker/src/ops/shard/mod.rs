@@ -2,6 +2,6 @@
 
 pub mod list_shards;
 pub mod merge_shards;
-mod open_shard;
+pub mod open_shard;
 pub mod split_shard;
 pub mod update_shard_count;

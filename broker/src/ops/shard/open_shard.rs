@@ -1,7 +1,7 @@
 //! What splitting and merging ask of a stream and of the shards they are given.
 
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{Shard, Stream, StreamMode, StreamStatus};
+use crate::model::stream::{Shard, Stream, StreamKey, StreamMode, StreamStatus};
 use crate::ops::Fault;
 use crate::ops::stream::description::mode_name;
 
@@ -23,17 +23,26 @@ pub fn check_stream(stream: &Stream, operation: &str) -> Result<(), Fault> {
     }
 }
 
+/// Reads a shard's id. An id that no shard can have is refused before its stream is looked for (recorded from AWS).
+///
+/// # Errors
+/// [`Fault::ResourceNotFound`] with the id as it was sent.
+pub fn parse(key: &StreamKey, id: &str) -> Result<ShardId, Fault> {
+    ShardId::parse(id).ok_or_else(|| not_found(key, &id))
+}
+
+fn not_found(key: &StreamKey, id: &dyn std::fmt::Display) -> Fault {
+    let StreamKey { account, name, .. } = key;
+    Fault::ResourceNotFound(format!("Could not find shard {id} in stream {name} under account {account}."))
+}
+
 /// The shard of that id, which must be open.
 ///
 /// # Errors
 /// [`Fault::ResourceNotFound`] when the stream has no such shard, [`Fault::InvalidArgument`] when it is closed.
 pub fn find<'a>(stream: &'a Stream, id: &str) -> Result<&'a Shard, Fault> {
-    let unknown = || {
-        let (name, account) = (&stream.key.name, &stream.key.account);
-        let text = format!("Could not find shard {id} in stream {name} under account {account}.");
-        Fault::ResourceNotFound(text)
-    };
-    let shard = ShardId::parse(id).and_then(|id| stream.shard(id.0)).ok_or_else(unknown)?;
+    let id = parse(&stream.key, id)?;
+    let shard = stream.shard(id.0).ok_or_else(|| not_found(&stream.key, &id))?;
     match shard.closed_ms {
         None => Ok(shard),
         Some(_) => Err(Fault::shard_closed(&stream.key, ShardId(shard.index))),

@@ -18,7 +18,9 @@ use crate::service::Service;
 /// Begins the split.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let catalog = service.catalog();
-    let stream = target::stream(&catalog, call, input)?;
+    let key = target::key(call, input)?;
+    open_shard::parse(&key, input.required_text("ShardToSplit"))?;
+    let stream = target::find(&catalog, &key)?;
     let plan = plan(&stream, input)?;
     quota::check_shards(service.control_limits(), &catalog, &stream.key, 1)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;

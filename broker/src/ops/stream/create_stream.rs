@@ -152,7 +152,10 @@ mod tests {
             (r#"{"StreamName":[],"ShardCount":0}"#, "Start of list found where not expected"),
             (r#"{"StreamName":{}}"#, "Start of structure or map found where not expected."),
             (r#"{"StreamName":true}"#, "class java.lang.Boolean can not be converted to an String"),
-            (r#"{"StreamName":1.5}"#, "class java.lang.Double can not be converted to an String"),
+            (
+                r#"{"StreamName":1.5}"#,
+                "class com.amazon.coral.value.json.numbers.TruncatingBigNumber can not be converted to an String",
+            ),
         ] {
             let expected = Fault::Serialization { message: Some(expected.to_owned()) };
             assert_eq!(planned(body), Err(expected), "{body}");

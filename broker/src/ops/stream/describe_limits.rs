@@ -29,6 +29,9 @@ fn answer(catalog: &Catalog, call: &Call, limits: &ControlLimits) -> Document {
         ("OpenShardCount", count(open)),
         ("OnDemandStreamCount", count(on_demand.count())),
         ("OnDemandStreamCountLimit", figure(limits.on_demand_streams_max).into()),
+        // No channel can be created yet.
+        ("ChannelCount", 0u32.into()),
+        ("ChannelCountLimit", 0u32.into()),
     ])
 }
 
@@ -47,11 +50,11 @@ mod tests {
         for (limits, expected) in [
             (
                 ControlLimits::aws(),
-                r#"{"ShardLimit":20000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":50}"#,
+                r#"{"ShardLimit":20000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":50,"ChannelCount":0,"ChannelCountLimit":0}"#,
             ),
             (
                 ControlLimits::off(),
-                r#"{"ShardLimit":1000000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":1000000}"#,
+                r#"{"ShardLimit":1000000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":1000000,"ChannelCount":0,"ChannelCountLimit":0}"#,
             ),
         ] {
             let text = json::encode(&answer(&catalog, &cases::call("{}"), &limits));

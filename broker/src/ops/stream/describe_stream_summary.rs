@@ -32,6 +32,9 @@ pub fn answer(stream: &Stream, is_committed: bool) -> Document {
     let summary = description::stream_settings(stream)
         .with("OpenShardCount", Some(count(stream.routes.len())))
         .with("ConsumerCount", Some(count(stream.consumers.len())))
+        // Queues and channels cannot be created yet.
+        .with("QueueCount", Some(0u32))
+        .with("ChannelCount", Some(0u32))
         .with("WarmThroughput", warm)
         .with("MaxRecordSizeInKiB", Some(stream.max_record_kib))
         .with("RecordDistributionStrategy", is_on_demand.then_some(strategy));
@@ -60,6 +63,8 @@ mod tests {
             "EncryptionType": "NONE",
             "OpenShardCount": 2,
             "ConsumerCount": 1,
+            "QueueCount": 0,
+            "ChannelCount": 0,
             "MaxRecordSizeInKiB": 1024,
         }});
         assert_eq!(cases::json(&answer(&stream, true)), expected);

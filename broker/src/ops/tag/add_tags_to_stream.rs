@@ -27,7 +27,7 @@ mod tests {
         let violations = cases::violations(&cases::input("AddTagsToStream", &body).unwrap_err());
         let about = |path: &str| violations.iter().filter(|text| text.contains(path)).count();
         assert_eq!(
-            (about("'streamName'"), about("'tags'"), about("'tags.k.member'")),
+            (about("'streamName'"), about("Map keys must"), about("Map value must")),
             (1, 1, 1),
             "{violations:?}"
         );

@@ -23,8 +23,9 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let fault = cases::input("RemoveTagsFromStream", r#"{"StreamName":"a","TagKeys":[""]}"#).unwrap_err();
-        let constraint = "Member must have length greater than or equal to 1";
-        let expected = cases::expected(&[("", "tagKeys.1.member", constraint)]);
+        let constraint = "Member must satisfy constraint: [Member must have length less than or equal to 128, Member \
+                          must have length greater than or equal to 1]";
+        let expected = cases::expected(&[("[]", "tagKeys", constraint)]);
         assert_eq!(cases::violations(&fault), expected);
         let keys = (0..51).map(|key| format!("\"k{key}\"")).collect::<Vec<_>>().join(",");
         let fault = cases::input("RemoveTagsFromStream", &format!(r#"{{"TagKeys":[{keys}]}}"#)).unwrap_err();

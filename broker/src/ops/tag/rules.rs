@@ -68,7 +68,9 @@ fn check_characters<'a>(texts: impl Iterator<Item = &'a str>, action: &str) -> R
 }
 
 fn is_known(character: char) -> bool {
-    character.is_alphanumeric() || character.is_whitespace() || "_./=+-%@:".contains(character)
+    character.is_alphanumeric()
+        || (character.is_whitespace() && !character.is_control())
+        || "_./=+-%@:".contains(character)
 }
 
 fn is_reserved(key: &str) -> bool {
@@ -93,6 +95,10 @@ mod tests {
             ("awsome", "", None),
             ("a;b", "c", Some("Some tags contain invalid characters. Valid")),
             ("a", "b\u{0}", Some("Some tags contain invalid characters. Valid")),
+            ("a\tb", "c", Some("Some tags contain invalid characters. Valid")),
+            ("a", "b\n", Some("Some tags contain invalid characters. Valid")),
+            ("a", "b\u{85}", Some("Some tags contain invalid characters. Valid")),
+            ("a\u{2003}b", "", None),
             (
                 "a%",
                 "b",
