@@ -115,6 +115,11 @@ impl Server {
     /// # Errors
     /// When an address, the directory or the node refuses; nothing runs on then.
     pub async fn start(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
+        // Boxed, so that the futures of callers stay small.
+        Box::pin(Self::begin(config, bounds, clock)).await
+    }
+
+    async fn begin(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
         let (recorder, shell) = (observability::recorder(), Shell::Threads);
         let directory = open_directory(config)?;
         let (disk, sizes) = disk_and_sizes(config, &directory);

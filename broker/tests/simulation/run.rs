@@ -178,7 +178,7 @@ fn step_until(
 /// A node that ends itself panics where it does so; any other panic is wrong.
 fn judge_panics(world: &World) {
     for words in take_panics() {
-        let is_own_end = words.contains("replication/shell.rs");
+        let is_own_end = words.contains("src/shell.rs");
         if !is_own_end || world.nodes.iter().all(|node| node.aborted().is_none()) {
             world.violation(format!("panic: {words}"));
         }

@@ -248,6 +248,9 @@ impl Model {
     fn broken_text(&self, shape: &str, path: &str) -> Vec<Broken> {
         let mut broken = self.broken_length(shape, path, |length| "a".repeat(length).into());
         if let Some((pattern, sample, breaking)) = self.sample(shape) {
+            // As AWS writes it: without the anchors and the group around some of them.
+            let pattern =
+                pattern.strip_prefix("^(").and_then(|text| text.strip_suffix(")$")).unwrap_or(pattern);
             let constraint = format!("Member must satisfy regular expression pattern: {pattern}");
             broken.push(Broken::new(format!("{sample}{breaking}").into(), path, constraint));
         }
@@ -274,7 +277,10 @@ impl Model {
     fn broken_list(&self, shape: &str, path: &str) -> Vec<Broken> {
         let element = self.part(shape, "member");
         let mut broken = self.broken_length(shape, path, |length| vec![self.valid(element); length].into());
-        let elements = self.broken_value(element, &format!("{path}.1.member"));
+        let elements = match (self.kind(element), self.bound(element, "max")) {
+            ("string", Some(_)) => self.broken_inner_length(element, "Member", path),
+            _ => self.broken_value(element, &format!("{path}.1.member")),
+        };
         broken.extend(elements.into_iter().map(|inner| inner.within(|value| vec![value].into())));
         broken
     }
@@ -284,19 +290,28 @@ impl Model {
         let entry = |key: String| (key.into(), self.valid(value));
         let sized = |length: usize| Document::Map((0..length).map(|n| entry(n.to_string())).collect());
         let mut broken = self.broken_length(shape, path, sized);
-        let (min, max) =
-            (self.bound(key, "min").unwrap_or(0), self.bound(key, "max").expect("a bounded key"));
+        let keys = self.broken_inner_length(key, "Map keys", path).into_iter();
+        broken.extend(keys.map(|inner| {
+            inner.within(|key| match key {
+                Document::Text(key) => Document::Map(vec![entry(key)]),
+                other => panic!("a key is a text: {other:?}"),
+            })
+        }));
+        let values = self.broken_inner_length(value, "Map value", path).into_iter();
+        broken.extend(values.map(|inner| inner.within(|value| Document::Map(vec![("a".into(), value)]))));
+        broken
+    }
+
+    /// Texts of wrong lengths within a list or a map, which AWS reports for the whole of it.
+    fn broken_inner_length(&self, shape: &str, what: &str, path: &str) -> Vec<Broken> {
+        let (min, max) = (self.bound(shape, "min").unwrap_or(0), self.bound(shape, "max").expect("a bound"));
         let constraint = format!(
-            "Map keys must satisfy constraint: [Member must have length less than or equal to {max}, Member must have \
+            "{what} must satisfy constraint: [Member must have length less than or equal to {max}, Member must have \
              length greater than or equal to {min}]"
         );
-        for length in [min as usize - 1, max as usize + 1] {
-            broken.push(Broken::new(Document::Map(vec![entry("a".repeat(length))]), path, &*constraint));
-        }
-        let values = self.broken_value(value, &format!("{path}.a.member"));
-        let within = |inner: Broken| inner.within(|value| Document::Map(vec![("a".into(), value)]));
-        broken.extend(values.into_iter().map(within));
-        broken
+        let lengths = min.checked_sub(1).filter(|length| *length >= 0).into_iter().chain([max + 1]);
+        let broken = |length: i64| Broken::new("a".repeat(length as usize).into(), path, &*constraint);
+        lengths.map(broken).collect()
     }
 
     /// Every member broken in every way, and every required one missing.
