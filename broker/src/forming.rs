@@ -26,6 +26,8 @@ const GREET_EVERY: Duration = Duration::from_millis(300);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Deadline of a greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(1);
+/// Deadline of an adoption; the other node greets its own peers meanwhile.
+const ADOPT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The id of a node on its own.
 const ALONE: u64 = 1;
@@ -71,6 +73,8 @@ pub struct Forming {
     told: watch::Sender<Option<Identity>>,
     /// Where the node's start is.
     stage: Stage,
+    /// Held while an identity is checked and taken, so that two callers cannot give two.
+    adopting: tokio::sync::Mutex<()>,
 }
 
 impl Forming {
@@ -98,7 +102,16 @@ impl Forming {
         }
         let incarnation = known.as_ref().map_or_else(identity::draw, |known| known.incarnation.clone());
         let told = watch::Sender::new(known);
-        Ok(Arc::new(Self { disk, directory: directory.to_owned(), peers, incarnation, told, stage }))
+        let adopting = tokio::sync::Mutex::default();
+        Ok(Arc::new(Self {
+            disk,
+            directory: directory.to_owned(),
+            peers,
+            incarnation,
+            told,
+            adopting,
+            stage,
+        }))
     }
 
     /// Random for each data directory.
@@ -106,11 +119,13 @@ impl Forming {
         &self.incarnation
     }
 
-    /// Takes the identity that the founder or a leader tells; again and the same is fine.
+    /// Takes the identity that the founder or a leader tells; again and the same is fine. The caller's word alone does
+    /// not count: a node of this one's settings has to say that it belongs to that cluster.
     ///
     /// # Errors
-    /// When this node belongs to another cluster.
-    pub fn adopt(&self, cluster: &str) -> Result<(), FormingError> {
+    /// When this node belongs to another cluster, or no node of its settings belongs to that one.
+    pub async fn adopt(&self, cluster: &str) -> Result<(), FormingError> {
+        let _adopting = self.adopting.lock().await;
         if let Some(own) = self.peers.identity() {
             if own.cluster == cluster {
                 return Ok(());
@@ -118,6 +133,13 @@ impl Forming {
             return Err(FormingError::Refused(format!(
                 "node {} belongs to cluster {}, not to {cluster}: give it an empty data directory to take it in here",
                 own.node, own.cluster
+            )));
+        }
+        let belongs = |greeted: &Greeted| greeted.answer.as_ref().is_ok_and(|peer| peer.cluster == cluster);
+        if cluster.is_empty() || !self.greet_all().await.iter().any(belongs) {
+            return Err(FormingError::Refused(format!(
+                "none of the other nodes that --cluster names for node {} says that it belongs to cluster {cluster:?}",
+                self.peers.node()
             )));
         }
         let identity = Identity {
@@ -293,7 +315,7 @@ impl Forming {
     async fn tell_adopt(&self, node: u64, cluster: &str) -> Result<(), String> {
         let mut client = self.peers.client(node, Lane::Control).await.map_err(|error| error.to_string())?;
         let message = peer::AdoptRequest { cluster: cluster.to_owned(), members: Vec::new() };
-        let told = client.adopt(self.peers.request(node, message, Some(GREETING_DEADLINE))).await;
+        let told = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE))).await;
         told.map(drop).map_err(|status| status.message().to_owned())
     }
 

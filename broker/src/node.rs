@@ -11,13 +11,14 @@ use tidelog_proto::peer::peer_server;
 use tidelog_proto::stored::MetadataBounds;
 use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
+use tonic::service::interceptor::InterceptedService;
 
 use crate::boot::{self, FORGETFUL};
 use crate::clock::{Clock, ClusterClock};
 use crate::forming::{self, Forming, FormingError};
 use crate::identity::{self, History, IdentityError};
 use crate::limits::{ControlLimits, METADATA_BYTES_MAX, ShardLimits};
-use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers};
+use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers, SmallMessages};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
 };
@@ -306,6 +307,7 @@ fn serve_peers(
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (stop, stopped) = oneshot::channel();
+    let service = InterceptedService::new(SmallMessages(service), peers::check_certificate);
     let router = peers::server().add_service(service).add_service(administration);
     let own = shell.clone();
     let served = shell.spawn_owned("cluster port", async move {

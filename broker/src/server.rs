@@ -30,7 +30,7 @@ use crate::room::Descriptors;
 use crate::service::{NewStream, Service, ServiceError};
 use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
 use crate::stage::Stage;
-use crate::tls::peer::PeerTls;
+use crate::tls::peer::{Own, PeerTls};
 use crate::tls::{Names, Tls, TlsError};
 use crate::wire::{Audience, Bounds, Gateway, accept};
 
@@ -86,6 +86,16 @@ pub enum StartError {
         address: String,
         /// Why.
         source: io::Error,
+    },
+    /// The cluster's port would believe any program of a network.
+    #[error(
+        "the cluster's port listens on {address} without certificates: any program that reaches it could read, write and \
+         delete records and change the cluster. Give every node --cluster-certificate, --cluster-key and --cluster-ca \
+         (deploy/OPERATIONS.md has the commands), or --cluster-insecure on a network that only the nodes can reach"
+    )]
+    PeersUnproven {
+        /// The address.
+        address: String,
     },
     /// The data directory cannot be used.
     #[error(transparent)]
@@ -302,12 +312,24 @@ async fn create_in_time(
 /// Opens the cluster's port.
 async fn join(config: &ClusterConfig) -> Result<(ClusterNode, Option<PeerTls>), StartError> {
     let own = config.members[&config.node_id].clone();
-    let host = own.rsplit_once(':').map(|(host, _)| host);
-    let tls =
-        config.tls.as_ref().map(|files| PeerTls::with_files(files, host, SystemTime::now())).transpose()?;
+    let host = own.rsplit_once(':').map(|(host, _)| host.to_owned());
+    let certified = Own::Node { id: config.node_id, host };
+    let tls = config.tls.as_ref();
+    let tls = tls.map(|files| PeerTls::with_files(files, certified, SystemTime::now())).transpose()?;
     let address = config.listen.map_or(own, |address| address.to_string());
     let refused = |source| StartError::ListenForPeers { address: address.clone(), source };
-    let (_, incoming) = tcp::listen(&address, tls.clone()).await.map_err(refused)?;
+    let listener = TcpListener::bind(&address).await.map_err(refused)?;
+    if tls.is_none() && !listener.local_addr().map_err(refused)?.ip().is_loopback() {
+        if !config.is_insecure {
+            return Err(StartError::PeersUnproven { address });
+        }
+        tracing::error!(
+            address,
+            "the cluster's port is open to a network without certificates: any program that reaches it can read, write \
+             and delete records and change the cluster; give every node --cluster-certificate"
+        );
+    }
+    let incoming = tcp::incoming(listener, tls.clone());
     let (id, members, dial) = (config.node_id, config.members.clone(), tcp::dial(tls.clone()));
     Ok((ClusterNode { id, members, dial, incoming }, tls))
 }

@@ -54,6 +54,8 @@ class Node:
         """Its command; `members` are the nodes of the cluster."""
         cluster = ",".join(f"{node.identity}={peer_address(node.place)}" for node in members)
         words = [binary(), "serve", "--node-id", self.identity, "--cluster", cluster, "--data", self.volume.data]
+        # Their networks are their own.
+        words += ["--cluster-insecure"]
         words += ["--listen", f"{address(self.place)}:{CLIENT_PORT}"]
         return [*words, "--limits", "off", "--control-limits", "off"]
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ClusterCommand, ClusterCommandError};
-use crate::peers::{Connection, Lane, tcp};
-use crate::tls::peer::PeerTls;
+use crate::peers::{Connection, Destination, Lane, tcp};
+use crate::tls::peer::{Own, PeerTls};
 
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -35,13 +35,14 @@ pub(super) struct Node {
 impl Node {
     pub(super) async fn reach(command: &ClusterCommand) -> Result<Self, ClusterCommandError> {
         let tls = match &command.tls {
-            Some(files) => Some(PeerTls::with_files(files, None, SystemTime::now())?),
+            Some(files) => Some(PeerTls::with_files(files, Own::Administrator, SystemTime::now())?),
             None => None,
         };
         let unreachable =
             |reason: String| ClusterCommandError::Unreachable { at: command.at.clone(), reason };
         let connecting = async {
-            let io = tcp::dial(tls)(command.at.clone()).await.map_err(|error| error.to_string())?;
+            let destination = Destination { node: None, address: command.at.clone() };
+            let io = tcp::dial(tls)(destination).await.map_err(|error| error.to_string())?;
             Connection::over(io, Lane::Requests).await.map_err(|error| error.to_string())
         };
         let connection = match timeout(CONNECT_DEADLINE, connecting).await {

@@ -234,6 +234,7 @@ impl Matched {
             certificate: serve.cluster_certificate,
             key: serve.cluster_key,
             ca: serve.cluster_ca,
+            is_insecure: serve.cluster_insecure,
             is_ephemeral: ephemeral > data,
         });
         let cluster = cluster

@@ -18,6 +18,8 @@ pub struct ClusterConfig {
     pub listen: Option<SocketAddr>,
     /// What makes the traffic between nodes mutual TLS; `None` is plain TCP.
     pub tls: Option<PeerCertificates>,
+    /// Whether the cluster's port may be open to a network without certificates.
+    pub is_insecure: bool,
 }
 
 /// A node's certificate, its key, and the authority that all nodes of the cluster are trusted by.
@@ -40,6 +42,7 @@ pub(super) struct Given {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
+    pub(super) is_insecure: bool,
     pub(super) is_ephemeral: bool,
 }
 
@@ -54,11 +57,15 @@ pub(super) fn settings(given: Given) -> Result<Option<ClusterConfig>, String> {
             (given.node_id.is_some(), "--node-id"),
             (given.listen.is_some(), "--cluster-listen"),
             (tls.is_some(), "--cluster-certificate"),
+            (given.is_insecure, "--cluster-insecure"),
         ];
         return match alone.iter().find(|(is_given, _)| *is_given) {
             Some((_, flag)) => Err(format!("{flag} needs --cluster, the list of the cluster's nodes")),
             None => Ok(None),
         };
+    }
+    if given.is_insecure && tls.is_some() {
+        return Err("--cluster-insecure and --cluster-certificate exclude each other".into());
     }
     let Some(node_id) = given.node_id else {
         return Err("--cluster needs --node-id, which of the nodes in the list this one is".into());
@@ -72,7 +79,8 @@ pub(super) fn settings(given: Given) -> Result<Option<ClusterConfig>, String> {
     if !members.contains_key(&node_id) {
         return Err(format!("--cluster lists no node {node_id}, which --node-id says this one is"));
     }
-    Ok(Some(ClusterConfig { node_id, members, listen: given.listen, tls }))
+    let is_insecure = given.is_insecure;
+    Ok(Some(ClusterConfig { node_id, members, listen: given.listen, tls, is_insecure }))
 }
 
 /// The certificate, its key and the authority go together.

@@ -1,12 +1,13 @@
 //! Whose calls a node answers, and what the others are told.
 
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request, Status};
 
 use super::{
-    CLUSTER_HEADER, FORMAT, FORMAT_HEADER, INCARNATION_HEADER, LIVES_HEADER, NODE_HEADER, Peers,
+    CLUSTER_HEADER, Caller, FORMAT, FORMAT_HEADER, INCARNATION_HEADER, LIVES_HEADER, NODE_HEADER, Peers,
     TARGET_HEADER, superseded,
 };
+use crate::tls::peer::Role;
 
 impl Peers {
     /// Whether that request may be answered; returns who asks.
@@ -54,6 +55,39 @@ impl Peers {
                 refused(wrong_incarnation(node))
             }
             _ => Ok(node),
+        }
+    }
+}
+
+/// Refuses a call whose headers name another node than the certificate of its connection, and calls of administrators
+/// where only nodes are answered. Without certificates every call passes.
+///
+/// # Errors
+/// PERMISSION_DENIED.
+pub fn check_certificate(request: Request<()>) -> Result<Request<()>, Status> {
+    // A node that belongs to no cluster yet sends a greeting without headers; the id in the greeting is checked too.
+    let named = request.metadata().get(NODE_HEADER).map(|value| value.to_str().unwrap_or_default());
+    check_name(request.extensions(), named)?;
+    Ok(request)
+}
+
+/// Refuses a call of a caller that names itself node `named`, if its certificate is not that node's.
+///
+/// # Errors
+/// PERMISSION_DENIED.
+pub fn check_name(extensions: &Extensions, named: Option<&str>) -> Result<(), Status> {
+    let proven = match extensions.get::<Caller>() {
+        Some(Caller::Proven(role)) => *role,
+        Some(Caller::Unproven) | None => return Ok(()),
+    };
+    match (proven, named) {
+        (Role::Node(_), None) => Ok(()),
+        (Role::Node(id), Some(named)) if named == id.to_string() => Ok(()),
+        (Role::Node(id), Some(named)) => Err(Status::permission_denied(format!(
+            "the call is of node {named}, and its certificate is that of node {id}"
+        ))),
+        (Role::Administrator, _) => {
+            Err(Status::permission_denied("an administrator's certificate is not that of a node"))
         }
     }
 }

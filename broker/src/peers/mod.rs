@@ -8,6 +8,7 @@
 mod admission;
 mod connection;
 mod lives;
+mod places;
 mod serving;
 pub mod tcp;
 
@@ -28,11 +29,12 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::model::life::Lives;
 
-pub use admission::{taken_out, wrong_incarnation};
+pub use admission::{check_certificate, check_name, taken_out, wrong_incarnation};
 pub use connection::Connection;
 use lives::Known;
 pub use lives::superseded;
-pub use serving::{Accepted, Incoming, serve, server};
+pub use places::SmallMessages;
+pub use serving::{Accepted, Caller, Incoming, serve, server};
 
 /// Header that names the caller's cluster.
 const CLUSTER_HEADER: &str = "tidelog-cluster";
@@ -62,8 +64,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection between nodes.
 pub type BoxedIo = Box<dyn Io>;
 
-/// Opens a connection to a `HOST:PORT`.
-pub type Dial = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
+/// A node that is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The id that it has to prove where there are certificates; `None` for any node of the cluster.
+    pub node: Option<u64>,
+    /// `HOST:PORT`.
+    pub address: String,
+}
+
+/// Opens a connection to a node.
+pub type Dial = Arc<dyn Fn(Destination) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
 
 /// What a connection is for. Bulk data on one never holds up what goes over another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -324,7 +335,9 @@ impl Peers {
         async move {
             let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
             let connection = connecting.await?;
-            let answer = client(connection.clone()).hello(greeting).await;
+            let mut client = client(connection.clone());
+            let answer = tokio::time::timeout(CONNECT_DEADLINE, client.hello(greeting)).await;
+            let answer = answer.map_err(|_| unreachable("no answer to a greeting in time".into()))?;
             let hello = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
             if hello.is_superseded {
                 known.superseded.send_replace(true);
@@ -374,7 +387,8 @@ impl Peers {
 async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<Connection, Unreachable> {
     let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
     let connecting = async {
-        let io = dial(address.clone()).await.map_err(|error| unreachable(error.to_string()))?;
+        let destination = Destination { node: Some(node), address: address.clone() };
+        let io = dial(destination).await.map_err(|error| unreachable(error.to_string()))?;
         Connection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
     };
     let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;

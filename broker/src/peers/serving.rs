@@ -11,6 +11,8 @@ use tonic::transport::server::{Connected, Router, Server};
 
 use super::BoxedIo;
 use super::connection::{CALL_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, FRAME_BYTES};
+use super::places::Place;
+use crate::tls::peer::Role;
 
 /// Silence after which a peer is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(5);
@@ -19,8 +21,33 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// for a while. Past it the connection is closed; the protocol's own default, 20, is for strangers.
 const GIVEN_UP_MAX: usize = 10_000;
 
+/// Calls of one connection at a time; further ones wait at the peer. Each subscription and each request that a node relays
+/// for a client is one.
+const CALLS_MAX: u32 = 16_384;
+
+/// Far end of a connection to the cluster's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// It proved this role by its certificate.
+    Proven(Role),
+    /// There are no certificates: it is what its requests say.
+    Unproven,
+}
+
 /// A connection that a peer has opened.
-pub struct Accepted(pub BoxedIo);
+pub struct Accepted {
+    pub(super) io: BoxedIo,
+    pub(super) caller: Caller,
+    /// Held as long as the connection lasts.
+    pub(super) _place: Option<Place>,
+}
+
+impl Accepted {
+    /// A connection over a transport without certificates.
+    pub fn unproven(io: BoxedIo) -> Self {
+        Self { io, caller: Caller::Unproven, _place: None }
+    }
+}
 
 /// Peers as they connect.
 pub type Incoming = Pin<Box<dyn Stream<Item = io::Result<Accepted>> + Send>>;
@@ -31,6 +58,7 @@ pub fn server() -> Server {
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(CALLS_MAX)
         .http2_keepalive_interval(Some(PING_AFTER))
         .http2_max_pending_accept_reset_streams(Some(GIVEN_UP_MAX))
         .tcp_nodelay(true)
@@ -49,9 +77,11 @@ pub async fn serve(
 }
 
 impl Connected for Accepted {
-    type ConnectInfo = ();
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Caller {
+        self.caller
+    }
 }
 
 impl AsyncRead for Accepted {
@@ -60,7 +90,7 @@ impl AsyncRead for Accepted {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        Pin::new(&mut self.io).poll_read(context, into)
     }
 }
 
@@ -70,15 +100,15 @@ impl AsyncWrite for Accepted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -86,10 +116,10 @@ impl AsyncWrite for Accepted {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 }

@@ -1,5 +1,6 @@
 //! The cluster's connections over TCP, inside mutual TLS when there are certificates.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,32 +9,35 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Accepted, BoxedIo, Dial, Incoming};
-use crate::observability::logs::Place;
+use super::places::Places;
+use super::{Accepted, BoxedIo, Caller, Destination, Dial, Incoming};
+use crate::observability::logs;
+use crate::room::Descriptors;
 use crate::shell::{OwnerGone, Shell};
 use crate::tls::peer::PeerTls;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Handshakes under way at a time; further connections wait.
+/// Handshakes under way at a time. Past it the oldest is given up: nodes need milliseconds, and strangers that say nothing
+/// keep nobody out.
 const HANDSHAKES_MAX: usize = 64;
 /// How often a failed handshake, or a failed accept, is logged at most: each is tried again and again.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-static REFUSED: Place = Place::with_pause(WARN_EVERY);
-static FAILED: Place = Place::with_pause(WARN_EVERY);
+static REFUSED: logs::Place = logs::Place::with_pause(WARN_EVERY);
+static FAILED: logs::Place = logs::Place::with_pause(WARN_EVERY);
 
-/// Dials `HOST:PORT`; names are looked up each time.
+/// Dials nodes; names are looked up each time. Where there are certificates the node has to prove its id.
 pub fn dial(tls: Option<PeerTls>) -> Dial {
-    Arc::new(move |address: String| {
+    Arc::new(move |Destination { node, address }| {
         let tls = tls.clone();
         async move {
             let stream = TcpStream::connect(&address).await?;
             stream.set_nodelay(true)?;
             let Some(tls) = tls else { return Ok(Box::new(stream) as BoxedIo) };
             let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
-            Ok(Box::new(tls.connect(stream, host).await.map_err(explained)?) as BoxedIo)
+            Ok(Box::new(tls.connect(stream, host, node).await.map_err(explained)?) as BoxedIo)
         }
         .boxed()
     })
@@ -45,18 +49,23 @@ pub fn dial(tls: Option<PeerTls>) -> Dial {
 /// When none can be listened on.
 pub async fn listen(address: &str, tls: Option<PeerTls>) -> io::Result<(SocketAddr, Incoming)> {
     let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
+    Ok((listener.local_addr()?, incoming(listener, tls)))
+}
+
+/// Takes peers from a listener.
+pub fn incoming(listener: TcpListener, tls: Option<PeerTls>) -> Incoming {
     let (accepted, mut taken) = mpsc::channel(HANDSHAKES_MAX);
     // A simulation has a network of its own.
     Shell::Threads.spawn_owned("peers' connections", accept(listener, tls, accepted));
-    let incoming =
-        futures_util::stream::poll_fn(move |context| taken.poll_recv(context).map(|io| io.map(Ok)));
-    Ok((bound, Box::pin(incoming)))
+    Box::pin(futures_util::stream::poll_fn(move |context| taken.poll_recv(context).map(|io| io.map(Ok))))
 }
 
-/// Takes connections until nobody wants them any more. A peer that is slow with its handshake holds nobody up.
+/// Takes connections until nobody wants them any more. A peer that is slow with its handshake holds nobody up, and past
+/// its bound a connection is closed.
 async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sender<Accepted>) -> OwnerGone {
+    let places = Places::new(Descriptors::found().peers);
     let mut handshakes = JoinSet::new();
+    let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         tokio::select! {
             () = accepted.closed() => return OwnerGone,
@@ -67,17 +76,21 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
                     tracing::warn!(more, %peer, %error, "a connection to the cluster's port is refused");
                 }
             }
-            connection = listener.accept(), if handshakes.len() < HANDSHAKES_MAX => match connection {
+            connection = listener.accept() => match connection {
                 Ok((stream, peer)) => {
-                    let (tls, accepted) = (tls.clone(), accepted.clone());
-                    handshakes.spawn(async move {
-                        match shake_hands(stream, tls).await {
+                    oldest.retain(|handshake| !handshake.is_finished());
+                    if oldest.len() >= HANDSHAKES_MAX && let Some(handshake) = oldest.pop_front() {
+                        handshake.abort();
+                    }
+                    let (tls, places, accepted) = (tls.clone(), places.clone(), accepted.clone());
+                    oldest.push_back(handshakes.spawn(async move {
+                        match shake_hands(stream, tls, &places).await {
                             // A server that has stopped takes none.
-                            Ok(io) => drop(accepted.send(Accepted(io)).await),
+                            Ok(connection) => drop(accepted.send(connection).await),
                             Err(error) => return Some((peer, error)),
                         }
                         None
-                    });
+                    }));
                 }
                 Err(error) => {
                     if let Some(more) = FAILED.admit() {
@@ -90,12 +103,17 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
     }
 }
 
-async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>) -> io::Result<BoxedIo> {
+async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>, places: &Arc<Places>) -> io::Result<Accepted> {
     stream.set_nodelay(true)?;
-    match tls {
-        None => Ok(Box::new(stream)),
-        Some(tls) => Ok(Box::new(tls.accept(stream).await.map_err(explained)?)),
-    }
+    let (io, caller): (BoxedIo, _) = match tls {
+        None => (Box::new(stream), Caller::Unproven),
+        Some(tls) => {
+            let (stream, role) = tls.accept(stream).await.map_err(explained)?;
+            (Box::new(stream), Caller::Proven(role))
+        }
+    };
+    let place = places.take(caller).map_err(io::Error::other)?;
+    Ok(Accepted { io, caller, _place: Some(place) })
 }
 
 /// What is not TLS at all is most likely a node that was started without certificates.

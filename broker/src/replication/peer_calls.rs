@@ -24,7 +24,9 @@ impl From<Malformed> for Box<Status> {
 type Answer<T> = Result<T, Box<Status>>;
 
 fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
-    Box::new(Status::unavailable(format!("replication has ended: {error}")))
+    // The reason may name files of this node, and ends the node by itself.
+    tracing::debug!(%error, "replication has ended: a peer's call is refused");
+    Box::new(Status::unavailable("replication has ended on this node"))
 }
 
 impl Groups {

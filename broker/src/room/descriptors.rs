@@ -10,6 +10,8 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 const CONNECTIONS_MIN: usize = 64;
 /// Segment files that readers keep open, however many files may be open.
 const SEGMENTS_MAX: usize = 512;
+/// Connections of other nodes and of administrators, however few and however many files may be open.
+const PEERS: (usize, usize) = (64, 1_024);
 /// Log, checkpoints, listeners, connections to other nodes, and probes past the bound.
 const OTHERS: usize = 176;
 
@@ -22,6 +24,8 @@ pub struct Descriptors {
     pub connections: usize,
     /// Segment files that readers keep open; writers have half as many.
     pub segments: usize,
+    /// Connections that other nodes and administrators open.
+    pub peers: usize,
 }
 
 impl Descriptors {
@@ -36,7 +40,8 @@ impl Descriptors {
         let segments = (limit / 4).min(SEGMENTS_MAX);
         let own = segments + segments / 2 + OTHERS;
         let connections = limit.saturating_sub(own).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
-        Self { limit, connections, segments }
+        let peers = (limit / 16).clamp(PEERS.0, PEERS.1);
+        Self { limit, connections, segments, peers }
     }
 }
 
@@ -56,15 +61,16 @@ mod tests {
 
     #[test]
     fn a_small_limit_leaves_hundreds_of_connections() {
-        for (limit, connections, segments) in [
-            (256, 64, 64),
-            (1_024, 464, 256),
-            (4_096, 3_152, 512),
-            (1 << 20, 10_000, 512),
-            (usize::MAX, 10_000, 512),
+        for (limit, connections, segments, peers) in [
+            (256, 64, 64, 64),
+            (1_024, 464, 256, 64),
+            (4_096, 3_152, 512, 256),
+            (1 << 20, 10_000, 512, 1_024),
+            (usize::MAX, 10_000, 512, 1_024),
         ] {
             let split = Descriptors::of(limit);
-            assert_eq!((split.connections, split.segments), (connections, segments), "{limit}");
+            let found = (split.connections, split.segments, split.peers);
+            assert_eq!(found, (connections, segments, peers), "{limit}");
         }
         assert_eq!(
             Descriptors::of(1_024).to_string(),

@@ -1,7 +1,8 @@
 //! Mutual TLS between the nodes of a cluster, and for those who administer it: each side proves a certificate by the
-//! cluster's authority, and whoever dials also that it is good for the host that was dialled.
+//! cluster's authority, and the role in the cluster that its certificate names ([`Role`]). The dialling side also checks
+//! that the certificate is good for the host and the node that it dialled.
 //!
-//! Invariants: no stream comes out of here whose far end has not been asked for a certificate; both ends are Tidelog,
+//! Invariants: no stream comes out of here whose far end has not proved its role; both ends are Tidelog,
 //! so it is TLS 1.3 and `h2` or nothing; a handshake has a deadline. In TLS 1.3 whoever dials is done first: a refusal
 //! of its certificate comes with its first read, as an error of the stream. The peers' connections are made by it.
 
@@ -26,6 +27,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::files::{certificates, key, mismatch, refused};
 use super::{HTTP2, TlsError, expiry, provider};
 use crate::config::PeerCertificates;
+pub use role::{Own, Role};
 
 /// A stream between nodes, decrypted and encrypted on its way.
 pub type PeerStream<S> = tokio_rustls::TlsStream<S>;
@@ -38,7 +40,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 pub struct PeerTls {
     ends: Arc<RwLock<Ends>>,
     files: Arc<PeerCertificates>,
-    own_host: Option<Arc<str>>,
+    own: Arc<Own>,
 }
 
 #[derive(Clone)]
@@ -55,23 +57,15 @@ impl fmt::Debug for PeerTls {
 }
 
 impl PeerTls {
-    /// With these files. The own certificate is judged as the other side will: it has to be by the authority, good at
-    /// `now`, and good for `own_host`, where that is what others dial.
+    /// Reads the files of a node, or of an administrator. The own certificate is judged as the other side will judge it:
+    /// it has to be by the authority, good at `now`, good for the host at which other nodes dial, and name the role.
     ///
     /// # Errors
     /// When a file is missing or holds something else, when the key is not the certificate's, or when the other side
     /// would refuse the certificate.
-    pub fn with_files(
-        files: &PeerCertificates,
-        own_host: Option<&str>,
-        now: SystemTime,
-    ) -> Result<Self, TlsError> {
-        let ends = Ends::of_files(files, own_host, now)?;
-        Ok(Self {
-            ends: Arc::new(RwLock::new(ends)),
-            files: Arc::new(files.clone()),
-            own_host: own_host.map(Arc::from),
-        })
+    pub fn with_files(files: &PeerCertificates, own: Own, now: SystemTime) -> Result<Self, TlsError> {
+        let ends = Ends::of_files(files, &own, now)?;
+        Ok(Self { ends: Arc::new(RwLock::new(ends)), files: Arc::new(files.clone()), own: Arc::new(own) })
     }
 
     /// Reads the files again, for the connections from now on. Whatever is wrong with them, what was read before stays.
@@ -79,7 +73,7 @@ impl PeerTls {
     /// # Errors
     /// As [`Self::with_files`].
     pub fn reload(&self, now: SystemTime) -> Result<(), TlsError> {
-        let ends = Ends::of_files(&self.files, self.own_host.as_deref(), now)?;
+        let ends = Ends::of_files(&self.files, &self.own, now)?;
         *self.ends.write().expect("no code panics while it holds this lock") = ends;
         Ok(())
     }
@@ -94,42 +88,47 @@ impl PeerTls {
         &self.files.certificate
     }
 
-    /// Another node, which dials by `connector`.
-    #[cfg(test)]
-    fn with_connector(&self, connector: TlsConnector) -> Self {
-        Self { ends: Arc::new(RwLock::new(Ends { connector, ..self.ends() })), ..self.clone() }
-    }
-
     fn ends(&self) -> Ends {
         self.ends.read().expect("no code panics while it holds this lock").clone()
     }
 
-    /// Shakes hands with whoever dialled.
+    /// Shakes hands with the side that dialled, and returns its role.
     ///
     /// # Errors
-    /// When it proves no certificate by the authority, or takes too long.
-    pub async fn accept<S>(&self, stream: S) -> io::Result<PeerStream<S>>
+    /// When it proves no certificate by the authority, when the certificate names no role, or after five seconds.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<(PeerStream<S>, Role)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        in_time(self.ends().acceptor.accept(stream)).await.map(PeerStream::from)
+        let stream = PeerStream::from(in_time(self.ends().acceptor.accept(stream)).await?);
+        let role = role_of(&stream)?;
+        Ok((stream, role))
     }
 
-    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets.
+    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets. `node` is
+    /// the id that it has to prove; without one any node of the cluster will do.
     ///
     /// # Errors
-    /// When it proves no certificate by the authority that is good for `host`, or takes too long.
-    pub async fn connect<S>(&self, stream: S, host: &str) -> io::Result<PeerStream<S>>
+    /// When it proves no certificate by the authority that is good for `host` and names the node, or after five seconds.
+    pub async fn connect<S>(&self, stream: S, host: &str, node: Option<u64>) -> io::Result<PeerStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let name = server_name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        in_time(self.ends().connector.connect(name, stream)).await.map(PeerStream::from)
+        let stream = PeerStream::from(in_time(self.ends().connector.connect(name, stream)).await?);
+        match (role_of(&stream)?, node) {
+            (Role::Node(_), None) => Ok(stream),
+            (Role::Node(id), Some(node)) if id == node => Ok(stream),
+            (role, node) => {
+                let wanted = node.map_or_else(|| "a node".to_owned(), |node| Role::Node(node).to_string());
+                Err(unproven(format!("its certificate names {role}, where {wanted} is expected")))
+            }
+        }
     }
 }
 
 impl Ends {
-    fn of_files(files: &PeerCertificates, own_host: Option<&str>, now: SystemTime) -> Result<Self, TlsError> {
+    fn of_files(files: &PeerCertificates, own: &Own, now: SystemTime) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         for authority in certificates(&files.ca)? {
             roots
@@ -139,7 +138,7 @@ impl Ends {
         let trust = Trust::new(Arc::new(roots))
             .map_err(|reason| refused(&files.ca, format!("it holds no usable authority: {reason}")))?;
         let (chain, key) = (certificates(&files.certificate)?, key(&files.key)?);
-        trust.judge(&chain, own_host, now).map_err(|error| match error {
+        trust.judge(&chain, own.host(), now).map_err(|error| match error {
             rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 let reason = format!("it is not by an authority of {}", files.ca.display());
                 refused(&files.certificate, reason)
@@ -149,12 +148,27 @@ impl Ends {
             }
             error => refused(&files.certificate, format!("other nodes would refuse it: {error}")),
         })?;
+        own.check_role(&chain).map_err(|reason| refused(&files.certificate, reason))?;
         let unusable = |error| mismatch(&files.certificate, &files.key, &error);
         let expires = expiry::of_chain(&chain).map_err(|reason| refused(&files.certificate, reason))?;
         let acceptor = trust.acceptor(chain.clone(), key.clone_key()).map_err(unusable)?;
         let connector = trust.connector(chain, key).map_err(unusable)?;
         Ok(Self { acceptor, connector, expires })
     }
+}
+
+/// The role that the far end has proved.
+fn role_of<S>(stream: &PeerStream<S>) -> io::Result<Role> {
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    certificate.and_then(Role::of).ok_or_else(|| {
+        let reason = "its certificate is by the cluster's authority, but names no node and no administrator: it needs \
+                      the URI name tidelog:node:ID, or tidelog:admin";
+        unproven(reason.to_owned())
+    })
+}
+
+fn unproven(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
 /// What both sides judge each other by.
@@ -229,5 +243,6 @@ async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Resul
 
 #[cfg(test)]
 pub(crate) mod fixture;
+mod role;
 #[cfg(test)]
 mod tests;

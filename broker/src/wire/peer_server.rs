@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::execution;
-use crate::forming::{Forming, founding};
-use crate::peers::{FORMAT, Peers, superseded, taken_out};
+use crate::forming::{Forming, FormingError, founding};
+use crate::peers::{FORMAT, Peers, check_name, superseded, taken_out};
 use crate::replication::{Groups, Resting, StandingStill};
 use crate::service::{self, OwnTask, Queues, Reader, Service};
 
@@ -138,6 +138,7 @@ impl PutsOfPeer {
 impl peer_server::Peer for PeerServer {
     async fn hello(&self, request: Request<peer::HelloRequest>) -> Answer<peer::HelloResponse> {
         let caller = request.get_ref().node;
+        check_name(request.extensions(), Some(&caller.to_string()))?;
         let lives = &request.get_ref().lives;
         let is_superseded = !lives.is_empty() && !self.peers.may_follow(caller, lives);
         let groups = self.running.borrow().groups.clone();
@@ -183,9 +184,14 @@ impl peer_server::Peer for PeerServer {
     }
 
     async fn adopt(&self, request: Request<peer::AdoptRequest>) -> Answer<peer::AdoptResponse> {
-        let adopted = self.forming.adopt(&request.into_inner().cluster);
-        adopted.map_err(|error| Status::failed_precondition(error.to_string()))?;
-        Ok(Response::new(peer::AdoptResponse {}))
+        match self.forming.adopt(&request.into_inner().cluster).await {
+            Ok(()) => Ok(Response::new(peer::AdoptResponse {})),
+            Err(FormingError::Refused(reason)) => Err(Status::failed_precondition(reason)),
+            Err(FormingError::Identity(error)) => {
+                tracing::error!(%error, "cannot write the identity that the cluster gives this node");
+                Err(Status::internal("this node cannot write its identity; its log says why"))
+            }
+        }
     }
 
     type AppendStream = Messages<peer::AppendResponse>;

@@ -243,8 +243,8 @@ pub fn small(segment_bytes: u64) -> Sizes {
 /// Connections that break after so many bytes were read from them.
 pub fn brittle(bytes: usize) -> Dial {
     let dial = tcp::dial(None);
-    Arc::new(move |address| {
-        let connecting = dial(address);
+    Arc::new(move |destination| {
+        let connecting = dial(destination);
         async move { Ok(Box::new(Brittle { io: connecting.await?, bytes }) as BoxedIo) }.boxed()
     })
 }

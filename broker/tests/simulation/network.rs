@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use tidelog::peers::{Accepted, BoxedIo, Dial, Incoming};
+use tidelog::peers::{Accepted, BoxedIo, Destination, Dial, Incoming};
 use turmoil::net::{TcpListener, TcpStream};
 
 use crate::world::host_of;
@@ -20,7 +20,7 @@ pub fn address(id: u64) -> String {
 
 /// Opens connections to other nodes.
 pub fn dial() -> Dial {
-    Arc::new(|address: String| {
+    Arc::new(|Destination { address, .. }| {
         async move {
             let (host, port) = address.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
             let port: u16 = port.parse().map_err(io::Error::other)?;
@@ -34,7 +34,7 @@ pub fn dial() -> Dial {
 pub async fn listen() -> io::Result<Incoming> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
     let accepted = stream::unfold(listener, |listener| async move {
-        let accepted = listener.accept().await.map(|(stream, _)| Accepted(Box::new(stream)));
+        let accepted = listener.accept().await.map(|(stream, _)| Accepted::unproven(Box::new(stream)));
         Some((accepted, listener))
     });
     Ok(accepted.boxed())

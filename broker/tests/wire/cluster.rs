@@ -41,7 +41,7 @@ impl Place {
     /// The settings of a node that was told of these, itself among them.
     fn settings(&self, node: u64, members: &[u64]) -> Config {
         let members = members.iter().map(|member| (*member, self.addresses[member].clone())).collect();
-        let cluster = ClusterConfig { node_id: node, members, listen: None, tls: None };
+        let cluster = ClusterConfig { node_id: node, members, listen: None, tls: None, is_insecure: false };
         Config { cluster: Some(cluster), ..config(DataLocation::Directory(self.data(node))) }
     }
 

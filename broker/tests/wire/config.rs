@@ -190,6 +190,7 @@ fn a_node_of_a_cluster_knows_itself_and_the_others() {
         members: members.map(|(id, address)| (id, address.into())).into(),
         listen: None,
         tls: None,
+        is_insecure: false,
     };
     let list = "1=a:4568,2=[::1]:4568,3=10.0.0.3:4568";
     assert_eq!(loaded(&["--node-id=2", "--cluster", list]).unwrap().cluster, Some(plain.clone()));

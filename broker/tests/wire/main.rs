@@ -20,6 +20,7 @@ mod http;
 mod http2;
 mod log;
 mod model;
+mod peer_port;
 mod process;
 mod reload;
 mod scene;

@@ -25,7 +25,7 @@ async fn a_node_that_waits_for_its_cluster_says_so_and_refuses_retryably() {
     let directory = tempfile::tempdir().unwrap();
     let (listen, own, other) = (free(), free(), free());
     let members = [(1, own.to_string()), (2, other.to_string())].into();
-    let cluster = ClusterConfig { node_id: 1, members, listen: None, tls: None };
+    let cluster = ClusterConfig { node_id: 1, members, listen: None, tls: None, is_insecure: false };
     let settings = Config {
         listen: vec![listen],
         cluster: Some(cluster),

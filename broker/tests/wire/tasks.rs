@@ -94,6 +94,7 @@ async fn a_broker_whose_task_ends() {
         members: [(1, "127.0.0.1:1".into())].into(),
         listen: Some("127.0.0.1:0".parse().unwrap()),
         tls: None,
+        is_insecure: false,
     };
     let config =
         Config { cluster: Some(cluster), ..config(DataLocation::Directory(directory.path().join("data"))) };

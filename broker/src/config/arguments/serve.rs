@@ -163,8 +163,9 @@ pub(super) struct Serve {
 
     /// Certificate of this node for other nodes, with its chain, in PEM form; needs --cluster-key and --cluster-ca.
     ///
-    /// With it nodes speak mutual TLS: each proves to the other that its certificate is by an authority of --cluster-ca
-    /// and good for the host that --cluster names. Without it they speak plain TCP and believe whoever reaches them.
+    /// With it nodes speak mutual TLS: each proves to the other that its certificate is by an authority of --cluster-ca,
+    /// good for the host that --cluster names, and that of its id, by the URI name `tidelog:node:ID`. Without it they
+    /// speak plain TCP and believe every caller, which is refused on other than loopback addresses.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CLUSTER_CERTIFICATE")]
     pub(super) cluster_certificate: Option<PathBuf>,
 
@@ -175,6 +176,13 @@ pub(super) struct Serve {
     /// Authorities that the other nodes' certificates have to be by, in PEM form.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CLUSTER_CA")]
     pub(super) cluster_ca: Option<PathBuf>,
+
+    /// Listen for other nodes without certificates on an address that others can reach too.
+    ///
+    /// Any program that reaches that address can then read, write and delete records and change the cluster. For networks
+    /// that only the nodes can reach.
+    #[arg(long, env = "TIDELOG_CLUSTER_INSECURE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub(super) cluster_insecure: bool,
 
     /// TOML file of settings; an unknown key in it is an error.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]

@@ -59,6 +59,17 @@ enum TransferError {
     Malformed(String),
 }
 
+impl TransferError {
+    /// The sentence for the leader, which has no use for the places of this node's files.
+    fn told(&self) -> String {
+        match self {
+            Self::Pull(PullError::Shard(_)) => "the node cannot store a segment; its log says why".into(),
+            Self::Ended(_) => "replication has ended on the node; its log says why".into(),
+            Self::Pull(PullError::Peer { .. }) | Self::Malformed(_) => self.to_string(),
+        }
+    }
+}
+
 impl Groups {
     /// Takes a group's state from its leader. Tells of progress until the state is installed; whoever stops listening
     /// ends the transfer.
@@ -93,7 +104,10 @@ impl Groups {
                         let vote = Some(messages::send_vote(&vote));
                         Ok(peer::InstallSnapshotProgress { vote, ..progress.message() })
                     }
-                    Ok(Err(error)) => failed(error.to_string()),
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "cannot take a group's state; its leader offers it again");
+                        failed(error.told())
+                    }
                     Err(error) => failed(error.to_string()),
                 };
                 Some((message, None))

@@ -11,11 +11,14 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::PIECE_BYTES;
+use crate::observability::logs::Place;
 use crate::replication::groups::Groups;
 use crate::shell::Shell;
 
 /// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(5);
+
+static UNREADABLE: Place = Place::new();
 
 impl Groups {
     /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on the
@@ -58,7 +61,14 @@ pub(super) fn pieces(
             let bytes_max = PIECE_BYTES.min(end - at);
             let bytes = match shell.run_blocking(move || read(key, first_ordinal, at, bytes_max)).await {
                 Ok(Ok(bytes)) => bytes,
-                Ok(Err(error)) => return Some((Err(Status::not_found(error.to_string())), None)),
+                // The file's place is nothing that a peer needs.
+                Ok(Err(error)) => {
+                    if let Some(more) = UNREADABLE.admit() {
+                        tracing::warn!(more, %error, "cannot read a segment that a peer asks for");
+                    }
+                    let refusal = "this node cannot read the segment; its log says why";
+                    return Some((Err(Status::not_found(refusal)), None));
+                }
                 Err(panic) => return Some((Err(Status::internal(panic.to_string())), None)),
             };
             if bytes.is_empty() {

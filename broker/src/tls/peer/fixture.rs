@@ -26,10 +26,16 @@ impl Authority {
         Self { issuer, directory }
     }
 
-    /// Files of a node that is dialled at `host`, or at 127.0.0.1.
+    /// Files of node 1, which is dialled at `host` or at 127.0.0.1.
     pub(crate) fn node(&self, host: &str) -> PeerCertificates {
+        self.named(host, &["tidelog:node:1"])
+    }
+
+    /// Files with a certificate for `host` and 127.0.0.1 that carries these URI names.
+    pub(crate) fn named(&self, host: &str, uris: &[&str]) -> PeerCertificates {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let [certificate_path, key_path] =

@@ -7,21 +7,36 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use super::fixture::Authority;
 use super::*;
 
+const NODE_1: Own = Own::Node { id: 1, host: None };
+
+impl PeerTls {
+    /// The same node, which dials by `connector`.
+    fn with_connector(&self, connector: TlsConnector) -> Self {
+        Self { ends: Arc::new(RwLock::new(Ends { connector, ..self.ends() })), ..self.clone() }
+    }
+
+    /// The same node, which takes connections by `acceptor`.
+    fn with_acceptor(&self, acceptor: TlsAcceptor) -> Self {
+        Self { ends: Arc::new(RwLock::new(Ends { acceptor, ..self.ends() })), ..self.clone() }
+    }
+}
+
 fn tls(files: &PeerCertificates) -> PeerTls {
-    PeerTls::with_files(files, None, SystemTime::now()).unwrap()
+    PeerTls::with_files(files, NODE_1, SystemTime::now()).unwrap()
 }
 
 /// Shakes hands and sends one byte each way. The first error of the one who dials, or of the one who accepts.
 async fn meet(dialling: &PeerTls, host: &str, accepting: &PeerTls) -> (io::Result<()>, io::Result<()>) {
     let (near, far) = duplex(4_096);
     let dial = async {
-        let mut stream = dialling.connect(near, host).await?;
+        let mut stream = dialling.connect(near, host, Some(1)).await?;
         stream.write_u8(7).await?;
         assert_eq!(stream.read_u8().await?, 8);
         Ok(())
     };
     let accept = async {
-        let mut stream = accepting.accept(far).await?;
+        let (mut stream, role) = accepting.accept(far).await?;
+        assert_eq!(role, Role::Node(1));
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(HTTP2));
         assert_eq!(stream.read_u8().await?, 7);
         stream.write_u8(8).await?;
@@ -90,8 +105,8 @@ async fn a_silent_far_end_is_given_up() {
     let authority = Authority::new("one");
     let a = tls(&authority.node("a.test"));
     let [(near, _far), (other, _end)] = [duplex(4_096), duplex(4_096)];
-    let (dialled, accepted) = tokio::join!(a.connect(near, "b.test"), a.accept(other));
-    for outcome in [dialled, accepted] {
+    let (dialled, accepted) = tokio::join!(a.connect(near, "b.test", None), a.accept(other));
+    for outcome in [dialled.map(drop), accepted.map(drop)] {
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
@@ -103,7 +118,11 @@ fn files_that_others_would_refuse_are_refused_at_the_start() {
     let foreign = theirs.node("a.test");
     let day = Duration::from_secs(86_400);
     let now = SystemTime::now();
-    let refusal = |files: PeerCertificates, host, now| match PeerTls::with_files(&files, Some(host), now) {
+    let refusal = |files: PeerCertificates, host: &str, now| match PeerTls::with_files(
+        &files,
+        Own::Node { id: 1, host: Some(host.to_owned()) },
+        now,
+    ) {
         Ok(_) => "taken".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -129,5 +148,60 @@ fn files_that_others_would_refuse_are_refused_at_the_start() {
     ] {
         let error = refusal(files, host, now);
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_has_to_name_the_node_that_is_dialled() {
+    let authority = Authority::new("one");
+    let node = tls(&authority.node("a.test"));
+    let admin = authority.named("admin", &["tidelog:admin"]);
+    let admin = PeerTls::with_files(&admin, Own::Administrator, SystemTime::now()).unwrap();
+    // Certificates of the cluster's authority that other programs hold, or that name two nodes.
+    let [application, both] = [vec![], vec!["tidelog:node:1", "tidelog:node:2"]].map(|uris| {
+        let files = authority.named("app.test", &uris);
+        node.with_connector(connector(&authority, &files)).with_acceptor(acceptor(&authority, &files))
+    });
+    let shake = async |dialling: &PeerTls, host: &str, expected: Option<u64>, accepting: &PeerTls| {
+        let (near, far) = duplex(4_096);
+        let (dialled, accepted) = tokio::join!(dialling.connect(near, host, expected), accepting.accept(far));
+        let text = |error: io::Error| error.to_string();
+        (dialled.map(drop).map_err(text), accepted.map(|(_, role)| role).map_err(text))
+    };
+    let (dialled, accepted) = shake(&admin, "127.0.0.1", None, &node).await;
+    assert_eq!((dialled, accepted), (Ok(()), Ok(Role::Administrator)));
+    assert_eq!(shake(&node, "127.0.0.1", Some(1), &node).await.1, Ok(Role::Node(1)));
+
+    let error = shake(&admin, "127.0.0.1", Some(2), &node).await.0.unwrap_err();
+    assert!(error.contains("names tidelog:node:1, where tidelog:node:2 is expected"), "{error}");
+    let error = shake(&node, "127.0.0.1", None, &admin).await.0.unwrap_err();
+    assert!(error.contains("names tidelog:admin, where a node is expected"), "{error}");
+    for stranger in [&application, &both] {
+        let error = shake(stranger, "127.0.0.1", None, &node).await.1.unwrap_err();
+        assert!(error.contains("names no node and no administrator"), "{error}");
+        let error = shake(&node, "127.0.0.1", None, stranger).await.0.unwrap_err();
+        assert!(error.contains("names no node and no administrator"), "{error}");
+    }
+}
+
+fn acceptor(trusted: &Authority, presented: &PeerCertificates) -> TlsAcceptor {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.issuer.der().clone()).unwrap();
+    let (chain, key) = (certificates(&presented.certificate).unwrap(), key(&presented.key).unwrap());
+    Trust::new(Arc::new(roots)).unwrap().acceptor(chain, key).unwrap()
+}
+
+#[test]
+fn a_node_whose_certificate_lacks_its_name_does_not_start() {
+    let authority = Authority::new("one");
+    for (uris, found) in [
+        (vec![], "none"),
+        (vec!["tidelog:node:2"], "tidelog:node:2"),
+        (vec!["tidelog:admin"], "tidelog:admin"),
+    ] {
+        let files = authority.named("a.test", &uris);
+        let error = PeerTls::with_files(&files, NODE_1, SystemTime::now()).unwrap_err().to_string();
+        let expected = format!("it has to carry the URI name tidelog:node:1 and carries {found}");
+        assert!(error.contains(&expected) && error.contains("URI:tidelog:node:1"), "{error}");
     }
 }

@@ -1,0 +1,314 @@
+//! The cluster's port: which certificates it takes for a node's, and what it tells callers that are none.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tidelog::config::PeerCertificates;
+use tidelog::peers::{BoxedIo, Connection, Destination, Lane, tcp};
+use tidelog::tls::peer::{Own, PeerTls};
+use tidelog_proto::peer::peer_client::PeerClient;
+use tidelog_proto::peer::{AdoptRequest, HelloRequest, HelloResponse};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::{Code, Status};
+
+use crate::process::{Running, refused, tidelog};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two nodes, with the authority of their cluster and the certificates that it has issued.
+struct Cluster {
+    directory: TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    addresses: [String; 2],
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "cluster");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = held.map(|listener| listener.local_addr().unwrap().to_string());
+        let cluster = Self { directory, issuer, addresses };
+        for (name, uri) in [
+            ("node-1", Some("tidelog:node:1")),
+            ("node-2", Some("tidelog:node:2")),
+            ("admin", Some("tidelog:admin")),
+            ("application", None),
+        ] {
+            cluster.issue(name, uri);
+        }
+        cluster
+    }
+
+    /// Writes a certificate for 127.0.0.1 that carries this URI name, and its key.
+    fn issue(&self, name: &str, uri: Option<&str>) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().unwrap())));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let files = self.files(name);
+        std::fs::write(files.certificate, certificate.pem()).unwrap();
+        std::fs::write(files.key, key.serialize_pem()).unwrap();
+    }
+
+    fn files(&self, name: &str) -> PeerCertificates {
+        let path = |name: String| -> PathBuf { self.directory.path().join(name) };
+        PeerCertificates {
+            certificate: path(format!("{name}.pem")),
+            key: path(format!("{name}.key")),
+            ca: path("ca.pem".into()),
+        }
+    }
+
+    /// The command of a node without certificates.
+    fn bare(&self, node: u64) -> Command {
+        let [one, two] = &self.addresses;
+        let mut command = tidelog();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--cluster", &format!("1={one},2={two}")]);
+        command.args(["--node-id", &node.to_string(), "--data"]).arg(self.data(node));
+        command
+    }
+
+    fn node(&self, node: u64, certificate: &str) -> Command {
+        let mut command = self.bare(node);
+        self.present(&mut command, certificate);
+        command
+    }
+
+    fn data(&self, node: u64) -> PathBuf {
+        self.directory.path().join(format!("data-{node}"))
+    }
+
+    fn present(&self, command: &mut Command, certificate: &str) {
+        let files = self.files(certificate);
+        command.arg("--cluster-certificate").arg(files.certificate);
+        command.arg("--cluster-key").arg(files.key).arg("--cluster-ca").arg(files.ca);
+    }
+
+    /// What `tidelog cluster status` says with this certificate.
+    fn status(&self, certificate: &str) -> Output {
+        let mut command = tidelog();
+        command.args(["cluster", "status", "--output", "json", "--at", &self.addresses[0]]);
+        self.present(&mut command, certificate);
+        command.output().unwrap()
+    }
+
+    /// A connection to node 1 that presents this certificate.
+    async fn connect(&self, certificate: &str, own: Own) -> Connection {
+        let tls = PeerTls::with_files(&self.files(certificate), own, SystemTime::now()).unwrap();
+        let destination = Destination { node: Some(1), address: self.addresses[0].clone() };
+        let io = tcp::dial(Some(tls))(destination).await.unwrap();
+        Connection::over(io, Lane::Control).await.unwrap()
+    }
+
+    /// What node 1 presents to a program with a certificate that is no node's.
+    async fn connect_application(&self) -> (Vec<u8>, BoxedIo) {
+        let files = self.files("application");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(files.ca).unwrap()).unwrap();
+        let chain = vec![CertificateDer::from_pem_file(files.certificate).unwrap()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = versions.unwrap().with_root_certificates(roots);
+        let key = PrivateKeyDer::from_pem_file(files.key).unwrap();
+        let mut config = config.with_client_auth_cert(chain, key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(&self.addresses[0]).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let presented = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        (presented, Box::new(stream))
+    }
+}
+
+/// A node that runs, and its log.
+struct Node {
+    running: Running,
+    lines: Receiver<String>,
+}
+
+impl Node {
+    fn start(command: &mut Command) -> Self {
+        let mut running = Running::start(command);
+        let (sender, lines) = channel();
+        let errors = BufReader::new(running.child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { running, lines }
+    }
+
+    /// Has it read its certificates again, and returns once its log has this.
+    fn reload(&self, expected: &str) {
+        kill_process(Pid::from_child(&self.running.child), Signal::HUP).unwrap();
+        self.wait_for(expected);
+    }
+
+    /// Returns with the next line of the log that has this.
+    fn wait_for(&self, part: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line of the log has {part}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    fn kill(self) {
+        self.running.kill();
+    }
+}
+
+/// Greets as node `node`.
+async fn hello(connection: Connection, node: u64) -> Result<HelloResponse, Status> {
+    let mut client = PeerClient::with_origin(connection, hyper::Uri::from_static("http://peer"));
+    let greeting = HelloRequest { node, ..HelloRequest::default() };
+    client.hello(greeting).await.map(tonic::Response::into_inner)
+}
+
+/// Starts both nodes at once: neither is ready before the other.
+fn start_both(cluster: &Cluster) -> [Node; 2] {
+    std::thread::scope(|scope| {
+        let starting = [1, 2].map(|node| {
+            let mut command = cluster.node(node, &format!("node-{node}"));
+            scope.spawn(move || Node::start(&mut command))
+        });
+        starting.map(|node| node.join().unwrap())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_certificate_is_good_for_what_it_names() {
+    let cluster = Cluster::new();
+    let [first, second] = start_both(&cluster);
+
+    let status = cluster.status("admin");
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 2);
+    let refused = cluster.status("application");
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && error.contains("tidelog:admin"), "{error}");
+
+    let second_node = || cluster.connect("node-2", Own::Node { id: 2, host: None });
+    assert_eq!(hello(second_node().await, 2).await.unwrap().node, 1);
+    let error = hello(second_node().await, 1).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    assert!(error.message().contains("its certificate is that of node 2"), "{error}");
+    let error = hello(cluster.connect("admin", Own::Administrator).await, 2).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    assert!(error.message().contains("an administrator's certificate"), "{error}");
+    let (_, io) = cluster.connect_application().await;
+    let answered = match Connection::over(io, Lane::Control).await {
+        Ok(connection) => hello(connection, 2).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!answered, "an application is no node");
+    let line = first.wait_for("a connection to the cluster's port is refused");
+    assert!(line.contains("names no node and no administrator"), "{line}");
+    first.kill();
+    second.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_reloads_the_certificate_for_other_nodes() {
+    let cluster = Cluster::new();
+    let [first, second] = start_both(&cluster);
+    let (before, _) = cluster.connect_application().await;
+    // Good for other nodes, but that of another node.
+    cluster.issue("node-1", Some("tidelog:node:2"));
+    first.reload("the certificate for other nodes is refused; the one before stays in use");
+    assert_eq!(cluster.connect_application().await.0, before);
+    cluster.issue("node-1", Some("tidelog:node:1"));
+    first.reload("the certificate for other nodes is reloaded");
+    assert_ne!(cluster.connect_application().await.0, before);
+    let status = cluster.status("admin");
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    first.kill();
+    second.kill();
+}
+
+#[test]
+fn a_node_with_the_certificate_of_another_does_not_start() {
+    let cluster = Cluster::new();
+    for (certificate, carries) in [
+        ("node-2", "carries tidelog:node:2"),
+        ("admin", "carries tidelog:admin"),
+        ("application", "carries none"),
+    ] {
+        let (code, error) = refused(&mut cluster.node(1, certificate));
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains(carries) && error.contains("URI:tidelog:node:1"), "{error}");
+    }
+}
+
+#[test]
+fn without_certificates_only_loopback_addresses_are_listened_on() {
+    let cluster = Cluster::new();
+    let mut command = cluster.bare(1);
+    command.args(["--cluster-listen", "0.0.0.0:0"]);
+    let (code, error) = refused(&mut command);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("--cluster-certificate") && error.contains("--cluster-insecure"), "{error}");
+
+    let mut child = command.arg("--cluster-insecure").spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.map_while(Result::ok).find(|line| line.contains("open to a network"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line = said.expect("it says so");
+    assert!(line.contains("ERROR"), "{line}");
+}
+
+/// A connection to the port of node 2, once it listens.
+async fn reach(address: &str) -> Connection {
+    let ends = Instant::now() + PATIENCE;
+    loop {
+        let destination = Destination { node: None, address: address.to_owned() };
+        match tcp::dial(None)(destination).await {
+            Ok(io) => return Connection::over(io, Lane::Control).await.unwrap(),
+            Err(error) => assert!(Instant::now() < ends, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gives_a_node_no_identity() {
+    let cluster = Cluster::new();
+    let mut child = cluster.bare(2).spawn().unwrap();
+    let connection = reach(&cluster.addresses[1]).await;
+    let mut client = PeerClient::with_origin(connection.clone(), hyper::Uri::from_static("http://peer"));
+    let adopted = client.adopt(AdoptRequest { cluster: "a stranger's".into(), members: Vec::new() }).await;
+    let error = adopted.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    let directory = cluster.directory.path().to_str().unwrap();
+    assert!(!error.message().contains(directory), "{error}");
+    assert_eq!(hello(connection.clone(), 1).await.unwrap().cluster, "");
+
+    let greeting = HelloRequest { address: "a".repeat(2 << 20), ..HelloRequest::default() };
+    let error = client.hello(greeting).await.unwrap_err();
+    assert!(error.message().contains("length limit exceeded"), "{error}");
+    assert!(hello(connection, 1).await.is_ok(), "the connection goes on");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
