@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use tidelog_proto::cluster::cluster_server::ClusterServer;
 use tidelog_proto::peer::peer_server;
-use tidelog_proto::stored::MetadataBounds;
+use tidelog_proto::stored::{MetadataBounds, Quotas};
 use tidelog_storage::Disk;
 use tokio::sync::{oneshot, watch};
 use tonic::service::interceptor::InterceptedService;
@@ -17,7 +17,9 @@ use crate::boot::{self, FORGETFUL};
 use crate::clock::{Clock, ClusterClock};
 use crate::forming::{self, Forming, FormingError};
 use crate::identity::{self, History, IdentityError};
-use crate::limits::{ControlLimits, METADATA_BYTES_MAX, ShardLimits};
+use crate::limits::{
+    ControlLimits, METADATA_BYTES_MAX, SHARDS_PER_CHANGE_MAX, ShardLimits, TAGS_PER_RESOURCE_MAX,
+};
 use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers, SmallMessages};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
@@ -207,6 +209,7 @@ impl Node {
                 shards_max: config.control_limits.cluster_shards_max.into(),
                 bytes_max: METADATA_BYTES_MAX,
             },
+            quotas: quotas(&config.control_limits),
             peers,
             clock: ClusterClock::new(config.clock),
             resting,
@@ -317,4 +320,20 @@ fn serve_peers(
         }
     });
     ClusterPort { stop, served }
+}
+
+/// The quotas of the control plane, as commands of the metadata carry them.
+fn quotas(limits: &ControlLimits) -> Quotas {
+    Quotas {
+        shards_max: limits.shards_max,
+        creating_streams_max: limits.creating_streams_max,
+        on_demand_streams_max: limits.on_demand_streams_max,
+        shard_count_updates_max: limits.shard_count_updates_max,
+        mode_switches_max: limits.mode_switches_max,
+        creating_consumers_max: limits.creating_consumers_max,
+        consumers_max: limits.consumers_max,
+        committed_consumers_max: limits.committed_consumers_max,
+        tags_max: Some(TAGS_PER_RESOURCE_MAX as u32),
+        shards_per_change_max: Some(SHARDS_PER_CHANGE_MAX),
+    }
 }

@@ -6,8 +6,8 @@
 use crate::limits::{ITERATOR_LIFE_MS, PAGE_TOKEN_LIFE_MS};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, StreamKey, StreamStatus};
-use crate::ops::java_date;
 use crate::ops::stream::description::status_name;
+use crate::ops::{java_date, quota};
 use crate::service::ServiceError;
 
 /// Why a call, or one record of it, is answered with an error.
@@ -184,6 +184,14 @@ impl Fault {
         Self::ResourceInUse(format!("Stream {} under account {} already exists.", key.name, key.account))
     }
 
+    /// Another request has changed the stream in the meantime.
+    pub fn overtaken(key: &StreamKey) -> Self {
+        Self::ResourceInUse(format!(
+            "Stream {} under account {} is being changed by another request.",
+            key.name, key.account
+        ))
+    }
+
     /// The stream is in a state in which this cannot be done.
     pub fn not_active(key: &StreamKey, status: StreamStatus) -> Self {
         let (StreamKey { account, name, .. }, status) = (key, status_name(status));
@@ -292,6 +300,8 @@ impl Fault {
             ServiceError::ShardClosed(shard) => Self::shard_closed(key, ShardId(shard)),
             ServiceError::NotActive(status) => Self::not_active(key, status),
             ServiceError::MetadataFull(full) => Self::LimitExceeded(full.to_string()),
+            ServiceError::QuotaExceeded(exceeded) => quota::exceeded(exceeded, key),
+            ServiceError::Overtaken => Self::overtaken(key),
             ServiceError::Unavailable(reason) => Self::Unavailable(reason),
             ServiceError::Internal(reason) => {
                 crate::log_at_most_once_a_second!(error, stream = %key.name, %reason, "a call failed inside the broker");

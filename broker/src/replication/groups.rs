@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::Raft;
-use tidelog_proto::stored::MetadataBounds;
+use tidelog_proto::stored::{MetadataBounds, Quotas};
 use tidelog_storage::Disk;
 use tidelog_storage::WalError;
 use tidelog_storage::checkpoint::CheckpointError;
@@ -57,6 +57,8 @@ pub struct GroupsConfig {
     pub sizes: Sizes,
     /// How large the metadata of the cluster may grow by what this node proposes.
     pub metadata_bounds: MetadataBounds,
+    /// Quotas of what this node proposes.
+    pub quotas: Quotas,
     /// The other nodes.
     pub peers: Arc<Peers>,
     /// What the node goes by; peers are told of it.

@@ -1,5 +1,7 @@
 //! The metadata group's state: a pure function of its log. Streams, their shards and the cluster's sealing key.
 
+mod changes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,23 +10,22 @@ use tidelog_proto::stored::{self, meta_command::Command};
 
 use super::meta_bounds::{self, MetadataFull, MetadataSize};
 use super::meta_groups::{change_group, read_groups, store_groups};
+use super::meta_quotas::{self, QuotaExceeded};
 use super::meta_reshard::{commit_reshard, first_shard, new_shards};
 use super::meta_stored::{
-    read_commitment, read_life, read_metrics, read_mode, read_retention_clock, read_stream, sealing_key,
-    store_commitment, store_life, store_retention_clock, store_stream, stream_key,
+    read_commitment, read_life, read_mode, read_retention_clock, read_stream, sealing_key, store_commitment,
+    store_life, store_retention_clock, store_stream, stream_key,
 };
 use crate::model::consumer_group::{ConsumerGroups, GroupRefusal};
 use crate::model::hash_key;
 use crate::model::life::Lives;
 use crate::model::stream::{
-    Catalog, Commitment, Consumer, ConsumerStatus, Reshard, ShardLevelMetrics, Stream, StreamStatus, Tags,
+    Catalog, Commitment, ConsumerStatus, Reshard, ShardLevelMetrics, Stream, StreamStatus,
 };
+use changes::change_settings;
 
 /// Retention of a new stream, hours (AWS model, CreateStream).
 const DEFAULT_RETENTION_HOURS: u32 = 24;
-
-/// Milliseconds for which the quotas of a day remember (AWS model, UpdateShardCount).
-const DAY_MS: u64 = 86_400_000;
 
 /// What the metadata group made of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,10 @@ pub enum MetaOutcome {
     GroupRefused(GroupRefusal),
     /// The metadata would grow beyond a bound of the cluster.
     Full(MetadataFull),
+    /// A quota of an account, a stream or a resource would be exceeded.
+    QuotaExceeded(QuotaExceeded),
+    /// What the command was decided on has changed, so that it does not hold any more.
+    Overtaken,
     /// The checkpoint is applied, but for these shards, which the member does not have any more.
     LeasesLost(Vec<u32>),
     /// The life does not follow the one that is kept of the node.
@@ -134,6 +139,9 @@ impl MetaState {
         if let Err(full) = meta_bounds::check(command, &self.catalog, &self.groups, self.size) {
             return MetaOutcome::Full(full);
         }
+        if let Err(exceeded) = meta_quotas::check(command, &self.catalog) {
+            return MetaOutcome::QuotaExceeded(exceeded);
+        }
         match command.command.as_ref().expect("a metadata command of a newer version") {
             Command::Bootstrap(bootstrap) => {
                 if self.catalog.sealing_key.is_none() {
@@ -148,13 +156,9 @@ impl MetaState {
                     stream.status = StreamStatus::Active;
                 }
             }),
-            Command::BeginDeleteStream(stream) => {
-                self.change(stream.uid, |stream| stream.status = StreamStatus::Deleting)
-            }
+            Command::BeginDeleteStream(begin) => self.begin_delete(begin),
             Command::FinishDeleteStream(stream) => self.finish_delete(stream.uid),
-            Command::SetRetention(set) => {
-                self.change(set.uid, |stream| stream.retention_hours = set.retention_hours)
-            }
+            Command::SetRetention(set) => self.set_retention(set),
             Command::ChangeStream(change) => {
                 self.change(change.uid, |stream| change_settings(stream, change, now_ms))
             }
@@ -297,64 +301,6 @@ impl MetaState {
         MetaOutcome::Done
     }
 
-    fn begin_consumer(&mut self, begin: &stored::BeginRegisterConsumer, now_ms: u64) -> MetaOutcome {
-        let Some(stream) = self.catalog.by_uid(begin.stream_uid) else { return MetaOutcome::NoSuchStream };
-        if stream.consumer(&begin.name).is_some() {
-            return MetaOutcome::NameTaken;
-        }
-        self.next_uid += 1;
-        let uid = self.next_uid;
-        let consumer = Consumer {
-            uid,
-            name: begin.name.as_str().into(),
-            status: ConsumerStatus::Creating,
-            created_ms: now_ms,
-            tags: begin.tags.clone(),
-            policy: None,
-        };
-        self.change(begin.stream_uid, |stream| {
-            let place = stream.consumers.partition_point(|other| other.name < consumer.name);
-            stream.consumers.insert(place, consumer);
-        });
-        MetaOutcome::Created(uid)
-    }
-
-    fn change_consumer(
-        &mut self,
-        of: &stored::ConsumerRef,
-        change: impl FnOnce(&mut Consumer),
-    ) -> MetaOutcome {
-        let mut found = false;
-        let outcome = self.change(of.stream_uid, |stream| {
-            if let Some(consumer) = stream.consumers.iter_mut().find(|consumer| consumer.uid == of.uid) {
-                found = true;
-                change(consumer);
-            }
-        });
-        if found || outcome != MetaOutcome::Done { outcome } else { MetaOutcome::NoSuchConsumer }
-    }
-
-    fn change_tags(&mut self, command: &stored::ChangeTags) -> MetaOutcome {
-        let change = |tags: &mut Tags| {
-            tags.retain(|key, _| !command.removed.contains(key));
-            tags.extend(command.set.clone());
-        };
-        let resource = command.resource.expect("tags have a resource");
-        match consumer_of(resource) {
-            Some(consumer) => self.change_consumer(&consumer, |consumer| change(&mut consumer.tags)),
-            None => self.change(resource.stream_uid, |stream| change(&mut stream.tags)),
-        }
-    }
-
-    fn set_policy(&mut self, set: &stored::SetPolicy) -> MetaOutcome {
-        let policy = set.policy.as_deref().map(Into::into);
-        let resource = set.resource.expect("a policy has a resource");
-        match consumer_of(resource) {
-            Some(consumer) => self.change_consumer(&consumer, |consumer| consumer.policy = policy),
-            None => self.change(resource.stream_uid, |stream| stream.policy = policy),
-        }
-    }
-
     fn set_commitment(&mut self, set: &stored::SetCommitment, now_ms: u64) -> MetaOutcome {
         let place = (set.account.as_str().into(), set.region.as_str().into());
         let before = self.catalog.commitments.get(&place).copied();
@@ -392,29 +338,9 @@ impl MetaState {
     }
 }
 
-fn consumer_of(resource: stored::ResourceRef) -> Option<stored::ConsumerRef> {
-    let stored::ResourceRef { stream_uid, consumer_uid } = resource;
-    consumer_uid.map(|uid| stored::ConsumerRef { stream_uid, uid })
-}
-
 fn note_within_day(times_ms: &mut Vec<u64>, now_ms: u64) {
-    times_ms.retain(|time_ms| time_ms.saturating_add(DAY_MS) > now_ms);
+    times_ms.retain(|time_ms| meta_quotas::is_of_this_day(*time_ms, now_ms));
     times_ms.push(now_ms);
-}
-
-fn change_settings(stream: &mut Stream, change: &stored::ChangeStream, now_ms: u64) {
-    if let Some(mode) = change.mode.map(|_| read_mode(change.mode()))
-        && mode != stream.mode
-    {
-        stream.mode = mode;
-        note_within_day(&mut stream.mode_switches_ms, now_ms);
-    }
-    stream.max_record_kib = change.max_record_kib.unwrap_or(stream.max_record_kib);
-    stream.warm_mib_per_second = change.warm_mib_per_second.unwrap_or(stream.warm_mib_per_second);
-    stream.is_auto_distributed = change.is_auto_distributed.unwrap_or(stream.is_auto_distributed);
-    if let Some(bits) = change.shard_level_metrics {
-        stream.shard_level_metrics = read_metrics(bits);
-    }
 }
 
 fn with_routes(mut stream: Stream) -> Stream {

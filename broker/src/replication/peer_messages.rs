@@ -15,7 +15,7 @@ use tidelog_storage::wal::{GROUPS, LogPosition, Vote};
 use super::groups::ProposeError;
 use super::meta_stored::{read_status, store_status};
 use super::raft_types::{TypeConfig, log_id, position, raft_vote, stored_vote};
-use super::{MetaOutcome, MetadataFull, Outcome, command};
+use super::{MetaOutcome, MetadataFull, Outcome, Quota, QuotaExceeded, command};
 use crate::model::consumer_group::GroupRefusal;
 
 /// A message that a peer of this version would not have sent.
@@ -219,7 +219,7 @@ pub fn read_proposed(
 
 fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
     use peer::meta_answer::Kind;
-    let mut shards = Vec::new();
+    let (mut shards, mut quota) = (Vec::new(), None);
     let (kind, value) = match outcome {
         MetaOutcome::Done => (Kind::Done, 0),
         MetaOutcome::Created(uid) => (Kind::Created, uid),
@@ -234,12 +234,53 @@ fn send_meta(outcome: MetaOutcome) -> peer::MetaAnswer {
         MetaOutcome::Full(MetadataFull::Shards(bound)) => (Kind::TooManyShards, bound),
         MetaOutcome::Full(MetadataFull::Bytes(bound)) => (Kind::TooManyBytes, bound),
         MetaOutcome::Full(MetadataFull::Share(bound)) => (Kind::ShareTaken, bound),
+        MetaOutcome::Overtaken => (Kind::Overtaken, 0),
+        MetaOutcome::QuotaExceeded(exceeded) => {
+            quota = Some(send_quota(exceeded));
+            (Kind::QuotaExceeded, 0)
+        }
         MetaOutcome::LeasesLost(lost) => {
             shards = lost;
             (Kind::LeasesLost, 0)
         }
     };
-    peer::MetaAnswer { kind: kind.into(), value, shards }
+    peer::MetaAnswer { kind: kind.into(), value, shards, quota }
+}
+
+fn send_quota(exceeded: QuotaExceeded) -> peer::QuotaExceeded {
+    use peer::quota_exceeded::Quota as Sent;
+    let quota = match exceeded.quota {
+        Quota::ShardsPerChange => Sent::ShardsPerChange,
+        Quota::Shards => Sent::Shards,
+        Quota::CreatingStreams => Sent::CreatingStreams,
+        Quota::OnDemandStreams => Sent::OnDemandStreams,
+        Quota::ShardCountUpdates => Sent::ShardCountUpdates,
+        Quota::ModeSwitches => Sent::ModeSwitches,
+        Quota::CreatingConsumers => Sent::CreatingConsumers,
+        Quota::Consumers => Sent::Consumers,
+        Quota::Tags => Sent::Tags,
+    };
+    let QuotaExceeded { limit, present, additional, .. } = exceeded;
+    peer::QuotaExceeded { quota: quota.into(), limit, present, additional }
+}
+
+fn read_quota(message: Option<peer::QuotaExceeded>) -> Result<QuotaExceeded, Malformed> {
+    use peer::quota_exceeded::Quota as Sent;
+    let message = message.ok_or_else(|| missing("a quota"))?;
+    let quota = match message.quota() {
+        Sent::Unknown => return Err(missing("a known quota")),
+        Sent::ShardsPerChange => Quota::ShardsPerChange,
+        Sent::Shards => Quota::Shards,
+        Sent::CreatingStreams => Quota::CreatingStreams,
+        Sent::OnDemandStreams => Quota::OnDemandStreams,
+        Sent::ShardCountUpdates => Quota::ShardCountUpdates,
+        Sent::ModeSwitches => Quota::ModeSwitches,
+        Sent::CreatingConsumers => Quota::CreatingConsumers,
+        Sent::Consumers => Quota::Consumers,
+        Sent::Tags => Quota::Tags,
+    };
+    let peer::QuotaExceeded { limit, present, additional, .. } = message;
+    Ok(QuotaExceeded { quota, limit, present, additional })
 }
 
 fn send_refusal(refusal: GroupRefusal) -> peer::meta_answer::Kind {
@@ -276,6 +317,8 @@ fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
         Kind::TooManyMembers => MetaOutcome::GroupRefused(GroupRefusal::TooManyMembers),
         Kind::LifeRefused => MetaOutcome::LifeRefused,
         Kind::LeasesLost => MetaOutcome::LeasesLost(message.shards),
+        Kind::QuotaExceeded => MetaOutcome::QuotaExceeded(read_quota(message.quota)?),
+        Kind::Overtaken => MetaOutcome::Overtaken,
         Kind::TooManyStreams => MetaOutcome::Full(MetadataFull::Streams(message.value)),
         Kind::TooManyShards => MetaOutcome::Full(MetadataFull::Shards(message.value)),
         Kind::TooManyBytes => MetaOutcome::Full(MetadataFull::Bytes(message.value)),

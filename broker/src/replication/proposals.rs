@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::batcher::propose_error;
 use super::groups::{Groups, ProposeError};
 use super::leaders::Leader;
+use super::meta_quotas;
 use super::peer_messages;
 use super::{Command, META_GROUP, MetaOutcome, Outcome, command};
 use crate::peers::Lane;
@@ -33,7 +34,12 @@ impl Groups {
         command: stored::meta_command::Command,
     ) -> Result<MetaOutcome, ProposeError> {
         let bounds = Some(self.config.metadata_bounds);
-        let command = stored::MetaCommand { now_ms, command: Some(command), bounds };
+        let quotas = meta_quotas::may_exceed(&command).then_some(self.config.quotas);
+        let command = stored::MetaCommand { now_ms, command: Some(command), bounds, quotas };
+        // A refusal takes no place in the log. Commands that pass together are judged again where they are applied.
+        if let Err(exceeded) = meta_quotas::check(&command, &self.catalog()) {
+            return Ok(MetaOutcome::QuotaExceeded(exceeded));
+        }
         match self.propose(META_GROUP, Command::Meta(Arc::new(command))).await? {
             Outcome::Meta(outcome) => Ok(outcome),
             other => panic!("a metadata command was answered with {other:?}"),

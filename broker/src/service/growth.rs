@@ -57,14 +57,13 @@ impl Service {
             };
             let loads: Vec<_> = stream.open_shards().map(|shard| (shard, load(shard))).collect();
             let Some(plan) = plan(stream, &loads, &limits) else { continue };
-            let open = catalog.open_shards(&stream.key) as i64;
-            if self.control_limits().shards_max.is_some_and(|limit| open + plan.growth() > i64::from(limit)) {
-                crate::log_at_most_once_a_second!(warn, stream = %stream.key.name, open, "an on-demand stream would outgrow its account's shards");
-                continue;
-            }
-            tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "an on-demand stream grows");
-            if let Err(error) = self.begin_reshard(stream.uid, &plan, false).await {
-                crate::log_at_most_once_a_second!(warn, stream = %stream.key.name, %error, "an on-demand stream does not grow now");
+            match self.begin_reshard(stream.uid, &plan, false).await {
+                Ok(()) => {
+                    tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "an on-demand stream grows");
+                }
+                Err(error) => {
+                    crate::log_at_most_once_a_second!(warn, stream = %stream.key.name, %error, "an on-demand stream does not grow now");
+                }
             }
         }
     }

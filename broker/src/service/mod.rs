@@ -70,7 +70,7 @@ use self::trim_log::TrimLog;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
-use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError};
+use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use call_room::{CallRoom, Held};
@@ -122,6 +122,12 @@ pub enum ServiceError {
     /// The metadata of the cluster would grow beyond a bound.
     #[error(transparent)]
     MetadataFull(#[from] MetadataFull),
+    /// A quota of an account, a stream or a resource would be exceeded.
+    #[error(transparent)]
+    QuotaExceeded(#[from] QuotaExceeded),
+    /// Another request has changed what this one was decided on.
+    #[error("another request has changed the stream")]
+    Overtaken,
     /// Not now; the same request may succeed later.
     #[error("{0}")]
     Unavailable(String),

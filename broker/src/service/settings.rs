@@ -29,8 +29,10 @@ pub struct StreamChange {
     pub warm_mib_per_second: Option<u32>,
     /// Whether records are spread whatever their keys.
     pub is_auto_distributed: Option<bool>,
-    /// What is reported for each shard.
-    pub shard_level_metrics: Option<ShardLevelMetrics>,
+    /// Reports of each shard that begin.
+    pub enabled_metrics: ShardLevelMetrics,
+    /// Reports of each shard that end.
+    pub disabled_metrics: ShardLevelMetrics,
 }
 
 impl Service {
@@ -45,7 +47,9 @@ impl Service {
             max_record_kib: change.max_record_kib,
             warm_mib_per_second: change.warm_mib_per_second,
             is_auto_distributed: change.is_auto_distributed,
-            shard_level_metrics: change.shard_level_metrics.map(|metrics| metrics.0.into()),
+            shard_level_metrics: None,
+            enabled_metrics: change.enabled_metrics.0.into(),
+            disabled_metrics: change.disabled_metrics.0.into(),
         }))
         .await
     }

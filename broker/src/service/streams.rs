@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tidelog_proto::stored::set_retention::Direction;
 use tidelog_proto::stored::{self, data_command, meta_command::Command};
 
 use super::{Service, ServiceError, Transitions};
@@ -72,14 +73,31 @@ impl Service {
         self.begin(Command::BeginCreateStream(begin)).await
     }
 
-    /// Begins the end of a stream: it takes and gives nothing from now on, and its data goes.
-    pub async fn delete_stream(self: &Arc<Self>, uid: u64) -> Result<(), ServiceError> {
-        self.begin(Command::BeginDeleteStream(stored::StreamRef { uid })).await
+    /// Begins the end of a stream: it takes and gives nothing from now on, and its data goes. With `spares_consumed` a
+    /// stream that has consumers stays.
+    ///
+    /// # Errors
+    /// [`ServiceError::Overtaken`] when it has consumers and is to be spared then, [`ServiceError::StreamGone`].
+    pub async fn delete_stream(
+        self: &Arc<Self>,
+        uid: u64,
+        spares_consumed: bool,
+    ) -> Result<(), ServiceError> {
+        self.begin(Command::BeginDeleteStream(stored::BeginDeleteStream { uid, spares_consumed })).await
     }
 
     /// Sets a stream's retention, 24 to 8,760 hours. Records beyond a shorter one are trimmed soon after.
-    pub async fn set_retention(&self, uid: u64, hours: u32) -> Result<(), ServiceError> {
-        let set = Command::SetRetention(stored::SetRetention { uid, retention_hours: hours });
+    ///
+    /// # Errors
+    /// [`ServiceError::Overtaken`] when that is not the direction any more, [`ServiceError::StreamGone`].
+    pub async fn set_retention(
+        &self,
+        uid: u64,
+        hours: u32,
+        direction: Direction,
+    ) -> Result<(), ServiceError> {
+        let direction = direction.into();
+        let set = Command::SetRetention(stored::SetRetention { uid, retention_hours: hours, direction });
         changed(self.groups.propose_meta(self.now_ms(), set).await?)
     }
 
@@ -262,6 +280,8 @@ pub(super) fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
         MetaOutcome::NoSuchConsumer => Err(ServiceError::ConsumerGone),
         MetaOutcome::NotActive(status) => Err(ServiceError::NotActive(status)),
         MetaOutcome::NoSuchShard(shard) => Err(ServiceError::ShardClosed(shard)),
+        MetaOutcome::QuotaExceeded(exceeded) => Err(ServiceError::QuotaExceeded(exceeded)),
+        MetaOutcome::Overtaken => Err(ServiceError::Overtaken),
         MetaOutcome::Full(full) => Err(ServiceError::MetadataFull(full)),
         outcome @ (MetaOutcome::GroupRefused(_) | MetaOutcome::LeasesLost(_) | MetaOutcome::LifeRefused) => {
             Err(ServiceError::Internal(format!(

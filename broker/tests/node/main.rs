@@ -18,6 +18,7 @@ mod lost_log;
 mod operations;
 mod producers;
 mod promises;
+mod quotas;
 mod reshard;
 
 use std::path::Path;

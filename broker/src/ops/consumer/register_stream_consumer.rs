@@ -11,8 +11,7 @@ use std::sync::Arc;
 use tidelog_proto::Document;
 
 use super::description;
-use crate::limits::ControlLimits;
-use crate::model::stream::{Consumer, ConsumerStatus, Stream, StreamKey, StreamMode, Tags};
+use crate::model::stream::{Consumer, Stream, StreamKey, Tags};
 use crate::ops::input::Input;
 use crate::ops::tag::rules;
 use crate::ops::{Call, Fault, Reply, resource, target};
@@ -24,8 +23,6 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let (stream, name) = (target::stream(&catalog, call, input)?, input.required_text("ConsumerName"));
     let tags = rules::read(input);
     check(&stream, name, &tags)?;
-    let is_committed = catalog.has_commitment(&stream.key, service.now_ms());
-    check_quotas(&stream, is_committed, service.control_limits())?;
     let registered = service.register_consumer(stream.uid, name, tags).await;
     let consumer = registered.map_err(|error| match error {
         ServiceError::NameTaken => Fault::consumer_exists(&stream.key, name),
@@ -44,25 +41,6 @@ fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
     rules::check_added(&resource::consumer_words(&stream.key, name), &Tags::new(), tags)
 }
 
-fn check_quotas(stream: &Stream, is_committed: bool, limits: &ControlLimits) -> Result<(), Fault> {
-    let StreamKey { account, name, .. } = &stream.key;
-    let is_advantaged = is_committed && stream.mode == StreamMode::OnDemand;
-    let limit = if is_advantaged { limits.committed_consumers_max } else { limits.consumers_max };
-    let past = |limit: Option<u32>, count: usize| limit.filter(|limit| count >= *limit as usize);
-    if let Some(limit) = past(limit, stream.consumers.len()) {
-        return Err(Fault::LimitExceeded(format!(
-            "Stream {name} under account {account} has its {limit} consumers already."
-        )));
-    }
-    let creating = stream.consumers.iter().filter(|own| own.status == ConsumerStatus::Creating).count();
-    match past(limits.creating_consumers_max, creating) {
-        None => Ok(()),
-        Some(limit) => Err(Fault::LimitExceeded(format!(
-            "Stream {name} under account {account} has {limit} consumers in status CREATING already."
-        ))),
-    }
-}
-
 fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
     Document::structure([("Consumer", description::consumer(stream, consumer))])
 }
@@ -70,7 +48,7 @@ fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::stream::StreamStatus;
+    use crate::model::stream::{ConsumerStatus, StreamStatus};
     use crate::ops::cases;
 
     fn stream_with(count: u64, status: ConsumerStatus) -> Stream {
@@ -90,28 +68,6 @@ mod tests {
             "ConsumerCreationTimestamp": 1_699_998_200.0,
         }});
         assert_eq!(cases::json(&answer(&cases::stream("a", 1).key, &consumer)), expected);
-    }
-
-    #[test]
-    fn a_stream_has_twenty_consumers_five_of_them_in_creation_and_fifty_with_the_commitment() {
-        let (active, creating) = (ConsumerStatus::Active, ConsumerStatus::Creating);
-        let (provisioned, on_demand) = (StreamMode::Provisioned, StreamMode::OnDemand);
-        for (count, status, mode, is_committed, is_full) in [
-            (19, active, provisioned, false, false),
-            (20, active, provisioned, false, true),
-            (20, active, provisioned, true, true),
-            (20, active, on_demand, false, true),
-            (20, active, on_demand, true, false),
-            (49, active, on_demand, true, false),
-            (50, active, on_demand, true, true),
-            (4, creating, provisioned, false, false),
-            (5, creating, provisioned, false, true),
-        ] {
-            let stream = Stream { mode, ..stream_with(count, status) };
-            let found = check_quotas(&stream, is_committed, &ControlLimits::aws());
-            assert_eq!(matches!(found, Err(Fault::LimitExceeded(_))), is_full, "{count}: {found:?}");
-            assert_eq!(check_quotas(&stream, is_committed, &ControlLimits::off()), Ok(()));
-        }
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub async fn run(
         Direction::Disable => current.without(asked),
     };
     if desired != current {
-        let change = StreamChange { shard_level_metrics: Some(desired), ..StreamChange::default() };
+        let change = match direction {
+            Direction::Enable => StreamChange { enabled_metrics: asked, ..StreamChange::default() },
+            Direction::Disable => StreamChange { disabled_metrics: asked, ..StreamChange::default() },
+        };
         let changed = service.change_stream(stream.uid, change).await;
         changed.map_err(|error| Fault::of_stream(error, &stream.key))?;
     }

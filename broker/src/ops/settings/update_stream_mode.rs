@@ -10,14 +10,10 @@
 use std::sync::Arc;
 
 use super::{check_active, warm_throughput};
-use crate::limits::ControlLimits;
 use crate::model::stream::{Stream, StreamMode};
 use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::ops::{Call, Fault, Reply, target};
 use crate::service::{Service, StreamChange};
-
-/// Milliseconds of 24 hours.
-const DAY_MS: u64 = 86_400_000;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug)]
@@ -37,14 +33,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         warm_mib_per_second: input.whole("WarmThroughputMiBps"),
     };
     let is_committed = catalog.has_commitment(&stream.key, now_ms);
-    let change = decide(&stream, asked, is_committed, service.control_limits(), now_ms)?;
-    if change.mode == Some(StreamMode::OnDemand) {
-        quota::check_on_demand_streams(service.control_limits(), &catalog, &stream.key)?;
-    }
-    if let Some(warm) = change.warm_mib_per_second {
-        let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
-        quota::check_shards(service.control_limits(), &catalog, &stream.key, warm.saturating_sub(open))?;
-    }
+    let change = decide(&stream, asked, is_committed)?;
     if change == StreamChange::default() {
         return Ok(Reply::EMPTY);
     }
@@ -53,13 +42,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
 }
 
 /// What changes.
-fn decide(
-    stream: &Stream,
-    asked: Asked,
-    is_committed: bool,
-    limits: &ControlLimits,
-    now_ms: u64,
-) -> Result<StreamChange, Fault> {
+fn decide(stream: &Stream, asked: Asked, is_committed: bool) -> Result<StreamChange, Fault> {
     check_active(stream)?;
     if let Some(warm) = asked.warm_mib_per_second.filter(|warm| *warm > 0) {
         warm_throughput::check(asked.mode, is_committed, warm)?;
@@ -71,7 +54,6 @@ fn decide(
     if asked.mode == stream.mode {
         return Ok(change);
     }
-    check_switches(stream, limits, now_ms)?;
     change.mode = Some(asked.mode);
     if asked.mode == StreamMode::Provisioned {
         change.warm_mib_per_second = Some(0);
@@ -80,29 +62,17 @@ fn decide(
     Ok(change)
 }
 
-fn check_switches(stream: &Stream, limits: &ControlLimits, now_ms: u64) -> Result<(), Fault> {
-    let Some(limit) = limits.mode_switches_max else { return Ok(()) };
-    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
-    if stream.mode_switches_ms.iter().filter(is_of_this_day).count() < limit as usize {
-        return Ok(());
-    }
-    let (name, account) = (&stream.key.name, &stream.key.account);
-    Err(Fault::LimitExceeded(format!(
-        "The mode of stream {name} under account {account} was switched {limit} times within 24 hours."
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::stream::StreamStatus;
-    use crate::ops::cases::{self, NOW_MS};
+    use crate::ops::cases;
 
     const ON_DEMAND: StreamMode = StreamMode::OnDemand;
     const PROVISIONED: StreamMode = StreamMode::Provisioned;
 
     fn decided(stream: &Stream, mode: StreamMode, warm: Option<u32>) -> Result<StreamChange, Fault> {
-        decide(stream, Asked { mode, warm_mib_per_second: warm }, true, &ControlLimits::aws(), NOW_MS)
+        decide(stream, Asked { mode, warm_mib_per_second: warm }, true)
     }
 
     #[test]
@@ -137,24 +107,6 @@ mod tests {
         assert!(matches!(decided(&on_demand, PROVISIONED, Some(9)), Err(Fault::InvalidArgument(_))));
         let updating = Stream { status: StreamStatus::Updating, ..on_demand };
         assert!(matches!(decided(&updating, ON_DEMAND, None), Err(Fault::ResourceInUse(_))));
-    }
-
-    #[test]
-    fn the_mode_is_switched_twice_a_day() {
-        let mut stream = cases::stream("a", 1);
-        for (switches_ms, is_allowed) in [
-            (vec![NOW_MS - 1], true),
-            (vec![NOW_MS - DAY_MS, NOW_MS - 1], true),
-            (vec![NOW_MS - DAY_MS + 1, NOW_MS - 1], false),
-        ] {
-            stream.mode_switches_ms = switches_ms;
-            let found = decided(&stream, ON_DEMAND, None);
-            assert_eq!(found.is_ok(), is_allowed, "{found:?}");
-            assert!(is_allowed || matches!(found, Err(Fault::LimitExceeded(_))));
-            let asked = Asked { mode: ON_DEMAND, warm_mib_per_second: None };
-            assert!(decide(&stream, asked, false, &ControlLimits::off(), NOW_MS).is_ok());
-        }
-        assert_eq!(decided(&stream, PROVISIONED, None), Ok(StreamChange::default()));
     }
 
     #[test]

@@ -9,15 +9,12 @@ use std::sync::Arc;
 use tidelog_proto::Document;
 
 use super::open_shard;
-use crate::limits::{ControlLimits, SHARD_COUNT_MAX};
+use crate::limits::SHARD_COUNT_MAX;
 use crate::model::reshard::Plan;
 use crate::model::stream::Stream;
 use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, quota, target};
+use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
-
-/// Milliseconds of 24 hours.
-const DAY_MS: u64 = 86_400_000;
 
 /// Begins the update. Where the ranges are equal already nothing changes.
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
@@ -27,8 +24,6 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         input.integer("TargetShardCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
     let current = stream.routes.len() as u32;
     check(&stream, current, target)?;
-    check_updates(&stream, service.control_limits(), service.now_ms())?;
-    quota::check_shards(service.control_limits(), &catalog, &stream.key, target.saturating_sub(current))?;
     let plan = Plan::even(&stream, target);
     if !plan.is_empty() {
         let begun = service.begin_reshard(stream.uid, &plan, true).await;
@@ -63,22 +58,10 @@ fn check(stream: &Stream, current: u32, target: u32) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_updates(stream: &Stream, limits: &ControlLimits, now_ms: u64) -> Result<(), Fault> {
-    let is_of_this_day = |time_ms: &&u64| time_ms.saturating_add(DAY_MS) > now_ms;
-    let updates = stream.shard_count_updates_ms.iter().filter(is_of_this_day).count();
-    match limits.shard_count_updates_max {
-        Some(updates_max) if updates >= updates_max as usize => Err(Fault::LimitExceeded(format!(
-            "Stream {} under account {} was scaled {updates} times within 24 hours. Limit: {updates_max}.",
-            stream.key.name, stream.key.account
-        ))),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases::{self, NOW_MS};
+    use crate::ops::cases;
 
     #[test]
     fn a_call_doubles_or_halves_at_most() {
@@ -95,15 +78,5 @@ mod tests {
             let found = check(&cases::stream("a", 1), current, target);
             assert_eq!(found.is_ok(), fits, "{current} to {target}: {found:?}");
         }
-    }
-
-    #[test]
-    fn ten_updates_are_a_days_worth() {
-        let mut stream = cases::stream("a", 2);
-        stream.shard_count_updates_ms = vec![NOW_MS - DAY_MS + 1; 10];
-        let limits = ControlLimits::aws();
-        assert!(matches!(check_updates(&stream, &limits, NOW_MS), Err(Fault::LimitExceeded(_))));
-        assert_eq!(check_updates(&stream, &limits, NOW_MS + 1), Ok(()));
-        assert_eq!(check_updates(&stream, &ControlLimits::off(), NOW_MS), Ok(()));
     }
 }

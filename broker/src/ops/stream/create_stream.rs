@@ -14,7 +14,7 @@ use crate::model::stream::{StreamMode, Tags};
 use crate::ops::input::Input;
 use crate::ops::settings::{update_stream_record_distribution_strategy as strategy, warm_throughput};
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, quota, resource, target};
+use crate::ops::{Call, Fault, Reply, resource, target};
 use crate::service::{NewStream, Service};
 
 /// Begins the stream.
@@ -26,12 +26,6 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     }
     let plan = plan(input, catalog.has_commitment(&key, service.now_ms()))?;
     rules::check_added(&resource::stream_words(&key), &Tags::new(), &plan.tags)?;
-    let limits = service.control_limits();
-    quota::check_creating_streams(limits, &catalog, &key)?;
-    if plan.mode == StreamMode::OnDemand {
-        quota::check_on_demand_streams(limits, &catalog, &key)?;
-    }
-    quota::check_shards(limits, &catalog, &key, plan.shard_count)?;
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }

@@ -16,7 +16,8 @@ use crate::service::Service;
 pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
     check(&stream, service.has_group_members(stream.uid), input)?;
-    let deleted = service.delete_stream(stream.uid).await;
+    let spares_consumed = !input.is_true("EnforceConsumerDeletion");
+    let deleted = service.delete_stream(stream.uid, spares_consumed).await;
     deleted.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tidelog_proto::stored::set_retention;
+
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::input::Input;
@@ -30,7 +32,11 @@ pub async fn run(
     if hours == stream.retention_hours {
         return Ok(Reply::EMPTY);
     }
-    let set = service.set_retention(stream.uid, hours).await;
+    let direction = match direction {
+        Direction::Up => set_retention::Direction::Up,
+        Direction::Down => set_retention::Direction::Down,
+    };
+    let set = service.set_retention(stream.uid, hours, direction).await;
     set.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
 }
 

@@ -6,7 +6,8 @@ use super::rules;
 use crate::ops::input::Input;
 use crate::ops::resource::Resource;
 use crate::ops::{Fault, Reply};
-use crate::service::Service;
+use crate::replication::{Quota, QuotaExceeded};
+use crate::service::{Service, ServiceError};
 
 /// Sets the tags of a request. Present ones of the same keys get the new values.
 pub async fn add(service: &Arc<Service>, resource: &Resource, input: &Input) -> Result<Reply, Fault> {
@@ -14,7 +15,12 @@ pub async fn add(service: &Arc<Service>, resource: &Resource, input: &Input) -> 
     resource.check_usable()?;
     rules::check_added(&resource.words(), resource.tags(), &tags)?;
     let set = service.change_tags(resource.id(), Vec::new(), tags).await;
-    set.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
+    set.map(|()| Reply::EMPTY).map_err(|error| match error {
+        ServiceError::QuotaExceeded(QuotaExceeded { quota: Quota::Tags, limit, .. }) => {
+            rules::too_many(&resource.words(), limit as usize)
+        }
+        other => Fault::of_stream(other, &resource.stream().key),
+    })
 }
 
 /// Removes the tags whose keys a request lists; keys that are not there are no error.

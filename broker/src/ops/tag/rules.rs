@@ -30,14 +30,15 @@ pub fn check_added(resource: &str, present: &Tags, added: &Tags) -> Result<(), F
         )));
     }
     let count = present.len() + added.keys().filter(|key| !present.contains_key(*key)).count();
-    if count <= TAGS_PER_RESOURCE_MAX {
-        return Ok(());
-    }
+    if count <= TAGS_PER_RESOURCE_MAX { Ok(()) } else { Err(too_many(resource, TAGS_PER_RESOURCE_MAX)) }
+}
+
+/// The resource would have more tags than it may.
+pub fn too_many(resource: &str, limit: usize) -> Fault {
     let kind = resource.split_once(' ').map_or(resource, |(kind, _)| kind);
-    Err(Fault::InvalidArgument(format!(
-        "Failed to add tags to {resource} because a given {kind} cannot have more than {TAGS_PER_RESOURCE_MAX} tags \
-         associated with it."
-    )))
+    Fault::InvalidArgument(format!(
+        "Failed to add tags to {resource} because a given {kind} cannot have more than {limit} tags associated with it."
+    ))
 }
 
 /// Whether keys can be those of tags to be removed.

@@ -13,7 +13,7 @@ const NOW_MS: u64 = 1_700_000_000_000;
 const WIDE: MetadataBounds = MetadataBounds { streams_max: 1_000, shards_max: 10_000, bytes_max: 1 << 30 };
 
 fn apply(state: &mut MetaState, bounds: MetadataBounds, command: Command) -> MetaOutcome {
-    state.apply(&MetaCommand { now_ms: NOW_MS, command: Some(command), bounds: Some(bounds) })
+    state.apply(&MetaCommand { now_ms: NOW_MS, command: Some(command), bounds: Some(bounds), quotas: None })
 }
 
 fn create(
@@ -104,7 +104,11 @@ fn the_cluster_has_its_streams_and_shards_and_no_account_more_than_it_leaves() {
     // A setting that has become smaller takes nothing away, and a command of before there were bounds has none.
     let smaller = MetadataBounds { streams_max: 1, shards_max: 1, bytes_max: 1 };
     assert_eq!(create(&mut state, smaller, "9", "a", 1), full(MetadataFull::Streams(1)));
-    let deleted = apply(&mut state, smaller, Command::BeginDeleteStream(stored::StreamRef { uid: 1 }));
+    let deleted = apply(
+        &mut state,
+        smaller,
+        Command::BeginDeleteStream(stored::BeginDeleteStream { uid: 1, spares_consumed: false }),
+    );
     assert_eq!(deleted, MetaOutcome::Done);
     apply(&mut state, smaller, Command::FinishDeleteStream(stored::StreamRef { uid: 1 }));
     assert_eq!(create(&mut state, bounds, "1", "a", 40), MetaOutcome::Created(7));

@@ -10,7 +10,7 @@ use crate::model::stream::StreamKey;
 const NOW_MS: u64 = 1_700_000_000_000;
 
 fn apply(state: &mut MetaState, command: Command) -> MetaOutcome {
-    state.apply(&stored::MetaCommand { now_ms: NOW_MS, command: Some(command), bounds: None })
+    state.apply(&stored::MetaCommand { now_ms: NOW_MS, command: Some(command), bounds: None, quotas: None })
 }
 
 fn change(state: &mut MetaState, name: &str, change: Change) -> MetaOutcome {
@@ -129,7 +129,10 @@ fn groups_follow_the_streams_shards_and_go_with_it() {
     assert_eq!(group(&state).shards.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
 
     let uid = stored::StreamRef { uid: 1 };
-    apply(&mut state, Command::BeginDeleteStream(uid));
+    apply(
+        &mut state,
+        Command::BeginDeleteStream(stored::BeginDeleteStream { uid: 1, spares_consumed: false }),
+    );
     assert_eq!(change(&mut state, "g", sync(2, &[])), MetaOutcome::NoSuchStream);
     apply(&mut state, Command::FinishDeleteStream(uid));
     assert!(!state.consumer_groups().knows(1));
@@ -186,7 +189,10 @@ fn readers_are_told_only_of_groups_that_may_have_changed() {
     let mut state = with_stream();
     change(&mut state, "g", join(&Begin::TrimHorizon));
     let before = state.consumer_groups().clone();
-    apply(&mut state, Command::SetRetention(stored::SetRetention { uid: 1, retention_hours: 48 }));
+    apply(
+        &mut state,
+        Command::SetRetention(stored::SetRetention { uid: 1, retention_hours: 48, direction: 0 }),
+    );
     assert!(Arc::ptr_eq(&before, state.consumer_groups()));
     change(&mut state, "g", sync(2, &[]));
     assert!(!Arc::ptr_eq(&before, state.consumer_groups()));

@@ -1,15 +1,16 @@
 //! What commands make of the metadata group's state, and that a checkpoint gives it back.
 
+use super::super::meta_quotas::DAY_MS;
 use super::super::meta_stored::store_key;
 use super::*;
-use crate::model::stream::StreamKey;
+use crate::model::stream::{StreamKey, Tags};
 
 fn key(name: &str) -> StreamKey {
     StreamKey { account: "000000000000".into(), region: "us-east-1".into(), name: name.into() }
 }
 
 fn command(now_ms: u64, command: Command) -> stored::MetaCommand {
-    stored::MetaCommand { now_ms, command: Some(command), bounds: None }
+    stored::MetaCommand { now_ms, command: Some(command), bounds: None, quotas: None }
 }
 
 fn create(state: &mut MetaState, name: &str, shard_count: u32, now_ms: u64) -> MetaOutcome {
@@ -44,7 +45,10 @@ fn a_name_is_taken_until_its_stream_is_gone_and_its_successor_sorts_above() {
     create(&mut state, "a", 1, 50_000);
     assert_eq!(create(&mut state, "a", 1, 50_000), MetaOutcome::NameTaken);
     let uid = stored::StreamRef { uid: 1 };
-    state.apply(&command(50_000, Command::BeginDeleteStream(uid)));
+    state.apply(&command(
+        50_000,
+        Command::BeginDeleteStream(stored::BeginDeleteStream { uid: 1, spares_consumed: false }),
+    ));
     state.apply(&command(50_000, Command::FinishDeleteStream(uid)));
     // The clock even goes back: the successor's creation second still lies above.
     assert_eq!(create(&mut state, "a", 1, 20_000), MetaOutcome::Created(2));
@@ -251,7 +255,7 @@ fn a_checkpoint_gives_back_the_same_state() {
         &mut state,
         [
             Command::FinishCreateStream(stored::StreamRef { uid: 1 }),
-            Command::SetRetention(stored::SetRetention { uid: 1, retention_hours: 48 }),
+            Command::SetRetention(stored::SetRetention { uid: 1, retention_hours: 48, direction: 0 }),
             register(1, "b"),
             register(1, "a"),
             register(1, "c"),
@@ -308,6 +312,7 @@ fn a_life_is_taken_when_it_follows_the_one_that_is_kept() {
             now_ms: 0,
             command: Some(Command::BeginLife(begin)),
             bounds: None,
+            quotas: None,
         })
     };
     assert_eq!(begin(&mut state, life(1, 11), &[]), MetaOutcome::Done);
