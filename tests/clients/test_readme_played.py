@@ -1,0 +1,202 @@
+"""The README's commands are played from top to bottom, and do what the README says that they do.
+
+Each `$` line of a console block runs in one shell, in an empty directory, and ends with 0; the lines below it are what
+it prints, but for figures. Ports are others than the README's, so that a broker of the machine is not in the way.
+Programs that do not end run on until the end of the test.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from . import grpc_stubs
+from .broker import ROOT, free_port
+
+START_SECONDS_MAX = 60
+# Commands that are no part of the tour, or need the network or a compiler.
+NOT_PLAYED = ("./tests/run",)
+# Programs that end by Ctrl-C: servers, and those that follow a stream.
+ENDLESS = re.compile(r"^cargo run --release|tail .* -f |--example consume")
+# What `put` says of lines that it could not put.
+PARTLY = re.compile(r"--rejects")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PORT = re.compile(r"\b45[67]\d\b")
+FIGURES = re.compile(r"\d[\d,.:TZ-]*|[A-Za-z0-9+/=]{40,}")
+# What the README's own commands are here: the binary of the dev profile, and the examples beside it.
+COMMANDS = """
+cargo() {
+    case "$*" in
+    "run --release") tidelog serve --listen "127.0.0.1:$MAIN_PORT" ;;
+    "run --release -- "*) shift 3; tidelog "$@" ;;
+    "run -p tidelog-client --example "*) local name=$5; shift 6; "$EXAMPLES/$name" "$@" "http://127.0.0.1:$MAIN_PORT" ;;
+    *) echo "not known: cargo $*"; return 1 ;;
+    esac
+}
+"""
+
+
+def commands(block):
+    """The commands of a console block, each with the lines that it prints."""
+    found = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif found and found[-1][0].endswith("\\"):
+            found[-1] = (found[-1][0] + "\n" + line, [])
+        elif found:
+            found[-1][1].append(line)
+    return found
+
+
+def shape(lines):
+    """Lines without their figures, in an order that does not depend on them."""
+    return sorted(FIGURES.sub("0", line).rstrip() for line in lines if line.strip())
+
+
+class Shell:
+    """A shell that plays commands one after the other."""
+
+    def __init__(self, directory, environment):
+        self.directory = directory
+        self.process = subprocess.Popen(
+            ["bash"],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.endless = 0
+        self.run(COMMANDS)
+
+    def run(self, command):
+        """Plays a command; its exit code and what it printed."""
+        self.process.stdin.write(f"{command}\necho \"<<$?>>\"\n")
+        self.process.stdin.flush()
+        printed = []
+        for line in self.process.stdout:
+            if ended := re.search(r"<<(\d+)>>$", line.rstrip("\n")):
+                rest = line[: ended.start()]
+                return int(ended[1]), printed + ([rest] if rest else [])
+            printed.append(line.rstrip("\n"))
+        raise AssertionError(f"the shell ended in {command}")
+
+    def begin(self, command):
+        """Begins a command that does not end; the file with what it prints."""
+        self.endless += 1
+        output = self.directory / f"endless-{self.endless}.log"
+        output.touch()
+        code, printed = self.run(f"{{ {command}\n}} >{output.name} 2>{output.stem}.err </dev/null &")
+        assert code == 0, printed
+        return output
+
+    def close(self):
+        """Ends the shell and all that it began."""
+        _, printed = self.run("jobs -p")
+        for job in printed:
+            # A job is a shell of its own, whose children are the programs.
+            children = subprocess.run(["pgrep", "-P", job], capture_output=True, text=True)
+            for process in [*children.stdout.split(), job]:
+                subprocess.run(["kill", "-9", process], stderr=subprocess.DEVNULL)
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def wait_for(output, text):
+    """Returns what is in a file once that text is in it."""
+    ends = time.monotonic() + START_SECONDS_MAX
+    while text not in (said := output.read_text()):
+        assert time.monotonic() < ends, f"{output.name} has no {text!r}: {said}"
+        time.sleep(0.05)
+    return said
+
+
+def play(shell, command, expected):
+    """Plays one command and compares what it prints with what the README shows."""
+    if ENDLESS.search(command):
+        output = shell.begin(command)
+        if command == "cargo run --release":
+            said = wait_for(output, "AWS_ACCESS_KEY_ID").splitlines()
+            assert [line.split()[0] for line in said] == [line.split()[0] for line in expected], said
+            for line in said:
+                if line.startswith("  export "):
+                    assert shell.run(line)[0] == 0
+        return
+    code, printed = shell.run(command)
+    assert code == (3 if PARTLY.search(command) else 0), (command, code, printed)
+    if command.startswith("tidelog bench"):
+        # Its figures and the lines about failures depend on the machine.
+        assert printed[0].startswith("Verified: each of "), printed
+    elif expected:
+        assert shape(printed) == shape(expected), (command, printed)
+
+
+def play_python(text, environment, directory):
+    """Runs a block of Python until it ends, or until it has printed a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", text],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stdout.readline()
+    if not line:
+        assert process.wait(START_SECONDS_MAX) == 0, process.stderr.read()
+    process.kill()
+    process.wait()
+    return line
+
+
+@pytest.fixture
+def shell(tmp_path):
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+    release = tmp_path / "target" / "release"
+    release.mkdir(parents=True)
+    (release / "tidelog").symlink_to(target / "tidelog")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TIDELOG_"))}
+    paths = [release, Path(sys.executable).parent, kept["PATH"]]
+    kept |= {"PATH": os.pathsep.join(map(str, paths)), "EXAMPLES": str(target / "examples"), "AWS_PAGER": ""}
+    shell = Shell(tmp_path, kept | {"HOME": str(tmp_path)})
+    yield shell
+    shell.close()
+
+
+def test_from_top_to_bottom(shell, tmp_path):
+    ports = {}
+
+    def moved(text):
+        return PORT.sub(lambda port: str(ports.setdefault(port[0], free_port())), text)
+
+    assert shell.run(moved("MAIN_PORT=4567"))[0] == 0
+    grpc_stubs.make()
+    readme = (ROOT / "README.md").read_text()
+    played = 0
+    for block in BLOCK.finditer(readme):
+        language, text = block[1], moved(block[2])
+        if language == "python":
+            environment = dict(line.split("=", 1) for line in shell.run("env")[1] if "=" in line)
+            line = play_python(text, environment | {"PYTHONPATH": str(grpc_stubs.STUBS)}, tmp_path)
+            assert ("Subscribe" in text) == line.startswith("shardId-"), line
+            played += 1
+        elif language in ("", "console"):
+            for command, expected in commands(text):
+                if command in NOT_PLAYED:
+                    continue
+                # A second of load says as much.
+                play(shell, command.replace("--duration 10s", "--warm-up 0s --duration 1s"), expected)
+                played += 1
+        if "tidelog ca > ca.pem" in text:
+            # The row of the table below for these clients.
+            assert "`export AWS_CA_BUNDLE=ca.pem`" in readme
+            assert shell.run("export AWS_CA_BUNDLE=$PWD/ca.pem")[0] == 0
+            assert shell.run("aws kinesis list-streams")[0] == 0
+    assert played > 25, "the README has more commands than that"
