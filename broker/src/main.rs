@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 use tidelog::clock::Clock;
-use tidelog::cluster_command;
+use tidelog::cluster_command::{self, Outcome};
 use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::observability::logs;
@@ -32,6 +32,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CUT_SHORT: u8 = 130;
 /// How long a stop may take in all; a machine gives a process 10 s until it kills it.
 const STOP_MAX: Duration = Duration::from_millis(7_000);
+/// Exit code of `tidelog cluster status` for a cluster with which something is wrong.
+const DEGRADED: u8 = 3;
 /// How long threads that still run after a stop are waited for.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
@@ -124,7 +126,8 @@ fn administer(command: &ClusterCommand) -> ExitCode {
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
     match runtime.block_on(cluster_command::run(command, &mut io::stdout(), &mut io::stderr())) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Degraded) => ExitCode::from(DEGRADED),
         Err(error) => failed(&error),
     }
 }

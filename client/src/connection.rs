@@ -268,6 +268,12 @@ impl Node {
 fn endpoint(node: &str, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
     let malformed = |error: &dyn std::fmt::Display| invalid(format!("node {node}: {error}"));
     let endpoint = Endpoint::from_shared(node.to_owned()).map_err(|error| malformed(&error))?;
+    // A port above 65535 would be passed over without a word.
+    let has_port =
+        |authority: &hyper::http::uri::Authority| authority.as_str().len() > authority.host().len();
+    if endpoint.uri().authority().is_some_and(has_port) && endpoint.uri().port_u16().is_none() {
+        return Err(malformed(&"a port is a number from 1 to 65535"));
+    }
     let endpoint = match endpoint.uri().scheme_str() {
         Some("https") => endpoint.tls_config(tls.clone()).map_err(|error| malformed(&error))?,
         Some("http") => endpoint,
@@ -301,6 +307,7 @@ mod tests {
             Connection::to(none),
             Connection::to(["127.0.0.1:4567"]),
             Connection::to(["http://"]),
+            Connection::to(["http://a:65536"]),
             Connection::to(["http://a"]).request_timeout(Duration::from_millis(99)),
             Connection::to(["https://a"]).ca_pem("no certificate").account("\u{7f}"),
         ];

@@ -33,15 +33,15 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) async fn reach(command: &ClusterCommand) -> Result<Self, ClusterCommandError> {
+    /// Connects to the node at that cluster address with the command's certificate.
+    pub(super) async fn reach(command: &ClusterCommand, at: &str) -> Result<Self, ClusterCommandError> {
         let tls = match &command.tls {
             Some(files) => Some(PeerTls::with_files(files, Own::Administrator, SystemTime::now())?),
             None => None,
         };
-        let unreachable =
-            |reason: String| ClusterCommandError::Unreachable { at: command.at.clone(), reason };
+        let unreachable = |reason: String| ClusterCommandError::Unreachable { at: at.into(), reason };
         let connecting = async {
-            let destination = Destination { node: None, address: command.at.clone() };
+            let destination = Destination { node: None, address: at.into() };
             let io = tcp::dial(tls)(destination).await.map_err(|error| error.to_string())?;
             Connection::over(io, Lane::Requests).await.map_err(|error| error.to_string())
         };
@@ -53,7 +53,7 @@ impl Node {
             }
         };
         let client = ClusterClient::with_origin(connection, hyper::Uri::from_static(ORIGIN));
-        Ok(Self { at: command.at.clone(), client })
+        Ok(Self { at: at.into(), client })
     }
 
     pub(super) async fn status(&mut self) -> Result<StatusResponse, ClusterCommandError> {

@@ -60,6 +60,14 @@ pub enum ClusterCommandError {
 }
 
 impl ClusterCommandError {
+    /// Whether the same question may be answered a moment later, as by a node that is starting.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Refused(_) | Self::Output(_) => false,
+            Self::Unreachable { .. } | Self::Foreign { .. } | Self::NotDone(_) | Self::Silent { .. } => true,
+        }
+    }
+
     /// What a call that failed says. `at` is where.
     pub(super) fn from_status(at: &str, status: &Status) -> Self {
         let reason = status.message().to_owned();

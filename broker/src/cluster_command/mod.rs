@@ -10,11 +10,14 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::io::Write;
+use std::time::Duration;
 
 pub use error::ClusterCommandError;
 
+use crate::administration::troubles;
 use crate::config::PeerCertificates;
 
 /// A command with all that it needs.
@@ -42,10 +45,37 @@ pub enum Output {
 /// What is wanted of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// How it is.
-    Status,
+    /// How it is, at once or when it has come to a state.
+    Status(Option<Waiting>),
     /// Something is to change.
     Change(Change),
+}
+
+/// A state of the cluster that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wait {
+    /// Every node answers, every group has a leader, and no node is degraded.
+    Healthy,
+    /// Healthy, and every node has what the groups had half a second before.
+    CaughtUp,
+}
+
+/// A state that is waited for, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The state.
+    pub state: Wait,
+    /// The time after which the command gives up.
+    pub patience: Duration,
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The change is made, or nothing is wrong with the cluster.
+    Done,
+    /// Something is wrong with the cluster, or the state that was waited for has not come.
+    Degraded,
 }
 
 /// What is to change.
@@ -91,14 +121,23 @@ pub async fn run(
     command: &ClusterCommand,
     results: &mut impl Write,
     progress: &mut impl Write,
-) -> Result<(), ClusterCommandError> {
-    let mut node = connection::Node::reach(command).await?;
-    let text = match &command.action {
-        Action::Status => status::written(&node.status().await?, command.output),
+) -> Result<Outcome, ClusterCommandError> {
+    let (text, is_well) = match &command.action {
+        Action::Status(None) => {
+            let status = connection::Node::reach(command, &command.at).await?.status().await?;
+            (status::written(&status, command.output), troubles(&status).is_empty())
+        }
+        Action::Status(Some(waiting)) => {
+            let (status, has_come) = waiting::wait(command, waiting).await?;
+            (status::written(&status, command.output), has_come)
+        }
         Action::Change(change) => {
+            let mut node = connection::Node::reach(command, &command.at).await?;
             let done = change::carry_out(&mut node, change, progress).await?;
-            change::written(&done, command.output)
+            (change::written(&done, command.output), true)
         }
     };
-    results.write_all(text.as_bytes()).and_then(|()| results.flush()).map_err(ClusterCommandError::Output)
+    let written = results.write_all(text.as_bytes()).and_then(|()| results.flush());
+    written.map_err(ClusterCommandError::Output)?;
+    Ok(if is_well { Outcome::Done } else { Outcome::Degraded })
 }

@@ -74,7 +74,7 @@ async fn node(script: Script, tls: Option<PeerTls>) -> String {
 }
 
 /// The result, the progress, and what became of the command.
-async fn ran(command: ClusterCommand) -> (String, String, Result<(), String>) {
+async fn ran(command: ClusterCommand) -> (String, String, Result<Outcome, String>) {
     let (mut results, mut progress) = (Vec::new(), Vec::new());
     let outcome = run(&command, &mut results, &mut progress).await.map_err(|error| error.to_string());
     (String::from_utf8(results).unwrap(), String::from_utf8(progress).unwrap(), outcome)
@@ -139,10 +139,10 @@ Node 2 is degraded: its disk is slow.
 #[tokio::test]
 async fn a_status_is_a_table_or_an_object() {
     let at = node(Script { status: status(), ..Script::default() }, None).await;
-    let (table, _, outcome) = ran(command(at.clone(), Action::Status)).await;
-    assert_eq!((table.as_str(), outcome), (TABLE, Ok(())));
+    let (table, _, outcome) = ran(command(at.clone(), Action::Status(None))).await;
+    assert_eq!((table.as_str(), outcome), (TABLE, Ok(Outcome::Degraded)));
     assert!(table.lines().all(|line| line.len() <= 80));
-    let as_json = ClusterCommand { output: Output::Json, ..command(at, Action::Status) };
+    let as_json = ClusterCommand { output: Output::Json, ..command(at, Action::Status(None)) };
     let object: serde_json::Value = serde_json::from_str(&ran(as_json).await.0).unwrap();
     assert_eq!(object["cluster"], "c1f5ecbc-8d5e-4b0a-a9ee-67e0e4ebd0d5");
     assert_eq!(object["node"], 1);
@@ -157,11 +157,29 @@ async fn a_status_is_a_table_or_an_object() {
 }
 
 #[tokio::test]
+async fn a_state_is_waited_for_as_long_as_it_may_take() {
+    let waiting = |state| Action::Status(Some(Waiting { state, patience: Duration::from_millis(1_200) }));
+    let well = StatusResponse {
+        nodes: vec![NodeStatus { id: 1, is_voter: true, is_reachable: true, ..NodeStatus::default() }],
+        groups: vec![GroupStatus { leader: 1, last_index: 7, ..GroupStatus::default() }],
+        node: 1,
+        ..StatusResponse::default()
+    };
+    let healthy = node(Script { status: well, ..Script::default() }, None).await;
+    let degraded = node(Script { status: status(), ..Script::default() }, None).await;
+    for state in [Wait::Healthy, Wait::CaughtUp] {
+        assert_eq!(ran(command(healthy.clone(), waiting(state))).await.2, Ok(Outcome::Done), "{state:?}");
+        let (table, _, outcome) = ran(command(degraded.clone(), waiting(state))).await;
+        assert_eq!((table.as_str(), outcome), (TABLE, Ok(Outcome::Degraded)), "{state:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_lost_majority_is_told() {
     let mut status = status();
     status.nodes[1].is_reachable = false;
     let at = node(Script { status, ..Script::default() }, None).await;
-    let (table, ..) = ran(command(at, Action::Status)).await;
+    let (table, ..) = ran(command(at, Action::Status(None))).await;
     assert!(table.contains("No majority: 1 of 2 voters can be reached and 2 are needed."), "{table}");
 }
 
@@ -184,7 +202,10 @@ async fn changes_ask_for_what_was_said_and_tell_their_progress() {
         let at = node(script.clone(), None).await;
         let command = command(at, Action::Change(change));
         let (results, progress, outcome) = ran(command.clone()).await;
-        assert_eq!((results.as_str(), progress.as_str(), outcome), ("all of it\n", "half of it\n", Ok(())));
+        assert_eq!(
+            (results.as_str(), progress.as_str(), outcome),
+            ("all of it\n", "half of it\n", Ok(Outcome::Done))
+        );
         let heard = script.asked.lock().unwrap().join("");
         assert!(heard.contains(asked), "{heard}");
         let (results, ..) = ran(ClusterCommand { output: Output::Json, ..command }).await;
@@ -217,7 +238,7 @@ async fn where_no_node_answers_it_says_where_to_look() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let error = ran(command(closed, Action::Status)).await.2.unwrap_err();
+    let error = ran(command(closed, Action::Status(None))).await.2.unwrap_err();
     assert!(
         error.contains("cannot reach a node at 127.0.0.1:") && error.contains("TIDELOG_CLUSTER_AT"),
         "{error}"
@@ -230,7 +251,7 @@ async fn where_no_node_answers_it_says_where_to_look() {
             drop(tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
         }
     });
-    let error = ran(command(at, Action::Status)).await.2.unwrap_err();
+    let error = ran(command(at, Action::Status(None))).await.2.unwrap_err();
     assert!(error.contains("is not the cluster port of a node of Tidelog"), "{error}");
 }
 
@@ -244,10 +265,10 @@ async fn with_certificates_both_ends_need_them() {
     let secured = node(script(), Some(tls)).await;
     let with_files = |at: &str, tls: &PeerCertificates| ClusterCommand {
         tls: Some(tls.clone()),
-        ..command(at.into(), Action::Status)
+        ..command(at.into(), Action::Status(None))
     };
-    assert_eq!(ran(with_files(&secured, &files)).await.2, Ok(()));
-    let bare = ran(command(secured.clone(), Action::Status)).await.2.unwrap_err();
+    assert_eq!(ran(with_files(&secured, &files)).await.2, Ok(Outcome::Degraded));
+    let bare = ran(command(secured.clone(), Action::Status(None))).await.2.unwrap_err();
     assert!(bare.contains("where the nodes have --cluster-certificate, this command needs it too"), "{bare}");
     let plain = node(script(), None).await;
     let mixed = ran(with_files(&plain, &files)).await.2.unwrap_err();

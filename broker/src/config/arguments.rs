@@ -54,7 +54,8 @@ enum Subcommands {
     /// Administer a cluster: who belongs to it, and who leads.
     #[command(
         after_help = "Each command asks one node, any of them, and may be repeated: what is done already is not done \
-        again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments."
+        again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments, 3 when `status` finds something \
+        wrong."
     )]
     Cluster(Cluster),
 

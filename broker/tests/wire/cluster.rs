@@ -59,7 +59,7 @@ impl Place {
         loop {
             let mut results = Vec::new();
             match cluster_command::run(&command, &mut results, &mut Vec::new()).await {
-                Ok(()) => return Ok(String::from_utf8(results).unwrap()),
+                Ok(_) => return Ok(String::from_utf8(results).unwrap()),
                 Err(error) if error.to_string().starts_with("refused") || Instant::now() > ends => {
                     return Err(error.to_string());
                 }
@@ -78,7 +78,7 @@ impl Place {
 
     /// The voters, and those of them that answer.
     async fn voters(&self) -> (Vec<u64>, Vec<u64>) {
-        let status = self.ask(Action::Status).await.unwrap();
+        let status = self.ask(Action::Status(None)).await.unwrap();
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let nodes = status["nodes"].as_array().unwrap().iter().filter(|node| node["is_voter"] == true);
         let id = |node: &serde_json::Value| node["id"].as_u64().unwrap();

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tidelog::cluster_command::{Action, Change, ClusterCommand, Output};
+use tidelog::cluster_command::{Action, Change, ClusterCommand, Output, Wait, Waiting};
 use tidelog::config::{
     CertificateFiles, ClusterConfig, Command, Config, ConfigError, DataLocation, Durability, InitialStream,
     PeerCertificates, Transitions, load,
@@ -247,9 +247,12 @@ fn what_is_asked_of_a_cluster_is_read() {
         at: "127.0.0.1:4568".into(),
         tls: None,
         output: Output::Table,
-        action: Action::Status,
+        action: Action::Status(None),
     };
     assert_eq!(asked(&["status"]), Ok(status.clone()));
+    let waiting = Waiting { state: Wait::CaughtUp, patience: Duration::from_secs(9) };
+    let waiting = ClusterCommand { action: Action::Status(Some(waiting)), ..status.clone() };
+    assert_eq!(asked(&["status", "--wait", "caught-up", "--timeout=9"]), Ok(waiting));
     let elsewhere = ClusterCommand { at: "b:1".into(), output: Output::Json, ..status.clone() };
     assert_eq!(asked(&["status", "--at", "b:1", "--output=json"]), Ok(elsewhere.clone()));
     assert_eq!(asked(&["--at", "b:1", "--output=json", "status"]), Ok(elsewhere));

@@ -106,7 +106,8 @@ impl Cluster {
     /// What `tidelog cluster status` says with this certificate.
     fn status(&self, certificate: &str) -> Output {
         let mut command = tidelog();
-        command.args(["cluster", "status", "--output", "json", "--at", &self.addresses[0]]);
+        command.args(["cluster", "status", "--wait", "healthy", "--timeout", "60"]);
+        command.args(["--output", "json", "--at", &self.addresses[0]]);
         self.present(&mut command, certificate);
         command.output().unwrap()
     }

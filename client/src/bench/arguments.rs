@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::body::{KEY_CHARACTERS, REQUEST_BYTES_MAX};
 use super::size::Size;
 use super::skew::Skew;
+use crate::command::Output;
 use crate::kinesis::ConnectionArguments;
 
 /// What the load is, where it goes, and where the result goes.
@@ -101,6 +102,10 @@ pub struct BenchArguments {
     /// Write the result as JSON, `-` for standard output (the summary goes to standard error then).
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     pub json: Option<PathBuf>,
+
+    /// How the result is written to standard output: for people, or as JSON, which is what `--json -` does.
+    #[arg(long, value_name = "FORM", default_value = "table", help_heading = "Result")]
+    pub output: Output,
 
     /// Write the result as one page with charts, which needs nothing else.
     #[arg(long, value_name = "FILE", help_heading = "Result")]
@@ -212,6 +217,9 @@ impl BenchArguments {
                 self.size
             ));
         }
+        if self.output == Output::Json && self.json.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+            return Err("--output json and --json - are the same: give one of them".into());
+        }
         if self.json.is_some() && self.json == self.html {
             return Err("--json and --html name the same file".into());
         }
@@ -290,6 +298,7 @@ mod tests {
             ("--batch 500 --size 100KiB", "more than the 10 MiB"),
             ("a/b", "is no stream's name"),
             ("--json x --html x", "the same file"),
+            ("--json - --output json", "are the same"),
         ] {
             let error = parsed(arguments).expect_err(arguments);
             assert!(error.contains(words), "{arguments}: {error}");

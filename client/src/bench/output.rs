@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::{FORMAT, page, summary};
 use super::{BenchArguments, BenchError, RunResult};
+use crate::command::Output;
 
 /// Bytes of an earlier result; that of a week is smaller.
 const EARLIER_BYTES_MAX: u64 = 1 << 30;
@@ -54,21 +55,17 @@ pub fn write(
     let text = summary(result, earlier);
     let json = || serde_json::to_vec(result).expect("a result has nothing that JSON lacks");
     let failed = |path: &PathBuf, reason| BenchError::Write { path: path.clone(), reason };
-    match &arguments.json {
-        Some(path) if is_standard_output(path) => {
-            // Who reads it may have gone; that is no failure of the run.
-            let _ = io::stderr().lock().write_all(text.as_bytes());
-            io::stdout()
-                .lock()
-                .write_all(&[json(), b"\n".to_vec()].concat())
-                .map_err(|error| failed(path, error))?;
-        }
-        path => {
-            let _ = io::stdout().lock().write_all(text.as_bytes());
-            if let Some(path) = path {
-                fs::write(path, json()).map_err(|error| failed(path, error))?;
-            }
-        }
+    let file = arguments.json.as_ref().filter(|path| !is_standard_output(path));
+    // The summary's reader may have gone; that is no failure of the run.
+    if arguments.output == Output::Json || (arguments.json.is_some() && file.is_none()) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let line = [json(), b"\n".to_vec()].concat();
+        io::stdout().lock().write_all(&line).map_err(|error| failed(&PathBuf::from("-"), error))?;
+    } else {
+        let _ = io::stdout().lock().write_all(text.as_bytes());
+    }
+    if let Some(path) = file {
+        fs::write(path, json()).map_err(|error| failed(path, error))?;
     }
     if let Some(path) = &arguments.html {
         fs::write(path, page(result, earlier)).map_err(|error| failed(path, error))?;

@@ -27,7 +27,7 @@ use clap::Subcommand;
 use crate::bench::{self, BenchArguments};
 use crate::kinesis::{Client, ConnectionArguments, Settings};
 pub use error::CommandError;
-use output::Output;
+pub use output::Output;
 
 /// The commands.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

@@ -142,7 +142,10 @@ fn endpoint(named: &str, region: &str) -> Result<Uri, SettingsError> {
     let is_plain = uri.path() == "/" && uri.query().is_none() && !text.contains('@');
     let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    if is_plain && is_known && has_host { Ok(uri) } else { Err(wrong()) }
+    // A port above 65535 would be passed over without a word.
+    let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > authority.host().len());
+    let is_port = !has_port || uri.port_u16().is_some_and(|port| port > 0);
+    if is_plain && is_known && has_host && is_port { Ok(uri) } else { Err(wrong()) }
 }
 
 pub(super) fn is_aws(endpoint: &Uri) -> bool {

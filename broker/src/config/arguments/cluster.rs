@@ -1,12 +1,13 @@
 //! The declaration of `tidelog cluster`: its commands, their flags, environment variables and help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command, Subcommand};
 
 use super::super::cluster::{address, certificates, member, node_id};
-use crate::cluster_command::{Action, Change, ClusterCommand, Output};
+use crate::cluster_command::{Action, Change, ClusterCommand, Output, Wait, Waiting};
 
 /// Groups are numbered from 0 to this.
 const GROUP_MAX: i64 = 6;
@@ -47,7 +48,17 @@ pub(super) struct Cluster {
 #[derive(Debug, Subcommand)]
 enum Actions {
     /// Show the nodes, who of them can be reached, and who leads which group.
-    Status,
+    ///
+    /// Exit code 3 when something is wrong with the cluster, or when the state of --wait has not come in time.
+    Status {
+        /// Ask again until the cluster is in that state: `healthy`, or `caught-up`, when the nodes also have what the
+        /// groups had before.
+        #[arg(long, value_name = "STATE")]
+        wait: Option<Wait>,
+        /// With --wait: seconds after which the command gives up, 1 to 86,400.
+        #[arg(long, value_name = "SECONDS", requires = "wait", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        timeout: u64,
+    },
 
     /// Take a node in: it copies what the others have, and then it counts.
     ///
@@ -102,7 +113,10 @@ impl Cluster {
         let tls =
             tls.map_err(|reason| declared.error(ErrorKind::MissingRequiredArgument, format!("{reason}\n")))?;
         let action = match self.action {
-            Actions::Status => Action::Status,
+            Actions::Status { wait, timeout } => {
+                let patience = Duration::from_secs(timeout);
+                Action::Status(wait.map(|state| Waiting { state, patience }))
+            }
             Actions::Add { node: (id, address) } => Action::Change(Change::Add { id, address }),
             Actions::Remove { id } => Action::Change(Change::Remove { id }),
             Actions::Replace { old, new: (id, address) } => {

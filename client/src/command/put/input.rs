@@ -107,8 +107,10 @@ fn read(sources: Vec<Box<dyn io::Read + Send>>, line_max: usize, sender: &mpsc::
             let spot = Spot { input, line };
             let read = match line_of(&mut source, line_max) {
                 Ok(None) => break,
-                Ok(Some(Line::Whole(bytes))) if bytes.is_empty() => continue,
-                Ok(Some(Line::Whole(bytes))) => Read::Line(spot, bytes.into()),
+                Ok(Some(Line::Whole(bytes))) => match without_mark(bytes, line) {
+                    bytes if bytes.is_empty() => continue,
+                    bytes => Read::Line(spot, bytes.into()),
+                },
                 Ok(Some(Line::TooLong)) => Read::TooLong(spot),
                 Err(error) => Read::Broken(spot, error),
             };
@@ -120,6 +122,14 @@ fn read(sources: Vec<Box<dyn io::Read + Send>>, line_max: usize, sender: &mpsc::
                 break;
             }
         }
+    }
+}
+
+/// A line without the byte order mark that some programs put before the first line of UTF-8.
+fn without_mark(bytes: Vec<u8>, line: u64) -> Vec<u8> {
+    match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if line == 1 => rest.to_vec(),
+        _ => bytes,
     }
 }
 
@@ -172,6 +182,13 @@ fn line_of(source: &mut impl BufRead, line_max: usize) -> io::Result<Option<Line
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        assert_eq!(without_mark(b"\xef\xbb\xbf{}".to_vec(), 1), b"{}");
+        assert_eq!(without_mark(b"\xef\xbb\xbf{}".to_vec(), 2), b"\xef\xbb\xbf{}");
+        assert_eq!(without_mark(b"{}".to_vec(), 1), b"{}");
+    }
 
     #[test]
     fn lines_end_where_they_end_and_long_ones_are_passed_over() {

@@ -1,6 +1,9 @@
 //! Where the partition key of a line comes from.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// Bound of a partition key, in characters.
 const KEY_MAX: usize = 256;
@@ -30,19 +33,24 @@ impl KeySource {
     }
 }
 
+/// Fields of an object of JSON, as they are written.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
 fn of_field(line: &[u8], field: &str) -> Result<String, String> {
-    if std::str::from_utf8(line).is_err() {
-        return Err("not UTF-8, so not JSON".into());
-    }
-    let value: Value = serde_json::from_slice(line).map_err(|_| "not JSON".to_owned())?;
-    if !value.is_object() {
-        return Err("JSON, but not an object".into());
-    }
-    let key = match found(&value, field) {
-        Some(Value::String(text)) => text.clone(),
-        Some(number @ (Value::Number(_) | Value::Bool(_))) => number.to_string(),
-        Some(_) => return Err(format!("the field {field} is neither text nor a number")),
-        None => return Err(format!("no field {field}")),
+    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8, so not JSON".to_owned())?;
+    let fields: Fields<'_> = serde_json::from_str(line).map_err(|_| {
+        let is_other =
+            !line.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
+        if is_other { "JSON, but not an object".to_owned() } else { "not JSON".to_owned() }
+    })?;
+    let Some(value) = found(&fields, field) else { return Err(format!("no field {field}")) };
+    let key = match value.get() {
+        text if text.starts_with('"') => serde_json::from_str(text).map_err(|_| "not JSON".to_owned())?,
+        other if other == "null" || other.starts_with(['{', '[']) => {
+            return Err(format!("the field {field} is neither text nor a number"));
+        }
+        // As it is written: a number of the machine would make one key of two large ones.
+        number => number.to_owned(),
     };
     match fixed(&key) {
         Ok(key) => Ok(key),
@@ -51,11 +59,15 @@ fn of_field(line: &[u8], field: &str) -> Result<String, String> {
 }
 
 /// A field whose name has the points in it goes before fields of fields.
-fn found<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
-    if let Some(own) = value.get(field) {
+fn found<'a>(fields: &Fields<'a>, field: &str) -> Option<&'a RawValue> {
+    if let Some(own) = fields.get(field) {
         return Some(own);
     }
-    field.split('.').try_fold(value, |value, name| value.get(name))
+    let mut names = field.split('.');
+    let first: &RawValue = fields.get(names.next()?)?;
+    names.try_fold(first, |value, name| {
+        serde_json::from_str::<Fields<'a>>(value.get()).ok()?.get(name).copied()
+    })
 }
 
 /// A key that may be one.
@@ -73,11 +85,18 @@ mod tests {
     #[test]
     fn a_field_gives_its_text_or_says_why_not() {
         let long = format!("{{\"user\": \"{}\"}}", "x".repeat(257));
-        let cases: [(&[u8], &str, Result<&str, &str>); 12] = [
+        let cases: [(&[u8], &str, Result<&str, &str>); 19] = [
             (b"{\"user\": \"ada\"}", "user", Ok("ada")),
             (b"{\"user\": {\"id\": 42}}", "user.id", Ok("42")),
             (b"{\"user.id\": true, \"user\": {\"id\": 1}}", "user.id", Ok("true")),
-            (b"{\"n\": 1.50}", "n", Ok("1.5")),
+            (b"{\"n\": 1.50}", "n", Ok("1.50")),
+            (b"{\"n\":18446744073709551616}", "n", Ok("18446744073709551616")),
+            (b"{\"n\":{\"n\":18446744073709551617}}", "n.n", Ok("18446744073709551617")),
+            (b"{\"n\": 1e400 }", "n", Ok("1e400")),
+            (b"{\"u\": \"a\\u00e9\", \"n\": 1e400}", "u", Ok("a\u{e9}")),
+            (b"{\"u\": 1, \"u\": 2}", "u", Ok("2")),
+            (b"{\"u\": 1}", "u.v", Err("no field u.v")),
+            (b"1e400", "u", Err("JSON, but not an object")),
             (b"{\"user\": null}", "user", Err("the field user is neither text nor a number")),
             (b"{\"user\": []}", "user", Err("the field user is neither text nor a number")),
             (b"{\"other\": 1}", "user", Err("no field user")),

@@ -52,7 +52,8 @@ pub struct PutArguments {
     #[arg(long, value_name = "KEY", value_parser = key::fixed)]
     key: Option<String>,
 
-    /// Lines are JSON objects, and this field of each is its partition key; `user.id` is a field of a field.
+    /// Lines are JSON objects, and this field of each is its partition key, a number as it is written; `user.id` is a field of a
+    /// field.
     #[arg(long, value_name = "FIELD")]
     key_field: Option<String>,
 

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::aggregation::deaggregate;
@@ -72,12 +73,14 @@ impl Shown {
 pub(in crate::command) fn written(shown: &Shown, form: Form) -> Vec<u8> {
     match form {
         Form::Raw => [&shown.data[..], b"\n"].concat(),
-        Form::Json => (json(shown).to_string() + "\n").into_bytes(),
+        Form::Json => json(shown).into_bytes(),
         Form::Human(screen) => human(shown, screen).into_bytes(),
     }
 }
 
-fn json(shown: &Shown) -> Value {
+/// One object on a line, from which the record can be told exactly: `data` is the record's own text where that is an
+/// object or an array of JSON on one line, and else a string of its text; bytes that are no text are in `data_base64`.
+fn json(shown: &Shown) -> String {
     let mut object = json!({
         "shard": shown.shard,
         "sequence_number": shown.sequence_number,
@@ -87,12 +90,23 @@ fn json(shown: &Shown) -> Value {
     if let Some(part) = shown.part {
         object["part"] = part.into();
     }
-    match (serde_json::from_slice::<Value>(&shown.data), std::str::from_utf8(&shown.data)) {
-        (Ok(value), _) => object["data"] = value,
-        (_, Ok(text)) => object["data"] = text.into(),
-        _ => object["data_base64"] = STANDARD.encode_to_string(&shown.data).into(),
+    match std::str::from_utf8(&shown.data) {
+        Ok(text) if is_json_on_a_line(text) => {
+            let mut line = object.to_string();
+            line.pop();
+            return format!("{line},\"data\":{text}}}\n");
+        }
+        Ok(text) => object["data"] = text.into(),
+        Err(_) => object["data_base64"] = STANDARD.encode_to_string(&shown.data).into(),
     }
-    object
+    object.to_string() + "\n"
+}
+
+/// Whether the text is an object or an array of JSON, without a line's end in it or white space around it.
+fn is_json_on_a_line(text: &str) -> bool {
+    let has_ends =
+        (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'));
+    has_ends && !text.contains(['\n', '\r']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 fn human(shown: &Shown, screen: Screen) -> String {

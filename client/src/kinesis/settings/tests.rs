@@ -33,7 +33,18 @@ fn the_endpoint_is_the_flags_then_the_variables_then_the_local_one() {
         assert_eq!(settings.endpoint_text(), expected);
         assert_eq!(settings.credentials, Credentials::of_nobody());
     }
-    for wrong in ["", "localhost:4567", "ftp://a", "http://a/path", "http://", "http://u@a", "http://a?q"] {
+    for wrong in [
+        "",
+        "localhost:4567",
+        "ftp://a",
+        "http://a/path",
+        "http://",
+        "http://u@a",
+        "http://a?q",
+        "http://a:65536",
+        "http://a:0",
+        "http://a:",
+    ] {
         let error = resolved(&[("endpoint", wrong)], &[]).expect_err(wrong);
         assert!(matches!(error, SettingsError::Endpoint(_)), "{wrong}: {error}");
     }

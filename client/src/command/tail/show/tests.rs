@@ -43,8 +43,8 @@ fn each_form_shows_text_json_and_bytes() {
         (
             b"{\"b\":1}",
             Form::Json,
-            "{\"arrival\":\"2026-03-01T12:00:00.123Z\",\"data\":{\"b\":1},\"key\":\"ada\",\"sequence_number\":\"4960\",\
-             \"shard\":\"shardId-000000000007\"}\n"
+            "{\"arrival\":\"2026-03-01T12:00:00.123Z\",\"key\":\"ada\",\"sequence_number\":\"4960\",\
+             \"shard\":\"shardId-000000000007\",\"data\":{\"b\":1}}\n"
                 .into(),
         ),
         (
@@ -80,4 +80,17 @@ fn an_aggregated_record_is_shown_in_its_parts() {
     let mut damaged = AGGREGATED.to_vec();
     damaged[20] ^= 1;
     assert_eq!(Shown::parts("7", &record(&damaged), None)[0].part, None);
+}
+
+#[test]
+fn json_never_changes_a_record() {
+    for text in ["{\"b\":18446744073709551617,\"a\":1e400,\"a\":1.50}", "[1.0, 2]", "{}"] {
+        assert!(shown(text.as_bytes(), Form::Json).ends_with(&format!(",\"data\":{text}}}\n")), "{text}");
+    }
+    // Texts that are no object or array on a line come as strings, so that none is taken for another.
+    for text in ["{\"a\":\n1}", " {}", "{} ", "\"x\"", "x", "12", "null", "{", "[1]2]", "{\"a\":\"\r\"}"] {
+        let line = shown(text.as_bytes(), Form::Json);
+        let object: Value = serde_json::from_str(&line).expect("an object");
+        assert_eq!((object["data"].as_str(), line.matches('\n').count()), (Some(text), 1), "{line}");
+    }
 }
