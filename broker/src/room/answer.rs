@@ -24,14 +24,18 @@ impl AnswerRoom {
     /// that the connection has paid for.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`], which is counted.
     pub fn take(&self, bytes: usize) -> Result<Option<Charge>, Full> {
         let Some((pool, account)) = &self.0 else { return Ok(None) };
         if bytes <= PREPAID_ANSWER_BYTES {
             return Ok(None);
         }
         let mut charge = pool.charge(account, bytes <= super::SMALL_BYTES);
-        if charge.try_grow(bytes) || charge.try_finish(bytes) { Ok(Some(charge)) } else { Err(Full) }
+        if charge.try_grow(bytes) || charge.try_finish(bytes) {
+            Ok(Some(charge))
+        } else {
+            Err(self.refused())
+        }
     }
 
     /// As [`Self::take`], for as many of these things as there is room for, in order; all of them, or a half, or a half
@@ -90,6 +94,8 @@ mod tests {
         assert_eq!((count, first.as_ref().map(Charge::is_finishing)), (1, Some(true)));
         assert_eq!(answers.take_some(&sizes, 100).unwrap_err(), Full);
         assert_eq!(room.answers.refusals(), 1);
+        assert_eq!(answers.take(MIB).unwrap_err(), Full);
+        assert_eq!(room.answers.refusals(), 2);
         let small = answers.take(60 << 10).unwrap();
         assert!(small.is_some());
         drop(first);

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
@@ -302,29 +301,11 @@ impl Charge {
             self.finisher = None;
         }
     }
-
-    /// Keeps it for as long as any part of the bytes is alive anywhere.
-    #[must_use]
-    pub fn hold(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held { bytes, _charge: self })
-    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
         self.shrink(0);
-    }
-}
-
-/// Bytes with what they are charged.
-struct Held {
-    bytes: Bytes,
-    _charge: Charge,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
@@ -395,19 +376,6 @@ mod tests {
         let open = || accounts.open(IpAddr::from([10, 0, 0, 1]));
         let charges: Vec<_> = (0..13).map(|_| pool.try_charge(&open(), 20 * MIB)).collect();
         assert!(charges.iter().all(Result::is_ok));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn bytes_are_charged_until_their_last_slice_is_gone() {
-        let (pool, account) = (pool(340), Account::of_nobody());
-        let mut charge = pool.try_charge(&account, 10 * MIB).unwrap();
-        charge.shrink(3);
-        let mut bytes = charge.hold(Bytes::from_static(b"abc"));
-        let slice = bytes.split_to(1);
-        drop(bytes);
-        assert_eq!(pool.used(), 3);
-        drop(slice);
-        assert_eq!(pool.used(), 0);
     }
 
     #[tokio::test(start_paused = true)]

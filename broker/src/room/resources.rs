@@ -91,10 +91,24 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "Answers",
-        bound: "the class answers, from their encoding until their last byte is taken",
+        bound: "the class answers, from their encoding until their last byte is taken; gRPC answers of one message too",
         setting: "`--memory`",
         at_bound: "GetRecords gives fewer records, then a throttle; else 503",
         test: "broker/src/room/answer.rs: short_of_room_there_are_fewer_and_the_first_is_the_last_to_be_refused",
+    },
+    Resource {
+        name: "Pace of an answer",
+        bound: "16 KiB/s over 10 s while the class is more than half taken, 1 MiB/s over 2 s out of its reserve; for answers of more than 16 KiB",
+        setting: "",
+        at_bound: "the connection, or the stream of HTTP/2, is cut",
+        test: "broker/tests/wire/slow.rs: a_slow_reader_is_cut_while_answers_are_short_of_memory",
+    },
+    Resource {
+        name: "Last bytes of an answer over HTTP/2",
+        bound: "charged and watched as the others, for answers of more than 16 KiB; the stream counts as open until frames of 1 KiB and more are sent",
+        setting: "",
+        at_bound: "the stream is cut after 30 s without a byte taken",
+        test: "broker/tests/wire/slow.rs: the_last_bytes_of_an_answer_are_charged_and_watched_until_they_are_taken",
     },
     Resource {
         name: "Time of a request body",

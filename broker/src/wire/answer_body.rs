@@ -1,7 +1,8 @@
 //! The body of an answer: complete, or the messages of an event stream, as they come.
 //!
-//! Either is handed over in frames, so that a client that takes nothing of them is seen (`stall.rs`). Nobody watches the
-//! last frame of an answer once HTTP/2 has it: it never holds more than itself.
+//! Either is handed over in frames, so that a client that takes nothing of them is seen (`stall.rs`). A large answer is
+//! charged and ends once all of it is taken (`charged.rs`). Nobody watches the only frame of a small one once HTTP/2 has
+//! it: it keeps its request under way instead, so that its connection has one stream less.
 //!
 //! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
 //! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker
@@ -12,19 +13,23 @@ use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
+use hyper::Version;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::charged::ChargedBytes;
 use super::client::Exchange;
 use super::stall::{self, End};
 use super::{faults, grpc};
 use crate::ops::{Events, Fault};
+use crate::room::Charge;
 
 /// Bytes handed over at a time. A client that takes as much is one that takes something. Nearly every answer fits one
 /// frame, also that of 500 records put.
@@ -34,6 +39,8 @@ pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 pub(super) enum AnswerBody {
     /// The rest of it; empty once all was taken.
     Complete(Bytes),
+    /// The rest of one that has a part of the memory for answers.
+    Charged(ChargedBytes),
     /// The rest of the part that is being handed over, and the further ones; what ends it in any case, until it is told
     /// to the task.
     Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>, Option<End>),
@@ -67,10 +74,16 @@ impl AnswerBody {
         Self::Events(Bytes::new(), messages, Some(Box::pin(end)))
     }
 
+    /// A complete answer under its charge, whose client's pace counts over `window`.
+    pub(super) fn charged(bytes: Bytes, charge: Charge, window: Duration) -> Self {
+        Self::Charged(ChargedBytes::new(bytes, charge, window))
+    }
+
     /// Bytes, when they are known.
     pub(super) fn length(&self) -> Option<usize> {
         match self {
             Self::Complete(bytes) => Some(bytes.len()),
+            Self::Charged(bytes) => Some(bytes.len()),
             Self::Events(..) | Self::Grpc(_) => None,
         }
     }
@@ -86,6 +99,7 @@ impl fmt::Debug for AnswerBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete(bytes) => formatter.debug_tuple("Complete").field(bytes).finish(),
+            Self::Charged(bytes) => formatter.debug_tuple("Charged").field(&bytes.len()).finish(),
             Self::Events(..) => formatter.write_str("Events"),
             Self::Grpc(_) => formatter.write_str("Grpc"),
         }
@@ -126,6 +140,9 @@ impl Body for AnswerBody {
                 stall::note(true);
                 (!frame.is_empty()).then_some(frame)
             }
+            Self::Charged(bytes) => {
+                return bytes.poll_frame(context).map(|frame| frame.map(|bytes| Ok(Frame::data(bytes))));
+            }
             Self::Grpc(answer) => return answer.poll_frame(context).map(|frame| frame.map(Ok)),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
@@ -134,6 +151,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Grpc(answer) => answer.is_end_stream(),
+            Self::Charged(bytes) => bytes.is_taken(),
             Self::Complete(_) | Self::Events(..) => self.length() == Some(0),
         }
     }
@@ -143,16 +161,49 @@ impl Body for AnswerBody {
     }
 }
 
-/// The body of an answer and the request that it belongs to, which is under way until it is dropped.
+/// Bytes of a frame that keeps its request under way until HTTP/2 has sent it. HTTP/2 keeps the last frame of an answer
+/// for its client when the body is gone; smaller ones weigh little beside what it keeps of a stream anyway.
+const KEEPING_FRAME_BYTES: usize = 1 << 10;
+
+/// The body of an answer and the request that it belongs to, which is under way until it is dropped, and over HTTP/2
+/// until its large frames are.
 #[derive(Debug)]
 pub(super) struct Sent {
     body: AnswerBody,
-    _exchange: Option<Exchange>,
+    exchange: Option<Exchange>,
+    /// The exchange once frames share it.
+    shared: Option<Arc<Exchange>>,
+    is_http2: bool,
+}
+
+/// A frame that keeps its request under way.
+struct KeepingFrame {
+    bytes: Bytes,
+    _exchange: Arc<Exchange>,
+}
+
+impl AsRef<[u8]> for KeepingFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Sent {
-    pub(super) fn new(body: AnswerBody, exchange: Option<Exchange>) -> Self {
-        Self { body, _exchange: exchange }
+    pub(super) fn new(body: AnswerBody, exchange: Option<Exchange>, version: Version) -> Self {
+        Self { body, exchange, shared: None, is_http2: version == Version::HTTP_2 }
+    }
+
+    fn keep(&mut self, bytes: Bytes) -> Bytes {
+        if !self.is_http2 || bytes.len() < KEEPING_FRAME_BYTES {
+            return bytes;
+        }
+        if let Some(exchange) = self.exchange.take() {
+            self.shared = Some(Arc::new(exchange));
+        }
+        match &self.shared {
+            Some(exchange) => Bytes::from_owner(KeepingFrame { bytes, _exchange: exchange.clone() }),
+            None => bytes,
+        }
     }
 }
 
@@ -164,7 +215,9 @@ impl Body for Sent {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| this.keep(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -116,14 +116,17 @@ pub(super) async fn answer(
     let exchange = client.begin();
     if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
         client.linger();
-        return Ok(refusal.answer().into_response(version, None).map(|body| Sent::new(body, exchange.ok())));
+        return Ok(refusal
+            .answer()
+            .into_response(version, None)
+            .map(|body| Sent::new(body, exchange.ok(), version)));
     }
     if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
         let response = match exchange.is_ok() {
             true => grpc::call(gateway, client, request).await,
             false => grpc::refuse(client),
         };
-        return Ok(response.map(|body| Sent::new(body, exchange.ok())));
+        return Ok(response.map(|body| Sent::new(body, exchange.ok(), version)));
     }
     let origin = request.headers().get(ORIGIN).cloned();
     let answer = match &exchange {
@@ -135,7 +138,7 @@ pub(super) async fn answer(
         client.linger();
     }
     let granted = origin.map(|origin| gateway.audience.granted(origin));
-    Ok(answer.into_response(version, granted).map(|body| Sent::new(body, exchange.ok())))
+    Ok(answer.into_response(version, granted).map(|body| Sent::new(body, exchange.ok(), version)))
 }
 
 /// Answers the request of a connection past the bound: a page, or that there is no place.
@@ -150,7 +153,10 @@ pub(super) async fn answer_probe(
     let (version, exchange) = (request.version(), client.begin());
     if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
         client.linger();
-        return Ok(refusal.answer().into_response(version, None).map(|body| Sent::new(body, exchange.ok())));
+        return Ok(refusal
+            .answer()
+            .into_response(version, None)
+            .map(|body| Sent::new(body, exchange.ok(), version)));
     }
     let is_probe = *request.method() == Method::GET && pages::is_page(request.uri().path());
     let answer = if is_probe {
@@ -160,7 +166,7 @@ pub(super) async fn answer_probe(
         client.linger();
         kinesis::refuse(request.headers(), CONNECTIONS)
     };
-    Ok(answer.into_response(version, None).map(|body| Sent::new(body, exchange.ok())))
+    Ok(answer.into_response(version, None).map(|body| Sent::new(body, exchange.ok(), version)))
 }
 
 async fn route(

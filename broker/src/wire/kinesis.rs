@@ -28,7 +28,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Header that names the operation.
 const TARGET: &str = "x-amz-target";
 /// What there is no room for when an answer finds none.
-const ANSWERS: &str = "answers";
+pub(super) const ANSWERS: &str = "answers";
 /// What stands in front of the operation's name.
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
@@ -87,7 +87,10 @@ async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) ->
     match bounded(gateway.bounds.request, ops::dispatch(service, call)).await {
         Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
             Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
-            Ok(Some(charge)) => Answer::new(StatusCode::OK, form.content_type, charge.hold(body)),
+            Ok(Some(charge)) => {
+                let body = AnswerBody::charged(body, charge, gateway.bounds.pace);
+                Answer::new(StatusCode::OK, form.content_type, body)
+            }
             Err(Full) => fault(&Fault::no_room(is_shared, no_room(ANSWERS)), form),
         },
         Ok(Ok(Reply::Events(events))) => {

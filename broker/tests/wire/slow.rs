@@ -3,13 +3,19 @@
 use std::time::{Duration, Instant};
 
 use hyper::body::Body;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tidelog::limits::ShardLimits;
+use tidelog::room::{Class, Shares};
 use tidelog::service::Pace;
 use tidelog::wire::Bounds;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use crate::broker::PATIENCE;
 use crate::scene::{HTTP1_AND_2, Scene, horizon, latest};
-use crate::subscriber::{post, take_all};
+use crate::subscriber::{post, request, take_all};
 
 #[tokio::test]
 async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own() {
@@ -98,5 +104,66 @@ async fn a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not() {
     assert!(began.elapsed() > stall * 2);
     assert!(take_all(&mut idle, Duration::ZERO).await < length, "its rest was never sent");
     drop((slow, idle));
+    scene.broker.stop().await;
+}
+
+/// A scene with that many MiB for answers, whose stream has 8 MB of records, and a request that reads them.
+async fn with_8_mb(answers_mib: usize, pace: Duration) -> (Scene, serde_json::Value) {
+    let memory = Shares::default().with(Class::Answers, answers_mib << 20);
+    let bounds = Bounds { memory, pace, ..Bounds::default() };
+    let scene = Scene::bounded(bounds, ShardLimits::off()).await;
+    let large = "x".repeat(1_000_000);
+    for _ in 0..8 {
+        scene.put(&large).await;
+    }
+    let horizon = json!({"StreamName": "S", "ShardId": "shardId-0", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = scene.call("GetShardIterator", horizon).await;
+    (scene, json!({"ShardIterator": iterator["ShardIterator"]}))
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_while_answers_are_short_of_memory() {
+    let pace = Duration::from_secs(5);
+    let cut = HTTP1_AND_2.map(|is_http2| async move {
+        // One answer of 11 MiB takes more than half of the 19 MiB that are neither reserved nor for small answers.
+        let (scene, read) = with_8_mb(58, pace).await;
+        let ask = async || post(scene.address(), is_http2, "GetRecords", &read).await.into_body();
+        let mut slow = ask().await;
+        let length = slow.size_hint().exact().expect("a length") as usize;
+        assert!(length > 8_000_000);
+        let mut steady = ask().await;
+        let steady_length = steady.size_hint().exact().expect("a length") as usize;
+        assert_eq!(take_all(&mut steady, Duration::from_millis(10)).await, steady_length);
+        // Far from the time after which a client that takes nothing is cut in any case.
+        tokio::time::sleep(pace * 5 / 2).await;
+        assert!(take_all(&mut slow, Duration::ZERO).await < length, "HTTP/2: {is_http2}: it was never cut");
+        scene.broker.stop().await;
+    });
+    futures_util::future::join_all(cut).await;
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_an_answer_are_charged_and_watched_until_they_are_taken() {
+    let stall = Duration::from_millis(1_500);
+    let bounds = Bounds { stall, ..Bounds::default() };
+    let scene = Scene::bounded(bounds, ShardLimits::off()).await;
+    scene.put(&"x".repeat(60_000)).await;
+    let horizon = json!({"StreamName": "S", "ShardId": "shardId-0", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = scene.call("GetShardIterator", horizon).await;
+    let read = json!({"ShardIterator": iterator["ShardIterator"]});
+    // A window of one frame and a byte: all but the last frame goes, and a byte of that.
+    let io = TokioIo::new(TcpStream::connect(scene.address()).await.unwrap());
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size((64 << 10) + 1)
+        .handshake(io)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = request(scene.address(), "GetRecords", &read);
+    let mut answer = timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap().into_body();
+    let length = answer.size_hint().exact().expect("a length") as usize;
+    assert!((70_000..120_000).contains(&length), "{length}");
+    tokio::time::sleep(stall * 2).await;
+    assert!(take_all(&mut answer, Duration::ZERO).await < length, "the stream was cut");
     scene.broker.stop().await;
 }

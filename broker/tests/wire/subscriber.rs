@@ -16,14 +16,19 @@ use tokio::time::timeout;
 
 use crate::broker::PATIENCE;
 
-/// Sends one request on a connection of its own, which lives as long as its answer.
-pub async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
-    let request = Request::post(format!("http://{address}/"))
+/// A call as a request of HTTP.
+pub fn request(address: SocketAddr, operation: &str, input: &Value) -> Request<Full<Bytes>> {
+    Request::post(format!("http://{address}/"))
         .header("host", address.to_string())
         .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
         .header("content-type", "application/x-amz-json-1.1")
         .body(Full::new(Bytes::from(input.to_string())))
-        .unwrap();
+        .unwrap()
+}
+
+/// Sends one request on a connection of its own, which lives as long as its answer.
+pub async fn post(address: SocketAddr, is_http2: bool, operation: &str, input: &Value) -> Response<Incoming> {
+    let request = request(address, operation, input);
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     if is_http2 {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();

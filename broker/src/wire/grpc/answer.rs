@@ -3,10 +3,14 @@
 //! Messages are handed over in frames that are small enough that a client which takes nothing is seen
 //! (`wire/stall.rs`), and the next message is made when the connection can take it. What has begun to give messages ends
 //! with its status when the client's time has passed, when the broker stops, and when it panics.
+//!
+//! The only message of an answer is charged to the class answers, unless it is small, until the transport has taken it
+//! (`wire/charged.rs`). Calls that give records have their room elsewhere (`subscribe.rs`, `records.rs`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame};
@@ -18,7 +22,11 @@ use tonic::body::Body;
 use super::body::Room;
 use super::framing::trailers;
 use super::{status, timeout};
+use crate::room::{AnswerRoom, Full};
 use crate::wire::answer_body::FRAME_BYTES_MAX;
+use crate::wire::charged::ChargedBytes;
+use crate::wire::kinesis::ANSWERS;
+use crate::wire::refusal::no_room;
 use crate::wire::stall;
 
 /// Frames of data after which an answer is one of many messages: a single message has one.
@@ -29,6 +37,12 @@ pub(in crate::wire) struct Answer {
     body: Body,
     /// The rest of the frame that is being handed over.
     rest: Bytes,
+    /// The room for its message; without it none is charged.
+    answers: Option<AnswerRoom>,
+    /// Over which time the pace of a client that takes a charged message counts.
+    pace: Duration,
+    /// The message that is being handed over, under its charge.
+    charged: Option<ChargedBytes>,
     /// Frames of the body so far.
     frames: u32,
     is_over: bool,
@@ -64,14 +78,35 @@ impl Answer {
                 () = stopped => stopping_node(),
             }
         };
-        Self { body, rest: Bytes::new(), frames: 0, is_over: false, cut: Box::pin(cut), _room: room }
+        Self {
+            body,
+            rest: Bytes::new(),
+            answers: None,
+            pace: Duration::ZERO,
+            charged: None,
+            frames: 0,
+            is_over: false,
+            cut: Box::pin(cut),
+            _room: room,
+        }
+    }
+
+    /// Charges its only message to the class answers; the client's pace counts over `pace`.
+    pub(super) fn charged(self, answers: AnswerRoom, pace: Duration) -> Self {
+        Self { answers: Some(answers), pace, ..self }
     }
 
     pub(in crate::wire) fn is_end_stream(&self) -> bool {
-        self.is_over || (self.rest.is_empty() && self.body.is_end_stream())
+        self.is_over || (self.rest.is_empty() && self.charged.is_none() && self.body.is_end_stream())
     }
 
     pub(in crate::wire) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(charged) = &mut self.charged {
+            match ready!(charged.poll_frame(context)) {
+                Some(piece) => return Poll::Ready(Some(Frame::data(piece))),
+                None => self.charged = None,
+            }
+        }
         stall::note(false);
         loop {
             if !self.rest.is_empty() {
@@ -92,7 +127,14 @@ impl Answer {
                 Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_data() {
                     Ok(bytes) => {
                         self.frames = self.frames.saturating_add(1);
-                        self.rest = bytes;
+                        match self.answers.take().map(|answers| answers.take(bytes.len())) {
+                            Some(Ok(Some(charge))) => {
+                                self.charged = Some(ChargedBytes::new(bytes, charge, self.pace));
+                                return self.poll_frame(context);
+                            }
+                            Some(Err(Full)) => return self.end(&status::unavailable(no_room(ANSWERS))),
+                            None | Some(Ok(None)) => self.rest = bytes,
+                        }
                     }
                     Err(trailers) => {
                         self.is_over = true;
@@ -140,15 +182,15 @@ pub(super) fn stopping_node() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::stream::{self, StreamExt};
     use http_body_util::StreamBody;
     use tonic::Code;
 
     use super::*;
-    use crate::room::Shares;
+    use crate::room::{Class, Shares};
     use crate::wire::client::Client;
+
+    const MIB: usize = 1 << 20;
 
     type Frames = Vec<Result<Frame<Bytes>, Status>>;
 
@@ -192,6 +234,33 @@ mod tests {
         let (bytes, frames, status) = taken(answer(stream::iter(frames), None, stopping)).await;
         assert_eq!((bytes, frames), (FRAME_BYTES_MAX * 2 + 2, 4));
         assert_eq!(status.unwrap().code(), Code::Aborted);
+    }
+
+    #[tokio::test]
+    async fn the_only_message_is_charged_until_the_transport_has_taken_it() {
+        let room = crate::room::Room::new(Shares::default());
+        let account = crate::room::Account::of_nobody();
+        let answers = AnswerRoom::new(&room.answers, &account);
+        let (_stop, stopping) = watch::channel(false);
+        let one = || -> Frames { vec![data(MIB), Ok(Frame::trailers(trailers(&Status::ok(""))))] };
+        let charged = |answers| {
+            let answer = answer(stream::iter(one()), None, stopping.clone());
+            answer.charged(answers, Duration::from_secs(10))
+        };
+        let mut answer = charged(answers.clone());
+        let first = std::future::poll_fn(|context| answer.poll_frame(context)).await.unwrap();
+        assert_eq!(room.answers.used(), MIB);
+        drop(first);
+        let (bytes, _, status) = taken(answer).await;
+        assert_eq!((bytes, status.unwrap().code()), (MIB - FRAME_BYTES_MAX, Code::Ok));
+        assert_eq!(room.answers.used(), 0);
+        // Without room there is no message.
+        let full = crate::room::Room::new(Shares::default().with(Class::Answers, 0));
+        let answers = AnswerRoom::new(&full.answers, &account);
+        let _reserve = answers.take(MIB).unwrap();
+        let (bytes, _, status) = taken(charged(answers)).await;
+        assert_eq!((bytes, status.unwrap().code()), (0, Code::Unavailable));
+        assert_eq!(full.answers.refusals(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,8 +14,9 @@ use tonic::Status;
 use super::framing::PREFIX_BYTES;
 use super::{MESSAGE_BYTES_MAX, status};
 use crate::room::Charge;
-use crate::wire::body::{PREPAID_BYTES, Pace, ROOM_PATIENCE};
+use crate::wire::body::{PREPAID_BYTES, ROOM_PATIENCE};
 use crate::wire::client::Client;
+use crate::wire::pace::Pace;
 use crate::wire::refusal::no_room;
 
 /// What one call takes of the room for all requests' bodies. Clones are one share; it is given back with the last. What

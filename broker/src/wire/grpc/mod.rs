@@ -52,6 +52,7 @@ use super::answer_body::AnswerBody;
 use super::client::Client;
 use super::refusal::no_room;
 use super::{Gateway, Open};
+use crate::room::AnswerRoom;
 use crate::service::Service;
 pub(super) use answer::Answer;
 use body::{RequestBody, Room};
@@ -143,6 +144,7 @@ pub(super) async fn call(
     let request =
         request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));
     let ends_itself = request.uri().path() == put_stream::PATH;
+    let has_own_room = ends_itself || records::GIVING_RECORDS.contains(&request.uri().path());
     let beginning = async {
         let Some(Open { api, .. }) = gateway.open.get() else {
             return Err(status::unavailable(gateway.stage.current()));
@@ -167,7 +169,16 @@ pub(super) async fn call(
     });
     timing.record(http_status(response.headers()), started.elapsed());
     let stopping = (!ends_itself).then(|| gateway.stopping.clone());
-    response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, room, deadline_at, stopping))))
+    response.map(|body| {
+        let answer = Answer::new(body, room, deadline_at, stopping);
+        let answer = match has_own_room {
+            true => answer,
+            false => {
+                answer.charged(AnswerRoom::new(&client.room.answers, &client.account), gateway.bounds.pace)
+            }
+        };
+        AnswerBody::Grpc(Box::new(answer))
+    })
 }
 
 /// The answer to a call for which there is no room beside those that are under way on its connection.

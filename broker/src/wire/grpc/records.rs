@@ -16,6 +16,9 @@ use crate::model::shard_id::ShardId;
 use crate::ops::native::{self, Item, Source, Way};
 use crate::service::{Batch, Service, in_own_tasks};
 
+/// Calls whose messages have their room as records, before these are read.
+pub(super) const GIVING_RECORDS: [&str; 2] = ["/tidelog.v1.Records/Read", "/tidelog.v1.Records/Subscribe"];
+
 /// See the module.
 pub(super) struct Records(pub(super) Caller);
 

@@ -9,8 +9,9 @@ use tonic::transport::Endpoint;
 use super::*;
 use crate::broker::PATIENCE;
 
-/// More than twice the reads of files that may be under way on a node.
-const SHARDS: u32 = 40;
+/// More than the shards of one call that are asked for records at a time, and than the reads of files that may be under
+/// way on a node.
+const SHARDS: u32 = 70;
 /// The smallest window of HTTP/2 that any client may have to begin with.
 const WINDOW_BYTES: u32 = 65_535;
 
