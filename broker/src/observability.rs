@@ -23,13 +23,17 @@ pub const OUTGOING_BYTES: &str = "tidelog_outgoing_bytes_total";
 pub const OUTGOING_RECORDS: &str = "tidelog_outgoing_records_total";
 /// Records refused because their shard's budget was spent. CloudWatch `WriteProvisionedThroughputExceeded`.
 pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total";
+/// Bytes of data and keys that a shard takes a second, infinite without a limit. Without a counterpart in CloudWatch.
+pub const SHARD_WRITE_LIMIT_BYTES: &str = "tidelog_shard_write_limit_bytes";
+/// Records that a shard takes a second, infinite without a limit. Without a counterpart in CloudWatch.
+pub const SHARD_WRITE_LIMIT_RECORDS: &str = "tidelog_shard_write_limit_records";
 /// Records that this node refused for its own sake; label `reason`: `disk_reserve`, `disk_full` or `log_at_bound`. Without
 /// a counterpart in CloudWatch.
 pub const REFUSED_RECORDS: &str = "tidelog_refused_records_total";
 /// GetRecords calls refused because the shard's budget was spent. CloudWatch `ReadProvisionedThroughputExceeded`.
 pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
-/// Age of the last record that a GetRecords call returned, milliseconds. CloudWatch `GetRecords.IteratorAgeMilliseconds`.
-pub const ITERATOR_AGE_MILLISECONDS: &str = "tidelog_iterator_age_milliseconds";
+/// Age of the last record that a GetRecords call returned, seconds. CloudWatch `GetRecords.IteratorAgeMilliseconds`.
+pub const ITERATOR_AGE_SECONDS: &str = "tidelog_iterator_age_seconds";
 /// Subscriptions that SubscribeToShard began. CloudWatch `SubscribeToShard.Success`.
 pub const SUBSCRIPTIONS_BEGUN: &str = "tidelog_subscriptions_begun_total";
 /// Calls of SubscribeToShard refused because they came too soon after another. CloudWatch
@@ -43,9 +47,9 @@ pub const SUBSCRIPTION_EVENTS: &str = "tidelog_subscription_events_total";
 pub const SUBSCRIPTION_BYTES: &str = "tidelog_subscription_bytes_total";
 /// Records in events. CloudWatch `SubscribeToShardEvent.Records`.
 pub const SUBSCRIPTION_RECORDS: &str = "tidelog_subscription_records_total";
-/// How far behind the tip an event with records was, milliseconds. CloudWatch
+/// How far behind the tip an event with records was, seconds. CloudWatch
 /// `SubscribeToShardEvent.MillisBehindLatest`.
-pub const SUBSCRIPTION_MILLISECONDS_BEHIND: &str = "tidelog_subscription_milliseconds_behind";
+pub const SUBSCRIPTION_SECONDS_BEHIND: &str = "tidelog_subscription_behind_seconds";
 /// Time from a request's complete body to its answer, seconds; labels `operation` and `outcome` (`ok`,
 /// `client_fault`, `server_fault`). CloudWatch `PutRecord.Latency`, `PutRecords.Latency`, `GetRecords.Latency`;
 /// its count by outcome carries their `.Success`.
@@ -120,9 +124,8 @@ const BYTES: &[f64] =
     &[4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
 /// Upper bounds of operations per commit.
 const OPERATIONS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
-/// Upper bounds of ages, milliseconds: the tip to the shortest retention, 24 hours.
-const MILLISECONDS: &[f64] =
-    &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 60_000.0, 300_000.0, 3_600_000.0, 21_600_000.0, 86_400_000.0];
+/// Upper bounds of ages, seconds: the tip to the shortest retention, 24 hours.
+const AGES: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 3_600.0, 21_600.0, 86_400.0];
 
 /// What a metric is, for its description.
 #[derive(Clone, Copy)]
@@ -155,6 +158,18 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Records refused for their shard's budget (CloudWatch WriteProvisionedThroughputExceeded).",
     ),
     (
+        SHARD_WRITE_LIMIT_BYTES,
+        Kind::Gauge,
+        Unit::Bytes,
+        "Bytes of data and keys that a shard takes a second; +Inf without a limit (--limits).",
+    ),
+    (
+        SHARD_WRITE_LIMIT_RECORDS,
+        Kind::Gauge,
+        Unit::Count,
+        "Records that a shard takes a second; +Inf without a limit (--limits).",
+    ),
+    (
         REFUSED_RECORDS,
         Kind::Counter,
         Unit::Count,
@@ -167,9 +182,9 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Read calls refused for their shard's budget (CloudWatch ReadProvisionedThroughputExceeded).",
     ),
     (
-        ITERATOR_AGE_MILLISECONDS,
-        Kind::Histogram(MILLISECONDS),
-        Unit::Milliseconds,
+        ITERATOR_AGE_SECONDS,
+        Kind::Histogram(AGES),
+        Unit::Seconds,
         "Age of the last record a GetRecords call returned (CloudWatch GetRecords.IteratorAgeMilliseconds).",
     ),
     (
@@ -204,9 +219,9 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Records in events (CloudWatch SubscribeToShardEvent.Records).",
     ),
     (
-        SUBSCRIPTION_MILLISECONDS_BEHIND,
-        Kind::Histogram(MILLISECONDS),
-        Unit::Milliseconds,
+        SUBSCRIPTION_SECONDS_BEHIND,
+        Kind::Histogram(AGES),
+        Unit::Seconds,
         "How far behind events were (CloudWatch SubscribeToShardEvent.MillisBehindLatest).",
     ),
     (
@@ -278,6 +293,22 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     (LOG_LINES_DROPPED, Kind::Counter, Unit::Count, "Lines missing from the log, by reason."),
 ];
 
+/// Metrics with labels. Their owners know the values, and put each on the page before it is first counted.
+const LABELLED: &[&str] = &[
+    REFUSED_RECORDS,
+    REQUEST_SECONDS,
+    MEMORY_BYTES,
+    MEMORY_USED_BYTES,
+    MEMORY_REFUSALS,
+    CERTIFICATE_EXPIRY,
+    LOG_LINES_DROPPED,
+];
+
+/// The names of all metrics but those of single streams and shards.
+pub fn declared() -> impl Iterator<Item = &'static str> {
+    DESCRIBED.iter().map(|(name, ..)| *name)
+}
+
 /// The process's one recorder, installed at the first call.
 ///
 /// # Panics
@@ -296,6 +327,7 @@ pub fn recorder() -> &'static PrometheusHandle {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).expect("the broker installs the only recorder");
         describe();
+        begin();
         handle
     })
 }
@@ -306,6 +338,18 @@ fn describe() {
             Kind::Counter => describe_counter!(*name, *unit, *sentence),
             Kind::Gauge => describe_gauge!(*name, *unit, *sentence),
             Kind::Histogram(_) => describe_histogram!(*name, *unit, *sentence),
+        }
+    }
+}
+
+/// Puts counters and histograms on the page before the first count: an alarm on a rate sees the step from 0 to 1 only where
+/// there was a 0. Gauges have no value until their owners set one.
+fn begin() {
+    for (name, kind, ..) in DESCRIBED.iter().filter(|(name, ..)| !LABELLED.contains(name)) {
+        match kind {
+            Kind::Counter => metrics::counter!(*name).increment(0),
+            Kind::Histogram(_) => drop(metrics::histogram!(*name)),
+            Kind::Gauge => {}
         }
     }
 }

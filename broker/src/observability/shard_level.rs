@@ -45,7 +45,7 @@ const SERIES: [Series; 7] = [
         "GetRecords calls refused for the shard's budget (CloudWatch ReadProvisionedThroughputExceeded).",
     ),
     Series {
-        name: "tidelog_shard_iterator_age_milliseconds",
+        name: "tidelog_shard_iterator_age_seconds",
         kind: "gauge",
         sentence: "How far behind the tip the last GetRecords call was (CloudWatch IteratorAgeMilliseconds).",
     },
@@ -87,10 +87,13 @@ impl ShardCounts {
         self.counts[which].fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    fn value(&self, which: usize) -> Option<u64> {
+    /// The value as the page shows it: a count, or the age in seconds.
+    fn value(&self, which: usize) -> Option<String> {
         match self.counts.get(which) {
-            Some(count) => Some(count.load(Ordering::Relaxed)),
-            None => self.age.load(Ordering::Relaxed).checked_sub(1),
+            Some(count) => Some(count.load(Ordering::Relaxed).to_string()),
+            None => {
+                self.age.load(Ordering::Relaxed).checked_sub(1).map(|ms| (ms as f64 / 1_000.0).to_string())
+            }
         }
     }
 }
@@ -158,12 +161,10 @@ mod tests {
         counts.note_refused_read();
         assert!(!page(&[row(0x7f, &counts)]).contains("iterator_age"));
         counts.note_read(0, 0, 0);
-        assert!(
-            page(&[row(0x7f, &counts)]).contains("tidelog_shard_iterator_age_milliseconds{shard=\"0\"} 0\n")
-        );
+        assert!(page(&[row(0x7f, &counts)]).contains("tidelog_shard_iterator_age_seconds{shard=\"0\"} 0\n"));
         counts.note_read(1, 5, 70);
         let shown = page(&[row(0x7f, &counts)]);
-        assert!(shown.contains("tidelog_shard_iterator_age_milliseconds{shard=\"0\"} 70\n"), "{shown}");
+        assert!(shown.contains("tidelog_shard_iterator_age_seconds{shard=\"0\"} 0.07\n"), "{shown}");
         assert!(shown.contains("tidelog_shard_read_throttled_calls_total{shard=\"0\"} 1\n"), "{shown}");
     }
 }

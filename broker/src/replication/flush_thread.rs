@@ -101,6 +101,7 @@ impl FlushHandle {
     /// Starts the worker over the node's shards.
     pub fn start(store: Arc<ShardStore>, config: FlushConfig) -> io::Result<(Self, Started)> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
+        metrics::gauge!(names::UNFLUSHED_BYTES).set(store.unflushed_bytes() as f64);
         let shared = Arc::new(Shared {
             store: store.clone(),
             unflushed_bytes_max: config.unflushed_bytes_max,

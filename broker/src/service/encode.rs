@@ -183,6 +183,7 @@ impl Service {
         let refused = count - accepted.len();
         if refused > 0 {
             self.meters.write_throttled_records.increment(refused as u64);
+            self.stream_refusals.note_records(stream, refused);
         }
         self.meters.incoming_records.increment(accepted.len() as u64);
         self.meters.incoming_bytes.increment(accepted_bytes as u64);

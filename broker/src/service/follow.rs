@@ -320,7 +320,7 @@ impl Follower {
         let meters = &self.service.meters;
         meters.subscription_records.increment(batch.records.len() as u64);
         meters.subscription_bytes.increment(bytes);
-        meters.subscription_milliseconds_behind.record(batch.millis_behind as f64);
+        meters.subscription_seconds_behind.record(batch.millis_behind as f64 / 1_000.0);
         Ok(batch)
     }
 

@@ -35,6 +35,7 @@ mod retention;
 mod seats;
 mod settings;
 mod shard_counts;
+mod stream_refusals;
 mod stream_shares;
 mod streams;
 mod subscribe;
@@ -64,6 +65,7 @@ use self::reader::ReadTurns;
 use self::receive::RECEIVED_BYTES_MAX;
 use self::seats::Seats;
 use self::shard_counts::CountsTable;
+use self::stream_refusals::StreamRefusals;
 use self::stream_shares::StreamShares;
 use self::throttle::Budget;
 use self::trim_log::TrimLog;
@@ -187,6 +189,8 @@ pub struct Service {
     refused_records: RefusedRecords,
     /// Of single shards.
     shard_counts: CountsTable,
+    /// Of single streams.
+    stream_refusals: StreamRefusals,
     /// Who is subscribed.
     seats: Seats,
     /// The shares of those who follow shards without a seat.
@@ -204,6 +208,7 @@ impl Service {
     pub fn new(groups: Arc<Groups>, config: ServiceConfig) -> Arc<Self> {
         let read_turns = Arc::new(ReadTurns::new(groups.sizes().file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
+        let meters = Meters::new(&config.limits);
         Arc::new(Self {
             groups,
             config,
@@ -220,9 +225,10 @@ impl Service {
             newest_ms: AtomicU64::new(0),
             trims: Mutex::default(),
             sagas: Mutex::default(),
-            meters: Meters::new(),
+            meters,
             refused_records: RefusedRecords::new(),
             shard_counts: CountsTable::default(),
+            stream_refusals: StreamRefusals::default(),
             seats: Seats::default(),
             shares: Shares::default(),
             followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),

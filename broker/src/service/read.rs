@@ -71,7 +71,7 @@ impl Service {
             None => bounds.oldest_time_ms.map_or(0, |oldest_ms| self.now_ms().saturating_sub(oldest_ms)),
             Some(given_ms) => self.now_ms().saturating_sub(given_ms),
         };
-        self.meters.iterator_age_milliseconds.record(millis_behind as f64);
+        self.meters.iterator_age_seconds.record(millis_behind as f64 / 1_000.0);
         let records = given(batch.records);
         // Sure on any node: the end of a closed shard is known before all of its records may be.
         let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
@@ -128,6 +128,7 @@ impl Service {
         let admitted = self.with_budget(stream, shard, |budget| budget.admit_read(&limits, now_ms));
         admitted.map_err(|_| {
             self.meters.read_throttled_calls.increment(1);
+            self.stream_refusals.note_call(stream);
             if let Some(counts) = self.shard_counts.of(stream, shard) {
                 counts.note_refused_read();
             }

@@ -37,7 +37,7 @@ impl CountsTable {
 }
 
 impl Service {
-    /// The enabled series of all shards as Prometheus reads them. Labels tell account and region where they are not the
+    /// The series of single streams, and the enabled ones of all shards, as Prometheus reads them. Labels tell account and region where they are not the
     /// given ones.
     pub fn shard_level_page(&self, account: &str, region: &str) -> String {
         let catalog = self.catalog();
@@ -45,19 +45,29 @@ impl Service {
         let rows = with_metrics.flat_map(|stream| {
             stream.shards.iter().filter_map(|shard| {
                 Some(Row {
-                    labels: labels(&stream.key, ShardId(shard.index), account, region),
+                    labels: shard_labels(&stream.key, ShardId(shard.index), account, region),
                     enabled: stream.shard_level_metrics.0,
                     counts: self.shard_counts.of(stream, shard)?,
                 })
             })
         });
-        page(&rows.collect::<Vec<_>>())
+        let of_streams = |stream: &Stream| stream_labels(&stream.key, account, region);
+        self.stream_refusals.page(&catalog, of_streams) + &page(&rows.collect::<Vec<_>>())
     }
 }
 
 /// Names of streams and regions hold nothing that would have to be escaped.
-fn labels(key: &StreamKey, shard: ShardId, account: &str, region: &str) -> String {
-    let mut labels = format!("stream=\"{}\",shard=\"{shard}\"", key.name);
+fn shard_labels(key: &StreamKey, shard: ShardId, account: &str, region: &str) -> String {
+    format!("stream=\"{}\",shard=\"{shard}\"{}", key.name, place_labels(key, account, region))
+}
+
+fn stream_labels(key: &StreamKey, account: &str, region: &str) -> String {
+    format!("stream=\"{}\"{}", key.name, place_labels(key, account, region))
+}
+
+/// Account and region, where they are not the given ones.
+fn place_labels(key: &StreamKey, account: &str, region: &str) -> String {
+    let mut labels = String::new();
     for (name, own, usual) in [("account", &key.account, account), ("region", &key.region, region)] {
         if **own != *usual {
             labels.push_str(&format!(",{name}=\"{own}\""));
@@ -95,9 +105,10 @@ mod tests {
     #[test]
     fn labels_tell_what_is_unusual() {
         let key = cases::stream("a", 1).key;
-        let shown = |account, region| labels(&key, ShardId(3), account, region);
+        let shown = |account, region| shard_labels(&key, ShardId(3), account, region);
         assert_eq!(shown("000000000000", "us-east-1"), r#"stream="a",shard="shardId-000000000003""#);
         let expected = r#"stream="a",shard="shardId-000000000003",account="000000000000",region="us-east-1""#;
         assert_eq!(shown("123456789012", "eu-west-1"), expected);
+        assert_eq!(stream_labels(&key, "000000000000", "eu-west-1"), r#"stream="a",region="us-east-1""#);
     }
 }

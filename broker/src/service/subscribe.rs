@@ -247,7 +247,7 @@ impl Subscription {
             Some(run) => {
                 meters.subscription_records.increment(run.records);
                 meters.subscription_bytes.increment(run.bytes);
-                meters.subscription_milliseconds_behind.record(millis_behind as f64);
+                meters.subscription_seconds_behind.record(millis_behind as f64 / 1_000.0);
             }
             // Nothing has come for a while: nobody will ask for the last runs again.
             None => self.feed.forget(),

@@ -130,6 +130,7 @@ impl Service {
             turns.stamp();
             self.forget_budgets();
             self.shard_counts.forget(&self.catalog());
+            self.stream_refusals.forget(&self.catalog());
             // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
             if let Err(error) = self.groups.read_index(META_GROUP).await {
                 tracing::warn!(%error, "expired records are kept for now");

@@ -19,6 +19,7 @@ mod headers;
 mod http;
 mod http2;
 mod log;
+mod metrics;
 mod model;
 mod peer_port;
 mod process;

@@ -7,7 +7,7 @@ use tidelog_proto::v1::{DescribeGroupResponse, DescribeStreamRequest, Stream, St
 use tokio::time::{Instant, sleep_until};
 
 use super::damaged::{self, Damaged};
-use super::sample::{Amount, Sample, sampled};
+use super::sample::{Amount, Limits, Sample, sampled};
 use super::throttles::{self, Reading, Throttles};
 use crate::command::group::described;
 use crate::command::native::Broker;
@@ -42,6 +42,8 @@ pub(super) struct Facts {
     pub(super) samples: Vec<Sample>,
     pub(super) groups: Vec<Group>,
     pub(super) throttles: Option<Throttles>,
+    /// What a shard takes; AWS's figures where the broker does not say.
+    pub(super) limits: Limits,
     /// Records of the stream that the node which was asked cannot read.
     pub(super) damaged: Vec<Damaged>,
     /// What could not be looked at, and why.
@@ -81,6 +83,7 @@ pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> R
         samples: Vec::new(),
         groups: Vec::new(),
         throttles: None,
+        limits: Limits::default(),
         damaged: Vec::new(),
         unknown: Vec::new(),
         stream: described.name,
@@ -91,6 +94,7 @@ pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> R
     facts.look_at_health(broker).await;
     // Before the samples, whose reading may be throttled itself.
     if let Some(first) = first {
+        facts.limits = first.limits;
         sleep_until(began + WATCHED_MIN).await;
         let second = facts.throttles_now(broker).await;
         facts.throttles = second.map(|second| Throttles::between(&first, second, began.elapsed()));
@@ -158,9 +162,9 @@ impl Facts {
     }
 
     async fn look_at_shards(&mut self, broker: &Broker) {
-        let (stream, span) = (&self.stream, self.span);
+        let (stream, span, limits) = (&self.stream, self.span, self.limits);
         let looks = self.shards.iter().map(|shard| async {
-            let sample = sampled(&broker.connection, stream, &shard.shard_id, span).await;
+            let sample = sampled(&broker.connection, stream, &shard.shard_id, span, limits).await;
             sample.map_err(|error| format!("the load of shard {}: {error}", short(&shard.shard_id)))
         });
         let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_MAX).collect().await;

@@ -15,9 +15,6 @@ pub(super) const RECORDS_MAX: u64 = 10_000;
 pub(super) const BYTES_MAX: u64 = 4 << 20;
 /// How many of a shard's keys are kept: those with the most records, and those with the most bytes.
 const KEYS_MAX: usize = 50;
-/// What a shard takes a second; AWS's figures, which are Tidelog's unless it is told others.
-pub(super) const SHARD_RECORDS_MAX: f64 = 1000.0;
-pub(super) const SHARD_BYTES_MAX: f64 = 1024.0 * 1024.0;
 
 /// Records and bytes of data and keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +44,23 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// What part of a shard's limits it is: 1 at the nearer one.
-    pub(super) fn used(self) -> f64 {
-        (self.records / SHARD_RECORDS_MAX).max(self.bytes / SHARD_BYTES_MAX)
+    /// What part of a shard's limits it is: 1 at the nearer one, 0 where there are none.
+    pub(super) fn used(self, limits: Limits) -> f64 {
+        (self.records / limits.records).max(self.bytes / limits.bytes)
+    }
+}
+
+/// What a shard takes a second; infinite where the broker sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limits {
+    pub(super) records: f64,
+    pub(super) bytes: f64,
+}
+
+impl Default for Limits {
+    /// AWS's figures, which are Tidelog's unless it is told others.
+    fn default() -> Self {
+        Self { records: 1000.0, bytes: 1024.0 * 1024.0 }
     }
 }
 
@@ -83,6 +94,7 @@ pub(super) async fn sampled(
     stream: &str,
     shard_id: &str,
     span: Duration,
+    limits: Limits,
 ) -> Result<Sample, Error> {
     let now = jiff::Timestamp::now().as_millisecond();
     let since_ms = now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0);
@@ -94,7 +106,7 @@ pub(super) async fn sampled(
         records_max: RECORDS_MAX,
     };
     let mut messages = node.answer(node.records().read(node.request(message))).await?;
-    let mut counting = Counting::default();
+    let mut counting = Counting { limits, ..Counting::default() };
     let within = connection.request_timeout();
     let is_whole = loop {
         let message = timeout(within, messages.message()).await.map_err(|_| Error::late(within))?;
@@ -118,6 +130,7 @@ fn at(millis: i64) -> v1::Position {
 /// A sample while it is read.
 #[derive(Debug, Default)]
 struct Counting {
+    limits: Limits,
     amount: Amount,
     seconds: BTreeMap<i64, Amount>,
     keyed: Amount,
@@ -161,11 +174,12 @@ impl Counting {
             bytes: amount.bytes as f64 / seconds,
         };
         let seconds = self.seconds.values().map(|second| rate(*second, 1.0));
+        let used = |second: &Rate| second.used(self.limits);
         Sample {
             shard_id: shard_id.to_owned(),
             amount: self.amount,
             rate: rate(self.amount, covered),
-            busiest: seconds.max_by(|one, other| one.used().total_cmp(&other.used())).unwrap_or_default(),
+            busiest: seconds.max_by(|one, other| used(one).total_cmp(&used(other))).unwrap_or_default(),
             keyed: self.keyed,
             distinct_keys: self.keys.len() as u64,
             keys: most(self.keys),

@@ -41,10 +41,10 @@ pub(super) fn found(facts: &Facts) -> Vec<Finding> {
     }
     let hot_from = HOT_PART.max(HOT_TIMES / distinct.max(1) as f64);
     let hot = busiest(facts).into_iter().filter(|seen| seen.key.amount.part_of(keyed) >= hot_from);
-    hot.take(FINDINGS_MAX).map(|seen| finding(&seen, keyed)).collect()
+    hot.take(FINDINGS_MAX).map(|seen| finding(facts, &seen, keyed)).collect()
 }
 
-fn finding(seen: &Seen<'_>, keyed: Amount) -> Finding {
+fn finding(facts: &Facts, seen: &Seen<'_>, keyed: Amount) -> Finding {
     let Seen { key, sample } = seen;
     // What the key alone uses of its shard's limits.
     let part = |own: u64, all: u64| own as f64 / all.max(1) as f64;
@@ -52,7 +52,7 @@ fn finding(seen: &Seen<'_>, keyed: Amount) -> Finding {
         records: part(key.amount.records, sample.keyed.records) * sample.rate.records,
         bytes: part(key.amount.bytes, sample.keyed.bytes) * sample.rate.bytes,
     };
-    let used = own.used();
+    let used = own.used(facts.limits);
     let name = visible(&key.name);
     Finding {
         severity: match used {

@@ -1,7 +1,7 @@
 //! Shards: near their limits, loaded unevenly, or with ranges of unequal size.
 
 use super::{AT, Facts, Finding, LIGHT, NEAR, RECORDS_TELLING, Severity, percent, shards_first};
-use crate::command::doctor::sample::{Key, Rate, Sample};
+use crate::command::doctor::sample::{Key, Limits, Rate, Sample};
 use crate::command::figures;
 use crate::command::shards::short;
 use crate::command::tail::show::visible;
@@ -29,11 +29,18 @@ fn dominating(sample: &Sample) -> Option<&Key> {
     (sample.keyed.records >= RECORDS_TELLING && part(most) >= DOMINATING).then_some(most)
 }
 
-fn rate(rate: Rate) -> String {
+/// A rate beside the limits, as far as there are any.
+fn rate(rate: Rate, limits: Limits) -> String {
+    let of = |limit: f64, written: fn(u64) -> String| match limit.is_finite() {
+        true => format!(" of {}", written(limit as u64)),
+        false => String::new(),
+    };
     format!(
-        "{} records/s of 1,000 and {}/s of 1.0 MiB",
+        "{} records/s{} and {}/s{}",
         figures::count(rate.records.round() as u64),
-        figures::bytes(rate.bytes.round() as u64)
+        of(limits.records, figures::count),
+        figures::bytes(rate.bytes.round() as u64),
+        of(limits.bytes, figures::bytes)
     )
 }
 
@@ -58,19 +65,22 @@ fn relief(facts: &Facts, sample: &Sample) -> (String, Option<String>) {
 
 /// Shards near their limits on average: one by one, or all at once when they are at least half of the stream.
 fn full(facts: &Facts) -> Vec<Finding> {
-    let near: Vec<&Sample> = facts.samples.iter().filter(|sample| sample.rate.used() >= NEAR).collect();
+    let near: Vec<&Sample> =
+        facts.samples.iter().filter(|sample| sample.rate.used(facts.limits) >= NEAR).collect();
     let severity = |used: f64| if used >= AT { Severity::Critical } else { Severity::Warning };
-    let most = near.iter().max_by(|one, other| one.rate.used().total_cmp(&other.rate.used()));
+    let most = near
+        .iter()
+        .max_by(|one, other| one.rate.used(facts.limits).total_cmp(&other.rate.used(facts.limits)));
     let Some(most) = most else { return Vec::new() };
     let is_of_keys = near.iter().any(|sample| dominating(sample).is_some());
     if near.len() > 1 && near.len() * 2 >= facts.shards.len() && !facts.is_on_demand && !is_of_keys {
         let ids: Vec<_> = near.iter().map(|sample| sample.shard_id.as_str()).collect();
         let count = facts.shards.len() * 2;
         return vec![Finding {
-            severity: severity(most.rate.used()),
+            severity: severity(most.rate.used(facts.limits)),
             kind: "full",
             what: format!("{} are near the limits of a shard", shards_first(&ids)),
-            evidence: format!("shard {} takes {}", short(&most.shard_id), rate(most.rate)),
+            evidence: format!("shard {} takes {}", short(&most.shard_id), rate(most.rate, facts.limits)),
             advice: "Give the stream more shards".into(),
             command: Some(format!("tidelog stream reshard {} --shards {count}", facts.stream)),
         }];
@@ -78,10 +88,10 @@ fn full(facts: &Facts) -> Vec<Finding> {
     let finding = |sample: &&Sample| {
         let (advice, command) = relief(facts, sample);
         Finding {
-            severity: severity(sample.rate.used()),
+            severity: severity(sample.rate.used(facts.limits)),
             kind: "full",
             what: format!("{} is near the limits of a shard", shards_first(&[&sample.shard_id])),
-            evidence: format!("it takes {}", rate(sample.rate)),
+            evidence: format!("it takes {}", rate(sample.rate, facts.limits)),
             advice,
             command,
         }
@@ -94,9 +104,10 @@ fn bursts(facts: &Facts) -> Option<Finding> {
     let mut bursting: Vec<&Sample> = facts
         .samples
         .iter()
-        .filter(|sample| sample.rate.used() < NEAR && sample.busiest.used() >= NEAR)
+        .filter(|sample| sample.rate.used(facts.limits) < NEAR && sample.busiest.used(facts.limits) >= NEAR)
         .collect();
-    bursting.sort_by(|one, other| other.busiest.used().total_cmp(&one.busiest.used()));
+    bursting
+        .sort_by(|one, other| other.busiest.used(facts.limits).total_cmp(&one.busiest.used(facts.limits)));
     let most = *bursting.first()?;
     let ids: Vec<_> = bursting.iter().map(|sample| sample.shard_id.as_str()).collect();
     let take = if ids.len() == 1 { "takes" } else { "take" };
@@ -107,8 +118,8 @@ fn bursts(facts: &Facts) -> Option<Finding> {
         evidence: format!(
             "in one second shard {} took {}, on average {} of that",
             short(&most.shard_id),
-            rate(most.busiest),
-            percent(most.rate.used() / most.busiest.used())
+            rate(most.busiest, facts.limits),
+            percent(most.rate.used(facts.limits) / most.busiest.used(facts.limits))
         ),
         advice: "Have producers spread what they put over time, or split the shards".into(),
         command: None,
@@ -133,7 +144,7 @@ fn uneven_load(facts: &Facts) -> Option<Finding> {
         facts.samples.iter().filter(|sample| times_even(facts, sample) > UNEVEN_TIMES).collect();
     uneven.sort_by(|one, other| times_even(facts, other).total_cmp(&times_even(facts, one)));
     let most = *uneven.first()?;
-    if most.rate.used() >= NEAR {
+    if most.rate.used(facts.limits) >= NEAR {
         // Told as full, with the same advice.
         return None;
     }
@@ -143,7 +154,7 @@ fn uneven_load(facts: &Facts) -> Option<Finding> {
     let whole = facts.amount();
     let part = |own: u64, all: u64| percent(own as f64 / all.max(1) as f64);
     Some(Finding {
-        severity: if most.rate.used() < LIGHT { Severity::Notice } else { Severity::Warning },
+        severity: if most.rate.used(facts.limits) < LIGHT { Severity::Notice } else { Severity::Warning },
         kind: "uneven_load",
         what: format!("{} {take} more than an even part of the load", shards_first(&ids)),
         evidence: format!(

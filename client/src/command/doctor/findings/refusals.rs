@@ -9,9 +9,9 @@ use crate::command::time::lasting;
 
 pub(super) fn found(facts: &Facts) -> Vec<Finding> {
     let Some(throttles) = &facts.throttles else { return Vec::new() };
-    // The shards' own counters say more than those of the node, which are of all its streams.
+    // The shards' own counters say more than that of the stream.
     let found =
-        if throttles.ever.shards.is_empty() { of_node(facts, throttles) } else { of_shards(throttles) };
+        if throttles.ever.shards.is_empty() { of_stream(facts, throttles) } else { of_shards(throttles) };
     found.into_iter().collect()
 }
 
@@ -34,20 +34,20 @@ fn of_shards(throttles: &Throttles) -> Option<Finding> {
     let hit = if is_now { now_hit } else { ever_hit };
     let hit: Vec<&str> = hit.iter().map(String::as_str).collect();
     let evidence = format!("{} in {}", told(now, ever, throttles.watched), shards_named(&hit));
-    Some(finding("the stream", is_now, ever, evidence))
+    Some(finding(is_now, ever, evidence))
 }
 
-fn of_node(facts: &Facts, throttles: &Throttles) -> Option<Finding> {
-    let (now, ever) = (throttles.now.node, throttles.ever.node);
+fn of_stream(facts: &Facts, throttles: &Throttles) -> Option<Finding> {
+    let (now, ever) = (throttles.now.stream, throttles.ever.stream);
     if ever.is_nothing() {
         return None;
     }
     let evidence = format!(
-        "{}, by all streams of the node that was asked; EnableEnhancedMonitoring of {} tells them by shard",
+        "{}, by the node that was asked; EnableEnhancedMonitoring of {} tells them by shard",
         told(now, ever, throttles.watched),
         facts.stream
     );
-    Some(finding("the node", !now.is_nothing(), ever, evidence))
+    Some(finding(!now.is_nothing(), ever, evidence))
 }
 
 fn told(now: Refused, ever: Refused, watched: Duration) -> String {
@@ -66,7 +66,7 @@ fn told(now: Refused, ever: Refused, watched: Duration) -> String {
     format!("{} refused within {}, {} since counting began", amounts(now), lasting(watched), amounts(ever))
 }
 
-fn finding(whose: &str, is_now: bool, ever: Refused, evidence: String) -> Finding {
+fn finding(is_now: bool, ever: Refused, evidence: String) -> Finding {
     let advice = match (ever.records > 0, ever.calls > 0) {
         (true, false) => {
             "Spread the records over more shards; the findings on load and keys say which are full"
@@ -80,16 +80,12 @@ fn finding(whose: &str, is_now: bool, ever: Refused, evidence: String) -> Findin
         severity: if is_now { Severity::Critical } else { Severity::Notice },
         kind: "throttles",
         what: if is_now {
-            format!("{} refuses what is beyond the limits of a shard", upper(whose))
+            "The broker refuses what is beyond the limits of a shard".into()
         } else {
-            format!("{} has refused what was beyond the limits of a shard", upper(whose))
+            "The broker has refused what was beyond the limits of a shard".into()
         },
         evidence,
         advice: advice.into(),
         command: None,
     }
-}
-
-fn upper(words: &str) -> String {
-    format!("{}{}", words[..1].to_uppercase(), &words[1..])
 }

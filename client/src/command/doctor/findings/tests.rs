@@ -8,7 +8,7 @@ use tidelog_proto::v1::describe_group_response::{Member, Shard as GroupShard};
 
 use super::*;
 use crate::command::doctor::facts::Group;
-use crate::command::doctor::sample::{Amount, Key, Rate, Sample};
+use crate::command::doctor::sample::{Amount, Key, Limits, Rate, Sample};
 use crate::command::doctor::throttles::{Reading, Refused, Throttles};
 use crate::shards::Shard;
 
@@ -36,6 +36,7 @@ pub(in crate::command::doctor) fn facts(shards: usize, samples: &[Sample]) -> Fa
         samples: samples.to_vec(),
         groups: Vec::new(),
         throttles: None,
+        limits: Limits::default(),
         damaged: Vec::new(),
         unknown: Vec::new(),
     }
@@ -224,6 +225,20 @@ fn groups_are_judged_by_lag_retention_and_owners() {
 }
 
 #[test]
+fn loads_are_judged_by_the_limits_in_force() {
+    let samples = [spread(0, 9000, 10), spread(1, 9000, 10)];
+    let of_aws = facts(2, &samples);
+    assert_eq!(kinds(&of_aws), [("full", "warning")]);
+    assert_eq!(all(&of_aws)[0].evidence, "shard 1 takes 900 records/s of 1,000 and 12.3 KiB/s of 1.0 MiB");
+    let limits = Limits { records: 900.0, bytes: f64::INFINITY };
+    let lower = Facts { limits, ..of_aws.clone() };
+    assert_eq!(kinds(&lower), [("full", "critical")]);
+    assert_eq!(all(&lower)[0].evidence, "shard 1 takes 900 records/s of 900 and 12.3 KiB/s");
+    let none = Limits { records: f64::INFINITY, bytes: f64::INFINITY };
+    assert_eq!(kinds(&Facts { limits: none, ..of_aws }), []);
+}
+
+#[test]
 fn a_group_about_to_lose_records_is_told_how_to_keep_them() {
     let facts = Facts { groups: vec![group("billing", 1, &[("1", 20 * 3_600_000)])], ..facts(1, &[]) };
     let finding = &all(&facts)[0];
@@ -246,7 +261,8 @@ fn shards_that_are_finished_or_wait_need_no_owner() {
 #[test]
 fn refusals_count_when_they_go_on_and_by_shard_where_that_is_known() {
     let reading = |records, shard: Option<u64>| Reading {
-        node: Refused { records, calls: 0 },
+        stream: Refused { records, calls: 0 },
+        limits: Limits::default(),
         shards: shard
             .map(|records| (id(1), Refused { records, calls: 0 }))
             .into_iter()
