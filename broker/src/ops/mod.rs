@@ -38,7 +38,7 @@ use futures_util::Stream;
 pub use tidelog_proto::Codec;
 use tidelog_proto::{Document, Unreadable};
 
-use crate::room::AnswerRoom;
+use crate::room::{AnswerRoom, Charge};
 use crate::service::Service;
 use input::Input;
 pub use service_model::{OPERATIONS, Operation};
@@ -87,6 +87,8 @@ impl Call {
 pub enum Reply {
     /// A body; empty for operations without output.
     Complete(Bytes),
+    /// A body and what it takes of the memory for answers.
+    Charged(Bytes, Charge),
     /// An event stream, as it comes. Dropping it ends the subscription.
     Events(Events),
 }

@@ -19,6 +19,7 @@ use super::record::position;
 use super::{Call, Fault, Reply, rate, relayed, run as run_operation, target};
 use crate::model::stream::{Catalog, Shard};
 use crate::replication::{Leader, META_GROUP};
+use crate::room::{Charge, LARGEST_ANSWER_BYTES, SMALL_BYTES};
 use crate::service::{NotRelayed, Service};
 
 /// How long what changes something waits for a leader.
@@ -49,12 +50,13 @@ pub async fn run(
         let tried = match service.leader_until(group, ends).await {
             Leader::Here => break,
             Leader::At(node) => {
-                let request = relayed::request(call);
+                let (bytes_max, charge) = room_for_records(service, call, name, input);
+                let request = relayed::request(call, bytes_max);
                 let answer = service.relay(node, group, name == STREAMING, request, ends).boxed().await;
                 match answer {
                     Ok(answer) => {
                         service.give_up(group, false);
-                        return relayed::reply(service, answer);
+                        return relayed::reply(service, answer, charge);
                     }
                     Err(error) => error,
                 }
@@ -72,6 +74,24 @@ pub async fn run(
         }
     }
     run_here(service, call, name, input).await
+}
+
+/// Room for the records that another node is asked for, and its bytes; 0 where no records are asked for. A reader that has
+/// all that this node knows of is taken for one at the tip, which needs room for the largest record in JSON.
+fn room_for_records(service: &Service, call: &Call, name: &str, input: &Input) -> (usize, Option<Charge>) {
+    if name != "GetRecords" {
+        return (0, None);
+    }
+    let at_tip = || {
+        let text = input.required_text("ShardIterator");
+        let iterator = service.sealer()?.open_iterator(text, service.earliest_now_ms()).ok()?;
+        let stream = service.catalog().by_uid(iterator.stream_uid)?.clone();
+        let bounds = service.bounds(&stream, stream.shard(iterator.shard.0)?)?;
+        let record_bytes = stream.max_record_kib as usize * 1_024;
+        (iterator.position.0 >= bounds.next_ordinal).then_some(record_bytes / 3 * 4 + SMALL_BYTES)
+    };
+    let bytes = at_tip().unwrap_or(LARGEST_ANSWER_BYTES).min(LARGEST_ANSWER_BYTES);
+    call.answers.take_up_to(bytes)
 }
 
 /// Runs a call that came from another node if what it is about is led here; `None` when it is not.

@@ -4,11 +4,13 @@ use futures_util::StreamExt;
 use tidelog_proto::peer::{ExecuteFault, ExecuteRequest};
 
 use super::{Call, Codec, Events, Fault, Reply};
+use crate::room::Charge;
 use crate::service::{Relayed, Service};
 
-/// A call as another node takes it.
-pub fn request(call: &Call) -> ExecuteRequest {
+/// A call as another node takes it, whose answer has at most that many bytes; 0 for no such bound.
+pub fn request(call: &Call, answer_bytes_max: usize) -> ExecuteRequest {
     ExecuteRequest {
+        answer_bytes_max: answer_bytes_max as u64,
         operation: call.operation.clone(),
         account: call.account.to_string(),
         region: call.region.to_string(),
@@ -18,13 +20,16 @@ pub fn request(call: &Call) -> ExecuteRequest {
     }
 }
 
-/// The answer, for its client.
+/// The answer, for its client. What was charged for it beforehand shrinks to what it takes.
 ///
 /// # Errors
 /// The other node's fault.
-pub fn reply(service: &Service, relayed: Relayed) -> Result<Reply, Fault> {
+pub fn reply(service: &Service, relayed: Relayed, charge: Option<Charge>) -> Result<Reply, Fault> {
     match relayed {
-        Relayed::Complete(body) => Ok(Reply::Complete(body)),
+        Relayed::Complete(body) => Ok(match charge.and_then(|charge| charge.fitted(body.len())) {
+            Some(charge) => Reply::Charged(body, charge),
+            None => Reply::Complete(body),
+        }),
         Relayed::Fault(told) => Err(fault(told)),
         Relayed::Events(messages) => {
             // The other node ends it earlier, when it has to.

@@ -137,9 +137,9 @@ impl Accounts {
 }
 
 impl Account {
-    /// An account of no connection, for tests of what is charged to one.
-    #[cfg(test)]
-    pub(crate) fn of_nobody() -> Arc<Self> {
+    /// An account of no connection of this node, for work that other nodes ask for. It has no address beside others.
+    #[must_use]
+    pub fn detached() -> Arc<Self> {
         Arc::new(Accounts::default()).open(IpAddr::from([127, 0, 0, 1]))
     }
 

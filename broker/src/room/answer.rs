@@ -10,14 +10,48 @@ pub const PREPAID_ANSWER_BYTES: usize = 16 << 10;
 
 /// The room for one connection's answers. Nobody waits for it: who would has read records, which take memory that no
 /// class counts, and gives fewer of them instead.
-#[derive(Clone, Debug, Default)]
-pub struct AnswerRoom(Option<(Arc<Pool>, Arc<Account>)>);
+#[derive(Clone, Debug)]
+pub struct AnswerRoom {
+    charged: Option<(Arc<Pool>, Arc<Account>)>,
+    /// Bytes of one answer at most, where another node waits for it with that much room.
+    bytes_max: usize,
+}
+
+impl Default for AnswerRoom {
+    fn default() -> Self {
+        Self { charged: None, bytes_max: usize::MAX }
+    }
+}
 
 impl AnswerRoom {
     /// Room out of that pool, for answers on the connection of `account`. By default an answer takes what it likes.
     #[must_use]
     pub fn new(pool: &Arc<Pool>, account: &Arc<Account>) -> Self {
-        Self(Some((pool.clone(), account.clone())))
+        Self { charged: Some((pool.clone(), account.clone())), ..Self::default() }
+    }
+
+    /// This room for an answer of at most that many bytes.
+    #[must_use]
+    pub fn bounded(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    /// Charges room for an answer that another node is asked for, before it is known how large it will be: as much as there
+    /// is now while a quarter stays free, at most `bytes`. Returns how large the answer may be. Nobody is refused: what the
+    /// connection has paid for is left in any case.
+    #[must_use]
+    pub fn take_up_to(&self, bytes: usize) -> (usize, Option<Charge>) {
+        let Some((pool, account)) = &self.charged else { return (bytes, None) };
+        let mut wanted = bytes;
+        while wanted > PREPAID_ANSWER_BYTES {
+            let is_small = wanted <= super::SMALL_BYTES;
+            let mut charge = pool.charge(account, is_small);
+            if charge.try_grow_modestly(wanted) || (is_small && charge.try_grow(wanted)) {
+                return (wanted, Some(charge));
+            }
+            wanted = if is_small { 0 } else { (wanted / 2).max(super::SMALL_BYTES) };
+        }
+        (PREPAID_ANSWER_BYTES, None)
     }
 
     /// Charges that many bytes, if there is room now; the one that finishes may take of the reserve. `None` is a charge
@@ -26,7 +60,7 @@ impl AnswerRoom {
     /// # Errors
     /// [`Full`], which is counted.
     pub fn take(&self, bytes: usize) -> Result<Option<Charge>, Full> {
-        let Some((pool, account)) = &self.0 else { return Ok(None) };
+        let Some((pool, account)) = &self.charged else { return Ok(None) };
         if bytes <= PREPAID_ANSWER_BYTES {
             return Ok(None);
         }
@@ -44,10 +78,10 @@ impl AnswerRoom {
     /// # Errors
     /// [`Full`].
     pub fn take_some(&self, sizes: &[usize], around: usize) -> Result<(usize, Option<Charge>), Full> {
-        let mut count = sizes.len();
+        let mut count = self.count_within_bound(sizes, around).ok_or(Full)?;
         loop {
             let bytes = around + sizes[..count].iter().sum::<usize>();
-            let Some((pool, account)) = &self.0 else { return Ok((count, None)) };
+            let Some((pool, account)) = &self.charged else { return Ok((count, None)) };
             if bytes <= PREPAID_ANSWER_BYTES {
                 return Ok((count, None));
             }
@@ -66,8 +100,22 @@ impl AnswerRoom {
         }
     }
 
+    /// How many of these an answer of the greatest size has; `None` when there is no place for the first of them.
+    fn count_within_bound(&self, sizes: &[usize], around: usize) -> Option<usize> {
+        let mut left = self.bytes_max.saturating_sub(around);
+        let fits = |size: &&usize| match left.checked_sub(**size) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        let count = sizes.iter().take_while(fits).count();
+        (count > 0 || sizes.is_empty()).then_some(count)
+    }
+
     fn refused(&self) -> Full {
-        if let Some((pool, _)) = &self.0 {
+        if let Some((pool, _)) = &self.charged {
             pool.note_refusal();
         }
         Full
@@ -76,6 +124,8 @@ impl AnswerRoom {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::repeat_with;
+
     use super::super::{Class, FILE_READ_BYTES, LARGEST_ANSWER_BYTES, Room, Shares};
     use super::*;
 
@@ -85,7 +135,7 @@ mod tests {
     async fn short_of_room_there_are_fewer_and_the_first_is_the_last_to_be_refused() {
         let bytes = FILE_READ_BYTES + LARGEST_ANSWER_BYTES + 2 * MIB;
         let room = Room::new(Shares::default().with(Class::Answers, bytes));
-        let account = Account::of_nobody();
+        let account = Account::detached();
         let answers = AnswerRoom::new(&room.answers, &account);
         // 16 MiB in all, of which 14 are the reserve and 2 for what is small: nothing else is left.
         assert!(answers.take(PREPAID_ANSWER_BYTES).unwrap().is_none());
@@ -105,5 +155,34 @@ mod tests {
         let large = Room::new(Shares::of(2_048 * MIB));
         let answers = AnswerRoom::new(&large.answers, &account);
         assert_eq!(answers.take_some(&sizes, 100).unwrap().0, 8);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_another_node_waits_for_is_as_large_as_its_room_there() {
+        let sizes = [MIB; 8];
+        let bounded =
+            |bytes| AnswerRoom::default().bounded(bytes).take_some(&sizes, 100).map(|(count, _)| count);
+        assert_eq!(bounded(8 * MIB + 100), Ok(8));
+        assert_eq!(bounded(8 * MIB), Ok(7));
+        assert_eq!(bounded(MIB), Err(Full));
+        assert_eq!(AnswerRoom::default().bounded(0).take_some(&[], 100).unwrap().0, 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_beforehand_is_what_there_is_and_nobody_is_refused() {
+        // 20 MiB: 14 are the reserve, 2.5 for small answers, and 3.5 for the others.
+        let room = Room::new(Shares::default().with(Class::Answers, FILE_READ_BYTES + 20 * MIB));
+        let answers = AnswerRoom::new(&room.answers, &Account::detached());
+        let taken: Vec<_> = repeat_with(|| answers.take_up_to(LARGEST_ANSWER_BYTES)).take(100).collect();
+        let sizes: Vec<usize> = taken.iter().map(|(bytes, _)| *bytes).collect();
+        assert_eq!(sizes[0], LARGEST_ANSWER_BYTES / 8);
+        assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
+        assert_eq!(sizes[99], PREPAID_ANSWER_BYTES);
+        let charged = |(bytes, charge): &(usize, Option<Charge>)| {
+            *bytes == charge.as_ref().map_or(PREPAID_ANSWER_BYTES, Charge::bytes)
+        };
+        assert!(taken.iter().all(charged));
+        assert_eq!(room.answers.refusals(), 0);
+        assert_eq!(AnswerRoom::default().take_up_to(MIB).0, MIB);
     }
 }

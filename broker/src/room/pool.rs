@@ -219,10 +219,10 @@ impl Charge {
         true
     }
 
-    /// Grows to that many bytes, if there is room now and a quarter of the pool stays free beside it.
+    /// Grows to that many bytes, if there is room now and a quarter of what is neither small nor reserved stays free.
     pub fn try_grow_modestly(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes());
-        self.pool.general.available_permits() >= more + self.pool.bytes / MODEST_FRACTION
+        self.pool.general.available_permits() >= more + self.pool.general_bytes / MODEST_FRACTION
             && self.try_grow(bytes)
     }
 
@@ -279,6 +279,14 @@ impl Charge {
     #[must_use]
     pub fn sibling(&self) -> Self {
         self.pool.charge(&self.account, self.is_small)
+    }
+
+    /// Grows or shrinks to exactly that many bytes; `None` when there is no room for what is more.
+    #[must_use]
+    pub fn fitted(mut self, bytes: usize) -> Option<Self> {
+        let fits = self.try_grow(bytes);
+        self.shrink(bytes);
+        fits.then_some(self)
     }
 
     /// Gives back what is over that many bytes.

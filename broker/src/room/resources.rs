@@ -97,6 +97,13 @@ pub const RESOURCES: &[Resource] = &[
         test: "broker/src/room/answer.rs: short_of_room_there_are_fewer_and_the_first_is_the_last_to_be_refused",
     },
     Resource {
+        name: "Records that another node answers with",
+        bound: "what the client's node has room for in its class answers, charged before it asks, 16 KiB at least; and the class answers of the node that reads them, a sixteenth for all nodes while it is more than half taken, 14 MiB at least",
+        setting: "`--memory`",
+        at_bound: "GetRecords gives fewer records, then a throttle",
+        test: "broker/tests/node/anywhere.rs: records_of_another_node_are_as_many_as_there_is_room_for",
+    },
+    Resource {
         name: "Pace of an answer",
         bound: "16 KiB/s over 10 s while the class is more than half taken, 1 MiB/s over 2 s out of its reserve; for answers of more than 16 KiB",
         setting: "",

@@ -47,7 +47,7 @@ mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
@@ -73,6 +73,7 @@ use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
+use crate::room::{Account, AnswerRoom, Pool};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
 pub use call_room::{CallRoom, Held};
@@ -87,7 +88,7 @@ pub use offered::send_offered;
 pub use own_task::{OwnTask, in_own_tasks};
 pub use put_refusal::PutRefusal;
 pub use read::{ReadAnswer, ReadRecord};
-pub use reader::Reader;
+pub use reader::{ReadTurn, Reader};
 pub use receive::Queues;
 pub use relay::{NotRelayed, Relayed};
 pub use seats::SeatRefusal;
@@ -201,6 +202,8 @@ pub struct Service {
     bytes_for_peers: Arc<Semaphore>,
     /// What subscribers of one shard share.
     feeds: Arc<Feeds>,
+    /// The memory for answers, once clients are served.
+    answers: OnceLock<AnswerRoom>,
 }
 
 impl Service {
@@ -234,7 +237,19 @@ impl Service {
             followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),
             bytes_for_peers: Arc::new(Semaphore::new(PEER_BYTES_MAX)),
             feeds,
+            answers: OnceLock::new(),
         })
+    }
+
+    /// What other nodes' clients are answered with from now on comes out of this pool.
+    pub fn answer_peers_from(&self, pool: &Arc<Pool>) {
+        // A gateway is opened once.
+        let _ = self.answers.set(AnswerRoom::new(pool, &Account::detached()));
+    }
+
+    /// The room for an answer to another node's client. All of them are one account, which waits for nobody.
+    pub fn answers_for_peers(&self) -> AnswerRoom {
+        self.answers.get().cloned().unwrap_or_default()
     }
 
     /// Milliseconds since the epoch, as the broker goes by them: see [`ClusterClock`](crate::clock::ClusterClock).

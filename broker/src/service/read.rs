@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
 
-use super::{OwnTask, Reader, Service, ServiceError};
+use super::{OwnTask, ReadTurn, Reader, Service, ServiceError};
 use crate::model::stream::{Shard, Stream};
 
 /// A record on its way out.
@@ -43,12 +43,29 @@ impl Service {
         records_max: usize,
         bytes_max: usize,
     ) -> Result<ReadAnswer, ServiceError> {
+        let (answer, _turn) = self.read_in_turn(stream, shard, from, records_max, bytes_max).await?;
+        Ok(answer)
+    }
+
+    /// As [`Self::read`], with the turn that stands for the memory of what was read from files: to be dropped once the
+    /// records are written elsewhere. Who holds one waits for nothing.
+    pub async fn read_in_turn(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        from: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<(ReadAnswer, Option<ReadTurn>), ServiceError> {
         let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
         self.admit_read(stream, shard)?;
         let limit = ReadLimit { records: records_max, bytes: bytes_max };
-        let batch = match log.read_memory(from, limit) {
-            Some(batch) => batch,
-            None => self.on_reader_pool(move || log.read(from, limit)).await?,
+        let (batch, turn) = match log.read_memory(from, limit) {
+            Some(batch) => (batch, None),
+            None => {
+                let (batch, turn) = self.in_reader_turn(move || log.read(from, limit)).await?;
+                (batch, Some(turn))
+            }
         };
         let bytes = batch.records.iter().map(|read| size(&read.record)).sum::<usize>();
         self.charge_read(stream, shard, bytes as u64);
@@ -58,7 +75,7 @@ impl Service {
         if let Some(counts) = self.shard_counts.of(stream, shard) {
             counts.note_read(answer.records.len(), bytes, answer.millis_behind);
         }
-        Ok(answer)
+        Ok((answer, turn))
     }
 
     fn answer(&self, stream: &Stream, shard: &Shard, batch: ReadBatch) -> Result<ReadAnswer, ServiceError> {
@@ -94,15 +111,20 @@ impl Service {
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<T, ServiceError> {
+        self.in_reader_turn(read).await.map(|(value, _turn)| value)
+    }
+
+    /// As [`Self::on_reader_pool`], with the turn that it was done in.
+    async fn in_reader_turn<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
+    ) -> Result<(T, ReadTurn), ServiceError> {
         let (turns, shell, reader) =
             (self.read_turns.clone(), self.groups.shell().clone(), Reader::current());
         // Whoever waits for the result may be polled by a client's window.
         let done = OwnTask::start(async move {
             let turn = turns.take(reader).await;
-            let reading = move || {
-                let _turn = turn;
-                read()
-            };
+            let reading = move || read().map(|value| (value, turn));
             shell.run_blocking(reading).await
         });
         match done.await {

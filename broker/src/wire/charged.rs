@@ -155,7 +155,7 @@ mod tests {
 
     /// Takes an answer of that many bytes, with a pause after each frame; the bytes taken, and whether it was cut.
     async fn taken(room: &Room, bytes: usize, pause: Duration) -> (usize, bool) {
-        let charge = AnswerRoom::new(&room.answers, &Account::of_nobody()).take(bytes).unwrap().unwrap();
+        let charge = AnswerRoom::new(&room.answers, &Account::detached()).take(bytes).unwrap().unwrap();
         let mut answer = ChargedBytes::new(Bytes::from(vec![b'x'; bytes]), charge, WINDOW);
         let mut taken = 0;
         let task = async {
@@ -175,7 +175,7 @@ mod tests {
         for (mib, pause, is_cut) in [(78, slow, true), (78, steady, false), (560, slow, false)] {
             let room = room(mib);
             // In the smaller one, more than half of what is neither reserved nor for small answers.
-            let _others = room.answers.try_charge(&Account::of_nobody(), 15 * MIB).unwrap();
+            let _others = room.answers.try_charge(&Account::detached(), 15 * MIB).unwrap();
             let began = Instant::now();
             let (taken, was_cut) = taken(&room, 5 * MIB, pause).await;
             assert_eq!((was_cut, taken < 5 * MIB), (is_cut, is_cut), "{mib} {pause:?}");
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_ends_once_its_last_frame_is_dropped() {
         let room = room(78);
-        let charge = AnswerRoom::new(&room.answers, &Account::of_nobody()).take(100_000).unwrap().unwrap();
+        let charge = AnswerRoom::new(&room.answers, &Account::detached()).take(100_000).unwrap().unwrap();
         let mut answer = ChargedBytes::new(Bytes::from(vec![b'x'; 100_000]), charge, WINDOW);
         let mut next = async || poll_fn(|context| answer.poll_frame(context)).await;
         let (first, second) = (next().await.unwrap(), next().await.unwrap());

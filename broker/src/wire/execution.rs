@@ -1,5 +1,6 @@
 //! Operations that came to another node and are run here, because what they are about is led here.
 
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use tonic::Status;
 
 use crate::ops::{self, Call, Codec, Events, Exception, Fault, Reply};
-use crate::room::AnswerRoom;
+use crate::room::Charge;
 use crate::service::Service;
 
 /// How long a client may take for the rest of an event stream that is over before it is cut.
@@ -22,16 +23,22 @@ pub(super) type Parts = Pin<Box<dyn Stream<Item = Result<peer::ExecuteResponse, 
 /// Runs an operation for a peer; without a service nothing is done.
 pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::ExecuteRequest) -> Parts {
     let Some(service) = service else { return one(Part::NotHere(peer::Done {})) };
+    let bytes_max = usize::try_from(request.answer_bytes_max).unwrap_or(usize::MAX);
+    let answers = match bytes_max {
+        0 => service.answers_for_peers(),
+        bytes_max => service.answers_for_peers().bounded(bytes_max),
+    };
     let call = Call {
         operation: request.operation,
         account: request.account.into(),
         region: request.region.into(),
         codec: if request.is_cbor { Codec::Cbor } else { Codec::Json },
         body: request.body,
-        answers: AnswerRoom::default(),
+        answers,
     };
     match ops::execute(&service, call).await {
         Ok(Some(Reply::Complete(body))) => one(Part::Complete(body)),
+        Ok(Some(Reply::Charged(body, charge))) => one_charged(Part::Complete(body), charge),
         Ok(Some(Reply::Events(events))) => send_events(events),
         Ok(None) => one(Part::NotHere(peer::Done {})),
         Err(fault) => one(send_fault(&fault.exception())),
@@ -44,6 +51,12 @@ fn response(part: Part) -> Result<peer::ExecuteResponse, Status> {
 
 fn one(part: Part) -> Parts {
     stream::iter([response(part)]).boxed()
+}
+
+/// An answer that is charged until it is handed over and what follows is asked for.
+fn one_charged(part: Part, charge: Charge) -> Parts {
+    let held = stream::once(async move { drop(charge) }).filter_map(|()| ready(None));
+    stream::iter([response(part)]).chain(held).boxed()
 }
 
 fn send_fault(exception: &Exception<'_>) -> Part {

@@ -84,13 +84,15 @@ async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) ->
         return fault(&Fault::Unavailable(gateway.stage.current()), form);
     };
     let is_shared = ops::may_be_throttled(&call.operation);
+    let charged = |body, charge| {
+        let body = AnswerBody::charged(body, charge, gateway.bounds.pace);
+        Answer::new(StatusCode::OK, form.content_type, body)
+    };
     match bounded(gateway.bounds.request, ops::dispatch(service, call)).await {
+        Ok(Ok(Reply::Charged(body, charge))) => charged(body, charge),
         Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
             Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
-            Ok(Some(charge)) => {
-                let body = AnswerBody::charged(body, charge, gateway.bounds.pace);
-                Answer::new(StatusCode::OK, form.content_type, body)
-            }
+            Ok(Some(charge)) => charged(body, charge),
             Err(Full) => fault(&Fault::no_room(is_shared, no_room(ANSWERS)), form),
         },
         Ok(Ok(Reply::Events(events))) => {

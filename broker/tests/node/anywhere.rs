@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tidelog::limits::ShardLimits;
+use tidelog::ops::Reply;
+use tidelog::room::{AnswerRoom, Class, FILE_READ_BYTES, Room, Shares};
 
 use crate::cluster::Cluster;
 
@@ -62,6 +64,45 @@ async fn records_are_charged_once_and_where_their_shard_is_led() {
         assert!(taken[..20].iter().zip(results).all(|(taken, result)| *taken == result), "the first ones");
         let refused = results.last().expect("results");
         assert_eq!(refused["ErrorCode"], "ProvisionedThroughputExceededException", "through {at}");
+    }
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_another_node_are_as_many_as_there_is_room_for() {
+    const RECORDS: usize = 6;
+    let cluster = Cluster::start().await;
+    cluster.ok(0, "CreateStream", json!({"StreamName": "large", "ShardCount": 3})).await;
+    let data = base64_simd::STANDARD.encode_to_string(vec![b'x'; 1_000_000]);
+    let put = json!({"StreamName": "large", "PartitionKey": "k", "Data": data});
+    let mut shard = Value::Null;
+    for _ in 0..RECORDS {
+        shard = cluster.persist(0, "PutRecord", put.clone()).await["ShardId"].clone();
+    }
+    let from = json!({"StreamName": "large", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+    // 20 MiB: 3.5 are for answers that are neither small nor out of the reserve.
+    let memory = Shares::default().with(Class::Answers, FILE_READ_BYTES + (20 << 20));
+    for at in 0..3 {
+        let room = Room::new(memory);
+        let account = room.accounts.open([127, 0, 0, 1].into());
+        let answers = AnswerRoom::new(&room.answers, &account);
+        let mut iterator =
+            cluster.persist(at, "GetShardIterator", from.clone()).await["ShardIterator"].clone();
+        let (mut records, mut answered) = (0, 0);
+        while records < RECORDS {
+            let read = json!({"ShardIterator": iterator});
+            let reply = cluster.reply_in(answers.clone(), at, "GetRecords", read).await;
+            let Ok(Reply::Charged(body, charge)) = reply else {
+                panic!("at {at}: an answer under its charge")
+            };
+            assert_eq!((charge.bytes(), room.answers.used() >= body.len()), (body.len(), true));
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            iterator = answer["NextShardIterator"].clone();
+            records += answer["Records"].as_array().unwrap().len();
+            answered += 1;
+        }
+        assert!(records == RECORDS && answered > 2, "at {at}: {answered} answers");
+        assert_eq!(room.answers.used(), 0);
     }
     cluster.end().await;
 }

@@ -15,6 +15,7 @@ use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
 use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
 use tidelog::peers::{Incoming, tcp};
 use tidelog::replication::{Durability, Leader, Shell, Sizes};
+use tidelog::room::AnswerRoom;
 use tidelog::service::{AppendRefusal, Pace, Placed, Transitions};
 use tidelog_storage::disk::RealDisk;
 use tokio::runtime::{Builder, Runtime};
@@ -179,6 +180,17 @@ impl Cluster {
 
     /// Whatever comes of a call to the node at a place.
     pub async fn reply(&self, at: usize, operation: &str, body: Value) -> Result<Reply, Fault> {
+        self.reply_in(AnswerRoom::default(), at, operation, body).await
+    }
+
+    /// Whatever comes of a call to the node at a place, with that room for its answer.
+    pub async fn reply_in(
+        &self,
+        answers: AnswerRoom,
+        at: usize,
+        operation: &str,
+        body: Value,
+    ) -> Result<Reply, Fault> {
         let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
         let service = node.service();
         let call = Call {
@@ -187,7 +199,7 @@ impl Cluster {
             region: "us-east-1".into(),
             codec: Codec::Json,
             body: body.to_string().into(),
-            answers: tidelog::room::AnswerRoom::default(),
+            answers,
         };
         runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
     }

@@ -38,9 +38,10 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     }
     let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
     let records_max = limit.unwrap_or(GET_RECORDS_MAX).min(GET_RECORDS_MAX);
-    let read = service.read(&stream, shard, iterator.position.0, records_max, GET_RECORDS_BYTES_MAX).await;
-    let read = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
-    let (read, _charge) = admit(call, read, service.now_ms())?;
+    let from = iterator.position.0;
+    let read = service.read_in_turn(&stream, shard, from, records_max, GET_RECORDS_BYTES_MAX).await;
+    let (read, turn) = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
+    let (read, charge) = admit(call, read, service.now_ms())?;
     let children = if read.end_of_shard { children(service, &stream, id) } else { Vec::new() };
     // A shard that ended without its children in sight is read again, until they are.
     let next = children.is_empty().then(|| {
@@ -51,10 +52,15 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         Codec::Json => json::write_answer(shard, &read, next, children),
         Codec::Cbor => cbor::write_answer(shard, &read, next, children),
     };
-    Ok(Reply::Complete(answer.into()))
+    // The turn stands for the memory of what was read from files.
+    drop((read, turn));
+    Ok(match charge.and_then(|charge| charge.fitted(answer.len())) {
+        Some(charge) => Reply::Charged(answer.into(), charge),
+        None => Reply::Complete(answer.into()),
+    })
 }
 
-/// As much of what was read as there is room to answer with. What was charged for it is the answer's once it is written.
+/// As much of what was read as there is room to answer with. What is charged for it goes on with the answer.
 ///
 /// # Errors
 /// [`Fault::ProvisionedThroughputExceeded`] when there is no room for its first record.

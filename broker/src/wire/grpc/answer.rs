@@ -239,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn the_only_message_is_charged_until_the_transport_has_taken_it() {
         let room = crate::room::Room::new(Shares::default());
-        let account = crate::room::Account::of_nobody();
+        let account = crate::room::Account::detached();
         let answers = AnswerRoom::new(&room.answers, &account);
         let (_stop, stopping) = watch::channel(false);
         let one = || -> Frames { vec![data(MIB), Ok(Frame::trailers(trailers(&Status::ok(""))))] };

@@ -34,8 +34,10 @@ impl Streams {
     async fn run(&self, call: &Call, operation: &str, body: Value) -> Result<Value, Fault> {
         let call = Call { operation: operation.to_owned(), body: body.to_string().into(), ..call.clone() };
         match ops::dispatch(&self.0.service, call).await? {
-            Reply::Complete(answer) if answer.is_empty() => Ok(Value::Null),
-            Reply::Complete(answer) => serde_json::from_slice(&answer).map_err(|_| Fault::Internal),
+            Reply::Complete(answer) | Reply::Charged(answer, _) if answer.is_empty() => Ok(Value::Null),
+            Reply::Complete(answer) | Reply::Charged(answer, _) => {
+                serde_json::from_slice(&answer).map_err(|_| Fault::Internal)
+            }
             Reply::Events(_) => Err(Fault::Internal),
         }
     }
