@@ -120,6 +120,16 @@ impl Cluster {
         Connection::over(io, Lane::Control).await.unwrap()
     }
 
+    /// A connection to node 1 that presents the certificate of node 2, if node 1 answers a greeting over it.
+    async fn greet_as_second_node(&self) -> Option<Connection> {
+        let own = Own::Node { id: 2, host: None };
+        let tls = PeerTls::with_files(&self.files("node-2"), own, SystemTime::now()).unwrap();
+        let destination = Destination { node: Some(1), address: self.addresses[0].clone() };
+        let io = tcp::dial(Some(tls))(destination).await.ok()?;
+        let connection = Connection::over(io, Lane::Control).await.ok()?;
+        hello(connection.clone(), 2).await.ok().map(|_| connection)
+    }
+
     /// What node 1 presents to a program with a certificate that is no node's.
     async fn connect_application(&self) -> (Vec<u8>, BoxedIo) {
         let files = self.files("application");
@@ -226,6 +236,46 @@ async fn each_certificate_is_good_for_what_it_names() {
     assert!(!answered, "an application is no node");
     let line = first.wait_for("a connection to the cluster's port is refused");
     assert!(line.contains("names no node and no administrator"), "{line}");
+    first.kill();
+    second.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_that_say_nothing_keep_no_node_out() {
+    let cluster = Cluster::new();
+    let [first, second] = start_both(&cluster);
+    // 64 at a time have 5 s each: to wait for all of them would take 40 s.
+    let mut strangers = Vec::new();
+    for _ in 0..512 {
+        strangers.push(TcpStream::connect(&cluster.addresses[0]).await.unwrap());
+    }
+    let began = Instant::now();
+    assert!(cluster.greet_as_second_node().await.is_some());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    first.kill();
+    second.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_opens_connections_without_end_leaves_places_for_the_others() {
+    let cluster = Cluster::new();
+    let [first, second] = start_both(&cluster);
+    let mut held = Vec::new();
+    while let Some(connection) = cluster.greet_as_second_node().await {
+        held.push(connection);
+        assert!(held.len() <= 32, "there is no bound");
+    }
+    let line = first.wait_for("tidelog:node:2 has 32 connections, which is the bound");
+    assert!(line.contains("WARN"), "{line}");
+    // Its calls are those of no node, but its connection is taken.
+    let error = hello(cluster.connect("admin", Own::Administrator).await, 2).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    drop(held);
+    let ends = Instant::now() + PATIENCE;
+    while cluster.greet_as_second_node().await.is_none() {
+        assert!(Instant::now() < ends, "its places are not given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     first.kill();
     second.kill();
 }
