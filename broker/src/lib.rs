@@ -11,6 +11,7 @@ pub mod forming;
 pub mod identity;
 pub mod limits;
 pub mod lives;
+pub mod log_command;
 pub mod lost_log;
 pub mod model;
 pub mod node;

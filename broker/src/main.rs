@@ -11,8 +11,11 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 use tidelog::clock::Clock;
 use tidelog::cluster_command::{self, Outcome};
-use tidelog::config::{self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp};
+use tidelog::config::{
+    self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp, GiveUpLog,
+};
 use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::log_command;
 use tidelog::observability::logs;
 use tidelog::room::{Descriptors, Memory, Shares, Source};
 use tidelog::segment_command;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Ok(Command::Authority(location)) => return print_authority(&location),
         Ok(Command::Cluster(command)) => return administer(&command),
         Ok(Command::GiveUp(wanted)) => return give_up(&wanted),
+        Ok(Command::GiveUpLog(wanted)) => return give_up_log(&wanted),
         Ok(Command::Client(command)) => return tidelog_client::command::run(&command, config::declared),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
@@ -116,6 +120,21 @@ fn give_up(wanted: &GiveUp) -> ExitCode {
     match writeln!(io::stdout(), "{done}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("cannot write the result: {error}")),
+    }
+}
+
+/// `tidelog log give-up`: says what is lost, asks, and goes on without it.
+fn give_up_log(wanted: &GiveUpLog) -> ExitCode {
+    umask(Mode::RWXG | Mode::RWXO);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
+    };
+    let done = log_command::give_up(wanted, &mut io::stdin().lock(), &mut io::stdout(), &runtime);
+    runtime.shutdown_timeout(LEFTOVERS);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::wal::GroupId;
 
+/// Why bytes cannot be read that are intact.
+pub(crate) const NEWER: &str = "it was written by a newer version of the program";
+
 /// An error of the write-ahead log.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
@@ -49,6 +52,16 @@ pub enum WalError {
         /// What says so, as the beginning of a sentence.
         witness: &'static str,
     },
+    /// An operator has begun to give up the end of the log, and the command that does it has not finished.
+    #[error(
+        "the end of the write-ahead log in {} is being given up, and that has not finished: run \
+         `tidelog log give-up` again",
+        dir.display()
+    )]
+    GivingUp {
+        /// The log's directory.
+        dir: PathBuf,
+    },
     /// An operation does not follow from the log before it: an error of the program. Nothing was written.
     #[error("group {group}: {why}")]
     OutOfOrder {
@@ -83,6 +96,12 @@ impl WalError {
     #[must_use]
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::EndMissing { .. })
+    }
+
+    /// True when what cannot be read was written by a newer version of the program.
+    #[must_use]
+    pub fn is_of_newer_version(&self) -> bool {
+        matches!(self, Self::Damaged { why, .. } if *why == NEWER)
     }
 
     /// Names the path of a failed operation and tells a full disk from other errors.

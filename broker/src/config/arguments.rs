@@ -3,6 +3,7 @@
 //! [`super::load`] is its only caller.
 
 mod cluster;
+mod log;
 mod segment;
 mod serve;
 
@@ -16,8 +17,10 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use super::cluster as cluster_settings;
 use super::{CertificateFiles, Config, DataLocation};
 use crate::cluster_command::ClusterCommand;
+use crate::log_command::GiveUpLog;
 use crate::segment_command::GiveUp;
 use cluster::Cluster;
+use log::Log;
 use segment::Segment;
 use serve::Serve;
 use tidelog_client::command::Commands;
@@ -62,6 +65,10 @@ enum Subcommands {
     /// Decide on damaged segments of a data directory whose broker is stopped.
     #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
     Segment(Segment),
+
+    /// Decide on a damaged write-ahead log of a data directory whose broker is stopped.
+    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    Log(Log),
 
     #[command(flatten)]
     Client(Box<Commands>),
@@ -141,6 +148,16 @@ pub(super) fn of_segment(arguments: &[OsString]) -> Result<Option<GiveUp>, clap:
     let matches = CommandLine::command().try_get_matches_from(arguments)?;
     let Some(("segment", matches)) = matches.subcommand() else { return Ok(None) };
     Segment::from_arg_matches(matches).map(|segment| Some(segment.into_command()))
+}
+
+/// What `tidelog log` is asked for; `None` for another command.
+pub(super) fn of_log(arguments: &[OsString]) -> Result<Option<GiveUpLog>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "log") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("log", matches)) = matches.subcommand() else { return Ok(None) };
+    Log::from_arg_matches(matches).map(|log| Some(log.into_command()))
 }
 
 /// The command of a client that the arguments name; `None` for another command.

@@ -21,6 +21,7 @@ pub use initial::InitialStream;
 
 pub use crate::cluster_command::ClusterCommand;
 use crate::limits::{ControlLimits, ShardLimits};
+pub use crate::log_command::GiveUpLog;
 pub use crate::replication::{DiskReserve, Durability};
 pub use crate::segment_command::GiveUp;
 pub use crate::service::Transitions;
@@ -79,6 +80,8 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Give damaged records up.
     GiveUp(GiveUp),
+    /// Go on without the end of a log.
+    GiveUpLog(GiveUpLog),
     /// Do something as a client.
     Client(Box<tidelog_client::command::Commands>),
 }
@@ -121,6 +124,9 @@ pub fn load(
     }
     if let Some(command) = arguments::of_segment(&user)? {
         return Ok(Command::GiveUp(command));
+    }
+    if let Some(command) = arguments::of_log(&user)? {
+        return Ok(Command::GiveUpLog(command));
     }
     if let Some(command) = arguments::of_client(&user)? {
         return Ok(Command::Client(Box::new(command)));

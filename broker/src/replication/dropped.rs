@@ -38,7 +38,9 @@ impl Dropped {
                 self.note(stream.uid);
                 return None;
             }
-            Command::Trim(_) | Command::DropShards(_) | Command::Inherit(_) => return None,
+            Command::Trim(_) | Command::DropShards(_) | Command::Inherit(_) | Command::SkipOrdinals(_) => {
+                return None;
+            }
         };
         self.0.contains(&opened).then(|| Outcome::Sealed(Vec::new()))
     }

@@ -200,6 +200,13 @@ fn control(
                 }
             }
         }
+        data_command::Command::SkipOrdinals(skip) => {
+            for point in &skip.points {
+                let key = ShardKey { stream_uid: point.uid, shard: point.shard };
+                // One whose opening was given up as well is opened again later, and goes on from there.
+                shards.entry(key).or_insert_with(|| store.create(key)).skip_to(point.ordinal);
+            }
+        }
         data_command::Command::Reseat(reseat) => {
             for key in keys(reseat.uid, &reseat.opened) {
                 shards.insert(key, store.create(key));

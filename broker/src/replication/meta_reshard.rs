@@ -26,9 +26,9 @@ pub fn first_shard(uid: u64, index: u32, range: HashRange, created_s: u64, now_m
 }
 
 /// The shards of a reshard, numbered on from the highest number ever used, which is always that of an open shard.
-/// Each is created a second or more after its parents, so that its sequence numbers lie above theirs; one that is the
+/// Each is created a second or more after its parents and above `floor_s`, so that its sequence numbers lie above theirs; one that is the
 /// parent of a later one is closed in the instant it opens.
-pub fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64) -> Vec<Shard> {
+pub fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64, floor_s: u64) -> Vec<Shard> {
     let first = stream.shards.last().map_or(0, |shard| shard.index + 1);
     let mut made: Vec<Shard> = Vec::with_capacity(new.len());
     for (index, new) in (first..).zip(new) {
@@ -37,7 +37,8 @@ pub fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64) -> Vec
             Some(position) => made[position as usize].created_s,
             None => stream.shard(parent).map_or(0, |parent| parent.created_s),
         };
-        let above_s = parents.iter().flatten().map(|parent| created_s(*parent) + 1).max().unwrap_or(0);
+        let above_s =
+            parents.iter().flatten().map(|parent| created_s(*parent)).max().unwrap_or(0).max(floor_s) + 1;
         let hash = |bytes| read_hash_key(bytes).expect("a hash key has 16 bytes");
         let range = HashRange { start: hash(&new.hash_start), end: hash(&new.hash_end) };
         let mut shard = first_shard(stream.uid, index, range, above_s.max(now_ms / 1_000), now_ms);
@@ -94,7 +95,7 @@ mod tests {
             adjacent_parent: child.adjacent_parent,
         };
         let new: Vec<_> = plan.children.iter().map(new).collect();
-        let opened = new_shards(&stream, &new, now_ms);
+        let opened = new_shards(&stream, &new, now_ms, 0);
         stream.reshard = Some(Reshard { sealed: plan.sealed.clone(), opened });
         stream.status = StreamStatus::Updating;
         let end = |shard: &u32| stored::commit_reshard::End { shard: *shard, ordinal: 8 };

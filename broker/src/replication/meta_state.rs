@@ -69,6 +69,9 @@ pub struct MetaState {
     /// Creation seconds of new shards lie above this: a recreated stream's sequence numbers lie above its
     /// namesake's, whatever the clock does.
     creation_floor_s: u64,
+    /// Creation seconds of shards that a reshard opens lie above this: a part of the log that was given up may have
+    /// opened shards of the same numbers.
+    child_floor_s: u64,
 }
 
 impl MetaState {
@@ -87,8 +90,8 @@ impl MetaState {
         let groups = Arc::new(read_groups(&stored.consumer_groups));
         let sizes = catalog.streams().values().map(|stream| MetadataSize::of(stream));
         let size = sizes.fold(MetadataSize::default(), MetadataSize::plus);
-        let stored::MetaState { next_uid, creation_floor_s, .. } = *stored;
-        Ok(Self { catalog, groups, size, next_uid, creation_floor_s })
+        let stored::MetaState { next_uid, creation_floor_s, child_floor_s, .. } = *stored;
+        Ok(Self { catalog, groups, size, next_uid, creation_floor_s, child_floor_s })
     }
 
     /// What a checkpoint stores of it; the membership is the caller's to add.
@@ -97,6 +100,7 @@ impl MetaState {
             streams: self.catalog.streams().values().map(|stream| store_stream(stream)).collect(),
             next_uid: self.next_uid,
             creation_floor_s: self.creation_floor_s,
+            child_floor_s: self.child_floor_s,
             sealing_key: self.catalog.sealing_key.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default(),
             membership: None,
             membership_log_id: None,
@@ -192,6 +196,12 @@ impl MetaState {
                 if advance.accepted == kept.accepted {
                     kept.time_ms = advance.time_ms;
                 }
+                MetaOutcome::Done
+            }
+            Command::RaiseFloors(floors) => {
+                self.next_uid = self.next_uid.max(floors.uid);
+                self.creation_floor_s = self.creation_floor_s.max(floors.creation_s);
+                self.child_floor_s = self.child_floor_s.max(floors.creation_s);
                 MetaOutcome::Done
             }
             Command::AcceptClocks(accept) => {
@@ -327,7 +337,7 @@ impl MetaState {
         if let Some(closed) = begin.sealed.iter().find(|index| !is_open(**index)) {
             return MetaOutcome::NoSuchShard(*closed);
         }
-        let opened = new_shards(stream, &begin.opened, now_ms);
+        let opened = new_shards(stream, &begin.opened, now_ms, self.child_floor_s);
         self.change(begin.uid, |stream| {
             stream.status = StreamStatus::Updating;
             stream.reshard = Some(Reshard { sealed: begin.sealed.clone(), opened });

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidelog_storage::checkpoint::{self, DamagedCheckpoint, GroupCheckpoint};
+use tidelog_storage::checkpoint::{self, DamagedCheckpoint, GroupCheckpoint, Loaded};
 use tidelog_storage::shard::{ShardCheckpoint, ShardStore, StoreOptions};
 use tidelog_storage::wal::{FoundWal, GROUPS, GroupState, LogPosition, Wal, WalOptions, WalReader};
 use tidelog_storage::{Disk, WalError};
@@ -20,6 +20,8 @@ use crate::identity::History;
 
 /// The directory of checkpoints below the data directory.
 pub const CHECKPOINTS: &str = "checkpoint";
+/// The beginning of a sentence about an LSN.
+pub(super) const CHECKPOINT_SAYS: &str = "the newest checkpoint says";
 
 /// Something durable that is not there any more.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +86,8 @@ impl fmt::Display for WayOut {
             Self::Restore(directory) => write!(
                 out,
                 "Acknowledged records may be missing, so the start is refused and nothing was changed: put the missing file \
-                 back, or restore {} as a whole from a copy",
+                 back, or restore {0} as a whole from a copy. Without either, `tidelog log give-up --data {0}` says what is \
+                 lost and lets the broker go on without it",
                 directory.display()
             ),
         }
@@ -97,6 +100,8 @@ pub struct Recovered {
     saved: Vec<GroupCheckpoint>,
     last_sequence: u64,
     damaged_newer: Option<DamagedCheckpoint>,
+    /// Why something is missing that was durable, where a start would be refused for it.
+    loss: Option<Loss>,
 }
 
 /// Log and shards, ready for the groups.
@@ -126,7 +131,17 @@ impl Recovered {
         let wal = FoundWal::read(config.disk.clone(), &config.directory.join("wal")).map_err(wal_error)?;
         let loaded = checkpoint::load(&*config.disk, &config.directory.join(CHECKPOINTS))?;
         let durable_lsn = loaded.as_ref().map(|loaded| loaded.checkpoint.durable_lsn);
-        wal.require(durable_lsn.unwrap_or_default(), "the newest checkpoint says").map_err(wal_error)?;
+        wal.require(durable_lsn.unwrap_or_default(), CHECKPOINT_SAYS).map_err(wal_error)?;
+        let is_founder = config.peers.identity().is_some_and(|identity| identity.is_founder);
+        let found = Self::found(wal, loaded, history, is_founder);
+        match found.loss {
+            Some(loss) => Err(lost(loss)),
+            None => Ok(found),
+        }
+    }
+
+    /// Log and checkpoint, judged by each other and by the node's history.
+    pub(super) fn found(wal: FoundWal, loaded: Option<Loaded>, history: History, is_founder: bool) -> Self {
         let (saved, last_sequence, damaged_newer) = match loaded {
             None => (Vec::new(), 0, None),
             Some(loaded) => {
@@ -137,14 +152,19 @@ impl Recovered {
         };
         let found = Found {
             history,
-            is_founder: config.peers.identity().is_some_and(|identity| identity.is_founder),
+            is_founder,
             has_log: !wal.is_new(),
             has_mark: wal.has_mark(),
             has_checkpoint: last_sequence > 0,
             groups: (0..GROUPS as u8).map(|group| found_group(&wal, &saved, group)).collect(),
         };
-        judge(&found).map_err(lost)?;
-        Ok(Self { wal, saved, last_sequence, damaged_newer })
+        let loss = judge(&found).err();
+        Self { wal, saved, last_sequence, damaged_newer, loss }
+    }
+
+    /// Why something is missing that was durable.
+    pub(super) fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
     }
 
     /// Opens the shards, and begins a new log file over what was recovered.
@@ -152,7 +172,7 @@ impl Recovered {
     /// # Errors
     /// [`GroupError`], whose message says what an operator can do. The log has not changed then.
     pub async fn open(self, config: &GroupsConfig) -> Result<Opened, GroupError> {
-        let Self { wal, saved, last_sequence, damaged_newer } = self;
+        let Self { wal, saved, last_sequence, damaged_newer, loss: _ } = self;
         let shards: Vec<ShardCheckpoint> =
             saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
         let shards_dir = config.directory.join("shards");

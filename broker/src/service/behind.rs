@@ -133,7 +133,7 @@ fn look(log: &ShardLog, unread: Unread, now_ms: u64) -> Result<Behind, ShardErro
     };
     let bounds = log.bounds();
     let from = from.max(bounds.first_ordinal);
-    let records = bounds.next_ordinal.saturating_sub(from);
+    let records = log.count_from(from);
     let oldest_ms = if records == 0 { None } else { log.time_of(from)? };
     Ok(Behind {
         next_ordinal: bounds.next_ordinal,

@@ -5,9 +5,11 @@
 //! agree. The file of trimmed records is unlinked after checkpoints that carry the trim.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::MutexGuard;
+use std::ops::Range;
+use std::sync::{Arc, MutexGuard};
 
 use tidelog_proto::stored::{self, data_command, meta_command::Command, trim};
+use tidelog_storage::shard::ShardLog;
 
 use super::trim_log::TrimLog;
 use super::{Service, ServiceError};
@@ -101,7 +103,7 @@ impl Service {
                         point: trim::Point { uid: stream.uid, shard: shard.index, ordinal },
                         group: shard.group,
                         retention_hours: stream.retention_hours,
-                        records: ordinal - untrimmed.first_ordinal,
+                        records: self.count(stream, shard, untrimmed.first_ordinal..ordinal),
                         oldest_ms,
                         keep_from_ms,
                     });
@@ -109,6 +111,13 @@ impl Service {
             }
         }
         found
+    }
+
+    /// Records of a shard in a range of ordinals, at most.
+    fn count(&self, stream: &Stream, shard: &Shard, ordinals: Range<u64>) -> u64 {
+        let count =
+            |log: Arc<ShardLog>| log.count_from(ordinals.start).saturating_sub(log.count_from(ordinals.end));
+        self.log(stream, shard).map_or(0, count)
     }
 
     /// Hides what has expired by the served time, as far as deletion is behind it, and shows everything else.

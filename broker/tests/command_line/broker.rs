@@ -24,7 +24,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-fn tidelog() -> Command {
+pub fn tidelog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -82,6 +82,25 @@ impl Broker {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    /// What the API answers, which has to be a success.
+    pub fn call(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        let address = self.endpoint.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let body = body.to_string();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n\
+             Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{operation} {body}: {answer}");
+        let answer = answer.split_once("\r\n\r\n").unwrap().1;
+        if answer.is_empty() { serde_json::Value::Null } else { serde_json::from_str(answer).unwrap() }
     }
 
     /// The command line with this broker for its endpoint, in the test's directory.

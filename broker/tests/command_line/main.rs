@@ -8,4 +8,5 @@
 mod behaviour;
 mod broker;
 mod give_up;
+mod give_up_log;
 mod recorded;

@@ -118,6 +118,21 @@ impl ShardLog {
         }
     }
 
+    /// Has the next record get `ordinal`, never a lower one than it would have got; reads pass over those between. The
+    /// open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has written the same
+    /// ordinals down.
+    pub fn skip_to(&self, ordinal: u64) {
+        let mut state = self.state();
+        if state.skip_to(ordinal) {
+            self.mark_dirty(&mut state);
+        }
+    }
+
+    /// Records from `first` on, at most: ordinals that were given up do not count.
+    pub fn count_from(&self, first: u64) -> u64 {
+        self.state().count_from(first)
+    }
+
     /// Hides the records below `ordinal` from readers on this node; a lower one shows them again. Neither trims
     /// anything nor is part of a checkpoint: nothing is lost when it was wrong.
     pub fn hide_below(&self, ordinal: u64) {

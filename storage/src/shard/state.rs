@@ -1,6 +1,6 @@
 //! What one shard knows, behind its lock: a pure function of the applied log, and how much of it is in files.
 //!
-//! Invariants: ordinals have no gap; times never decrease; `sealed`, then `active`, are in order and gapless;
+//! Invariants: ordinals have no gap but those that were given up; times never decrease; `sealed`, then `active`, are in order and gapless;
 //! only the last active segment may be open; segments are written strictly in order.
 
 use std::collections::VecDeque;
@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::given_up::merged;
 use super::tail::{Tail, TailFrame};
 use super::{Bounds, OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint};
 use crate::segment::footer::Footer;
@@ -93,7 +94,8 @@ pub(crate) struct ShardState {
     pub dirty: bool,
     /// The trim point of the last durable checkpoint: the older of the two that are kept once another one is.
     pub kept_trim_ordinal: u64,
-    /// Ordinals that an operator has given up, in their order: reads pass over them.
+    /// Ordinals that an operator has given up, in their order: reads pass over them. They stand in a file of the shard as
+    /// well, also those that no record had.
     pub given_up: Vec<Range<u64>>,
 }
 
@@ -162,6 +164,31 @@ impl ShardState {
             }
             _ => false,
         }
+    }
+
+    /// Goes on at `ordinal`: no record gets one between the last one and that, and reads pass over them. Gives whether
+    /// there is more to write.
+    pub fn skip_to(&mut self, ordinal: u64) -> bool {
+        if ordinal <= self.next_ordinal {
+            return false;
+        }
+        self.given_up.push(self.next_ordinal..ordinal);
+        self.given_up = merged(std::mem::take(&mut self.given_up));
+        if self.trim_ordinal == self.next_ordinal {
+            self.trim_ordinal = ordinal;
+        }
+        self.next_ordinal = ordinal;
+        let open = self.active.back_mut().filter(|open| !open.sealed);
+        open.map(|open| open.sealed = true).is_some()
+    }
+
+    /// Ordinals from `first` on that were not given up: at most so many records are there.
+    pub fn count_from(&self, first: u64) -> u64 {
+        let passed = self
+            .given_up
+            .iter()
+            .map(|range| range.end.min(self.next_ordinal).saturating_sub(range.start.max(first)));
+        self.next_ordinal.saturating_sub(first).saturating_sub(passed.sum())
     }
 
     /// Seals the open segment if it is the one that starts there. Gives whether it was open.

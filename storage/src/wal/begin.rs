@@ -50,6 +50,7 @@ impl Wal {
             synced_lsn: recovered.lsn_next - 1,
             file: file.seq,
             votes: newest_votes(&shared, &before),
+            ..before
         };
         let mark = match mark {
             None => MarkFile::create(&*disk, &dir, present)?,

@@ -14,6 +14,14 @@ use super::{GroupId, GroupState, LogPosition, Wal, WalOptions, WalReader, WalRec
 use crate::disk::Disk;
 use crate::error::WalError;
 
+/// The names in the directory of a log, none where there is no such directory.
+pub(super) fn log_names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, WalError> {
+    match disk.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(WalError::at(dir)),
+    }
+}
+
 /// A recovered log that takes no commits yet.
 pub struct FoundWal {
     pub(super) disk: Arc<dyn Disk>,
@@ -27,12 +35,19 @@ impl FoundWal {
     ///
     /// # Errors
     /// [`WalError::Damaged`] and [`WalError::EndMissing`] when something that was durable is not there or not intact;
+    /// [`WalError::GivingUp`];
     /// [`WalError::Io`].
     pub fn read(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
-        let names = match disk.list(dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            listed => listed.map_err(WalError::at(dir))?,
-        };
+        let found = Self::read_while_giving_up(disk, dir)?;
+        match &found.mark {
+            Some(mark) if mark.mark().is_giving_up => Err(WalError::GivingUp { dir: dir.to_owned() }),
+            _ => Ok(found),
+        }
+    }
+
+    /// As [`FoundWal::read`], also of a log whose end is being given up.
+    pub(super) fn read_while_giving_up(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
+        let names = log_names(&*disk, dir)?;
         let mark = MarkFile::read(&*disk, dir)?;
         let seqs = log_numbers(&names);
         if let Some(expected) = mark.as_ref().map(|mark| mark.mark().file)

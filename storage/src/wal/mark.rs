@@ -13,7 +13,7 @@ use super::format::{put_u32, put_u64, u32_at, u64_at};
 use super::{BLOCK, GROUPS, Vote};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::WalError;
+use crate::error::{NEWER, WalError};
 
 const MAGIC: [u8; 8] = *b"TIDEMARK";
 const VERSION: u32 = 1;
@@ -35,6 +35,8 @@ pub(super) struct Mark {
     pub file: u64,
     /// The last vote of each group.
     pub votes: [Option<Vote>; GROUPS],
+    /// The log's end is being given up: no broker opens the log before that is over.
+    pub is_giving_up: bool,
 }
 
 impl Mark {
@@ -46,6 +48,7 @@ impl Mark {
         put_u64(&mut block, 24, self.life);
         put_u64(&mut block, 32, self.synced_lsn);
         put_u64(&mut block, 40, self.file);
+        put_u64(&mut block, 48, self.is_giving_up.into());
         for (group, vote) in self.votes.iter().enumerate() {
             let Some(vote) = vote else { continue };
             let at = VOTES_AT + group * VOTE_BYTES;
@@ -64,7 +67,7 @@ impl Mark {
             return Ok(None);
         }
         if u32_at(block, 12) != VERSION {
-            return Err("it was written by a newer version of the program");
+            return Err(NEWER);
         }
         let votes = std::array::from_fn(|group| {
             let at = VOTES_AT + group * VOTE_BYTES;
@@ -74,7 +77,8 @@ impl Mark {
             (bits & 1 != 0).then_some(vote)
         });
         let (life, synced_lsn, file) = (u64_at(block, 24), u64_at(block, 32), u64_at(block, 40));
-        Ok(Some((u64_at(block, 16), Self { life, synced_lsn, file, votes })))
+        let is_giving_up = u64_at(block, 48) != 0;
+        Ok(Some((u64_at(block, 16), Self { life, synced_lsn, file, votes, is_giving_up })))
     }
 }
 

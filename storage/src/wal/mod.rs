@@ -16,12 +16,14 @@ mod order;
 mod reader;
 mod recovery;
 mod replay;
+mod salvage;
 mod spare;
 mod sync_point;
 mod writer;
 
 pub use found::FoundWal;
 pub use reader::WalReader;
+pub use salvage::{CutFile, Salvage, finish_giving_up};
 pub use spare::SpareFiles;
 pub use writer::Wal;
 

@@ -13,6 +13,7 @@ use super::files::{LogFile, log_path};
 use super::group::GroupLog;
 use super::order::Draft;
 use super::replay::{Next, ReplayFile};
+use super::salvage::Mend;
 use super::{GROUPS, TornTail, WalRecovery};
 use crate::disk::Disk;
 use crate::error::WalError;
@@ -28,6 +29,10 @@ pub(super) struct Recovered {
     /// The last file, whose contents may not be durable yet.
     pub last_path: Option<PathBuf>,
     pub summary: WalRecovery,
+    /// The highest LSN that a sync point names.
+    pub named_lsn: u64,
+    /// What is to be mended of the files.
+    pub mends: Vec<Mend>,
 }
 
 struct Replay {
@@ -35,8 +40,49 @@ struct Replay {
     lsn: u64,
 }
 
+/// How much must be right with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// All of it.
+    Strict,
+    /// Its header and its commits: the rest is mended.
+    Mending,
+}
+
+/// Up to where a log is whole that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The files that can be read, the oldest first.
+    pub files: usize,
+    /// The LSN of the first commit that cannot, where the last of those files has more.
+    pub lsn_end: Option<u64>,
+}
+
+/// Damage, and up to where the log is whole, where that is known.
+pub(super) struct Broken {
+    pub error: WalError,
+    pub cut: Option<Cut>,
+}
+
+impl Broken {
+    fn after(files: usize) -> impl FnOnce(WalError) -> Self {
+        move |error| Self { error, cut: Some(Cut { files, lsn_end: None }) }
+    }
+}
+
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Recovered, WalError> {
-    let mut replays = open_all(disk, dir, seqs)?;
+    recover_upto(disk, dir, seqs, Reading::Strict, None).map_err(|broken| broken.error)
+}
+
+/// As [`recover`], and the commits from `lsn_end` on do not count.
+pub(super) fn recover_upto(
+    disk: &dyn Disk,
+    dir: &Path,
+    seqs: &[u64],
+    reading: Reading,
+    lsn_end: Option<u64>,
+) -> Result<Recovered, Broken> {
+    let mut replays = open_all(disk, dir, seqs, reading)?;
     let mut replay = Replay { groups: Default::default(), lsn: 1 };
     if let Some(oldest) = replays.first() {
         replay.lsn = oldest.header.first_lsn;
@@ -44,34 +90,46 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Recov
     }
     let mut torn_tail = None;
     for at in 0..replays.len() {
-        let lsn_stop = replays.get(at + 1).map(|next| next.header.first_lsn);
-        torn_tail = replay.file(&mut replays[at], lsn_stop)?;
+        let next = replays.get(at + 1).map(|next| next.header.first_lsn);
+        let lsn_stop = next.into_iter().chain(lsn_end).min();
+        torn_tail = replay.file(&mut replays[at], lsn_stop, next.is_some()).map_err(|error| {
+            let has_commits = replay.lsn > replays[at].header.first_lsn;
+            let cut =
+                Cut { files: at + usize::from(has_commits), lsn_end: has_commits.then_some(replay.lsn) };
+            Broken { error, cut: Some(cut) }
+        })?;
     }
-    require_complete(&replay.groups, replays.first())?;
+    require_complete(&replay.groups, replays.first()).map_err(Broken::after(0))?;
     let seq_next = replays.last().map_or(1, |last| {
         if last.header.first_lsn == replay.lsn { last.header.seq } else { last.header.seq + 1 }
     });
     let last_path = replays.last().map(|last| last.path.clone());
+    let named_lsn = replays.iter().filter_map(|replay| replay.sync_point).max().unwrap_or_default();
+    let mends = replays.iter().filter_map(|replay| replay.mend.clone()).collect();
     let files = count_entries(&replay.groups, replays);
     let entries = files.values().map(|file| file.entries).sum();
     let summary = WalRecovery { torn_tail, entries, files: files.len() as u64 };
-    Ok(Recovered { groups: replay.groups, files, lsn_next: replay.lsn, seq_next, last_path, summary })
+    let groups = replay.groups;
+    Ok(Recovered { groups, files, lsn_next: replay.lsn, seq_next, last_path, summary, named_lsn, mends })
 }
 
 /// Opens the files and verifies that none is missing between the first and the last.
-fn open_all(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Vec<ReplayFile>, WalError> {
-    for pair in seqs.windows(2) {
+fn open_all(disk: &dyn Disk, dir: &Path, seqs: &[u64], reading: Reading) -> Result<Vec<ReplayFile>, Broken> {
+    for (at, pair) in seqs.windows(2).enumerate() {
         if pair[1] != pair[0] + 1 {
-            return Err(WalError::damaged(&log_path(dir, pair[0] + 1), 0, "the file is missing"));
+            let missing = WalError::damaged(&log_path(dir, pair[0] + 1), 0, "the file is missing");
+            return Err(Broken::after(at + 1)(missing));
         }
     }
-    let files: Vec<ReplayFile> = seqs
-        .iter()
-        .map(|seq| ReplayFile::open(disk, &log_path(dir, *seq), *seq))
-        .collect::<Result<_, _>>()?;
-    for pair in files.windows(2) {
+    let mut files: Vec<ReplayFile> = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        let file = ReplayFile::open(disk, &log_path(dir, *seq), *seq, reading);
+        files.push(file.map_err(Broken::after(files.len()))?);
+    }
+    for (at, pair) in files.windows(2).enumerate() {
         if pair[1].header.first_lsn < pair[0].header.first_lsn {
-            return Err(WalError::damaged(&pair[1].path, 0, "the file begins before the one before it"));
+            let why = "the file begins before the one before it";
+            return Err(Broken::after(at + 1)(WalError::damaged(&pair[1].path, 0, why)));
         }
     }
     Ok(files)
@@ -80,7 +138,12 @@ fn open_all(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Vec<ReplayFile>
 impl Replay {
     /// Follows a file's commits up to `lsn_stop`, where the next file begins; in the last file up to the end of
     /// what was written.
-    fn file(&mut self, file: &mut ReplayFile, lsn_stop: Option<u64>) -> Result<Option<TornTail>, WalError> {
+    fn file(
+        &mut self,
+        file: &mut ReplayFile,
+        lsn_stop: Option<u64>,
+        is_followed: bool,
+    ) -> Result<Option<TornTail>, WalError> {
         let own: [_; GROUPS] = std::array::from_fn(|group| self.groups[group].record());
         if own != file.header.groups {
             return Err(WalError::damaged(&file.path, 0, "the state block contradicts the log before it"));
@@ -94,7 +157,7 @@ impl Replay {
                     offset = end;
                     file.used = end;
                 }
-                Next::End { begun } => return self.end(file, offset, begun, lsn_stop.is_some()),
+                Next::End { begun } => return self.end(file, offset, begun, is_followed),
             }
         }
         Ok(None)

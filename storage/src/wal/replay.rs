@@ -12,15 +12,15 @@ use super::format::{
     COMMIT_HEADER_BYTES, CommitHeader, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Invalid,
 };
 use super::group::{Change, Slot};
+use super::recovery::Reading;
+use super::salvage::Mend;
 use super::sync_point::{self, SYNC_POINTS};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::WalError;
+use crate::error::{NEWER, WalError};
 
 /// Bytes read ahead.
 const WINDOW_BYTES: u64 = 1024 * 1024;
-
-const NEWER: &str = "it was written by a newer version of the program";
 
 /// A log file that is being replayed.
 pub(super) struct ReplayFile {
@@ -32,6 +32,8 @@ pub(super) struct ReplayFile {
     pub sync_point: Option<u64>,
     /// Where the last intact commit ends.
     pub used: u64,
+    /// What is to be mended of the file before it can be opened without [`Reading::Mending`].
+    pub mend: Option<Mend>,
     window: Vec<u8>,
     window_offset: u64,
 }
@@ -45,7 +47,7 @@ pub(super) enum Next {
 }
 
 impl ReplayFile {
-    pub(super) fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self, WalError> {
+    pub(super) fn open(disk: &dyn Disk, path: &Path, seq: u64, reading: Reading) -> Result<Self, WalError> {
         let file = disk.open(path, Open::Read).map_err(WalError::at(path))?;
         let bytes = file.len().map_err(WalError::at(path))?;
         if bytes < BLOCK {
@@ -68,14 +70,23 @@ impl ReplayFile {
             bytes,
             sync_point: None,
             used,
+            mend: None,
             window: Vec::new(),
             window_offset: 0,
         };
         if let Some(made) = replay.header.file_bytes {
-            if bytes < made {
+            let is_short = bytes < made;
+            if is_short && reading == Reading::Strict {
                 return Err(WalError::damaged(path, bytes, "the file is shorter than it was made"));
             }
-            replay.sync_point = Some(replay.read_sync_points()?);
+            let named = replay.read_sync_points();
+            if reading == Reading::Strict || (named.is_ok() && !is_short) {
+                replay.sync_point = Some(named?);
+            } else {
+                let FileHeader { salt, first_lsn, .. } = replay.header;
+                replay.sync_point = named.ok();
+                replay.mend = Some(Mend { path: path.to_owned(), bytes: made, salt, first_lsn });
+            }
         }
         Ok(replay)
     }
