@@ -12,6 +12,8 @@ use tidelog_storage::disk::Open;
 
 use crate::peers::Identity;
 
+/// Beginning of an identity file of any version.
+pub(crate) const FORMAT_PREFIX: &str = "tidelog data directory, format ";
 /// First line of the identity file; the number is the version of the data directory's format.
 const FORMAT: &str = "tidelog data directory, format 2";
 /// The first line of the format before, which has no history.

@@ -11,6 +11,8 @@ use std::path::Path;
 use tidelog_storage::Disk;
 use tidelog_storage::disk::Open;
 
+use crate::identity;
+
 const NAME: &str = "LOST";
 /// More than any note has.
 const NOTE_BYTES_MAX: u64 = 4_096;
@@ -24,7 +26,8 @@ pub fn sentence(node: u64, proof: &str) -> String {
     )
 }
 
-/// Writes down, durably, that the log of this data directory has lost entries. The first note stays.
+/// Writes down, durably, that the log of this data directory has lost entries. The first note stays. Where the words
+/// cannot be written, on a full disk for one, the file IDENTITY takes the note's name, which needs no space.
 ///
 /// # Errors
 /// When it cannot be made durable.
@@ -32,6 +35,15 @@ pub fn note(disk: &dyn Disk, directory: &Path, words: &str) -> io::Result<()> {
     if noted(disk, directory)?.is_some() {
         return Ok(());
     }
+    if let Err(error) = write(disk, directory, words) {
+        tracing::error!(%error, "the loss cannot be written into the file LOST; IDENTITY takes its name instead");
+        disk.rename(&identity::path(directory), &directory.join(NAME))?;
+        disk.sync_dir(directory)?;
+    }
+    Ok(())
+}
+
+fn write(disk: &dyn Disk, directory: &Path, words: &str) -> io::Result<()> {
     let temporary = directory.join("LOST.tmp");
     let file = disk.open(&temporary, Open::Create)?;
     file.write_all_at(words.as_bytes(), 0)?;
@@ -51,7 +63,16 @@ pub fn noted(disk: &dyn Disk, directory: &Path) -> io::Result<Option<String>> {
     let file = disk.open(&directory.join(NAME), Open::Read)?;
     let mut bytes = vec![0; usize::try_from(file.len()?.min(NOTE_BYTES_MAX)).expect("at most 4,096")];
     file.read_exact_at(&mut bytes, 0)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let words = String::from_utf8_lossy(&bytes).into_owned();
+    let identity = words.starts_with(identity::FORMAT_PREFIX).then(|| words.lines());
+    let node = identity.and_then(|mut lines| lines.find_map(|line| line.strip_prefix("node ")?.parse().ok()));
+    Ok(Some(match node {
+        Some(node) => sentence(
+            node,
+            "a leader has an acknowledgement of this node for an entry that its log does not hold",
+        ),
+        None => words,
+    }))
 }
 
 #[cfg(test)]
@@ -59,6 +80,21 @@ mod tests {
     use tidelog_storage::disk::SimDisk;
 
     use super::*;
+    use crate::peers::Identity;
+
+    #[test]
+    fn a_loss_that_cannot_be_written_is_known_at_the_next_start_all_the_same() {
+        let disk = SimDisk::new(1);
+        let directory = Path::new("/data");
+        disk.create_dir_all(directory).expect("a directory");
+        let own = Identity { cluster: "c".into(), node: 2, incarnation: "i".into(), is_founder: false };
+        identity::save(&disk, directory, &own).expect("writable");
+        disk.set_capacity(0);
+        note(&disk, directory, &sentence(2, "proof")).expect("a rename needs no space");
+        disk.crash();
+        let words = noted(&disk, directory).expect("readable").expect("a note");
+        assert!(words.contains("does not hold") && words.contains("cluster replace 2"), "{words}");
+    }
 
     #[test]
     fn a_loss_stays_written_down() {

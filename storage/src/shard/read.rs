@@ -322,7 +322,11 @@ fn frames_in_memory(state: &ShardState, from: u64, limit: ReadLimit) -> Option<V
     }
     let (mut records, mut bytes) = (0, 0);
     for frame in state.tail.starting_with(from) {
-        if records >= limit.records || bytes >= limit.bytes {
+        // A batch has no gaps: ordinals that were given up end it.
+        let is_behind_gap = frames
+            .last()
+            .is_some_and(|last: &TailFrame| frame.header.first_ordinal != last.header.next_ordinal());
+        if records >= limit.records || bytes >= limit.bytes || is_behind_gap {
             break;
         }
         // The first frame may be passed over in part, so it does not count.

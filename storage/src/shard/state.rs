@@ -156,6 +156,8 @@ impl ShardState {
     /// Moves the trim point. Once everything is trimmed the open segment is sealed, so that its file can go.
     /// Gives whether there is more to write.
     pub fn trim(&mut self, ordinal: u64) -> bool {
+        // Nothing can be read up to the end of what was given up: the files before it need not wait for more.
+        let ordinal = self.given_up_end(ordinal).unwrap_or(ordinal);
         self.trim_ordinal = self.trim_ordinal.max(ordinal.min(self.next_ordinal));
         match self.active.back_mut() {
             Some(open) if self.trim_ordinal == self.next_ordinal && !open.sealed => {

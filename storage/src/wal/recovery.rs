@@ -29,7 +29,7 @@ pub(super) struct Recovered {
     /// The last file, whose contents may not be durable yet.
     pub last_path: Option<PathBuf>,
     pub summary: WalRecovery,
-    /// The highest LSN that a sync point names.
+    /// The highest LSN that a sync point of the last file names.
     pub named_lsn: u64,
     /// What is to be mended of the files.
     pub mends: Vec<Mend>,
@@ -104,7 +104,7 @@ pub(super) fn recover_upto(
         if last.header.first_lsn == replay.lsn { last.header.seq } else { last.header.seq + 1 }
     });
     let last_path = replays.last().map(|last| last.path.clone());
-    let named_lsn = replays.iter().filter_map(|replay| replay.sync_point).max().unwrap_or_default();
+    let named_lsn = replays.last().and_then(|replay| replay.sync_point).unwrap_or_default();
     let mends = replays.iter().filter_map(|replay| replay.mend.clone()).collect();
     let files = count_entries(&replay.groups, replays);
     let entries = files.values().map(|file| file.entries).sum();
