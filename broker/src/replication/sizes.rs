@@ -9,6 +9,12 @@ use crate::room::{Class, FILE_READS_MAX, Shares};
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of applied records that are not yet in segments, however much memory there is.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+/// The part of a class that what goes to other nodes, or comes from them, has of it, as a fraction.
+const PEER_FRACTION: usize = 8;
+/// Bytes of the largest message of records: 10 MiB of data and keys, and what stands around them.
+const PEER_BYTES_MIN: usize = 11 << 20;
+/// Bytes that are enough for what is under way between nodes, however much memory there is.
+const PEER_BYTES_MAX: usize = 64 << 20;
 const WAL_FILE_BYTES: u64 = 128 << 20;
 const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
 /// Bytes of the first file of a log that goes with its process: such a broker is started for a test, and takes little.
@@ -58,6 +64,13 @@ pub struct Sizes {
     pub in_flight_bytes_max: usize,
     /// Bytes of applied records that are not yet in segments, past which proposals wait.
     pub unflushed_bytes_max: u64,
+    /// Bytes of records on their way to other nodes, until these have answered.
+    pub forwarded_bytes_max: usize,
+    /// Bytes of records that came from all other nodes and are not answered. Each of them may send as much as its own
+    /// setting allows; what is beyond waits in the connection.
+    pub received_bytes_max: usize,
+    /// Bytes of records that other nodes' clients read here, on their way to those nodes.
+    pub events_for_peers_bytes_max: usize,
     /// Reads of segment files that may be under way at a time; further ones wait.
     pub file_reads_max: usize,
     /// Of segments and what is held of them in memory.
@@ -74,6 +87,10 @@ impl Sizes {
         // What is forwarded to other nodes and the entries kept for them are the rest of the class.
         self.in_flight_bytes_max = self.in_flight_bytes_max.min(log / 2);
         self.unflushed_bytes_max = self.unflushed_bytes_max.min(tail / 2);
+        let of_class = |bytes: usize| (bytes / PEER_FRACTION).clamp(PEER_BYTES_MIN, PEER_BYTES_MAX);
+        self.forwarded_bytes_max = of_class(log);
+        self.received_bytes_max = of_class(log);
+        self.events_for_peers_bytes_max = of_class(memory.bytes(Class::Events));
         self.file_reads_max = memory.file_reads_max();
         self.store.unflushed_bytes_max = self.store.unflushed_bytes_max.min(tail / 4);
         self.store.tail_bytes_max = self.store.tail_bytes_max.min(tail / 2);
@@ -126,6 +143,9 @@ impl Default for Sizes {
             reserved_bytes: RESERVED_BYTES,
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
             unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
+            forwarded_bytes_max: PEER_BYTES_MAX,
+            received_bytes_max: PEER_BYTES_MAX,
+            events_for_peers_bytes_max: PEER_BYTES_MAX,
             file_reads_max: FILE_READS_MAX,
             store: StoreOptions::default(),
             whole_pace: WholePace::default(),
@@ -138,6 +158,20 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn what_goes_to_other_nodes_and_comes_from_them_is_a_part_of_the_memory() {
+        for (memory, log, events) in [(256, 11, 11), (2_048, 34, 17), (65_536, 40, 64)] {
+            let sizes = Sizes::default().within(&Shares::of(memory * MIB as usize));
+            let mib = |bytes: usize| bytes >> 20;
+            assert_eq!(
+                (mib(sizes.forwarded_bytes_max), mib(sizes.received_bytes_max)),
+                (log, log),
+                "{memory}"
+            );
+            assert_eq!(mib(sizes.events_for_peers_bytes_max), events, "{memory}");
+        }
+    }
 
     #[test]
     fn a_small_volume_keeps_less_free_and_has_a_smaller_log() {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Pools that count by account.
-pub(super) const POOLS: usize = 3;
+pub(super) const POOLS: usize = 5;
 
 /// All connections that are open, by address.
 #[derive(Debug)]

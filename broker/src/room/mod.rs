@@ -30,9 +30,9 @@ pub use account::{Account, Accounts, Busy};
 pub use answer::{AnswerRoom, PREPAID_ANSWER_BYTES};
 pub use descriptors::Descriptors;
 pub use memory::{BYTES_MIN, Memory, MemoryError, Source};
-pub use pool::{Charge, Full, Pool, SMALL_BYTES};
+pub use pool::{Charge, EVENTS, Full, PEERS, Pool, SMALL_BYTES};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const MIB: usize = 1 << 20;
 
@@ -203,6 +203,8 @@ pub struct Room {
     pub connections: Arc<Pool>,
     /// The clients' connections by address.
     pub accounts: Arc<Accounts>,
+    /// The pools of events, once clients are served.
+    events: OnceLock<Vec<Arc<Pool>>>,
 }
 
 impl Room {
@@ -216,13 +218,21 @@ impl Room {
             answers: Pool::new("answers", answers, LARGEST_ANSWER_BYTES),
             connections: Pool::new("connections", shares.bytes(Class::Connections), 0),
             accounts: Arc::default(),
+            events: OnceLock::new(),
             shares,
         })
     }
 
+    /// Counts the pools of events among all pools from now on.
+    pub fn add_events(&self, pools: Vec<Arc<Pool>>) {
+        // A gateway is opened once.
+        let _ = self.events.set(pools);
+    }
+
     /// All pools.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
-        [&self.bodies, &self.answers, &self.connections].into_iter()
+        let events = self.events.get().into_iter().flatten();
+        [&self.bodies, &self.answers, &self.connections].into_iter().chain(events)
     }
 
     /// Sentences for an operator about classes that have refused for some seconds.

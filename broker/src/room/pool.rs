@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::account::{Account, POOLS};
 
@@ -25,6 +25,14 @@ const ADDRESS_FRACTION: usize = 4;
 const MODEST_FRACTION: usize = 4;
 /// Bytes of the smallest share: eight streams of HTTP/2.
 const SHARE_MIN: usize = 256 << 10;
+/// The pools that count by account, each in its place.
+const NAMES: [&str; POOLS] = ["bodies", "answers", "connections", EVENTS, PEERS];
+/// Events on their way to subscribers, in metrics and messages.
+pub const EVENTS: &str = "events";
+/// Events on their way to other nodes, in metrics and messages.
+pub const PEERS: &str = "events for other nodes";
+/// Pause before what has its share looks again whether there is more for it.
+const SHARE_PAUSE: Duration = Duration::from_millis(50);
 /// How long a pool refuses before that is a trouble of the node's.
 const TROUBLE: Duration = Duration::from_secs(5);
 
@@ -39,6 +47,8 @@ pub struct Pool {
     bytes: usize,
     /// Bytes of the largest thing, which the one that finishes may take; 0 where nobody does.
     largest: usize,
+    /// Bytes of the share of one connection at least.
+    share_min: usize,
     general_bytes: usize,
     general: Arc<Semaphore>,
     small: Arc<Semaphore>,
@@ -52,9 +62,18 @@ pub struct Pool {
 impl Pool {
     /// A pool of that many bytes in all, of which `largest` are the reserve of the one that finishes.
     pub(super) fn new(name: &'static str, bytes: usize, largest: usize) -> Arc<Self> {
-        let place = ["bodies", "answers", "connections"].iter().position(|known| *known == name);
+        Self::with_share(name, bytes, largest, largest.max(SHARE_MIN))
+    }
+
+    /// A pool without a reserve and without a part for what is small, of which one connection has `share_min` at least.
+    #[must_use]
+    pub fn unreserved(name: &'static str, bytes: usize, share_min: usize) -> Arc<Self> {
+        Self::with_share(name, bytes, 0, share_min)
+    }
+
+    fn with_share(name: &'static str, bytes: usize, largest: usize, share_min: usize) -> Arc<Self> {
+        let place = NAMES.iter().position(|known| *known == name);
         let place = place.expect("a pool that is counted by account");
-        assert!(place < POOLS);
         let small = if largest == 0 { 0 } else { bytes / SMALL_FRACTION };
         let general_bytes = bytes.saturating_sub(largest + small);
         Arc::new(Self {
@@ -62,6 +81,7 @@ impl Pool {
             place,
             bytes,
             largest,
+            share_min,
             general_bytes,
             general: Arc::new(Semaphore::new(general_bytes)),
             small: Arc::new(Semaphore::new(small)),
@@ -91,6 +111,11 @@ impl Pool {
             if self.largest > 0 && self.finishing.available_permits() == 0 { self.largest } else { 0 };
         let free = self.general.available_permits() + self.small.available_permits();
         (self.general_bytes + small).saturating_sub(free) + finishing
+    }
+
+    /// What is neither small nor reserved, for users that have no account.
+    pub(crate) fn permits(&self) -> &Arc<Semaphore> {
+        &self.general
     }
 
     /// How often it has refused.
@@ -148,10 +173,13 @@ impl Pool {
 
     /// Whether a connection or its address has its share, and more would be another's.
     fn is_over_share(&self, account: &Account, more: usize) -> bool {
-        let share = |fraction: usize| (self.bytes / fraction).max(self.largest).max(SHARE_MIN);
+        // The first of each has a place, however large it is.
+        let is_over = |charged: usize, fraction: usize| {
+            charged > 0 && charged + more > (self.bytes / fraction).max(self.share_min)
+        };
         self.is_busy()
-            && (account.charged(self.place) + more > share(CONNECTION_FRACTION)
-                || (account.charged_to_address(self.place) + more > share(ADDRESS_FRACTION)
+            && (is_over(account.charged(self.place), CONNECTION_FRACTION)
+                || (is_over(account.charged_to_address(self.place), ADDRESS_FRACTION)
                     && account.has_others()))
     }
 }
@@ -232,23 +260,29 @@ impl Charge {
     /// # Errors
     /// [`Full`] when there was no room until then. What it has stays charged until it is dropped.
     pub async fn grow(&mut self, bytes: usize, patience: Duration) -> Result<(), Full> {
-        if self.try_grow(bytes) {
-            return Ok(());
-        }
+        let ends = Instant::now() + patience;
         let more = bytes.saturating_sub(self.bytes());
         let permits = u32::try_from(more).map_err(|_| Full)?;
-        let is_over = self.pool.is_over_share(&self.account, more);
-        let taken = tokio::select! {
-            biased;
-            taken = self.pool.general.clone().acquire_many_owned(permits), if !is_over && more <= self.pool.general_bytes => taken,
-            finisher = self.pool.finishing.clone().acquire_owned(), if more <= self.pool.largest && self.finisher.is_none() => {
-                self.finisher = Some(finisher.expect("the semaphore is never closed"));
-                assert!(self.try_grow(bytes), "the reserve has room for the largest");
+        let taken = loop {
+            if self.try_grow(bytes) {
                 return Ok(());
             }
-            () = sleep(patience) => {
-                self.pool.note_refusal();
-                return Err(Full);
+            let is_over = self.pool.is_over_share(&self.account, more);
+            let until = if is_over { ends.min(Instant::now() + SHARE_PAUSE) } else { ends };
+            tokio::select! {
+                biased;
+                taken = self.pool.general.clone().acquire_many_owned(permits), if !is_over && more <= self.pool.general_bytes => break taken,
+                finisher = self.pool.finishing.clone().acquire_owned(), if more <= self.pool.largest && self.finisher.is_none() => {
+                    self.finisher = Some(finisher.expect("the semaphore is never closed"));
+                    assert!(self.try_grow(bytes), "the reserve has room for the largest");
+                    return Ok(());
+                }
+                () = sleep_until(until) => {
+                    if until == ends {
+                        self.pool.note_refusal();
+                        return Err(Full);
+                    }
+                }
             }
         };
         taken.expect("the semaphore is never closed").forget();
@@ -376,6 +410,33 @@ mod tests {
         assert!(pool.try_charge(&open(3), MIB).is_ok());
         drop((all, filling));
         assert!(pool.try_charge(&one, 130 * MIB).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_over_its_share_of_a_busy_pool_goes_on_once_it_gives_something_back() {
+        let pool = Pool::unreserved(EVENTS, 16 * MIB, 2 * MIB);
+        let accounts = Arc::new(Accounts::default());
+        let open = || accounts.open(IpAddr::from([10, 0, 0, 1]));
+        let (greedy, other) = (open(), open());
+        let take = |account: &Arc<Account>| pool.try_charge(account, MIB);
+        let mut taken: Vec<_> = std::iter::from_fn(|| take(&greedy).ok()).collect();
+        assert_eq!(taken.len(), 9, "as much as keeps half of it free, and one");
+        // Others have theirs, of any size.
+        let others: Vec<_> = (0..2).map(|_| take(&other)).collect();
+        assert!(others.iter().all(Result::is_ok) && take(&other).is_err());
+        let large = pool.try_charge(&open(), 5 * MIB).unwrap();
+        drop(large);
+        let mut further = pool.charge(&greedy, false);
+        let began = Instant::now();
+        assert_eq!(further.grow(MIB, PATIENCE).await, Err(Full));
+        assert_eq!((began.elapsed(), pool.refusals()), (PATIENCE, 1));
+        let giving = async {
+            tokio::time::sleep(PATIENCE / 4).await;
+            taken.truncate(1);
+        };
+        let (grown, ()) = futures_util::future::join(further.grow(MIB, PATIENCE), giving).await;
+        assert_eq!(grown, Ok(()));
+        assert!(began.elapsed() < PATIENCE * 3 / 2);
     }
 
     #[tokio::test(start_paused = true)]

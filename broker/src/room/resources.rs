@@ -132,6 +132,20 @@ pub const RESOURCES: &[Resource] = &[
         test: "broker/tests/wire/slow.rs: who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own",
     },
     Resource {
+        name: "Events on their way to one client of gRPC",
+        bound: "4 batches of a call; while more than half of the class events is taken, a sixteenth of it for a connection, 2 MiB at least, and a quarter for an address while there is another, or one batch",
+        setting: "`--memory`",
+        at_bound: "Subscribe waits 2 s for room and then gets messages without records; Read ends with UNAVAILABLE after 15 s",
+        test: "broker/tests/wire/grpc/unpolled.rs: subscribers_that_take_nothing_leave_others_room_for_their_records",
+    },
+    Resource {
+        name: "Records on their way between nodes",
+        bound: "an eighth of the class log for those that are sent and as much for those that came, an eighth of the class events for events of other nodes' clients; each 11 to 64 MiB",
+        setting: "`--memory`",
+        at_bound: "waits; puts without an outcome in time are refused",
+        test: "broker/src/replication/sizes.rs: what_goes_to_other_nodes_and_comes_from_them_is_a_part_of_the_memory",
+    },
+    Resource {
         name: "Time to take an answer",
         bound: "30 s without a byte taken",
         setting: "",

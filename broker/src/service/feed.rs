@@ -16,7 +16,8 @@ use tidelog_storage::shard::ShardKey;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::call_room::CallRoom;
+use super::call_room::{CALL_SHARE_MIN, CallRoom};
+use crate::room::{Account, EVENTS, Pool};
 
 /// Runs kept per shard: subscribers a little behind the others still find theirs.
 const RUNS_MAX: usize = 4;
@@ -86,16 +87,17 @@ pub struct Feeds {
     bytes_kept: Arc<AtomicUsize>,
     /// Bytes that no run has.
     room: Arc<Semaphore>,
-    /// Bytes of the whole room.
-    room_bytes: usize,
+    /// The same room by account.
+    pool: Arc<Pool>,
 }
 
 impl Feeds {
     /// Feeds whose runs have at most that many encoded bytes together; one run is always let be.
     pub fn new(run_bytes_in_flight_max: usize) -> Self {
         let room_bytes = run_bytes_in_flight_max.max(RUN_BYTES_MAX);
-        let room = Arc::new(Semaphore::new(room_bytes));
-        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room, room_bytes }
+        let pool = Pool::unreserved(EVENTS, room_bytes, CALL_SHARE_MIN);
+        let room = pool.permits().clone();
+        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room, pool }
     }
 
     /// Room for one run; `None` when there was none until then.
@@ -104,12 +106,18 @@ impl Feeds {
             return Some(Room(room));
         }
         let freed = self.room.clone().acquire_many_owned(RUN_BYTES_MAX as u32);
-        timeout_at(until, freed).await.ok()?.ok().map(Room)
+        let freed = timeout_at(until, freed).await;
+        freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(Room)
     }
 
-    /// Room for the records of one call, in the same room.
-    pub fn call_room(&self) -> CallRoom {
-        CallRoom::new(self.room.clone(), self.room_bytes)
+    /// Room for the records of one call on the connection of `account`, in the same room.
+    pub fn call_room(&self, account: Arc<Account>) -> CallRoom {
+        CallRoom::new(self.pool.clone(), account)
+    }
+
+    /// The memory of runs and of what calls are given.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// The feed of a shard. It lives as long as a subscriber holds it.

@@ -26,6 +26,7 @@ use super::{Service, ServiceError};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_RECORDS_MAX};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{Leaders, Listener};
+use crate::room::{Account, Pool};
 
 /// Shares of one node.
 const SHARES_MAX: usize = 100_000;
@@ -206,19 +207,21 @@ impl Service {
         })
     }
 
-    /// Room for the records of one call on their way to its client.
-    pub fn room_for_client(&self) -> CallRoom {
-        self.feeds.call_room()
+    /// Room for the records of one call on the connection of `account`, on their way to its client.
+    pub fn room_for_client(&self, account: Arc<Account>) -> CallRoom {
+        self.feeds.call_room(account)
     }
 
     /// Room for the records of one call of another node's client, on their way to that node.
     pub fn room_for_peer(&self) -> CallRoom {
-        CallRoom::new(self.bytes_for_peers.clone(), PEER_BYTES_MAX)
+        CallRoom::new(self.bytes_for_peers.clone(), Account::detached())
+    }
+
+    /// The pools of events, those of other nodes' clients too.
+    pub fn event_pools(&self) -> Vec<Arc<Pool>> {
+        vec![self.feeds.pool().clone(), self.bytes_for_peers.clone()]
     }
 }
-
-/// Bytes of records that other nodes' clients read here, on their way to those nodes.
-pub(super) const PEER_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of the largest batch of a stream's records.
 pub fn batch_bytes_max(stream: &Stream) -> usize {
@@ -258,11 +261,12 @@ impl Follower {
             let is_waiting = self.next_ordinal < bounds.next_ordinal;
             let held_ms = if is_waiting { self.held_ms() } else { 0 };
             if is_waiting && held_ms == 0 {
-                let batch = self.read(&stream, &log).await?;
-                if !batch.records.is_empty() {
-                    return Ok(Followed::Batch(batch));
+                match self.read(&stream, &log).await? {
+                    Some(batch) if !batch.records.is_empty() => return Ok(Followed::Batch(batch)),
+                    Some(_) => continue,
+                    // There was no room, and the client is told that this goes on.
+                    None => self.due = Instant::now(),
                 }
-                continue;
             }
             if Instant::now() >= self.due {
                 self.due = Instant::now() + self.service.config.pace.pause;
@@ -290,9 +294,9 @@ impl Follower {
         self.share.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
 
-    /// Reads what waits; no records when they have just expired.
-    async fn read(&mut self, stream: &Stream, log: &Arc<ShardLog>) -> Result<Batch, ServiceError> {
-        let mut held = self.room.take(batch_bytes_max(stream)).await;
+    /// Reads what waits; no records when they have just expired, and `None` when there is no room for them.
+    async fn read(&mut self, stream: &Stream, log: &Arc<ShardLog>) -> Result<Option<Batch>, ServiceError> {
+        let Some(mut held) = self.room.take(batch_bytes_max(stream)).await else { return Ok(None) };
         let (from, limit) =
             (self.next_ordinal, ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX });
         let read = match log.read_memory(from, limit) {
@@ -321,7 +325,7 @@ impl Follower {
         meters.subscription_records.increment(batch.records.len() as u64);
         meters.subscription_bytes.increment(bytes);
         meters.subscription_seconds_behind.record(batch.millis_behind as f64 / 1_000.0);
-        Ok(batch)
+        Ok(Some(batch))
     }
 
     fn batch(&self, records: Vec<ReadRecord>, log: &ShardLog) -> Batch {

@@ -2,7 +2,7 @@
 //! leader, which charges, dates and proposes them.
 //!
 //! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Whatever else goes
-//! wrong leaves an unknown outcome. Memory is bounded by [`FORWARDED_BYTES_MAX`].
+//! wrong leaves an unknown outcome. Memory is bounded by [`Sizes::forwarded_bytes_max`](crate::replication::Sizes).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,6 @@ use super::receive::{Delivered, Undelivered};
 use crate::peers::{Client, Lane};
 use crate::replication::Leader;
 
-/// Body bytes on their way to other nodes. A request is at most 10 MiB of data and keys.
-pub(super) const FORWARDED_BYTES_MAX: usize = 64 << 20;
 /// How long a group may be without a leader that takes records before they are refused: an election takes a second or
 /// two, and whoever asks on the side of a minority has an answer in time.
 const LEADERLESS: Duration = Duration::from_secs(5);
@@ -47,7 +45,8 @@ impl Service {
         deadline: Instant,
     ) -> Option<Share> {
         let batches = parts.into_iter().flat_map(|part| &part.batches);
-        let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(FORWARDED_BYTES_MAX);
+        let bytes_max = self.groups.sizes().forwarded_bytes_max;
+        let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(bytes_max);
         let share = self.forwarding.clone().acquire_many_owned(bytes as u32);
         Some(Arc::new(timeout_at(deadline, share).await.ok()?.ok()?))
     }

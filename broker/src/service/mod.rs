@@ -55,14 +55,12 @@ use tokio::sync::Semaphore;
 use self::budgets::Budgets;
 use self::courier::Couriers;
 use self::feed::Feeds;
-use self::follow::{FOLLOWED_SHARDS_MAX, PEER_BYTES_MAX, Shares};
-use self::forward::FORWARDED_BYTES_MAX;
+use self::follow::{FOLLOWED_SHARDS_MAX, Shares};
 use self::iterator::Sealer;
 use self::meters::Meters;
 use self::put_refusal::RefusedRecords;
 use self::rates::{CallRates, Subject};
 use self::reader::ReadTurns;
-use self::receive::RECEIVED_BYTES_MAX;
 use self::seats::Seats;
 use self::shard_counts::CountsTable;
 use self::stream_refusals::StreamRefusals;
@@ -73,9 +71,10 @@ use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
-use crate::room::{Account, AnswerRoom, Pool};
+use crate::room::{Account, AnswerRoom, PEERS, Pool};
 
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+use call_room::CALL_SHARE_MIN;
 pub use call_room::{CallRoom, Held};
 pub use consumer_groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
@@ -199,7 +198,7 @@ pub struct Service {
     /// Shards that calls follow without a seat.
     followed_shards: Arc<Mutex<StreamShares>>,
     /// Bytes of records on their way to other nodes' clients.
-    bytes_for_peers: Arc<Semaphore>,
+    bytes_for_peers: Arc<Pool>,
     /// What subscribers of one shard share.
     feeds: Arc<Feeds>,
     /// The memory for answers, once clients are served.
@@ -209,7 +208,8 @@ pub struct Service {
 impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
     pub fn new(groups: Arc<Groups>, config: ServiceConfig) -> Arc<Self> {
-        let read_turns = Arc::new(ReadTurns::new(groups.sizes().file_reads_max));
+        let sizes = *groups.sizes();
+        let read_turns = Arc::new(ReadTurns::new(sizes.file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         let meters = Meters::new(&config.limits);
         Arc::new(Self {
@@ -219,8 +219,8 @@ impl Service {
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             read_turns,
-            forwarding: Arc::new(Semaphore::new(FORWARDED_BYTES_MAX)),
-            received: Arc::new(Semaphore::new(RECEIVED_BYTES_MAX)),
+            forwarding: Arc::new(Semaphore::new(sizes.forwarded_bytes_max)),
+            received: Arc::new(Semaphore::new(sizes.received_bytes_max)),
             couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
             space_is_low: AtomicBool::new(false),
@@ -235,7 +235,7 @@ impl Service {
             seats: Seats::default(),
             shares: Shares::default(),
             followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),
-            bytes_for_peers: Arc::new(Semaphore::new(PEER_BYTES_MAX)),
+            bytes_for_peers: Pool::unreserved(PEERS, sizes.events_for_peers_bytes_max, CALL_SHARE_MIN),
             feeds,
             answers: OnceLock::new(),
         })

@@ -20,9 +20,6 @@ use super::put_messages::{read_batch, send_response};
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
 
-/// Bytes of records that came from all other nodes and are not answered. Each of them may send as much as its own setting
-/// allows; what is beyond waits in the connection.
-pub(super) const RECEIVED_BYTES_MAX: usize = 64 << 20;
 /// How long a part waits for the end of an election that this node may have won.
 const TAKING_OVER: Duration = Duration::from_millis(200);
 
@@ -218,8 +215,8 @@ impl Service {
     /// A share of the memory for records of other nodes, for a part that has come. To be awaited in a task of its own,
     /// before the next part is taken.
     pub async fn share_of_received(&self, request: &peer::PutRequest) -> OwnedSemaphorePermit {
-        let bytes =
-            request.batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(RECEIVED_BYTES_MAX);
+        let bytes_max = self.groups.sizes().received_bytes_max;
+        let bytes = request.batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(bytes_max);
         let share = self.received.clone().acquire_many_owned(bytes as u32).await;
         share.expect("the semaphore is never closed")
     }

@@ -100,6 +100,7 @@ impl Gateway {
     /// Serves by `service` from now on.
     pub fn open(&self, service: Arc<Service>) {
         service.answer_peers_from(&self.room.answers);
+        self.room.add_events(service.event_pools());
         let api = grpc::Api::new(&service, &self.account, &self.region, self.stopping.clone());
         // A gateway is opened once.
         let _ = self.open.set(Open { service, api });

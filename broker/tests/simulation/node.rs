@@ -319,6 +319,9 @@ fn sizes() -> Sizes {
         reserved_bytes: 2 << 20,
         in_flight_bytes_max: 64 << 20,
         unflushed_bytes_max: 64 << 20,
+        forwarded_bytes_max: 64 << 20,
+        received_bytes_max: 64 << 20,
+        events_for_peers_bytes_max: 64 << 20,
         file_reads_max: 16,
         store: StoreOptions {
             segment_bytes: 24 << 10,

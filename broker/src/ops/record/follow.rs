@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tidelog_proto::peer::{ExecuteFault, ExecuteRequest};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -62,6 +63,8 @@ pub enum Item {
 
 /// Items, each with its room.
 type Items = BoxStream<'static, Result<(Item, Held), Fault>>;
+/// Items once somebody leads the shard; `None` when nobody could be asked.
+type Opening = BoxFuture<'static, Result<Option<Items>, Fault>>;
 
 /// See the module.
 pub struct Source {
@@ -73,6 +76,10 @@ pub struct Source {
     room: CallRoom,
     /// From whoever leads the shard now.
     items: Option<Items>,
+    /// What comes to them. It is kept while nobody awaits the source: one whose turn ends goes on with it in its next turn.
+    opening: Option<Opening>,
+    /// Until when a leader is looked for.
+    ends: Option<Instant>,
     /// Of the item that was given last.
     held: Held,
     /// Whether the next item need not tell the place only.
@@ -84,8 +91,20 @@ impl Source {
     /// Of that place, in the room of a call. Nothing is read before it is asked for.
     pub fn new(service: Arc<Service>, place: Place, way: Way, room: CallRoom) -> Self {
         let Place { stream, shard, begin } = place;
-        let (items, held) = (None, Held::default());
-        Self { service, stream, shard, begin, way, room, items, held, skips_place: false, is_over: false }
+        Self {
+            service,
+            stream,
+            shard,
+            begin,
+            way,
+            room,
+            items: None,
+            opening: None,
+            ends: None,
+            held: Held::default(),
+            skips_place: false,
+            is_over: false,
+        }
     }
 
     /// The stream, as it was known when the source was made.
@@ -102,7 +121,7 @@ impl Source {
     /// while; else it tells the place at once when there are none.
     pub fn rest(&mut self, skips_place: bool) {
         self.give_back();
-        self.items = None;
+        (self.items, self.opening, self.ends) = (None, None, None);
         self.skips_place = skips_place;
     }
 
@@ -125,6 +144,7 @@ impl Source {
             return None;
         }
         let mut item = self.find_next().await;
+        self.ends = None;
         if let Ok(Item::EndOfShard(children)) = &mut item {
             *children = self.children().await;
         }
@@ -133,11 +153,11 @@ impl Source {
     }
 
     async fn find_next(&mut self) -> Result<Item, Fault> {
-        let ends = Instant::now() + PATIENCE;
+        let ends = *self.ends.get_or_insert_with(|| Instant::now() + PATIENCE);
         loop {
             let mut trouble = Fault::leaderless();
             if self.items.is_none() {
-                self.items = self.open(ends).await?;
+                self.items = self.opened(ends).await?;
             }
             if let Some(items) = &mut self.items {
                 match items.next().await {
@@ -196,46 +216,68 @@ impl Source {
     }
 
     /// From whoever leads the shard; `None` when nobody could be asked.
-    async fn open(&mut self, ends: Instant) -> Result<Option<Items>, Fault> {
-        let (service, group) = (&self.service, self.shard.group);
-        match service.groups().leader_within(group, ends).await {
-            Leader::Here => {
-                let at = here::Start { uid: self.stream.uid, shard: self.shard.index, begin: self.begin };
-                let started = here::start(service, at, self.way.clone(), self.room.clone()).boxed().await?;
-                Ok(started.map(|started| started.items))
-            }
-            Leader::At(node) => {
-                let request = ExecuteRequest {
-                    operation: OPERATION.to_owned(),
-                    body: messages::request(&self.stream, &self.shard, self.begin, &self.way),
-                    ..ExecuteRequest::default()
-                };
-                match service.relay(node, group, true, request, ends).boxed().await {
-                    Ok(Relayed::Events(events)) => Ok(Some(self.relayed(events))),
-                    Ok(Relayed::Fault(told)) => match relayed::fault(told) {
-                        Fault::Unavailable(_) => Ok(None),
-                        fault => Err(fault),
-                    },
-                    Ok(Relayed::Complete(_)) | Err(_) => Ok(None),
-                }
-            }
-            Leader::Unknown => Err(Fault::leaderless()),
+    async fn opened(&mut self, ends: Instant) -> Result<Option<Items>, Fault> {
+        if self.opening.is_none() {
+            self.opening = Some(self.open(ends));
         }
+        let opened = self.opening.as_mut().expect("set above").await;
+        self.opening = None;
+        opened
     }
 
-    /// What the leader tells. A batch has its room once it has come, before the next one is taken.
-    fn relayed(&self, events: BoxStream<'static, Result<Bytes, ExecuteFault>>) -> Items {
-        let room = self.room.clone();
-        let items = events.then(move |event| {
-            let room = room.clone();
-            async move {
-                let bytes = event.as_ref().map_or(0, Bytes::len);
-                let item = messages::read(event)?;
-                let has_records = matches!(&item, Item::Batch(batch) if !batch.records.is_empty());
-                let held = if has_records { room.take(bytes).await } else { Held::default() };
-                Ok((item, held))
+    fn open(&self, ends: Instant) -> Opening {
+        let (service, stream, shard) = (self.service.clone(), self.stream.clone(), self.shard.clone());
+        let (begin, way, room) = (self.begin, self.way.clone(), self.room.clone());
+        let opening = async move {
+            match service.groups().leader_within(shard.group, ends).await {
+                Leader::Here => {
+                    let at = here::Start { uid: stream.uid, shard: shard.index, begin };
+                    let started = here::start(&service, at, way, room).boxed().await?;
+                    Ok(started.map(|started| started.items))
+                }
+                Leader::At(node) => {
+                    let request = ExecuteRequest {
+                        operation: OPERATION.to_owned(),
+                        body: messages::request(&stream, &shard, begin, &way),
+                        ..ExecuteRequest::default()
+                    };
+                    match service.relay(node, shard.group, true, request, ends).boxed().await {
+                        Ok(Relayed::Events(events)) => Ok(Some(relayed_items(events, room))),
+                        Ok(Relayed::Fault(told)) => match relayed::fault(told) {
+                            Fault::Unavailable(_) => Ok(None),
+                            fault => Err(fault),
+                        },
+                        Ok(Relayed::Complete(_)) | Err(_) => Ok(None),
+                    }
+                }
+                Leader::Unknown => Err(Fault::leaderless()),
             }
-        });
-        items.boxed()
+        };
+        opening.boxed()
     }
+}
+
+/// What the leader tells. A batch has its room once it has come, before the next one is taken. One that finds none is
+/// dropped; an empty one tells the place in front of it, from which the source asks again.
+fn relayed_items(events: BoxStream<'static, Result<Bytes, ExecuteFault>>, room: CallRoom) -> Items {
+    let items = stream::unfold(Some((events, None)), move |state| {
+        let room = room.clone();
+        async move {
+            let (mut events, place): (_, Option<Batch>) = state?;
+            let event = events.next().await?;
+            let bytes = event.as_ref().map_or(0, Bytes::len);
+            let batch = match messages::read(event) {
+                Ok(Item::Batch(batch)) => batch,
+                other => return Some((other.map(|item| (item, Held::default())), Some((events, place)))),
+            };
+            let held = if batch.records.is_empty() { Some(Held::default()) } else { room.take(bytes).await };
+            let Some(held) = held else {
+                return place.map(|place| (Ok((Item::Batch(place), Held::default())), None));
+            };
+            let Batch { next_ordinal, millis_behind, .. } = batch;
+            let place = Batch { records: Vec::new(), next_ordinal, millis_behind };
+            Some((Ok((Item::Batch(batch), held)), Some((events, Some(place)))))
+        }
+    });
+    items.boxed()
 }

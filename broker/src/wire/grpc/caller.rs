@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
 
 use super::status;
 use crate::ops::{Call, Codec};
-use crate::room::AnswerRoom;
+use crate::room::{Account, AnswerRoom};
 use crate::service::Service;
 use crate::wire::caller::{is_account, is_region};
 
@@ -43,6 +43,11 @@ impl Caller {
             answers: AnswerRoom::default(),
         })
     }
+}
+
+/// The account of the connection that a request came by.
+pub(super) fn account<T>(request: &Request<T>) -> Arc<Account> {
+    request.extensions().get::<Arc<Account>>().cloned().unwrap_or_else(Account::detached)
 }
 
 fn named(

@@ -141,8 +141,9 @@ pub(super) async fn call(
     let deadline = timeout::of(request.headers());
     let deadline_at = deadline.map(|deadline| tokio::time::Instant::now() + deadline);
     let room = Room::of(client);
-    let request =
+    let mut request =
         request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));
+    request.extensions_mut().insert(client.account.clone());
     let ends_itself = request.uri().path() == put_stream::PATH;
     let has_own_room = ends_itself || records::GIVING_RECORDS.contains(&request.uri().path());
     let beginning = async {

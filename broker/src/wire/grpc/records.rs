@@ -9,7 +9,7 @@ use tidelog_proto::v1::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::Caller;
+use super::caller::{self, Caller};
 use super::{Messages, messages, status, subscribe};
 use crate::model::producer::Stamp;
 use crate::model::shard_id::ShardId;
@@ -43,12 +43,13 @@ impl records_server::Records for Records {
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let (call, service) = (self.0.call(request.metadata())?, &self.0.service);
+        let room = service.room_for_client(caller::account(&request));
         let ReadRequest { stream, shard_id, from, records_max } = request.into_inner();
         let from = messages::at(from.as_ref())?;
         let from = from.ok_or_else(|| status::invalid("A position to read from is needed."))?;
         let place = native::place(service, &call, &stream, &shard_id, from).await.map_err(status::of)?;
         let way = Way::Read { records_max: (records_max > 0).then_some(records_max) };
-        let source = Source::new(service.clone(), place, way, service.room_for_client());
+        let source = Source::new(service.clone(), place, way, room);
         Ok(Response::new(Reading::new(service.clone(), source).responses()))
     }
 
@@ -59,7 +60,8 @@ impl records_server::Records for Records {
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let call = self.0.call(request.metadata())?;
-        subscribe::begin(&self.0.service, &call, &request.into_inner()).await.map(Response::new)
+        let room = self.0.service.room_for_client(caller::account(&request));
+        subscribe::begin(&self.0.service, &call, &request.into_inner(), room).await.map(Response::new)
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) async fn begin(
     service: &Arc<Service>,
     call: &Call,
     request: &SubscribeRequest,
+    room: CallRoom,
 ) -> Result<Messages<SubscribeResponse>, Status> {
     let SubscribeRequest { stream, consumer, shards, from, follow_reshards } = request;
     if !is_name(consumer) {
@@ -50,7 +51,7 @@ pub(super) async fn begin(
         ended: BTreeSet::new(),
         waiting: places,
         sources: Sources::new(service),
-        room: service.room_for_client(),
+        room,
         given: None,
         counted,
         is_over: false,

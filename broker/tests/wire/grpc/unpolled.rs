@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tidelog::limits::ShardLimits;
+use tidelog::service::Pace;
+use tidelog::wire::Bounds;
 use tidelog_proto::v1::*;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 
 use super::*;
-use crate::broker::PATIENCE;
+use crate::broker::{PATIENCE, get};
 
 /// More than the shards of one call that are asked for records at a time, and than the reads of files that may be under
 /// way on a node.
@@ -56,5 +59,45 @@ async fn a_subscriber_that_takes_nothing_holds_up_no_reads_of_files() {
         }
         drop(taking_nothing);
     }
+    grpc.stop().await;
+}
+
+#[tokio::test]
+async fn subscribers_that_take_nothing_leave_others_room_for_their_records() {
+    const FEW_SHARDS: u32 = 8;
+    let subscriptions = Pace { run_bytes_in_flight_max: 16 << 20, ..Pace::default() };
+    let grpc =
+        Grpc::with(FEW_SHARDS, Bounds { subscriptions, ..Bounds::default() }, ShardLimits::off()).await;
+    for shard in 0..FEW_SHARDS {
+        let hash = u128::MAX / u128::from(FEW_SHARDS) * u128::from(shard) + 7;
+        let large =
+            || NewRecord { explicit_hash_key: Some(hash.to_string()), ..record("k", vec![b'x'; 1_000_000]) };
+        grpc.put(vec![large(), large()]).await;
+    }
+    let request = || SubscribeRequest { stream: "S".into(), from: at(horizon()), ..Default::default() };
+    let mut taking_nothing = Vec::new();
+    for _ in 0..4 {
+        let endpoint = Endpoint::from_shared(format!("http://{}", grpc.broker.address())).unwrap();
+        let slow = endpoint.initial_stream_window_size(WINDOW_BYTES).connect().await.unwrap();
+        taking_nothing.push(records(&slow).subscribe(request()).await.unwrap().into_inner());
+        // It has the room that it gets by then; if it has not, what follows holds all the more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let mut other = grpc.records().subscribe(request()).await.unwrap().into_inner();
+    let given = async {
+        loop {
+            let message = other.message().await.unwrap().expect("it goes on");
+            if let Some(subscribe_response::Event::Records(records)) = message.event
+                && !records.records.is_empty()
+            {
+                return;
+            }
+        }
+    };
+    // Sooner than any of the others is cut.
+    timeout(Duration::from_secs(12), given).await.expect("its records");
+    let metrics = get(grpc.broker.address(), "/metrics").await.body;
+    assert!(metrics.contains(r#"class="events""#), "{metrics}");
+    drop((taking_nothing, other));
     grpc.stop().await;
 }

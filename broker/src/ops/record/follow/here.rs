@@ -215,7 +215,9 @@ impl Reading {
         let records_max = self.left.map_or(EVENT_RECORDS_MAX, |left| {
             usize::try_from(left).unwrap_or(EVENT_RECORDS_MAX).min(EVENT_RECORDS_MAX)
         });
-        let mut held = self.room.take(batch_bytes_max(&stream)).await;
+        let Some(mut held) = self.room.take(batch_bytes_max(&stream)).await else {
+            return Err(Fault::Unavailable("This node's memory for events is full; try again.".to_owned()));
+        };
         let read = self.service.read(&stream, &shard, self.next_ordinal, records_max, EVENT_BYTES_MAX).await;
         let read = match read {
             Ok(read) => read,
