@@ -22,6 +22,10 @@ pub const FORGETFUL: &str = "the machine went down while this node ran with inte
      what it told its peers it holds: it must not come back under its id. Start it with an empty data directory under an \
      id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`";
 
+/// What a node of a cluster is told whose kernel does not tell one boot from the next.
+pub const UNKNOWN: &str = "this system does not tell when it was started, so a node of a cluster could not notice that a loss \
+     of power took what it had acknowledged: use --durability fsync";
+
 /// This boot of the machine; empty where the kernel does not tell.
 pub fn current() -> String {
     std::fs::read_to_string(BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()

@@ -37,6 +37,9 @@ const CUT_SHORT: u8 = 130;
 const STOP_MAX: Duration = Duration::from_millis(7_000);
 /// Exit code of `tidelog cluster status` for a cluster with which something is wrong.
 const DEGRADED: u8 = 3;
+/// Threads for what may block: 16 reads of files for clients, pieces of files for peers, names to be looked up. Further work
+/// waits for one of them.
+const BLOCKING_THREADS_MAX: usize = 64;
 /// How long threads that still run after a stop are waited for.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,10 @@ fn main() -> ExitCode {
             "neither a limit of memory nor the machine's can be read; --memory sets what may be taken"
         );
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),

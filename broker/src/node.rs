@@ -103,6 +103,14 @@ pub enum NodeError {
     /// The node may have lost what it told its peers it holds.
     #[error("{FORGETFUL}")]
     Forgetful,
+    /// The node could not notice that it has.
+    #[error("{}", boot::UNKNOWN)]
+    BootUnknown,
+    /// The directory is that of a node of a cluster, and the settings name none.
+    #[error(
+        "this data directory is that of node {0} of a cluster: start it with --node-id {0} and --cluster"
+    )]
+    NoPeers(u64),
     /// The node has been found to lack what it had acknowledged.
     #[error("{0}")]
     LostLog(String),
@@ -175,8 +183,13 @@ impl Node {
         disk.create_dir_all(&directory)?;
         check_log_kept(&*disk, &directory)?;
         let is_in_cluster = config.cluster.is_some();
-        if is_in_cluster && boot::went_down(&*disk, &directory, &boot::current())? {
+        let was_in_cluster = identity::history(&*disk, &directory)?.in_cluster;
+        let boot = boot::current();
+        if (is_in_cluster || was_in_cluster) && boot::went_down(&*disk, &directory, &boot)? {
             return Err(NodeError::Forgetful);
+        }
+        if is_in_cluster && boot.is_empty() && matches!(config.durability, Durability::Interval(_)) {
+            return Err(NodeError::BootUnknown);
         }
         let shell = config.shell.clone();
         let resting = Resting::new(shell.clone(), stage.clone());
@@ -185,6 +198,9 @@ impl Node {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
                 let peers = Peers::none(identity.node);
                 peers.identify(identity);
+                if was_in_cluster {
+                    peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
+                }
                 (peers, Some(founding), None)
             }
             Some(cluster) => {
@@ -222,6 +238,9 @@ impl Node {
         let (groups, threads) = Groups::start(groups_config, opened, founding).await?;
         if has_founded {
             identity::note(&*disk, &directory, History { founded: true, ..History::default() })?;
+        }
+        if !is_in_cluster && groups.has_other_voters() {
+            return Err(NodeError::NoPeers(groups.node()));
         }
         running.send_modify(|running| running.groups = Some(groups.clone()));
         let own = groups.clone();
@@ -270,6 +289,14 @@ impl Node {
             // It still has to let go of the service.
             task.stop().await;
         }
+        // Before the checkpoint, which may take longer than a stop: what the next start has to know is on the disk then.
+        let safe = match self.service.groups().sync_for_good().await {
+            Ok(()) => boot::note_safe(&*self.disk, &self.directory),
+            Err(error) => {
+                tracing::warn!(%error, "the log is not synced at the stop");
+                Ok(())
+            }
+        };
         let stopped = self.service.groups().shutdown().await;
         self.running.send_replace(Running::default());
         if let Some(port) = self.port {
@@ -280,7 +307,7 @@ impl Node {
         drop(self.service);
         self.threads.join().await;
         stopped?;
-        Ok(boot::note_safe(&*self.disk, &self.directory)?)
+        Ok(safe?)
     }
 }
 

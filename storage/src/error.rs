@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::wal::GroupId;
 
-/// Why bytes cannot be read that are intact.
-pub(crate) const NEWER: &str = "it was written by a newer version of the program";
-
 /// An error of the write-ahead log.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
@@ -78,6 +75,12 @@ pub enum WalError {
         /// The largest payload in bytes.
         bytes_max: u64,
     },
+    /// A file is whole, and of a format that this version does not know. Nothing is lost.
+    #[error("{} was written by a newer version of the program: start that version", file.display())]
+    Newer {
+        /// The file.
+        file: PathBuf,
+    },
     /// A sync failed: what the medium holds is unknown. The process must end; its log is read anew at the next start.
     #[error("{} cannot be synced, this process must not go on: {source}", path.display())]
     SyncFailed {
@@ -96,12 +99,6 @@ impl WalError {
     #[must_use]
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::EndMissing { .. })
-    }
-
-    /// True when what cannot be read was written by a newer version of the program.
-    #[must_use]
-    pub fn is_of_newer_version(&self) -> bool {
-        matches!(self, Self::Damaged { why, .. } if *why == NEWER)
     }
 
     /// Names the path of a failed operation and tells a full disk from other errors.

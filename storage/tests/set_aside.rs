@@ -68,6 +68,21 @@ fn without_a_checkpoint_every_segment_is_set_aside_and_goes_when_the_log_is_repl
 }
 
 #[test]
+fn a_segment_stays_when_other_records_have_taken_the_place_of_its_own() {
+    let (disk, ..) = filled();
+    let store = open(&disk, options(), Vec::new());
+    let (log, mut other) = (store.create(key(0)), Model::default());
+    // The log brings back one segment; then new records come.
+    apply(&log, &mut other, 0..13);
+    apply(&log, &mut other, 1_000..1_100);
+    let left = store.discard_set_aside(|_| true).expect("listed");
+    assert_eq!(left, [(key(0), 27), (key(0), 53), (key(0), 79)]);
+    // Trimmed by its retention, nothing of them is wanted any more.
+    log.trim(log.bounds().next_ordinal);
+    assert_eq!(store.discard_set_aside(|_| true).expect("listed"), []);
+}
+
+#[test]
 fn a_removed_stream_goes_only_when_the_metadata_knows_that_it_was_there() {
     let (disk, ..) = filled();
     let store = open(&disk, options(), Vec::new());

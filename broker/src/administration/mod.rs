@@ -9,6 +9,7 @@
 mod catching_up;
 mod clocks;
 mod join;
+mod kept_status;
 mod leave;
 mod status;
 mod transfer;
@@ -16,6 +17,7 @@ mod troubles;
 mod voters;
 
 pub use clocks::Clocks;
+pub use kept_status::KeptStatus;
 pub use troubles::troubles;
 
 use std::sync::Arc;

@@ -98,7 +98,12 @@ impl ShardCounts {
     }
 }
 
-/// A shard on the page.
+/// Series of single shards on a page. Past it there is one of each metric for each stream, and past that none.
+pub const SERIES_MAX: usize = 10_000;
+/// Series that a page leaves out.
+const LEFT_OUT: &str = "tidelog_shard_series_left_out";
+
+/// A shard on the page, or a stream whose shards are added up.
 #[derive(Debug)]
 pub struct Row {
     /// As Prometheus writes them, without the braces.
@@ -109,9 +114,24 @@ pub struct Row {
     pub counts: std::sync::Arc<ShardCounts>,
 }
 
-/// The enabled series of these shards in Prometheus' text form; nothing for no rows.
-pub fn page(rows: &[Row]) -> String {
+impl ShardCounts {
+    /// Adds what another shard took and gave; the one that is read furthest behind counts.
+    pub fn add_all(&self, other: &Self) {
+        for (own, other) in self.counts.iter().zip(&other.counts) {
+            own.fetch_add(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.age.fetch_max(other.age.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// The enabled series of these shards in Prometheus' text form, and how many are left out if any are; nothing for no rows.
+pub fn page(rows: &[Row], left_out: usize) -> String {
     let mut out = String::new();
+    if left_out > 0 {
+        let help = "Series of single shards that are left out of this page, because there are too many.";
+        writeln!(out, "# HELP {LEFT_OUT} {help}\n# TYPE {LEFT_OUT} gauge\n{LEFT_OUT} {left_out}\n")
+            .expect("writing to memory cannot fail");
+    }
     for (which, series) in SERIES.iter().enumerate() {
         let Series { name, kind, sentence } = series;
         let shown = rows.iter().filter(|row| row.enabled & (1 << which) != 0);
@@ -142,9 +162,9 @@ mod tests {
     #[test]
     fn only_enabled_series_are_shown() {
         let counts = Arc::new(ShardCounts::default());
-        assert_eq!(page(&[row(0, &counts)]), "");
+        assert_eq!(page(&[row(0, &counts)], 0), "");
         counts.note_put(3, 300, 2);
-        let shown = page(&[row(1 << INCOMING_BYTES | 1 << WRITE_THROTTLED_RECORDS, &counts)]);
+        let shown = page(&[row(1 << INCOMING_BYTES | 1 << WRITE_THROTTLED_RECORDS, &counts)], 0);
         let values =
             shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect::<Vec<_>>();
         let expected = [
@@ -159,11 +179,13 @@ mod tests {
     fn the_age_is_unknown_until_something_is_read() {
         let counts = Arc::new(ShardCounts::default());
         counts.note_refused_read();
-        assert!(!page(&[row(0x7f, &counts)]).contains("iterator_age"));
+        assert!(!page(&[row(0x7f, &counts)], 0).contains("iterator_age"));
         counts.note_read(0, 0, 0);
-        assert!(page(&[row(0x7f, &counts)]).contains("tidelog_shard_iterator_age_seconds{shard=\"0\"} 0\n"));
+        assert!(
+            page(&[row(0x7f, &counts)], 0).contains("tidelog_shard_iterator_age_seconds{shard=\"0\"} 0\n")
+        );
         counts.note_read(1, 5, 70);
-        let shown = page(&[row(0x7f, &counts)]);
+        let shown = page(&[row(0x7f, &counts)], 0);
         assert!(shown.contains("tidelog_shard_iterator_age_seconds{shard=\"0\"} 0.07\n"), "{shown}");
         assert!(shown.contains("tidelog_shard_read_throttled_calls_total{shard=\"0\"} 1\n"), "{shown}");
     }

@@ -10,6 +10,12 @@ use super::{
 use crate::tls::peer::Role;
 
 impl Peers {
+    /// Whether a call says that its node is of this node's cluster.
+    pub fn is_of_own_cluster(&self, headers: &MetadataMap) -> bool {
+        let named = headers.get(CLUSTER_HEADER).and_then(|value| value.to_str().ok());
+        self.identity().is_some_and(|own| named == Some(&own.cluster))
+    }
+
     /// Whether that request may be answered; returns who asks.
     ///
     /// # Errors

@@ -48,8 +48,9 @@ const FORMAT_HEADER: &str = "tidelog-format";
 const LIVES_HEADER: &str = "tidelog-lives";
 /// Header that names the node that is meant.
 const TARGET_HEADER: &str = "tidelog-target";
-/// The newest format of commands and files that this version writes and reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds in
+/// commands, and the second format of checkpoints.
+pub const FORMAT: u32 = 2;
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a peer that could not be reached is not dialled again.
@@ -331,6 +332,7 @@ impl Peers {
     ) -> impl Future<Output = Result<(Connection, u64), Unreachable>> + use<> {
         let connecting = connect(self.dial.clone(), node, address.clone(), lane);
         let known = self.known.clone();
+        let own_cluster = self.identity().map(|identity| identity.cluster);
         let greeting = self.request(node, self.greeting(), Some(CONNECT_DEADLINE));
         async move {
             let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
@@ -339,7 +341,9 @@ impl Peers {
             let answer = tokio::time::timeout(CONNECT_DEADLINE, client.hello(greeting)).await;
             let answer = answer.map_err(|_| unreachable("no answer to a greeting in time".into()))?;
             let hello = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
-            if hello.is_superseded {
+            // Whoever else has this address knows nothing of this node's lives.
+            let is_the_peer = hello.node == node && own_cluster.as_ref() == Some(&hello.cluster);
+            if is_the_peer && hello.is_superseded {
                 known.superseded.send_replace(true);
             }
             if hello.node == node {

@@ -13,7 +13,7 @@ use tidelog_storage::wal::{Wal, WalOptions};
 
 use super::flush_thread::{FlushConfig, FlushHandle};
 use super::group_state::GroupState;
-use super::log_store::LogStore;
+use super::log_store::{LogStore, RecentBytes};
 use super::machine::Machine;
 use super::raft_types::TypeConfig;
 use super::shell::Shell;
@@ -48,7 +48,7 @@ impl Builder {
             hold_free_bytes: 0,
         };
         let (flush, _) = FlushHandle::start(store.clone(), config)?;
-        let log = LogStore::new(self.group, wal, reader, Shell::Threads);
+        let log = LogStore::new(self.group, wal, reader, Shell::Threads, RecentBytes::default());
         let state = if self.group == 0 {
             GroupState::Meta { state: Default::default(), published: Default::default() }
         } else {

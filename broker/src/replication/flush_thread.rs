@@ -66,6 +66,8 @@ struct Shared {
     rounds: AtomicU64,
     flushed: Notify,
     disk_full: AtomicBool,
+    /// True while a write waits for space, or for a peer's copy of a damaged segment.
+    waits: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -109,6 +111,7 @@ impl FlushHandle {
             rounds: AtomicU64::new(0),
             flushed: Notify::new(),
             disk_full: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
         let shell = config.shell.clone();
@@ -196,6 +199,11 @@ impl FlushHandle {
     /// True while a write waits for space on the disk.
     pub fn disk_full(&self) -> bool {
         self.shared.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// True while a write waits for what only time or an operator brings: space, or a peer's copy of a damaged segment.
+    pub fn waits(&self) -> bool {
+        self.shared.waits.load(Ordering::Relaxed)
     }
 
     /// From now on a full disk is given up on instead of waited out: the process is ending.
@@ -293,7 +301,9 @@ impl Worker {
             }
         }
         drop(error);
+        self.shared.waits.store(true, Ordering::Relaxed);
         sleep(TRY_AGAIN).await;
+        self.shared.waits.store(false, Ordering::Relaxed);
         self.turns.stamp();
         self.shared.stopping.load(Ordering::Relaxed)
     }
@@ -373,7 +383,8 @@ impl Worker {
     /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.
     async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
         // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
-        let durable_lsn = self.config.wal.sync_and_mark().await.ok()?;
+        let wal = &self.config.wal;
+        let durable_lsn = self.turns.excused(|| wal.disk_full(), wal.sync_and_mark()).await.ok()?;
         self.config.shell.pass_sync_latency().await;
         self.sequence += 1;
         let checkpoint = Checkpoint { sequence: self.sequence, durable_lsn, groups };

@@ -132,11 +132,14 @@ impl GroupState {
         bytes.into()
     }
 
-    /// Where the records of its shards begin and end.
+    /// Where the records of its shards begin and end; records that are hidden because they have expired count, as they do
+    /// in a checkpoint.
     pub fn bounds(&self) -> Vec<(ShardKey, Bounds)> {
         match self {
             Self::Meta { .. } => Vec::new(),
-            Self::Data { shards, .. } => shards.iter().map(|(key, shard)| (*key, shard.bounds())).collect(),
+            Self::Data { shards, .. } => {
+                shards.iter().map(|(key, shard)| (*key, shard.untrimmed())).collect()
+            }
         }
     }
 

@@ -261,6 +261,11 @@ impl Groups {
         self.log_bound.refuses().then_some(DiskTrouble::LogAtBound)
     }
 
+    /// True while a write of the node waits for space, or for a peer's copy of a damaged segment.
+    pub fn waits_for_space(&self) -> bool {
+        self.wal.disk_full() || self.flush.disk_full() || self.flush.waits()
+    }
+
     /// The bound of the write-ahead log.
     pub fn log_bound(&self) -> &LogBound {
         &self.log_bound
@@ -313,6 +318,20 @@ impl Groups {
         checkpointer::purge(&self.rafts, &kept, self.purge(), &self.held).await?;
         self.discard_set_aside(&kept).await;
         Ok(())
+    }
+
+    /// Syncs the log, and has every further commit synced: the process is ending.
+    ///
+    /// # Errors
+    /// When the log has stopped, as on a full disk.
+    pub async fn sync_for_good(&self) -> io::Result<()> {
+        self.wal.hurry();
+        self.wal.sync_and_mark().await.map(drop)
+    }
+
+    /// Whether the groups have voters beside this node.
+    pub fn has_other_voters(&self) -> bool {
+        self.status().iter().any(|status| status.voters.iter().any(|voter| *voter != self.node()))
     }
 
     /// Checkpoints and stops the groups. What was acknowledged is durable either way; this makes the next start

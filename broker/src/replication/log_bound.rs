@@ -16,8 +16,9 @@ use crate::peers::Peers;
 
 /// Parts of the bound that the steps below are counted in.
 const PARTS: u64 = 32;
-/// Parts of the bound from which on records are slowed down, a step more for each further part.
-const SLOW_FROM: u64 = 20;
+/// Parts of the bound from which on records are slowed down, a step more for each further part. At full speed on one node
+/// two rounds of checkpoints leave less than this live.
+const SLOW_FROM: u64 = 24;
 /// Parts of the bound from which on records wait.
 const STOP_FROM: u64 = 28;
 /// Parts of the bound from which on nothing is kept for others any more: before records wait for it.
@@ -130,10 +131,10 @@ mod tests {
         let bound = 1 << 30;
         let mib = |mib: u64| pace(mib << 20, bound);
         assert_eq!(mib(0), Pace::Free);
-        assert_eq!(mib(639), Pace::Free);
-        assert_eq!(mib(640), Pace::After(FIRST_PAUSE));
-        assert_eq!(mib(672), Pace::After(FIRST_PAUSE * 2));
-        assert_eq!(mib(895), Pace::After(FIRST_PAUSE * 128));
+        assert_eq!(mib(767), Pace::Free);
+        assert_eq!(mib(768), Pace::After(FIRST_PAUSE));
+        assert_eq!(mib(800), Pace::After(FIRST_PAUSE * 2));
+        assert_eq!(mib(895), Pace::After(FIRST_PAUSE * 8));
         assert_eq!(mib(896), Pace::Stopped);
         assert_eq!(mib(4_096), Pace::Stopped);
     }

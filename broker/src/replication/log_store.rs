@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, Stream};
@@ -27,8 +28,10 @@ use super::{Command, command};
 /// AppendEntries carries at most.
 const READ_BYTES_MAX: usize = 4 << 20;
 
-/// Record bytes of one group that are kept in memory although its log's file has them.
-const RECENT_BYTES_MAX: usize = 32 << 20;
+/// Record bytes of all groups of a node past which entries that are in the log's file are not kept in memory as well.
+const RECENT_BYTES_MAX: usize = 64 << 20;
+/// Record bytes that a group may keep whatever the others do: they give up their own only as they append.
+const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
 
 type Entry = EntryOf<TypeConfig>;
 
@@ -39,6 +42,10 @@ fn record_bytes(entry: &Entry) -> usize {
         _ => 0,
     }
 }
+
+/// Record bytes that the logs of one node keep in memory. Clones are the same figure.
+#[derive(Clone, Debug, Default)]
+pub struct RecentBytes(Arc<AtomicUsize>);
 
 /// One group's log. Clones share it.
 #[derive(Clone)]
@@ -57,15 +64,17 @@ struct Recent {
     entries: VecDeque<Entry>,
     /// Of the records in `entries`.
     bytes: usize,
+    /// The same of all groups.
+    of_all: RecentBytes,
     committed: Option<LogIdOf<TypeConfig>>,
     committed_is_news: bool,
 }
 
 impl LogStore {
-    /// The log of `group` as recovery found it.
-    pub fn new(group: GroupId, wal: WalHandle, reader: WalReader, shell: Shell) -> Self {
+    /// The log of `group` as recovery found it; `of_all` is what all logs of the node keep in memory.
+    pub fn new(group: GroupId, wal: WalHandle, reader: WalReader, shell: Shell, of_all: RecentBytes) -> Self {
         let committed = reader.state(group).committed.map(log_id);
-        let recent = Recent { committed, ..Recent::default() };
+        let recent = Recent { committed, of_all, ..Recent::default() };
         Self { group, wal, reader, recent: Arc::new(Mutex::new(recent)), applied: Arc::default(), shell }
     }
 
@@ -112,12 +121,12 @@ impl LogStore {
         }
     }
 
-    /// Forgets entries that are in the log's file, oldest first, while there are more than [`RECENT_BYTES_MAX`]: a
+    /// Forgets entries that are in the log's file, oldest first, while the node has more than [`RECENT_BYTES_MAX`]: a
     /// follower may be given entries faster than it can apply them.
     fn keep_bound(&self) {
         let Some(written) = self.reader.state(self.group).last else { return };
         let mut recent = self.recent();
-        while recent.bytes > RECENT_BYTES_MAX
+        while recent.is_over_bound()
             && recent.entries.front().is_some_and(|entry| entry.index() <= written.index)
         {
             recent.pop_front();
@@ -169,17 +178,32 @@ impl LogStore {
 }
 
 impl Recent {
+    /// Whether the node keeps too much, and this group has a part in it.
+    fn is_over_bound(&self) -> bool {
+        self.bytes > RECENT_BYTES_OF_GROUP && self.of_all.0.load(Ordering::Relaxed) > RECENT_BYTES_MAX
+    }
+
     fn push_back(&mut self, entry: Entry) {
-        self.bytes += record_bytes(&entry);
+        let bytes = record_bytes(&entry);
+        self.bytes += bytes;
+        self.of_all.0.fetch_add(bytes, Ordering::Relaxed);
         self.entries.push_back(entry);
     }
 
     fn pop_front(&mut self) {
-        self.bytes -= self.entries.pop_front().as_ref().map_or(0, record_bytes);
+        let popped = self.entries.pop_front();
+        self.note_popped(popped.as_ref());
     }
 
     fn pop_back(&mut self) {
-        self.bytes -= self.entries.pop_back().as_ref().map_or(0, record_bytes);
+        let popped = self.entries.pop_back();
+        self.note_popped(popped.as_ref());
+    }
+
+    fn note_popped(&mut self, entry: Option<&Entry>) {
+        let bytes = entry.map_or(0, record_bytes);
+        self.bytes -= bytes;
+        self.of_all.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Index of the first entry in memory; `u64::MAX` when there is none.
@@ -341,5 +365,43 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // An installed state may lie beyond entries that were still on their way to the file.
         self.forget_through(upto.index);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use openraft::EntryPayload;
+    use tidelog_storage::shard::ShardKey;
+    use tidelog_storage::wal::LogPosition;
+
+    use super::*;
+    use crate::replication::SubBatch;
+
+    fn entry(index: u64, body: &Bytes) -> Entry {
+        let shard = ShardKey { stream_uid: 1, shard: 0 };
+        let batch = SubBatch::new(shard, 1, 1, body.clone());
+        let command = Command::Records(vec![batch].into());
+        Entry::new(log_id(LogPosition { term: 1, index }), EntryPayload::Normal(command))
+    }
+
+    #[test]
+    fn the_groups_of_a_node_share_one_bound_of_entries_in_memory() {
+        let body = Bytes::from(vec![0; 1 << 20]);
+        let of_all = RecentBytes::default();
+        let [mut busy, mut quiet] = [(); 2].map(|()| Recent { of_all: of_all.clone(), ..Recent::default() });
+        for index in 1..=4 {
+            quiet.push_back(entry(index, &body));
+        }
+        for index in 1..=200 {
+            busy.push_back(entry(index, &body));
+            while busy.is_over_bound() {
+                busy.pop_front();
+            }
+        }
+        assert!(!quiet.is_over_bound() && quiet.bytes == RECENT_BYTES_OF_GROUP);
+        assert_eq!(busy.bytes + quiet.bytes, RECENT_BYTES_MAX);
+        busy.pop_back();
+        assert_eq!(of_all.0.load(Ordering::Relaxed), RECENT_BYTES_MAX - (1 << 20));
     }
 }

@@ -30,10 +30,11 @@ fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
 }
 
 impl Groups {
-    /// Takes entries of one group from its leader, in order, until the first request that fails. The answers begin
-    /// before there is anything to answer.
+    /// Takes entries of one group from `caller`, its leader, in order, until the first request that fails. The answers
+    /// begin before there is anything to answer.
     pub fn take_entries(
         self: &Arc<Self>,
+        caller: u64,
         requests: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
         let groups = self.clone();
@@ -43,7 +44,7 @@ impl Groups {
                 None => stream::empty().boxed(),
                 Some(Err(status)) => stream::iter([Err(status)]).boxed(),
                 Some(Ok(first)) => match messages::group(first.group) {
-                    Ok(group) => groups.answer_entries(group, first, requests),
+                    Ok(group) => groups.answer_entries(caller, group, first, requests),
                     Err(error) => stream::iter([Err(*Box::<Status>::from(error))]).boxed(),
                 },
             }
@@ -53,6 +54,7 @@ impl Groups {
 
     fn answer_entries(
         &self,
+        caller: u64,
         group: u8,
         first: peer::AppendRequest,
         rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
@@ -62,7 +64,10 @@ impl Groups {
         let read = move |request: Result<peer::AppendRequest, Status>| {
             let request = request.ok()?;
             held.set(group, request.held);
-            let request = messages::read_append_request(request);
+            let request = messages::read_append_request(request).and_then(|request| {
+                messages::check_sender(caller, &request.vote)?;
+                Ok(request)
+            });
             let request = request.inspect_err(
                 |error| crate::log_at_most_once_a_second!(error, %error, "entries from a leader"),
             );
@@ -82,12 +87,17 @@ impl Groups {
         answers.boxed()
     }
 
-    /// Takes a heartbeat, or a few entries.
-    pub async fn take_heartbeat(&self, request: peer::AppendRequest) -> Answer<peer::AppendResponse> {
+    /// Takes a heartbeat, or a few entries, of `caller`.
+    pub async fn take_heartbeat(
+        &self,
+        caller: u64,
+        request: peer::AppendRequest,
+    ) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
         self.held.set(group, request.held);
         let told = (request.served_ms, request.retention_ms);
         let request = messages::read_append_request(request)?;
+        messages::check_sender(caller, &request.vote)?;
         let promises = &self.promises[usize::from(group)];
         promises.check(&request);
         let (previous, leader) = (request.prev_log_id, stored_vote(&request.vote).node);
@@ -97,7 +107,10 @@ impl Groups {
         if answer.is_conflict() && previous.is_none() {
             return Err(Box::new(Status::internal("a conflict with nothing before")));
         }
-        if let Some(missing) = previous.filter(|_| is_heartbeat && answer.is_conflict()) {
+        // The word of a node that is no member as far as this one knows does not end it for good: the leader notices the
+        // loss as well.
+        let is_member = || self.peers.members().contains_key(&leader);
+        if let Some(missing) = previous.filter(|_| is_heartbeat && answer.is_conflict() && is_member()) {
             // openraft sends with each heartbeat the last position that this node has acknowledged to that leader.
             promises.end_after_loss(leader, position(&missing));
         }
@@ -113,17 +126,21 @@ impl Groups {
         Ok(peer::AppendResponse { clock_ms: clock.wall_ms(), served_ms, ..answer })
     }
 
-    /// Votes.
-    pub async fn vote(&self, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
+    /// Votes for `caller`, or does not.
+    pub async fn vote(&self, caller: u64, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
         let group = messages::group(request.group)?;
-        let answer = self.rafts[usize::from(group)].vote(messages::read_vote_request(&request)?).await;
+        let request = messages::read_vote_request(&request)?;
+        messages::check_sender(caller, &request.vote)?;
+        let answer = self.rafts[usize::from(group)].vote(request).await;
         Ok(messages::send_vote_response(&answer.map_err(ended)?))
     }
 
-    /// Says whether it would vote.
-    pub async fn pre_vote(&self, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
+    /// Says whether it would vote for `caller`.
+    pub async fn pre_vote(&self, caller: u64, request: peer::VoteRequest) -> Answer<peer::VoteResponse> {
         let group = messages::group(request.group)?;
-        let answer = self.rafts[usize::from(group)].pre_vote(messages::read_vote_request(&request)?).await;
+        let request = messages::read_vote_request(&request)?;
+        messages::check_sender(caller, &request.vote)?;
+        let answer = self.rafts[usize::from(group)].pre_vote(request).await;
         Ok(messages::send_vote_response(&answer.map_err(ended)?))
     }
 

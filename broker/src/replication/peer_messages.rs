@@ -49,6 +49,14 @@ pub fn send_vote(vote: &VoteOf<TypeConfig>) -> peer::Vote {
     peer::Vote { term, node, is_committed: committed }
 }
 
+/// Checks that the node that calls is the one whose vote the call carries: nobody leads or stands in another one's name.
+pub fn check_sender(caller: u64, vote: &VoteOf<TypeConfig>) -> Result<(), Malformed> {
+    match stored_vote(vote).node {
+        node if node == caller => Ok(()),
+        node => Err(Malformed(format!("the vote of node {node} in a call of node {caller}"))),
+    }
+}
+
 pub fn read_vote(message: Option<&peer::Vote>) -> Result<VoteOf<TypeConfig>, Malformed> {
     let message = message.ok_or_else(|| missing("a vote"))?;
     Ok(raft_vote(Vote { term: message.term, node: message.node, committed: message.is_committed }))

@@ -104,7 +104,10 @@ impl Positions {
             confirmed: AtomicU64::new(0),
             has_lost: AtomicBool::new(false),
         });
-        by_peer.insert((group, peer), position.clone());
+        // A late call of an earlier term must not erase what the present one has confirmed.
+        if by_peer.get(&(group, peer)).is_none_or(|known| known.term <= term) {
+            by_peer.insert((group, peer), position.clone());
+        }
         position
     }
 

@@ -119,7 +119,7 @@ impl Recovered {
     /// # Errors
     /// [`GroupError::Lost`] when something durable is gone; [`GroupError`] when something cannot be read.
     pub fn read(config: &GroupsConfig, history: History) -> Result<Self, GroupError> {
-        let way_out = || match config.peers.are_there() {
+        let way_out = || match config.peers.are_there() || history.in_cluster {
             true => WayOut::Replace,
             false => WayOut::Restore(config.directory.clone()),
         };

@@ -18,7 +18,7 @@ use super::held::Held;
 use super::kept::SetAside;
 use super::leaders::{Leader, follow};
 use super::log_bound::LogBound;
-use super::log_store::LogStore;
+use super::log_store::{LogStore, RecentBytes};
 use super::machine::Machine;
 use super::meta_state::MetaState;
 use super::network::GroupNetwork;
@@ -81,13 +81,15 @@ impl Groups {
         // All are restored before any runs: the end of a stream that one group applies again takes all the stream's
         // shards out of the store, those too that another group would still look for.
         let mut restored = Vec::with_capacity(GROUPS);
+        let recent_bytes = RecentBytes::default();
         for group in 0..GROUPS as u8 {
             let state = if group == META_GROUP {
                 GroupState::Meta { state: MetaState::default(), published: published.clone() }
             } else {
                 GroupState::data(store.clone(), news.clone())
             };
-            let log = LogStore::new(group, wal.clone(), reader.clone(), config.shell.clone());
+            let log =
+                LogStore::new(group, wal.clone(), reader.clone(), config.shell.clone(), recent_bytes.clone());
             let saved = saved.iter().find(|saved| saved.group == group);
             let machine = Machine::restore(group, state, saved, log.clone(), flush.clone())
                 .map_err(GroupError::State)?;

@@ -142,8 +142,8 @@ impl WalHandle {
         answer.await.map_err(|_| stopped())
     }
 
-    /// From now on a full disk is given up on instead of waited out: the process is ending, and what could not be
-    /// written was never acknowledged.
+    /// From now on a full disk is given up on instead of waited out, and every commit is synced: the process is ending, and
+    /// what could not be written was never acknowledged.
     pub fn hurry(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
@@ -307,6 +307,9 @@ impl Worker {
         };
         if waiting.iter().any(|done| matches!(done, Done::Marked(_))) {
             self.sync_and_mark();
+        } else if self.shared.stopping.load(Ordering::Relaxed) {
+            // Nobody syncs after an interval any more.
+            self.sync();
         }
         self.shell.pass_sync_latency().await;
         self.shared.committing_since_ms.store(0, Ordering::Relaxed);

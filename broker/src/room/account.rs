@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::pool::Pool;
+
 /// Pools that count by account.
 pub(super) const POOLS: usize = 5;
 
@@ -96,22 +98,25 @@ impl Accounts {
         self.addresses.load(Ordering::Relaxed) > 1
     }
 
-    /// Tells a connection to end so that `newcomer` has a place: the newest of the address that has most, or, where all
-    /// are of one address, the longest idle. False when that is the newcomer itself, or nobody is idle.
-    pub fn make_place(&self, newcomer: &Account) -> bool {
+    /// Tells a connection to end so that `newcomer` has a place: the newest of the address with most bytes in a pool, or,
+    /// where all are of one address, the longest idle. Connections without a charge have no place to give. False when
+    /// the address is the newcomer's own, or nobody is idle.
+    pub fn make_place(&self, newcomer: &Account, pool: &Pool) -> bool {
         let (most, others) = {
             let open = self.opened();
-            let count = |address: &Address| address.connections.load(Ordering::Relaxed);
+            let bytes = |address: &Address| address.charged[pool.place()].load(Ordering::Relaxed);
             let most =
-                open.by_address.iter().max_by_key(|(key, address)| (count(address), **key == newcomer.key));
+                open.by_address.iter().max_by_key(|(key, address)| (bytes(address), **key == newcomer.key));
             let most = most.filter(|_| open.by_address.len() > 1).map(|(key, _)| *key);
             // The last reference to one of them may be among these: it must not be dropped under the lock.
             let others: Vec<_> = open.connections.values().filter_map(Weak::upgrade).collect();
             (most, others)
         };
-        let mut others = others
-            .iter()
-            .filter(|other| other.number != newcomer.number && !other.is_told.load(Ordering::Relaxed));
+        let mut others = others.iter().filter(|other| {
+            other.number != newcomer.number
+                && other.charged(pool.place()) > 0
+                && !other.is_told.load(Ordering::Relaxed)
+        });
         let chosen = match most {
             Some(most) if most == newcomer.key => None,
             Some(most) => others.filter(|other| other.key == most).last(),
@@ -236,39 +241,52 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::room::Charge;
 
     fn is_closed(account: &Account) -> bool {
         account.closed().now_or_never().is_some()
     }
 
+    /// A connection with its charge.
+    fn charged(pool: &Arc<Pool>, account: Arc<Account>, bytes: usize) -> (Arc<Account>, Charge) {
+        let charge = pool.try_charge_beyond_shares(&account, bytes).expect("room for it");
+        (account, charge)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_newest_of_the_address_that_has_most_goes() {
         let accounts = Arc::new(Accounts::default());
+        let pool = Pool::new("connections", 1 << 20, 0);
         let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
-        let many = [open(1), open(1), open(1)];
+        let many = [(); 3].map(|()| charged(&pool, open(1), 1_000));
+        // What is past the bound, or has more connections with less, has nothing to give.
+        let (probe, modest) = (open(1), [(); 5].map(|()| charged(&pool, open(3), 100)));
         let newcomer = open(2);
-        assert!(accounts.make_place(&newcomer));
-        assert_eq!(many.each_ref().map(|one| is_closed(one)), [false, false, true]);
+        assert!(accounts.make_place(&newcomer, &pool));
+        assert_eq!(many.each_ref().map(|one| is_closed(&one.0)), [false, false, true]);
         // One more of those that are most has no place.
-        assert!(!accounts.make_place(&open(1)));
-        assert!(!is_closed(&newcomer));
+        assert!(!accounts.make_place(&open(1), &pool));
+        assert!(
+            ![&newcomer, &probe].into_iter().chain(modest.iter().map(|one| &one.0)).any(|one| is_closed(one))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_one_address_the_longest_idle_goes() {
         let accounts = Arc::new(Accounts::default());
-        let open = || accounts.open("2001:db8::1".parse().unwrap());
-        let (first, second) = (open(), open());
+        let pool = Pool::new("connections", 1 << 20, 0);
+        let open = || charged(&pool, accounts.open("2001:db8::1".parse().unwrap()), 100);
+        let ((first, charge), (second, other_charge)) = (open(), open());
         tokio::time::advance(Duration::from_secs(1)).await;
         let newcomer = accounts.open("2001:db8::2".parse().unwrap());
         drop(first.begin());
-        assert!(accounts.make_place(&newcomer));
+        assert!(accounts.make_place(&newcomer, &pool));
         assert!(is_closed(&second) && !is_closed(&first));
         let busy = [first.begin(), second.begin()];
-        assert!(!accounts.make_place(&newcomer));
+        assert!(!accounts.make_place(&newcomer, &pool));
         assert_eq!((first.idle_ms(), newcomer.idle_ms()), (None, Some(0)));
         drop(busy);
-        drop((first, second, newcomer));
+        drop((first, second, newcomer, charge, other_charge));
         assert!(accounts.opened().by_address.is_empty() && accounts.opened().connections.is_empty());
     }
 }

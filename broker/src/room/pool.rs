@@ -97,6 +97,11 @@ impl Pool {
         self.name
     }
 
+    /// Its place among the pools of an account.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
     /// Bytes of the whole.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -158,6 +163,20 @@ impl Pool {
     pub fn try_charge(self: &Arc<Self>, account: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
         let mut charge = self.charge(account, bytes <= SMALL_BYTES);
         if charge.try_grow(bytes) { Ok(charge) } else { Err(Full) }
+    }
+
+    /// A charge of that many bytes, if there is room, whatever share the address has: connections make place for each
+    /// other instead.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn try_charge_beyond_shares(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        bytes: usize,
+    ) -> Result<Charge, Full> {
+        let mut charge = self.charge(account, false);
+        if charge.try_take(bytes) { Ok(charge) } else { Err(Full) }
     }
 
     /// Takes note of a refusal for lack of room.
@@ -234,9 +253,16 @@ impl Charge {
         }
         if self.finisher.is_some() && self.reserve + more <= self.pool.largest {
             self.reserve += more;
-        } else if self.pool.is_over_share(&self.account, more) {
-            return false;
-        } else if self.is_small && take(&self.pool.small, more) {
+        } else {
+            return !self.pool.is_over_share(&self.account, more) && self.try_take(more);
+        }
+        self.account.add(self.pool.place, more);
+        true
+    }
+
+    /// Takes so many bytes more, if they are free.
+    fn try_take(&mut self, more: usize) -> bool {
+        if self.is_small && take(&self.pool.small, more) {
             self.small += more;
         } else if take(&self.pool.general, more) {
             self.general += more;

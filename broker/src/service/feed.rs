@@ -2,9 +2,9 @@
 //!
 //! Subscribers at the tip all want the run that begins where the last one ended. A run is found by the ordinal it
 //! begins at; a later reader of the same place may get fewer records than there are by then, and goes on from there.
-//! Bounds: a few runs per shard, and [`KEPT_BYTES_MAX`] on the node; what is over is encoded for each subscriber. All
-//! runs that are alive, kept or on their way to clients, have a share of one [`Room`]; when that is spent, subscribers
-//! wait until clients have taken theirs.
+//! Bounds: a few runs per shard, and a quarter of the room on the node or one run; what is over is encoded for each subscriber. All
+//! runs that are alive, kept or on their way to clients, have a share of one [`Room`]; when that is spent, runs that are
+//! merely kept give way, and subscribers wait until clients have taken theirs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,21 +21,30 @@ use crate::room::{Account, EVENTS, Pool};
 
 /// Runs kept per shard: subscribers a little behind the others still find theirs.
 const RUNS_MAX: usize = 4;
-/// Encoded bytes of all runs of a node past which a shard keeps none.
+/// Encoded bytes of all runs of a node past which a shard keeps none, however much room there is.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+/// The part of the room that may be merely kept, as a fraction.
+const KEPT_FRACTION: usize = 4;
 
 /// Encoded bytes of one run; it has to fit a message.
 const RUN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Encoded bytes of a run beside the base64 of its data: 10,000 records have names, numbers and times of 180 bytes each.
+const RUN_FRAME_BYTES: usize = 2 << 20;
 
-/// The right to have a run, of whatever size.
+/// Room for a run whose records have at most that many bytes of data and keys together.
+pub fn run_room(bytes: usize) -> usize {
+    (bytes.div_ceil(3) * 4 + RUN_FRAME_BYTES).min(RUN_BYTES_MAX)
+}
+
+/// The right to have a run of a size.
 #[derive(Debug)]
 pub struct Room(OwnedSemaphorePermit);
 
 impl Room {
     /// Keeps as much of it as the bytes need, for as long as any part of them is alive anywhere, and gives back the
-    /// rest.
+    /// rest. Partition keys of characters that JSON escapes may take more than was asked for; that much is not counted.
     pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
-        let share = self.0.split(bytes.capacity().min(RUN_BYTES_MAX)).expect("it is as large as any run");
+        let share = self.0.split(bytes.capacity().min(self.0.num_permits())).expect("it has as many");
         Bytes::from_owner(Held { bytes, _share: share })
     }
 }
@@ -74,6 +83,13 @@ struct Kept {
     bytes_kept: Arc<AtomicUsize>,
 }
 
+impl Kept {
+    /// Whether a client has the run, or any part of its bytes.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.run) > 1 || !self.run.encoded.bytes().is_unique()
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
         self.bytes_kept.fetch_sub(self.run.encoded.bytes().len(), Ordering::Relaxed);
@@ -100,14 +116,29 @@ impl Feeds {
         Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room, pool }
     }
 
-    /// Room for one run; `None` when there was none until then.
-    async fn room(&self, until: Instant) -> Option<Room> {
-        if let Ok(room) = self.room.clone().try_acquire_many_owned(RUN_BYTES_MAX as u32) {
+    /// Room for a run of that many bytes; `None` when there was none until then.
+    async fn room(&self, bytes: usize, until: Instant) -> Option<Room> {
+        let permits = bytes.min(RUN_BYTES_MAX) as u32;
+        if let Ok(room) = self.room.clone().try_acquire_many_owned(permits) {
             return Some(Room(room));
         }
-        let freed = self.room.clone().acquire_many_owned(RUN_BYTES_MAX as u32);
+        self.forget_unused();
+        let freed = self.room.clone().acquire_many_owned(permits);
         let freed = timeout_at(until, freed).await;
         freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(Room)
+    }
+
+    /// Lets go of the runs of all shards that no client has any part of; the others would free nothing.
+    fn forget_unused(&self) {
+        let feeds: Vec<_> = self.by_shard().values().filter_map(Weak::upgrade).collect();
+        for feed in feeds {
+            feed.runs().retain(|(_, cell)| cell.get().is_none_or(Kept::is_used));
+        }
+    }
+
+    /// Encoded bytes that may be merely kept.
+    fn kept_bytes_max(&self) -> usize {
+        KEPT_BYTES_MAX.min((self.pool.bytes() / KEPT_FRACTION).max(RUN_BYTES_MAX))
     }
 
     /// Room for the records of one call on the connection of `account`, in the same room.
@@ -147,7 +178,7 @@ pub struct Feed {
 
 impl Feed {
     /// The run that begins at `from`: the one that is known, or what `make` comes to; `None` when there was no room
-    /// for it until `until`. Of those who ask at the same time one makes it and the others wait; when that one fails
+    /// of `bytes` for it until `until`. Of those who ask at the same time one makes it and the others wait; when that one fails
     /// or leaves, another does.
     ///
     /// # Errors
@@ -155,12 +186,13 @@ impl Feed {
     pub async fn run<E>(
         &self,
         from: u64,
+        bytes: usize,
         until: Instant,
         make: impl AsyncFnOnce(Room) -> Result<Run, E>,
     ) -> Result<Option<Arc<Run>>, E> {
         let cell = self.cell(from);
         let made = cell.get_or_try_init(|| async {
-            let room = self.feeds.room(until).await.ok_or(None)?;
+            let room = self.feeds.room(bytes, until).await.ok_or(None)?;
             let run = Arc::new(make(room).await.map_err(Some)?);
             let bytes_kept = self.feeds.bytes_kept.clone();
             bytes_kept.fetch_add(run.encoded.bytes().len(), Ordering::Relaxed);
@@ -171,7 +203,7 @@ impl Feed {
             Err(None) => return Ok(None),
             Err(Some(error)) => return Err(error),
         };
-        if self.feeds.bytes_kept.load(Ordering::Relaxed) > KEPT_BYTES_MAX {
+        if self.feeds.bytes_kept.load(Ordering::Relaxed) > self.feeds.kept_bytes_max() {
             self.forget();
         }
         Ok(Some(run))
@@ -233,7 +265,7 @@ mod tests {
     /// A run of that many bytes from `from` on; `None` when there was no room.
     async fn made(feed: &Feed, from: u64, bytes: usize) -> Option<Arc<Run>> {
         let make = async |room| Ok::<_, Infallible>(run(from + 1, bytes, room));
-        feed.run(from, soon(), make).await.unwrap()
+        feed.run(from, RUN_BYTES_MAX, soon(), make).await.unwrap()
     }
 
     #[tokio::test]
@@ -246,21 +278,22 @@ mod tests {
             tokio::task::yield_now().await;
             Ok::<_, Infallible>(run(8, 10, room))
         };
-        let both = futures_util::future::join(feed.run(7, soon(), make), feed.run(7, soon(), make)).await;
+        let both =
+            futures_util::future::join(feed.run(7, 10, soon(), make), feed.run(7, 10, soon(), make)).await;
         let (one, other) = (both.0.unwrap().unwrap(), both.1.unwrap().unwrap());
         assert!(Arc::ptr_eq(&one, &other));
-        let later = feeds.of(SHARD).run(7, soon(), make).await.unwrap().unwrap();
+        let later = feeds.of(SHARD).run(7, 10, soon(), make).await.unwrap().unwrap();
         assert_eq!((later.next_ordinal, times.get()), (8, 1));
         feed.forget();
         drop((one, other, later));
-        feed.run(8, soon(), make).await.unwrap().unwrap();
+        feed.run(8, 10, soon(), make).await.unwrap().unwrap();
         assert_eq!(times.get(), 2);
     }
 
     #[tokio::test]
     async fn what_failed_is_tried_again() {
         let feed = Arc::new(Feeds::new(0)).of(SHARD);
-        assert_eq!(feed.run(1, soon(), async |_| Err::<Run, _>("failed")).await.unwrap_err(), "failed");
+        assert_eq!(feed.run(1, 10, soon(), async |_| Err::<Run, _>("failed")).await.unwrap_err(), "failed");
         assert!(made(&feed, 1, 1).await.is_some());
     }
 
@@ -290,6 +323,21 @@ mod tests {
         assert_eq!(Arc::strong_count(&small), 1);
         drop(small);
         assert_eq!(feeds.room.available_permits(), 2 * RUN_BYTES_MAX + 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_merely_kept_gives_way_in_the_smallest_room() {
+        let feeds = Arc::new(Feeds::new(0));
+        let event_bytes = crate::limits::EVENT_BYTES_MAX;
+        let began = Instant::now();
+        for shard in 0..3 {
+            let feed = feeds.of(ShardKey { shard, ..SHARD });
+            for from in 1..20 {
+                let make = async |room| Ok::<_, Infallible>(run(from + 1, event_bytes / 3 * 4, room));
+                assert!(feed.run(from, run_room(event_bytes), soon(), make).await.unwrap().is_some());
+            }
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "no run has waited");
     }
 
     #[tokio::test]

@@ -1,19 +1,23 @@
 //! Shard iterators and page tokens: positions sealed so that a client can carry but neither read nor make them.
 //!
-//! A token is base64 of: key id (1 byte), nonce (12), and AES-256-GCM over the position with the key id as
-//! associated data. The key is the cluster's, so every node opens every node's tokens. The kind of a token is its
+//! A token is base64 of: form (1 byte), nonce (24), and XAES-256-GCM (c2sp.org/XAES-256-GCM) over the position with the
+//! form as associated data. The key is the cluster's, so every node opens every node's tokens. The kind of a token is its
 //! first sealed byte: an iterator is no page token.
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use base64_simd::STANDARD;
 
+use super::token_cipher::{NONCE_BYTES, TokenCipher};
 use crate::limits::{ITERATOR_LENGTH_MAX, ITERATOR_LIFE_MS, PAGE_TOKEN_LIFE_MS, STREAM_NAME_LENGTH_MAX};
 use crate::model::shard_id::ShardId;
 
-/// The key all tokens are sealed with; further ones come when the key is changed in operation.
-const KEY_ID: u8 = 1;
-const NONCE_BYTES: usize = 12;
+/// The form of all tokens that are given out.
+const FORM: u8 = 2;
+/// The form before it, AES-256-GCM with nonces of 12 bytes. Tokens live for minutes: those of before an upgrade are opened.
+const PLAIN_GCM: u8 = 1;
+/// Bytes of a nonce of AES-256-GCM.
+const GCM_NONCE_BYTES: usize = 12;
 const HEAD_BYTES: usize = 1 + NONCE_BYTES;
 const TAG_BYTES: usize = 16;
 
@@ -112,13 +116,15 @@ pub enum TokenError {
 
 /// Seals and opens tokens with the cluster's key.
 pub struct Sealer {
-    cipher: Aes256Gcm,
+    cipher: TokenCipher,
+    /// Opens tokens of [`PLAIN_GCM`].
+    plain_gcm: Aes256Gcm,
 }
 
 impl Sealer {
     /// With the key that group 0 keeps.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { cipher: Aes256Gcm::new(&key.into()) }
+        Self { cipher: TokenCipher::new(key), plain_gcm: Aes256Gcm::new(&key.into()) }
     }
 
     /// An iterator to give out, at most [`ITERATOR_LENGTH_MAX`] characters.
@@ -186,26 +192,28 @@ impl Sealer {
 
     fn seal(&self, plain: &[u8]) -> String {
         let nonce = rand::random::<[u8; NONCE_BYTES]>();
-        let sealed = self
-            .cipher
-            .encrypt(&nonce.into(), Payload { msg: plain, aad: &[KEY_ID] })
-            .expect("a few bytes can always be sealed");
-        let mut token = Vec::with_capacity(HEAD_BYTES + sealed.len());
-        token.push(KEY_ID);
+        let mut token = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
+        token.push(FORM);
         token.extend_from_slice(&nonce);
-        token.extend_from_slice(&sealed);
+        token.extend_from_slice(&self.cipher.encrypt(&nonce, Payload { msg: plain, aad: &[FORM] }));
         STANDARD.encode_to_string(token)
     }
 
     fn open(&self, text: &str) -> Option<Vec<u8>> {
         let token = STANDARD.decode_to_vec(text).ok()?;
-        let (head, sealed) = token.split_first_chunk::<HEAD_BYTES>()?;
-        let (key_id, nonce) = head.split_first()?;
-        if *key_id != KEY_ID {
-            return None;
+        let (form, rest) = token.split_first()?;
+        let aad = &[*form];
+        match *form {
+            FORM => {
+                let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
+                self.cipher.decrypt(nonce, Payload { msg: sealed, aad })
+            }
+            PLAIN_GCM => {
+                let (nonce, sealed) = rest.split_first_chunk::<GCM_NONCE_BYTES>()?;
+                self.plain_gcm.decrypt(&(*nonce).into(), Payload { msg: sealed, aad }).ok()
+            }
+            _ => None,
         }
-        let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).ok()?;
-        self.cipher.decrypt(&nonce.into(), Payload { msg: sealed, aad: &[KEY_ID] }).ok()
     }
 }
 
@@ -278,117 +286,4 @@ fn read_filter(kind: [u8; 1], time_ms: [u8; 8]) -> Option<TokenFilter> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOW_MS: u64 = 1_700_000_000_000;
-
-    fn sealer() -> Sealer {
-        Sealer::new([7; 32])
-    }
-
-    fn iterator() -> ShardIterator {
-        ShardIterator { stream_uid: 42, shard: ShardId(3), position: Position(1 << 40), issued_ms: NOW_MS }
-    }
-
-    fn pages() -> Vec<PageToken> {
-        let filters = [
-            TokenFilter::All,
-            TokenFilter::Open,
-            TokenFilter::OpenAt(NOW_MS - 5),
-            TokenFilter::OpenSince(NOW_MS - 6),
-        ];
-        let mut pages = filters
-            .map(|filter| PageToken::Shards {
-                stream_uid: 42,
-                after_shard: ShardId(999),
-                filter,
-                issued_ms: NOW_MS,
-            })
-            .to_vec();
-        pages.push(PageToken::Streams { after_name: "n".repeat(128), issued_ms: NOW_MS });
-        let after_name = "n".repeat(128);
-        pages.push(PageToken::Consumers { stream_uid: 42, after_name, issued_ms: NOW_MS });
-        pages
-    }
-
-    #[test]
-    fn tokens_open_as_they_were_sealed() {
-        let text = sealer().seal_iterator(&iterator());
-        assert!(text.len() <= ITERATOR_LENGTH_MAX);
-        assert_eq!(sealer().open_iterator(&text, NOW_MS), Ok(iterator()));
-        assert_eq!(sealer().open_iterator(&format!("\"{text}\""), NOW_MS), Ok(iterator()));
-        for page in pages() {
-            assert_eq!(sealer().open_page(&sealer().seal_page(&page), NOW_MS), Ok(page));
-        }
-    }
-
-    #[test]
-    fn two_seals_differ() {
-        assert_ne!(sealer().seal_iterator(&iterator()), sealer().seal_iterator(&iterator()));
-    }
-
-    #[test]
-    fn every_changed_byte_is_noticed() {
-        let text = sealer().seal_iterator(&iterator());
-        let token = STANDARD.decode_to_vec(&text).unwrap();
-        for position in 0..token.len() {
-            for flip in [1, 0x80, 0xff] {
-                let mut changed = token.clone();
-                changed[position] ^= flip;
-                let opened = sealer().open_iterator(&STANDARD.encode_to_string(&changed), NOW_MS);
-                assert_eq!(opened, Err(TokenError::Damaged), "byte {position}");
-            }
-        }
-        for position in 0..text.len() {
-            let mut changed = text.clone().into_bytes();
-            changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
-            let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(
-                sealer().open_iterator(&changed, NOW_MS),
-                Err(TokenError::Damaged),
-                "character {position}"
-            );
-            assert_eq!(sealer().open_iterator(&text[..position], NOW_MS), Err(TokenError::Damaged));
-        }
-    }
-
-    #[test]
-    fn another_key_opens_nothing() {
-        let text = Sealer::new([8; 32]).seal_iterator(&iterator());
-        assert_eq!(sealer().open_iterator(&text, NOW_MS), Err(TokenError::Damaged));
-    }
-
-    #[test]
-    fn a_token_of_one_kind_is_none_of_another() {
-        let text = sealer().seal_iterator(&iterator());
-        assert_eq!(sealer().open_page(&text, NOW_MS), Err(TokenError::Damaged));
-        for page in pages() {
-            let text = sealer().seal_page(&page);
-            assert_eq!(sealer().open_iterator(&text, NOW_MS), Err(TokenError::Damaged));
-        }
-    }
-
-    #[test]
-    fn tokens_die_after_their_life() {
-        let text = sealer().seal_iterator(&iterator());
-        let page = sealer().seal_page(&pages()[0]);
-        let expired = TokenError::Expired { issued_ms: NOW_MS };
-        assert!(sealer().open_iterator(&text, NOW_MS + ITERATOR_LIFE_MS).is_ok());
-        assert_eq!(sealer().open_iterator(&text, NOW_MS + ITERATOR_LIFE_MS + 1), Err(expired));
-        assert!(sealer().open_page(&page, NOW_MS + PAGE_TOKEN_LIFE_MS).is_ok());
-        assert_eq!(sealer().open_page(&page, NOW_MS + PAGE_TOKEN_LIFE_MS + 1), Err(expired));
-        // A node whose clock is behind the issuer's still takes it.
-        assert!(sealer().open_iterator(&text, NOW_MS - 60_000).is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_a_sealer_panic(text in ".{0,200}") {
-            prop_assert_eq!(sealer().open_iterator(&text, NOW_MS), Err(TokenError::Damaged));
-            prop_assert_eq!(sealer().open_page(&text, NOW_MS), Err(TokenError::Damaged));
-        }
-    }
-}
+mod tests;

@@ -40,6 +40,7 @@ mod stream_shares;
 mod streams;
 mod subscribe;
 pub mod throttle;
+mod token_cipher;
 mod transitions;
 mod trim_log;
 mod turn;

@@ -13,7 +13,7 @@ use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::feed::{Feed, Room, Run};
+use super::feed::{Feed, Room, Run, run_room};
 use super::read::{ReadRecord, given, size, unavailable};
 use super::seats::{Seat, SeatKey, SeatRefusal};
 use super::{Service, ServiceError};
@@ -222,9 +222,11 @@ impl Subscription {
     /// An event with the records that wait; `None` when they have just expired, and when there was no room for them
     /// until an empty event is due.
     async fn records(&mut self, shard: &Shard, log: &Arc<ShardLog>) -> Result<Option<Event>, ServiceError> {
+        let largest_record = self.stream()?.max_record_kib as usize * 1_024;
+        let bytes = run_room(EVENT_BYTES_MAX.max(largest_record));
         let make =
             async |room| make_run(&self.service, shard, log, self.next_ordinal, self.encode, room).await;
-        let run = match self.feed.run(self.next_ordinal, self.due, make).await {
+        let run = match self.feed.run(self.next_ordinal, bytes, self.due, make).await {
             Ok(Some(run)) => run,
             Ok(None) => return Ok(None),
             // What is being deleted cannot be read any more: that is the reason to tell.

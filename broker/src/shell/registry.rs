@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// How often work that may be excused is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<Entries>);
@@ -64,6 +67,22 @@ impl Turns {
     pub fn stamp(&self) {
         let elapsed_ms = self.0.began.elapsed().as_millis() as u64;
         self.0.turned_ms.store(elapsed_ms + 1, Ordering::Relaxed);
+    }
+
+    /// Does a piece of work that may take any time while `is_excused` says so, as while a disk is full: only what lasts
+    /// without an excuse counts.
+    pub async fn excused<T>(&self, is_excused: impl Fn() -> bool, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        self.stamp();
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if is_excused() {
+                self.stamp();
+            }
+        }
     }
 
     /// The loop waits for something that may take any time, such as work to do.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::Gauge;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +14,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::bounds::{
-    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, KERNEL_RECEIVE_BYTES, KERNEL_UNSENT_BYTES,
-    PLACE_PATIENCE, UNACKNOWLEDGED_MAX,
+    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, KERNEL_UNSENT_BYTES, PLACE_PATIENCE,
+    UNACKNOWLEDGED_MAX,
 };
 use super::client::Client;
 use super::{Gateway, Interface, connection};
@@ -35,6 +36,22 @@ struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     place: Place,
+}
+
+/// Counts a connection as open until it is dropped, also by a panic.
+struct OpenConnection<'a>(&'a Gauge);
+
+impl<'a> OpenConnection<'a> {
+    fn begin(open: &'a Gauge) -> Self {
+        open.increment(1.0);
+        Self(open)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// A place among the open connections.
@@ -63,7 +80,7 @@ pub async fn serve(
     gateway: Arc<Gateway>,
     stopping: watch::Receiver<bool>,
 ) -> OwnerGone {
-    if let Err(error) = bound_kernel_buffers(&listener) {
+    if let Err(error) = bound_kernel_buffers(&listener, gateway.bounds.kernel_receive_bytes) {
         warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
     }
     if let Err(error) = watch_for_silence(&listener) {
@@ -104,11 +121,11 @@ fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
 
 /// Bounds what the kernel buffers of a listener's connections, which take it over: a socket's buffers count as the
 /// process's memory, and grow to tens of MiB where nobody bounds them.
-fn bound_kernel_buffers(listener: &TcpListener) -> std::io::Result<()> {
+fn bound_kernel_buffers(listener: &TcpListener, receive_bytes: Option<usize>) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES)?;
-    socket.set_recv_buffer_size(KERNEL_RECEIVE_BYTES)
+    receive_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))
 }
 
 /// Serves a connection without TLS that another transport has accepted, such as a simulated network, until it ends.
@@ -152,12 +169,11 @@ async fn serve_one(
     stopping: watch::Receiver<bool>,
 ) {
     let Accepted { stream, peer, place } = accepted;
-    gateway.connections_open.increment(1.0);
+    let _open = OpenConnection::begin(&gateway.connections_open);
     let outcome = match settle(&gateway, place, (peer, interface)).await {
         (Place::Regular(_place), client) => connection::serve(stream, &gateway, &client, stopping).await,
         (Place::PastTheBound(_place), client) => connection::serve_probe(stream, &gateway, &client).await,
     };
-    gateway.connections_open.decrement(1.0);
     if let Err(reason) = outcome {
         debug!(%peer, reason, "connection ended");
     }
@@ -185,7 +201,7 @@ async fn settle(
         (None, Place::PastTheBound(place)) => place,
     };
     let client = Client::past_the_bound(&gateway.room, peer.ip(), interface);
-    if gateway.room.accounts.make_place(&client.account) {
+    if gateway.room.accounts.make_place(&client.account, &gateway.room.connections) {
         let freed = async {
             loop {
                 if let Ok(regular) = gateway.connections.clone().try_acquire_owned()
@@ -216,11 +232,11 @@ mod tests {
     #[tokio::test]
     async fn connections_take_over_the_bounds_of_their_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        bound_kernel_buffers(&listener).unwrap();
+        bound_kernel_buffers(&listener, Some(64 << 10)).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let socket = SockRef::from(&accepted);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), KERNEL_UNSENT_BYTES);
-        assert!(socket.recv_buffer_size().unwrap() <= 2 * KERNEL_RECEIVE_BYTES);
+        assert!(socket.recv_buffer_size().unwrap() <= 2 * (64 << 10));
     }
 }

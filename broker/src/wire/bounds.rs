@@ -8,6 +8,7 @@ use crate::service::Pace;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
 
 /// How much and how long the wire waits for clients. Tests shorten the waits.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,9 @@ pub struct Bounds {
     pub memory: Shares,
     /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
     pub http2_windows: (u32, u32),
+    /// Bytes that the kernel holds of what a client has sent and nobody has read; Linux counts them twice over. `None`
+    /// leaves it to the kernel.
+    pub kernel_receive_bytes: Option<usize>,
     /// Streams of one HTTP/2 connection: consumers hold one per shard. 2,048, or half of what the class connections has
     /// room for.
     pub http2_streams_max: u32,
@@ -70,6 +74,7 @@ impl Bounds {
             } else {
                 HTTP2_WINDOWS
             },
+            kernel_receive_bytes: (memory.total() < SMALL_MEMORY_BYTES).then_some(KERNEL_SMALL_RECEIVE_BYTES),
             http2_streams_max: u32::try_from(by_memory / 2)
                 .unwrap_or(HTTP2_STREAMS_MAX)
                 .clamp(HTTP2_STREAMS_MIN, HTTP2_STREAMS_MAX),
@@ -88,7 +93,7 @@ pub(super) const PLACE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a connection that was told to end has for what is under way.
 pub(super) const GOODBYE: Duration = Duration::from_secs(5);
-/// The same of one with nothing under way: as long as its GOAWAY takes.
+/// The same of one with nothing under way whose place another one waits for: as long as its GOAWAY takes.
 pub(super) const GOODBYE_WHEN_IDLE: Duration = Duration::from_millis(50);
 /// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with what arrives.
 pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
@@ -99,7 +104,7 @@ const HTTP2_WINDOWS: (u32, u32) = (256 * KIB as u32, MIB as u32);
 /// The same below [`SMALL_MEMORY_BYTES`] of memory.
 const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);
 /// Bytes of memory below which windows are small.
-const SMALL_MEMORY_BYTES: usize = 512 * MIB;
+const SMALL_MEMORY_BYTES: usize = GIB;
 /// Largest HTTP/2 frame taken, bytes: a frame is held whole, beside what the windows count.
 pub(super) const HTTP2_FRAME_MAX: u32 = 64 * KIB as u32;
 /// Answers buffered for one HTTP/2 stream, bytes: one frame is what is used.
@@ -112,8 +117,10 @@ const HTTP2_STREAMS_MIN: u32 = 100;
 pub(super) const HTTP2_RESETS_MAX: usize = 100;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it has to answer.
 pub(super) const HTTP2_PING: Duration = Duration::from_secs(20);
-/// Bytes that the kernel holds of what a client has sent and nobody has read; Linux counts them twice over.
-pub(super) const KERNEL_RECEIVE_BYTES: usize = 256 * KIB;
+/// Bytes that the kernel holds of what one client has sent, below [`SMALL_MEMORY_BYTES`] of memory. With more the kernel
+/// finds the size by itself, up to `net.ipv4.tcp_rmem`: a size of our own is capped by `net.core.rmem_max`, and bodies of
+/// 500 KiB took a tenth longer.
+const KERNEL_SMALL_RECEIVE_BYTES: usize = 64 * KIB;
 /// Bytes that the kernel holds of what nobody has sent yet before it lets a connection wait.
 pub(super) const KERNEL_UNSENT_BYTES: u32 = 128 * KIB as u32;
 

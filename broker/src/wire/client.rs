@@ -46,7 +46,7 @@ impl Client {
     /// [`Full`] when there is no room for another one.
     pub(super) fn open(room: &Arc<Room>, from: IpAddr, interface: Interface) -> Result<Arc<Self>, Full> {
         let account = room.accounts.open(from);
-        let connection = room.connections.try_charge(&account, CONNECTION_BYTES)?;
+        let connection = room.connections.try_charge_beyond_shares(&account, CONNECTION_BYTES)?;
         Ok(Self::new(room, account, connection, interface))
     }
 

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bounds::{
     GOODBYE, GOODBYE_WHEN_IDLE, HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING,
@@ -63,6 +63,7 @@ pub(super) async fn serve(
     let opened = tokio::select! {
         opened = timeout(gateway.bounds.first_bytes, open(stream, gateway, client)) => opened,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        () = client.account.closed() => return Err("another connection needs the place of one that says nothing".into()),
     };
     match opened {
         Ok(Ok(Some(Opened::Plain(stream, protocol)))) => {
@@ -117,9 +118,37 @@ async fn probe<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     watched(None, connection).await.unwrap_or(Ok(())).map_err(|error| error.to_string())
 }
 
-/// How long a connection that was told to end may take: one that nobody uses need not be waited for.
-fn goodbye(client: &Client) -> Duration {
-    if client.account.idle_ms().is_some() { GOODBYE_WHEN_IDLE } else { GOODBYE }
+/// Why a connection of HTTP/2 is told to end.
+#[derive(Clone, Copy)]
+enum End {
+    Stop,
+    Unused,
+    Wanted,
+}
+
+/// Awaits the end of a connection that was told to end: for [`GOODBYE`], or, while nothing is under way on it and another
+/// one waits for its place, for [`GOODBYE_WHEN_IDLE`].
+async fn ended<F: Future<Output = hyper::Result<()>>>(
+    client: &Client,
+    is_wanted: bool,
+    connection: Pin<&mut F>,
+) -> hyper::Result<()> {
+    let given_up = async {
+        let late = Instant::now() + GOODBYE;
+        if is_wanted {
+            loop {
+                sleep(GOODBYE_WHEN_IDLE).await;
+                if client.account.idle_ms().is_some() || Instant::now() >= late {
+                    return;
+                }
+            }
+        }
+        sleep_until(late).await;
+    };
+    tokio::select! {
+        outcome = connection => outcome,
+        () = given_up => Ok(()),
+    }
 }
 
 /// Returns once no request has been under way for that long.
@@ -250,7 +279,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         if is_stop {
             return connection.await;
         }
-        timeout(goodbye(client), connection).await.unwrap_or(Ok(()))
+        ended(client, true, connection).await
     };
     // The transport keeps the time of frames.
     watched(None, connection).await.unwrap_or(Ok(()))
@@ -282,19 +311,19 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             .keep_alive_timeout(HTTP2_PING)
             .serve_connection(io, service)
     );
-    let is_stop = tokio::select! {
+    let end = tokio::select! {
         outcome = &mut connection => return outcome,
-        _ = stopping.wait_for(|stop| *stop) => true,
-        // Its client keeps it for later; another one has more use for its place.
-        () = unused(client, gateway.bounds.idle) => false,
-        () = client.account.closed() => false,
+        _ = stopping.wait_for(|stop| *stop) => End::Stop,
+        // Its client keeps it for later.
+        () = unused(client, gateway.bounds.idle) => End::Unused,
+        () = client.account.closed() => End::Wanted,
     };
     connection.as_mut().graceful_shutdown();
-    if is_stop {
-        return connection.await;
+    match end {
+        End::Stop => connection.await,
+        // A client that does not answer a ping would hold up a graceful end.
+        End::Unused | End::Wanted => ended(client, matches!(end, End::Wanted), connection).await,
     }
-    // A client that does not answer a ping would hold up a graceful end.
-    timeout(goodbye(client), connection).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

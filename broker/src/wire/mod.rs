@@ -70,6 +70,7 @@ pub struct Gateway {
     connections_open: Gauge,
     room: Arc<Room>,
     timing: Timing,
+    pages: pages::Pages,
     /// Ends event streams, which would last longer than any drain.
     stopping: watch::Receiver<bool>,
 }
@@ -144,6 +145,7 @@ impl Gateway {
             connections_open: metrics::gauge!(CONNECTIONS),
             room: Room::new(bounds.memory),
             timing: Timing::default(),
+            pages: pages::Pages::default(),
             bounds,
             stopping,
         })

@@ -1,11 +1,15 @@
 //! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
 use hyper::StatusCode;
 use tidelog_storage::disk::RealDisk;
 
 use super::Gateway;
 use super::exchange::Answer;
-use crate::administration::{Administration, troubles};
+use crate::administration::{KeptStatus, troubles};
 use crate::observability;
 use crate::replication::Leader;
 use crate::service::DamagedRecords;
@@ -36,7 +40,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
         });
         return Answer::new(StatusCode::SERVICE_UNAVAILABLE, JSON, page.to_string());
     };
-    let status = Administration::new(service.groups().clone()).status().await;
+    let status = gateway.pages.status.get(service.groups()).await;
     let mut reasons = troubles(&status);
     reasons.extend(service.put_refusal().map(|refusal| format!("Puts are refused: {refusal}.")));
     let damaged = service.damaged_records();
@@ -111,24 +115,83 @@ fn named(records: &DamagedRecords) -> serde_json::Value {
     })
 }
 
+/// What pages keep for those who ask again, or at the same time.
+#[derive(Default)]
+pub(super) struct Pages {
+    status: KeptStatus,
+    metrics: KeptPage,
+}
+
 /// Every metric, as Prometheus reads it, those of single shards at the end.
 pub(super) fn metrics(gateway: &Gateway) -> Answer {
     let Some(service) = gateway.service() else {
         return Answer::new(StatusCode::OK, PROMETHEUS, observability::render());
     };
-    let leaders = service.groups().watch_leaders();
-    let count = |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
-    metrics::gauge!(observability::GROUPS_LED).set(count(Leader::Here));
-    metrics::gauge!(observability::GROUPS_LEADERLESS).set(count(Leader::Unknown));
-    let unreadable = service.groups().damage_report().len();
-    metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
-    metrics::counter!(observability::DISK_SYNCS).absolute(RealDisk::syncs());
-    for pool in gateway.room.pools() {
-        metrics::gauge!(observability::MEMORY_BYTES, "class" => pool.name()).set(pool.bytes() as f64);
-        metrics::gauge!(observability::MEMORY_USED_BYTES, "class" => pool.name()).set(pool.used() as f64);
-        metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name()).absolute(pool.refusals());
+    let page = gateway.pages.metrics.get(|| {
+        let leaders = service.groups().watch_leaders();
+        let leads =
+            |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
+        metrics::gauge!(observability::GROUPS_LED).set(leads(Leader::Here));
+        metrics::gauge!(observability::GROUPS_LEADERLESS).set(leads(Leader::Unknown));
+        let unreadable = service.groups().damage_report().len();
+        metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
+        metrics::counter!(observability::DISK_SYNCS).absolute(RealDisk::syncs());
+        for pool in gateway.room.pools() {
+            metrics::gauge!(observability::MEMORY_BYTES, "class" => pool.name()).set(pool.bytes() as f64);
+            metrics::gauge!(observability::MEMORY_USED_BYTES, "class" => pool.name()).set(pool.used() as f64);
+            metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name())
+                .absolute(pool.refusals());
+        }
+        observability::render() + &service.shard_level_page(&gateway.account, &gateway.region)
+    });
+    Answer::new(StatusCode::OK, PROMETHEUS, page)
+}
+
+/// A page that is made by one caller at a time. Whoever waited for one that was begun after it asked has that one.
+#[derive(Default)]
+struct KeptPage(Mutex<Option<(Instant, Bytes)>>);
+
+impl KeptPage {
+    fn get(&self, make: impl FnOnce() -> String) -> Bytes {
+        let asked = Instant::now();
+        // A page whose making has panicked is made anew.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((begun, page)) = &*last
+            && *begun > asked
+        {
+            return page.clone();
+        }
+        let begun = Instant::now();
+        let page = Bytes::from(make());
+        *last = Some((begun, page.clone()));
+        page
     }
-    let page = observability::render();
-    let of_shards = service.shard_level_page(&gateway.account, &gateway.region);
-    Answer::new(StatusCode::OK, PROMETHEUS, page + &of_shards)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn those_who_ask_at_the_same_time_share_a_page() {
+        let (page, made) = (KeptPage::default(), AtomicUsize::new(0));
+        let make = || {
+            thread::sleep(Duration::from_millis(100));
+            made.fetch_add(1, Ordering::SeqCst).to_string()
+        };
+        assert_eq!(page.get(make), "0");
+        assert_eq!(page.get(make), "1", "one that was begun before is not shared");
+        thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|| page.get(make));
+            }
+        });
+        // On a slow machine some ask so late that they need another one.
+        let made = made.into_inner();
+        assert!((3..25).contains(&made), "{made} pages");
+    }
 }

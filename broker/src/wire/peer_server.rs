@@ -53,9 +53,14 @@ impl PeerServer {
     }
 
     fn groups<T>(&self, request: &Request<T>) -> Result<Arc<Groups>, Status> {
-        self.peers.admit(request.metadata()).map_err(|status| *status)?;
+        self.called(request).map(|(_, groups)| groups)
+    }
+
+    /// Which node calls, and the groups that it calls.
+    fn called<T>(&self, request: &Request<T>) -> Result<(u64, Arc<Groups>), Status> {
+        let caller = self.peers.admit(request.metadata()).map_err(|status| *status)?;
         let groups = self.running.borrow().groups.clone();
-        groups.ok_or_else(|| Status::unavailable("this node is starting"))
+        Ok((caller, groups.ok_or_else(|| Status::unavailable("this node is starting"))?))
     }
 
     /// Ends a stream when the node stops. A peer that leads keeps its stream of entries open for as long as it likes:
@@ -140,7 +145,10 @@ impl peer_server::Peer for PeerServer {
         let caller = request.get_ref().node;
         check_name(request.extensions(), Some(&caller.to_string()))?;
         let lives = &request.get_ref().lives;
-        let is_superseded = !lives.is_empty() && !self.peers.may_follow(caller, lives);
+        // The lives of this cluster say nothing of another one's node of that id.
+        let is_superseded = !lives.is_empty()
+            && self.peers.is_of_own_cluster(request.metadata())
+            && !self.peers.may_follow(caller, lives);
         let groups = self.running.borrow().groups.clone();
         let status = groups.iter().flat_map(|groups| groups.status()).next();
         let members = status.iter().flat_map(|status| {
@@ -197,24 +205,24 @@ impl peer_server::Peer for PeerServer {
     type AppendStream = Messages<peer::AppendResponse>;
 
     async fn append(&self, request: Request<Streaming<peer::AppendRequest>>) -> Answer<Self::AppendStream> {
-        let groups = self.groups(&request)?;
+        let (caller, groups) = self.called(&request)?;
         let entries = self.while_running(request.into_inner());
-        Ok(Response::new(groups.take_entries(entries)))
+        Ok(Response::new(groups.take_entries(caller, entries)))
     }
 
     async fn append_one(&self, request: Request<peer::AppendRequest>) -> Answer<peer::AppendResponse> {
-        let groups = self.groups(&request)?;
-        answer(groups.take_heartbeat(request.into_inner()).await)
+        let (caller, groups) = self.called(&request)?;
+        answer(groups.take_heartbeat(caller, request.into_inner()).await)
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
-        let groups = self.groups(&request)?;
-        answer(groups.vote(request.into_inner()).await)
+        let (caller, groups) = self.called(&request)?;
+        answer(groups.vote(caller, request.into_inner()).await)
     }
 
     async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
-        let groups = self.groups(&request)?;
-        answer(groups.pre_vote(request.into_inner()).await)
+        let (caller, groups) = self.called(&request)?;
+        answer(groups.pre_vote(caller, request.into_inner()).await)
     }
 
     async fn transfer_leader(
@@ -231,8 +239,8 @@ impl peer_server::Peer for PeerServer {
         &self,
         request: Request<peer::InstallSnapshotRequest>,
     ) -> Answer<Self::InstallSnapshotStream> {
-        let groups = self.groups(&request)?;
-        let progress = groups.take_state(&request.into_inner()).map_err(|status| *status)?;
+        let (caller, groups) = self.called(&request)?;
+        let progress = groups.take_state(caller, &request.into_inner()).map_err(|status| *status)?;
         Ok(Response::new(self.while_running(progress)))
     }
 

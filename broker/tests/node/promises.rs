@@ -65,7 +65,12 @@ async fn a_node_that_lacks_what_it_acknowledged_ends_and_does_not_come_back() {
             ..AppendRequest::default()
         };
         let (follower, ended) = (cluster.node(at).service().groups().clone(), tasks(&cluster, at));
-        let taking = tokio::spawn(async move { follower.take_heartbeat(request).await.map(drop) });
+        let (leader_id, stranger) = (leader as u64 + 1, (leader as u64 + 1) % 3 + 1);
+        for caller in [stranger, 77] {
+            let refused = follower.take_heartbeat(caller, request.clone()).await.map(drop).unwrap_err();
+            assert!(refused.message().contains("in a call of node"), "{refused:?}");
+        }
+        let taking = tokio::spawn(async move { follower.take_heartbeat(leader_id, request).await.map(drop) });
         if taking.await.is_err_and(|error| error.is_panic()) {
             break (leader, at, ended);
         }

@@ -53,27 +53,6 @@ pub(crate) fn whole_frames(
     Ok(at)
 }
 
-/// Where the first frame starts that is damaged or no frame at all, and the ordinal behind the frames before it.
-pub(crate) fn frames_until_damage(
-    file: &dyn DiskFile,
-    path: &Path,
-    (key, first_ordinal): (ShardKey, u64),
-    bytes: u64,
-) -> Result<(u64, u64), ShardError> {
-    let mut cursor = FrameCursor::new(file, path, key, (HEADER_BYTES, bytes.max(HEADER_BYTES)), SCAN_BYTES);
-    let mut next_ordinal = first_ordinal;
-    loop {
-        match cursor.whole_header() {
-            Ok(Some(header)) if header.first_ordinal == next_ordinal => {
-                cursor.pass(&header);
-                next_ordinal = header.next_ordinal();
-            }
-            Ok(_) | Err(ShardError::Damaged { .. }) => return Ok((cursor.offset(), next_ordinal)),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Checks a sealed segment of `file_bytes` from its first byte to its last. Gives the ordinal behind it.
 pub(crate) fn sealed(
     disk: &dyn Disk,

@@ -2,17 +2,21 @@
 //!
 //! They wait in `set-aside`, beside the directory of the shards, under the names they had. The log behind the checkpoint
 //! brings their records back. They go when it has ([`ShardStore::discard_set_aside`]); what it does not bring back stays,
-//! because it may be the last copy.
+//! because it may be the last copy, also when other records have taken the place of its own.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::recovery::list;
 use super::store::Shared;
-use super::{ShardError, ShardKey, ShardStore};
+use super::{ReadLimit, ShardError, ShardKey, ShardLog, ShardStore};
 use crate::disk::Disk;
+use crate::record::{Record, RecordRef};
+use crate::segment::cursor::{FrameCursor, SCAN_BYTES};
+use crate::segment::frame::FrameHeader;
+use crate::segment::header::HEADER_BYTES;
 use crate::segment::sealed::open_checked;
-use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir, verify};
+use crate::segment::{parse_segment_name, segment_path, shard_dir, stream_dir};
 use crate::transfer::length_of;
 
 /// Where the segments wait that a checkpoint in `shards` does not list.
@@ -105,9 +109,10 @@ impl ShardStore {
                 let dir = shard_dir(&aside, key);
                 for first_ordinal in list(disk, &dir, parse_segment_name)? {
                     let may_go = match self.get(key) {
-                        Some(log) => {
-                            log.bounds().next_ordinal >= end_of(&self.shared, &aside, key, first_ordinal)?
-                        }
+                        Some(log) => match last_frame(&self.shared, &aside, key, first_ordinal)? {
+                            Some(last) => has_again(&log, &last),
+                            None => true,
+                        },
                         None => is_known(stream_uid),
                     };
                     if !may_go {
@@ -125,24 +130,57 @@ impl ShardStore {
     }
 }
 
-/// The ordinal behind the last whole frame of a segment that was set aside.
-fn end_of(shared: &Shared, aside: &Path, key: ShardKey, first_ordinal: u64) -> Result<u64, ShardError> {
+/// The last whole frame of a segment that was set aside; `None` when nothing in it can be read, so that it holds no record
+/// that could be brought back.
+fn last_frame(
+    shared: &Shared,
+    aside: &Path,
+    key: ShardKey,
+    first_ordinal: u64,
+) -> Result<Option<FrameHeader>, ShardError> {
     let path = segment_path(aside, key, first_ordinal);
     let read = || {
         let file = open_checked(&*shared.disk, &path, key, first_ordinal)?;
         let length = file.len().map_err(|source| ShardError::io("measure", &path, source))?;
-        // Index and footer of a sealed one are no frames: the last frame ends before them.
-        match verify::frames_until_damage(&*file, &path, (key, first_ordinal), length)? {
-            (_, next_ordinal) if next_ordinal > first_ordinal => Ok(next_ordinal),
-            _ => Ok(first_ordinal),
+        let mut cursor =
+            FrameCursor::new(&*file, &path, key, (HEADER_BYTES, length.max(HEADER_BYTES)), SCAN_BYTES);
+        let mut last: Option<FrameHeader> = None;
+        loop {
+            let next_ordinal = last.map_or(first_ordinal, |last| last.next_ordinal());
+            match cursor.whole_header() {
+                Ok(Some(header)) if header.first_ordinal == next_ordinal => {
+                    cursor.pass(&header);
+                    last = Some(header);
+                }
+                // Index and footer of a sealed one are no frames: the last frame ends before them.
+                Ok(_) | Err(ShardError::Damaged { .. }) => return Ok(last),
+                Err(error) => return Err(error),
+            }
         }
     };
     match read() {
-        // Nothing in it can be read: it holds no record that could be brought back.
-        Err(ShardError::Damaged { .. }) => Ok(first_ordinal),
-        Err(ShardError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            Ok(first_ordinal)
-        }
+        Err(ShardError::Damaged { .. }) => Ok(None),
+        Err(ShardError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         found => found,
     }
+}
+
+/// Whether a shard has the records up to that frame, and not others in their place, or has trimmed them since. A log that
+/// brings the last frame back has brought back those before it.
+fn has_again(log: &ShardLog, last: &FrameHeader) -> bool {
+    let (untrimmed, readable) = (log.untrimmed(), log.bounds());
+    if untrimmed.next_ordinal < last.next_ordinal() {
+        return false;
+    }
+    if readable.first_ordinal > last.first_ordinal {
+        return untrimmed.first_ordinal >= last.next_ordinal();
+    }
+    let limit = ReadLimit { records: last.count as usize, bytes: last.body_bytes as usize };
+    let Ok(batch) = log.read(last.first_ordinal, limit) else { return false };
+    let mut body = Vec::with_capacity(last.body_bytes as usize);
+    for read in &batch.records {
+        let Record { partition_key, data } = &read.record;
+        RecordRef { key: partition_key.as_deref(), data }.encode(&mut body);
+    }
+    batch.records.iter().all(|read| read.time_ms == last.time_ms) && crc32fast::hash(&body) == last.body_crc
 }

@@ -13,7 +13,7 @@ use super::format::{put_u32, put_u64, u32_at, u64_at};
 use super::{BLOCK, GROUPS, Vote};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::{NEWER, WalError};
+use crate::error::WalError;
 
 const MAGIC: [u8; 8] = *b"TIDEMARK";
 const VERSION: u32 = 1;
@@ -61,13 +61,16 @@ impl Mark {
         block
     }
 
-    /// The mark and its generation, when the block is intact; an error for one of a newer version.
-    fn decode(block: &[u8]) -> Result<Option<(u64, Self)>, &'static str> {
+    /// The mark and its generation, when the block is intact.
+    ///
+    /// # Errors
+    /// [`Newer`] for an intact one of a newer version.
+    fn decode(block: &[u8]) -> Result<Option<(u64, Self)>, Newer> {
         if block[..8] != MAGIC || crc32fast::hash(&block[12..]) != u32_at(block, 8) {
             return Ok(None);
         }
         if u32_at(block, 12) != VERSION {
-            return Err(NEWER);
+            return Err(Newer);
         }
         let votes = std::array::from_fn(|group| {
             let at = VOTES_AT + group * VOTE_BYTES;
@@ -81,6 +84,9 @@ impl Mark {
         Ok(Some((u64_at(block, 16), Self { life, synced_lsn, file, votes, is_giving_up })))
     }
 }
+
+/// A block is of a newer version of the program.
+struct Newer;
 
 /// Whether a vote came after another one of its group: a node votes once in a term.
 pub(super) fn is_newer(vote: Vote, than: Option<Vote>) -> bool {
@@ -118,7 +124,7 @@ impl MarkFile {
         for place in 0..PLACES {
             let mut block = vec![0; BLOCK_BYTES];
             file.read_exact_at(&mut block, place * BLOCK).map_err(WalError::at(&path))?;
-            let found = Mark::decode(&block).map_err(|why| WalError::damaged(&path, place * BLOCK, why))?;
+            let found = Mark::decode(&block).map_err(|Newer| WalError::Newer { file: path.clone() })?;
             if found.map(|(generation, _)| generation) > newest.map(|(generation, _)| generation) {
                 newest = found;
             }

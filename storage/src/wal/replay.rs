@@ -17,7 +17,7 @@ use super::salvage::Mend;
 use super::sync_point::{self, SYNC_POINTS};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::{NEWER, WalError};
+use crate::error::WalError;
 
 /// Bytes read ahead.
 const WINDOW_BYTES: u64 = 1024 * 1024;
@@ -55,9 +55,9 @@ impl ReplayFile {
         }
         let mut block = vec![0; BLOCK_BYTES];
         file.read_exact_at(&mut block, 0).map_err(WalError::at(path))?;
-        let header = FileHeader::decode(&block).map_err(|invalid| {
-            let why = if invalid == Invalid::Version { NEWER } else { "the file's header is not intact" };
-            WalError::damaged(path, 0, why)
+        let header = FileHeader::decode(&block).map_err(|invalid| match invalid {
+            Invalid::Version => WalError::Newer { file: path.to_owned() },
+            _ => WalError::damaged(path, 0, "the file's header is not intact"),
         })?;
         if header.seq != seq {
             return Err(WalError::damaged(path, 0, "the file's header is that of another file"));
@@ -124,7 +124,7 @@ impl ReplayFile {
             Ok(header) => header,
             Err(Invalid::Foreign) => return Ok(Next::End { begun: false }),
             Err(Invalid::Checksum) => return Ok(Next::End { begun: true }),
-            Err(Invalid::Version) => return Err(WalError::damaged(&self.path, offset, NEWER)),
+            Err(Invalid::Version) => return Err(WalError::Newer { file: self.path.clone() }),
         };
         if header.lsn != lsn {
             return Ok(Next::End { begun: true });
@@ -140,7 +140,7 @@ impl ReplayFile {
                 let end = (frames_at + header.frames_bytes).next_multiple_of(BLOCK);
                 Ok(Next::Commit { changes, end })
             }
-            Err(Invalid::Version) => Err(WalError::damaged(&path, offset, NEWER)),
+            Err(Invalid::Version) => Err(WalError::Newer { file: path }),
             Err(_) => Ok(Next::End { begun: true }),
         }
     }

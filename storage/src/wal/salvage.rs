@@ -47,12 +47,12 @@ impl Salvage {
     /// Reads the log in a directory as far as it is whole. Changes nothing.
     ///
     /// # Errors
-    /// [`WalError::Io`], and [`WalError::Damaged`] when a newer version of the program wrote the log.
+    /// [`WalError::Io`], and [`WalError::Newer`] when a newer version of the program wrote the log.
     pub fn read(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
         let seqs = log_numbers(&log_names(&*disk, dir)?);
         let (mark, mut damage) = match MarkFile::read(&*disk, dir) {
             Ok(mark) => (mark, None),
-            Err(error) if error.is_loss() && !error.is_of_newer_version() => (None, Some(error)),
+            Err(error) if error.is_loss() => (None, Some(error)),
             Err(error) => return Err(error),
         };
         let has_damaged_mark = damage.is_some();
@@ -244,7 +244,7 @@ fn longest_whole(
             Err(broken) => broken,
         };
         let Broken { error, cut } = broken;
-        let Some(cut) = cut.filter(|_| error.is_loss() && !error.is_of_newer_version()) else {
+        let Some(cut) = cut.filter(|_| error.is_loss()) else {
             return Err(error);
         };
         damage.get_or_insert(error);

@@ -71,13 +71,15 @@ impl TransferError {
 }
 
 impl Groups {
-    /// Takes a group's state from its leader. Tells of progress until the state is installed; whoever stops listening
+    /// Takes a group's state from `caller`, its leader. Tells of progress until the state is installed; whoever stops listening
     /// ends the transfer.
     pub fn take_state(
         self: &Arc<Self>,
+        caller: u64,
         request: &peer::InstallSnapshotRequest,
     ) -> Result<BoxStream<'static, Result<peer::InstallSnapshotProgress, Status>>, Box<Status>> {
         let transfer = read(request)?;
+        messages::check_sender(caller, &transfer.vote)?;
         let turn = self.catch_up.receiving[usize::from(transfer.group)].clone();
         let Ok(turn) = turn.try_lock_owned() else {
             return Err(Box::new(Status::unavailable("the group is receiving a state already")));

@@ -126,6 +126,23 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
 }
 
 #[test]
+fn records_that_are_hidden_count_as_held_when_a_state_is_compared() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(RealDisk);
+    let store = ShardStore::open(disk, directory.path().into(), StoreOptions::default(), Vec::new());
+    let store = store.expect("an empty store");
+    let mut group = group(&store);
+    control(&mut group, data_command::Command::OpenShards(stored::OpenShards { uid: UID, shards: vec![0] }));
+    assert_eq!(send(&mut group, 0, 2, &[0, 1, 2]), placed(1));
+    let log = store.get(key(0)).expect("the shard");
+    log.hide_below(3);
+    assert_eq!(log.bounds().first_ordinal, 3);
+    // A leader trims by a clock that is behind this node's, so its state may begin before what is hidden here.
+    let bounds = group.bounds();
+    assert_eq!((bounds[0].1.first_ordinal, bounds[0].1.next_ordinal), (1, 4));
+}
+
+#[test]
 fn records_without_a_producer_leave_no_trace_in_the_state() {
     let directory = tempfile::tempdir().expect("a directory");
     let disk = Arc::new(RealDisk);

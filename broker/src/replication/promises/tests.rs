@@ -7,6 +7,7 @@ use tidelog_storage::disk::SimDisk;
 use tidelog_storage::wal::{Vote, Wal, WalOp, WalOptions, WalReader};
 
 use super::*;
+use crate::replication::log_store::RecentBytes;
 use crate::replication::raft_types::{log_id, raft_vote};
 use crate::replication::wal_thread::{Durability, WalHandle};
 use crate::shell::Tasks;
@@ -47,7 +48,7 @@ async fn scene() -> Scene {
     let vote = Vote { term: 2, node: 2, committed: true };
     let ops = [WalOp::Vote { group: GROUP, vote }].into_iter().chain((1..=12).map(entry));
     wal.write(ops.collect()).await.expect("written");
-    let log = LogStore::new(GROUP, wal, reader.clone(), shell.clone());
+    let log = LogStore::new(GROUP, wal, reader.clone(), shell.clone(), RecentBytes::default());
     log.applied().set(at(2, 10));
     let promises = Promises::new(1, log.clone(), shell, Arc::new(disk.clone()), "/data".into());
     Scene { disk, reader, log, tasks, promises }

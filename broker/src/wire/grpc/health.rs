@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt};
 use tidelog_proto::v1;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 
-use super::Messages;
+use super::{Messages, status};
 use crate::replication::{Leader, META_GROUP};
 use crate::service::Service;
 
@@ -23,10 +22,32 @@ const SERVICES: [&str; 5] = [
     v1::cluster_server::SERVICE_NAME,
 ];
 
+/// Watches of one node, which last as long as their clients like; some 10 KiB each.
+const WATCHES_MAX: usize = 1_024;
+
 /// See the module.
 pub(super) struct Health {
-    pub(super) service: Arc<Service>,
-    pub(super) stopping: watch::Receiver<bool>,
+    service: Arc<Service>,
+    stopping: watch::Receiver<bool>,
+    watches: Arc<Semaphore>,
+}
+
+impl Health {
+    /// Of that service, until `stopping` is true.
+    pub(super) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stopping, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
+    }
+}
+
+/// A watch that counts until it is dropped.
+fn held(
+    told: impl Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static,
+    watch: OwnedSemaphorePermit,
+) -> Messages<HealthCheckResponse> {
+    told.inspect(move |_| {
+        let _held = &watch;
+    })
+    .boxed()
 }
 
 fn serving(leader: Leader, is_stopping: bool) -> ServingStatus {
@@ -47,8 +68,8 @@ impl health_server::Health for Health {
         if !SERVICES.contains(&&*service) {
             return Err(Status::not_found(format!("There is no service {service}.")));
         }
-        let status = serving(self.service.groups().leader(META_GROUP), *self.stopping.borrow());
-        Ok(Response::new(response(status)))
+        let serving = serving(self.service.groups().leader(META_GROUP), *self.stopping.borrow());
+        Ok(Response::new(response(serving)))
     }
 
     type WatchStream = Messages<HealthCheckResponse>;
@@ -57,9 +78,12 @@ impl health_server::Health for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let watch = self.watches.clone().try_acquire_owned();
+        let watch =
+            watch.map_err(|_| status::unavailable("This node has as many health watches as it can."))?;
         if !SERVICES.contains(&&*request.into_inner().service) {
             let unknown = stream::iter([Ok(response(ServingStatus::ServiceUnknown))]);
-            return Ok(Response::new(unknown.chain(stream::pending()).boxed()));
+            return Ok(Response::new(held(unknown.chain(stream::pending()), watch)));
         }
         let (leaders, stopping) = (self.service.groups().watch_leaders(), self.stopping.clone());
         let told =
@@ -76,6 +100,6 @@ impl health_server::Health for Health {
                     }
                 }
             });
-        Ok(Response::new(told.boxed()))
+        Ok(Response::new(held(told, watch)))
     }
 }

@@ -105,7 +105,7 @@ impl Api {
             .add_service(records)
             .add_service(groups)
             .add_service(ClusterServer::new(cluster::Cluster(caller.clone())))
-            .add_service(HealthServer::new(health::Health { service: service.clone(), stopping }))
+            .add_service(HealthServer::new(health::Health::new(service.clone(), stopping)))
             .add_service(reflection().build_v1().expect(sound))
             // What most tools ask for still.
             .add_service(reflection().build_v1alpha().expect(sound))

@@ -139,6 +139,28 @@ async fn what_is_refused_says_why() {
 }
 
 #[tokio::test]
+async fn watches_of_health_are_bounded() {
+    let grpc = Grpc::with(1, Bounds::default(), ShardLimits::off()).await;
+    let mut health = HealthClient::new(grpc.channel.clone());
+    let mut watches = Vec::new();
+    let refused = loop {
+        match health.watch(HealthCheckRequest::default()).await {
+            Ok(watch) => watches.push(watch.into_inner()),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((refused.code(), watches.len()), (Code::Unavailable, 1_024), "{refused:?}");
+    health.check(HealthCheckRequest::default()).await.expect("a check takes no place");
+    watches.pop();
+    // The broker hears of the end of a watch a moment later.
+    while let Err(refused) = health.watch(HealthCheckRequest::default()).await {
+        assert_eq!(refused.code(), Code::Unavailable);
+    }
+    drop(watches);
+    grpc.stop().await;
+}
+
+#[tokio::test]
 async fn the_cluster_its_health_and_its_api_are_told() {
     let grpc = Grpc::with(1, Bounds::default(), ShardLimits::off()).await;
     let status = grpc.cluster().cluster_status(ClusterStatusRequest {}).await.unwrap().into_inner();
