@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tidelog::limits::ShardLimits;
 use tidelog::ops::Reply;
-use tidelog::ops::native::{Item, Place, Source, Way};
-use tidelog::room::{Account, AnswerRoom, Class, FILE_READ_BYTES, Room, Shares};
-use tokio::time::timeout;
+use tidelog::room::{AnswerRoom, Class, FILE_READ_BYTES, Room, Shares};
 
 use crate::cluster::Cluster;
 
@@ -108,35 +105,5 @@ async fn records_of_another_node_are_as_many_as_there_is_room_for() {
         assert!(records == RECORDS && answered > 2, "at {at}: {answered} answers");
         assert_eq!(room.answers.used(), 0);
     }
-    cluster.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shard_of_another_node_is_followed_in_turns_of_any_length() {
-    let cluster = Cluster::start().await;
-    create(&cluster, "a", 6).await;
-    let service = cluster.node(0).service();
-    let stream = service.catalog().streams().values().next().expect("the stream").clone();
-    let mut elsewhere = None;
-    for shard in &stream.shards {
-        if cluster.leader(shard.group).await != 0 {
-            elsewhere = Some(shard.clone());
-        }
-    }
-    let place = Place::from_the_oldest(stream.clone(), elsewhere.expect("the nodes share the groups"));
-    let room = service.room_for_client(Account::detached());
-    let mut source = Source::new(service, place, Way::Share("".into()), room);
-    // Each turn ends before the other node can have answered what was asked in it.
-    let began = async {
-        loop {
-            if let Some(item) = source.next().now_or_never() {
-                return item;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let item = timeout(Duration::from_secs(10), began).await.expect("a beginning").expect("an item");
-    assert!(matches!(item, Ok(Item::Batch(batch)) if batch.records.is_empty()));
-    drop(source);
     cluster.end().await;
 }
