@@ -8,7 +8,8 @@ from attacks.rounds import play
 SECONDS = 5
 
 
-# Idle connections past the bound still cost a client of the same address some of its puts: tests/attacks/run shows it.
+# In the dev profile, which takes connections slowly, idle connections past the bound cost a client of the same address some
+# of its puts. In the release profile they do not: TIDELOG_TEST_BROKER=target/release/tidelog tests/attacks/run.
 SHORT = [attack for attack in ATTACKS if attack.__name__ != "idle_connections"]
 
 
