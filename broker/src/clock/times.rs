@@ -101,12 +101,16 @@ impl Times {
 
     /// Puts the node in its situation. An operator's acceptance of the clocks makes the times begin anew.
     pub fn attend(&mut self, situation: Situation) {
-        if situation.kept.accepted != self.situation.kept.accepted {
-            (self.told, self.served_ms, self.retention_ms) = (None, None, None);
-            self.heard.values_mut().for_each(|said| said.served_ms = 0);
-        }
+        let is_accepted = situation.kept.accepted != self.situation.kept.accepted;
         self.heard.retain(|node, _| situation.voters.contains(node));
         self.situation = situation;
+        if is_accepted {
+            (self.told, self.retention_ms) = (None, None);
+            self.heard.values_mut().for_each(|said| said.served_ms = 0);
+            // Not with the clocks: what was heard of them may be from before they were set right.
+            let is_running = self.looked.is_some();
+            self.served_ms = (is_running && self.keeps_times()).then_some(self.situation.kept.time_ms);
+        }
     }
 
     /// Moves the times to a look at the clocks. Gives how far the wall clock has leapt since the last one.

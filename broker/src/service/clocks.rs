@@ -20,6 +20,31 @@ const STORE_AFTER_MS: u64 = 60_000;
 /// Milliseconds after which it is stored in any case. So much longer may records be kept after a start.
 const STORE_AT_LAST_MS: u64 = 3_600_000;
 
+/// Milliseconds by which the served time may move otherwise than time between two looks: it follows the clocks at twice
+/// the pace of time.
+const LEAP_MS: u64 = 1_000;
+
+/// The served time at a look.
+#[derive(Clone, Copy)]
+struct Served {
+    served_ms: u64,
+    boot_ms: u64,
+}
+
+impl Served {
+    /// Whether the served time has become known or unknown, or begins anew, as after an acceptance or a word of the
+    /// metadata's leader: what is hidden by the time before may have to be shown.
+    fn has_leapt(before: Option<Self>, now: Option<Self>) -> bool {
+        match (before, now) {
+            (Some(before), Some(now)) => {
+                let expected_ms = before.served_ms + now.boot_ms.saturating_sub(before.boot_ms);
+                now.served_ms.abs_diff(expected_ms) > LEAP_MS
+            }
+            (before, now) => before.is_some() != now.is_some(),
+        }
+    }
+}
+
 impl Service {
     /// Goes by the clocks from now on, and hides what has expired before anybody reads. To be called once, before anybody
     /// is served.
@@ -50,18 +75,19 @@ impl Service {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stored_at_bytes = 0;
-        let (mut served, mut accepted) = (None, self.catalog().retention_clock.accepted);
+        let mut served = None;
         loop {
             look.tick().await;
             turns.stamp();
             self.look_at_clocks();
-            let (served_now, accepted_now) =
-                (self.groups.clock().served_ms(), self.catalog().retention_clock.accepted);
-            // The served time has only just become known, or begins anew.
-            if served.is_some() != served_now.is_some() || accepted != accepted_now {
+            let clock = self.groups.clock();
+            let served_now =
+                clock.served_ms().map(|served_ms| Served { served_ms, boot_ms: clock.boot_ms() });
+            if Served::has_leapt(served, served_now) {
                 self.hide_expired().await;
             }
-            (served, accepted) = (served_now, accepted_now);
+            served = served_now;
+            let accepted = self.catalog().retention_clock.accepted;
             if self.leads(META_GROUP)
                 && let Some(time_ms) = self.retention_clock_to_store(stored_at_bytes)
             {
@@ -95,5 +121,28 @@ impl Service {
         self.look_at_clocks();
         self.hide_expired().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_served_time_that_begins_anew_is_told_from_one_that_catches_up() {
+        let at = |served_ms, boot_ms| Some(Served { served_ms, boot_ms });
+        for (before, now, expected) in [
+            (None, None, false),
+            (None, at(1_000_000, 500), true),
+            (at(1_000_000, 500), None, true),
+            (at(1_000_000, 500), at(1_000_500, 1_000), false),
+            // Twice as fast, and standing still.
+            (at(1_000_000, 500), at(1_001_000, 1_000), false),
+            (at(1_000_000, 500), at(1_000_000, 1_000), false),
+            (at(1_000_000, 500), at(90_000_000, 1_000), true),
+            (at(90_000_000, 500), at(1_000_000, 1_000), true),
+        ] {
+            assert_eq!(Served::has_leapt(before, now), expected);
+        }
     }
 }

@@ -188,6 +188,34 @@ fn an_accepted_leap_counts_on_every_node() {
 }
 
 #[test]
+fn clocks_that_were_told_before_an_acceptance_do_not_decide_where_the_times_begin() {
+    for skew_ms in [48 * HOUR_MS, -48 * HOUR_MS] {
+        let mut world = World::new(3);
+        world.seconds(10);
+        world.skews_ms = vec![0, skew_ms, skew_ms];
+        world.seconds(2);
+        // The clocks are set right and accepted, and the leader has not heard of the others again.
+        world.skews_ms.fill(0);
+        world.kept = RetentionClock { time_ms: world.true_ms(), accepted: 1, accepted_newest_ms: 0 };
+        let look = Look {
+            wall_ms: world.wall_ms(0),
+            boot_ms: 5_000_000 + world.passed_ms,
+            earliest_ms: EARLIEST_MS,
+        };
+        let leader = &mut world.nodes[0];
+        let situation = Situation { kept: world.kept, ..leader.situation.clone() };
+        leader.attend(situation);
+        leader.turn(look);
+        assert!(world.served_lead_ms(0) <= Some(0) && world.deletion_lead_ms(0) <= Some(0), "{skew_ms}");
+        world.seconds(3);
+        for node in 0..3 {
+            let lead_ms = world.served_lead_ms(node).unwrap().unsigned_abs();
+            assert!(lead_ms <= LEAD_MS, "node {node}, {skew_ms}: {lead_ms}");
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_cannot_be_right_is_none_until_it_is_set() {
     let mut world = World::new(1);
     world.skews_ms[0] = -(NOW_MS as i64);
