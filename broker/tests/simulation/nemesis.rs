@@ -111,7 +111,8 @@ impl Nemesis {
                 self.fall(sim, world, index, Fall::Power, pause);
             } else if node.state() == State::Stopped || matches!(node.state(), State::Refused(_)) {
                 if let State::Refused(words) = node.state() {
-                    if world.harmed.get() == Some(index) {
+                    let is_excused = self.may_refuse(index, &words);
+                    if world.harmed.get() == Some(index) && !is_excused {
                         // It stays down, and has to say what is wrong.
                         world.trace.note(&format!("{} is out: {words}", node.name));
                         if !words.contains("is damaged") && !words.contains("cluster replace") {
@@ -121,7 +122,9 @@ impl Nemesis {
                         node.fell();
                         continue;
                     }
-                    self.judge_refusal(world, index, &words);
+                    if !is_excused {
+                        world.violation(format!("{} refuses to start: {words}", node.name));
+                    }
                 }
                 let pause = self.pause();
                 let fall = if node.state() == State::Stopped { Fall::Process } else { Fall::Power };
@@ -130,15 +133,14 @@ impl Nemesis {
         }
     }
 
-    /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else.
-    fn judge_refusal(&self, world: &World, index: usize, words: &str) {
-        let is_excused = self.under_way.iter().any(|(_, until)| match until {
+    /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else. One that
+    /// has lost something has to say so once it can look.
+    fn may_refuse(&self, index: usize, words: &str) -> bool {
+        let is_short = self.under_way.iter().any(|(_, until)| match until {
             Until::Space { node } | Until::Power { node } => *node == index,
             _ => false,
         });
-        if !is_excused && !words.contains("the simulated sync fails") {
-            world.violation(format!("{} refuses to start: {words}", world.nodes[index].name));
-        }
+        is_short || words.contains("the simulated sync fails")
     }
 
     fn pause(&mut self) -> Duration {
