@@ -114,12 +114,8 @@ pub(super) async fn answer(
 ) -> Result<Response<Sent>, Disconnected> {
     let version = request.version();
     let exchange = client.begin();
-    if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
-        client.linger();
-        return Ok(refusal
-            .answer()
-            .into_response(version, None)
-            .map(|body| Sent::new(body, exchange.ok(), version)));
+    if let Some(refused) = refuse_audience(gateway, client, &request) {
+        return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
     }
     if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
         let response = match exchange.is_ok() {
@@ -141,6 +137,18 @@ pub(super) async fn answer(
     Ok(answer.into_response(version, granted).map(|body| Sent::new(body, exchange.ok(), version)))
 }
 
+/// The refusal of a request of a web page or for a host that the broker does not answer.
+fn refuse_audience(
+    gateway: &Gateway,
+    client: &Client,
+    request: &Request<Incoming>,
+) -> Option<Response<AnswerBody>> {
+    let admitted = gateway.audience.admit(request.uri(), request.headers(), client.interface);
+    let refusal = admitted.err()?;
+    client.linger();
+    Some(refusal.answer().into_response(request.version(), None))
+}
+
 /// Answers the request of a connection past the bound: a page, or that there is no place.
 ///
 /// # Errors
@@ -151,12 +159,8 @@ pub(super) async fn answer_probe(
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Disconnected> {
     let (version, exchange) = (request.version(), client.begin());
-    if let Err(refusal) = gateway.audience.admit(request.uri(), request.headers(), client.interface) {
-        client.linger();
-        return Ok(refusal
-            .answer()
-            .into_response(version, None)
-            .map(|body| Sent::new(body, exchange.ok(), version)));
+    if let Some(refused) = refuse_audience(gateway, client, &request) {
+        return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
     }
     let is_probe = *request.method() == Method::GET && pages::is_page(request.uri().path());
     let answer = if is_probe {

@@ -5,11 +5,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
-use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -23,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::{Code, Status};
 
-use crate::process::{Running, refused, tidelog};
+use crate::process::{Logged, refused, tidelog};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -150,45 +148,6 @@ impl Cluster {
     }
 }
 
-/// A node that runs, and its log.
-struct Node {
-    running: Running,
-    lines: Receiver<String>,
-}
-
-impl Node {
-    fn start(command: &mut Command) -> Self {
-        let mut running = Running::start(command);
-        let (sender, lines) = channel();
-        let errors = BufReader::new(running.child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        Self { running, lines }
-    }
-
-    /// Has it read its certificates again, and returns once its log has this.
-    fn reload(&self, expected: &str) {
-        kill_process(Pid::from_child(&self.running.child), Signal::HUP).unwrap();
-        self.wait_for(expected);
-    }
-
-    /// Returns with the next line of the log that has this.
-    fn wait_for(&self, part: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line of the log has {part}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    fn kill(self) {
-        self.running.kill();
-    }
-}
-
 /// Greets as node `node`.
 async fn hello(connection: Connection, node: u64) -> Result<HelloResponse, Status> {
     let mut client = PeerClient::with_origin(connection, hyper::Uri::from_static("http://peer"));
@@ -197,11 +156,11 @@ async fn hello(connection: Connection, node: u64) -> Result<HelloResponse, Statu
 }
 
 /// Starts both nodes at once: neither is ready before the other.
-fn start_both(cluster: &Cluster) -> [Node; 2] {
+fn start_both(cluster: &Cluster) -> [Logged; 2] {
     std::thread::scope(|scope| {
         let starting = [1, 2].map(|node| {
             let mut command = cluster.node(node, &format!("node-{node}"));
-            scope.spawn(move || Node::start(&mut command))
+            scope.spawn(move || Logged::start(&mut command))
         });
         starting.map(|node| node.join().unwrap())
     })
@@ -236,8 +195,8 @@ async fn each_certificate_is_good_for_what_it_names() {
     assert!(!answered, "an application is no node");
     let line = first.wait_for("a connection to the cluster's port is refused");
     assert!(line.contains("names no node and no administrator"), "{line}");
-    first.kill();
-    second.kill();
+    first.running.kill();
+    second.running.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,8 +211,8 @@ async fn strangers_that_say_nothing_keep_no_node_out() {
     let began = Instant::now();
     assert!(cluster.greet_as_second_node().await.is_some());
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    first.kill();
-    second.kill();
+    first.running.kill();
+    second.running.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,8 +235,8 @@ async fn a_node_that_opens_connections_without_end_leaves_places_for_the_others(
         assert!(Instant::now() < ends, "its places are not given back");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    first.kill();
-    second.kill();
+    first.running.kill();
+    second.running.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,15 +246,17 @@ async fn a_hangup_reloads_the_certificate_for_other_nodes() {
     let (before, _) = cluster.connect_application().await;
     // Good for other nodes, but that of another node.
     cluster.issue("node-1", Some("tidelog:node:2"));
-    first.reload("the certificate for other nodes is refused; the one before stays in use");
+    first.hang_up();
+    first.wait_for("the certificate for other nodes is refused; the one before stays in use");
     assert_eq!(cluster.connect_application().await.0, before);
     cluster.issue("node-1", Some("tidelog:node:1"));
-    first.reload("the certificate for other nodes is reloaded");
+    first.hang_up();
+    first.wait_for("the certificate for other nodes is reloaded");
     assert_ne!(cluster.connect_application().await.0, before);
     let status = cluster.status("admin");
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-    first.kill();
-    second.kill();
+    first.running.kill();
+    second.running.kill();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -66,6 +67,43 @@ impl Running {
     pub fn terminate(self) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.ended()
+    }
+}
+
+/// How long a line of a log is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running broker, and the lines of its log as they come.
+pub struct Logged {
+    pub running: Running,
+    lines: Receiver<String>,
+}
+
+impl Logged {
+    pub fn start(command: &mut Command) -> Self {
+        let mut running = Running::start(command);
+        let (sender, lines) = channel();
+        let errors = BufReader::new(running.child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { running, lines }
+    }
+
+    /// Has it read its certificates and settings again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.running.child), Signal::HUP).unwrap();
+    }
+
+    /// Returns with the next line of the log that has this.
+    pub fn wait_for(&self, part: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line of the log has {part}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 }
 

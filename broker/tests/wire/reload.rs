@@ -1,10 +1,9 @@
 //! SIGHUP: certificates and the level of the log come anew from their files, and what is wrong stays out.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -13,9 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::process::{Running, tidelog};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::process::{Logged, tidelog};
 
 /// Writes a certificate for localhost that names itself so, and its key.
 fn write_certificate(directory: &Path, name: &str, days: u64) -> Vec<u8> {
@@ -45,28 +42,6 @@ fn presented(address: SocketAddr, trust: &Path) -> Vec<u8> {
     stream.conn.peer_certificates().unwrap()[0].to_vec()
 }
 
-struct Reloading {
-    broker: Running,
-    lines: Receiver<String>,
-}
-
-impl Reloading {
-    fn hang_up(&self) {
-        kill_process(Pid::from_child(&self.broker.child), Signal::HUP).unwrap();
-    }
-
-    /// Returns with the next line of the log that has this.
-    fn wait_for(&self, part: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line of the log has {part}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-}
-
 #[test]
 fn a_hangup_reloads_certificates_and_the_level_of_the_log() {
     let directory = tempfile::tempdir().unwrap();
@@ -77,31 +52,27 @@ fn a_hangup_reloads_certificates_and_the_level_of_the_log() {
     let mut command = tidelog();
     command.args(["--ephemeral", "--listen", "127.0.0.1:0", "--config"]).arg(path("settings.toml"));
     command.arg("--tls-certificate").arg(path("own.pem")).arg("--tls-key").arg(path("own.key"));
-    let mut broker = Running::start(&mut command);
-    let (sender, lines) = channel();
-    let errors = BufReader::new(broker.child.stderr.take().unwrap());
-    std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    let address: SocketAddr = broker.address().parse().unwrap();
-    let mut reloading = Reloading { broker, lines };
+    let mut broker = Logged::start(&mut command);
+    let address: SocketAddr = broker.running.address().parse().unwrap();
     assert_eq!(presented(address, &path("first.pem")), first);
 
     std::fs::write(path("own.pem"), "no certificate").unwrap();
     std::fs::write(path("settings.toml"), "log = \"tidelog=nonsense\"\n").unwrap();
-    reloading.hang_up();
-    reloading.wait_for("the certificate for clients is refused; the one before stays in use");
-    reloading.wait_for("stays as it was");
+    broker.hang_up();
+    broker.wait_for("the certificate for clients is refused; the one before stays in use");
+    broker.wait_for("stays as it was");
     assert_eq!(presented(address, &path("first.pem")), first, "what is wrong stays out");
 
     let second = write_certificate(directory.path(), "second", 20);
     std::fs::write(path("settings.toml"), "log = \"debug\"\n").unwrap();
-    reloading.hang_up();
-    reloading.wait_for("the certificate for clients is reloaded");
-    let warning = reloading.wait_for("the certificate for clients expires soon");
+    broker.hang_up();
+    broker.wait_for("the certificate for clients is reloaded");
+    let warning = broker.wait_for("the certificate for clients expires soon");
     assert!(warning.contains("days=20"), "{warning}");
-    reloading.wait_for("the level of the log is reloaded");
+    broker.wait_for("the level of the log is reloaded");
     assert_eq!(presented(address, &path("own.pem")), second);
     // What is logged at debug only.
-    reloading.wait_for("DEBUG");
-    kill_process(Pid::from_child(&reloading.broker.child), Signal::TERM).unwrap();
-    assert_eq!(reloading.broker.child.wait().unwrap().code(), Some(0));
+    broker.wait_for("DEBUG");
+    kill_process(Pid::from_child(&broker.running.child), Signal::TERM).unwrap();
+    assert_eq!(broker.running.child.wait().unwrap().code(), Some(0));
 }
