@@ -32,6 +32,8 @@ use crate::{lives, lost_log};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
+/// How long a start with enough peers waits for their clocks.
+const CLOCKS_WAIT: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls of peers.
 const PORT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long one look at the spread of leaders may take before its loop counts as stuck.
@@ -250,7 +252,8 @@ impl Node {
         });
         stage.enter("The node applies what was acknowledged before it started.");
         let wait = port.is_some().then_some(PEERS_WAIT);
-        if !groups.ready(wait).await? {
+        let is_ready = groups.ready(wait).await?;
+        if !is_ready {
             tracing::warn!("too few peers are there; what is here already can be read");
         }
         let service_config = ServiceConfig {
@@ -260,7 +263,7 @@ impl Node {
             pace: config.pace,
         };
         let service = Service::new(groups.clone(), service_config);
-        service.begin_time().await;
+        service.begin_time(if is_ready { CLOCKS_WAIT } else { Duration::ZERO }).await;
         running.send_modify(|running| running.service = Some(service.clone()));
         let mut upkeep = service.start_upkeep().await?;
         upkeep.push(life);

@@ -134,7 +134,9 @@ impl ClusterClock {
         }
         let is_unusable = !times.is_usable();
         if self.is_unusable.swap(is_unusable, Ordering::Relaxed) != is_unusable {
-            if is_unusable {
+            if !times.is_known() {
+                tracing::info!("puts wait until the clocks of most nodes are known");
+            } else if is_unusable {
                 let reason = self.unusable(times, look.wall_ms);
                 tracing::error!("{reason}; puts are refused until it is right");
             } else {
@@ -189,6 +191,9 @@ impl ClusterClock {
     }
 
     fn unusable(&self, times: &Times, wall_ms: u64) -> String {
+        if !times.is_known() {
+            return "it has not heard the clocks of most nodes since its start".into();
+        }
         let newest_ms = times.situation.newest_ms;
         let (least, what) = if wall_ms < self.clock.earliest_ms() {
             (BUILT_MS, "the build of this program")

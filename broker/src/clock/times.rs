@@ -208,11 +208,16 @@ impl Times {
         time_ms >= earliest_ms && (is_accepted || time_ms.saturating_add(BEHIND_LOG_MS) >= *newest_ms)
     }
 
-    /// Whether records can be dated now.
+    /// Whether records can be dated now: not by a node of a cluster that has started and has only its own clock to go by.
     pub fn is_usable(&self) -> bool {
         let Some(look) = self.looked else { return true };
         let (least_ms, most_ms) = self.bounds_ms;
-        self.can_be_right(look.wall_ms.clamp(least_ms, most_ms), look.earliest_ms)
+        self.is_known() && self.can_be_right(look.wall_ms.clamp(least_ms, most_ms), look.earliest_ms)
+    }
+
+    /// Whether there is a time to go by. A node of a cluster begins without one.
+    pub fn is_known(&self) -> bool {
+        self.served_ms.is_some()
     }
 
     /// The time by which readers are served; `None` before the clocks of a majority are known.

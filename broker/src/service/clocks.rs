@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidelog_proto::stored::{self, meta_command::Command};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{Service, ServiceError};
 use crate::clock::cluster::Situation;
@@ -15,6 +15,8 @@ use crate::shell::{OwnerGone, Turns};
 
 /// How often the clocks are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The same while a start waits for the clocks of a majority.
+const LOOK_AT_START_EVERY: Duration = Duration::from_millis(20);
 /// Milliseconds of the retention clock after which it is stored while other things are stored as well.
 const STORE_AFTER_MS: u64 = 60_000;
 /// Milliseconds after which it is stored in any case. So much longer may records be kept after a start.
@@ -46,11 +48,18 @@ impl Served {
 }
 
 impl Service {
-    /// Goes by the clocks from now on, and hides what has expired before anybody reads. To be called once, before anybody
-    /// is served.
-    pub async fn begin_time(&self) {
+    /// Goes by the clocks from now on, and hides what has expired before anybody reads. Waits at most so long for the
+    /// clocks of a majority, without which puts are refused. To be called once, before anybody is served.
+    pub async fn begin_time(&self, patience: Duration) {
         self.look_at_newest();
-        self.look_at_clocks();
+        let late = Instant::now() + patience;
+        loop {
+            self.look_at_clocks();
+            if self.groups.clock().served_ms().is_some() || Instant::now() >= late {
+                break;
+            }
+            sleep(LOOK_AT_START_EVERY).await;
+        }
         self.hide_expired().await;
     }
 

@@ -188,6 +188,26 @@ fn an_accepted_leap_counts_on_every_node() {
 }
 
 #[test]
+fn a_node_of_a_cluster_dates_nothing_before_it_knows_the_clocks_of_a_majority() {
+    let mut times = Times::default();
+    let look = |seconds: u64| Look {
+        wall_ms: NOW_MS + seconds * 1_000,
+        boot_ms: 5_000_000 + seconds * 1_000,
+        earliest_ms: EARLIEST_MS,
+    };
+    times.attend(Situation { node: 1, voters: [1, 2, 3].into(), leads: true, ..Situation::default() });
+    times.turn(look(0));
+    assert!(!times.is_known() && !times.is_usable());
+    times.hear(2, NOW_MS + 1_000, 0, look(1).boot_ms);
+    times.turn(look(1));
+    assert!(times.is_known() && times.is_usable());
+    // The others go away, and time goes on.
+    times.turn(look(60));
+    assert_eq!(times.served_ms(), Some(NOW_MS + 60_000));
+    assert!(times.is_usable());
+}
+
+#[test]
 fn clocks_that_were_told_before_an_acceptance_do_not_decide_where_the_times_begin() {
     for skew_ms in [48 * HOUR_MS, -48 * HOUR_MS] {
         let mut world = World::new(3);
