@@ -48,7 +48,7 @@ pub struct History {
     pub log_begun: bool,
     /// Its node founded the cluster: no group is ever initialized again.
     pub founded: bool,
-    /// Its node has run with other nodes.
+    /// Its node has been started with `--cluster`, even as the only node of the list.
     pub in_cluster: bool,
 }
 

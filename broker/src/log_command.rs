@@ -171,9 +171,12 @@ impl Prepared {
             Some(checkpoint) => {
                 let times = checkpoint.groups.iter().flat_map(|group| &group.shards);
                 let newest_ms = times.map(|shard| shard.last_time_ms).max().unwrap_or(0);
-                let newest = if newest_ms > 0 { instant(newest_ms) } else { "no record".to_owned() };
+                let newest = match newest_ms {
+                    0 => "it holds no record".to_owned(),
+                    newest_ms => format!("the newest record in it arrived at {}", instant(newest_ms)),
+                };
                 line(&format!(
-                    "The newest checkpoint was made at commit {}; the newest record in it arrived at: {newest}.",
+                    "The newest checkpoint was made at commit {}; {newest}.",
                     checkpoint.durable_lsn
                 ));
             }

@@ -40,7 +40,7 @@ impl Peers {
         }
         if header(FORMAT_HEADER) != FORMAT.to_string() {
             return refused(format!(
-                "node {} speaks format {} of commands and files, this node {FORMAT}: run versions that have one in common",
+                "node {} speaks format {} of commands and files, this node {FORMAT}: run one version on all nodes (stop all, then start all)",
                 header(NODE_HEADER),
                 header(FORMAT_HEADER)
             ));

@@ -48,8 +48,8 @@ const FORMAT_HEADER: &str = "tidelog-format";
 const LIVES_HEADER: &str = "tidelog-lives";
 /// Header that names the node that is meant.
 const TARGET_HEADER: &str = "tidelog-target";
-/// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds in
-/// commands, and the second format of checkpoints.
+/// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds and
+/// quotas in commands, floors and skipped ordinals, and the second format of checkpoints.
 pub const FORMAT: u32 = 2;
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);

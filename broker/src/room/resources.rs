@@ -23,7 +23,7 @@ pub const RESOURCES: &[Resource] = &[
         name: "Connections",
         bound: "10,000; 32 KiB each of the class connections; what the limit of open files leaves",
         setting: "`--memory`, `ulimit -n`",
-        at_bound: "the newest of the address that has most ends, with one address the longest idle",
+        at_bound: "the newest of the address whose connections hold most memory ends; where all are of one address, the longest idle",
         test: "broker/tests/wire/connections.rs: past_the_bound_the_longest_idle_goes",
     },
     Resource {
@@ -60,6 +60,13 @@ pub const RESOURCES: &[Resource] = &[
         setting: "`--memory`",
         at_bound: "the client waits for its window",
         test: "broker/tests/wire/headers.rs: windows_are_fixed_and_small",
+    },
+    Resource {
+        name: "Unread bytes in the kernel",
+        bound: "64 KiB a connection below 1 GiB of memory (Linux counts twice that), else `net.ipv4.tcp_rmem`",
+        setting: "`--memory`",
+        at_bound: "the client waits for its window of TCP",
+        test: "broker/src/wire/accept.rs: connections_take_over_the_bounds_of_their_listener",
     },
     Resource {
         name: "Request body",

@@ -119,8 +119,8 @@ fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Bounds what the kernel buffers of a listener's connections, which take it over: a socket's buffers count as the
-/// process's memory, and grow to tens of MiB where nobody bounds them.
+/// Bounds what the kernel holds for a listener's connections, which inherit it: unsent bytes always, unread ones where
+/// memory is little. A control group counts both as the process's memory.
 fn bound_kernel_buffers(listener: &TcpListener, receive_bytes: Option<usize>) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     #[cfg(any(target_os = "linux", target_os = "android"))]

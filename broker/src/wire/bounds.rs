@@ -14,7 +14,8 @@ const GIB: usize = 1024 * MIB;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Connections open at once over all listeners: 10,000 where memory and the limit of open files allow; past it the
-    /// newest of the address that has most goes, or the longest idle, and further ones are served pages only.
+    /// newest of the address whose connections hold most memory goes, where all are of one address the longest idle, and
+    /// further ones are served pages only.
     pub connections_max: usize,
     /// Until a new connection has shown which protocol it speaks, the handshake of TLS included.
     pub first_bytes: Duration,

@@ -17,6 +17,8 @@ use crate::error::WalError;
 
 const MAGIC: [u8; 8] = *b"TIDEMARK";
 const VERSION: u32 = 1;
+/// The version while the end of the log is given up: a program that does not know of this must not open the log.
+const VERSION_GIVING_UP: u32 = 2;
 const VOTES_AT: usize = 64;
 const VOTE_BYTES: usize = 24;
 /// Blocks that take turns.
@@ -43,7 +45,7 @@ impl Mark {
     fn encode(&self, generation: u64) -> [u8; BLOCK_BYTES] {
         let mut block = [0; BLOCK_BYTES];
         block[..8].copy_from_slice(&MAGIC);
-        put_u32(&mut block, 12, VERSION);
+        put_u32(&mut block, 12, if self.is_giving_up { VERSION_GIVING_UP } else { VERSION });
         put_u64(&mut block, 16, generation);
         put_u64(&mut block, 24, self.life);
         put_u64(&mut block, 32, self.synced_lsn);
@@ -69,7 +71,7 @@ impl Mark {
         if block[..8] != MAGIC || crc32fast::hash(&block[12..]) != u32_at(block, 8) {
             return Ok(None);
         }
-        if u32_at(block, 12) != VERSION {
+        if ![VERSION, VERSION_GIVING_UP].contains(&u32_at(block, 12)) {
             return Err(Newer);
         }
         let votes = std::array::from_fn(|group| {

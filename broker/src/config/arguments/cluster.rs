@@ -49,7 +49,8 @@ pub(super) struct Cluster {
 enum Actions {
     /// Show the nodes, who of them can be reached, and who leads which group.
     ///
-    /// Exit code 3 when something is wrong with the cluster, or when the state of --wait has not come in time.
+    /// Exit code 3 when something is wrong with the cluster, or when the state of --wait has not come in time; 1
+    /// when no node has answered.
     Status {
         /// Ask again until the cluster is in that state: `healthy`, or `caught-up`, when the nodes also have what the
         /// groups had before.

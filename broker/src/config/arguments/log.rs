@@ -14,12 +14,13 @@ pub(super) struct Log {
 
 #[derive(Debug, Subcommand)]
 enum Actions {
-    /// Have a node that is alone go on without the end of its log, which is lost. The broker is stopped.
+    /// Let a node on its own go on without the lost end of its log. Stop the broker first.
     ///
     /// A broker whose write-ahead log lacks something that was durable refuses to start. Putting the files back, or
     /// restoring the data directory from a copy, loses nothing; this command is for when neither can be done. It says what
     /// is lost and asks before it changes anything. What is cut off is kept in the directory `lost` of the data
-    /// directory. No sequence number is given out twice. A command that was cut short is run again.
+    /// directory. No sequence number is given out twice. If the command is cut short, run it again: the broker
+    /// refuses to start until it has finished.
     GiveUp(Directory),
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Segment {
 
 #[derive(Debug, Subcommand)]
 enum Actions {
-    /// Have reads pass over records that cannot be read any more. The broker is stopped.
+    /// Have reads pass over records that can no longer be read. Stop the broker first.
     ///
     /// A read of a shard fails at damaged records, and goes on failing there, until their file is whole again or an
     /// operator gives them up. `/health` and `tidelog doctor` name them. Nothing is deleted.

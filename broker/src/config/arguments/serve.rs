@@ -129,7 +129,8 @@ pub(super) struct Serve {
     ///
     /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing acknowledged.
     /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a
-    /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none.
+    /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none. A node of a
+    /// cluster that comes back from such a loss has to be replaced, and its system has to tell one boot from the next.
     #[arg(long, value_name = "MODE", env = "TIDELOG_DURABILITY", default_value = "fsync", value_parser = durability)]
     pub(super) durability: Durability,
 
