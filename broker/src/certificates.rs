@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::observability::CERTIFICATE_EXPIRY;
@@ -40,12 +41,15 @@ impl Certificates {
         self.look(now);
     }
 
-    /// Warns of those that are about to expire, once a day, until it is dropped.
-    pub async fn keep_looking(self, turns: Turns) -> OwnerGone {
+    /// Warns of those that are about to expire, once a day, until `stopping` is true.
+    pub async fn keep_looking(self, turns: Turns, mut stopping: watch::Receiver<bool>) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
+            tokio::select! {
+                _ = look.tick() => {}
+                _ = stopping.wait_for(|stop| *stop) => return OwnerGone,
+            }
             turns.stamp();
             let now = SystemTime::now();
             if self.clients.is_of_authority() && is_soon(self.clients.expires(), now) {

@@ -315,7 +315,9 @@ impl Forming {
     async fn tell_adopt(&self, node: u64, cluster: &str) -> Result<(), String> {
         let mut client = self.peers.client(node, Lane::Control).await.map_err(|error| error.to_string())?;
         let message = peer::AdoptRequest { cluster: cluster.to_owned(), members: Vec::new() };
-        let told = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE))).await;
+        let told = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE)));
+        // The deadline that goes along is only a request to the other side.
+        let told = timeout(ADOPT_DEADLINE, told).await.map_err(|_| "no answer in time".to_owned())?;
         told.map(drop).map_err(|status| status.message().to_owned())
     }
 

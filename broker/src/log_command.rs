@@ -127,17 +127,13 @@ impl Prepared {
     }
 
     fn require_loss(&self) -> Result<(), LogCommandError> {
-        let salvage = self.giving_up.salvage();
-        if salvage.is_begun() {
+        if self.giving_up.salvage().is_begun() {
             return Ok(());
         }
         if self.giving_up.loss().is_none() {
             return refused("the write-ahead log is whole: there is nothing to give up, start the broker");
         }
-        let has_purged = (0..)
-            .take(tidelog_storage::wal::GROUPS)
-            .any(|group| salvage.found().state(group).purged.is_some());
-        if has_purged && self.giving_up.checkpoint().is_none() {
+        if self.giving_up.lacks_checkpoint() {
             return refused(
                 "the checkpoints are missing as well, and without one the records in the segments belong to nothing: put the \
                  directory `checkpoint` back from a copy",

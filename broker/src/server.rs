@@ -40,6 +40,8 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 const OWNERSHIP_WITHIN: Duration = Duration::from_secs(60);
 /// How long one fold may take before its loop counts as stuck.
 const METRICS_WITHIN: Duration = Duration::from_secs(60);
+/// How long one look at the certificates may take before its loop counts as stuck.
+const CERTIFICATES_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before a stream of a cluster's settings that could not be created is created again.
 const CREATE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -49,23 +51,12 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     tls: Tls,
     certificates: Certificates,
-    _looking: Abandoned,
     stop: watch::Sender<bool>,
     tasks: Vec<OwnedTask>,
     /// Looks whether the data directory stays.
     ownership: Worker,
     node: Node,
     directory: DataDirectory,
-}
-
-/// A task that ends with whatever holds it.
-#[derive(Debug)]
-struct Abandoned(OwnedTask);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Why a broker did not start.
@@ -172,10 +163,8 @@ impl Server {
         }
         let keeping = |turns| keep_metrics(recorder, turns, stopping.clone());
         tasks.push(shell.spawn_loop("metrics", METRICS_WITHIN, keeping));
-        let looking =
-            Abandoned(shell.spawn_loop("certificates", METRICS_WITHIN, |turns| {
-                certificates.clone().keep_looking(turns)
-            }));
+        let looking = |turns| certificates.clone().keep_looking(turns, stopping.clone());
+        tasks.push(shell.spawn_loop("certificates", CERTIFICATES_WITHIN, looking));
         let node_config = NodeConfig {
             disk,
             data_dir: directory.path().to_path_buf(),
@@ -204,7 +193,7 @@ impl Server {
             let creating = create_in_time(node.service(), config.clone(), stopping);
             tasks.push(shell.spawn_owned("streams of the settings", creating));
         }
-        Ok(Self { addresses, certificates, _looking: looking, tls, stop, tasks, ownership, node, directory })
+        Ok(Self { addresses, certificates, tls, stop, tasks, ownership, node, directory })
     }
 
     /// Where it listens, in the order of the configuration, with the ports the system chose.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::Uri;
 use tidelog_proto::v1::cluster_client::ClusterClient;
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::records_client::RecordsClient;
@@ -265,13 +266,17 @@ impl Node {
     }
 }
 
+/// Whether an address names no port, or one from 1 to 65535: one above would be passed over without a word.
+pub(crate) fn has_usable_port(uri: &Uri) -> bool {
+    let names_port =
+        uri.authority().is_some_and(|authority| authority.as_str().len() > authority.host().len());
+    !names_port || uri.port_u16().is_some_and(|port| port > 0)
+}
+
 fn endpoint(node: &str, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
     let malformed = |error: &dyn std::fmt::Display| invalid(format!("node {node}: {error}"));
     let endpoint = Endpoint::from_shared(node.to_owned()).map_err(|error| malformed(&error))?;
-    // A port above 65535 would be passed over without a word.
-    let has_port =
-        |authority: &hyper::http::uri::Authority| authority.as_str().len() > authority.host().len();
-    if endpoint.uri().authority().is_some_and(has_port) && endpoint.uri().port_u16().is_none() {
+    if !has_usable_port(endpoint.uri()) {
         return Err(malformed(&"a port is a number from 1 to 65535"));
     }
     let endpoint = match endpoint.uri().scheme_str() {

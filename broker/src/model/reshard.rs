@@ -161,18 +161,6 @@ impl Plan {
         planner.finish()
     }
 
-    /// Open shards that it adds; negative when it takes some away.
-    pub fn growth(&self) -> i64 {
-        let parents: BTreeSet<u32> = self
-            .children
-            .iter()
-            .flat_map(|child| [Some(child.parent), child.adjacent_parent])
-            .flatten()
-            .collect();
-        let open = (self.first..).zip(&self.children).filter(|(index, _)| !parents.contains(index)).count();
-        open as i64 - self.sealed.len() as i64
-    }
-
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
@@ -255,7 +243,6 @@ mod tests {
         let expected = [(1, None), (1, None), (0, Some(4)), (2, None), (2, None), (5, Some(7)), (8, Some(3))];
         assert_eq!(parents, expected);
         assert_eq!(numbers(&opened(&stream, &plan)), [6, 9, 10]);
-        assert_eq!(plan.growth(), -1);
     }
 
     #[test]

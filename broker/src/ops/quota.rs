@@ -1,6 +1,8 @@
 //! Words for quotas that a call would exceed.
 
 use super::Fault;
+use super::resource::stream_words;
+use super::tag::rules::too_many;
 use crate::model::stream::StreamKey;
 use crate::replication::{Quota, QuotaExceeded};
 
@@ -37,7 +39,7 @@ pub fn exceeded(exceeded: QuotaExceeded, key: &StreamKey) -> Fault {
         Quota::CreatingConsumers => {
             format!("Stream {name} under account {account} has {limit} consumers in status CREATING already.")
         }
-        Quota::Tags => format!("A resource of stream {name} under account {account} can have {limit} tags."),
+        Quota::Tags => return too_many(&stream_words(key), limit as usize),
     })
 }
 

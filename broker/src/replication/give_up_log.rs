@@ -55,6 +55,7 @@ pub struct GivingUp {
     loaded: Option<checkpoint::Loaded>,
     history: History,
     loss: Option<String>,
+    lacks_checkpoint: bool,
 }
 
 impl GivingUp {
@@ -65,6 +66,9 @@ impl GivingUp {
     pub fn look(disk: Arc<dyn Disk>, directory: &Path, history: History) -> Result<Self, GroupError> {
         let loaded = checkpoint::load(&*disk, &directory.join(CHECKPOINTS))?;
         let mut salvage = Salvage::read(disk.clone(), &directory.join("wal"))?;
+        // Looked at before anything is given up: what was purged can only stand in a checkpoint.
+        let has_purged = (0..GROUPS as u8).any(|group| salvage.found().state(group).purged.is_some());
+        let lacks_checkpoint = has_purged && loaded.is_none();
         let durable_lsn = loaded.as_ref().map(|loaded| loaded.checkpoint.durable_lsn);
         salvage.require(durable_lsn.unwrap_or_default(), CHECKPOINT_SAYS);
         if salvage.damage().is_some() && lacks_a_group(&salvage, loaded.as_ref()) {
@@ -80,12 +84,17 @@ impl GivingUp {
             found.loss().map(Loss::to_string)
         };
         let loss = damage.or_else(judged);
-        Ok(Self { salvage, loaded, history, loss })
+        Ok(Self { salvage, loaded, history, loss, lacks_checkpoint })
     }
 
     /// What is wrong, as a sentence; `None` when nothing is.
     pub fn loss(&self) -> Option<&str> {
         self.loss.as_deref()
+    }
+
+    /// Whether the log has purged what only a checkpoint can hold, and there is none: the segments belong to nothing then.
+    pub fn lacks_checkpoint(&self) -> bool {
+        self.lacks_checkpoint
     }
 
     /// What is whole of the log.

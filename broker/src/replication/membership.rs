@@ -222,7 +222,9 @@ impl Groups {
         };
         let call = client.change_membership(self.peers.request(node, message, Some(CHANGE_DEADLINE * 2)));
         let refused = |reason: String| MembershipError::Refused { group, reason };
-        let answer = call.await.map_err(|status| refused(status.message().to_owned()))?.into_inner();
+        let answer = timeout(CHANGE_DEADLINE * 2, call).await;
+        let answer = answer.map_err(|_| refused(format!("node {node} has not answered in time")))?;
+        let answer = answer.map_err(|status| refused(status.message().to_owned()))?.into_inner();
         match answer.outcome() {
             peer::Outcome::Applied => Ok(()),
             peer::Outcome::NotProposed if answer.refusal.is_empty() => Err(no_leader),
@@ -264,8 +266,10 @@ impl Groups {
             Leader::At(node) => {
                 let Ok(mut client) = self.peers.client(node, Lane::Requests).await else { return false };
                 let message = peer::HandOverRequest { group: group.into(), to };
-                let answer = client.hand_over(self.peers.request(node, message, Some(CHANGE_DEADLINE))).await;
-                answer.is_ok_and(|answer| answer.into_inner().outcome() == peer::Outcome::Applied)
+                let call = client.hand_over(self.peers.request(node, message, Some(CHANGE_DEADLINE)));
+                let answer = timeout(CHANGE_DEADLINE, call).await;
+                let is_applied = |answer: peer::HandOverResponse| answer.outcome() == peer::Outcome::Applied;
+                answer.is_ok_and(|answer| answer.is_ok_and(|answer| is_applied(answer.into_inner())))
             }
             Leader::Unknown => false,
         }

@@ -12,7 +12,8 @@ const CONNECTIONS_MIN: usize = 64;
 const SEGMENTS_MAX: usize = 512;
 /// Connections of other nodes and of administrators, however few and however many files may be open.
 const PEERS: (usize, usize) = (64, 1_024);
-/// Log, checkpoints, listeners, connections to other nodes, and probes past the bound.
+/// Log, checkpoints, listeners, connections to other nodes, the least connections of other nodes, and probes past the
+/// bound.
 const OTHERS: usize = 176;
 
 /// Files that may be open, and for what.
@@ -38,9 +39,9 @@ impl Descriptors {
 
     fn of(limit: usize) -> Self {
         let segments = (limit / 4).min(SEGMENTS_MAX);
-        let own = segments + segments / 2 + OTHERS;
-        let connections = limit.saturating_sub(own).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let peers = (limit / 16).clamp(PEERS.0, PEERS.1);
+        let own = segments + segments / 2 + OTHERS + (peers - PEERS.0);
+        let connections = limit.saturating_sub(own).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         Self { limit, connections, segments, peers }
     }
 }
@@ -64,7 +65,7 @@ mod tests {
         for (limit, connections, segments, peers) in [
             (256, 64, 64, 64),
             (1_024, 464, 256, 64),
-            (4_096, 3_152, 512, 256),
+            (4_096, 2_960, 512, 256),
             (1 << 20, 10_000, 512, 1_024),
             (usize::MAX, 10_000, 512, 1_024),
         ] {

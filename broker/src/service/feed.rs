@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use bytes::Bytes;
 use tidelog_proto::event_stream::{MESSAGE_BYTES_MAX, Part};
 use tidelog_storage::shard::ShardKey;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::call_room::{CALL_SHARE_MIN, CallRoom};
@@ -101,9 +101,7 @@ impl Drop for Kept {
 pub struct Feeds {
     by_shard: Mutex<HashMap<ShardKey, Weak<Feed>>>,
     bytes_kept: Arc<AtomicUsize>,
-    /// Bytes that no run has.
-    room: Arc<Semaphore>,
-    /// The same room by account.
+    /// The memory of runs and of what calls are given.
     pool: Arc<Pool>,
 }
 
@@ -112,18 +110,17 @@ impl Feeds {
     pub fn new(run_bytes_in_flight_max: usize) -> Self {
         let room_bytes = run_bytes_in_flight_max.max(RUN_BYTES_MAX);
         let pool = Pool::unreserved(EVENTS, room_bytes, CALL_SHARE_MIN);
-        let room = pool.permits().clone();
-        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), room, pool }
+        Self { by_shard: Mutex::default(), bytes_kept: Arc::default(), pool }
     }
 
     /// Room for a run of that many bytes; `None` when there was none until then.
     async fn room(&self, bytes: usize, until: Instant) -> Option<Room> {
         let permits = bytes.min(RUN_BYTES_MAX) as u32;
-        if let Ok(room) = self.room.clone().try_acquire_many_owned(permits) {
+        if let Ok(room) = self.pool.permits().clone().try_acquire_many_owned(permits) {
             return Some(Room(room));
         }
         self.forget_unused();
-        let freed = self.room.clone().acquire_many_owned(permits);
+        let freed = self.pool.permits().clone().acquire_many_owned(permits);
         let freed = timeout_at(until, freed).await;
         freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(Room)
     }
@@ -306,7 +303,7 @@ mod tests {
         for _ in 0..20 {
             assert!(Arc::ptr_eq(&large, &made(&feed, 1, 1).await.unwrap()));
         }
-        assert_eq!(feeds.room.available_permits(), RUN_BYTES_MAX + 1_000);
+        assert_eq!(feeds.pool.permits().available_permits(), RUN_BYTES_MAX + 1_000);
         let small = made(&other, 1, 1_001).await.unwrap();
         let began = Instant::now();
         assert!(made(&other, 2, 1).await.is_none());
@@ -322,7 +319,7 @@ mod tests {
         assert!(waiting.await.unwrap().is_some());
         assert_eq!(Arc::strong_count(&small), 1);
         drop(small);
-        assert_eq!(feeds.room.available_permits(), 2 * RUN_BYTES_MAX + 1_000);
+        assert_eq!(feeds.pool.permits().available_permits(), 2 * RUN_BYTES_MAX + 1_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Feed, Room, Run, run_room};
+use super::follow::batch_bytes_max;
 use super::read::{ReadRecord, given, size, unavailable};
 use super::seats::{Seat, SeatKey, SeatRefusal};
 use super::{Service, ServiceError};
@@ -222,8 +223,7 @@ impl Subscription {
     /// An event with the records that wait; `None` when they have just expired, and when there was no room for them
     /// until an empty event is due.
     async fn records(&mut self, shard: &Shard, log: &Arc<ShardLog>) -> Result<Option<Event>, ServiceError> {
-        let largest_record = self.stream()?.max_record_kib as usize * 1_024;
-        let bytes = run_room(EVENT_BYTES_MAX.max(largest_record));
+        let bytes = run_room(batch_bytes_max(&*self.stream()?));
         let make =
             async |room| make_run(&self.service, shard, log, self.next_ordinal, self.encode, room).await;
         let run = match self.feed.run(self.next_ordinal, bytes, self.due, make).await {

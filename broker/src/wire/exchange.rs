@@ -162,7 +162,7 @@ pub(super) async fn answer_probe(
     if let Some(refused) = refuse_audience(gateway, client, &request) {
         return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
     }
-    let is_probe = *request.method() == Method::GET && pages::is_page(request.uri().path());
+    let is_probe = is_read(&request) && pages::is_page(request.uri().path());
     let answer = if is_probe {
         route(gateway, client, request).await?
     } else {
@@ -173,12 +173,16 @@ pub(super) async fn answer_probe(
     Ok(answer.into_response(version, None).map(|body| Sent::new(body, exchange.ok(), version)))
 }
 
+fn is_read(request: &Request<Incoming>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 async fn route(
     gateway: &Arc<Gateway>,
     client: &Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Answer, Disconnected> {
-    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    let reading = is_read(&request);
     match (request.method(), request.uri().path()) {
         _ if grpc::is_meant(request.headers()) => {
             let is_readable = grpc::is_readable(request.headers());
@@ -191,9 +195,9 @@ async fn route(
         }
         (_, "/ready") if reading => Ok(pages::ready(gateway)),
         (_, "/livez") if reading => Ok(pages::livez(gateway)),
-        (_, "/metrics") if reading => Ok(pages::metrics(gateway)),
+        (_, "/metrics") if reading => Ok(pages::metrics(gateway).await),
         (_, "/") => Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, ALLOWED_METHODS)),
-        (_, "/health" | "/healthcheck" | "/_localstack/health" | "/ready" | "/livez" | "/metrics") => {
+        (_, path) if pages::is_page(path) => {
             Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")))
         }
         _ => Ok(Refusal::PathUnknown.answer()),

@@ -1,11 +1,10 @@
 //! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
 use bytes::Bytes;
 use hyper::StatusCode;
 use tidelog_storage::disk::RealDisk;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::Gateway;
 use super::exchange::Answer;
@@ -123,11 +122,11 @@ pub(super) struct Pages {
 }
 
 /// Every metric, as Prometheus reads it, those of single shards at the end.
-pub(super) fn metrics(gateway: &Gateway) -> Answer {
+pub(super) async fn metrics(gateway: &Gateway) -> Answer {
     let Some(service) = gateway.service() else {
         return Answer::new(StatusCode::OK, PROMETHEUS, observability::render());
     };
-    let page = gateway.pages.metrics.get(|| {
+    let make = || {
         let leaders = service.groups().watch_leaders();
         let leads =
             |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
@@ -143,8 +142,8 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
                 .absolute(pool.refusals());
         }
         observability::render() + &service.shard_level_page(&gateway.account, &gateway.region)
-    });
-    Answer::new(StatusCode::OK, PROMETHEUS, page)
+    };
+    Answer::new(StatusCode::OK, PROMETHEUS, gateway.pages.metrics.get(make).await)
 }
 
 /// A page that is made by one caller at a time. Whoever waited for one that was begun after it asked has that one.
@@ -152,10 +151,9 @@ pub(super) fn metrics(gateway: &Gateway) -> Answer {
 struct KeptPage(Mutex<Option<(Instant, Bytes)>>);
 
 impl KeptPage {
-    fn get(&self, make: impl FnOnce() -> String) -> Bytes {
+    async fn get(&self, make: impl FnOnce() -> String) -> Bytes {
         let asked = Instant::now();
-        // A page whose making has panicked is made anew.
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock().await;
         if let Some((begun, page)) = &*last
             && *begun > asked
         {
@@ -170,28 +168,29 @@ impl KeptPage {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
+    use std::cell::Cell;
     use std::time::Duration;
+
+    use futures_util::future::{join, join_all};
 
     use super::*;
 
-    #[test]
-    fn those_who_ask_at_the_same_time_share_a_page() {
-        let (page, made) = (KeptPage::default(), AtomicUsize::new(0));
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_at_the_same_time_share_a_page() {
+        let (page, made) = (KeptPage::default(), Cell::new(0));
         let make = || {
-            thread::sleep(Duration::from_millis(100));
-            made.fetch_add(1, Ordering::SeqCst).to_string()
+            made.set(made.get() + 1);
+            made.get().to_string()
         };
-        assert_eq!(page.get(make), "0");
-        assert_eq!(page.get(make), "1", "one that was begun before is not shared");
-        thread::scope(|scope| {
-            for _ in 0..50 {
-                scope.spawn(|| page.get(make));
-            }
-        });
-        // On a slow machine some ask so late that they need another one.
-        let made = made.into_inner();
-        assert!((3..25).contains(&made), "{made} pages");
+        assert_eq!(page.get(make).await, "1");
+        assert_eq!(page.get(make).await, "2", "one that was begun before is not shared");
+        // Fifty ask while one is being made.
+        let making = page.0.lock().await;
+        let made_at_last = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(making);
+        };
+        let (pages, ()) = join(join_all((0..50).map(|_| page.get(make))), made_at_last).await;
+        assert!(pages.iter().all(|page| page == "3"), "{pages:?}");
     }
 }

@@ -266,6 +266,22 @@ fn giving_up_is_refused_while_the_broker_runs_and_where_nothing_is_lost() {
 }
 
 #[test]
+fn a_log_that_was_purged_is_not_given_up_without_a_checkpoint() {
+    let used = Used::new();
+    // Each stop makes a checkpoint, and purges the log up to the one before.
+    for _ in 0..2 {
+        Broker::on(used.path()).stop();
+    }
+    fs::rename(used.path().join("checkpoint"), used.path().join("aside")).unwrap();
+    fs::remove_file(log_files(used.path()).last().unwrap()).unwrap();
+    let before = log_files_if_any(used.path());
+    let ran = give_up(used.path(), &["--yes"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("put the directory `checkpoint` back from a copy"), "{}", ran.stderr);
+    assert!(log_files_if_any(used.path()) == before && !used.path().join("lost").exists());
+}
+
+#[test]
 fn a_broker_begins_anew_where_nothing_is_left() {
     let data = tempfile::tempdir().unwrap();
     let mut broker = Broker::on(data.path());

@@ -6,6 +6,7 @@ use hyper::Uri;
 
 use super::profile::{Profile, Variables};
 use super::{Credentials, CredentialsError};
+use crate::connection::has_usable_port;
 
 /// Where Tidelog listens unless it is told otherwise.
 const LOCAL: &str = "http://127.0.0.1:4567";
@@ -142,10 +143,7 @@ fn endpoint(named: &str, region: &str) -> Result<Uri, SettingsError> {
     let is_plain = uri.path() == "/" && uri.query().is_none() && !text.contains('@');
     let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    // A port above 65535 would be passed over without a word.
-    let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > authority.host().len());
-    let is_port = !has_port || uri.port_u16().is_some_and(|port| port > 0);
-    if is_plain && is_known && has_host && is_port { Ok(uri) } else { Err(wrong()) }
+    if is_plain && is_known && has_host && has_usable_port(&uri) { Ok(uri) } else { Err(wrong()) }
 }
 
 pub(super) fn is_aws(endpoint: &Uri) -> bool {
