@@ -1,7 +1,7 @@
 //! `tidelog segment give-up`: an operator decides that reads pass over records that cannot be read any more.
 //!
 //! It works on the data directory of a broker that is stopped, under its lock, and deletes nothing. On a node of a
-//! cluster it refuses: there a peer's copy replaces what is damaged.
+//! cluster a peer's copy replaces what is damaged, so that the operator has to say that no node has a whole one.
 
 use std::path::PathBuf;
 
@@ -32,6 +32,8 @@ pub struct GiveUp {
     pub first: u64,
     /// The last record.
     pub last: u64,
+    /// Whether the operator has made sure that no node of the cluster has a whole copy.
+    pub has_no_copy: bool,
 }
 
 /// Why nothing was given up.
@@ -97,16 +99,17 @@ pub fn give_up(wanted: &GiveUp) -> Result<String, SegmentCommandError> {
     ))
 }
 
-/// The uid of the stream that is meant, on a node that is alone.
+/// The uid of the stream that is meant, unless a peer may have a whole copy of it.
 fn stream_of(groups: &[GroupCheckpoint], wanted: &GiveUp) -> Result<u64, SegmentCommandError> {
     let state = groups.iter().find(|group| group.group == META_GROUP).map(|group| group.state.clone());
     let Ok(meta) = stored::MetaState::decode(state.unwrap_or_default()) else {
         return refused("the newest checkpoint's metadata cannot be read");
     };
-    if meta.membership.as_ref().is_some_and(|membership| membership.nodes.len() > 1) {
+    let in_cluster = meta.membership.as_ref().is_some_and(|membership| membership.nodes.len() > 1);
+    if in_cluster && !wanted.has_no_copy {
         return refused(
-            "this is a node of a cluster: start it, and a peer's copy replaces what is damaged. If no peer has a whole copy, \
-             restore one node's data directory from a backup",
+            "this is a node of a cluster: start it, and a peer's copy replaces what is damaged. If /health of every node \
+             names these records, no node has a whole copy: give them up on each node with --no-copy-left",
         );
     }
     let is_meant = |name: &&stored::StreamName| {

@@ -72,8 +72,8 @@ impl Flusher {
     ///
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
-    /// space. A segment that was open before a restart, is to be sealed, and whose frames on disk are not those that
-    /// were written, is listed as damaged; where a peer has copies it waits for one. Any other error is fatal.
+    /// space. Any other error is fatal. Damage is none: a segment that was open before a restart, is to be sealed, and
+    /// whose frames on disk are not those that were written, is sealed as it is and listed as damaged.
     pub fn flush_some(&mut self) -> Result<u64, ShardError> {
         let enough = self.store.shared.options.unflushed_bytes_max / 2;
         let mut written = 0;
@@ -84,11 +84,7 @@ impl Flusher {
             if self.store.unflushed_bytes() <= enough {
                 break;
             }
-            match self.write_shard(&log) {
-                // The segment cannot be sealed before a peer's copy has replaced it; the others can be written.
-                Err(ShardError::Damaged { .. }) if self.store.shared.options.is_repairable => {}
-                bytes => written += bytes?,
-            }
+            written += self.write_shard(&log)?;
         }
         Ok(written)
     }
@@ -96,7 +92,7 @@ impl Flusher {
     /// Writes what a shard has in memory, save the last block's part, and seals what is to be sealed. Syncs nothing.
     ///
     /// # Errors
-    /// As [`Flusher::flush_some`], and [`ShardError::Damaged`] also where a peer has copies.
+    /// As [`Flusher::flush_some`].
     pub fn write_out(&mut self, key: ShardKey) -> Result<(), ShardError> {
         match self.store.get(key) {
             Some(log) => self.write_shard(&log).map(drop),
@@ -108,8 +104,7 @@ impl Flusher {
     /// checkpoint stores. May be called once for all groups or once per group.
     ///
     /// # Errors
-    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like. After
-    /// [`ShardError::Damaged`] come again once the listed segments are repaired, where a peer has copies.
+    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.
     pub fn checkpoint(&mut self, cuts: Vec<ShardCut>) -> Result<Vec<ShardCheckpoint>, ShardError> {
         for cut in &cuts {
             self.cut_trims.insert(cut.key, cut.checkpoint.trim_ordinal);
@@ -243,15 +238,9 @@ impl Flusher {
             match step {
                 Step::Done => return Ok(written),
                 Step::CompleteIndex { first_ordinal, missing_until } => {
-                    if log.shared().options.is_repairable {
-                        let completed = log.complete_index(first_ordinal, missing_until);
-                        completed.inspect_err(|error| {
-                            log.shared().damage.note_error(log.key(), error);
-                        })?;
-                    } else {
-                        // Nobody has a copy to wait for: the segment is sealed as it is.
-                        log.complete_index_over_damage(first_ordinal, missing_until)?;
-                    }
+                    // A damaged segment is sealed as it is: its file is as long as a whole one, so that a peer's copy
+                    // can still replace it.
+                    log.complete_index_over_damage(first_ordinal, missing_until)?;
                 }
                 Step::Write(job) => {
                     let store = self.store.clone();

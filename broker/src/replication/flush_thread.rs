@@ -66,8 +66,6 @@ struct Shared {
     rounds: AtomicU64,
     flushed: Notify,
     disk_full: AtomicBool,
-    /// True while a write waits for space, or for a peer's copy of a damaged segment.
-    waits: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -111,7 +109,6 @@ impl FlushHandle {
             rounds: AtomicU64::new(0),
             flushed: Notify::new(),
             disk_full: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
         let shell = config.shell.clone();
@@ -201,11 +198,6 @@ impl FlushHandle {
         self.shared.disk_full.load(Ordering::Relaxed)
     }
 
-    /// True while a write waits for what only time or an operator brings: space, or a peer's copy of a damaged segment.
-    pub fn waits(&self) -> bool {
-        self.shared.waits.load(Ordering::Relaxed)
-    }
-
     /// From now on a full disk is given up on instead of waited out: the process is ending.
     pub fn hurry(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
@@ -256,8 +248,13 @@ struct Worker {
 #[derive(Clone, Copy)]
 enum Obstacle {
     FullDisk,
-    Damage,
     Lasting,
+}
+
+impl From<&ShardError> for Obstacle {
+    fn from(error: &ShardError) -> Self {
+        if matches!(error, ShardError::NoSpace { .. }) { Obstacle::FullDisk } else { Obstacle::Lasting }
+    }
 }
 
 impl Worker {
@@ -289,36 +286,25 @@ impl Worker {
         OwnerGone
     }
 
-    /// Waits a moment for what is in the way, a full disk or a segment that a peer's copy is to replace, and gives
-    /// false; true when the process is ending. Ends the process on any other error.
+    /// Waits a moment for space on a full disk, and gives false; true when the process is ending. Ends the process on any
+    /// other error.
     async fn gives_up(&mut self, obstacle: Obstacle, error: impl std::error::Error) -> bool {
         match obstacle {
             Obstacle::FullDisk => self.shared.disk_full.store(true, Ordering::Relaxed),
-            Obstacle::Damage => {}
             // What is on disk leaves no state to go on from: recovery decides.
             Obstacle::Lasting => {
                 self.config.shell.abort(&format!("segments or checkpoint cannot be written: {error}"));
             }
         }
         drop(error);
-        self.shared.waits.store(true, Ordering::Relaxed);
         sleep(TRY_AGAIN).await;
-        self.shared.waits.store(false, Ordering::Relaxed);
         self.turns.stamp();
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    fn obstacle(&self, error: &ShardError) -> Obstacle {
-        match error {
-            ShardError::NoSpace { .. } => Obstacle::FullDisk,
-            ShardError::Damaged { .. } if self.shared.store.is_repairable() => Obstacle::Damage,
-            _ => Obstacle::Lasting,
-        }
-    }
-
     async fn flush(&mut self) {
         while let Err(error) = self.flusher.flush_some() {
-            if self.gives_up(self.obstacle(&error), error).await {
+            if self.gives_up((&error).into(), error).await {
                 return;
             }
         }
@@ -330,8 +316,8 @@ impl Worker {
     /// Whoever asks takes what is there, so nothing is waited for.
     fn write_out(&mut self, key: ShardKey) {
         let Err(error) = self.flusher.write_out(key) else { return };
-        match self.obstacle(&error) {
-            Obstacle::FullDisk | Obstacle::Damage => {
+        match (&error).into() {
+            Obstacle::FullDisk => {
                 crate::log_at_most_once_a_second!(warn, ?key, %error, "a shard cannot be written now");
             }
             Obstacle::Lasting => self.config.shell.abort(&format!("segments cannot be written: {error}")),
@@ -348,7 +334,7 @@ impl Worker {
                 match self.flusher.checkpoint(cut.shards.clone()) {
                     Ok(shards) => break shards,
                     Err(error) => {
-                        if self.gives_up(self.obstacle(&error), error).await {
+                        if self.gives_up((&error).into(), error).await {
                             return;
                         }
                     }
@@ -411,12 +397,7 @@ impl Worker {
             match self.flusher.install(&old, &checkpoint.shards) {
                 Ok(logs) => break logs,
                 Err(error) => {
-                    let obstacle = match self.obstacle(&error) {
-                        // The shards that a repair would look at are not these; the next start repairs.
-                        Obstacle::Damage => Obstacle::Lasting,
-                        other => other,
-                    };
-                    if self.gives_up(obstacle, error).await {
+                    if self.gives_up((&error).into(), error).await {
                         return;
                     }
                 }

@@ -261,9 +261,9 @@ impl Groups {
         self.log_bound.refuses().then_some(DiskTrouble::LogAtBound)
     }
 
-    /// True while a write of the node waits for space, or for a peer's copy of a damaged segment.
+    /// True while a write of the node waits for space.
     pub fn waits_for_space(&self) -> bool {
-        self.wal.disk_full() || self.flush.disk_full() || self.flush.waits()
+        self.wal.disk_full() || self.flush.disk_full()
     }
 
     /// The bound of the write-ahead log.

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
 mod accounts;
+mod alone;
 mod anywhere;
 mod broker;
 mod clocks;

@@ -47,6 +47,12 @@ struct Records {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
+    /// Give the records up on a node of a cluster too, because `/health` of every node names them.
+    ///
+    /// As long as one node has a whole copy, the others replace their damaged one by it.
+    #[arg(long)]
+    no_copy_left: bool,
+
     /// Data directory of the broker.
     #[arg(long, value_name = "DIRECTORY", env = "TIDELOG_DATA", default_value = "./tidelog-data")]
     data: PathBuf,
@@ -54,7 +60,8 @@ struct Records {
 
 impl Segment {
     pub(super) fn into_command(self) -> GiveUp {
-        let Actions::GiveUp(Records { stream, shard, first, last, account, region, data }) = self.action;
-        GiveUp { data, stream, account, region, shard, first, last }
+        let Actions::GiveUp(records) = self.action;
+        let Records { stream, shard, first, last, account, region, no_copy_left, data } = records;
+        GiveUp { data, stream, account, region, shard, first, last, has_no_copy: no_copy_left }
     }
 }
