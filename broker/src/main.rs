@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Ok(Command::Cluster(command)) => return administer(&command),
         Ok(Command::GiveUp(wanted)) => return give_up(&wanted),
         Ok(Command::GiveUpLog(wanted)) => return give_up_log(&wanted),
-        Ok(Command::Client(command)) => return tidelog_client::command::run(&command, config::declared),
+        Ok(Command::Client(command)) => return tidelog_cli::command::run(&command, config::declared),
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error),
     };

@@ -4,11 +4,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::Uri;
 use tidelog_proto::v1::cluster_client::ClusterClient;
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::records_client::RecordsClient;
 use tidelog_proto::v1::streams_client::StreamsClient;
+use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status};
@@ -82,16 +82,18 @@ impl Connection {
         }
     }
 
-    /// The node in use, for a call that is answered at once.
-    pub(crate) fn node(&self) -> Node {
+    /// The node in use, for a call that is answered at once. Calls that this crate does not wrap are made with it.
+    #[must_use]
+    pub fn node(&self) -> Node {
         let mut now = self.now();
         let turn = now.turn;
         let channel = now.calls.get_or_insert_with(|| self.endpoint(turn).connect_lazy()).clone();
         Node { connection: self.clone(), turn, channel, _seat: None }
     }
 
-    /// The node in use, for a call that goes on and on.
-    pub(crate) fn node_for_stream(&self) -> Node {
+    /// The node in use, for a call whose messages go on and on.
+    #[must_use]
+    pub fn node_for_stream(&self) -> Node {
         let mut now = self.now();
         let turn = now.turn;
         let free = now.streams.iter().find(|(_, seats)| Arc::strong_count(seats) <= STREAMS_PER_CONNECTION);
@@ -105,7 +107,8 @@ impl Connection {
     }
 
     /// How long a call may take.
-    pub(crate) fn request_timeout(&self) -> Duration {
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
         self.inner.request_timeout
     }
 
@@ -138,7 +141,7 @@ impl ConnectionBuilder {
 
     /// Trusts the CAs of the system too, beside the one that is given.
     #[must_use]
-    pub(crate) fn with_system_roots(mut self) -> Self {
+    pub fn with_system_roots(mut self) -> Self {
         self.has_system_roots = true;
         self
     }
@@ -196,8 +199,19 @@ impl ConnectionBuilder {
 }
 
 /// One node, for one call.
+///
+/// ```no_run
+/// # async fn example(connection: tidelog_client::Connection) -> Result<(), tidelog_client::Error> {
+/// use tidelog_client::api::ListStreamsRequest;
+///
+/// let node = connection.node();
+/// let request = node.request(ListStreamsRequest::default());
+/// let page = node.answer(node.streams().list_streams(request)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     connection: Connection,
     turn: usize,
     channel: Channel,
@@ -206,20 +220,28 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Calls that write and read records.
+    #[must_use]
     pub fn records(&self) -> RecordsClient<Channel> {
         RecordsClient::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// Calls that manage streams.
+    #[must_use]
     pub fn streams(&self) -> StreamsClient<Channel> {
         StreamsClient::new(self.channel.clone())
     }
 
+    /// Calls of consumer groups.
+    #[must_use]
     pub fn groups(&self) -> GroupsClient<Channel> {
         GroupsClient::new(self.channel.clone())
     }
 
+    /// Calls about the cluster.
+    #[must_use]
     pub fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
     }
@@ -238,6 +260,9 @@ impl Node {
 
     /// Waits for the answer, or for the first message of many, as long as a call may take. A failure of the node leads to
     /// another node for the next call.
+    ///
+    /// # Errors
+    /// The broker's refusal, or that no answer came in time.
     pub async fn answer<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -245,7 +270,10 @@ impl Node {
         self.answer_within(self.connection.request_timeout(), call).await
     }
 
-    /// The same, with a time of its own.
+    /// Waits as [`Self::answer`] does, for another time.
+    ///
+    /// # Errors
+    /// As there.
     pub async fn answer_within<T>(
         &self,
         within: Duration,
@@ -258,7 +286,7 @@ impl Node {
         answer.inspect_err(|error| self.blame(error))
     }
 
-    /// Takes note of a failure.
+    /// Takes note of a failure: one of the node leads to another node for the next call.
     pub fn blame(&self, error: &Error) {
         if error.is_of_node() {
             self.connection.leave(self.turn);

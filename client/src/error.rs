@@ -55,7 +55,8 @@ pub enum Reason {
 }
 
 impl Error {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+    /// An error for that reason, for programs that report their own failures as the client does.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), retry_after: None }
     }
 
@@ -88,7 +89,7 @@ impl Error {
     }
 
     /// A call that was not answered in its time.
-    pub(crate) fn late(after: Duration) -> Self {
+    pub fn late(after: Duration) -> Self {
         Self::new(Reason::UnknownOutcome, format!("no answer within {} ms", after.as_millis()))
     }
 }

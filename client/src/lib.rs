@@ -1,4 +1,4 @@
-//! The Rust client of Tidelog, and the code of its command line.
+//! The Rust client of Tidelog.
 //!
 //! | to | use |
 //! |---|---|
@@ -6,6 +6,8 @@
 //! | write records, in batches, each once and each key in order | [`Producer`] |
 //! | share a stream among processes, with checkpoints | [`Consumer`] |
 //! | read a stream from a position on | [`Reader`] |
+//! | list the shards of a stream | [`Shards::list`] |
+//! | make any other call of the gRPC API, such as CreateStream | [`Connection::node`] |
 //! | know what to do about a failure | [`Error::reason`] |
 //! | read and write records in the format of KPL by hand | [`aggregation`] |
 //!
@@ -17,21 +19,21 @@
 
 pub mod aggregation;
 mod backoff;
-pub mod bench;
-pub mod command;
 mod connection;
 mod consumer;
 mod error;
 #[cfg(test)]
 mod fake;
-pub mod kinesis;
 pub mod metrics;
 mod producer;
 mod shards;
 
-pub use connection::{Connection, ConnectionBuilder};
+pub use connection::{Connection, ConnectionBuilder, Node};
 pub use consumer::{
     Batch, Checkpoints, Consumer, ConsumerBuilder, Position, Reader, ReaderBuilder, Record, Records,
 };
 pub use error::{Error, Reason};
 pub use producer::{NewRecord, Placed, Producer, ProducerBuilder, Receipt, Undelivered};
+pub use shards::{Shard, Shards};
+/// The messages of the gRPC API, for calls by [`Node`].
+pub use tidelog_proto::v1 as api;

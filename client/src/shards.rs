@@ -9,21 +9,28 @@ use tidelog_proto::v1;
 use crate::connection::Connection;
 use crate::error::{Error, Reason};
 
-/// One shard.
+/// One shard of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
+    /// Name of the shard, such as `shardId-000000000000`.
     pub shard_id: String,
+    /// Hash keys whose records it takes.
     pub range: RangeInclusive<u128>,
+    /// Names of the shards that it came from; none for a shard that was created with its stream.
     pub parents: Vec<String>,
+    /// Whether it takes records.
     pub is_open: bool,
 }
 
-/// All that are listed, parents before their children.
+/// The shards of a stream, parents before their children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shards(Vec<Shard>);
 
 impl Shards {
     /// Asks the broker, page by page.
+    ///
+    /// # Errors
+    /// The broker's refusal, such as [`Reason::NotFound`].
     pub async fn list(connection: &Connection, stream: &str) -> Result<Self, Error> {
         let mut shards = Vec::new();
         let mut page_token = String::new();

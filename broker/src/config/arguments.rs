@@ -23,7 +23,7 @@ use cluster::Cluster;
 use log::Log;
 use segment::Segment;
 use serve::Serve;
-use tidelog_client::command::Commands;
+use tidelog_cli::command::Commands;
 
 /// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
 #[derive(Debug, Parser)]

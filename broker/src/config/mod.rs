@@ -83,7 +83,7 @@ pub enum Command {
     /// Go on without the end of a log.
     GiveUpLog(GiveUpLog),
     /// Do something as a client.
-    Client(Box<tidelog_client::command::Commands>),
+    Client(Box<tidelog_cli::command::Commands>),
 }
 
 /// Where records are kept.

@@ -1,0 +1,149 @@
+//! The command line: streams, records and shards by the Kinesis protocol, of Tidelog, AWS or an emulator; consumer groups
+//! and what is wrong with a stream by gRPC, of Tidelog only.
+//!
+//! Each command is a file that declares its arguments and carries them out. The binary of the broker takes
+//! [`Commands`] among its own and calls [`run`]. Results go to standard output, everything else to standard error.
+
+mod clock;
+mod completions;
+mod doctor;
+mod error;
+mod figures;
+mod get;
+mod group;
+mod man;
+mod native;
+mod output;
+mod put;
+mod shards;
+mod stream;
+mod tail;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub use error::CommandError;
+pub use output::Output;
+use tidelog_kinesis::{Client, ConnectionArguments, Settings};
+use tidelog_load::BenchArguments;
+
+/// The commands.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Commands {
+    /// Create, look at and change streams.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Stream(stream::StreamArguments),
+    /// Put lines into a stream, each as one record.
+    Put(put::PutArguments),
+    /// Print the records of a stream, and go on with those that come.
+    Tail(tail::TailArguments),
+    /// Print one record.
+    Get(get::GetArguments),
+    /// Draw the shards of a stream: where they come from, what they take, how busy they are.
+    Shards(shards::ShardsArguments),
+    /// List, look at and change the consumer groups of a stream. Needs a Tidelog.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Group(group::GroupArguments),
+    /// Show the clocks of a Tidelog, by which records expire, or accept them after a leap.
+    Clock(clock::ClockArguments),
+    /// Look for what is wrong with a stream, and say what to do about it. Needs a Tidelog.
+    Doctor(doctor::DoctorArguments),
+    /// Load a stream of any endpoint that speaks Kinesis, and measure it.
+    #[command(
+        after_help = "Exit codes: 0 when everything was as promised, 1 when it was not or could not be measured, 2 for wrong \
+        arguments, 130 when it was interrupted before the load began."
+    )]
+    Bench(Box<BenchArguments>),
+    /// Print the completions for a shell.
+    Completions(completions::CompletionsArguments),
+    /// Print the manual page, or write one for each command.
+    Man(man::ManArguments),
+}
+
+/// What the commands that speak to a service have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+struct Shared {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+
+    /// How the result is written: for people, or as JSON.
+    #[arg(long, global = true, value_name = "FORM", default_value = "table")]
+    output: Output,
+}
+
+impl Shared {
+    fn client(&self) -> Result<Client, CommandError> {
+        Ok(Client::new(Settings::of_process(&self.connection)?)?)
+    }
+}
+
+/// The exit codes, for the help of each command.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 partly done (some lines were not \
+                          acknowledged), 130 ended by Ctrl-C.";
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All of it is done.
+    Done,
+    /// Some of it is not, which has been told.
+    Partly,
+    /// All of it is done, and something is wrong, which has been told.
+    Found,
+    /// It was interrupted.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Partly | Outcome::Found => 3,
+            Outcome::Interrupted => 130,
+        })
+    }
+}
+
+/// Carries the command out and tells what went wrong. `declared` is the whole command line, for those that describe it.
+#[must_use]
+pub fn run(command: &Commands, declared: impl FnOnce() -> clap::Command) -> ExitCode {
+    let outcome = match command {
+        Commands::Completions(arguments) => arguments.carry_out(declared()),
+        Commands::Man(arguments) => arguments.carry_out(declared()),
+        // Has runtimes and exit codes of its own.
+        Commands::Bench(arguments) => return tidelog_load::execute(arguments),
+        speaking => speak(speaking),
+    };
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        // Whoever read us has seen enough, as `head` has.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidelog: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn speak(command: &Commands) -> Result<Outcome, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        runtime.map_err(|error| CommandError::Failed(format!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Commands::Stream(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Put(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Tail(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Get(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Shards(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Group(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Clock(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Doctor(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Bench(_) | Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,156 @@
+//! `tidelog put`: lines of files or of standard input, each as one record.
+//!
+//! [`input`] reads lines on a thread of its own, [`sender`] keeps the order of each key and several calls in flight,
+//! [`ledger`] knows every line that was not acknowledged.
+
+mod call;
+mod input;
+mod key;
+mod ledger;
+mod progress;
+mod queue;
+mod sender;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::output::{print, print_json};
+use super::stream::summary;
+use super::time::span;
+use super::{CommandError, Outcome, Output, Shared, figures};
+use input::Input;
+use key::KeySource;
+use ledger::Ledger;
+use sender::{Ending, Sender};
+use tidelog_kinesis::operations::StreamSummary;
+
+/// The largest record, data and key, of a stream that does not say.
+const RECORD_MAX_KIB: u32 = 1024;
+
+/// Arguments of `tidelog put`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("keys").args(["key", "key_field"]),
+    after_help = "Every line is a record, without its line's end; empty lines are passed over. What was not \
+                  acknowledged is named by its line, at the end and on standard error. A line may be in the stream \
+                  twice when a call with it was not answered and was made again; the result says how many may be.\n\n\
+                  Exit codes: 0 all lines are acknowledged, 1 failed before the first line was put, 2 wrong arguments, \
+                  3 some lines were not acknowledged, 130 ended by Ctrl-C."
+)]
+pub struct PutArguments {
+    /// Name of the stream.
+    #[arg(value_name = "STREAM")]
+    stream: String,
+
+    /// Files to read, one after the other; standard input without any, or for `-`.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Partition key of every record. Without a key every record has one of its own, drawn at random.
+    #[arg(long, value_name = "KEY", value_parser = key::fixed)]
+    key: Option<String>,
+
+    /// Lines are JSON objects, and this field of each is its partition key, a number as it is written; `user.id` is a field of a
+    /// field.
+    #[arg(long, value_name = "FIELD")]
+    key_field: Option<String>,
+
+    /// Put records of one key side by side: faster where few keys have many lines, but when some are throttled, they
+    /// change places.
+    #[arg(long)]
+    unordered: bool,
+
+    /// How many calls are under way at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    in_flight: u8,
+
+    /// How long to go on trying while nothing is acknowledged.
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span)]
+    retry_for: Duration,
+
+    /// Write the lines that were not acknowledged into this new file.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+impl PutArguments {
+    pub(super) async fn carry_out(&self) -> Result<Outcome, CommandError> {
+        let client = self.shared.client()?;
+        let stream = summary(&client, &self.stream).await?;
+        let keys = match (&self.key, &self.key_field) {
+            (Some(key), _) => KeySource::Fixed(key.clone()),
+            (_, Some(field)) => KeySource::Field(field.clone()),
+            _ => KeySource::Random,
+        };
+        let ledger = Ledger::new(self.rejects.as_deref())?;
+        let input = Input::open(&self.files, record_max(&stream))?;
+        let progress = progress::Progress::start(input.bytes());
+        let mut sender = Sender {
+            client: &client,
+            stream: &self.stream,
+            keys,
+            keeps_order: !self.unordered,
+            record_max: record_max(&stream),
+            calls_max: self.in_flight.into(),
+            patience: self.retry_for,
+            progress: &progress,
+            ledger,
+        };
+        let began = Instant::now();
+        let ending = sender.run(input).await;
+        progress.end();
+        self.report(&mut sender.ledger, ending, began.elapsed())
+    }
+
+    fn report(&self, ledger: &mut Ledger, ending: Ending, took: Duration) -> Result<Outcome, CommandError> {
+        let (named, rejects_error) = ledger.close();
+        if self.shared.output == Output::Json {
+            print_json(&json!({
+                "stream": self.stream,
+                "acknowledged": ledger.acknowledged,
+                "bytes": ledger.bytes,
+                "seconds": took.as_secs_f64(),
+                "maybe_twice": ledger.maybe_twice,
+                "not_acknowledged": named.json(),
+            }))?;
+        } else {
+            let (lines, bytes) = (figures::of(ledger.acknowledged, "line"), figures::bytes(ledger.bytes));
+            let rate = figures::per_second(ledger.acknowledged, took);
+            let seconds = took.as_secs_f64();
+            print(&format!("{}: {lines} put ({bytes}) in {seconds:.1} s, {rate}/s\n", self.stream))?;
+        }
+        if ledger.maybe_twice > 0 {
+            eprintln!(
+                "tidelog: {} may be in the stream twice: the first call with them was not answered",
+                figures::of(ledger.maybe_twice, "line")
+            );
+        }
+        if !named.is_empty() {
+            eprint!("tidelog: {named}");
+            if let (Some(path), None) = (&self.rejects, &rejects_error) {
+                eprintln!("  they are in {}, but for those that are too long", path.display());
+            }
+        }
+        if let Some(error) = rejects_error {
+            eprintln!("tidelog: {error}");
+        }
+        Ok(match ending {
+            Ending::Interrupted => Outcome::Interrupted,
+            _ if !named.is_empty() => Outcome::Partly,
+            _ => Outcome::Done,
+        })
+    }
+}
+
+/// In bytes.
+fn record_max(stream: &StreamSummary) -> usize {
+    stream.max_record_size_in_kib.unwrap_or(RECORD_MAX_KIB) as usize * 1024
+}
+
+#[cfg(test)]
+mod tests;

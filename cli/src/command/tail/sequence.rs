@@ -1,0 +1,142 @@
+//! Which shard is read when: children after their parents, so that a key's records come in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidelog_kinesis::operations::{Place, Shard};
+
+/// Where one shard stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its parents are still being read.
+    Waiting,
+    /// It is read.
+    Reading,
+    /// It is read as far as is wanted.
+    Finished,
+}
+
+/// The shards of a stream and how far each is.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    place: Place,
+    shards: BTreeMap<String, (Shard, Standing, Place)>,
+    began: bool,
+}
+
+impl Sequence {
+    /// Reading begins at `place` in each of the shards that are there when it begins.
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, shards: BTreeMap::new(), began: false }
+    }
+
+    /// Takes in shards that are not known yet. Those of the first call are the ones that are there at the beginning;
+    /// what comes later has come about since, so that all its records are wanted.
+    pub(super) fn take(&mut self, shards: Vec<Shard>) {
+        for shard in shards {
+            let is_latest = self.place == Place::Latest;
+            let standing = if !self.began && is_latest && !shard.is_open() {
+                Standing::Finished
+            } else {
+                Standing::Waiting
+            };
+            let place = if self.began && is_latest { Place::TrimHorizon } else { self.place.clone() };
+            self.shards.entry(shard.shard_id.clone()).or_insert((shard, standing, place));
+        }
+        self.began = true;
+    }
+
+    /// The shards that are to be read now, each with where it begins.
+    pub(super) fn reading(&mut self) -> Vec<(Shard, Place)> {
+        let unfinished: BTreeSet<String> = self
+            .shards
+            .iter()
+            .filter(|(_, (_, standing, _))| *standing != Standing::Finished)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut reading = Vec::new();
+        for (shard, standing, place) in self.shards.values_mut() {
+            // Parents that are not listed any more have nothing to read.
+            if *standing == Standing::Waiting && !shard.parents().any(|parent| unfinished.contains(parent)) {
+                *standing = Standing::Reading;
+            }
+            if *standing == Standing::Reading {
+                reading.push((shard.clone(), place.clone()));
+            }
+        }
+        reading
+    }
+
+    /// Nothing more is wanted of that shard.
+    pub(super) fn finish(&mut self, shard: &str) {
+        if let Some((_, standing, _)) = self.shards.get_mut(shard) {
+            *standing = Standing::Finished;
+        }
+    }
+
+    /// Whether that shard is known.
+    pub(super) fn knows(&self, shard: &str) -> bool {
+        self.shards.contains_key(shard)
+    }
+
+    /// Whether there is anything left to read.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.shards.values().any(|(_, standing, _)| *standing != Standing::Finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidelog_kinesis::operations::{HashKeyRange, SequenceNumberRange};
+
+    fn shard(id: &str, parents: &[&str], is_open: bool) -> Shard {
+        Shard {
+            shard_id: id.into(),
+            parent_shard_id: parents.first().map(|id| (*id).to_owned()),
+            adjacent_parent_shard_id: parents.get(1).map(|id| (*id).to_owned()),
+            hash_key_range: HashKeyRange { starting_hash_key: "0".into(), ending_hash_key: "1".into() },
+            sequence_number_range: SequenceNumberRange {
+                starting_sequence_number: "0".into(),
+                ending_sequence_number: (!is_open).then(|| "1".into()),
+            },
+        }
+    }
+
+    fn ids(sequence: &mut Sequence) -> Vec<String> {
+        sequence.reading().into_iter().map(|(shard, _)| shard.shard_id).collect()
+    }
+
+    #[test]
+    fn children_wait_for_all_their_parents() {
+        let mut sequence = Sequence::new(Place::TrimHorizon);
+        sequence.take(vec![
+            shard("1", &["0"], false),
+            shard("2", &["0"], false),
+            shard("3", &["1", "2"], true),
+            shard("4", &[], true),
+        ]);
+        assert_eq!(ids(&mut sequence), ["1", "2", "4"], "their parent is not listed any more");
+        sequence.finish("1");
+        assert_eq!(ids(&mut sequence), ["2", "4"], "one parent of two");
+        sequence.finish("2");
+        assert_eq!(ids(&mut sequence), ["3", "4"]);
+        sequence.finish("3");
+        sequence.finish("4");
+        assert!(!sequence.is_going_on());
+    }
+
+    #[test]
+    fn the_newest_records_are_those_of_open_shards_and_of_what_comes_of_them() {
+        let mut sequence = Sequence::new(Place::Latest);
+        sequence.take(vec![shard("0", &[], false), shard("1", &["0"], true)]);
+        assert_eq!(
+            sequence.reading().into_iter().map(|(_, place)| place).collect::<Vec<_>>(),
+            [Place::Latest]
+        );
+        sequence.finish("1");
+        sequence.take(vec![shard("0", &[], false), shard("1", &["0"], false), shard("2", &["1"], true)]);
+        let reading = sequence.reading();
+        assert_eq!(reading.len(), 1);
+        assert_eq!((reading[0].0.shard_id.as_str(), &reading[0].1), ("2", &Place::TrimHorizon));
+    }
+}
