@@ -89,25 +89,12 @@ pub fn of(operation: &str) -> Option<&'static Rate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::OPERATIONS;
 
     #[test]
-    fn every_rate_is_found_and_is_that_of_an_operation() {
+    fn every_rate_is_found_and_lets_a_call_pass() {
         for rate in &RATES {
             assert_eq!(of(rate.operation), Some(rate));
-            assert!(OPERATIONS.iter().any(|operation| operation.name == rate.operation), "{rate:?}");
             assert!(rate.per_second > 0);
-        }
-    }
-
-    #[test]
-    fn an_operation_without_a_rate_has_a_budget_or_another_exception() {
-        let without = OPERATIONS.iter().filter(|operation| of(operation.name).is_none());
-        // Those of a shard, and the records of queues, which are throttled in words of their own.
-        let shards = ["GetRecords", "GetShardIterator", "PutRecord", "PutRecords"];
-        for operation in without {
-            let is_of_queue = operation.errors.contains(&"ThrottlingException");
-            assert!(shards.contains(&operation.name) || is_of_queue, "{}", operation.name);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod arn;
 pub mod consumer_group;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod hash_key;
 pub mod life;
 pub mod producer;

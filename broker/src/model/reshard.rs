@@ -179,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     /// The stream once the plan is carried out: open shards by number and range, and the check that they cover all.
     fn opened(stream: &Stream, plan: &Plan) -> Vec<(u32, HashRange)> {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn splits_and_merges_make_no_lone_child() {
-        let stream = cases::stream("a", 3);
+        let stream = fixture::stream("a", 3);
         let [lower, upper, ..] = &stream.shards[..] else { panic!("three shards") };
         opened(&stream, &Plan::merge(&stream, lower, upper));
         opened(&stream, &Plan::split(&stream, lower, 2));
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn four_become_three_as_at_aws() {
-        let stream = cases::stream("a", 4);
+        let stream = fixture::stream("a", 4);
         let plan = Plan::even(&stream, 3);
         assert_eq!(plan.sealed, [0, 1, 2, 3]);
         let parents: Vec<_> =
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn ancestors_are_found_past_the_steps_between() {
-        let stream = cases::stream("a", 4);
+        let stream = fixture::stream("a", 4);
         let plan = Plan::even(&stream, 3);
         let child = |(index, child): (u32, &Child)| Shard {
             index,
@@ -265,9 +265,9 @@ mod tests {
 
     #[test]
     fn doubling_splits_each_and_halving_merges_pairs() {
-        let stream = cases::stream("a", 2);
+        let stream = fixture::stream("a", 2);
         assert_eq!(numbers(&opened(&stream, &Plan::even(&stream, 4))), [2, 3, 4, 5]);
-        let stream = cases::stream("a", 4);
+        let stream = fixture::stream("a", 4);
         assert_eq!(numbers(&opened(&stream, &Plan::even(&stream, 2))), [4, 5]);
         assert!(Plan::even(&stream, 4).is_empty());
     }
@@ -282,7 +282,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_count_ends_in_equal_ranges(before in 1u32..40, split in 0usize..40, after in 1u32..80) {
-            let mut stream = cases::stream("a", before);
+            let mut stream = fixture::stream("a", before);
             // An uneven border somewhere.
             if let Some(upper) = stream.shards.get(split + 1) {
                 let start = upper.range.start + 12_345;

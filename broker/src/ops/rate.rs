@@ -78,7 +78,26 @@ fn subject(rate: &Rate, call: &Call, input: &Input, stream: Option<&StreamKey>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases;
+    use crate::limits::rates::RATES;
+    use crate::ops::{OPERATIONS, cases};
+
+    #[test]
+    fn rates_are_those_of_operations() {
+        for rate in &RATES {
+            assert!(OPERATIONS.iter().any(|operation| operation.name == rate.operation), "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn an_operation_without_a_rate_has_a_budget_or_another_exception() {
+        let without = OPERATIONS.iter().filter(|operation| rates::of(operation.name).is_none());
+        // The shard's budget bounds these four; the queues' operations have a throttling exception of their own.
+        let shards = ["GetRecords", "GetShardIterator", "PutRecord", "PutRecords"];
+        for operation in without {
+            let is_of_queue = operation.errors.contains(&"ThrottlingException");
+            assert!(shards.contains(&operation.name) || is_of_queue, "{}", operation.name);
+        }
+    }
 
     fn subject_of(operation: &str, body: &str) -> Subject {
         let (call, input) = (cases::call(body), cases::input(operation, body).unwrap());

@@ -83,9 +83,9 @@ pub fn commit_reshard(stream: &mut Stream, commit: &stored::CommitReshard, now_m
 mod tests {
     use super::super::meta_stored::store_hash_key;
     use super::*;
+    use crate::model::fixture::{self, NOW_MS};
     use crate::model::reshard::Plan;
     use crate::model::sequence_number::SequenceNumber;
-    use crate::ops::cases::{self, NOW_MS};
 
     fn carried_out(mut stream: Stream, plan: &Plan, now_ms: u64) -> Stream {
         let new = |child: &crate::model::reshard::Child| stored::NewShard {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn parents_close_and_children_open_at_one_instant_above_their_parents() {
-        let before = cases::stream("a", 4);
+        let before = fixture::stream("a", 4);
         let after = carried_out(before.clone(), &Plan::even(&before, 3), NOW_MS);
         assert_eq!(after.status, StreamStatus::Active);
         for shard in &after.shards {
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn quick_reshards_and_a_clock_that_goes_back_keep_the_order() {
-        let mut stream = cases::stream("a", 1);
+        let mut stream = fixture::stream("a", 1);
         for round in 0..5 {
             let last = stream.shards.last().expect("a shard").clone();
             let at = last.range.start + (last.range.end - last.range.start) / 2 + 1;

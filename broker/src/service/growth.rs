@@ -111,7 +111,7 @@ fn is_near(load: &Load, limits: &ShardLimits) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     fn planned(stream: &Stream, records: &[u64]) -> Vec<u32> {
         let load = |records: &u64| Load { bytes: 0, records: *records };
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn shards_near_their_limit_are_split_within_twice_the_need() {
-        let stream = cases::stream("a", 4);
+        let stream = fixture::stream("a", 4);
         for (records, expected) in [
             ([699, 0, 0, 0], vec![]),
             // One shard is needed, four are there.
@@ -134,13 +134,13 @@ mod tests {
         ] {
             assert_eq!(planned(&stream, &records), expected, "{records:?}");
         }
-        let grown = cases::stream("a", 10);
+        let grown = fixture::stream("a", 10);
         assert!(planned(&grown, &[5_000, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_empty());
     }
 
     #[test]
     fn warm_throughput_is_made_ahead_of_need() {
-        let mut stream = cases::stream("a", 4);
+        let mut stream = fixture::stream("a", 4);
         stream.warm_mib_per_second = 6;
         let loads: Vec<_> = stream.open_shards().map(|shard| (shard, Load::default())).collect();
         let plan = plan(&stream, &loads, &ShardLimits::aws()).expect("a plan");

@@ -138,19 +138,19 @@ fn place_labels(key: &StreamKey, account: &str, region: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fixture;
     use crate::model::stream::ShardLevelMetrics;
-    use crate::ops::cases;
 
     #[test]
     fn counts_are_kept_while_they_are_asked_for() {
-        let (table, mut stream) = (CountsTable::default(), cases::stream("a", 2));
+        let (table, mut stream) = (CountsTable::default(), fixture::stream("a", 2));
         assert!(table.of(&stream, &stream.shards[0]).is_none());
         stream.shard_level_metrics = ShardLevelMetrics(1);
         let first = table.of(&stream, &stream.shards[0]).unwrap();
         assert!(Arc::ptr_eq(&first, &table.of(&stream, &stream.shards[0]).unwrap()));
         assert!(!Arc::ptr_eq(&first, &table.of(&stream, &stream.shards[1]).unwrap()));
         let remaining = |stream: &Stream| {
-            table.forget(&cases::catalog(vec![stream.clone()]));
+            table.forget(&fixture::catalog(vec![stream.clone()]));
             table.0.read().unwrap().len()
         };
         assert_eq!(remaining(&stream), 2);
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn labels_tell_what_is_unusual() {
-        let key = cases::stream("a", 1).key;
+        let key = fixture::stream("a", 1).key;
         let shown = |account, region| shard_labels(&key, ShardId(3), account, region);
         assert_eq!(shown("000000000000", "us-east-1"), r#"stream="a",shard="shardId-000000000003""#);
         let expected = r#"stream="a",shard="shardId-000000000003",account="000000000000",region="us-east-1""#;

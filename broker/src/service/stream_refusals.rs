@@ -87,14 +87,15 @@ impl StreamRefusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     #[test]
     fn refusals_are_counted_by_stream_and_go_with_it() {
         let refusals = StreamRefusals::default();
-        let (clicks, orders) = (cases::stream("clicks", 1), Stream { uid: 99, ..cases::stream("orders", 1) });
+        let (clicks, orders) =
+            (fixture::stream("clicks", 1), Stream { uid: 99, ..fixture::stream("orders", 1) });
         let labels = |stream: &Stream| format!("stream=\"{}\"", stream.key.name);
-        let catalog = cases::catalog(vec![clicks.clone(), orders.clone()]);
+        let catalog = fixture::catalog(vec![clicks.clone(), orders.clone()]);
         assert_eq!(refusals.page(&catalog, labels), "");
         refusals.note_records(&clicks, 3);
         refusals.note_call(&clicks);
@@ -108,7 +109,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{page}");
         }
-        let without = cases::catalog(vec![orders]);
+        let without = fixture::catalog(vec![orders]);
         assert!(!refusals.page(&without, labels).contains("clicks"));
         refusals.forget(&without);
         assert_eq!(refusals.0.read().unwrap().len(), 1);

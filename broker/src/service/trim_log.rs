@@ -89,13 +89,13 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     #[test]
     fn a_stream_is_told_of_at_once_and_then_every_ten_minutes() {
-        let stream = cases::stream("events", 1);
+        let stream = fixture::stream("events", 1);
         let uid = stream.uid;
-        let catalog = cases::catalog(vec![stream]);
+        let catalog = fixture::catalog(vec![stream]);
         let mut log = TrimLog::default();
         log.note(uid, 5, 300, 900);
         log.note(uid, 2, 200, 800);

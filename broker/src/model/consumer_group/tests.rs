@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::fixture;
 use crate::model::stream::Stream;
-use crate::ops::cases;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -65,7 +65,7 @@ fn progress(shard: u32, epoch: u64, through: Option<u64>) -> Progress {
 
 #[test]
 fn the_first_member_gets_all_and_gives_up_half_to_the_second() {
-    let mut group = with_members(&cases::stream("a", 4), &[1]);
+    let mut group = with_members(&fixture::stream("a", 4), &[1]);
     assert_eq!(leases(&group, 1), [(0, 1, false), (1, 1, false), (2, 1, false), (3, 1, false)]);
     join(&mut group, 2);
     assert_eq!(leases(&group, 1), [(0, 1, false), (1, 1, false), (2, 1, true), (3, 1, true)]);
@@ -88,7 +88,7 @@ fn the_first_member_gets_all_and_gives_up_half_to_the_second() {
 
 #[test]
 fn a_revocation_ends_when_the_member_it_was_for_goes() {
-    let mut group = with_members(&cases::stream("a", 2), &[1, 2]);
+    let mut group = with_members(&fixture::stream("a", 2), &[1, 2]);
     assert_eq!(leases(&group, 1), [(0, 1, false), (1, 1, true)]);
     group.leave(2).expect("a member");
     assert_eq!(leases(&group, 1), [(0, 1, false), (1, 1, false)]);
@@ -98,7 +98,7 @@ fn a_revocation_ends_when_the_member_it_was_for_goes() {
 
 #[test]
 fn the_shards_of_who_goes_or_is_absent_go_to_others_at_once() {
-    let mut group = with_members(&cases::stream("a", 3), &[1]);
+    let mut group = with_members(&fixture::stream("a", 3), &[1]);
     group.leave(1).expect("a member");
     assert_eq!(group.leave(1), Err(GroupRefusal::MemberUnknown));
     assert!(group.shards.values().all(|shard| shard.owner.is_none()));
@@ -115,7 +115,7 @@ fn the_shards_of_who_goes_or_is_absent_go_to_others_at_once() {
 
 #[test]
 fn a_checkpoint_counts_under_the_present_epoch_and_never_goes_back() {
-    let mut group = with_members(&cases::stream("a", 2), &[1]);
+    let mut group = with_members(&fixture::stream("a", 2), &[1]);
     let reached = |group: &ConsumerGroup| group.shards[&0].position;
     assert_eq!(group.checkpoint(1, &[progress(0, 1, Some(7)), progress(1, 2, Some(7))]), Ok(vec![1]));
     assert_eq!(reached(&group), GroupPosition::After(place(7)));
@@ -134,7 +134,7 @@ fn a_checkpoint_counts_under_the_present_epoch_and_never_goes_back() {
 
 #[test]
 fn children_wait_for_all_their_parents() {
-    let mut stream = cases::stream("a", 2);
+    let mut stream = fixture::stream("a", 2);
     let mut group = with_members(&stream, &[1]);
     for index in [0, 1] {
         let shard = &mut stream.shards[index];
@@ -168,7 +168,7 @@ fn children_wait_for_all_their_parents() {
 
 #[test]
 fn shards_without_a_record_are_finished_by_themselves_after_their_parents() {
-    let mut stream = cases::stream("a", 1);
+    let mut stream = fixture::stream("a", 1);
     let mut group = with_members(&stream, &[1]);
     split(&mut stream, 0);
     split(&mut stream, 1);
@@ -182,7 +182,7 @@ fn shards_without_a_record_are_finished_by_themselves_after_their_parents() {
 
 #[test]
 fn a_group_begins_where_it_is_told_and_can_be_set_anew() {
-    let mut stream = cases::stream("a", 2);
+    let mut stream = fixture::stream("a", 2);
     split(&mut stream, 0);
     let latest = Begin::Latest([(1, place(20)), (2, place(0))].into());
     let begun = |begin: &Begin| {
@@ -207,7 +207,7 @@ fn a_group_begins_where_it_is_told_and_can_be_set_anew() {
 
 #[test]
 fn there_is_room_for_so_many_members() {
-    let mut group = group(&cases::stream("a", 1));
+    let mut group = group(&fixture::stream("a", 1));
     assert_eq!(group.join(1, "a", NOW_MS, 1), Ok(()));
     assert_eq!(group.join(2, "b", NOW_MS, 1), Err(GroupRefusal::TooManyMembers));
 }
@@ -251,7 +251,7 @@ struct World {
 
 impl World {
     fn new(shards: u32) -> Self {
-        let stream = cases::stream("a", shards);
+        let stream = fixture::stream("a", shards);
         Self { group: group(&stream), stream, next_uid: 0, given: BTreeMap::new() }
     }
 

@@ -130,11 +130,11 @@ fn beyond(index: u32) -> GroupError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     #[test]
     fn only_records_and_the_end_of_the_shard_are_reached() {
-        let open = cases::stream("a", 2).shards[0].clone();
+        let open = fixture::stream("a", 2).shards[0].clone();
         let closed = Shard { closed_ms: Some(1), end_ordinal: Some(8), ..open.clone() };
         let number = |ordinal| SequenceNumber { ordinal, ..SequenceNumber::starting(open.created_s, 0) };
         let through = |number: SequenceNumber| Reached::Through(number.to_string());

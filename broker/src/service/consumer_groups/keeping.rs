@@ -112,11 +112,11 @@ fn unchanged_since(seen: Option<&(u64, Instant)>, count: u64, now: Instant) -> I
 mod tests {
     use super::*;
     use crate::model::consumer_group::Begin;
-    use crate::ops::cases;
+    use crate::model::fixture;
 
     #[test]
     fn only_what_has_not_changed_for_a_lease_time_ends() {
-        let mut group = ConsumerGroup::new(&cases::stream("a", 2), 1_000, &Begin::TrimHorizon);
+        let mut group = ConsumerGroup::new(&fixture::stream("a", 2), 1_000, &Begin::TrimHorizon);
         group.join(1, "one", 0, 10).expect("room");
         group.join(2, "two", 0, 10).expect("room");
         let mut watched = Watched::default();
