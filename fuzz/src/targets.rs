@@ -1,19 +1,32 @@
 //! The targets. Each takes any bytes and panics when what it promises does not hold.
 
+mod aggregate;
 mod documents;
 mod event_stream;
+mod grpc;
+pub mod peer;
 mod token;
 
+pub use aggregate::aggregate;
 pub use documents::{cbor, json};
 pub use event_stream::event_stream;
+pub use grpc::grpc;
+pub use peer::peer;
 pub use token::token;
 
 /// A target, by the name of its directory of seeds.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 4] =
-    [("json", json), ("cbor", cbor), ("token", token), ("event_stream", event_stream)];
+pub const TARGETS: [Target; 7] = [
+    ("json", json),
+    ("cbor", cbor),
+    ("token", token),
+    ("event_stream", event_stream),
+    ("grpc", grpc),
+    ("peer", peer),
+    ("aggregate", aggregate),
+];
 
 /// Takes numbers off the front of an input; zeros once it is used up.
 struct Numbers<'a>(&'a [u8]);

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidelog_fuzz::mutation::Mutation;
-use tidelog_fuzz::targets::{TARGETS, Target, cbor, event_stream, json, token};
+use tidelog_fuzz::targets::peer::is_taken;
+use tidelog_fuzz::targets::{TARGETS, Target, aggregate, cbor, event_stream, grpc, json, peer, token};
 
 /// Seconds for each target.
 const SECONDS: u64 = 2;
@@ -46,7 +47,10 @@ fn run((name, target): Target) {
 
 #[test]
 fn every_target_has_a_test() {
-    assert_eq!(TARGETS.map(|(name, _)| name), ["json", "cbor", "token", "event_stream"]);
+    assert_eq!(
+        TARGETS.map(|(name, _)| name),
+        ["json", "cbor", "token", "event_stream", "grpc", "peer", "aggregate"]
+    );
 }
 
 #[test]
@@ -67,6 +71,27 @@ fn tokens() {
 #[test]
 fn event_streams() {
     run(("event_stream", event_stream));
+}
+
+#[test]
+fn bodies_of_grpc() {
+    run(("grpc", grpc));
+}
+
+#[test]
+fn messages_of_peers() {
+    run(("peer", peer));
+}
+
+#[test]
+fn every_seed_of_a_peer_is_a_message_that_a_node_takes() {
+    let refused: Vec<_> = seeds("peer").into_iter().filter(|seed| !is_taken(seed)).collect();
+    assert!(refused.is_empty(), "{refused:02x?}");
+}
+
+#[test]
+fn aggregated_records() {
+    run(("aggregate", aggregate));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod batcher;
 mod catch_up;
+mod check;
 mod checkpointer;
 mod command;
 #[cfg(test)]
@@ -54,6 +55,7 @@ mod wal_thread;
 
 pub use batcher::PartAnswer;
 pub use catch_up::{Resting, WholePace};
+pub use check::check_peer_message;
 pub use command::{Command, Origin, SubBatch};
 pub use eligibility::StandingStill;
 pub use give_up_log::{GivingUp, ShardEnd};
@@ -71,6 +73,7 @@ pub use proposals::refused_or_unknown;
 pub use recovered::{Loss, Opened, Recovered, WayOut};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, Sizes};
 pub use start::Founding;
+pub use tidelog_storage::shard::ShardKey;
 pub use wal_thread::Durability;
 
 use crate::model::producers::{ProducerRefusal, Run};

@@ -86,6 +86,7 @@ pub use feed::Run;
 pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
 pub use offered::send_offered;
 pub use own_task::{OwnTask, in_own_tasks};
+pub use put_messages::check_peer_put;
 pub use put_refusal::PutRefusal;
 pub use read::{ReadAnswer, ReadRecord};
 pub use reader::{ReadTurn, Reader};

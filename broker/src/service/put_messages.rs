@@ -1,6 +1,8 @@
 //! Records on their way between nodes, and what became of them, as `peer.proto` has them; what a peer sends is checked.
 //! Called by [`super::forward`] and [`super::receive`].
 
+use bytes::Bytes;
+use prost::Message;
 use tidelog_proto::peer;
 use tidelog_storage::record::Records;
 use tidelog_storage::shard::ShardKey;
@@ -161,9 +163,22 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<Delivered> {
     is_sound.then_some(Delivered { outcome, throttled: result.throttled })
 }
 
+/// Reads a request of records as one that a peer sends, and returns whether a node takes all of its batches: fuzz targets
+/// call it with any bytes.
+///
+/// # Panics
+/// When a batch that is taken is not sent as what was read.
+pub fn check_peer_put(body: Bytes) -> bool {
+    let Ok(request) = peer::PutRequest::decode(body) else { return false };
+    request.batches.into_iter().all(|batch| {
+        let Some(read) = read_batch(batch) else { return false };
+        assert!(read_batch(send_batch(&read)) == Some(read), "a batch is read as it was sent");
+        true
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tidelog_storage::record::RecordRef;
 
     use super::*;

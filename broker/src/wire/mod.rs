@@ -23,7 +23,7 @@ mod exchange;
 mod execution;
 pub mod faults;
 mod form;
-mod grpc;
+pub mod grpc;
 mod kinesis;
 mod pace;
 mod pages;

@@ -14,6 +14,7 @@ mod acknowledgements;
 mod answer;
 mod body;
 mod caller;
+pub mod check;
 mod cluster;
 mod framing;
 mod groups;
@@ -31,7 +32,7 @@ mod timeout;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{FutureExt, Stream};
 use hyper::body::Incoming;
@@ -43,6 +44,7 @@ use tidelog_proto::v1::groups_server::GroupsServer;
 use tidelog_proto::v1::records_server::RecordsServer;
 use tidelog_proto::v1::streams_server::StreamsServer;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -139,7 +141,7 @@ pub(super) async fn call(
     let started = Instant::now();
     let timing = gateway.timing.of(request.uri().path().strip_prefix('/').unwrap_or_default());
     let deadline = timeout::of(request.headers());
-    let deadline_at = deadline.map(|deadline| tokio::time::Instant::now() + deadline);
+    let deadline_at = deadline.map(|deadline| Instant::now() + deadline);
     let room = Room::of(client);
     let mut request =
         request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));

@@ -56,7 +56,7 @@ pub(super) fn read<M: Message + Default>(message: &Bytes) -> Result<M, Status> {
     M::decode(message.clone()).map_err(unreadable)
 }
 
-fn count(mut message: &[u8]) -> Result<usize, DecodeError> {
+pub(super) fn count(mut message: &[u8]) -> Result<usize, DecodeError> {
     let mut count = 0;
     while !message.is_empty() {
         let (field, wire_type) = decode_key(&mut message)?;
