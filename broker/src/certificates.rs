@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::clock::machine_time;
 use crate::observability::CERTIFICATE_EXPIRY;
 use crate::shell::{OwnerGone, Turns};
 use crate::tls::peer::PeerTls;
@@ -51,7 +52,7 @@ impl Certificates {
                 _ = stopping.wait_for(|stop| *stop) => return OwnerGone,
             }
             turns.stamp();
-            let now = SystemTime::now();
+            let now = machine_time();
             if self.clients.is_of_authority() && is_soon(self.clients.expires(), now) {
                 told("clients", self.clients.trust(), self.clients.reload(now));
             }

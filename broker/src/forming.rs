@@ -74,6 +74,7 @@ pub struct Forming {
     /// Where the node's start is.
     stage: Stage,
     /// Held while an identity is checked and taken, so that two callers cannot give two.
+    #[expect(clippy::disallowed_types, reason = "greeting the other nodes is a part of taking an identity")]
     adopting: tokio::sync::Mutex<()>,
 }
 
@@ -102,7 +103,7 @@ impl Forming {
         }
         let incarnation = known.as_ref().map_or_else(identity::draw, |known| known.incarnation.clone());
         let told = watch::Sender::new(known);
-        let adopting = tokio::sync::Mutex::default();
+        let adopting = Default::default();
         Ok(Arc::new(Self {
             disk,
             directory: directory.to_owned(),

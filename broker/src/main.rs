@@ -5,11 +5,11 @@
 
 use std::io::{self, Write};
 use std::process::{ExitCode, exit};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
-use tidelog::clock::Clock;
+use tidelog::clock::{Clock, machine_time};
 use tidelog::cluster_command::{self, Outcome};
 use tidelog::config::{
     self, ClusterCommand, Command, Config, ConfigError, DataLocation, Durability, GiveUp, GiveUpLog,
@@ -199,7 +199,7 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
 /// that --config names.
 fn reload(server: &Server) {
     tracing::info!("SIGHUP: the certificates and the level of the log are reloaded");
-    server.certificates().reload(SystemTime::now());
+    server.certificates().reload(machine_time());
     let settings = match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(settings)) => settings,
         Ok(_) => return,
@@ -215,7 +215,7 @@ fn reload(server: &Server) {
 }
 
 /// Standard output may be closed, or read by nobody; neither is a reason not to serve, nor not to stop.
-#[allow(clippy::disallowed_methods, reason = "nothing depends on it")]
+#[expect(clippy::disallowed_methods, reason = "nothing depends on the greeting")]
 fn print_greeting(greeting: Vec<u8>) -> io::Result<()> {
     let print = move || drop(io::stdout().lock().write_all(&greeting));
     std::thread::Builder::new().name("greeting".into()).spawn(print).map(drop)

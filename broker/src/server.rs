@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tidelog_storage::Disk;
 use tidelog_storage::disk::{RealDisk, VolatileDisk};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::certificates::Certificates;
-use crate::clock::Clock;
+use crate::clock::{Clock, machine_time};
 use crate::config::{ClusterConfig, Config, DataLocation, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::model::stream::StreamKey;
@@ -130,7 +130,7 @@ impl Server {
             Some(files) => Tls::with_files(files)?,
             None => {
                 let data = directory.path();
-                Tls::with_authority(&*disk, data, &config.region, &addresses, SystemTime::now())?
+                Tls::with_authority(&*disk, data, &config.region, &addresses, machine_time())?
             }
         };
         let (cluster, peer_tls) = match &config.cluster {
@@ -304,7 +304,7 @@ async fn join(config: &ClusterConfig) -> Result<(ClusterNode, Option<PeerTls>), 
     let host = own.rsplit_once(':').map(|(host, _)| host.to_owned());
     let certified = Own::Node { id: config.node_id, host };
     let tls = config.tls.as_ref();
-    let tls = tls.map(|files| PeerTls::with_files(files, certified, SystemTime::now())).transpose()?;
+    let tls = tls.map(|files| PeerTls::with_files(files, certified, machine_time())).transpose()?;
     let address = config.listen.map_or(own, |address| address.to_string());
     let refused = |source| StartError::ListenForPeers { address: address.clone(), source };
     let listener = TcpListener::bind(&address).await.map_err(refused)?;

@@ -7,7 +7,7 @@
 //! runtime to itself and may block in its disk; as a task it shares the caller's runtime, and what a disk would take is
 //! slept.
 
-#![allow(clippy::disallowed_methods, reason = "this module is what everything else calls instead")]
+#![expect(clippy::disallowed_methods, reason = "this module is what everything else calls instead")]
 
 mod owned;
 mod registry;

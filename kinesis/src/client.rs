@@ -122,7 +122,9 @@ impl Client {
             .header("x-amz-target", format!("{TARGET}.{}", O::NAME))
             .body(Bytes::from(body));
         let mut request = request.map_err(|error| unsendable(error.to_string()))?;
-        self.signer.sign(&mut request, SystemTime::now()).map_err(unsendable)?;
+        #[expect(clippy::disallowed_methods, reason = "a signature has the machine's time")]
+        let now = SystemTime::now();
+        self.signer.sign(&mut request, now).map_err(unsendable)?;
         Ok(request.map(Full::new))
     }
 

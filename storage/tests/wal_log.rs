@@ -186,7 +186,7 @@ fn the_log_works_on_a_real_disk_with_a_reader_on_another_thread() {
     let spares = wal.spare_files();
     let largest = usize::try_from(ENTRY_BYTES_MAX).expect("fits");
     wal.commit(&[append(1, 1, 0, largest)]).expect("the largest entry is committed");
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let (done, is_done) = std::sync::mpsc::sync_channel::<()>(1);
     let racing = {
         let reader = reader.clone();
         std::thread::spawn(move || {

@@ -44,7 +44,7 @@ impl Clock {
     /// Milliseconds since the Unix epoch by the wall clock; 0 on a machine whose clock stands before it.
     pub fn wall_ms(&self) -> u64 {
         match self {
-            Self::System => SystemTime::now()
+            Self::System => machine_time()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             Self::Manual(now_ms) => now_ms.load(Ordering::Acquire),
@@ -69,6 +69,12 @@ impl Clock {
             Self::Stepped(clock) => clock.earliest_ms,
         }
     }
+}
+
+/// The machine's wall clock, which dates certificates. Records, leases and limits go by a [`Clock`].
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the machine's wall clock")]
+pub fn machine_time() -> SystemTime {
+    SystemTime::now()
 }
 
 /// CLOCK_MONOTONIC stands still on Linux while the machine is suspended; on the other systems it goes on.

@@ -1,6 +1,6 @@
 //! The one connection of a command.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidelog_proto::cluster::cluster_client::ClusterClient;
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ClusterCommand, ClusterCommandError};
+use crate::clock::machine_time;
 use crate::peers::{Connection, Destination, Lane, tcp};
 use crate::tls::peer::{Own, PeerTls};
 
@@ -36,7 +37,7 @@ impl Node {
     /// Connects to the node at that cluster address with the command's certificate.
     pub(super) async fn reach(command: &ClusterCommand, at: &str) -> Result<Self, ClusterCommandError> {
         let tls = match &command.tls {
-            Some(files) => Some(PeerTls::with_files(files, Own::Administrator, SystemTime::now())?),
+            Some(files) => Some(PeerTls::with_files(files, Own::Administrator, machine_time())?),
             None => None,
         };
         let unreachable = |reason: String| ClusterCommandError::Unreachable { at: at.into(), reason };

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 
 use super::*;
+use crate::clock::machine_time;
 use crate::peers::{self, tcp};
 use crate::shell::spawn_short;
 use crate::tls::peer::fixture::Authority;
@@ -259,8 +260,7 @@ async fn where_no_node_answers_it_says_where_to_look() {
 async fn with_certificates_both_ends_need_them() {
     let authority = Authority::new("one");
     let files = authority.node("a.test");
-    let tls =
-        PeerTls::with_files(&files, Own::Node { id: 1, host: None }, std::time::SystemTime::now()).unwrap();
+    let tls = PeerTls::with_files(&files, Own::Node { id: 1, host: None }, machine_time()).unwrap();
     let script = || Script { status: status(), ..Script::default() };
     let secured = node(script(), Some(tls)).await;
     let with_files = |at: &str, tls: &PeerCertificates| ClusterCommand {

@@ -84,7 +84,7 @@ impl SequenceNumber {
 
     /// The 192-bit number, lowest word first.
     fn words(&self) -> [u64; 3] {
-        debug_assert!(self.ordinal <= ORDINAL_MAX, "ordinals end below 2^63");
+        assert!(self.ordinal <= ORDINAL_MAX, "ordinals end below 2^63");
         let (created_s, time_s) = (self.created_s & SECONDS_MASK, self.time_s & SECONDS_MASK);
         let shard = u64::from(self.shard);
         let low = 2 | (shard << 4) | (time_s << 36);
@@ -191,7 +191,7 @@ fn digits(limbs: [u64; 3]) -> [u8; DIGITS] {
             rest /= 100;
             pair.copy_from_slice(&PAIRS[two + 2 - pair.len()..two + 2]);
         }
-        debug_assert_eq!(rest, 0, "a sequence number has 56 digits");
+        assert_eq!(rest, 0, "a sequence number has 56 digits");
         end = start;
     }
     out

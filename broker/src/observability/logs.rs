@@ -5,6 +5,12 @@
 //! write the log at the rate of its requests: [`log_at_most_once_a_second!`](crate::log_at_most_once_a_second) lets one
 //! line through and counts the others. The binary starts it, `/metrics` shows what was dropped.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the thread of the log and the callers of the log have no runtime; \
+    lines are dropped and counted once the thread has ended"
+)]
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
@@ -132,7 +138,6 @@ struct Lines {
 }
 
 impl Lines {
-    #[allow(clippy::disallowed_methods, reason = "lines are dropped and counted once this thread has ended")]
     fn start(to: Box<dyn Write + Send>) -> io::Result<Self> {
         let (queue, entries) = sync_channel(QUEUE_LINES_MAX);
         let told = UNWRITTEN.load(Ordering::Relaxed);

@@ -242,7 +242,9 @@ fn shortened(value: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use crate::ops::cases;
 

@@ -10,6 +10,7 @@ use tidelog_proto::stored::{MetadataBounds, Quotas};
 use tidelog_storage::Disk;
 use tidelog_storage::WalError;
 use tidelog_storage::checkpoint::CheckpointError;
+use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ShardError, ShardKey, ShardLog, ShardStore};
 use tidelog_storage::wal::WalReader;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -145,6 +146,7 @@ pub struct Groups {
     pub(super) reluctance: watch::Sender<Option<String>>,
     pub(super) in_flight: Arc<Semaphore>,
     /// Where each group's newest checkpoint ends.
+    #[expect(clippy::disallowed_types, reason = "one checkpoint at a time, with the purge behind it")]
     pub(super) checkpointed: tokio::sync::Mutex<Vec<Option<u64>>>,
     pub(super) set_aside: SetAside,
     /// Up to where every member holds each group's log.
@@ -306,6 +308,11 @@ impl Groups {
     /// Bytes written to the log since the process started.
     pub fn wal_written_bytes(&self) -> u64 {
         self.wal.written_bytes()
+    }
+
+    /// Syncs of files and directories since the process started.
+    pub fn disk_syncs(&self) -> u64 {
+        RealDisk::syncs()
     }
 
     /// Makes a checkpoint of all groups durable and purges the log up to the one before. One at a time.

@@ -70,7 +70,7 @@ impl Groups {
             let saved = saved.iter().find(|saved| saved.group == group)?;
             saved.applied.map(|(_, index)| index)
         };
-        let checkpointed = (0..GROUPS as u8).map(applied_index).collect();
+        let checkpointed: Vec<_> = (0..GROUPS as u8).map(applied_index).collect();
         let published = Published::default();
         let catalog = published.catalog.subscribe();
         let consumer_groups = published.consumer_groups.subscribe();
@@ -148,7 +148,7 @@ impl Groups {
             reluctance: watch::Sender::default(),
             over: watch::Sender::default(),
             in_flight: Arc::new(Semaphore::new(in_flight_bytes_max)),
-            checkpointed: tokio::sync::Mutex::new(checkpointed),
+            checkpointed: checkpointed.into(),
             held,
             set_aside,
             positions,

@@ -4,6 +4,8 @@
 //! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
 //! [`super::forward`] when this node has become the leader.
 
+#![expect(clippy::disallowed_types, reason = "a put in order holds its turn until it is queued at its group")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

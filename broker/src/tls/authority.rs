@@ -21,7 +21,7 @@ use tidelog_storage::disk::{Open, RealDisk};
 
 use super::TlsError;
 use super::names::Names;
-use crate::clock::BUILT_MS;
+use crate::clock::{BUILT_MS, machine_time};
 use crate::config::DataLocation;
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 
@@ -106,6 +106,7 @@ pub enum ExportError {
 ///
 /// # Errors
 /// When there is none and none can be made.
+#[expect(clippy::disallowed_methods, reason = "a command that has no runtime waits for a broker that begins")]
 pub fn exported(location: &DataLocation) -> Result<String, ExportError> {
     let DataLocation::Directory(path) = location else { return Err(ExportError::Ephemeral) };
     if let Some(text) = certificate_pem(path)? {
@@ -115,7 +116,7 @@ pub fn exported(location: &DataLocation) -> Result<String, ExportError> {
     loop {
         match DataDirectory::open(location) {
             Ok(directory) => {
-                Authority::open(&RealDisk, directory.path(), SystemTime::now())?;
+                Authority::open(&RealDisk, directory.path(), machine_time())?;
                 return certificate_pem(path)?.ok_or_else(|| ExportError::NoneMade { path: path.clone() });
             }
             // A broker that has just begun makes it in a moment.
@@ -266,8 +267,8 @@ mod tests {
         assert_eq!(certificate_pem(data.path()).unwrap(), None);
         // What a crash in the middle leaves does not count.
         std::fs::create_dir(data.path().join(UNFINISHED)).unwrap();
-        let first = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
-        let again = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
+        let first = Authority::open(&RealDisk, data.path(), machine_time()).unwrap();
+        let again = Authority::open(&RealDisk, data.path(), machine_time()).unwrap();
         assert_eq!(first.certificate, again.certificate);
         assert!(certificate_pem(data.path()).unwrap().unwrap().contains("BEGIN CERTIFICATE"));
         let mode = |name: &str| {
@@ -288,13 +289,13 @@ mod tests {
         ];
         for (name, text) in spoilt {
             let data = tempfile::tempdir().unwrap();
-            Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap();
+            Authority::open(&RealDisk, data.path(), machine_time()).unwrap();
             let path = data.path().join(DIRECTORY).join(name);
             match text {
                 None => std::fs::remove_file(&path).unwrap(),
                 Some(text) => std::fs::write(&path, text).unwrap(),
             }
-            let error = Authority::open(&RealDisk, data.path(), SystemTime::now()).unwrap_err().to_string();
+            let error = Authority::open(&RealDisk, data.path(), machine_time()).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }
     }

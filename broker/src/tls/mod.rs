@@ -272,10 +272,11 @@ mod tests {
     use tidelog_storage::disk::RealDisk;
 
     use super::*;
+    use crate::clock::machine_time;
 
     #[test]
     fn a_certificate_of_another_authority_is_damage() {
-        let now = SystemTime::now();
+        let now = machine_time();
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         for data in [&one, &other] {
             Tls::with_authority(&RealDisk, data.path(), "us-east-1", &[], now).unwrap();
@@ -290,7 +291,7 @@ mod tests {
     fn files_that_do_not_go_together_are_refused() {
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [mine, yours] = [&one, &other].map(|data| {
-            Tls::with_authority(&RealDisk, data.path(), "us-east-1", &[], SystemTime::now()).unwrap();
+            Tls::with_authority(&RealDisk, data.path(), "us-east-1", &[], machine_time()).unwrap();
             data.path().join("tls")
         });
         let files = |certificate: &str, key: PathBuf| {

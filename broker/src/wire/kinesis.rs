@@ -4,7 +4,7 @@
 //! operations check that the body parses, and only then that they know the target.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use tidelog_proto::event_stream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answer_body::AnswerBody;
 use super::client::Client;

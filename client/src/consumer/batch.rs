@@ -33,7 +33,7 @@ impl Batch {
         &self.records
     }
 
-    /// Milliseconds between the last record and the shard's newest one; 0 at the tip.
+    /// Milliseconds since the arrival of the last record that was read; 0 at the tip.
     pub fn millis_behind_latest(&self) -> u64 {
         self.millis_behind_latest
     }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-
 use super::Consumer;
 use super::group::Group;
 use super::record::Position;
@@ -106,7 +104,7 @@ impl ConsumerBuilder {
             deaggregating: self.deaggregating,
             // A member waits for the broker as long as it has to.
             give_up_after: Duration::MAX,
-            shards: Mutex::default(),
+            shards: Default::default(),
         };
         Ok(Consumer::start(self.group, source, self.checkpoints))
     }

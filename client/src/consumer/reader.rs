@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -67,7 +67,7 @@ impl Reader {
             following: false,
             deaggregating: true,
             give_up_after: Duration::from_secs(60),
-            shards: Mutex::default(),
+            shards: Default::default(),
         };
         ReaderBuilder { source, from: Position::TrimHorizon, only: Vec::new() }
     }

@@ -2,6 +2,8 @@
 //! goes on behind the last record that it has handed out. Used by [`Reader`](super::Reader), and for each lease by
 //! `membership`.
 
+#![expect(clippy::disallowed_types, reason = "readers of one stream wait for one listing of its shards")]
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,6 +40,7 @@ const PIECE_BYTES: u64 = 256 << 10;
 pub struct CatchUp {
     puller: Arc<Puller>,
     /// Held by the transfer that a group receives.
+    #[expect(clippy::disallowed_types, reason = "a group receives one transfer at a time, to its end")]
     receiving: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::fixture::Authority;
 use super::*;
+use crate::clock::machine_time;
 
 const NODE_1: Own = Own::Node { id: 1, host: None };
 
@@ -22,7 +23,7 @@ impl PeerTls {
 }
 
 fn tls(files: &PeerCertificates) -> PeerTls {
-    PeerTls::with_files(files, NODE_1, SystemTime::now()).unwrap()
+    PeerTls::with_files(files, NODE_1, machine_time()).unwrap()
 }
 
 /// Shakes hands and sends one byte each way. The first error of the one who dials, or of the one who accepts.
@@ -117,7 +118,7 @@ fn files_that_others_would_refuse_are_refused_at_the_start() {
     let (good, other) = (ours.node("a.test"), ours.node("b.test"));
     let foreign = theirs.node("a.test");
     let day = Duration::from_secs(86_400);
-    let now = SystemTime::now();
+    let now = machine_time();
     let refusal = |files: PeerCertificates, host: &str, now| match PeerTls::with_files(
         &files,
         Own::Node { id: 1, host: Some(host.to_owned()) },
@@ -156,7 +157,7 @@ async fn a_certificate_has_to_name_the_node_that_is_dialled() {
     let authority = Authority::new("one");
     let node = tls(&authority.node("a.test"));
     let admin = authority.named("admin", &["tidelog:admin"]);
-    let admin = PeerTls::with_files(&admin, Own::Administrator, SystemTime::now()).unwrap();
+    let admin = PeerTls::with_files(&admin, Own::Administrator, machine_time()).unwrap();
     // Certificates of the cluster's authority that other programs hold, or that name two nodes.
     let [application, both] = [vec![], vec!["tidelog:node:1", "tidelog:node:2"]].map(|uris| {
         let files = authority.named("app.test", &uris);
@@ -200,7 +201,7 @@ fn a_node_whose_certificate_lacks_its_name_does_not_start() {
         (vec!["tidelog:admin"], "tidelog:admin"),
     ] {
         let files = authority.named("a.test", &uris);
-        let error = PeerTls::with_files(&files, NODE_1, SystemTime::now()).unwrap_err().to_string();
+        let error = PeerTls::with_files(&files, NODE_1, machine_time()).unwrap_err().to_string();
         let expected = format!("it has to carry the URI name tidelog:node:1 and carries {found}");
         assert!(error.contains(&expected) && error.contains("URI:tidelog:node:1"), "{error}");
     }

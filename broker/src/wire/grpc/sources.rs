@@ -11,7 +11,6 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidelog_storage::shard::ShardKey;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::model::stream::Catalog;
 use crate::ops::Fault;
 use crate::ops::native::{Item, Source};
-use crate::replication::ManyListener;
+use crate::replication::{ManyListener, ShardKey};
 use crate::service::{Reader, Service};
 
 /// Sources of a call that are awake at a time.

@@ -73,6 +73,10 @@ impl Attempt {
     }
 
     /// Notes the broker's acknowledgement.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the machine's time is compared with that of the broker's records"
+    )]
     pub(crate) fn acknowledge(&mut self, tick: u64, shard: &str, sequence_number: &str) {
         self.acknowledged = Some(tick);
         self.acknowledged_at =

@@ -1,7 +1,11 @@
 //! ARCHITECTURE.md tells the paths of requests by file and function, README.md which operations there are; this holds
-//! both to the code.
+//! both to the code, and the code to the matrix of allowed imports.
 
-use std::path::Path;
+mod imports;
+mod matrix;
+mod tidy;
+
+use std::path::{Path, PathBuf};
 
 use tidelog::ops::{OPERATIONS, UNAVAILABLE};
 use tidelog::room::{self, resources};
@@ -29,7 +33,7 @@ fn named_functions(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_paths_of_architecture_md_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let root = workspace();
     let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let named = named_functions(&text);
     assert!(named.len() >= 20, "the paths name files and functions: found only {named:?}");
@@ -47,42 +51,12 @@ fn the_paths_of_architecture_md_exist() {
     }
 }
 
-#[test]
-fn foreign_crates_are_named_where_they_belong() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let broker = root.join("broker/src");
-    for (foreign, home) in [("openraft::", "replication"), ("rustls::", "tls"), ("rcgen::", "tls")] {
-        for file in rust_files(&broker).iter().filter(|file| !file.starts_with(broker.join(home))) {
-            let code = std::fs::read_to_string(file).expect("readable");
-            assert!(!code.contains(foreign), "{} names {foreign}", file.display());
-        }
-    }
-    let manifest = std::fs::read_to_string(root.join("storage/Cargo.toml")).expect("readable");
-    for banned in ["tokio", "openraft", "hyper", "prost"] {
-        assert!(!manifest.contains(banned), "storage depends on {banned}");
-    }
+/// The root of the workspace.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
-/// A future that is polled only as long as another one beside it has nothing to say may wait for a permit or a lock, be
-/// handed it, and then keep it from everybody else: in these, whoever has an answer first ends the polling of all.
-#[test]
-fn nothing_polls_many_futures_by_a_clients_window() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in rust_files(&root.join("src")) {
-        let code = std::fs::read_to_string(&file).expect("readable");
-        for gathering in
-            ["SelectAll", "FuturesUnordered", "FuturesOrdered", "buffer_unordered", "buffered(", "select_all"]
-        {
-            assert!(
-                !code.contains(gathering),
-                "{} has {gathering}: start each future as an OwnTask (service/own_task.rs) or in a JoinSet",
-                file.display()
-            );
-        }
-    }
-}
-
-fn rust_files(directory: &Path) -> Vec<std::path::PathBuf> {
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -97,7 +71,7 @@ fn rust_files(directory: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn the_readme_tells_the_state_of_every_operation() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let root = workspace();
     let text = std::fs::read_to_string(root.join("README.md")).expect("README.md");
     let (_, table) = text.split_once("| operation | there | note |\n|---|---|---|\n").expect("the table");
     let rows = table.lines().take_while(|line| line.starts_with('|'));
@@ -115,7 +89,7 @@ fn the_readme_tells_the_state_of_every_operation() {
 
 #[test]
 fn the_tables_of_memory_and_resources_are_those_of_the_code() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let root = workspace();
     for (document, table) in [("ARCHITECTURE.md", room::table()), ("deploy/RESOURCES.md", resources::table())]
     {
         let text = std::fs::read_to_string(root.join(document)).expect("a document");

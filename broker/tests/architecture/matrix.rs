@@ -1,0 +1,162 @@
+//! The arrows between the modules of a crate, between the crates, and to the crates of others. [`super::tidy`] holds the
+//! code to these tables.
+//!
+//! A new module gets a row above everything it imports. A module that needs one more import gets its name in its row, if
+//! that stands below. An import that runs back up needs an [`Exception`] with its reason; take an exception out as soon as
+//! nothing needs it.
+
+/// The arrows of one crate of the workspace.
+pub struct Matrix {
+    /// The crate's directory in the workspace.
+    pub directory: &'static str,
+    /// A module, and the modules and crates of the workspace that it may import, from the top to the bottom: a row names
+    /// modules of the rows below it and no others.
+    pub rows: &'static [(&'static str, &'static str)],
+    /// Names at the root of the crate that stand for something in a module.
+    pub at_root: &'static [(&'static str, &'static str)],
+    /// Imports that run against the rows.
+    pub exceptions: &'static [Exception],
+}
+
+/// One file's import that its module's row does not allow.
+pub struct Exception {
+    /// The file, below the crate's `src`.
+    pub file: &'static str,
+    /// The module that it imports.
+    pub imports: &'static str,
+    /// Why this has to be, or what takes it away.
+    pub reason: &'static str,
+}
+
+const fn except(file: &'static str, imports: &'static str, reason: &'static str) -> Exception {
+    Exception { file, imports, reason }
+}
+
+#[rustfmt::skip]
+pub const BROKER: Matrix = Matrix {
+    directory: "broker",
+    rows: &[
+        // The program: settings, commands, a node from its parts.
+        ("server", "certificates clock config data_directory model node observability ownership peers replication room service shell stage tls wire storage"),
+        ("config", "cluster_command limits log_command model replication room segment_command service tls wire cli"),
+        ("cluster_command", "administration clock peers shell tls proto"),
+        ("log_command", "clock data_directory forming identity model peers replication stage proto storage"),
+        ("segment_command", "data_directory replication proto storage"),
+        ("node", "boot clock forming identity limits lives lost_log peers replication service shell stage wire proto storage"),
+        ("certificates", "clock observability shell tls"),
+        ("ownership", "data_directory identity observability peers replication shell storage"),
+
+        // The way of a request.
+        ("wire", "administration forming limits model observability ops peers replication room service shell stage tls proto"),
+        ("ops", "limits model observability replication room service proto"),
+        ("administration", "clock forming peers replication service proto storage"),
+        ("service", "clock limits model observability peers replication room shell proto storage"),
+        ("forming", "identity peers replication stage proto storage"),
+        ("replication", "clock identity limits lives lost_log model observability peers room shell stage proto storage"),
+
+        // A node and its peers.
+        ("lost_log", "identity peers storage"),
+        ("identity", "peers storage"),
+        ("lives", "model storage"),
+        ("peers", "model observability room shell tls proto"),
+        ("tls", "clock data_directory storage"),
+        ("data_directory", ""),
+        ("boot", "storage"),
+        ("stage", ""),
+
+        // What everything stands on.
+        ("clock", "model observability"),
+        ("model", "limits"),
+        ("limits", ""),
+        ("room", "proto"),
+        ("shell", "observability"),
+        ("observability", ""),
+    ],
+    at_root: &[("log_at_most_once_a_second", "observability")],
+    exceptions: &[
+        except("cluster_command/mod.rs", "config", "the parsed command line is a part of config"),
+        except("log_command.rs", "config", "the parsed command line is a part of config"),
+        except("segment_command.rs", "config", "the parsed command line is a part of config"),
+        except("administration/join.rs", "config", "the rule for the address of a member is a part of config"),
+        except("data_directory.rs", "config", "DataLocation is a part of config"),
+        except("tls/authority.rs", "config", "DataLocation is a part of config"),
+        except("tls/peer.rs", "config", "PeerCertificates is a part of config"),
+        except("tls/peer/fixture.rs", "config", "PeerCertificates is a part of config"),
+    ],
+};
+
+#[rustfmt::skip]
+pub const STORAGE: Matrix = Matrix {
+    directory: "storage",
+    rows: &[
+        ("flusher", "blocks disk recent segment shard transfer"),
+        ("checkpoint", "disk shard"),
+        ("shard", "blocks disk recent record segment transfer"),
+        ("transfer", "disk segment"),
+        ("segment", "disk"),
+        ("recent", ""),
+        ("record", ""),
+        ("wal", "blocks disk error"),
+        ("error", ""),
+        ("disk", "blocks"),
+        ("blocks", ""),
+    ],
+    at_root: &[
+        ("Blocks", "blocks"), ("Disk", "disk"), ("DiskFile", "disk"), ("RealDisk", "disk"), ("SimDisk", "disk"),
+        ("Wal", "wal"), ("WalError", "error"), ("WalReader", "wal"),
+    ],
+    exceptions: &[
+        except("error.rs", "wal", "WalError has a room of its own, beside the log that it is about"),
+        except("segment/cursor.rs", "shard", "ShardError, by which readers of segments fail, is a part of shard"),
+        except("segment/sealed.rs", "shard", "ShardError, by which readers of segments fail, is a part of shard"),
+        except("segment/verify.rs", "shard", "ShardError, by which readers of segments fail, is a part of shard"),
+        except("transfer/mod.rs", "shard", "a manifest has the checkpoints of shards"),
+        except("transfer/staging.rs", "shard", "a staged segment ends like the open segment of its shard"),
+    ],
+};
+
+/// The crates of the workspace by the names that code has for them, and the crates of the workspace that they may depend
+/// on, tests and build scripts included, from the top to the bottom.
+#[rustfmt::skip]
+pub const CRATES: &[(&str, &str)] = &[
+    ("tidelog-fuzz", "tidelog tidelog-client tidelog-proto"),
+    ("tidelog-benches", "tidelog tidelog-proto tidelog-storage"),
+    ("tidelog", "tidelog-cli tidelog-client tidelog-proto tidelog-storage"),
+    ("tidelog-cli", "tidelog-client tidelog-kinesis tidelog-load tidelog-proto tidelog-testkit"),
+    ("tidelog-load", "tidelog-kinesis tidelog-proto tidelog-testkit"),
+    ("tidelog-kinesis", "tidelog-testkit"),
+    ("tidelog-client", "tidelog-proto"),
+    ("tidelog-storage", ""),
+    ("tidelog-proto", ""),
+    ("tidelog-testkit", ""),
+    ("tidelog-client-tests-rust", ""),
+];
+
+/// Crates of others, and the modules of the broker that alone name them.
+#[rustfmt::skip]
+pub const HOMES: &[(&str, &str)] = &[
+    ("aes_gcm", "service"),
+    ("clap", "config cluster_command"),
+    ("hyper", "wire peers cluster_command"),
+    ("openraft", "replication"),
+    ("rcgen", "tls"),
+    ("rustls", "tls"),
+    ("serde", "ops"),
+    ("serde_json", "wire ops cluster_command"),
+    ("socket2", "wire"),
+    ("sonic_rs", "ops"),
+    ("tokio_rustls", "tls"),
+    ("toml", "config"),
+    ("x509_parser", "tls"),
+];
+
+/// Modules of the broker, and the crates and parts of std that they never name.
+#[rustfmt::skip]
+pub const ABSENT: &[(&str, &str)] = &[
+    ("clock", "tonic hyper prost std::fs std::net"),
+    ("limits", "tokio tonic hyper prost std::fs std::net std::thread"),
+    ("model", "tokio tonic hyper prost serde serde_json std::fs std::io std::net std::thread"),
+];
+
+/// Crates of others that storage does not depend on.
+pub const STORAGE_IS_WITHOUT: [&str; 6] = ["tokio", "openraft", "hyper", "prost", "tonic", "rand"];

@@ -1,0 +1,354 @@
+//! Holds the code to the tables of [`super::matrix`]: imports go down, and each exception is needed. The tests at the end
+//! plant a violation of each rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::imports::Imports;
+use super::matrix::{ABSENT, BROKER, CRATES, HOMES, Matrix, STORAGE, STORAGE_IS_WITHOUT};
+use super::{rust_files, workspace};
+
+/// A file of a crate: its path below `src`, and its code.
+type File = (String, String);
+
+/// The files of a crate but those at its root, which are made of all modules.
+fn files(directory: &str) -> Vec<File> {
+    let source = workspace().join(directory).join("src");
+    let named = rust_files(&source).into_iter().map(|path| {
+        let name = path.strip_prefix(&source).expect("below src").to_str().expect("a name").to_owned();
+        (name, std::fs::read_to_string(path).expect("readable"))
+    });
+    let is_root = |name: &str| name == "lib.rs" || name == "main.rs" || name.starts_with("bin/");
+    named.filter(|(name, _)| !is_root(name)).collect()
+}
+
+fn module(file: &str) -> &str {
+    file.split_once('/').map_or_else(|| file.strip_suffix(".rs").unwrap_or(file), |(module, _)| module)
+}
+
+fn imports(file: &str, code: &str) -> Imports {
+    let depth = file.split('/').filter(|part| *part != "mod.rs").count();
+    Imports::of(code, depth)
+}
+
+/// What is wrong with the rows by themselves.
+fn faults_of_rows(rows: &[(&str, &str)], foreign: &[&str]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (at, (from, to)) in rows.iter().enumerate() {
+        for to in to.split_whitespace() {
+            let is_below = rows[at + 1..].iter().any(|(below, _)| *below == to);
+            if !is_below && !foreign.contains(&to) {
+                faults.push(format!("the row of {from} names {to}, which has no row below it"));
+            }
+        }
+        if rows[..at].iter().any(|(above, _)| above == from) {
+            faults.push(format!("{from} has two rows"));
+        }
+    }
+    faults
+}
+
+/// Every import of the files that the matrix does not allow, and everything in the matrix that the files do not need.
+fn faults_of_imports(matrix: &Matrix, files: &[File]) -> Vec<String> {
+    let foreign: Vec<&str> = CRATES.iter().filter_map(|(name, _)| name.strip_prefix("tidelog-")).collect();
+    let mut faults = faults_of_rows(matrix.rows, &foreign);
+    let rows: BTreeMap<&str, BTreeSet<&str>> =
+        matrix.rows.iter().map(|(from, to)| (*from, to.split_whitespace().collect())).collect();
+    let mut needed = BTreeSet::new();
+    for (file, code) in files {
+        let Some(allowed) = rows.get(module(file)) else {
+            faults.push(format!("{file}: the matrix has no row for {}", module(file)));
+            continue;
+        };
+        for import in named(matrix, &imports(file, code)) {
+            let except = |at: &usize| {
+                let exception = &matrix.exceptions[*at];
+                exception.file == file && exception.imports == import
+            };
+            if import == module(file) || allowed.contains(&*import) {
+                continue;
+            }
+            match (0..matrix.exceptions.len()).find(except) {
+                Some(exception) => _ = needed.insert(exception),
+                None => faults.push(format!("{file} imports {import}: the matrix does not allow it")),
+            }
+        }
+    }
+    let unneeded = matrix.exceptions.iter().enumerate().filter(|(at, _)| !needed.contains(at));
+    faults.extend(unneeded.map(|(_, exception)| {
+        format!("{} need not be an exception for {} any more", exception.file, exception.imports)
+    }));
+    let unreasoned = matrix.exceptions.iter().filter(|exception| exception.reason.is_empty());
+    faults.extend(unreasoned.map(|exception| format!("{} is an exception without a reason", exception.file)));
+    let modules: BTreeSet<&str> = files.iter().map(|(file, _)| module(file)).collect();
+    let gone = rows.keys().filter(|row| !modules.contains(**row));
+    faults.extend(gone.map(|row| format!("the matrix has a row for {row}, which is no module")));
+    faults
+}
+
+/// The modules, and the crates of the workspace, that these imports name.
+fn named(matrix: &Matrix, imports: &Imports) -> BTreeSet<String> {
+    let at_root = |name: &String| {
+        let stands_for = matrix.at_root.iter().find(|(at_root, _)| at_root == name);
+        stands_for.map_or_else(|| name.clone(), |(_, module)| (*module).to_owned())
+    };
+    let modules = imports.of_crate.iter().map(at_root);
+    let crates = imports.of_others.iter().filter_map(|name| name.strip_prefix("tidelog_"));
+    modules.chain(crates.map(ToOwned::to_owned)).collect()
+}
+
+/// Every file of the broker that names a crate of others outside of its home, or a part of std that its module does
+/// without.
+fn faults_of_homes(files: &[File]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (file, code) in files {
+        let others = imports(file, code).of_others;
+        let contains = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+        for (foreign, homes) in HOMES.iter().filter(|(foreign, _)| others.contains(*foreign)) {
+            if !contains(homes, module(file)) {
+                faults.push(format!("{file} names {foreign}, whose home is {homes}"));
+            }
+        }
+        for (_, absent) in ABSENT.iter().filter(|(from, _)| *from == module(file)) {
+            let found = others.iter().filter(|name| contains(absent, name));
+            faults.extend(
+                found.map(|name| format!("{file} names {name}, which {} knows nothing of", module(file))),
+            );
+        }
+    }
+    faults
+}
+
+/// Every dependency of a crate of the workspace on another one that its row does not allow.
+fn faults_of_crates(manifests: &[toml::Table]) -> Vec<String> {
+    let mut faults = faults_of_rows(CRATES, &[]);
+    for manifest in manifests {
+        let name = manifest["package"]["name"].as_str().expect("a name");
+        let Some((_, allowed)) = CRATES.iter().find(|(from, _)| *from == name) else {
+            faults.push(format!("the matrix has no row for the crate {name}"));
+            continue;
+        };
+        let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let dependencies: Vec<&String> = tables
+            .iter()
+            .filter_map(|table| manifest.get(*table)?.as_table())
+            .flat_map(toml::Table::keys)
+            .collect();
+        for dependency in &dependencies {
+            let is_ours = CRATES.iter().any(|(ours, _)| ours == *dependency);
+            if is_ours && !allowed.split_whitespace().any(|word| word == *dependency) {
+                faults.push(format!("{name} depends on {dependency}: the matrix does not allow it"));
+            }
+            if name == "tidelog-storage" && STORAGE_IS_WITHOUT.contains(&dependency.as_str()) {
+                faults.push(format!("{name} depends on {dependency}"));
+            }
+        }
+    }
+    faults
+}
+
+fn manifest(directory: &Path) -> toml::Table {
+    let path = directory.join("Cargo.toml");
+    std::fs::read_to_string(&path).expect("a manifest").parse().expect("TOML")
+}
+
+fn assert_none(faults: &[String]) {
+    assert!(faults.is_empty(), "broker/tests/architecture/matrix.rs:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn imports_of_the_broker_go_down() {
+    assert_none(&faults_of_imports(&BROKER, &files(BROKER.directory)));
+}
+
+#[test]
+fn imports_of_storage_go_down() {
+    assert_none(&faults_of_imports(&STORAGE, &files(STORAGE.directory)));
+}
+
+#[test]
+fn foreign_crates_are_named_where_they_belong() {
+    assert_none(&faults_of_homes(&files("broker")));
+}
+
+#[test]
+fn dependencies_between_crates_go_down() {
+    let members = manifest(workspace())["workspace"]["members"].as_array().expect("members").clone();
+    let directory = |member: &toml::Value| workspace().join(member.as_str().expect("a directory"));
+    let manifests: Vec<_> = members.iter().map(|member| manifest(&directory(member))).collect();
+    assert_none(&faults_of_crates(&manifests));
+}
+
+/// The bans of one file of clippy's that another one lacks.
+fn missing_bans(all: &toml::Table, in_file: &toml::Table) -> Vec<String> {
+    let lists = ["disallowed-methods", "disallowed-types", "disallowed-macros"];
+    let bans = |file: &toml::Table, list: &str| file.get(list).and_then(|list| list.as_array().cloned());
+    let missing = |list| {
+        let present = bans(in_file, list).unwrap_or_default();
+        let all = bans(all, list).unwrap_or_default();
+        all.into_iter().filter(move |ban| !present.contains(ban)).map(|ban| ban["path"].to_string())
+    };
+    lists.into_iter().flat_map(missing).collect()
+}
+
+#[test]
+fn the_broker_forbids_what_all_crates_forbid() {
+    let read = |path: &str| -> toml::Table {
+        std::fs::read_to_string(workspace().join(path)).expect("bans").parse().expect("TOML")
+    };
+    assert_eq!(missing_bans(&read("clippy.toml"), &read("broker/clippy.toml")), [""; 0]);
+}
+
+mod planted {
+    use super::super::matrix::{Exception, Matrix};
+    use super::{faults_of_crates, faults_of_homes, faults_of_imports, faults_of_rows, missing_bans};
+
+    const EXCEPTION: Exception = Exception { file: "low/test.rs", imports: "top", reason: "a test" };
+    const MATRIX: Matrix = Matrix {
+        directory: "",
+        rows: &[("top", "middle low"), ("middle", "low"), ("low", "proto")],
+        at_root: &[("Low", "low"), ("Top", "top")],
+        exceptions: &[EXCEPTION],
+    };
+    const SOUND: [(&str, &str); 4] = [
+        ("top.rs", "use crate::{low::A, middle::{B, C}}; // crate::nowhere"),
+        ("middle/mod.rs", "use crate::Low; use super::low; const TEXT: &str = \"crate::top\";"),
+        (
+            "low/mod.rs",
+            "/// See crate::top.\nuse tidelog_proto::Record; use self::test; fn f() { self::test::g() }",
+        ),
+        ("low/test.rs", "use super::super::top; mod inner { use super::super::super::low; use super::top; }"),
+    ];
+
+    /// The faults of the sound files with one of them replaced, or added.
+    fn faults(file: &str, code: &str) -> Vec<String> {
+        let planted = (file, code);
+        let kept = SOUND.iter().filter(|(name, _)| *name != file);
+        let files = kept.chain([&planted]).map(|(name, code)| ((*name).to_owned(), (*code).to_owned()));
+        faults_of_imports(&MATRIX, &files.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn sound_files_have_no_faults() {
+        assert_eq!(faults(SOUND[0].0, SOUND[0].1), [""; 0]);
+    }
+
+    #[test]
+    fn an_upward_import_is_found_however_it_is_written() {
+        for code in [
+            "use crate::top;",
+            "use crate::top::A;",
+            "use crate::{low, top::{A, B}};",
+            "use super::top;",
+            "use super::{low, top as other};",
+            "use self::super::top::A;",
+            "use crate::Top;",
+            "fn f() { crate::top::g() }",
+            "fn f() { assert!(is(crate::top::g())); }",
+            "fn f() -> Vec<crate::top::A> { Vec::new() }",
+            "pub(in crate::top) fn f() {}",
+            "#[cfg(test)] mod tests { use crate::top::A; }",
+            "#[cfg(test)] mod tests { use super::super::top::A; }",
+            "mod tests { mod deeper { use super::{super::super::top::A}; } }",
+            "macro_rules! m { () => { $crate::top::g() } }",
+        ] {
+            assert_eq!(
+                faults("middle/mod.rs", code),
+                ["middle/mod.rs imports top: the matrix does not allow it"],
+                "{code}"
+            );
+        }
+        assert_eq!(
+            faults("middle/part.rs", "use super::top; use super::super::top;"),
+            ["middle/part.rs imports top: the matrix does not allow it"]
+        );
+    }
+
+    #[test]
+    fn an_import_of_everything_or_of_a_crate_without_leave_is_found() {
+        assert_eq!(faults("top.rs", "use crate::*;"), ["top.rs imports *: the matrix does not allow it"]);
+        let found = faults("middle/mod.rs", "use tidelog_proto::Record;");
+        assert_eq!(found, ["middle/mod.rs imports proto: the matrix does not allow it"]);
+    }
+
+    #[test]
+    fn an_exception_that_nothing_needs_is_found() {
+        let found = faults("low/test.rs", "");
+        assert_eq!(found, ["low/test.rs need not be an exception for top any more"]);
+    }
+
+    #[test]
+    fn an_exception_without_a_reason_is_found() {
+        let matrix = Matrix { exceptions: &[Exception { reason: "", ..EXCEPTION }], ..MATRIX };
+        let found = faults_of_imports(&matrix, &SOUND.map(|(name, code)| (name.to_owned(), code.to_owned())));
+        assert_eq!(found, ["low/test.rs is an exception without a reason"]);
+    }
+
+    #[test]
+    fn an_exception_holds_for_its_file_alone() {
+        let found = faults("low/other.rs", "use crate::top;");
+        assert_eq!(found, ["low/other.rs imports top: the matrix does not allow it"]);
+    }
+
+    #[test]
+    fn a_module_without_a_row_and_a_row_without_a_module_are_found() {
+        assert_eq!(faults("new.rs", ""), ["new.rs: the matrix has no row for new"]);
+        let files = SOUND[1..].iter().map(|(name, code)| ((*name).to_owned(), (*code).to_owned()));
+        let found = faults_of_imports(&MATRIX, &files.collect::<Vec<_>>());
+        assert_eq!(found, ["the matrix has a row for top, which is no module"]);
+    }
+
+    #[test]
+    fn a_row_that_names_a_row_above_or_itself_is_found() {
+        let found = faults_of_rows(&[("a", "b"), ("b", "a b c"), ("b", "")], &["c"]);
+        assert_eq!(found, ["the row of b names a, which has no row below it", "b has two rows"]);
+    }
+
+    #[test]
+    fn a_foreign_crate_outside_of_its_home_is_found() {
+        let file = |name: &str, code: &str| (name.to_owned(), code.to_owned());
+        let found = faults_of_homes(&[
+            file("service/mod.rs", "fn f() -> openraft::Raft { todo!() }"),
+            file("replication/mod.rs", "use openraft::Raft; use tokio::sync::watch;"),
+            file("model/mod.rs", "use std::{fmt, fs::File}; mod tests { use tokio::sync::Mutex; }"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "service/mod.rs names openraft, whose home is replication",
+                "model/mod.rs names std::fs, which model knows nothing of",
+                "model/mod.rs names tokio, which model knows nothing of",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_ban_that_the_broker_lacks_is_found() {
+        let parse = |text: &str| text.parse::<toml::Table>().expect("TOML");
+        let all = parse("disallowed-types = [{ path = 'a', reason = 'r' }, { path = 'b', reason = 'r' }]");
+        let broker = parse("disallowed-types = [{ path = 'b', reason = 'r' }]\ndisallowed-methods = []");
+        assert_eq!(missing_bans(&all, &broker), ["\"a\""]);
+    }
+
+    #[test]
+    fn an_upward_dependency_of_a_crate_is_found() {
+        let parse = |text: &str| text.parse::<toml::Table>().expect("TOML");
+        let found = faults_of_crates(&[
+            parse(
+                "[package]\nname = 'tidelog-client'\n[dependencies]\nbytes = '1'\ntidelog-proto.workspace = true",
+            ),
+            parse(
+                "[package]\nname = 'tidelog-storage'\n[dependencies]\ntokio = '1'\n[dev-dependencies]\ntidelog.path = '.'",
+            ),
+            parse("[package]\nname = 'tidelog-new'"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "tidelog-storage depends on tokio",
+                "tidelog-storage depends on tidelog: the matrix does not allow it",
+                "the matrix has no row for the crate tidelog-new",
+            ]
+        );
+    }
+}
