@@ -203,6 +203,8 @@ class Round:
     def verify(self, attempts, readers):
         """Equal reads through all three nodes, everything in them right, and what was read before still there."""
         figures, first = self.setting.figures, None
+        # A node that is alone serves the records up to the last commit that it heard of.
+        self.cluster.await_health()
         for node in self.cluster.nodes:
             node.check_log()
             records = self.read_alone(node)

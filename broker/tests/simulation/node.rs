@@ -3,12 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidelog::clock::{Clock, SteppedClock};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
@@ -235,7 +237,12 @@ impl SimNode {
             task.abort();
             drop(task.await);
         }
-        let stopped = node.shutdown().await.map_err(|error: NodeError| error.to_string());
+        let stopped = match AssertUnwindSafe(node.shutdown()).catch_unwind().await {
+            Ok(stopped) => stopped.map_err(|error: NodeError| error.to_string()),
+            // A worker ended the node while it stopped; the nemesis crashes it.
+            Err(_) if self.aborted().is_some() => return std::future::pending().await,
+            Err(panic) => resume_unwind(panic),
+        };
         self.trace.note(&format!("{} stopped: {stopped:?}", self.name));
         self.enter(State::Stopped);
         Ok(())
