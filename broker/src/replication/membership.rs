@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::groups::Groups;
 use super::leaders::Leader;
+use super::peer_messages::read_outcome;
 use crate::peers::{Lane, Member};
 
 /// How long one change of one group may take. A learner catches up before it becomes a voter, not within this.
@@ -225,7 +226,7 @@ impl Groups {
         let answer = timeout(CHANGE_DEADLINE * 2, call).await;
         let answer = answer.map_err(|_| refused(format!("node {node} has not answered in time")))?;
         let answer = answer.map_err(|status| refused(status.message().to_owned()))?.into_inner();
-        match answer.outcome() {
+        match read_outcome(answer.outcome) {
             peer::Outcome::Applied => Ok(()),
             peer::Outcome::NotProposed if answer.refusal.is_empty() => Err(no_leader),
             _ => Err(refused(answer.refusal)),
@@ -268,7 +269,8 @@ impl Groups {
                 let message = peer::HandOverRequest { group: group.into(), to };
                 let call = client.hand_over(self.peers.request(node, message, Some(CHANGE_DEADLINE)));
                 let answer = timeout(CHANGE_DEADLINE, call).await;
-                let is_applied = |answer: peer::HandOverResponse| answer.outcome() == peer::Outcome::Applied;
+                let is_applied =
+                    |answer: peer::HandOverResponse| read_outcome(answer.outcome) == peer::Outcome::Applied;
                 answer.is_ok_and(|answer| answer.is_ok_and(|answer| is_applied(answer.into_inner())))
             }
             Leader::Unknown => false,

@@ -186,6 +186,11 @@ pub fn outcome(error: ProposeError) -> peer::Outcome {
     }
 }
 
+/// The outcome that a peer tells. A number that this version does not know may stand for anything.
+pub fn read_outcome(number: i32) -> peer::Outcome {
+    peer::Outcome::try_from(number).unwrap_or(peer::Outcome::Unknown)
+}
+
 pub fn send_proposed(proposed: Result<(Outcome, u64), ProposeError>) -> peer::ProposeResponse {
     use peer::propose_response::Answer;
     let (outcome, index) = match proposed {
@@ -210,7 +215,7 @@ pub fn read_proposed(
     message: peer::ProposeResponse,
 ) -> Result<Result<(Outcome, u64), ProposeError>, Malformed> {
     use peer::propose_response::Answer;
-    match message.outcome() {
+    match read_outcome(message.outcome) {
         peer::Outcome::NotProposed => return Ok(Err(ProposeError::NotProposed)),
         peer::Outcome::Unknown => return Ok(Err(ProposeError::Unknown)),
         peer::Outcome::Applied => {}
@@ -305,7 +310,9 @@ fn send_refusal(refusal: GroupRefusal) -> peer::meta_answer::Kind {
 fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
     use peer::meta_answer::Kind;
     let out_of_range = || Malformed(format!("an answer with the value {}", message.value));
-    Ok(match message.kind() {
+    let kind = Kind::try_from(message.kind)
+        .map_err(|_| Malformed(format!("an answer of the unknown kind {}", message.kind)))?;
+    Ok(match kind {
         Kind::Done => MetaOutcome::Done,
         Kind::Created => MetaOutcome::Created(message.value),
         Kind::NameTaken => MetaOutcome::NameTaken,
@@ -332,4 +339,20 @@ fn read_meta(message: peer::MetaAnswer) -> Result<MetaOutcome, Malformed> {
         Kind::TooManyBytes => MetaOutcome::Full(MetadataFull::Bytes(message.value)),
         Kind::ShareTaken => MetaOutcome::Full(MetadataFull::Share(message.value)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_a_newer_version_are_no_success() {
+        use peer::propose_response::Answer;
+        let done = peer::ProposeResponse { answer: Some(Answer::Done(peer::Done {})), ..Default::default() };
+        assert!(matches!(read_proposed(done.clone()), Ok(Ok((Outcome::Done, 0)))));
+        let newer = peer::ProposeResponse { outcome: 99, ..done };
+        assert!(matches!(read_proposed(newer), Ok(Err(ProposeError::Unknown))));
+        let newer = Answer::Meta(peer::MetaAnswer { kind: 99, ..Default::default() });
+        assert!(read_proposed(peer::ProposeResponse { answer: Some(newer), ..Default::default() }).is_err());
+    }
 }

@@ -188,7 +188,7 @@ impl Groups {
         let message = peer::ReadIndexRequest { group: group.into() };
         let answer = client.read_index(self.peers.request(node, message, Some(DEADLINE))).await;
         let answer = answer.map_err(|_| ProposeError::Unknown)?.into_inner();
-        match answer.outcome() {
+        match peer_messages::read_outcome(answer.outcome) {
             peer::Outcome::Applied => Ok(answer.index),
             _ => Err(ProposeError::NotProposed),
         }

@@ -131,7 +131,8 @@ pub(super) fn read_response(
     answer: peer::PutResponse,
     sent: &[SubBatch],
 ) -> Result<Vec<Delivered>, Undelivered> {
-    match answer.outcome() {
+    // A number that this version does not know may stand for anything.
+    match peer::Outcome::try_from(answer.outcome).unwrap_or(peer::Outcome::Unknown) {
         peer::Outcome::Applied if answer.results.len() == sent.len() => {}
         peer::Outcome::NotProposed if answer.refusal.is_empty() => return Err(Undelivered::NotProposed),
         peer::Outcome::NotProposed => return Err(Undelivered::Refused(answer.refusal)),
@@ -145,7 +146,7 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<Delivered> {
     use peer::put_result::Kind;
     let is_sound = result.throttled.is_sorted_by(|a, b| a < b)
         && result.throttled.last().is_none_or(|last| *last < sent.count);
-    let outcome = match result.kind() {
+    let outcome = match Kind::try_from(result.kind).ok()? {
         Kind::Placed => {
             let peer::PutResult { first_ordinal, time_ms, .. } = result;
             Some(AppendOutcome::Placed { first_ordinal, time_ms })
@@ -295,6 +296,10 @@ mod tests {
             assert_eq!(read.is_ok(), is_read, "{results:?}");
             assert!(is_read || read == Err(Undelivered::Unknown));
         }
+        let newer = peer::PutResult { kind: 99, ..answer(&[], placed()) };
+        assert_eq!(read_response(answered(vec![newer]), &[sent(3)]), Err(Undelivered::Unknown));
+        let newer = peer::PutResponse { outcome: 99, ..answered(vec![answer(&[], placed())]) };
+        assert_eq!(read_response(newer, &[sent(3)]), Err(Undelivered::Unknown));
         for undelivered in
             [Undelivered::NotProposed, Undelivered::Unknown, Undelivered::Refused("no space".into())]
         {
