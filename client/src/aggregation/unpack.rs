@@ -7,8 +7,13 @@ use prost::Message;
 use super::UserRecord;
 use super::format::{AggregatedRecord, DIGEST_BYTES, MAGIC};
 
+/// Most bytes of keys in the records of one aggregated record. Records name their keys by an index of few bytes, and each
+/// gets a copy: without a bound a crafted record of 1 MiB would take gigabytes. KPL's keys have 256 characters at most.
+const KEY_BYTES_MAX: usize = 64 << 20;
+
 /// The records in the data of an aggregated record, in their order, sharing its memory. `None` when the data is anything
-/// else: a record as it is, be it one that looks like an aggregated one at its beginning only.
+/// else: a record as it is, be it one that looks like an aggregated one at its beginning only, or one whose keys
+/// would take more than 64 MiB.
 pub fn deaggregate(data: &Bytes) -> Option<Vec<UserRecord>> {
     let message_end = data.len().checked_sub(DIGEST_BYTES)?;
     if !data.starts_with(&MAGIC) || message_end < MAGIC.len() {
@@ -20,7 +25,12 @@ pub fn deaggregate(data: &Bytes) -> Option<Vec<UserRecord>> {
     }
     let message = AggregatedRecord::decode(message).ok()?;
     let (keys, hashes) = (&message.partition_key_table, &message.explicit_hash_key_table);
-    let named = |table: &[String], index: u64| table.get(usize::try_from(index).ok()?).cloned();
+    let mut key_bytes = 0;
+    let mut named = |table: &[String], index: u64| {
+        let key = table.get(usize::try_from(index).ok()?)?;
+        key_bytes += key.len();
+        (key_bytes <= KEY_BYTES_MAX).then(|| key.clone())
+    };
     message
         .records
         .into_iter()
@@ -67,6 +77,22 @@ mod tests {
             assert_eq!(deaggregate(&data), None, "{name}");
         }
         assert_eq!(deaggregate(&sealed(b"")), Some(Vec::new()), "no records");
+    }
+
+    #[test]
+    fn one_long_key_does_not_take_its_bytes_for_each_record() {
+        let record = |parts: usize| {
+            let part = Part { partition_key_index: 0, explicit_hash_key_index: None, data: Bytes::new() };
+            let key = "k".repeat(KEY_BYTES_MAX / 64);
+            let message = AggregatedRecord {
+                partition_key_table: vec![key],
+                explicit_hash_key_table: Vec::new(),
+                records: vec![part; parts],
+            };
+            sealed(&message.encode_to_vec())
+        };
+        assert_eq!(deaggregate(&record(64)).map(|records| records.len()), Some(64));
+        assert_eq!(deaggregate(&record(65)), None);
     }
 
     #[test]
