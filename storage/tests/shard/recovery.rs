@@ -1,16 +1,14 @@
 //! Random operations with power failures at any point: after each, the last durable checkpoint and the log behind
 //! it give the same shards, and sealed files equal those of a run without failures.
 
-mod shard_model;
-
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use proptest::prelude::*;
-use shard_model::{
+use crate::model::{
     CHECKPOINTS, Model, body, file_bytes, key, open, segment_path, segments_of, small_options,
 };
+use bytes::Bytes;
+use proptest::prelude::*;
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ReadLimit, ShardError, ShardLog, ShardStore, StoreOptions};
 use tidelog_storage::{SimDisk, checkpoint};
@@ -133,7 +131,7 @@ impl Node {
         self.sequence += 1;
         let logs: Vec<_> = (0..SHARD_COUNT).map(|shard| self.shard(shard)).collect();
         let at = (self.sequence, self.log.len() as u64);
-        shard_model::checkpoint(&self.disk, &mut self.flusher, &logs, at)?;
+        crate::model::checkpoint(&self.disk, &mut self.flusher, &logs, at)?;
         self.flusher.unlink().map(drop)
     }
 

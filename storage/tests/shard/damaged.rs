@@ -1,11 +1,9 @@
 //! Damage on a node that is alone: it stops the readers of the damaged records, never the start, the other shards, or
 //! the records behind it.
 
-mod shard_model;
-
 use std::path::Path;
 
-use shard_model::{
+use crate::model::{
     ALL, Model, SHARDS, body, checkpoint, file_bytes, key, open, segment_path, segments_of, small_options,
 };
 use tidelog_storage::disk::Open;

@@ -1,12 +1,10 @@
 //! Power losses at any moment against a model: the log is always one of the states that it went through, and never
 //! one before the last acknowledged sync.
 
-mod wal_fixture;
-
+use crate::fixture::*;
 use proptest::prelude::*;
 use tidelog_storage::wal::{GroupId, SpareFiles, Wal, WalOp, WalOptions, WalReader};
 use tidelog_storage::{SimDisk, WalError};
-use wal_fixture::*;
 
 /// One step of a run. Positions are drawn relative to what the log holds at that moment.
 #[derive(Clone, Debug)]

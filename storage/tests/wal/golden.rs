@@ -1,15 +1,13 @@
 //! The bytes of the log's format versions: what is written today must equal those of the newest one, and each must be
 //! read for as long as its version is. `TIDELOG_WRITE_GOLDEN=1` writes the files of the newest one anew.
 
-mod wal_fixture;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::fixture::*;
 use tidelog_storage::disk::Open;
 use tidelog_storage::wal::{Wal, WalOp};
 use tidelog_storage::{Disk, SimDisk};
-use wal_fixture::*;
 
 fn commits() -> Vec<Vec<WalOp>> {
     vec![

@@ -1,15 +1,13 @@
 //! The end of the log that is gone without a trace in what is left: a start that finds it refuses, and changes nothing.
 
-mod wal_fixture;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fixture::*;
 use tidelog_storage::disk::Open;
 use tidelog_storage::wal::{FoundWal, WalOp, WalOptions};
 use tidelog_storage::{Disk, SimDisk, WalError};
-use wal_fixture::*;
 
 /// A log of three files with entries 1 to `entries` of group 0, one of a block in each commit.
 fn log_of(entries: u64) -> SimDisk {

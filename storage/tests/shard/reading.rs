@@ -1,10 +1,8 @@
 //! One shard from memory to files and back: reads, times, trims, unlinking, a full disk and a failed sync.
 
-mod shard_model;
-
 use std::sync::Arc;
 
-use shard_model::{ALL, Model, SHARDS, apply, body, checkpoint, key, open, segments_of, small_options};
+use crate::model::{ALL, Model, SHARDS, apply, body, checkpoint, key, open, segments_of, small_options};
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{Appended, ReadLimit, ShardError, ShardKey, ShardLog, ShardStore, StoreOptions};
 use tidelog_storage::{Disk, RealDisk, SimDisk};
@@ -93,7 +91,7 @@ fn files_below_the_trim_go_when_no_kept_checkpoint_needs_them() {
     // The last checkpoint was made before the files went: that they are missing is normal.
     let reopened = open(&disk, small_options(), shards.clone());
     check(&reopened.get(key(0)).expect("the shard is in the checkpoint"), &model);
-    disk.remove_file(&shard_model::segment_path(key(0), &after[0])).expect("removed");
+    disk.remove_file(&crate::model::segment_path(key(0), &after[0])).expect("removed");
     let damaged = open(&disk, small_options(), shards);
     assert_eq!(damaged.damaged().len(), 1, "a file with readable records is missing");
 }

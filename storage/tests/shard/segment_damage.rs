@@ -1,11 +1,9 @@
 //! Damaged segment files: an error or the right records, never wrong ones. And the bytes of format version 1.
 
-mod shard_model;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shard_model::{ALL, Model, SHARDS, body, file_bytes, key, segment_path, small_options};
+use crate::model::{ALL, Model, SHARDS, body, file_bytes, key, segment_path, small_options};
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardLog, ShardStore};
 use tidelog_storage::{Disk, SimDisk, disk::Open};
@@ -21,7 +19,7 @@ struct Files {
 
 fn files() -> Files {
     let disk = SimDisk::new(1);
-    let store = shard_model::open(&disk, small_options(), Vec::new());
+    let store = crate::model::open(&disk, small_options(), Vec::new());
     let log = store.create(key(0));
     let mut model = Model::default();
     let batches = [(1_000, 3, 40), (1_250, 1, 0), (2_000, 2, 700), (11_000, 3, 30), (11_001, 4, 1_100)];
@@ -31,7 +29,7 @@ fn files() -> Files {
         log.apply(time_ms, count, body, checksum);
     }
     let mut shards = Flusher::new(store).checkpoint(vec![log.cut()]).expect("there is space");
-    let names = shard_model::segments_of(&disk, key(0));
+    let names = crate::model::segments_of(&disk, key(0));
     assert_eq!(names, ["00000000000000000001.seg", "00000000000000000007.seg"]);
     let path = |number: usize| segment_path(key(0), &names[number]);
     Files { sealed: path(0), open: path(1), disk, checkpoint: shards.remove(0), model }

@@ -1,13 +1,10 @@
 //! A lagging node takes over another one's state by manifest and files: whatever happens on the way, it has the same
 //! records and, from then on, the same bytes.
 
-mod replica;
-mod shard_model;
-
+use crate::model::{ALL, Model, body, key, small_options};
+use crate::replica::{Replica, same_files};
 use bytes::Bytes;
 use proptest::prelude::*;
-use replica::{Replica, same_files};
-use shard_model::{ALL, Model, body, key, small_options};
 use tidelog_storage::Disk;
 use tidelog_storage::shard::{ReadLimit, ShardError, ShardKey, StoreOptions};
 
@@ -132,7 +129,7 @@ proptest! {
         follower.checkpoint(&keys(), entries.len() as u64).expect("the disk is well");
         leader.checkpoint(&keys(), entries.len() as u64).expect("the disk is well");
         for key in keys() {
-            let theirs = shard_model::segments_of(&leader.disk, key);
+            let theirs = crate::model::segments_of(&leader.disk, key);
             same_files(&follower.disk, &leader.disk, key, |name| theirs.iter().any(|other| other == name));
         }
     }
@@ -157,7 +154,7 @@ fn what_was_pulled_before_a_failure_is_not_pulled_again() {
     let wanted = follower.store.wanted(&group.shards).expect("listed");
     let part = follower.store.staging();
     for wanted in &wanted[..wanted.len() / 2] {
-        replica::pull_file(part, &leader.store, wanted, 1_000).expect("pulled");
+        crate::replica::pull_file(part, &leader.store, wanted, 1_000).expect("pulled");
         part.complete(&wanted.need).expect("whole");
     }
     let begun = &wanted[wanted.len() / 2].need;
@@ -178,12 +175,13 @@ fn a_copy_with_a_flipped_bit_is_never_taken() {
     let follower = Replica::new(2, options());
     for (number, wanted) in follower.store.wanted(&group.shards).expect("listed").into_iter().enumerate() {
         let name = format!("{:020}.seg", wanted.need.first_ordinal);
-        let path = shard_model::segment_path(wanted.need.key, &name);
+        let path = crate::model::segment_path(wanted.need.key, &name);
         for part in 0..6 {
             let bit = (wanted.need.bytes * 8 - 1) * part / 5;
             // The last bits of an open segment's blocks may be those of a frame that ends in the remainder.
             leader.disk.flip_bit(&path, bit);
-            replica::pull_file(follower.store.staging(), &leader.store, &wanted, 4_096).expect("pulled");
+            crate::replica::pull_file(follower.store.staging(), &leader.store, &wanted, 4_096)
+                .expect("pulled");
             let refused = follower.store.staging().complete(&wanted.need);
             assert!(matches!(refused, Err(ShardError::Damaged { .. })), "file {number} bit {bit}");
             assert_eq!(follower.store.staging().staged_bytes(&wanted.need).expect("asked"), 0);
@@ -199,16 +197,16 @@ fn pinned_files_stay_and_go_afterwards() {
     let pin = leader.store.pin();
     leader.shard(key(0)).trim(u64::MAX);
     leader.store.remove_shard(key(1));
-    let before = shard_model::segments_of(&leader.disk, key(0)).len();
+    let before = crate::model::segments_of(&leader.disk, key(0)).len();
     for index in 0..3 {
         leader.checkpoint(&[key(0)], 61 + index).expect("the disk is well");
     }
-    assert_eq!(shard_model::segments_of(&leader.disk, key(0)).len(), before);
-    assert!(!shard_model::segments_of(&leader.disk, key(1)).is_empty());
+    assert_eq!(crate::model::segments_of(&leader.disk, key(0)).len(), before);
+    assert!(!crate::model::segments_of(&leader.disk, key(1)).is_empty());
     drop(pin);
     leader.checkpoint(&[key(0)], 64).expect("the disk is well");
-    assert!(shard_model::segments_of(&leader.disk, key(0)).is_empty());
-    assert!(shard_model::segments_of(&leader.disk, key(1)).is_empty());
+    assert!(crate::model::segments_of(&leader.disk, key(0)).is_empty());
+    assert!(crate::model::segments_of(&leader.disk, key(1)).is_empty());
 }
 
 #[test]

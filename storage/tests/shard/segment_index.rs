@@ -1,13 +1,11 @@
 //! The indexes of sealed segments: bounded in memory, right under concurrent readers, and an error where a mapping
 //! would end the process.
 
-mod shard_model;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use shard_model::{ALL, Model, body, key, small_options};
+use crate::model::{ALL, Model, body, key, small_options};
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ReadLimit, ShardError, ShardLog, ShardStore, StoreOptions};
 use tidelog_storage::{Disk, RealDisk, SimDisk};

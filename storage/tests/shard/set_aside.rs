@@ -1,12 +1,10 @@
 //! Segments that no checkpoint lists are never removed because of that: they wait until the log has brought their
 //! records back.
 
-mod shard_model;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shard_model::{ALL, Model, body, checkpoint, file_bytes, key, open, segments_of, small_options};
+use crate::model::{ALL, Model, body, checkpoint, file_bytes, key, open, segments_of, small_options};
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ShardLog, StoreOptions};
 use tidelog_storage::{Disk, SimDisk};
@@ -36,7 +34,7 @@ fn filled() -> (SimDisk, Model, Vec<(String, Vec<u8>)>) {
     checkpoint(&disk, &mut Flusher::new(store), &[log], (1, 1)).expect("durable");
     let names = segments_of(&disk, key(0));
     let files = names.into_iter().map(|name| {
-        let bytes = file_bytes(&disk, &shard_model::segment_path(key(0), &name));
+        let bytes = file_bytes(&disk, &crate::model::segment_path(key(0), &name));
         (name, bytes)
     });
     let files: Vec<_> = files.collect();
@@ -115,7 +113,7 @@ fn a_trimmed_segment_of_another_length_is_set_aside() {
     apply(&log, &mut again, 0..48);
     log.trim(60);
     let shards = checkpoint(&disk, &mut Flusher::new(store), &[log], (2, 2)).expect("durable");
-    let path = shard_model::segment_path(key(0), &files[0].0);
+    let path = crate::model::segment_path(key(0), &files[0].0);
     disk.open(&path, tidelog_storage::disk::Open::Write).and_then(|file| file.set_len(8_192)).expect("cut");
     disk.remove_dir_all(Path::new("data/set-aside")).expect("removed");
     let store = open(&disk, options(), shards);

@@ -1,12 +1,9 @@
 //! Damaged segments where a peer has copies: never served, listed, and repaired to the same bytes.
 
-mod replica;
-mod shard_model;
-
 use std::sync::Arc;
 
-use replica::{Replica, same_files};
-use shard_model::{ALL, Model, SHARDS, body, file_bytes, key, segment_path, segments_of, small_options};
+use crate::model::{ALL, Model, SHARDS, body, file_bytes, key, segment_path, segments_of, small_options};
+use crate::replica::{Replica, same_files};
 use tidelog_storage::disk::Open;
 use tidelog_storage::shard::{ShardError, ShardStore, StoreOptions};
 use tidelog_storage::transfer::{Staging, Wanted};
@@ -44,7 +41,7 @@ fn reopen(node: Replica) -> Replica {
 }
 
 fn damaged_open(node: &Replica) -> (Vec<Wanted>, Arc<Staging>) {
-    let loaded = tidelog_storage::checkpoint::load(&node.disk, shard_model::CHECKPOINTS.as_ref());
+    let loaded = tidelog_storage::checkpoint::load(&node.disk, crate::model::CHECKPOINTS.as_ref());
     let shards = loaded.expect("whole").expect("there is one").checkpoint.groups.remove(0).shards;
     let disk: Arc<SimDisk> = Arc::new(node.disk.clone());
     ShardStore::damaged_open(disk, SHARDS.into(), &shards).expect("listed")
@@ -190,7 +187,7 @@ fn a_damaged_open_segment_is_staged_before_the_start() {
         }
         let (damaged, staging) = damaged_open(&own);
         assert_eq!(damaged.len(), 1);
-        replica::pull_file(&staging, &peer.store, &damaged[0], 1_000).expect("pulled");
+        crate::replica::pull_file(&staging, &peer.store, &damaged[0], 1_000).expect("pulled");
         staging.complete(&damaged[0].need).expect("the copy is whole");
         let own = reopen(own);
         assert!(file_bytes(&own.disk, &path) == whole);

@@ -1,14 +1,12 @@
 //! Giving up the end of a damaged log: the whole part is kept, the rest is set aside, whenever the power goes.
 
-mod wal_fixture;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::fixture::*;
 use tidelog_storage::disk::Open;
 use tidelog_storage::wal::{FoundWal, Salvage, WalEntry, WalOptions, finish_giving_up};
 use tidelog_storage::{Disk, SimDisk, WalError};
-use wal_fixture::*;
 
 const LOST: &str = "/lost";
 

@@ -1,13 +1,11 @@
 //! The log as its callers see it: entries, votes, truncation, purging, files that come and go.
 
-mod wal_fixture;
-
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::fixture::*;
 use tidelog_storage::wal::{Commit, ENTRY_BYTES_MAX, Wal, WalOp};
 use tidelog_storage::{RealDisk, SimDisk, WalError};
-use wal_fixture::*;
 
 #[test]
 fn what_is_appended_is_read_now_and_after_a_restart() {

@@ -1,10 +1,8 @@
 //! A shard that passes over ordinals, because the end of a log that gave them out was given up.
 
-mod shard_model;
-
 use std::path::Path;
 
-use shard_model::{ALL, SHARDS, apply, checkpoint, key, open, small_options};
+use crate::model::{ALL, SHARDS, apply, checkpoint, key, open, small_options};
 use tidelog_storage::SimDisk;
 use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ShardCheckpoint, ShardLog, StoreOptions, give_up};

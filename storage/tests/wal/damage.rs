@@ -1,14 +1,12 @@
 //! Bits that flip, files that go, writes that are torn: a valid prefix where nothing proves more, else damage, and
 //! never a wrong entry.
 
-mod wal_fixture;
-
 use std::path::{Path, PathBuf};
 
+use crate::fixture::*;
 use tidelog_storage::disk::Open;
 use tidelog_storage::wal::{WalOp, WalOptions};
 use tidelog_storage::{Disk, SimDisk, WalError};
-use wal_fixture::*;
 
 /// A log of two files, and its states before and after the last commit.
 fn small_log() -> (SimDisk, Model, Model) {

@@ -1,11 +1,9 @@
 //! A full disk: nothing is acknowledged, nothing is lost, and the log goes on when there is space.
 
-mod wal_fixture;
-
 use std::path::Path;
 
+use crate::fixture::*;
 use tidelog_storage::{Disk, SimDisk, WalError};
-use wal_fixture::*;
 
 fn used_bytes(disk: &SimDisk) -> u64 {
     let names = disk.list(Path::new(DIR)).expect("listed");

@@ -12,7 +12,7 @@ use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardKey, ShardLog, Sh
 use tidelog_storage::transfer::{Staging, Wanted};
 use tidelog_storage::{SimDisk, checkpoint::CheckpointError};
 
-use crate::shard_model::{self, CHECKPOINTS, SHARDS};
+use crate::model::{CHECKPOINTS, SHARDS};
 
 /// The group that is taken over in these tests; group 2 has one shard of its own.
 pub const GROUP: u8 = 1;
@@ -141,11 +141,11 @@ pub fn pull_file(
 
 /// Compares every file of a shard that both have and says how many those are.
 pub fn same_files(left: &SimDisk, right: &SimDisk, key: ShardKey, is_sealed: impl Fn(&str) -> bool) -> usize {
-    let names = shard_model::segments_of(left, key);
+    let names = crate::model::segments_of(left, key);
     let common: Vec<_> = names.iter().filter(|name| is_sealed(name)).collect();
     for name in &common {
-        let path = shard_model::segment_path(key, name);
-        let bytes = [left, right].map(|disk| shard_model::file_bytes(disk, &path));
+        let path = crate::model::segment_path(key, name);
+        let bytes = [left, right].map(|disk| crate::model::file_bytes(disk, &path));
         assert!(bytes[0] == bytes[1], "{} differs", path.display());
     }
     common.len()
