@@ -4,24 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tidelog::clock::Clock;
-use tidelog::limits::{ControlLimits, ShardLimits};
-use tidelog::node::{Node, NodeConfig};
+use tidelog::node::Node;
 use tidelog::ops::{Call, Codec, dispatch};
-use tidelog::replication::{Durability, Shell, Sizes};
-use tidelog::service::{Pace, Transitions};
 use tidelog_proto::Document;
-use tidelog_storage::disk::RealDisk;
+use tidelog_testkit::node as testkit;
 
 fn call(operation: &str, codec: Codec, body: impl Into<Bytes>) -> Call {
-    Call {
-        operation: operation.into(),
-        account: "000000000000".into(),
-        region: "us-east-1".into(),
-        codec,
-        body: body.into(),
-        answers: tidelog::room::AnswerRoom::default(),
-    }
+    Call { codec, ..testkit::call(operation, body) }
 }
 
 fn put_body(records: usize, record_bytes: usize, codec: Codec) -> Bytes {
@@ -36,19 +25,7 @@ fn put_body(records: usize, record_bytes: usize, codec: Codec) -> Bytes {
 fn put_records(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
-    let config = NodeConfig {
-        data_dir: directory.path().to_owned(),
-        cluster: None,
-        limits: ShardLimits::off(),
-        control_limits: ControlLimits::off(),
-        transitions: Transitions::default(),
-        pace: Pace::default(),
-        durability: Durability::Fsync,
-        clock: Clock::System,
-        disk: Arc::new(RealDisk),
-        shell: Shell::Threads,
-        sizes: Sizes::default(),
-    };
+    let config = testkit::unlimited(directory.path());
     let node = runtime.block_on(Node::start(config)).expect("a node");
     let service = node.service();
     let create = call("CreateStream", Codec::Json, r#"{"StreamName":"bench","ShardCount":8}"#);

@@ -18,8 +18,6 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::config::DataLocation;
-
 /// Name of the file that is locked.
 pub(crate) const LOCK_FILE: &str = "LOCK";
 /// Name of the file that says that the directory may go once nobody holds it.
@@ -32,6 +30,15 @@ const DATA: [&str; 4] = ["IDENTITY", "wal", "checkpoint", "shards"];
 const OPEN_TO_OTHERS: u32 = 0o077;
 /// What the names of ephemeral directories begin with.
 const EPHEMERAL_PREFIX: &str = "tidelog-";
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataLocation {
+    /// A directory that outlives the process; created when absent.
+    Directory(PathBuf),
+    /// A directory of its own that is removed at exit, or by the next such broker after a kill.
+    Ephemeral,
+}
 
 /// A data directory that is this process's alone until it is dropped.
 #[derive(Debug)]

@@ -309,10 +309,8 @@ pub fn declared() -> impl Iterator<Item = &'static str> {
     DESCRIBED.iter().map(|(name, ..)| *name)
 }
 
-/// The process's one recorder, installed at the first call.
-///
-/// # Panics
-/// When something else has installed a recorder before.
+/// The process's one recorder, installed at the first call. Where the program that embeds the broker has installed another
+/// one, everything is recorded there, and the broker's own page of metrics stays empty.
 pub fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
@@ -325,7 +323,11 @@ pub fn recorder() -> &'static PrometheusHandle {
         }
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        metrics::set_global_recorder(recorder).expect("the broker installs the only recorder");
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!(
+                "the program records metrics itself; the broker's own page of metrics stays empty"
+            );
+        }
         describe();
         begin();
         handle

@@ -18,15 +18,15 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::certificates::Certificates;
 use crate::clock::{Clock, machine_time};
-use crate::config::{ClusterConfig, Config, DataLocation, InitialStream};
-use crate::data_directory::{DataDirectory, DataDirectoryError};
+use crate::config::{ClusterConfig, Config, InitialStream};
+use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 use crate::model::stream::StreamKey;
 use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
 use crate::ownership::Ownership;
 use crate::peers::tcp;
 use crate::replication::Sizes;
-use crate::room::Descriptors;
+use crate::room::{Descriptors, MemoryError};
 use crate::service::{NewStream, Service, ServiceError};
 use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
 use crate::stage::Stage;
@@ -88,6 +88,9 @@ pub enum StartError {
         /// The address.
         address: String,
     },
+    /// There is too little memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DataDirectoryError),

@@ -1,3 +1,7 @@
-//! The command line of Tidelog.
+//! The command line of Tidelog: what the binary `tidelog` is made of.
+//!
+//! [`settings::load`] reads arguments, environment and the file of settings; [`command`] has the commands beside `serve`.
 
+mod arguments;
 pub mod command;
+pub mod settings;

@@ -10,7 +10,9 @@ use tidelog_proto::v1::records_client::RecordsClient;
 use tidelog_proto::v1::streams_client::StreamsClient;
 use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+#[cfg(feature = "tls")]
+use tonic::transport::{Certificate, ClientTlsConfig};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Reason};
@@ -61,7 +63,9 @@ struct Now {
 #[derive(Debug)]
 pub struct ConnectionBuilder {
     nodes: Vec<String>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "plain HTTP trusts every node"))]
     ca_pem: Option<Vec<u8>>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "plain HTTP trusts every node"))]
     has_system_roots: bool,
     account: Option<String>,
     region: Option<String>,
@@ -178,14 +182,8 @@ impl ConnectionBuilder {
                 "at least one node, and a request timeout of 100 ms to 5 minutes, are needed",
             ));
         }
-        let mut tls = ClientTlsConfig::new();
-        if self.has_system_roots || self.ca_pem.is_none() {
-            tls = tls.with_native_roots();
-        }
-        if let Some(pem) = self.ca_pem {
-            tls = tls.ca_certificate(Certificate::from_pem(pem));
-        }
-        let nodes = self.nodes.iter().map(|node| endpoint(node, &tls)).collect::<Result<Vec<_>, _>>()?;
+        let trust = self.trust();
+        let nodes = self.nodes.iter().map(|node| endpoint(node, &trust)).collect::<Result<Vec<_>, _>>()?;
         let turn = rand::random_range(0..nodes.len());
         let inner = Inner {
             nodes,
@@ -197,6 +195,30 @@ impl ConnectionBuilder {
         Ok(Connection { inner: Arc::new(inner) })
     }
 }
+
+impl ConnectionBuilder {
+    #[cfg(feature = "tls")]
+    fn trust(&self) -> Trust {
+        let mut tls = ClientTlsConfig::new();
+        if self.has_system_roots || self.ca_pem.is_none() {
+            tls = tls.with_native_roots();
+        }
+        match &self.ca_pem {
+            Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+            None => tls,
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn trust(&self) -> Trust {}
+}
+
+/// CAs that nodes are trusted by.
+#[cfg(feature = "tls")]
+type Trust = ClientTlsConfig;
+/// Without TLS there is nothing to trust.
+#[cfg(not(feature = "tls"))]
+type Trust = ();
 
 /// One node, for one call.
 ///
@@ -301,14 +323,24 @@ pub(crate) fn has_usable_port(uri: &Uri) -> bool {
     !names_port || uri.port_u16().is_some_and(|port| port > 0)
 }
 
-fn endpoint(node: &str, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
+#[cfg(feature = "tls")]
+fn secured(endpoint: Endpoint, trust: &Trust) -> Result<Endpoint, String> {
+    endpoint.tls_config(trust.clone()).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "tls"))]
+fn secured(_: Endpoint, (): &Trust) -> Result<Endpoint, String> {
+    Err("https:// needs the feature `tls` of tidelog-client".into())
+}
+
+fn endpoint(node: &str, trust: &Trust) -> Result<Endpoint, Error> {
     let malformed = |error: &dyn std::fmt::Display| invalid(format!("node {node}: {error}"));
     let endpoint = Endpoint::from_shared(node.to_owned()).map_err(|error| malformed(&error))?;
     if !has_usable_port(endpoint.uri()) {
         return Err(malformed(&"a port is a number from 1 to 65535"));
     }
     let endpoint = match endpoint.uri().scheme_str() {
-        Some("https") => endpoint.tls_config(tls.clone()).map_err(|error| malformed(&error))?,
+        Some("https") => secured(endpoint, trust).map_err(|error| malformed(&error))?,
         Some("http") => endpoint,
         _ => return Err(malformed(&"an address begins with http:// or https://")),
     };

@@ -1,12 +1,20 @@
 //! Tidelog's messages: what is stored, what nodes say to each other, and the codecs of the Kinesis protocol.
+//!
+//! The codecs need the feature `codecs`; clients of the gRPC API do without it.
 
+#[cfg(feature = "codecs")]
 pub mod cbor;
+#[cfg(feature = "codecs")]
 pub mod document;
+#[cfg(feature = "codecs")]
 pub mod event_stream;
+#[cfg(feature = "codecs")]
 pub mod json;
 
+#[cfg(feature = "codecs")]
 use bytes::Bytes;
 
+#[cfg(feature = "codecs")]
 pub use document::{Document, Unreadable};
 
 /// Commands and state as stored in the log and in checkpoints (`stored.proto`).
@@ -58,6 +66,7 @@ pub mod v1 {
 }
 
 /// How the body of a request and of its answer is written. Chosen by the request's content type.
+#[cfg(feature = "codecs")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
     /// `application/x-amz-json-1.1`
@@ -66,6 +75,7 @@ pub enum Codec {
     Cbor,
 }
 
+#[cfg(feature = "codecs")]
 impl Codec {
     /// Reads one document that fills the whole of `body`. Bytes of it may be shared with `body`.
     ///

@@ -7,9 +7,8 @@ use tidelog_storage::wal::GROUPS;
 use tokio::time::timeout;
 
 use super::{Administration, AdministrationError, GREETING_DEADLINE, Teller};
-use crate::config::cluster;
 use crate::forming::greet_at;
-use crate::peers::{Member, wrong_incarnation};
+use crate::peers::{self, Member, wrong_incarnation};
 use crate::replication::{GroupStatus, MembershipChange};
 
 impl Administration {
@@ -76,7 +75,7 @@ impl Administration {
         address: &str,
         replaced: Option<u64>,
     ) -> Result<Member, AdministrationError> {
-        cluster::address(address).map_err(AdministrationError::Refused)?;
+        peers::address(address).map_err(AdministrationError::Refused)?;
         let known = members.members.get(&id);
         if id == 0 || known.is_none() && self.groups.catalog().used_nodes.contains(&id) {
             return Err(AdministrationError::refused(format!(
@@ -160,7 +159,7 @@ fn check_newcomer(
             hello.cluster
         ));
     }
-    if hello.format != crate::peers::FORMAT {
+    if hello.format != peers::FORMAT {
         return refused(format!(
             "the node at {address} runs version {}, which writes another format: run the version of this node there",
             hello.version
@@ -180,11 +179,11 @@ mod tests {
             cluster: cluster.into(),
             incarnation: incarnation.into(),
             version: "9.9.9".into(),
-            format: crate::peers::FORMAT,
+            format: peers::FORMAT,
             ..peer::HelloResponse::default()
         };
         let member = Member { address: "d:1".into(), incarnation: "i4".into() };
-        let newer = peer::HelloResponse { format: crate::peers::FORMAT + 1, ..hello(4, "", "i4") };
+        let newer = peer::HelloResponse { format: peers::FORMAT + 1, ..hello(4, "", "i4") };
         for (hello, known, expected) in [
             (hello(4, "", "i4"), None, None),
             (hello(4, "ours", "i4"), None, None),

@@ -5,6 +5,7 @@
 //! later may have been. Used by replication (the log), by the service (records for other leaders) and by the wire
 //! (whole operations for other leaders).
 
+mod address;
 mod admission;
 mod connection;
 mod lives;
@@ -29,6 +30,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::model::life::Lives;
 
+pub use address::address;
 pub use admission::{check_certificate, check_name, taken_out, wrong_incarnation};
 pub use connection::Connection;
 use lives::Known;

@@ -22,8 +22,7 @@ use tidelog_storage::disk::{Open, RealDisk};
 use super::TlsError;
 use super::names::Names;
 use crate::clock::{BUILT_MS, machine_time};
-use crate::config::DataLocation;
-use crate::data_directory::{DataDirectory, DataDirectoryError};
+use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 
 /// Where both files are, inside the data directory.
 const DIRECTORY: &str = "tls";

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::files::{certificates, key, mismatch, refused};
 use super::{HTTP2, TlsError, expiry, provider};
-use crate::config::PeerCertificates;
 pub use role::{Own, Role};
 
 /// A stream between nodes, decrypted and encrypted on its way.
@@ -34,6 +33,17 @@ pub type PeerStream<S> = tokio_rustls::TlsStream<S>;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// A node's certificate, its key, and the authority that all nodes of the cluster are trusted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificates {
+    /// PEM: the node's certificate, for both ends of a connection, and what stands between it and the authority.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// PEM: the authorities by one of which every node's certificate has to be.
+    pub ca: PathBuf,
+}
 
 /// Both ends of mutual TLS. Clones share them, also when they are reloaded.
 #[derive(Clone)]

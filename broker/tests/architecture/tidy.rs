@@ -119,6 +119,9 @@ fn faults_of_homes(files: &[File]) -> Vec<String> {
     faults
 }
 
+/// Stands above the crates whose tests use it.
+const TESTKIT: &str = "tidelog-testkit";
+
 /// Every dependency of a crate of the workspace on another one that its row does not allow.
 fn faults_of_crates(manifests: &[toml::Table]) -> Vec<String> {
     let mut faults = faults_of_rows(CRATES, &[]);
@@ -129,10 +132,11 @@ fn faults_of_crates(manifests: &[toml::Table]) -> Vec<String> {
             continue;
         };
         let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let is_for_tests = |table: &str, name: &str| table == "dev-dependencies" && name == TESTKIT;
         let dependencies: Vec<&String> = tables
             .iter()
-            .filter_map(|table| manifest.get(*table)?.as_table())
-            .flat_map(toml::Table::keys)
+            .filter_map(|table| Some((*table, manifest.get(*table)?.as_table()?)))
+            .flat_map(|(table, names)| names.keys().filter(move |name| !is_for_tests(table, name)))
             .collect();
         for dependency in &dependencies {
             let is_ours = CRATES.iter().any(|(ours, _)| ours == *dependency);
@@ -341,6 +345,10 @@ mod planted {
                 "[package]\nname = 'tidelog-storage'\n[dependencies]\ntokio = '1'\n[dev-dependencies]\ntidelog.path = '.'",
             ),
             parse("[package]\nname = 'tidelog-new'"),
+            parse(
+                "[package]\nname = 'tidelog-load'\n[dependencies]\ntidelog-testkit.workspace = true\n\
+                 [dev-dependencies]\ntidelog-testkit.workspace = true",
+            ),
         ]);
         assert_eq!(
             found,
@@ -348,6 +356,7 @@ mod planted {
                 "tidelog-storage depends on tokio",
                 "tidelog-storage depends on tidelog: the matrix does not allow it",
                 "the matrix has no row for the crate tidelog-new",
+                "tidelog-load depends on tidelog-testkit: the matrix does not allow it",
             ]
         );
     }

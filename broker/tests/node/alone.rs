@@ -1,10 +1,8 @@
 //! What a node of a cluster refuses while its data directory is used without the others.
 
-use std::io;
-
 use serde_json::json;
-use tidelog::log_command::{self, GiveUpLog};
-use tidelog::segment_command::{self, GiveUp};
+use tidelog::offline::log::Prepared;
+use tidelog::offline::segment::{self, GiveUp};
 
 use crate::START_MS;
 use crate::broker::Broker;
@@ -31,12 +29,7 @@ async fn it_does_not_start_on_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_log_is_not_given_up() {
     let cluster = cluster().await;
-    let wanted = GiveUpLog { data: cluster.directory(0).to_owned(), is_confirmed: true };
-    let refused = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        log_command::give_up(&wanted, &mut io::empty(), &mut io::sink(), &runtime).expect_err("a refusal")
-    });
-    let refused = refused.await.expect("no panic").to_string();
+    let refused = Prepared::look(cluster.directory(0)).err().expect("a refusal").to_string();
     assert!(refused.contains("tidelog cluster replace"), "{refused}");
     cluster.end().await;
 }
@@ -47,7 +40,7 @@ async fn its_records_are_given_up_only_when_no_copy_is_left() {
     let give_up = |has_no_copy| {
         let data = cluster.directory(0).to_owned();
         let (stream, shard, first, last) = ("a".to_owned(), 0, 1, 1);
-        segment_command::give_up(&GiveUp {
+        segment::give_up(&GiveUp {
             data,
             stream,
             account: None,

@@ -6,12 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use tidelog::clock::Clock;
-use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{Node, NodeConfig};
-use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
-use tidelog::replication::{Durability, Shell, Sizes};
-use tidelog::service::{Pace, Transitions};
-use tidelog_storage::disk::RealDisk;
+use tidelog::ops::{Call, Fault, Reply, dispatch};
+use tidelog_testkit::node::{call, unlimited};
 
 /// A node in a directory, and the clock it goes by.
 pub struct Broker {
@@ -40,19 +37,7 @@ impl Broker {
         change: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, String> {
         let now_ms = Arc::new(AtomicU64::new(now_ms));
-        let mut config = NodeConfig {
-            cluster: None,
-            data_dir: directory.to_owned(),
-            limits: ShardLimits::off(),
-            control_limits: ControlLimits::off(),
-            transitions: Transitions::default(),
-            pace: Pace::default(),
-            durability: Durability::Fsync,
-            clock: Clock::Manual(now_ms.clone()),
-            disk: Arc::new(RealDisk),
-            shell: Shell::Threads,
-            sizes: Sizes::default(),
-        };
+        let mut config = NodeConfig { clock: Clock::Manual(now_ms.clone()), ..unlimited(directory) };
         change(&mut config);
         let node = Node::start(config).await.map_err(|error| error.to_string())?;
         Ok(Self { node, now_ms })
@@ -77,14 +62,8 @@ impl Broker {
         operation: &str,
         body: Value,
     ) -> Result<Reply, Fault> {
-        let call = Call {
-            operation: operation.into(),
-            account: account.into(),
-            region: region.into(),
-            codec: Codec::Json,
-            body: body.to_string().into(),
-            answers: tidelog::room::AnswerRoom::default(),
-        };
+        let call =
+            Call { account: account.into(), region: region.into(), ..call(operation, body.to_string()) };
         dispatch(&self.node.service(), call).await
     }
 

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::Value;
 use tempfile::TempDir;
-use tidelog::clock::Clock;
-use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::model::producer::Stamp;
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
-use tidelog::ops::{Call, Codec, Fault, Reply, dispatch};
+use tidelog::ops::{Call, Fault, Reply, dispatch};
 use tidelog::peers::{Incoming, tcp};
-use tidelog::replication::{Durability, Leader, Shell, Sizes};
+use tidelog::replication::Leader;
 use tidelog::room::AnswerRoom;
-use tidelog::service::{AppendRefusal, Pace, Placed, Transitions};
-use tidelog_storage::disk::RealDisk;
+use tidelog::service::{AppendRefusal, Placed};
+use tidelog_testkit::node::{call, unlimited};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::producers::send;
@@ -87,19 +84,7 @@ impl Cluster {
         let (id, own) = (at as u64 + 1, &self.members[at]);
         let addresses = self.members.iter().map(|member| member.address.clone());
         let members: BTreeMap<u64, String> = (1..).zip(addresses).collect();
-        let mut config = NodeConfig {
-            cluster: None,
-            data_dir: own.directory.path().to_owned(),
-            limits: ShardLimits::off(),
-            control_limits: ControlLimits::off(),
-            transitions: Transitions::default(),
-            pace: Pace::default(),
-            durability: Durability::Fsync,
-            clock: Clock::System,
-            disk: Arc::new(RealDisk),
-            shell: Shell::Threads,
-            sizes: Sizes::default(),
-        };
+        let mut config = unlimited(own.directory.path());
         (self.change)(&mut config);
         config.cluster = Some(ClusterNode { id, members, dial: tcp::dial(None), incoming });
         let started = runtime.spawn(Node::start(config)).await.expect("no panic");
@@ -193,14 +178,7 @@ impl Cluster {
     ) -> Result<Reply, Fault> {
         let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
         let service = node.service();
-        let call = Call {
-            operation: operation.into(),
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-            codec: Codec::Json,
-            body: body.to_string().into(),
-            answers,
-        };
+        let call = Call { answers, ..call(operation, body.to_string()) };
         runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
     }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod alone;
 mod anywhere;
 mod broker;
+mod catch_up;
 mod clocks;
 mod cluster;
 mod consumers;

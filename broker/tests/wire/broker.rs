@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::config::{AllowedOrigins, Config, DataLocation, DiskReserve, Durability, Transitions};
+use tidelog::config::{Config, DataLocation};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::server::Server;
 use tidelog::wire::Bounds;
@@ -85,26 +85,8 @@ impl Broker {
 }
 
 pub fn config(data: DataLocation) -> Config {
-    Config {
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
-        data,
-        expects_data: false,
-        disk_reserve: DiskReserve::Auto,
-        limits: ShardLimits::aws(),
-        control_limits: ControlLimits::off(),
-        transitions: Transitions::default(),
-        certificate: None,
-        initial_streams: Vec::new(),
-        durability: Durability::Fsync,
-        memory: None,
-        origins: AllowedOrigins::default(),
-        public_hosts: Vec::new(),
-        account: "000000000000".into(),
-        region: "us-east-1".into(),
-        log: "info".into(),
-        cluster: None,
-        foreign_variables: Vec::new(),
-    }
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    Config { listen, control_limits: ControlLimits::off(), ..Config::new(data) }
 }
 
 /// The page at a path.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::cluster_command::{self, Action, Change, ClusterCommand, Output};
+use tidelog::cluster_client::{Change, ClusterClientError, Node};
 use tidelog::config::{ClusterConfig, Config, DataLocation};
 use tidelog::server::{Server, StartError};
 use tidelog::wire::Bounds;
@@ -51,25 +51,27 @@ impl Place {
         tokio::spawn(async move { Server::start(&settings, Bounds::default(), Clock::System).await })
     }
 
-    /// Has node 1 carry it out, again and again as long as that may help.
-    async fn ask(&self, action: Action) -> Result<String, String> {
-        let command =
-            ClusterCommand { at: self.addresses[&1].clone(), tls: None, output: Output::Json, action };
+    /// Has node 1 answer, again and again as long as that may help.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFn(&mut Node) -> Result<T, ClusterClientError>,
+    ) -> Result<T, String> {
         let ends = Instant::now() + PATIENCE;
         loop {
-            let mut results = Vec::new();
-            match cluster_command::run(&command, &mut results, &mut Vec::new()).await {
-                Ok(_) => return Ok(String::from_utf8(results).unwrap()),
-                Err(error) if error.to_string().starts_with("refused") || Instant::now() > ends => {
-                    return Err(error.to_string());
-                }
+            let answer = match Node::reach(&self.addresses[&1], None).await {
+                Ok(mut node) => question(&mut node).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) if !error.may_pass() || Instant::now() > ends => return Err(error.to_string()),
                 Err(_) => sleep(Duration::from_millis(200)).await,
             }
         }
     }
 
     pub async fn change(&self, change: Change) -> Result<String, String> {
-        self.ask(Action::Change(change)).await
+        self.ask(async |node| node.change(&change, |_| ()).await).await
     }
 
     async fn add(&self, id: u64) -> Result<String, String> {
@@ -78,12 +80,10 @@ impl Place {
 
     /// The voters, and those of them that answer.
     async fn voters(&self) -> (Vec<u64>, Vec<u64>) {
-        let status = self.ask(Action::Status(None)).await.unwrap();
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        let nodes = status["nodes"].as_array().unwrap().iter().filter(|node| node["is_voter"] == true);
-        let id = |node: &serde_json::Value| node["id"].as_u64().unwrap();
-        let up = nodes.clone().filter(|node| node["is_reachable"] == true).map(id).collect();
-        (nodes.map(id).collect(), up)
+        let status = self.ask(async |node| node.status().await).await.unwrap();
+        let nodes = status.nodes.iter().filter(|node| node.is_voter);
+        let up = nodes.clone().filter(|node| node.is_reachable).map(|node| node.id).collect();
+        (nodes.map(|node| node.id).collect(), up)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests at the wire: bytes in, bytes out, against a broker in this process, and the binary as a process.
+//! Tests at the wire: bytes in, bytes out, against a broker in this process.
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
@@ -9,27 +9,19 @@ mod bounds;
 mod broker;
 mod cluster;
 mod codecs;
-mod config;
 mod connections;
 mod control;
-mod data_directory;
+mod embedded;
 mod grpc;
 mod half_closed;
 mod headers;
 mod http;
 mod http2;
-mod log;
-mod metrics;
 mod model;
-mod peer_port;
-mod process;
-mod reload;
 mod scene;
 mod slow;
 mod starting;
-mod stopping;
 mod subscribe;
-mod subscriber;
 mod tasks;
 mod tls;
 mod tokens;

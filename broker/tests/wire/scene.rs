@@ -12,7 +12,7 @@ use tidelog::service::Pace;
 use tidelog::wire::Bounds;
 
 use crate::broker::Broker;
-use crate::subscriber::{Subscriber, call};
+use tidelog_testkit::subscriber::{Subscriber, call};
 
 /// The protocols that subscribers speak.
 pub const HTTP1_AND_2: [bool; 2] = [false, true];

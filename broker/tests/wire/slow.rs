@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::broker::PATIENCE;
 use crate::scene::{HTTP1_AND_2, Scene, horizon, latest};
-use crate::subscriber::{post, request, take_all};
+use tidelog_testkit::subscriber::{post, request, take_all};
 
 #[tokio::test]
 async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own() {

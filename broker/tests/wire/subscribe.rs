@@ -1,19 +1,14 @@
 //! SubscribeToShard at the wire, over HTTP/1.1 and HTTP/2: what a subscriber is told, when, and how it ends.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::limits::ShardLimits;
 use tidelog::service::Pace;
 use tidelog::wire::Bounds;
-use tokio::time::timeout;
 
-use crate::broker::PATIENCE;
-use crate::process::{Running, tidelog};
 use crate::scene::{HTTP1_AND_2, STREAM, Scene, at, horizon, latest};
-use crate::subscriber::{Subscriber, Told, call};
+use tidelog_testkit::subscriber::{Subscriber, Told, call};
 
 #[tokio::test]
 async fn a_record_is_pushed_as_it_is_put() {
@@ -224,53 +219,4 @@ async fn what_is_wrong_at_the_beginning_is_an_ordinary_answer() {
     scene.put("x").await;
     assert_eq!(subscriber.event().await.data(), ["x"]);
     scene.broker.stop().await;
-}
-
-/// Subscriptions that the broker at `address` says are open.
-fn open_subscriptions(address: SocketAddr) -> Option<u32> {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    connection.read_to_string(&mut page).unwrap();
-    let line = page.lines().find_map(|line| line.strip_prefix("tidelog_subscriptions "))?;
-    line.parse().ok()
-}
-
-/// In a process of its own: metrics belong to a process.
-#[tokio::test]
-async fn who_goes_away_leaves_no_subscription_behind() {
-    let arguments = ["--ephemeral", "--listen", "127.0.0.1:0", "--control-limits", "off"];
-    let process = Running::start(tidelog().args(arguments));
-    let address = process.address().parse().unwrap();
-    let mut input = json!({"ShardId": "shardId-0", "StartingPosition": latest()});
-    assert_eq!(call(address, "CreateStream", &json!({"StreamName": "S", "ShardCount": 1})).await.0, 200);
-    for (is_http2, name) in [(false, "a"), (true, "b")] {
-        let register = json!({"StreamARN": STREAM, "ConsumerName": name});
-        let (_, registered) = call(address, "RegisterStreamConsumer", &register).await;
-        input["ConsumerARN"] = registered["Consumer"]["ConsumerARN"].clone();
-        let active = async {
-            while call(address, "SubscribeToShard", &with_dry_run(&input)).await.1["__type"]
-                != "DryRunOperationException"
-            {}
-        };
-        timeout(PATIENCE, active).await.expect("the consumer becomes active");
-        let subscriber = Subscriber::begin(address, is_http2, &input).await;
-        assert_eq!(open_subscriptions(address), Some(1));
-        drop(subscriber);
-        // HTTP/2 says so, and is noticed before the next event is due. HTTP/1.1 cannot tell a client that has gone from one
-        // that sends no more: the first event sent to it is refused, and with the next one, 5 s later, that is seen.
-        let within = Duration::from_secs(if is_http2 { 4 } else { 12 });
-        let left = Instant::now();
-        while open_subscriptions(address) != Some(0) {
-            assert!(left.elapsed() < within, "the subscription ends");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-    assert_eq!(process.terminate().0, Some(0));
-}
-
-fn with_dry_run(input: &Value) -> Value {
-    let mut input = input.clone();
-    input["DryRun"] = true.into();
-    input
 }

@@ -5,12 +5,14 @@
 //! [`Commands`] among its own and calls [`run`]. Results go to standard output, everything else to standard error.
 
 mod clock;
+pub mod cluster;
 mod completions;
 mod doctor;
 mod error;
 mod figures;
 mod get;
 mod group;
+pub mod log;
 mod man;
 mod native;
 mod output;

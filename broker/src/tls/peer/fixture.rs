@@ -5,7 +5,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::config::PeerCertificates;
+use crate::tls::peer::PeerCertificates;
 
 /// An authority and the directory of its files.
 pub(crate) struct Authority {

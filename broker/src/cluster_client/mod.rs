@@ -1,0 +1,46 @@
+//! A client of the nodes' own port: asks a node of a running cluster how the cluster is, or to change it.
+//!
+//! The client decides nothing: the cluster refuses what must not be. Every change may be repeated: one that is there
+//! already is none. `tidelog cluster` is made of it.
+
+mod change;
+mod connection;
+mod error;
+
+pub use connection::Node;
+pub use error::ClusterClientError;
+
+/// What is to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A node is to come in.
+    Add {
+        /// Its id, never used before.
+        id: u64,
+        /// Its cluster address.
+        address: String,
+    },
+    /// A node is to go.
+    Remove {
+        /// Its id.
+        id: u64,
+    },
+    /// A node is to come in for another one.
+    Replace {
+        /// The one that goes.
+        old_id: u64,
+        /// The one that comes; its id was never used before.
+        id: u64,
+        /// Its cluster address.
+        address: String,
+    },
+    /// Groups are to be led by another node.
+    Transfer {
+        /// Which of them; none for all, or all that `from` leads.
+        groups: Vec<u32>,
+        /// Who is to lead them.
+        to: u64,
+        /// Who leads them so far; `None` for whoever does.
+        from: Option<u64>,
+    },
+}

@@ -1,0 +1,283 @@
+//! The one declaration of every setting: flag, environment variable, file key (the long flag's name), default, help.
+//!
+//! [`crate::settings::load`] is its only caller.
+
+mod cluster;
+mod log;
+mod segment;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use tidelog::config::{CertificateFiles, Config, DataLocation};
+use tidelog::offline::segment::GiveUp;
+
+use crate::command::Commands;
+use crate::command::cluster::ClusterCommand;
+use crate::command::log::GiveUpLog;
+use crate::settings::{ServeSettings, cluster as cluster_settings};
+use cluster::Cluster;
+use log::Log;
+use segment::Segment;
+use serve::Serve;
+
+/// A durable, self-hosted broker that speaks the Amazon Kinesis Data Streams protocol.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidelog",
+    version,
+    propagate_version = true,
+    after_help = "Without a command, `tidelog` runs `tidelog serve`. `tidelog serve --help` explains every setting."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run the broker (the default command).
+    #[command(
+        after_help = "Every setting may be a flag, an environment variable, or a key of the file that --config \
+        names (the flag's name without dashes: `listen = [\"0.0.0.0:4567\"]`). The flag goes before the variable, \
+        the variable before the file."
+    )]
+    Serve(Box<Serve>),
+
+    /// Print the certificate of the broker's CA, for clients that come by https://, in PEM form.
+    ///
+    /// Made with the data directory at the first start, or by this command when it comes first. A broker that runs with
+    /// --tls-certificate presents a certificate of another issuer, and this one is of no use to its clients.
+    Ca(Authority),
+
+    /// Administer a cluster: who belongs to it, and who leads.
+    #[command(
+        after_help = "Each command asks one node, any of them, and may be repeated: what is done already is not done \
+        again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments, 3 when `status` finds something \
+        wrong."
+    )]
+    Cluster(Cluster),
+
+    /// Decide on damaged segments of a data directory whose broker is stopped.
+    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    Segment(Segment),
+
+    /// Decide on a damaged write-ahead log of a data directory whose broker is stopped.
+    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    Log(Log),
+
+    #[command(flatten)]
+    Client(Box<Commands>),
+}
+
+#[derive(Debug, Args)]
+struct Authority {
+    /// Data directory of the broker; TIDELOG_DATA and the file of settings count as in `serve`. [default: ./tidelog-data]
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+
+    /// TOML file of the broker's settings; TIDELOG_CONFIG counts as in `serve`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Parsed arguments that still know where each value came from.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    command: Command,
+    serve: ArgMatches,
+}
+
+/// Puts `serve` in front of arguments that name no command, so that `tidelog` and `tidelog --ephemeral` serve.
+pub(crate) fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.is_empty() {
+        arguments.push("tidelog".into());
+    }
+    let names_none = arguments.get(1).is_none_or(|first| {
+        let first = first.to_string_lossy();
+        first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&first.as_ref())
+    });
+    if names_none {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
+/// `injected` goes between the command and the user's own arguments.
+pub(crate) fn with_injected(user: &[OsString], injected: &[OsString]) -> Vec<OsString> {
+    let (command, rest) = user.split_at(2);
+    [command, injected, rest].concat()
+}
+
+/// For `tidelog ca`, the arguments of `serve` that name the same data directory.
+pub(crate) fn of_authority(arguments: &[OsString]) -> Result<Option<Vec<OsString>>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "ca") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("ca", matches)) = matches.subcommand() else { return Ok(None) };
+    let Authority { data, config } = Authority::from_arg_matches(matches)?;
+    let mut as_of_serve = vec![arguments[0].clone(), "serve".into()];
+    for (flag, value) in [("--data", data), ("--config", config)] {
+        as_of_serve.extend(value.into_iter().flat_map(|value| [flag.into(), value.into_os_string()]));
+    }
+    Ok(Some(as_of_serve))
+}
+
+/// What `tidelog cluster` is asked for; `None` for another command.
+pub(crate) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "cluster") {
+        return Ok(None);
+    }
+    let mut command = CommandLine::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let Some(("cluster", matches)) = matches.subcommand() else { return Ok(None) };
+    let declared = command.find_subcommand_mut("cluster").expect("it is declared above");
+    Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
+}
+
+/// What `tidelog segment` is asked for; `None` for another command.
+pub(crate) fn of_segment(arguments: &[OsString]) -> Result<Option<GiveUp>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "segment") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("segment", matches)) = matches.subcommand() else { return Ok(None) };
+    Segment::from_arg_matches(matches).map(|segment| Some(segment.into_command()))
+}
+
+/// What `tidelog log` is asked for; `None` for another command.
+pub(crate) fn of_log(arguments: &[OsString]) -> Result<Option<GiveUpLog>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "log") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let Some(("log", matches)) = matches.subcommand() else { return Ok(None) };
+    Log::from_arg_matches(matches).map(|log| Some(log.into_command()))
+}
+
+/// The command of a client that the arguments name; `None` for another command.
+pub(crate) fn of_client(arguments: &[OsString]) -> Result<Option<Commands>, clap::Error> {
+    if !arguments.get(1).and_then(|command| command.to_str()).is_some_and(Commands::has_subcommand) {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    Commands::from_arg_matches(&matches).map(Some)
+}
+
+/// The whole command line, for those who describe it.
+pub(crate) fn declared() -> Command {
+    CommandLine::command()
+}
+
+/// Parses arguments and environment.
+pub(crate) fn matches(arguments: &[OsString]) -> Result<Matched, clap::Error> {
+    let mut command = CommandLine::command();
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let serve = matches.remove_subcommand().map(|(_, serve)| serve);
+    let serve = serve.ok_or_else(|| command.error(ErrorKind::MissingSubcommand, "a command is required"))?;
+    let command = command.find_subcommand("serve").cloned().unwrap_or_default();
+    Ok(Matched { command, serve })
+}
+
+impl Matched {
+    /// The file that --config names.
+    pub(crate) fn config_file(&self) -> Option<PathBuf> {
+        self.serve.get_one::<PathBuf>("config").cloned()
+    }
+
+    /// The setting of that long flag, if a file may hold it.
+    pub(crate) fn setting(&self, key: &str) -> Option<&clap::Arg> {
+        let own = |argument: &&clap::Arg| argument.get_long() == Some(key);
+        self.command.get_arguments().find(own).filter(|_| !["config", "help", "version"].contains(&key))
+    }
+
+    /// Names of all settings that a file may hold.
+    pub(crate) fn setting_names(&self) -> Vec<String> {
+        let longs = self.command.get_arguments().filter_map(|argument| argument.get_long());
+        longs.filter(|long| self.setting(long).is_some()).map(String::from).collect()
+    }
+
+    /// Whether a flag or a variable decides this setting, so that the file's value is passed over.
+    pub(crate) fn decided_above_file(&self, key: &str) -> bool {
+        match key {
+            "data" | "ephemeral" => self.rank("data").max(self.ephemeral_rank()) > 0,
+            _ => self.rank(key) > 0,
+        }
+    }
+
+    /// `key` is a long flag; the argument behind it goes by the name of its field.
+    fn rank(&self, key: &str) -> u8 {
+        match self.serve.value_source(&key.replace('-', "_")) {
+            Some(ValueSource::CommandLine) => 2,
+            Some(ValueSource::EnvVariable) => 1,
+            _ => 0,
+        }
+    }
+
+    /// As [`Self::rank`]; `TIDELOG_EPHEMERAL=false` decides nothing.
+    fn ephemeral_rank(&self) -> u8 {
+        if self.serve.get_flag("ephemeral") { self.rank("ephemeral") } else { 0 }
+    }
+
+    /// The settings themselves.
+    pub(crate) fn into_settings(mut self) -> Result<ServeSettings, clap::Error> {
+        let (data, ephemeral) = (self.rank("data"), self.ephemeral_rank());
+        if ephemeral > 0 && data == ephemeral {
+            let reason = "--data and --ephemeral exclude each other: the one keeps records, the other removes them at exit\n";
+            return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
+        }
+        let serve = Serve::from_arg_matches(&self.serve)?;
+        if serve.expect_data && ephemeral > data {
+            let reason =
+                "--expect-data and --ephemeral exclude each other: an ephemeral directory is always new\n";
+            return Err(self.command.error(ErrorKind::ArgumentConflict, reason));
+        }
+        let certificate = match (serve.tls_certificate, serve.tls_key) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                let reason = "--tls-certificate and --tls-key go together: give both, or none\n";
+                return Err(self.command.error(ErrorKind::MissingRequiredArgument, reason));
+            }
+        };
+        let cluster = cluster_settings::settings(cluster_settings::Given {
+            node_id: serve.node_id,
+            members: serve.cluster,
+            listen: serve.cluster_listen,
+            certificate: serve.cluster_certificate,
+            key: serve.cluster_key,
+            ca: serve.cluster_ca,
+            is_insecure: serve.cluster_insecure,
+            is_ephemeral: ephemeral > data,
+        });
+        let cluster = cluster
+            .map_err(|reason| self.command.error(ErrorKind::ArgumentConflict, format!("{reason}\n")))?;
+        let location =
+            if ephemeral > data { DataLocation::Ephemeral } else { DataLocation::Directory(serve.data) };
+        let broker = Config {
+            listen: serve.listen,
+            data: location,
+            expects_data: serve.expect_data,
+            disk_reserve: serve.disk_reserve,
+            limits: serve.limits,
+            control_limits: serve.control_limits,
+            transitions: serve.transition_delay,
+            certificate,
+            initial_streams: serve.initialize_streams,
+            durability: serve.durability,
+            memory: serve.memory,
+            cluster,
+            origins: serve.cors,
+            public_hosts: serve.public_host,
+            account: serve.account.into(),
+            region: serve.region.into(),
+        };
+        Ok(ServeSettings { broker, log: serve.log, foreign_variables: Vec::new() })
+    }
+}

@@ -1,0 +1,136 @@
+//! The declaration of `tidelog cluster`: its commands, their flags, environment variables and help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Command, Subcommand};
+
+use tidelog::cluster_client::Change;
+use tidelog::peers::address;
+
+use crate::command::Output;
+use crate::command::cluster::{Action, ClusterCommand, Wait, Waiting};
+use crate::settings::cluster::{certificates, member, node_id};
+
+/// Groups are numbered from 0 to this.
+const GROUP_MAX: i64 = 6;
+
+#[derive(Debug, Args)]
+pub(super) struct Cluster {
+    #[command(subcommand)]
+    action: Actions,
+
+    /// Cluster address of any node that runs: its own entry in its --cluster.
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "TIDELOG_CLUSTER_AT",
+        default_value = "127.0.0.1:4568",
+        value_parser = address
+    )]
+    at: String,
+
+    /// How the result is written: a table for people, or one JSON object.
+    #[arg(long, global = true, value_name = "FORM", default_value = "table")]
+    output: Output,
+
+    /// Certificate by the cluster's authority, with its chain, in PEM form; where the nodes have one.
+    #[arg(long, global = true, value_name = "FILE", env = "TIDELOG_CLUSTER_CERTIFICATE")]
+    cluster_certificate: Option<PathBuf>,
+
+    /// Private key of --cluster-certificate, in PEM form.
+    #[arg(long, global = true, value_name = "FILE", env = "TIDELOG_CLUSTER_KEY")]
+    cluster_key: Option<PathBuf>,
+
+    /// Authorities that the nodes' certificates have to be by, in PEM form.
+    #[arg(long, global = true, value_name = "FILE", env = "TIDELOG_CLUSTER_CA")]
+    cluster_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Actions {
+    /// Show the nodes, who of them can be reached, and who leads which group.
+    ///
+    /// Exit code 3 when something is wrong with the cluster, or when the state of --wait has not come in time; 1
+    /// when no node has answered.
+    Status {
+        /// Ask again until the cluster is in that state: `healthy`, or `caught-up`, when the nodes also have what the
+        /// groups had before.
+        #[arg(long, value_name = "STATE")]
+        wait: Option<Wait>,
+        /// With --wait: seconds after which the command gives up, 1 to 86,400.
+        #[arg(long, value_name = "SECONDS", requires = "wait", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        timeout: u64,
+    },
+
+    /// Take a node in: it copies what the others have, and then it counts.
+    ///
+    /// The node has been started with an empty data directory and an id that the cluster has never known, and waits:
+    /// `tidelog serve --node-id 4 --cluster 1=HOST:PORT,4=HOST:PORT …`. It votes once it has caught up.
+    Add {
+        /// The new node, `ID=HOST:PORT`, as in its own --cluster.
+        #[arg(value_name = "ID=HOST:PORT", value_parser = member)]
+        node: (u64, String),
+    },
+
+    /// Take a node out for good; its id is not used again.
+    ///
+    /// It hands over what it leads first, if it runs; it may as well be dead. Refused when those that stay could not
+    /// reach a majority.
+    Remove {
+        /// The node that goes.
+        #[arg(value_name = "ID", value_parser = node_id)]
+        id: u64,
+    },
+
+    /// Take a new node in for one that is lost or has lost its data.
+    ///
+    /// As `add` and `remove`, in one change, so that the cluster never counts fewer nodes than before.
+    Replace {
+        /// The node that goes.
+        #[arg(value_name = "ID", value_parser = node_id)]
+        old: u64,
+        /// The new node, `ID=HOST:PORT`, as in its own --cluster.
+        #[arg(value_name = "ID=HOST:PORT", value_parser = member)]
+        new: (u64, String),
+    },
+
+    /// Have a node lead groups that others lead. The cluster evens them out again by itself.
+    Transfer {
+        /// The node that is to lead them.
+        #[arg(long, value_name = "ID", value_parser = node_id)]
+        to: u64,
+        /// A group, 0 to 6; may be repeated. Without it all groups, or all that --from leads.
+        #[arg(long, value_name = "GROUP", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=GROUP_MAX))]
+        group: Vec<u32>,
+        /// Only what this node leads.
+        #[arg(long, value_name = "ID", value_parser = node_id)]
+        from: Option<u64>,
+    },
+}
+
+impl Cluster {
+    /// The command that is meant. `declared` is its declaration, which words the errors.
+    pub(super) fn into_command(self, declared: &mut Command) -> Result<ClusterCommand, clap::Error> {
+        let tls = certificates(self.cluster_certificate, self.cluster_key, self.cluster_ca);
+        let tls =
+            tls.map_err(|reason| declared.error(ErrorKind::MissingRequiredArgument, format!("{reason}\n")))?;
+        let action = match self.action {
+            Actions::Status { wait, timeout } => {
+                let patience = Duration::from_secs(timeout);
+                Action::Status(wait.map(|state| Waiting { state, patience }))
+            }
+            Actions::Add { node: (id, address) } => Action::Change(Change::Add { id, address }),
+            Actions::Remove { id } => Action::Change(Change::Remove { id }),
+            Actions::Replace { old, new: (id, address) } => {
+                Action::Change(Change::Replace { old_id: old, id, address })
+            }
+            Actions::Transfer { to, group, from } => {
+                Action::Change(Change::Transfer { groups: group, to, from })
+            }
+        };
+        Ok(ClusterCommand { at: self.at, tls, output: self.output, action })
+    }
+}

@@ -1,0 +1,221 @@
+//! Parsers of single settings. Each error says what would have been right; clap names the flag and the value.
+
+use std::time::Duration;
+
+use tidelog::config::{AllowedOrigins, DiskReserve, Durability, Transitions};
+use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::replication::DISK_RESERVE_BYTES_MIN;
+use tracing_subscriber::EnvFilter;
+
+/// Longest interval between two syncs, milliseconds: longer ones would no longer be called durable by anyone.
+const INTERVAL_MS_MAX: u64 = 60_000;
+/// Largest share of a volume that may be kept free, in percent: a broker that may use less has the wrong volume.
+const DISK_RESERVE_PERCENT_MAX: u8 = 50;
+/// Longest delay of a change of state, milliseconds: clients have long given up.
+const TRANSITION_MS_MAX: u64 = 600_000;
+
+/// `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`.
+pub(crate) fn limits(text: &str) -> Result<ShardLimits, String> {
+    match text {
+        "aws" => Ok(ShardLimits::aws()),
+        "off" => Ok(ShardLimits::off()),
+        list => list.split(',').try_fold(ShardLimits::aws(), limit),
+    }
+}
+
+fn limit(mut limits: ShardLimits, part: &str) -> Result<ShardLimits, String> {
+    let (name, value) = part.trim().split_once('=').ok_or_else(|| {
+        format!("`{part}` is not `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`")
+    })?;
+    let figure = figure(name, value)?;
+    match name {
+        "write-bytes" => limits.write_bytes_per_second = figure,
+        "write-records" => limits.write_records_per_second = figure,
+        "read-bytes" => limits.read_bytes_per_second = figure,
+        "read-calls" => limits.read_calls_per_second = figure,
+        "iterators" => limits.iterators_per_second = figure,
+        "fanout-bytes" => limits.fanout_bytes_per_second = figure,
+        _ => {
+            return Err(format!(
+                "`{name}` is not one of `write-bytes`, `write-records`, `read-bytes`, `read-calls`, `iterators`, \
+                 `fanout-bytes`"
+            ));
+        }
+    }
+    Ok(limits)
+}
+
+/// A whole number above zero, or `off`.
+fn figure(name: &str, value: &str) -> Result<Option<u64>, String> {
+    match value {
+        "off" => Ok(None),
+        digits => match digits.parse::<u64>() {
+            Ok(figure) if figure > 0 => Ok(Some(figure)),
+            _ => Err(format!("`{name}` needs a whole number above zero, or `off`")),
+        },
+    }
+}
+
+/// `aws`, `off`, or a list such as `rates=off,shards=100`.
+pub(crate) fn control_limits(text: &str) -> Result<ControlLimits, String> {
+    match text {
+        "aws" => Ok(ControlLimits::aws()),
+        "off" => Ok(ControlLimits::off()),
+        list => list.split(',').try_fold(ControlLimits::aws(), control_limit),
+    }
+}
+
+fn control_limit(mut limits: ControlLimits, part: &str) -> Result<ControlLimits, String> {
+    let (name, value) = part
+        .trim()
+        .split_once('=')
+        .ok_or_else(|| format!("`{part}` is not `aws`, `off`, or a list such as `rates=off,shards=100`"))?;
+    // No account comes near what 32 bits cannot hold.
+    let count =
+        |value| figure(name, value).map(|figure| figure.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
+    let bound = |count: Option<u32>| count.ok_or_else(|| format!("`{name}` needs a whole number above zero"));
+    match (name, value) {
+        ("rates", "on") => limits.rates = true,
+        ("rates", "off") => limits.rates = false,
+        ("rates", _) => return Err("`rates` is `on` or `off`".into()),
+        ("shards", value) => limits.shards_max = count(value)?,
+        ("on-demand-streams", value) => limits.on_demand_streams_max = count(value)?,
+        ("cluster-streams", value) => limits.cluster_streams_max = bound(count(value)?)?,
+        ("cluster-shards", value) => limits.cluster_shards_max = bound(count(value)?)?,
+        _ => {
+            return Err(format!(
+                "`{name}` is not one of `rates`, `shards`, `on-demand-streams`, `cluster-streams`, `cluster-shards`"
+            ));
+        }
+    }
+    Ok(limits)
+}
+
+/// Milliseconds for every change, or a list such as `create-stream=500,delete-stream=500`.
+pub(crate) fn transitions(text: &str) -> Result<Transitions, String> {
+    if !text.contains('=') {
+        return delay(text).map(Transitions::all);
+    }
+    text.split(',').try_fold(Transitions::default(), transition)
+}
+
+fn transition(mut transitions: Transitions, part: &str) -> Result<Transitions, String> {
+    let (name, value) = part.trim().split_once('=').unwrap_or((part, ""));
+    let change = match name {
+        "create-stream" => &mut transitions.create_stream,
+        "delete-stream" => &mut transitions.delete_stream,
+        "register-consumer" => &mut transitions.register_consumer,
+        "deregister-consumer" => &mut transitions.deregister_consumer,
+        "split-shard" => &mut transitions.split_shard,
+        "merge-shards" => &mut transitions.merge_shards,
+        "update-shard-count" => &mut transitions.update_shard_count,
+        _ => {
+            return Err(format!(
+                "`{name}` is not one of `create-stream`, `delete-stream`, `register-consumer`, `deregister-consumer`, \
+                 `split-shard`, `merge-shards`, `update-shard-count`"
+            ));
+        }
+    };
+    *change = delay(value)?;
+    Ok(transitions)
+}
+
+fn delay(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(delay_ms) if delay_ms <= TRANSITION_MS_MAX => Ok(Duration::from_millis(delay_ms)),
+        _ => Err(format!("`{text}` is not a number of milliseconds from 0 to {TRANSITION_MS_MAX}")),
+    }
+}
+
+/// `fsync` or `interval=MILLISECONDS`.
+pub(crate) fn durability(text: &str) -> Result<Durability, String> {
+    if text == "fsync" {
+        return Ok(Durability::Fsync);
+    }
+    let milliseconds = text.strip_prefix("interval=").and_then(|digits| digits.parse::<u64>().ok());
+    match milliseconds {
+        Some(interval) if (1..=INTERVAL_MS_MAX).contains(&interval) => {
+            Ok(Durability::Interval(Duration::from_millis(interval)))
+        }
+        _ => Err("it is `fsync`, or `interval=MILLISECONDS` with 1 to 60000".into()),
+    }
+}
+
+/// Bytes, or a number of KiB, MiB or GiB, such as `512MiB`; as much as a broker needs at least.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes < tidelog::room::BYTES_MIN as u64 {
+        return Err("a broker needs 192MiB at least".into());
+    }
+    Ok(bytes)
+}
+
+/// Bytes, or a number of KiB, MiB or GiB.
+fn size(text: &str) -> Result<u64, String> {
+    let unit = |(name, shift)| text.strip_suffix(name).map(|digits| (digits.trim_end(), shift));
+    let (digits, shift) =
+        [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(unit).unwrap_or((text, 0));
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "it is a number of bytes, or one with KiB, MiB or GiB, such as `512MiB`".into())
+}
+
+/// `auto`, bytes such as `512MiB`, or a share of the volume such as `5%`.
+pub(crate) fn disk_reserve(text: &str) -> Result<DiskReserve, String> {
+    if text == "auto" {
+        return Ok(DiskReserve::Auto);
+    }
+    if let Some(share) = text.strip_suffix('%') {
+        return match share.trim().parse::<u8>() {
+            Ok(percent) if (1..=DISK_RESERVE_PERCENT_MAX).contains(&percent) => {
+                Ok(DiskReserve::Percent(percent))
+            }
+            _ => Err(format!("a share of the volume is `1%` to `{DISK_RESERVE_PERCENT_MAX}%`")),
+        };
+    }
+    match size(text)? {
+        bytes if bytes >= DISK_RESERVE_BYTES_MIN => Ok(DiskReserve::Bytes(bytes)),
+        _ => Err("votes, trims and checkpoints need at least 40MiB".into()),
+    }
+}
+
+/// `*`, `off`, or origins separated by commas; nothing is the default.
+pub(crate) fn origins(text: &str) -> Result<AllowedOrigins, String> {
+    if text.is_empty() { Ok(AllowedOrigins::default()) } else { text.parse() }
+}
+
+/// A DNS name without a port.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if text.split('.').all(is_label) {
+        Ok(text.into())
+    } else {
+        Err("a host is a name without a port, such as kinesis.example".into())
+    }
+}
+
+/// 12 digits.
+pub(crate) fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.into())
+    } else {
+        Err("an account is 12 digits, such as 000000000000".into())
+    }
+}
+
+/// 1 to 32 lower-case letters, digits and hyphens: what may stand in an ARN.
+pub(crate) fn region(text: &str) -> Result<String, String> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=32).contains(&text.len()) && text.bytes().all(legal) {
+        Ok(text.into())
+    } else {
+        Err("a region is 1 to 32 lower-case letters, digits and hyphens, such as us-east-1".into())
+    }
+}
+
+/// Anything the log filter understands.
+pub(crate) fn log(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.into()).map_err(|error| error.to_string())
+}

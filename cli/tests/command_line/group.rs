@@ -1,0 +1,242 @@
+//! `tidelog group` and `tidelog doctor` by the real binary, against a real broker and against what is none.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tidelog_proto::v1::groups_client::GroupsClient;
+use tidelog_proto::v1::{JoinRequest, LeaveRequest, SyncRequest};
+use tidelog_testkit::process::Ran;
+use tonic::transport::Channel;
+
+use crate::broker::{Broker, tidelog};
+
+fn ran(arguments: &[&str]) -> Ran {
+    Ran::to_end(tidelog().args(arguments))
+}
+
+/// Runs a command with this broker for its endpoint.
+fn run(broker: &Broker, arguments: &[&str]) -> Ran {
+    Ran::to_end(tidelog().args(arguments).args(["--endpoint", &broker.endpoint]))
+}
+
+/// As [`run`], which has to succeed.
+fn done(broker: &Broker, arguments: &[&str]) -> Ran {
+    let ran = run(broker, arguments);
+    assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+    ran
+}
+
+/// Puts so many lines under a key, or each under one of its own.
+fn put(broker: &Broker, lines: usize, key: Option<&str>) -> Ran {
+    let mut command = tidelog();
+    command.args(["put", "clicks", "--endpoint", &broker.endpoint]);
+    command.stdin(Stdio::piped()).args(key.map(|key| ["--key", key]).into_iter().flatten());
+    let mut child = command.spawn().expect("it runs");
+    let text: String = (0..lines).map(|line| format!("line {line}\n")).collect();
+    child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends").into()
+}
+
+fn groups(broker: &Broker) -> GroupsClient<Channel> {
+    GroupsClient::new(Channel::from_shared(broker.endpoint.clone()).expect("a URL").connect_lazy())
+}
+
+/// The one member of the group `billing` of `clicks`.
+async fn member(groups: &mut GroupsClient<Channel>) -> String {
+    let join = JoinRequest {
+        stream: "clicks".into(),
+        group: "billing".into(),
+        member_name: "host".into(),
+        lease_ms: 300_000,
+        ..JoinRequest::default()
+    };
+    let member_id = groups.join(join).await.expect("joins").into_inner().member_id;
+    let sync = SyncRequest {
+        stream: "clicks".into(),
+        group: "billing".into(),
+        member_id: member_id.clone(),
+        released: Vec::new(),
+    };
+    assert_eq!(groups.sync(sync).await.expect("is in").into_inner().leases.len(), 2);
+    member_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_listed_described_reset_and_deleted() {
+    let broker = Broker::start();
+    done(&broker, &["stream", "create", "clicks", "--shards", "2"]);
+    assert_eq!(put(&broker, 3, None).code, Some(0));
+    let none = done(&broker, &["group", "list", "clicks"]);
+    assert!(
+        none.stdout.is_empty() && none.stderr.contains("no consumer groups of clicks"),
+        "{}",
+        none.stderr
+    );
+
+    let mut groups = groups(&broker);
+    let member_id = member(&mut groups).await;
+    let list = done(&broker, &["group", "list", "clicks", "--output", "json"]).json();
+    let told = |name: &str| list[0][name].as_u64();
+    assert_eq!(
+        (told("members"), told("shards"), told("records_behind")),
+        (Some(1), Some(2), Some(3)),
+        "{list}"
+    );
+    let described = done(&broker, &["group", "describe", "clicks", "billing"]).stdout;
+    assert!(described.contains("host") && described.contains("oldest record"), "{described}");
+    let described = done(&broker, &["group", "describe", "clicks", "billing", "--output", "json"]).json();
+    assert_eq!(described["members"][0]["id"], member_id.as_str());
+    assert_eq!(
+        (&described["shards"][1]["state"], &described["shards"][0]["position"]),
+        (&"owned".into(), &"trim_horizon".into())
+    );
+
+    for command in ["reset clicks billing --to trim", "delete clicks billing"] {
+        let arguments: Vec<_> = ["group"].into_iter().chain(command.split(' ')).collect();
+        let refused = run(&broker, &arguments);
+        assert_eq!(refused.code, Some(1));
+        assert!(
+            refused.stderr.contains("billing of clicks has members: stop them first"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let leave = LeaveRequest { stream: "clicks".into(), group: "billing".into(), member_id };
+    groups.leave(leave).await.expect("leaves");
+
+    let reset = done(&broker, &["group", "reset", "clicks", "billing", "--to", "latest"]).stdout;
+    assert_eq!(reset, "billing of clicks goes on at latest\n");
+    let list = done(&broker, &["group", "list", "clicks", "--output", "json"]).json();
+    assert_eq!(
+        (&list[0]["members"], &list[0]["records_behind"], &list[0]["unowned_shards"]),
+        (&0.into(), &0.into(), &2.into())
+    );
+    done(&broker, &["group", "reset", "clicks", "billing", "--to", "10m"]);
+    let list = done(&broker, &["group", "list", "clicks", "--output", "json"]).json();
+    assert_eq!(list[0]["records_behind"], 3);
+    assert_eq!(
+        done(&broker, &["group", "delete", "clicks", "billing"]).stdout,
+        "deleted billing of clicks\n"
+    );
+    assert_eq!(
+        done(&broker, &["group", "list", "clicks", "--output", "json"]).json(),
+        Value::Array(Vec::new())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_named_with_what_is() {
+    let broker = Broker::start();
+    done(&broker, &["stream", "create", "clicks", "--shards", "2"]);
+    member(&mut groups(&broker)).await;
+    let cases = [
+        (
+            vec!["group", "describe", "clicks", "biling"],
+            "the stream clicks has no group biling. Did you mean billing?",
+        ),
+        (vec!["group", "describe", "cliks", "billing"], "there is no stream cliks at"),
+        (vec!["group", "list", "cliks"], "Did you mean clicks?"),
+        (vec!["doctor", "cliks"], "Did you mean clicks?"),
+        (vec!["group", "describe", "clicks", "a b"], "1 to 128 of"),
+    ];
+    for (arguments, expected) in cases {
+        let ran = run(&broker, &arguments);
+        assert_eq!(ran.code, Some(1), "{arguments:?}");
+        assert!(ran.stderr.contains(expected), "{arguments:?}: {}", ran.stderr);
+    }
+    for arguments in [
+        vec!["group", "reset", "clicks", "billing", "--to", "2999-01-01"],
+        vec!["doctor", "clicks", "--sample", "0s"],
+    ] {
+        assert_eq!(run(&broker, &arguments).code, Some(2), "{arguments:?}");
+    }
+}
+
+/// Answers every request with 404, as a server of HTTP/1.1 does that knows nothing of it.
+fn stranger() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("is bound");
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().map_while(Result::ok) {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn what_is_no_tidelog_is_told_apart() {
+    let stranger = stranger();
+    for command in ["group list clicks", "group describe clicks billing", "doctor clicks"] {
+        let of = |endpoint: &str| {
+            let arguments: Vec<_> = command.split(' ').chain(["--endpoint", endpoint]).collect();
+            ran(&arguments)
+        };
+        for endpoint in [stranger.as_str(), "aws"] {
+            let ran = of(endpoint);
+            assert_eq!(ran.code, Some(1), "{command} {endpoint}");
+            let is_told = ran.stderr.contains("is not a Tidelog.")
+                && ran.stderr.contains("name a Tidelog with --endpoint");
+            assert!(is_told, "{command} {endpoint}: {}", ran.stderr);
+        }
+        let nobody = of("http://127.0.0.1:1");
+        assert_eq!(nobody.code, Some(1));
+        assert!(nobody.stderr.contains("cannot reach http://127.0.0.1:1"), "{}", nobody.stderr);
+    }
+}
+
+fn kinds(report: &Value) -> Vec<&str> {
+    let findings = report["findings"].as_array().expect("findings");
+    findings.iter().filter_map(|finding| finding["kind"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_hot_keys_and_groups_without_members() {
+    let broker = Broker::start();
+    done(&broker, &["stream", "create", "clicks", "--shards", "2"]);
+    let healthy = done(&broker, &["doctor", "clicks"]).stdout;
+    assert!(healthy.ends_with("nothing wrong was found\n"), "{healthy}");
+
+    assert_eq!(put(&broker, 100, None).code, Some(0));
+    assert_eq!(put(&broker, 400, Some("ada")).code, Some(0));
+    let mut groups = groups(&broker);
+    let member_id = member(&mut groups).await;
+    let leave = LeaveRequest { stream: "clicks".into(), group: "billing".into(), member_id };
+    groups.leave(leave).await.expect("leaves");
+
+    let ran = run(&broker, &["doctor", "clicks", "--output", "json"]);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    assert_eq!(kinds(&report), ["no_members", "uneven_load", "hot_key"], "{report}");
+    assert_eq!(
+        (&report["busiest_keys"][0]["key"], &report["busiest_keys"][0]["records"]),
+        (&"ada".into(), &400.into())
+    );
+    assert_eq!(report["unknown"], Value::Array(Vec::new()));
+
+    let text = run(&broker, &["doctor", "clicks"]).stdout;
+    let command = format!("  $ tidelog group delete clicks billing --endpoint {}\n", broker.endpoint);
+    for expected in ["clicks: 2 open shards, 500 records", "notice: The key ada is hot", &command] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_throttles() {
+    let broker = Broker::limited("write-records=100");
+    done(&broker, &["stream", "create", "clicks", "--shards", "1"]);
+    let put = put(&broker, 300, None);
+    assert_eq!(put.code, Some(0), "{}", put.stderr);
+    let report = run(&broker, &["doctor", "clicks", "--output", "json"]);
+    assert_eq!(report.code, Some(3), "{}{}", report.stdout, report.stderr);
+    let report = report.json();
+    assert!(kinds(&report).contains(&"throttles"), "{report}");
+    assert!(
+        report["findings"][0]["evidence"].as_str().is_some_and(|told| told.contains("refused")),
+        "{report}"
+    );
+}

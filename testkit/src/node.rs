@@ -1,0 +1,44 @@
+//! Nodes in this process, below HTTP: their settings, and calls of operations.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidelog::clock::Clock;
+use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::node::NodeConfig;
+use tidelog::ops::{Call, Codec};
+use tidelog::replication::{Durability, Shell, Sizes};
+use tidelog::room::AnswerRoom;
+use tidelog::service::{Pace, Transitions};
+use tidelog_storage::disk::RealDisk;
+
+/// Settings of a node on its own in that directory: nothing is limited, nothing is delayed, and everything is synced.
+#[must_use]
+pub fn unlimited(directory: &Path) -> NodeConfig {
+    NodeConfig {
+        cluster: None,
+        data_dir: directory.to_owned(),
+        limits: ShardLimits::off(),
+        control_limits: ControlLimits::off(),
+        transitions: Transitions::default(),
+        pace: Pace::default(),
+        durability: Durability::Fsync,
+        clock: Clock::System,
+        disk: Arc::new(RealDisk),
+        shell: Shell::Threads,
+        sizes: Sizes::default(),
+    }
+}
+
+/// A call in JSON by the account 000000000000 in us-east-1.
+pub fn call(operation: &str, body: impl Into<Bytes>) -> Call {
+    Call {
+        operation: operation.into(),
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        codec: Codec::Json,
+        body: body.into(),
+        answers: AnswerRoom::default(),
+    }
+}
