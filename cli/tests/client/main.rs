@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
 mod alone;
+mod examples;
 mod failover;
 mod group;
 mod node;
