@@ -4,6 +4,7 @@
 //! write-ahead log behind the newest one may be purged only after [`write()`] returned. Called by the broker.
 
 mod format;
+mod shard;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::disk::{Disk, Open};
-use crate::shard::ShardCheckpoint;
+pub use shard::ShardCheckpoint;
 
 /// Checkpoint files that are kept.
 const CHECKPOINTS_KEPT: usize = 2;

@@ -7,7 +7,6 @@
 pub mod blocks;
 pub mod checkpoint;
 pub mod disk;
-pub mod error;
 pub mod flusher;
 mod recent;
 pub mod record;
@@ -18,5 +17,4 @@ pub mod wal;
 
 pub use blocks::Blocks;
 pub use disk::{Disk, DiskFile, RealDisk, SimDisk};
-pub use error::WalError;
-pub use wal::{Wal, WalReader};
+pub use wal::{Wal, WalError, WalReader};

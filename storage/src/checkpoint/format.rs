@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, Bytes};
 
 use super::{Checkpoint, GroupCheckpoint};
-use crate::shard::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardKey};
+use crate::checkpoint::ShardCheckpoint;
+use crate::segment::{OpenCheckpoint, SegmentCheckpoint, ShardKey};
 
 const MAGIC: [u8; 8] = *b"TIDELCKP";
 const VERSION: u16 = 2;

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use crate::blocks::Blocks;
 use crate::disk::DiskFile;
 use crate::segment::header::HEADER_BYTES;
+use crate::segment::tail::TailFrame;
 use crate::segment::{BLOCK_BYTES, ShardKey, header, whole_blocks};
 use crate::shard::state::ShardState;
-use crate::shard::tail::TailFrame;
 
 /// Most bytes of frames in one write; large enough that a write's fixed cost does not count.
 const WRITE_BYTES_MAX: u64 = 4 * 1024 * 1024;

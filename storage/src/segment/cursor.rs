@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::ShardKey;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::disk::DiskFile;
-use crate::shard::ShardError;
+use crate::segment::ShardError;
 use std::path::Path;
 
 /// Bytes read at once when records are wanted.

@@ -4,15 +4,21 @@
 //! `FORMAT.md` specifies these bytes; whoever changes them here raises [`VERSION`]. Called by
 //! [`crate::shard`] (reading, recovery) and [`crate::flusher`] (writing).
 
+mod checkpoint;
 pub(crate) mod cursor;
+mod error;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod sealed;
+pub(crate) mod tail;
 pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
+
+pub use checkpoint::{OpenCheckpoint, SegmentCheckpoint};
+pub use error::ShardError;
 
 /// Version of the segment format that is written; nothing older exists.
 pub(crate) const VERSION: u16 = 1;

@@ -11,7 +11,7 @@ use super::header::{self, HEADER_BYTES};
 use super::index::{self, ENTRY_BYTES, IndexEntry, Sought, SparseIndex};
 use super::{ShardKey, segment_path};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::shard::ShardError;
+use crate::segment::ShardError;
 
 /// Opens a segment for reading and checks its header. The file holds at least one block.
 pub(crate) fn open_checked(

@@ -10,7 +10,7 @@ use super::header::HEADER_BYTES;
 use super::sealed::open_checked;
 use super::{ShardKey, whole_blocks};
 use crate::disk::{Disk, DiskFile};
-use crate::shard::ShardError;
+use crate::segment::ShardError;
 
 /// Checks every frame from the header up to `end`, a frame's border, bodies included. Gives the ordinal behind them.
 pub(crate) fn frames(

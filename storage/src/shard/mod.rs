@@ -7,7 +7,6 @@
 
 mod cut;
 mod damage;
-mod error;
 mod files;
 mod gather;
 mod given_up;
@@ -27,9 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
 
-pub use crate::segment::ShardKey;
-pub use cut::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardCut};
-pub use error::ShardError;
+pub use crate::checkpoint::ShardCheckpoint;
+pub use crate::segment::{OpenCheckpoint, SegmentCheckpoint, ShardError, ShardKey};
+pub use cut::ShardCut;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
 pub use given_up::give_up;
 pub use repair::RestingFiles;
@@ -37,7 +36,6 @@ pub use scrub::Scrubbed;
 pub use store::{INDEX_BYTES_MAX, Pin, ShardStore, StoreOptions};
 pub use survey::DamagedSegment;
 
-pub(crate) use recovery::read_tail;
 use state::ShardState;
 pub(crate) use store::{Removed, Shared};
 

@@ -6,7 +6,6 @@ use std::io;
 use super::gather::Gather;
 use super::place::place;
 use super::state::ShardState;
-use super::tail::TailFrame;
 use super::{ReadBatch, ReadLimit, ShardError, ShardLog};
 use crate::disk::Open;
 use crate::record::RECORD_HEADER_BYTES;
@@ -14,6 +13,7 @@ use crate::segment::cursor::{FrameCursor, READ_BYTES, SCAN_BYTES};
 use crate::segment::frame::FrameHeader;
 use crate::segment::header::HEADER_BYTES;
 use crate::segment::index::{IndexEntry, Sought, SparseIndex};
+use crate::segment::tail::TailFrame;
 use crate::segment::{parse_segment_name, segment_path};
 
 /// The least that a read can ask for.

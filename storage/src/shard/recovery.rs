@@ -13,13 +13,12 @@ use super::given_up;
 use super::set_aside::{set_aside, set_aside_stream};
 use super::state::{ActiveSegment, ShardState};
 use super::store::Shared;
-use super::tail::{Tail, TailFrame};
+use super::tail::Tail;
 use super::{OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint, ShardError, ShardKey};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::segment::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use crate::segment::index::SparseIndex;
 use crate::segment::sealed::open_checked;
-use crate::segment::{segment_path, shard_dir, whole_blocks};
+use crate::segment::tail::read_frames;
+use crate::segment::{segment_path, shard_dir};
 use crate::transfer::{self, FileNeed, length_of};
 
 /// Makes sure that the directory of all streams is there and stays.
@@ -61,7 +60,7 @@ pub(super) fn set_aside_unknown_segments(
     checkpoint: &ShardCheckpoint,
 ) -> Result<(), ShardError> {
     let mut known: BTreeSet<u64> = checkpoint.segments.iter().map(|segment| segment.first_ordinal).collect();
-    known.extend(checkpoint.open.iter().filter(|open| in_blocks(open) > 0).map(|open| open.first_ordinal));
+    known.extend(checkpoint.open.iter().filter(|open| open.in_blocks() > 0).map(|open| open.first_ordinal));
     set_aside(disk, dir, checkpoint.key, |first_ordinal| !known.contains(&first_ordinal))
 }
 
@@ -76,11 +75,6 @@ pub(super) fn list<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(ShardError::io("list", dir, source)),
     }
-}
-
-/// Bytes of the open segment that are in its file.
-fn in_blocks(open: &OpenCheckpoint) -> u64 {
-    whole_blocks(open.length)
 }
 
 /// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is whole takes its place
@@ -112,7 +106,7 @@ pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<Sh
     }
     if let Some(open) = checkpoint.open {
         let (segment, tail) = match recover_open(shared, checkpoint.key, &open, &state, needs.next()) {
-            Err(damage @ ShardError::Damaged { .. }) if in_blocks(&open) > 0 => {
+            Err(damage @ ShardError::Damaged { .. }) if open.in_blocks() > 0 => {
                 recover_damaged_open(shared, checkpoint.key, &open, &state, &damage)?
             }
             recovered => recovered?,
@@ -187,7 +181,7 @@ fn recover_damaged_open(
     shared.damage.note_error(key, damage);
     let dir = shard_dir(&shared.dir, key);
     let path = segment_path(&shared.dir, key, open.first_ordinal);
-    let written = in_blocks(open);
+    let written = open.in_blocks();
     let create = || {
         shared.disk.create_dir_all(&dir)?;
         let file = match shared.disk.open(&path, Open::Write) {
@@ -250,7 +244,7 @@ fn recover_open_file(
     state: &ShardState,
 ) -> Result<(ActiveSegment, Tail), ShardError> {
     let path = segment_path(dir, key, open.first_ordinal);
-    let written = in_blocks(open);
+    let written = open.in_blocks();
     let file = if written > 0 {
         cut_to(disk, &path, written)?;
         Some(open_checked(disk, &path, key, open.first_ordinal).map_err(missing_is_damage)?)
@@ -268,8 +262,10 @@ fn recover_frames(
     open: &OpenCheckpoint,
     state: &ShardState,
 ) -> Result<(ActiveSegment, Tail), ShardError> {
-    let written = in_blocks(open);
-    let (index, tail, next_ordinal) = read_frames(file, path, key, open)?;
+    let written = open.in_blocks();
+    let (index, frames, next_ordinal) = read_frames(file, path, key, open)?;
+    let mut tail = Tail::default();
+    frames.into_iter().for_each(|frame| tail.push(frame));
     let raw_bytes = open.tail_frame_offset.saturating_sub(written).min(open.length - written);
     if next_ordinal != state.next_ordinal {
         return Err(ShardError::damaged(
@@ -290,57 +286,6 @@ fn recover_frames(
         index,
     };
     Ok((segment, tail))
-}
-
-/// Checks the frames of an open segment that are not wholly in its blocks: the file's end and the remainder.
-pub(crate) fn read_tail(
-    file: &dyn DiskFile,
-    path: &Path,
-    key: ShardKey,
-    open: &OpenCheckpoint,
-) -> Result<(), ShardError> {
-    read_frames(Some(file), path, key, open).map(drop)
-}
-
-/// The frames that are not wholly in the file's blocks, their index, and the ordinal behind them. Without blocks there
-/// is no file.
-fn read_frames(
-    file: Option<&dyn DiskFile>,
-    path: &Path,
-    key: ShardKey,
-    open: &OpenCheckpoint,
-) -> Result<(SparseIndex, Tail, u64), ShardError> {
-    let written = in_blocks(open);
-    let known = open.tail_frame_offset <= open.length && open.length - written == open.remainder.len() as u64;
-    if !known {
-        return Err(ShardError::damaged(path, open.length, "the checkpoint contradicts itself"));
-    }
-    let mut bytes = vec![0; written.saturating_sub(open.tail_frame_offset) as usize];
-    if let Some(file) = file {
-        let read = file.read_exact_at(&mut bytes, open.tail_frame_offset.min(written));
-        read.map_err(|source| ShardError::from_read(source, path, open.tail_frame_offset))?;
-    }
-    bytes.extend_from_slice(&open.remainder[open.tail_frame_offset.saturating_sub(written) as usize..]);
-    let mut index = SparseIndex::starting_at(open.tail_frame_offset);
-    let mut tail = Tail::default();
-    let mut next_ordinal = open.tail_frame_ordinal;
-    let mut rest = Bytes::from(bytes);
-    while !rest.is_empty() {
-        let offset = open.length - rest.len() as u64;
-        let (header, body) =
-            split_frame(key, &mut rest).map_err(|reason| ShardError::damaged(path, offset, reason))?;
-        if header.first_ordinal != next_ordinal {
-            return Err(ShardError::damaged(
-                path,
-                offset,
-                "the frame's ordinal does not follow the frame before",
-            ));
-        }
-        next_ordinal = header.next_ordinal();
-        index.add(offset, &header);
-        tail.push(TailFrame { segment: open.first_ordinal, offset, header, body });
-    }
-    Ok((index, tail, next_ordinal))
 }
 
 /// Cuts a file that went on after the checkpoint; what is cut off is written again, the same, from the log.
@@ -369,19 +314,4 @@ fn missing_is_damage(error: ShardError) -> ShardError {
         }
         other => other,
     }
-}
-
-fn split_frame(key: ShardKey, rest: &mut Bytes) -> Result<(FrameHeader, Bytes), &'static str> {
-    const TORN: &str = "the last frame is torn";
-    let bytes = rest.first_chunk::<{ FRAME_HEADER_BYTES as usize }>().ok_or(TORN)?;
-    let header = FrameHeader::decode(key, bytes)?;
-    if (rest.len() as u64) < header.frame_bytes() {
-        return Err(TORN);
-    }
-    let mut frame = rest.split_to(header.frame_bytes() as usize);
-    let body = frame.split_off(FRAME_HEADER_BYTES as usize);
-    if crc32fast::hash(&body) != header.body_crc {
-        return Err("the checksum of the frame's body does not match");
-    }
-    Ok((header, body))
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::state::ActiveSegment;
-use super::tail::TailFrame;
 use super::{ShardError, ShardKey, ShardLog, ShardStore};
 use crate::disk::{Disk, Open};
 use crate::segment::header::HEADER_BYTES;
+use crate::segment::tail::TailFrame;
 use crate::segment::{segment_path, shard_dir, verify, whole_blocks};
 use crate::transfer::{Extent, FileNeed, Staging, Wanted};
 

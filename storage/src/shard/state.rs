@@ -9,12 +9,13 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::given_up::merged;
-use super::tail::{Tail, TailFrame};
+use super::tail::Tail;
 use super::{Bounds, OpenCheckpoint, SegmentCheckpoint, ShardCheckpoint};
 use crate::segment::footer::Footer;
 use crate::segment::frame::FrameHeader;
 use crate::segment::header::{self, HEADER_BYTES};
 use crate::segment::index::{SparseIndex, sealed_bytes};
+use crate::segment::tail::TailFrame;
 use crate::segment::{ShardKey, whole_blocks};
 
 /// A segment that is open, or sealed but not yet wholly in its file.

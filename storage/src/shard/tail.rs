@@ -5,40 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
-use crate::segment::ShardKey;
-use crate::segment::frame::{FRAME_HEADER_BYTES, FrameHeader};
-
-/// A frame and its place.
-#[derive(Clone, Debug)]
-pub(crate) struct TailFrame {
-    /// First ordinal of the segment the frame belongs to.
-    pub segment: u64,
-    /// Where the frame's header starts in that segment's file.
-    pub offset: u64,
-    pub header: FrameHeader,
-    pub body: Bytes,
-}
-
-impl TailFrame {
-    /// Where the frame ends in its file.
-    pub fn end(&self) -> u64 {
-        self.offset + self.header.frame_bytes()
-    }
-
-    /// Appends those bytes of the frame that lie in `from..to` of the file.
-    pub fn put_range(&self, key: ShardKey, (from, to): (u64, u64), mut put: impl FnMut(&[u8])) {
-        let header = self.header.encode(key);
-        let within = |start: u64, bytes: &[u8]| {
-            let clamp = |at: u64| at.saturating_sub(start).min(bytes.len() as u64) as usize;
-            clamp(from)..clamp(to)
-        };
-        put(&header[within(self.offset, &header)]);
-        put(&self.body[within(self.offset + FRAME_HEADER_BYTES, &self.body)]);
-    }
-}
-
+use crate::segment::tail::TailFrame;
 /// The run of frames. Bounded by the broker, which refuses puts while too much is unflushed, and by eviction.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {

@@ -8,8 +8,8 @@
 
 mod staging;
 
-use crate::segment::{ShardKey, whole_blocks};
-use crate::shard::{OpenCheckpoint, ShardCheckpoint};
+use crate::checkpoint::ShardCheckpoint;
+use crate::segment::{OpenCheckpoint, ShardKey, whole_blocks};
 
 pub use staging::Staging;
 pub(crate) use staging::length_of;

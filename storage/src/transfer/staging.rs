@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{Extent, FileNeed};
 use crate::disk::{Disk, DiskFile, Open};
+use crate::segment::ShardError;
 use crate::segment::sealed::open_checked;
+use crate::segment::tail::read_tail;
 use crate::segment::{ShardKey, segment_path, shard_dir, verify};
-use crate::shard::{ShardError, read_tail};
 
 /// Files on their way into a store.
 pub struct Staging {

@@ -15,7 +15,7 @@ use super::writer::{Current, Wal};
 use super::{BLOCK, GROUPS, GroupId, SpareFiles, Vote, WalOp, WalOptions, WalReader};
 use crate::blocks::Blocks;
 use crate::disk::{Disk, Open};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 impl Wal {
     /// Begins a new file over what was found, and the next life.

@@ -12,7 +12,7 @@ use super::mark::MarkFile;
 use super::recovery::{Recovered, recover};
 use super::{GroupId, GroupState, LogPosition, Wal, WalOptions, WalReader, WalRecovery};
 use crate::disk::Disk;
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// The names in the directory of a log, none where there is no such directory.
 pub(super) fn log_names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, WalError> {

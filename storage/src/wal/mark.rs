@@ -13,7 +13,7 @@ use super::format::{put_u32, put_u64, u32_at, u64_at};
 use super::{BLOCK, GROUPS, Vote};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 const MAGIC: [u8; 8] = *b"TIDEMARK";
 const VERSION: u32 = 1;

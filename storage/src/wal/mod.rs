@@ -7,6 +7,7 @@
 
 mod begin;
 mod encode;
+mod error;
 mod files;
 mod format;
 mod found;
@@ -21,6 +22,7 @@ mod spare;
 mod sync_point;
 mod writer;
 
+pub use error::WalError;
 pub use found::FoundWal;
 pub use reader::WalReader;
 pub use salvage::{CutFile, Salvage, finish_giving_up};

@@ -15,7 +15,7 @@ use super::format::{FRAME_HEADER_BYTES, FrameHeader};
 use super::group::{Change, Slot};
 use super::{GroupId, GroupState, LogPosition, WalEntry};
 use crate::disk::DiskFile;
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// Bytes between two entries that are read over rather than skipped by another read.
 const GAP_BYTES_MAX: u64 = 16 * 1024;

@@ -16,7 +16,7 @@ use super::replay::{Next, ReplayFile};
 use super::salvage::Mend;
 use super::{GROUPS, TornTail, WalRecovery};
 use crate::disk::Disk;
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// The log as the files tell it.
 pub(super) struct Recovered {

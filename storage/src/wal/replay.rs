@@ -17,7 +17,7 @@ use super::salvage::Mend;
 use super::sync_point::{self, SYNC_POINTS};
 use crate::blocks::BLOCK_BYTES;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// Bytes read ahead.
 const WINDOW_BYTES: u64 = 1024 * 1024;

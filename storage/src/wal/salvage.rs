@@ -14,7 +14,7 @@ use super::recovery::{Broken, Reading, Recovered, recover_upto};
 use super::sync_point::{self, SYNC_POINTS};
 use super::{BLOCK, GROUPS, GroupId, Vote};
 use crate::disk::{Disk, Open};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// Bytes that are copied at a time.
 const COPY_BYTES: u64 = 1024 * 1024;

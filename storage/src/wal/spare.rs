@@ -16,7 +16,7 @@ use super::BLOCK;
 use super::files::{spare_numbers, spare_path};
 use crate::blocks::Blocks;
 use crate::disk::{Disk, Open};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// The most files that wait to be used.
 const SPARE_FILES_MAX: usize = 2;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::blocks::Blocks;
 use crate::disk::{Disk, DiskFile};
-use crate::error::WalError;
+use crate::wal::WalError;
 
 /// The log's writer.
 pub struct Wal {

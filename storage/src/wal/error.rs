@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::wal::GroupId;
+use super::GroupId;
 
 /// An error of the write-ahead log.
 #[derive(Debug, thiserror::Error)]
