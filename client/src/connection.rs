@@ -63,9 +63,7 @@ struct Now {
 #[derive(Debug)]
 pub struct ConnectionBuilder {
     nodes: Vec<String>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "plain HTTP trusts every node"))]
     ca_pem: Option<Vec<u8>>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "plain HTTP trusts every node"))]
     has_system_roots: bool,
     account: Option<String>,
     region: Option<String>,

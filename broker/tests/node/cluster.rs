@@ -156,7 +156,9 @@ impl Cluster {
     pub async fn spread(&self) {
         for group in 0..GROUPS {
             let to = usize::from(group) % 3;
+            let ends = Instant::now() + PATIENCE;
             while self.leader(group).await != to {
+                assert!(Instant::now() < ends, "group {group} does not come to the node at {to}");
                 let groups = self.node(0).service().groups().clone();
                 groups.transfer(group, to as u64 + 1).await;
             }
