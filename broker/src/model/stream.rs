@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::life::Life;
 
 /// The name of a stream inside its account and region. Ordered as ListStreams lists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamKey {
     /// 12 digits.
     pub account: Arc<str>,
@@ -17,7 +19,7 @@ pub struct StreamKey {
 }
 
 /// Life of a stream (AWS model, StreamStatus).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamStatus {
     /// Its shards are being opened: described, but it takes no records yet.
     Creating,
@@ -39,7 +41,7 @@ pub enum StreamMode {
 }
 
 /// An inclusive range of 128-bit hash keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashRange {
     /// First key of the range.
     pub start: u128,

@@ -47,9 +47,17 @@ pub fn json(document: &Document) -> serde_json::Value {
     serde_json::from_slice(&tidelog_proto::json::encode(document)).expect("the codec writes JSON")
 }
 
+/// The exception and the sentence of a refusal, as its client reads them.
+pub fn said<T: std::fmt::Debug>(result: Result<T, Fault>) -> (&'static str, String) {
+    let exception = result.expect_err("a refusal").exception();
+    (exception.name, exception.text().to_owned())
+}
+
 /// The violations that a fault names, without what they have in common.
 pub fn violations(fault: &Fault) -> BTreeSet<String> {
-    let Fault::Validation(text) = fault else { panic!("{fault:?} is no validation fault") };
+    assert!(matches!(fault, Fault::Validation(_)), "{fault:?} is no validation fault");
+    let exception = fault.exception();
+    let text = exception.text();
     let (head, list) = text.split_once(" detected: ").expect("a validation fault begins with a count");
     let found = list.split("; ").map(ToOwned::to_owned).collect::<BTreeSet<_>>();
     let plural = if found.len() == 1 { "" } else { "s" };

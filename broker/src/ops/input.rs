@@ -8,7 +8,7 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use tidelog_proto::{Codec, Document};
 
-use super::fault::Fault;
+use super::fault::{Fault, NotBase64, WrongType};
 use super::shape::{Kind, Member};
 use crate::service::Payload;
 
@@ -79,12 +79,12 @@ impl Input {
     /// Gives the members of `document`, which came in `codec`, the types of the table.
     ///
     /// # Errors
-    /// [`Fault::Serialization`] in AWS's words for the first member of another type.
+    /// [`Fault::Serialization`] for the first member of another type.
     pub fn read(document: Document, members: &'static [Member], codec: Codec) -> Result<Self, Fault> {
         let found = match document {
             Document::Map(found) => found,
-            Document::List(_) => return Err(wrong("Start of list found where not expected".to_owned())),
-            _ => return Err(wrong("Expected null".to_owned())),
+            Document::List(_) => return Err(Fault::Serialization(WrongType::List)),
+            _ => return Err(Fault::Serialization(WrongType::NoStructure)),
         };
         let mut input = Self::default();
         for (name, value) in found {
@@ -223,13 +223,13 @@ fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fa
         Kind::Structure(members) => Input::read(document, members, codec).map(Value::Structure),
         Kind::List { element, .. } => match document {
             Document::List(found) => read_list(found, element, codec),
-            Document::Map(_) => Err(wrong("Start of structure or map found where not expected.".to_owned())),
-            _ => Err(wrong("Expected list or null".to_owned())),
+            Document::Map(_) => Err(Fault::Serialization(WrongType::Map)),
+            _ => Err(Fault::Serialization(WrongType::NoList)),
         },
         Kind::TextMap { .. } => match document {
             Document::Map(found) => read_text_map(found, codec),
-            Document::List(_) => Err(wrong("Start of list found where not expected".to_owned())),
-            _ => Err(wrong("Expected map or null".to_owned())),
+            Document::List(_) => Err(Fault::Serialization(WrongType::List)),
+            _ => Err(Fault::Serialization(WrongType::NoMap)),
         },
     }
 }
@@ -267,34 +267,33 @@ fn read_blob(document: Document, codec: Codec) -> Result<Value, Fault> {
         Document::Blob(bytes) => Ok(Value::Blob(Blob::Raw(bytes))),
         Document::Text(text) if codec == Codec::Json => match base64_length(&text) {
             Some(decoded_len) => Ok(Value::Blob(Blob::Base64 { text, decoded_len })),
-            None => Err(wrong(not_base64(&text))),
+            None => Err(Fault::Serialization(not_base64(text))),
         },
         other => Err(scalar_expected(&other, "a Blob", codec)),
     }
 }
 
 /// Why a text is not base64. The text itself is shown only when it is short.
-fn not_base64(text: &str) -> String {
-    let shown = if text.len() <= 1_024 { text } else { "…" };
+fn not_base64(text: String) -> WrongType {
     let is_foreign = |character: &char| !character.is_ascii_alphanumeric() && !"+/=".contains(*character);
     let reason = if !text.len().is_multiple_of(4) {
-        format!("Base64 encoded length is expected a multiple of 4 bytes but found: {}", text.len())
+        NotBase64::Length(text.len())
     } else if let Some(character) = text.chars().find(is_foreign) {
-        format!("Invalid Base64 character: '{character}'")
+        NotBase64::Character(character)
     } else {
-        "Invalid last non-pad Base64 character detected".to_owned()
+        NotBase64::Last
     };
-    format!("'{shown}' can not be converted to a Blob: {reason}")
+    WrongType::NotBase64 { text: Some(text).filter(|text| text.len() <= 1_024), reason }
 }
 
-fn scalar_expected(found: &Document, target: &str, codec: Codec) -> Fault {
+fn scalar_expected(found: &Document, target: &'static str, codec: Codec) -> Fault {
     let class = match found {
         // The class that AWS's JSON reader gives every number (recorded).
         Document::Integer(_) | Document::Double(_) if codec == Codec::Json => {
             "com.amazon.coral.value.json.numbers.TruncatingBigNumber"
         }
-        Document::List(_) => return wrong("Start of list found where not expected".to_owned()),
-        Document::Map(_) => return wrong("Start of structure or map found where not expected.".to_owned()),
+        Document::List(_) => return Fault::Serialization(WrongType::List),
+        Document::Map(_) => return Fault::Serialization(WrongType::Map),
         Document::Bool(_) => "java.lang.Boolean",
         Document::Integer(value) if i32::try_from(*value).is_ok() => "java.lang.Integer",
         Document::Integer(_) => "java.lang.Long",
@@ -303,11 +302,7 @@ fn scalar_expected(found: &Document, target: &str, codec: Codec) -> Fault {
         Document::Blob(_) => "java.nio.HeapByteBuffer",
         Document::Null | Document::Text(_) => "java.lang.String",
     };
-    wrong(format!("class {class} can not be converted to {target}"))
-}
-
-fn wrong(message: String) -> Fault {
-    Fault::Serialization { message: Some(message) }
+    Fault::Serialization(WrongType::Class { found: class.into(), target: target.into() })
 }
 
 #[cfg(test)]

@@ -14,10 +14,9 @@ mod java_date;
 pub mod native;
 mod placement;
 mod policy;
-mod quota;
 mod rate;
 mod record;
-mod relayed;
+pub mod relayed;
 mod resource;
 mod service_model;
 mod settings;
@@ -33,7 +32,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 pub use check::check;
-pub use fault::{Exception, Fault};
+pub use fault::{Fault, InvalidArgument, InvalidRetention, Unavailable};
 use futures_util::Stream;
 pub use tidelog_proto::Codec;
 use tidelog_proto::{Document, Unreadable};
@@ -65,7 +64,7 @@ impl Call {
     fn document(&self) -> Result<Document, Fault> {
         match self.codec.decode(&self.body) {
             Ok(document @ Document::Map(_)) => Ok(document),
-            Ok(_) | Err(Unreadable) => Err(Fault::Serialization { message: None }),
+            Ok(_) | Err(Unreadable) => Err(Fault::Unreadable),
         }
     }
 
@@ -226,7 +225,7 @@ async fn run(service: &Arc<Service>, call: &Call, name: &'static str, input: &In
         "DisableEnhancedMonitoring" => settings::disable_enhanced_monitoring::run(service, call, input).await,
         "StartStreamEncryption" => settings::start_stream_encryption::run(service, call, input),
         "StopStreamEncryption" => settings::stop_stream_encryption::run(service, call, input),
-        name if UNAVAILABLE.contains(&name) => Err(Fault::not_built(name)),
+        name if UNAVAILABLE.contains(&name) => Err(Fault::NotBuilt(name.to_owned())),
         name => unreachable!("{name} has no line"),
     }
 }
@@ -239,7 +238,7 @@ mod tests {
     fn a_body_is_one_structure() {
         for body in ["", "x", "[]", "1", "\"a\"", "null", "{}{}"] {
             let fault = cases::call(body).document().unwrap_err();
-            assert_eq!(fault, Fault::Serialization { message: None }, "{body}");
+            assert_eq!(fault, Fault::Unreadable, "{body}");
         }
         assert!(cases::call(" {} ").document().is_ok());
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::fault::LimitExceeded;
 use super::input::Input;
 use super::{Call, Fault, target};
 use crate::limits::rates::{self, Rate, Scope};
@@ -43,7 +44,7 @@ fn count(service: &Service, rate: &Rate, call: &Call, input: &Input) -> Result<(
     let subject = subject(rate, call, input, stream.as_ref());
     service.admit_call(rate, &subject).map_err(|_| match stream {
         Some(stream) => Fault::call_rate_exceeded(&stream),
-        None => Fault::LimitExceeded(format!("Rate exceeded for account {}.", call.account)),
+        None => Fault::LimitExceeded(LimitExceeded::AccountRate { account: call.account.to_string() }),
     })
 }
 

@@ -30,66 +30,103 @@ pub fn reply(service: &Service, relayed: Relayed, charge: Option<Charge>) -> Res
             Some(charge) => Reply::Charged(body, charge),
             None => Reply::Complete(body),
         }),
-        Relayed::Fault(told) => Err(fault(told)),
+        Relayed::Fault(told) => Err(fault(&told)),
         Relayed::Events(messages) => {
             // The other node ends it earlier, when it has to.
             let over = Box::pin(tokio::time::sleep(service.pace().life));
-            let messages = messages.map(|message| message.map_err(fault)).boxed();
+            let messages = messages.map(|message| message.map_err(|told| fault(&told))).boxed();
             Ok(Reply::Events(Events { messages, over }))
         }
     }
 }
 
-/// The fault that the table of faults tells so. What no operation answers once its members are judged is none.
-pub fn fault(told: ExecuteFault) -> Fault {
-    let ExecuteFault { exception, message, .. } = told;
-    let made = [
-        Fault::Validation,
-        Fault::InvalidArgument,
-        Fault::ResourceNotFound,
-        Fault::ResourceInUse,
-        Fault::LimitExceeded,
-        Fault::ProvisionedThroughputExceeded,
-        Fault::ExpiredIterator,
-        Fault::ExpiredNextToken,
-        Fault::EncryptionUnavailable,
-        Fault::NotBuilt,
-        Fault::Unavailable,
-        |_| Fault::DryRun,
-    ];
-    let fault = made.into_iter().find(|make| make(String::new()).exception().name == exception);
-    fault.map_or(Fault::Internal, |make| make(message))
+/// A fault for another node.
+pub fn tell(fault: &Fault) -> ExecuteFault {
+    let json = serde_json::to_vec(fault).expect("faults are made of texts and numbers");
+    ExecuteFault { json: json.into() }
+}
+
+/// The fault that another node tells; one that this version does not know is an error of the broker.
+pub fn fault(told: &ExecuteFault) -> Fault {
+    serde_json::from_slice(&told.json).unwrap_or_else(|error| {
+        crate::log_at_most_once_a_second!(warn, %error, "a peer answers with a fault that this version does not know");
+        Fault::Internal
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::shard_id::ShardId;
+    use crate::model::stream::{HashRange, StreamStatus};
+    use crate::ops::cases;
+    use crate::ops::fault::{InvalidPosition, InvalidReshard, LimitExceeded, Unavailable};
+    use crate::replication::{Quota, QuotaExceeded};
+    use crate::service::PutRefusal;
 
     #[test]
     fn a_relayed_fault_is_the_same_fault() {
-        let text = || "why".to_owned();
+        let key = cases::stream("ä", 1).key;
+        let exceeded = QuotaExceeded { quota: Quota::Shards, limit: 1, present: 2, additional: 3 };
+        let range = HashRange { start: 0, end: u128::MAX };
         for own in [
-            Fault::Validation(text()),
-            Fault::InvalidArgument(text()),
-            Fault::ResourceNotFound(text()),
-            Fault::ResourceInUse(text()),
-            Fault::LimitExceeded(text()),
-            Fault::ProvisionedThroughputExceeded(text()),
-            Fault::ExpiredIterator(text()),
-            Fault::ExpiredNextToken(text()),
-            Fault::EncryptionUnavailable(text()),
-            Fault::NotBuilt(text()),
-            Fault::Unavailable(text()),
+            cases::input("PutRecord", "{}").expect_err("no data"),
+            cases::input("PutRecord", r#"{"Data":7}"#).expect_err("no text"),
+            Fault::InvalidPosition(InvalidPosition::Future { time_ms: u64::MAX, now_ms: 1 }),
+            Fault::invalid_reshard(
+                &key,
+                InvalidReshard::SplitKey { shard: ShardId(1), at: "7".into(), range },
+            ),
+            Fault::stream_not_found(&key),
+            Fault::shard_not_found(&key, ShardId(u32::MAX)),
+            Fault::not_active(&key, StreamStatus::Updating),
+            Fault::LimitExceeded(LimitExceeded::Quota { key: key.clone(), exceeded }),
+            Fault::no_room(true, "answers"),
+            Fault::ExpiredIterator { issued_ms: 1, now_ms: 2 },
+            Fault::EncryptionUnavailable(key.clone()),
+            Fault::NotBuilt("GetQueue".to_owned()),
+            Fault::Unavailable(Unavailable::Puts(Some(PutRefusal::SpaceLow { free: 1, reserved: 2 }))),
+            Fault::being_created(&key),
             Fault::DryRun,
             Fault::Internal,
         ] {
-            let exception = own.exception();
-            let told = ExecuteFault {
-                exception: exception.name.to_owned(),
-                message: exception.message.expect("words").1.to_owned(),
-                status: exception.status.into(),
-            };
-            assert_eq!(fault(told), own);
+            assert_eq!(fault(&tell(&own)), own);
+        }
+    }
+
+    /// Nodes of two versions share a cluster during an upgrade.
+    #[test]
+    fn the_words_of_relayed_faults_stay_the_same() {
+        let key = cases::stream("a", 1).key;
+        let key_words = r#"{"account":"000000000000","region":"us-east-1","name":"a"}"#;
+        let exceeded = QuotaExceeded { quota: Quota::Shards, limit: 1, present: 2, additional: 3 };
+        for (fault, words) in [
+            (
+                Fault::shard_not_found(&key, ShardId(7)),
+                format!(r#"{{"ResourceNotFound":{{"Shard":{{"key":{key_words},"shard":7}}}}}}"#),
+            ),
+            (
+                Fault::not_active(&key, StreamStatus::Updating),
+                format!(r#"{{"ResourceInUse":{{"NotActive":{{"key":{key_words},"status":"Updating"}}}}}}"#),
+            ),
+            (
+                Fault::LimitExceeded(LimitExceeded::Quota { key: key.clone(), exceeded }),
+                format!(
+                    r#"{{"LimitExceeded":{{"Quota":{{"key":{key_words},"exceeded":{{"quota":"Shards","limit":1,"present":2,"additional":3}}}}}}}}"#
+                ),
+            ),
+            (Fault::being_created(&key), format!(r#"{{"Unavailable":{{"BeingCreated":{key_words}}}}}"#)),
+            (Fault::Internal, r#""Internal""#.to_owned()),
+        ] {
+            assert_eq!(str::from_utf8(&tell(&fault).json), Ok(words.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_fault_of_another_version_is_an_error_of_the_broker() {
+        for json in [&br#"{"ResourceNotFound":"Everything"}"#[..], b"", b"\"New\""] {
+            let told = ExecuteFault { json: json.into() };
+            assert_eq!(fault(&told), Fault::Internal);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::arn::{ConsumerArn, StreamArn};
-use crate::model::stream::{Catalog, Consumer, Stream, StreamKey, Tags};
+use crate::model::stream::{Catalog, Consumer, Stream, Tags};
+use crate::ops::fault::{InvalidTarget, NotFound, ResourceName};
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 use crate::service::ResourceId;
@@ -32,8 +33,8 @@ impl Resource {
         }
         let kind = arn.splitn(6, ':').nth(5).and_then(|resource| resource.split('/').next());
         Err(match kind {
-            Some("queue" | "channel") => Fault::ResourceNotFound(format!("Resource {arn} not found.")),
-            _ => Fault::InvalidArgument(format!("{arn} is not the ARN of a stream or a consumer.")),
+            Some("queue" | "channel") => Fault::ResourceNotFound(NotFound::Resource { arn: arn.to_owned() }),
+            _ => InvalidTarget::ResourceArn(arn.to_owned()).into(),
         })
     }
 
@@ -69,11 +70,12 @@ impl Resource {
         own.as_deref()
     }
 
-    /// As messages name it: `stream a under account 000000000000`.
-    pub fn words(&self) -> String {
+    /// Its name, for faults.
+    pub fn name(&self) -> ResourceName {
+        let key = self.stream.key.clone();
         match &self.consumer {
-            None => stream_words(&self.stream.key),
-            Some(consumer) => consumer_words(&self.stream.key, &consumer.name),
+            None => ResourceName::Stream(key),
+            Some(consumer) => ResourceName::Consumer { key, name: consumer.name.to_string() },
         }
     }
 
@@ -91,16 +93,6 @@ impl Resource {
             _ => Ok(()),
         }
     }
-}
-
-/// As messages name a stream.
-pub fn stream_words(StreamKey { account, name, .. }: &StreamKey) -> String {
-    format!("stream {name} under account {account}")
-}
-
-/// As messages name a consumer.
-pub fn consumer_words(StreamKey { account, name, .. }: &StreamKey, consumer: &str) -> String {
-    format!("consumer {consumer} of stream {name} under account {account}")
 }
 
 #[cfg(test)]
@@ -123,10 +115,10 @@ mod tests {
         let consumer_arn = format!("{STREAM}/consumer/app:1699998200");
         let found = named(&stream, STREAM).unwrap();
         assert_eq!(found.id(), ResourceId { stream_uid: 42, consumer_uid: None });
-        assert_eq!(found.words(), "stream a under account 000000000000");
+        assert_eq!(found.name(), ResourceName::Stream(stream.key.clone()));
         let found = named(&stream, &consumer_arn).unwrap();
         assert_eq!(found.id(), ResourceId { stream_uid: 42, consumer_uid: Some(7) });
-        assert_eq!(found.words(), "consumer app of stream a under account 000000000000");
+        assert_eq!(found.name(), ResourceName::Consumer { key: stream.key.clone(), name: "app".to_owned() });
         for (arn, is_invalid) in [
             (format!("{STREAM}2"), false),
             (format!("{STREAM}/consumer/app:1"), false),
@@ -153,8 +145,8 @@ mod tests {
         stream.consumers[0].status = ConsumerStatus::Creating;
         let text = "Consumer app with creation timestamp 1699998200 under stream: a , account 000000000000 is not in \
                     ACTIVE status.";
-        let refused = Err(Fault::ResourceInUse(text.to_owned()));
-        assert_eq!(named(&stream, &consumer_arn).unwrap().check_usable(), refused);
+        let refused = named(&stream, &consumer_arn).unwrap().check_usable();
+        assert_eq!(cases::said(refused), ("ResourceInUseException", text.to_owned()));
         assert_eq!(named(&stream, STREAM).unwrap().check_usable(), Ok(()));
         stream.status = StreamStatus::Deleting;
         assert!(matches!(named(&stream, STREAM).unwrap().check_usable(), Err(Fault::ResourceInUse(_))));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Call;
-use super::fault::Fault;
+use super::fault::{Fault, InvalidTarget};
 use super::input::Input;
 use crate::model::arn::{ConsumerArn, StreamArn};
 use crate::model::stream::{Catalog, Consumer, Stream, StreamKey};
@@ -16,17 +16,16 @@ use crate::service::iterator::{PageToken, Sealer, TokenError};
 /// # Errors
 /// [`Fault::InvalidArgument`] when it names none or two, or when the ARN is not that of a stream.
 pub fn named(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<StreamKey, Fault> {
-    let invalid = |text: String| Err(Fault::InvalidArgument(text));
     match (name, arn) {
-        (None, None) => invalid("Either StreamName or StreamARN should be provided.".to_owned()),
+        (None, None) => Err(InvalidTarget::NoStream.into()),
         (Some(name), None) => match StreamName::parse(name) {
             Some(name) => Ok(in_account(call, name.into_shared())),
-            None => invalid(format!("{name} is not the name of a stream.")),
+            None => Err(InvalidTarget::StreamName(name.to_owned()).into()),
         },
         (name, Some(arn)) => match StreamArn::parse(arn) {
             Some(StreamArn(key)) if name.is_none_or(|name| name == &*key.name) => Ok(key),
-            Some(_) => invalid("StreamName and StreamARN do not name the same stream.".to_owned()),
-            None => invalid(format!("{arn} is not the ARN of a stream.")),
+            Some(_) => Err(InvalidTarget::StreamNamesDiffer.into()),
+            None => Err(InvalidTarget::StreamArn(arn.to_owned()).into()),
         },
     }
 }
@@ -76,7 +75,7 @@ pub fn check_creation(stream: &Stream, input: &Input) -> Result<(), Fault> {
 /// or only a later one of its name.
 pub fn consumer(catalog: &Catalog, arn: &str) -> Result<(Arc<Stream>, Consumer), Fault> {
     let Some(arn) = ConsumerArn::parse(arn) else {
-        return Err(Fault::InvalidArgument(format!("{arn} is not the ARN of a consumer.")));
+        return Err(InvalidTarget::ConsumerArn(arn.to_owned()).into());
     };
     let stream = find(catalog, &arn.stream)?;
     let named = stream.consumer(&arn.name).filter(|consumer| arn.names(consumer)).cloned();
@@ -103,13 +102,13 @@ pub fn streams_of<'a>(catalog: &'a Catalog, call: &'a Call) -> impl Iterator<Ite
 pub fn open_page(sealer: &Sealer, token: &str, now_ms: u64) -> Result<PageToken, Fault> {
     sealer.open_page(token, now_ms).map_err(|error| match error {
         TokenError::Damaged => invalid_next_token(),
-        TokenError::Expired { issued_ms } => Fault::expired_next_token(issued_ms, now_ms),
+        TokenError::Expired { issued_ms } => Fault::ExpiredNextToken { issued_ms, now_ms },
     })
 }
 
 /// A NextToken that is none, or that of another operation.
 pub fn invalid_next_token() -> Fault {
-    Fault::InvalidArgument("Invalid NextToken.".to_owned())
+    InvalidTarget::NextToken.into()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The bounds of the service model, checked by table and told in AWS's words.
+//! The bounds of the service model, checked by table.
 //!
 //! Within one member the pattern comes before the length; the order among members is free. At most ten violations
 //! are named.
 
 use std::fmt::Write as _;
 
-use super::fault::Fault;
+use super::fault::{Constraint, Fault, Validation, Violation};
 use super::input::{Input, Value};
 use super::shape::{Kind, Member, Text, utf16_length};
 use crate::limits::VIOLATIONS_MAX;
@@ -23,9 +23,9 @@ pub fn check(input: &Input, members: &[Member]) -> Result<(), Fault> {
     violations.into_result()
 }
 
-/// What is violated so far.
+/// Violations so far.
 #[derive(Debug, Default)]
-pub struct Violations(Vec<String>);
+pub struct Violations(Vec<Violation>);
 
 impl Violations {
     /// Whether no further one would be named.
@@ -33,30 +33,28 @@ impl Violations {
         self.0.len() >= VIOLATIONS_MAX
     }
 
-    /// Adds one, in AWS's words: the value as Java shows it, the member's path, and the constraint.
-    pub fn add(&mut self, value: &str, path: &str, constraint: &str) {
+    /// Adds one: the value as Java shows it, the member's path, and the constraint.
+    pub fn add(&mut self, value: &str, path: &str, constraint: Constraint) {
         if !self.is_full() {
-            let shown = shortened(value);
-            self.0.push(format!("Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"));
+            let value = Some(shortened(value).to_owned());
+            self.0.push(Violation { value, path: path.to_owned(), constraint });
         }
     }
 
     /// Adds a required member that is missing.
     pub fn add_missing(&mut self, path: &str) {
         if !self.is_full() {
-            self.0.push(format!(
-                "Value null at '{path}' failed to satisfy constraint: Member must not be null"
-            ));
+            self.0.push(Violation { value: None, path: path.to_owned(), constraint: Constraint::NotNull });
         }
     }
 
     /// Adds a length or a number of elements out of bounds.
     fn add_length(&mut self, value: &str, path: &str, length: usize, min: usize, max: usize) {
         if length < min {
-            self.add(value, path, &format!("Member must have length greater than or equal to {min}"));
+            self.add(value, path, Constraint::LengthMin(min));
         }
         if length > max {
-            self.add(value, path, &format!("Member must have length less than or equal to {max}"));
+            self.add(value, path, Constraint::LengthMax(max));
         }
     }
 
@@ -65,15 +63,7 @@ impl Violations {
     /// # Errors
     /// [`Fault::Validation`] when there is any.
     pub fn into_result(self) -> Result<(), Fault> {
-        let count = self.0.len();
-        let plural = if count == 1 { "" } else { "s" };
-        match count {
-            0 => Ok(()),
-            _ => Err(Fault::Validation(format!(
-                "{count} validation error{plural} detected: {}",
-                self.0.join("; ")
-            ))),
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(Fault::Validation(Validation::Violations(self.0))) }
     }
 }
 
@@ -110,7 +100,7 @@ fn check_value(value: &Value, kind: &Kind, path: &str, violations: &mut Violatio
                 (element, elements.iter().any(|inner| has_wrong_length(inner, element)))
                 && let Some((min, max)) = shape.length
             {
-                violations.add(&shown(value), path, &inner_lengths("Member", min, max));
+                violations.add(&shown(value), path, Constraint::ElementLength(min, max));
                 return;
             }
             for (position, inner) in elements.iter().enumerate() {
@@ -124,24 +114,20 @@ fn check_value(value: &Value, kind: &Kind, path: &str, violations: &mut Violatio
             let shown = shown(value);
             violations.add_length(&shown, path, entries.len(), *min, *max);
             // Keys and values are reported for the whole map, once each (recorded for Tags).
-            let mut check = |what: &str, shape: &Text, is_kept: bool| {
+            let mut check = |is_kept: bool, constraint: Constraint| {
                 if !is_kept {
-                    let (min, max) = shape.length.unwrap_or_default();
-                    violations.add(&shown, path, &inner_lengths(what, min, max));
+                    violations.add(&shown, path, constraint);
                 }
             };
-            check("Map keys", key, entries.iter().all(|(name, _)| key.allows(name)));
-            check("Map value", inner, entries.iter().all(|(_, text)| inner.allows(text)));
+            let length = |shape: &Text| shape.length.unwrap_or_default();
+            let ((key_min, key_max), (value_min, value_max)) = (length(key), length(inner));
+            let are_keys = entries.iter().all(|(name, _)| key.allows(name));
+            check(are_keys, Constraint::KeyLength(key_min, key_max));
+            let are_values = entries.iter().all(|(_, text)| inner.allows(text));
+            check(are_values, Constraint::ValueLength(value_min, value_max));
         }
         _ => {}
     }
-}
-
-fn inner_lengths(what: &str, min: usize, max: usize) -> String {
-    format!(
-        "{what} must satisfy constraint: [Member must have length less than or equal to {max}, Member must have \
-         length greater than or equal to {min}]"
-    )
 }
 
 fn has_wrong_length(value: &Value, kind: &Kind) -> bool {
@@ -157,29 +143,23 @@ fn check_text(text: &str, shape: &Text, path: &str, violations: &mut Violations)
     if let Some(pattern) = shape.pattern
         && !pattern.matches(text)
     {
-        let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.text());
-        violations.add(text, path, &constraint);
+        violations.add(text, path, Constraint::Pattern(pattern.text().into()));
     }
     if let Some((min, max)) = shape.length {
         violations.add_length(text, path, utf16_length(text), min, max);
     }
     if !shape.choices.is_empty() && !shape.choices.contains(&text) {
-        let choices = shape.choices.join(", ");
-        violations.add(text, path, &format!("Member must satisfy enum value set: [{choices}]"));
+        let choices = shape.choices.iter().copied().map(Into::into).collect();
+        violations.add(text, path, Constraint::Choices(choices));
     }
 }
 
 fn check_number(number: i64, bounds: (Option<i64>, Option<i64>), path: &str, violations: &mut Violations) {
     if let Some(min) = bounds.0.filter(|min| number < *min) {
-        let constraint = format!("Member must have value greater than or equal to {min}");
-        violations.add(&number.to_string(), path, &constraint);
+        violations.add(&number.to_string(), path, Constraint::Min(min));
     }
     if let Some(max) = bounds.1.filter(|max| number > *max) {
-        violations.add(
-            &number.to_string(),
-            path,
-            &format!("Member must have value less than or equal to {max}"),
-        );
+        violations.add(&number.to_string(), path, Constraint::Max(max));
     }
 }
 
@@ -257,6 +237,6 @@ mod tests {
         let fault = cases::input("AddTagsToStream", &body).unwrap_err();
         // Showing the whole map for each key took minutes.
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-        assert!(format!("{fault:?}").starts_with("Validation(\"2 validation errors detected: "));
+        assert!(fault.exception().text().starts_with("2 validation errors detected: "));
     }
 }

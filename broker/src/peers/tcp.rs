@@ -16,6 +16,7 @@ use super::{Accepted, BoxedIo, Caller, Destination, Dial, Incoming};
 use crate::observability::logs;
 use crate::room::Descriptors;
 use crate::shell::{OwnerGone, Shell};
+use crate::tls;
 use crate::tls::peer::PeerTls;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
@@ -116,9 +117,9 @@ async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>, places: &Arc<Place
     Ok(Accepted { io, caller, _place: Some(place) })
 }
 
-/// What is not TLS at all is most likely a node that was started without certificates.
+/// Explains the error of a handshake: a peer without TLS is most likely a node that was started without certificates.
 fn explained(error: io::Error) -> io::Error {
-    if !error.to_string().contains("corrupt message") {
+    if !tls::is_foreign_message(&error) {
         return error;
     }
     let reason = "the other end does not speak TLS: give --cluster-certificate to every node and to `tidelog cluster`, \

@@ -5,6 +5,7 @@
 //! is an upper bound of what a checkpoint stores, because the state of a group has to fit one message between nodes.
 //! Streams and shards are shared by accounts: none has more of them than what is left for all others.
 
+use serde::{Deserialize, Serialize};
 use tidelog_proto::stored::{self, MetadataBounds, group_command::Change, meta_command::Command};
 
 use super::meta_stored::stream_key;
@@ -23,7 +24,7 @@ const NUMBER_BYTES: u64 = 11;
 const MEMBER_BYTES: u64 = 4 * 256 + 32;
 
 /// Why the metadata does not grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum MetadataFull {
     /// The cluster has so many streams.
     #[error("This request would exceed the limit of {0} streams of the cluster.")]

@@ -5,6 +5,7 @@
 //! a pure function of the log, and a quota holds however many calls arrive at once. Commands without quotas, as logs
 //! of before have them, exceed none.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 use tidelog_proto::stored::{self, Quotas, meta_command::Command};
@@ -18,7 +19,7 @@ use crate::model::stream::{
 pub(super) const DAY_MS: u64 = 86_400_000;
 
 /// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quota {
     /// Shards that one change adds to a stream.
     ShardsPerChange,
@@ -41,7 +42,7 @@ pub enum Quota {
 }
 
 /// A quota that a command would exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error(
     "the quota of {limit} {quota:?} would be exceeded: {present} are there, and {additional} would be added"
 )]

@@ -186,7 +186,7 @@ impl Service {
             "" => Some(Share::default()),
             name => self.shares.of(key, name, self.now_ms()),
         };
-        let no_room = || ServiceError::Unavailable("This node has as many consumers as it can.".to_owned());
+        let no_room = || ServiceError::Unavailable(super::Unavailable::Consumers);
         let share = share.ok_or_else(no_room)?;
         self.meters.subscriptions_begun.increment(1);
         self.meters.subscriptions.increment(1.0);

@@ -50,6 +50,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use serde::{Deserialize, Serialize};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
 
@@ -102,6 +103,26 @@ pub use turn::{Turn, Ways};
 /// How far the clocks of a cluster's nodes may be apart before clients see it.
 const CLOCK_SKEW_MS_MAX: u64 = 10_000;
 
+/// Why the service cannot do something now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Unavailable {
+    /// No node is known to lead the metadata.
+    #[error("no leader for the metadata right now")]
+    NoMetadataLeader,
+    /// No key for tokens could be made.
+    #[error("no key for tokens could be made")]
+    NoKey,
+    /// The newest position of a shard is not known.
+    #[error("the end of a shard is not known now")]
+    UnknownEnd,
+    /// The shard of that index is not ready on this node.
+    #[error("shard {0} is not ready on this node")]
+    ShardNotReady(u32),
+    /// The node has as many consumers as it may.
+    #[error("This node has as many consumers as it can.")]
+    Consumers,
+}
+
 /// Why the service did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
@@ -132,9 +153,9 @@ pub enum ServiceError {
     /// Another request has changed what this one was decided on.
     #[error("another request has changed the stream")]
     Overtaken,
-    /// Not now; the same request may succeed later.
-    #[error("{0}")]
-    Unavailable(String),
+    /// The service cannot do it now; a retry may succeed.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     /// Something is wrong here; the log says what.
     #[error("{0}")]
     Internal(String),
@@ -143,7 +164,7 @@ pub enum ServiceError {
 impl From<ProposeError> for ServiceError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotProposed => Self::Unavailable("no leader for the metadata right now".into()),
+            ProposeError::NotProposed => Self::Unavailable(Unavailable::NoMetadataLeader),
             ProposeError::Unknown => Self::Internal("the outcome is unknown".into()),
         }
     }

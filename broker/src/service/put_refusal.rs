@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::Counter;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Service;
@@ -18,7 +19,7 @@ use crate::replication::DiskTrouble;
 const LOG_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// Why puts are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutRefusal {
     /// Less space is free than is reserved for the broker's own survival.
     SpaceLow {

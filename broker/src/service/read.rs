@@ -210,5 +210,5 @@ pub(super) fn size(record: &tidelog_storage::record::Record) -> usize {
 
 /// The shard's log is not here though metadata names it: its group has not applied its opening yet.
 pub(super) fn unavailable(shard: &Shard) -> ServiceError {
-    ServiceError::Unavailable(format!("shard {} is not ready on this node", shard.index))
+    ServiceError::Unavailable(super::Unavailable::ShardNotReady(shard.index))
 }

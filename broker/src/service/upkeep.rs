@@ -60,7 +60,7 @@ impl Service {
             let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
             if !matches!(timeout(KEY_DEADLINE, keyed).await, Ok(Ok(_))) {
                 upkeep.iter().for_each(OwnedTask::abort);
-                return Err(ServiceError::Unavailable("no key for tokens could be made".into()));
+                return Err(ServiceError::Unavailable(super::Unavailable::NoKey));
             }
         }
         Ok(upkeep)

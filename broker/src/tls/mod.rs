@@ -44,6 +44,12 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// Whether a handshake failed because the other end sent a message that is not one of TLS.
+pub fn is_foreign_message(error: &io::Error) -> bool {
+    let source = error.get_ref().and_then(|source| source.downcast_ref());
+    matches!(source, Some(rustls::Error::InvalidMessage(_)))
+}
+
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -257,14 +257,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_and_a_panic_are_told_in_the_stream_and_end_it() {
-        let gone = Fault::ResourceNotFound("gone".to_owned());
+        let gone = Fault::ResourceNotFound(crate::ops::fault::NotFound::DeletedStream);
         let failing = stream::iter([Ok(Bytes::from_static(b"one")), Err(gone)]).boxed();
         let panicking = stream::once(async { panic!("planted") }).boxed();
         let (_stop, stopping) = watch::channel(false);
         let mut body = events(failing, stopping.clone());
         assert_eq!(frame(&mut body).await, "one");
         let told = exception(frame(&mut body).await);
-        assert_eq!(told, ("ResourceNotFoundException".to_owned(), r#"{"message":"gone"}"#.to_owned()));
+        assert_eq!(
+            told,
+            ("ResourceNotFoundException".to_owned(), r#"{"message":"The stream was deleted."}"#.to_owned())
+        );
         assert!(body.frame().await.is_none());
         let mut body = events(panicking, stopping);
         assert_eq!(exception(frame(&mut body).await).0, "InternalFailureException");

@@ -11,7 +11,7 @@ use tidelog_proto::peer::{self, execute_response::Part};
 use tokio::time::sleep;
 use tonic::Status;
 
-use crate::ops::{self, Call, Codec, Events, Exception, Fault, Reply};
+use crate::ops::{self, Call, Codec, Events, Fault, Reply, relayed};
 use crate::room::Charge;
 use crate::service::Service;
 
@@ -41,7 +41,7 @@ pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::Execut
         Ok(Some(Reply::Charged(body, charge))) => one_charged(Part::Complete(body), charge),
         Ok(Some(Reply::Events(events))) => send_events(events),
         Ok(None) => one(Part::NotHere(peer::Done {})),
-        Err(fault) => one(send_fault(&fault.exception())),
+        Err(fault) => one(send_fault(&fault)),
     }
 }
 
@@ -59,12 +59,8 @@ fn one_charged(part: Part, charge: Charge) -> Parts {
     stream::iter([response(part)]).chain(held).boxed()
 }
 
-fn send_fault(exception: &Exception<'_>) -> Part {
-    Part::Fault(peer::ExecuteFault {
-        exception: exception.name.to_owned(),
-        message: exception.message.map(|(_, text)| text.to_owned()).unwrap_or_default(),
-        status: exception.status.into(),
-    })
+fn send_fault(fault: &Fault) -> Part {
+    Part::Fault(relayed::tell(fault))
 }
 
 /// The messages of an event stream; its failure or panic is the last.
@@ -76,13 +72,13 @@ fn send_events(events: Events) -> Parts {
     };
     let part = |event: std::thread::Result<Result<_, Fault>>| match event {
         Ok(Ok(bytes)) => response(Part::Events(bytes)),
-        Ok(Err(fault)) => response(send_fault(&fault.exception())),
+        Ok(Err(fault)) => response(send_fault(&fault)),
         Err(_panic) => {
             crate::log_at_most_once_a_second!(
                 error,
                 "an event stream panicked; its client is told and it ends"
             );
-            response(send_fault(&Fault::Internal.exception()))
+            response(send_fault(&Fault::Internal))
         }
     };
     AssertUnwindSafe(messages).catch_unwind().map(part).take_until(cut.boxed()).boxed()

@@ -1,7 +1,7 @@
 //! Writes a [`Fault`] as the answer that SDKs understand: a status, a `__type` and a message; or as the last message of
 //! an event stream.
 //!
-//! Which exception a fault is stands in one table, [`Fault::exception`]; this file only knows the form.
+//! [`Fault::exception`] is the table of exceptions; this file only knows the form.
 
 use bytes::Bytes;
 use tidelog_proto::{Codec, Document, event_stream, json};
@@ -28,45 +28,34 @@ pub fn message(fault: &Fault) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stream::StreamKey;
+    use crate::ops::fault::WrongType;
 
     #[test]
     fn every_fault_has_the_form_that_sdks_know() {
-        let text = || "why \"so\"".to_owned();
-        let said = |name: &str| format!(r#"{{"__type":"{name}","message":"why \"so\""}}"#);
+        let key = StreamKey { account: "1".into(), region: "r".into(), name: "\"a\"".into() };
         for (fault, status, body) in [
-            (Fault::Validation(text()), 400, said("ValidationException")),
-            (Fault::InvalidArgument(text()), 400, said("InvalidArgumentException")),
-            (Fault::ResourceNotFound(text()), 400, said("ResourceNotFoundException")),
-            (Fault::ResourceInUse(text()), 400, said("ResourceInUseException")),
-            (Fault::LimitExceeded(text()), 400, said("LimitExceededException")),
             (
-                Fault::ProvisionedThroughputExceeded(text()),
+                Fault::stream_not_found(&key),
                 400,
-                said("ProvisionedThroughputExceededException"),
-            ),
-            (Fault::ExpiredIterator(text()), 400, said("ExpiredIteratorException")),
-            (Fault::ExpiredNextToken(text()), 400, said("ExpiredNextTokenException")),
-            (Fault::NotBuilt(text()), 400, said("InvalidAction")),
-            (Fault::Unavailable(text()), 503, said("ServiceUnavailable")),
-            (
-                Fault::Internal,
-                500,
-                r#"{"__type":"InternalFailure","message":"Internal Service Failure"}"#.to_owned(),
+                r#"{"__type":"ResourceNotFoundException","message":"Stream \"a\" under account 1 not found."}"#,
             ),
             (
-                Fault::Serialization { message: Some(text()) },
+                Fault::leaderless(),
+                503,
+                r#"{"__type":"ServiceUnavailable","message":"No majority of the cluster's nodes is in reach of this one now; try again."}"#,
+            ),
+            (Fault::Internal, 500, r#"{"__type":"InternalFailure","message":"Internal Service Failure"}"#),
+            (
+                Fault::Serialization(WrongType::NoList),
                 400,
-                r#"{"__type":"SerializationException","Message":"why \"so\""}"#.to_owned(),
+                r#"{"__type":"SerializationException","Message":"Expected list or null"}"#,
             ),
-            (
-                Fault::Serialization { message: None },
-                400,
-                r#"{"__type":"SerializationException"}"#.to_owned(),
-            ),
-            (Fault::UnknownOperation, 400, r#"{"__type":"UnknownOperationException"}"#.to_owned()),
+            (Fault::Unreadable, 400, r#"{"__type":"SerializationException"}"#),
+            (Fault::UnknownOperation, 400, r#"{"__type":"UnknownOperationException"}"#),
         ] {
             let (found_status, found_body) = answer(&fault, Codec::Json);
-            assert_eq!((found_status, String::from_utf8(found_body.clone()).unwrap()), (status, body));
+            assert_eq!((found_status, str::from_utf8(&found_body).unwrap()), (status, body));
             let (cbor_status, cbor_body) = answer(&fault, Codec::Cbor);
             let same = Codec::Json.decode(&found_body.into()).unwrap();
             assert_eq!((cbor_status, Codec::Cbor.decode(&cbor_body.into())), (status, Ok(same)));

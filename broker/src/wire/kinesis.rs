@@ -18,8 +18,9 @@ use super::answer_body::AnswerBody;
 use super::client::Client;
 use super::exchange::{Answer, Disconnected};
 use super::form::Form;
-use super::refusal::{Refusal, no_room};
+use super::refusal::Refusal;
 use super::{Gateway, body, caller, faults};
+use crate::ops::fault::Unavailable;
 use crate::ops::{self, Call, Fault, Reply};
 use crate::room::{AnswerRoom, Full};
 
@@ -81,7 +82,7 @@ pub(super) async fn call(
 
 async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) -> Answer {
     let Some(service) = gateway.service() else {
-        return fault(&Fault::Unavailable(gateway.stage.current()), form);
+        return fault(&Fault::Unavailable(Unavailable::Starting(gateway.stage.current())), form);
     };
     let is_shared = ops::may_be_throttled(&call.operation);
     let charged = |body, charge| {
@@ -93,7 +94,7 @@ async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) ->
         Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
             Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
             Ok(Some(charge)) => charged(body, charge),
-            Err(Full) => fault(&Fault::no_room(is_shared, no_room(ANSWERS)), form),
+            Err(Full) => fault(&Fault::no_room(is_shared, ANSWERS), form),
         },
         Ok(Ok(Reply::Events(events))) => {
             let body = AnswerBody::events(events, gateway.bounds.stall, gateway.stopping.clone());
@@ -115,7 +116,7 @@ pub(super) fn refuse(headers: &HeaderMap, what: &'static str) -> Answer {
 fn refused(operation: &str, refusal: Refusal, form: Form) -> Answer {
     match refusal {
         Refusal::NoRoom(what) if ops::may_be_throttled(operation) => {
-            Answer { close: true, ..fault(&Fault::no_room(true, no_room(what)), form) }
+            Answer { close: true, ..fault(&Fault::no_room(true, what), form) }
         }
         refusal => refusal.answer_in(form),
     }
@@ -126,7 +127,7 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
     let (status, body) = faults::answer(fault, form.codec);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Answer::new(status, form.content_type, Bytes::from(body))
-        .with(ERROR_TYPE, HeaderValue::from_static(fault.exception().name))
+        .with(ERROR_TYPE, HeaderValue::from_static(fault.name()))
 }
 
 /// What `operation` comes to, unless it panics or runs past `deadline`. An event stream has begun by then; it has

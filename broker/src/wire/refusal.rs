@@ -10,13 +10,10 @@ use super::exchange::Answer;
 use super::form::Form;
 use super::kinesis;
 use super::pages::JSON;
-use crate::ops::{Codec, Fault};
+use crate::ops::{Codec, Fault, Unavailable};
 
 /// Content type of AWS's answers to requests that name no protocol it knows.
 const XML: &str = "application/xml";
-
-/// What a client reads whose request came too late.
-const STOPPING: &str = "This node is stopping; try again.";
 
 /// Why the wire did not carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +75,8 @@ impl Refusal {
                     form.codec,
                 ),
             ),
-            Self::NoRoom(what) => return closing(kinesis::fault(&Fault::Unavailable(no_room(what)), form)),
-            Self::Stopping => return closing(kinesis::fault(&Fault::Unavailable(STOPPING.into()), form)),
+            Self::NoRoom(purpose) => return closing(kinesis::fault(&Fault::no_room(false, purpose), form)),
+            Self::Stopping => return closing(kinesis::fault(&Fault::Unavailable(Unavailable::Stopping), form)),
             Self::ContentTypeUnknown { targeted: true } => (
                 StatusCode::FORBIDDEN,
                 XML,
@@ -151,11 +148,6 @@ impl Refusal {
             answer
         }
     }
-}
-
-/// What a client reads that should try again.
-pub(super) fn no_room(what: &str) -> String {
-    format!("This node's memory for {what} is full; try again.")
 }
 
 /// The rest of the request stays unread.

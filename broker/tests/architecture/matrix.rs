@@ -120,7 +120,8 @@ pub const HOMES: &[(&str, &str)] = &[
     ("openraft", "replication"),
     ("rcgen", "tls"),
     ("rustls", "tls"),
-    ("serde", "ops"),
+    // The fields of faults, which nodes tell each other.
+    ("serde", "ops service replication model"),
     ("serde_json", "wire ops"),
     ("socket2", "wire"),
     ("sonic_rs", "ops"),
@@ -133,7 +134,7 @@ pub const HOMES: &[(&str, &str)] = &[
 pub const ABSENT: &[(&str, &str)] = &[
     ("clock", "tonic hyper prost std::fs std::net"),
     ("limits", "tokio tonic hyper prost std::fs std::net std::thread"),
-    ("model", "tokio tonic hyper prost serde serde_json std::fs std::io std::net std::thread"),
+    ("model", "tokio tonic hyper prost serde_json std::fs std::io std::net std::thread"),
 ];
 
 /// Crates of others that storage does not depend on.

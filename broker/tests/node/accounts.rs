@@ -5,7 +5,7 @@ use tidelog::limits::ControlLimits;
 use tidelog::ops::Fault;
 
 use crate::START_MS;
-use crate::broker::Broker;
+use crate::broker::{Broker, said};
 
 const PLACES: [(&str, &str); 3] =
     [("000000000000", "us-east-1"), ("000000000000", "eu-west-1"), ("123456789012", "us-east-1")];
@@ -67,7 +67,7 @@ async fn namesakes_in_other_accounts_and_regions_are_apart() {
     ok(&broker, PLACES[0], "DeleteStream", delete).await;
     let gone = broker.call_as(PLACES[0], "DescribeStreamSummary", json!({"StreamName": "a"})).await;
     let text = "Stream a under account 000000000000 not found.";
-    assert_eq!(gone, Err(Fault::ResourceNotFound(text.into())));
+    assert_eq!(said(gone), ("ResourceNotFoundException", text.to_owned()));
     for place in &PLACES[1..] {
         ok(&broker, *place, "DescribeStreamSummary", json!({"StreamName": "a"})).await;
     }
@@ -94,10 +94,12 @@ async fn invented_accounts_do_not_fill_the_metadata() {
         let create = json!({"StreamName": "large", "ShardCount": 100});
         match broker.call_as((&account, "us-east-1"), "CreateStream", create).await {
             Ok(_) => shards += 100,
-            Err(Fault::LimitExceeded(text)) => {
+            Err(fault) => {
+                let exception = fault.exception();
+                let text = exception.text();
+                assert_eq!(exception.name, "LimitExceededException", "{text}");
                 assert!(text.contains("of the 400") || text.contains("limit of 400 shards"), "{text}");
             }
-            Err(other) => panic!("{other:?}"),
         }
     }
     assert_eq!(shards, 300, "each leaves as much as it has");
@@ -121,6 +123,6 @@ async fn invented_accounts_do_not_fill_the_metadata() {
     let refused = broker.call_as(small, "CreateStream", json!({"StreamName": "b", "ShardCount": 1})).await;
     let words = "This request would exceed the limit of 50 shards of the cluster. Closed shards count until their records \
                  have expired.";
-    assert_eq!(refused, Err(Fault::LimitExceeded(words.into())));
+    assert_eq!(said(refused), ("LimitExceededException", words.to_owned()));
     broker.stop().await;
 }

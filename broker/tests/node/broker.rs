@@ -107,3 +107,9 @@ impl Broker {
         self.node.shutdown().await.expect("a checkpoint");
     }
 }
+
+/// The exception and the sentence of a refusal, as its client reads them.
+pub fn said<T: std::fmt::Debug>(result: Result<T, Fault>) -> (&'static str, String) {
+    let exception = result.expect_err("a refusal").exception();
+    (exception.name, exception.text().to_owned())
+}

@@ -29,8 +29,11 @@ async fn at_once(
 fn passed(answers: &[Result<Value, Fault>], words: &str) -> usize {
     let refused = |answer: &&Result<Value, Fault>| match answer {
         Ok(_) => false,
-        Err(Fault::LimitExceeded(text) | Fault::InvalidArgument(text)) if text.contains(words) => true,
-        Err(fault) => panic!("{fault:?}"),
+        Err(fault) => {
+            assert!(matches!(fault, Fault::LimitExceeded(_) | Fault::InvalidArgument(_)), "{fault:?}");
+            assert!(fault.exception().text().contains(words), "{fault:?}");
+            true
+        }
     };
     answers.len() - answers.iter().filter(refused).count()
 }

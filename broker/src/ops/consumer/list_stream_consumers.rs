@@ -13,6 +13,7 @@ use tidelog_proto::Document;
 use super::description;
 use crate::limits::LIST_CONSUMERS_PAGE;
 use crate::model::stream::{Catalog, Stream};
+use crate::ops::fault::InvalidTarget;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -65,8 +66,7 @@ fn after_token(
     token: &str,
 ) -> Result<String, Fault> {
     if input.get("StreamCreationTimestamp").is_some() {
-        let text = "NextToken and StreamCreationTimestamp cannot be provided together.";
-        return Err(Fault::InvalidArgument(text.to_owned()));
+        return Err(InvalidTarget::BesideNextToken("StreamCreationTimestamp".into()).into());
     }
     match target::open_page(sealer, token, now_ms)? {
         PageToken::Consumers { stream_uid, after_name, .. } if stream_uid == stream.uid => Ok(after_name),
@@ -122,13 +122,13 @@ mod tests {
         assert_eq!((names(&large).len(), large["NextToken"].is_string()), (100, true));
 
         let late = list(&stream(5), &token, NOW_MS + PAGE_TOKEN_LIFE_MS + 1);
-        assert!(matches!(late, Err(Fault::ExpiredNextToken(_))));
+        assert!(matches!(late, Err(Fault::ExpiredNextToken { .. })));
         let mut namesake = stream(5);
         namesake.uid += 1;
         assert_eq!(list(&namesake, &token, NOW_MS), Err(target::invalid_next_token()));
         let both = list(&stream(5), &format!(r#"{token},"StreamCreationTimestamp":1"#), NOW_MS);
         let text = "NextToken and StreamCreationTimestamp cannot be provided together.";
-        assert_eq!(both, Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(cases::said(both), ("InvalidArgumentException", text.to_owned()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::stream::{Catalog, Consumer, Stream};
+use crate::ops::fault::InvalidTarget;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 
@@ -11,11 +12,10 @@ use crate::ops::{Call, Fault, target};
 /// # Errors
 /// [`Fault::InvalidArgument`] when too few members are there or they do not agree, [`Fault::ResourceNotFound`].
 pub fn named(catalog: &Catalog, call: &Call, input: &Input) -> Result<(Arc<Stream>, Consumer), Fault> {
-    let invalid = |text: &str| Err(Fault::InvalidArgument(text.to_owned()));
     let (stream_arn, name) = (input.text("StreamARN"), input.text("ConsumerName"));
     let Some(consumer_arn) = input.text("ConsumerARN") else {
         let (Some(stream_arn), Some(name)) = (stream_arn, name) else {
-            return invalid("Either ConsumerARN or both StreamARN and ConsumerName should be provided.");
+            return Err(InvalidTarget::NoConsumer.into());
         };
         let stream = target::find(catalog, &target::named(call, None, Some(stream_arn))?)?;
         let consumer =
@@ -29,7 +29,7 @@ pub fn named(catalog: &Catalog, call: &Call, input: &Input) -> Result<(Arc<Strea
     if agrees {
         return Ok((stream, consumer));
     }
-    invalid("ConsumerARN, StreamARN and ConsumerName do not name the same consumer.")
+    Err(InvalidTarget::ConsumerNamesDiffer.into())
 }
 
 #[cfg(test)]

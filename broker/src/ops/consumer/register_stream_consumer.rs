@@ -12,9 +12,10 @@ use tidelog_proto::Document;
 
 use super::description;
 use crate::model::stream::{Consumer, Stream, StreamKey, Tags};
+use crate::ops::fault::ResourceName;
 use crate::ops::input::Input;
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, resource, target};
+use crate::ops::{Call, Fault, Reply, target};
 use crate::service::{Service, ServiceError};
 
 /// Begins the consumer.
@@ -38,7 +39,8 @@ fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
     if stream.consumer(name).is_some() {
         return Err(Fault::consumer_exists(&stream.key, name));
     }
-    rules::check_added(&resource::consumer_words(&stream.key, name), &Tags::new(), tags)
+    let consumer = ResourceName::Consumer { key: stream.key.clone(), name: name.to_owned() };
+    rules::check_added(&consumer, &Tags::new(), tags)
 }
 
 fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
@@ -75,7 +77,7 @@ mod tests {
         let mut stream = stream_with(1, ConsumerStatus::Deleting);
         let checked = |stream: &Stream, name| check(stream, name, &Tags::new());
         let text = "Consumer c00 under stream a, account 000000000000 already exists.";
-        assert_eq!(checked(&stream, "c00"), Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(cases::said(checked(&stream, "c00")), ("ResourceInUseException", text.to_owned()));
         let tags = Tags::from([("a;".to_owned(), String::new())]);
         let tagged = check(&stream, "app", &tags);
         assert!(matches!(tagged, Err(Fault::InvalidArgument(_))), "{tagged:?}");

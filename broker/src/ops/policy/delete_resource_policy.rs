@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::ops::fault::NotFound;
 use crate::ops::input::Input;
 use crate::ops::resource::Resource;
 use crate::ops::{Fault, Reply};
@@ -23,7 +24,7 @@ fn check(resource: &Resource) -> Result<(), Fault> {
     if resource.policy().is_some() {
         return Ok(());
     }
-    Err(Fault::ResourceNotFound(format!("The {} has no resource policy.", resource.words())))
+    Err(Fault::ResourceNotFound(NotFound::Policy(resource.name())))
 }
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests {
             check(&Resource::named(&cases::catalog(vec![stream.clone()]), &input).unwrap())
         };
         let text = "The stream a under account 000000000000 has no resource policy.";
-        assert_eq!(checked(&stream), Err(Fault::ResourceNotFound(text.to_owned())));
+        assert_eq!(cases::said(checked(&stream)), ("ResourceNotFoundException", text.to_owned()));
         stream.policy = Some("{}".into());
         assert_eq!(checked(&stream), Ok(()));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::document;
 use crate::limits::POLICY_BYTES_MAX;
+use crate::ops::fault::InvalidArgument;
 use crate::ops::input::Input;
 use crate::ops::resource::Resource;
 use crate::ops::{Fault, Reply};
@@ -22,10 +23,8 @@ pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> 
 }
 
 fn check(resource: &Resource, policy: &str) -> Result<(), Fault> {
-    let invalid = |reason: String| {
-        let words = resource.words();
-        Fault::InvalidArgument(format!("The policy of {words} is not valid: {reason}."))
-    };
+    let invalid =
+        |reason| Fault::InvalidArgument(InvalidArgument::Policy { resource: resource.name(), reason });
     if policy.len() > POLICY_BYTES_MAX {
         return Err(invalid(format!("it has more than {POLICY_BYTES_MAX} bytes")));
     }
@@ -54,13 +53,13 @@ mod tests {
         assert_eq!(checked(&stream, POLICY), Ok(()));
         let text =
             "The policy of stream a under account 000000000000 is not valid: Statement is missing or empty.";
-        assert_eq!(checked(&stream, "{}"), Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(cases::said(checked(&stream, "{}")), ("InvalidArgumentException", text.to_owned()));
         let padding = " ".repeat(POLICY_BYTES_MAX - POLICY.len());
         assert_eq!(checked(&stream, &format!("{POLICY}{padding}")), Ok(()));
         let text =
             "The policy of stream a under account 000000000000 is not valid: it has more than 20480 bytes.";
         let found = checked(&stream, &format!("{POLICY}{padding} "));
-        assert_eq!(found, Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(cases::said(found), ("InvalidArgumentException", text.to_owned()));
         stream.status = StreamStatus::Creating;
         assert!(matches!(checked(&stream, POLICY), Err(Fault::ResourceInUse(_))));
     }

@@ -5,9 +5,8 @@
 
 mod cbor;
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-use serde::Deserialize;
 
 pub use cbor::FoundRecord;
 
@@ -15,6 +14,7 @@ use crate::limits::{PARTITION_KEY_LENGTH_MAX, RECORD_DATA_BYTES_MAX};
 use crate::model::hash_key;
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::Fault;
+use crate::ops::fault::InvalidRecords;
 use crate::ops::input::{Input, base64_length};
 use crate::ops::shape::utf16_length;
 use crate::ops::validate::Violations;
@@ -48,8 +48,8 @@ pub struct Entry<'a> {
     data_bytes: usize,
 }
 
-/// Which bound of a record is broken, and what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// The bound that a record breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OutOfBounds {
     /// Of its data.
     #[error("data has up to {RECORD_DATA_BYTES_MAX} bytes")]
@@ -135,15 +135,15 @@ impl<'a> Entry<'a> {
     pub fn record(&self, stream: &Stream) -> Result<NewRecord<'a>, Fault> {
         let bytes_max = u64::from(stream.max_record_kib) * 1_024;
         if self.bytes() > bytes_max {
-            return Err(Fault::InvalidArgument(format!(
-                "A record of stream {} can have up to {bytes_max} bytes of data and partition key. This one has {}.",
-                stream.key.name,
-                self.bytes()
-            )));
+            let (stream, bytes) = (stream.key.name.to_string(), self.bytes());
+            return Err(InvalidRecords::RecordBytes { stream, bytes, bytes_max }.into());
         }
         let explicit = self
             .explicit_hash_key
-            .map(|text| hash_key::parse_explicit(text).ok_or_else(|| invalid_hash_key(text)))
+            .map(|text| {
+                hash_key::parse_explicit(text)
+                    .ok_or_else(|| Fault::from(InvalidRecords::ExplicitHashKey(text.to_owned())))
+            })
             .transpose()?;
         let hash_key = match explicit {
             _ if stream.is_auto_distributed => rand::random(),
@@ -157,12 +157,6 @@ impl<'a> Entry<'a> {
 /// Digits of a hash key that could be one; all else is judged by the service model.
 fn is_plain_number(text: &str) -> bool {
     hash_key::parse_explicit(text).is_some() && (text == "0" || !text.starts_with('0'))
-}
-
-fn invalid_hash_key(text: &str) -> Fault {
-    Fault::InvalidArgument(format!(
-        "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
-    ))
 }
 
 /// Whether the stream takes records.

@@ -18,6 +18,7 @@ use crate::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX};
 use crate::model::sequence_number::SequenceNumbers;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::ops::fault::{InvalidTarget, NotFound};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Codec, Fault, Reply, target};
@@ -74,7 +75,7 @@ fn admit(call: &Call, mut read: ReadAnswer, now_ms: u64) -> Result<(ReadAnswer, 
         return Ok((read, None));
     }
     let sizes: Vec<usize> = read.records.iter().map(size).collect();
-    let no_room = |_: Full| Fault::no_room(true, NO_ROOM.to_owned());
+    let no_room = |_: Full| Fault::no_room(true, "answers");
     let (count, charge) = call.answers.take_some(&sizes, ANSWER_BYTES).map_err(no_room)?;
     if let Some(last) = read.records.get(count.wrapping_sub(1)).filter(|_| count < read.records.len()) {
         read.next_ordinal = last.ordinal + 1;
@@ -87,21 +88,17 @@ fn admit(call: &Call, mut read: ReadAnswer, now_ms: u64) -> Result<(ReadAnswer, 
 
 /// Bytes of an answer beside its records.
 const ANSWER_BYTES: usize = 1_024;
-/// What a client reads that should try again.
-const NO_ROOM: &str = "This node's memory for answers is full; try again.";
 
 fn open(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
     sealer.open_iterator(text, now_ms).map_err(|error| match error {
-        TokenError::Damaged => Fault::InvalidArgument("Invalid ShardIterator.".to_owned()),
-        TokenError::Expired { issued_ms } => Fault::expired_iterator(issued_ms, now_ms),
+        TokenError::Damaged => InvalidTarget::ShardIterator.into(),
+        TokenError::Expired { issued_ms } => Fault::ExpiredIterator { issued_ms, now_ms },
     })
 }
 
 fn find_stream(catalog: &Catalog, iterator: &ShardIterator) -> Result<Arc<Stream>, Fault> {
-    let stream = catalog.by_uid(iterator.stream_uid).ok_or_else(|| {
-        let shard = iterator.shard;
-        Fault::ResourceNotFound(format!("Shard {shard} does not exist: its stream was deleted."))
-    })?;
+    let gone = || Fault::ResourceNotFound(NotFound::IteratedStream(iterator.shard));
+    let stream = catalog.by_uid(iterator.stream_uid).ok_or_else(gone)?;
     match stream.status {
         StreamStatus::Deleting => Err(Fault::stream_not_found(&stream.key)),
         StreamStatus::Creating | StreamStatus::Active | StreamStatus::Updating => Ok(stream.clone()),
@@ -111,9 +108,9 @@ fn find_stream(catalog: &Catalog, iterator: &ShardIterator) -> Result<Arc<Stream
 /// A StreamARN beside the iterator must be that of its stream.
 fn check_arn(call: &Call, input: &Input, stream: &Stream) -> Result<(), Fault> {
     match input.text("StreamARN") {
-        Some(arn) if target::named(call, None, Some(arn))? != stream.key => Err(Fault::InvalidArgument(
-            "The ShardIterator is not one of the stream of the StreamARN.".to_owned(),
-        )),
+        Some(arn) if target::named(call, None, Some(arn))? != stream.key => {
+            Err(InvalidTarget::IteratorOfOtherStream.into())
+        }
         _ => Ok(()),
     }
 }
@@ -245,10 +242,9 @@ mod tests {
         let text = sealer.seal_iterator(&iterator);
         assert_eq!(open(&sealer, &text, NOW_MS), Ok(iterator));
         assert_eq!(open(&sealer, &format!("\"{text}\""), NOW_MS), Ok(iterator));
-        let invalid = Fault::InvalidArgument("Invalid ShardIterator.".to_owned());
-        assert_eq!(open(&sealer, "AAAA", NOW_MS), Err(invalid));
+        assert_eq!(open(&sealer, "AAAA", NOW_MS), Err(InvalidTarget::ShardIterator.into()));
         let late = open(&sealer, &text, NOW_MS + ITERATOR_LIFE_MS + 1);
-        assert!(matches!(late, Err(Fault::ExpiredIterator(_))));
+        assert!(matches!(late, Err(Fault::ExpiredIterator { .. })));
     }
 
     #[test]
@@ -286,7 +282,7 @@ mod tests {
         assert_eq!(cases::violations(&fault), expected);
         let wrong = cases::input("GetRecords", r#"{"ShardIterator":"a","Limit":"5"}"#).unwrap_err();
         let text = "class java.lang.String can not be converted to an Integer";
-        assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
+        assert_eq!(wrong.exception().text(), text);
     }
 
     proptest! {

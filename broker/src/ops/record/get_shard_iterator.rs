@@ -65,7 +65,7 @@ mod tests {
     fn begun(stream: &Stream, body: &str) -> Result<Begin, Fault> {
         let input = cases::input("GetShardIterator", body)?;
         let shard = position::find_shard(stream, input.required_text("ShardId"))?;
-        asked(&input).begin(stream, shard, NOW_MS)
+        Ok(asked(&input).begin(stream, shard, NOW_MS)?)
     }
 
     fn at(kind: &str, rest: &str) -> String {
@@ -109,7 +109,7 @@ mod tests {
         for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
             let body = at_number(kind, ending);
             assert_eq!(begun(&closed, &body), Ok(Begin::Ordinal(ORDINAL_MAX)));
-            assert!(matches!(begun(&cases::stream("S", 1), &body), Err(Fault::InvalidArgument(_))));
+            assert!(matches!(begun(&cases::stream("S", 1), &body), Err(Fault::InvalidPosition(_))));
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
             ),
             (at("AT_TIMESTAMP", ""), "Must specify timestampInMillis for AT_TIMESTAMP iterator type.".to_owned()),
         ] {
-            assert_eq!(begun(&stream, &body), Err(Fault::InvalidArgument(expected)), "{body}");
+            assert_eq!(cases::said(begun(&stream, &body)), ("InvalidArgumentException", expected), "{body}");
         }
     }
 
@@ -171,7 +171,10 @@ mod tests {
         let body =
             |shard: &str| format!(r#"{{"StreamName":"S","ShardId":"{shard}","ShardIteratorType":"LATEST"}}"#);
         let text = "Shard shardId-000000000009 in stream S under account 000000000000 does not exist";
-        assert_eq!(begun(&stream, &body("any-9")), Err(Fault::ResourceNotFound(text.to_owned())));
+        assert_eq!(
+            cases::said(begun(&stream, &body("any-9"))),
+            ("ResourceNotFoundException", text.to_owned())
+        );
         assert!(matches!(begun(&stream, &body("x")), Err(Fault::ResourceNotFound(_))));
         assert_eq!(begun(&stream, &body("shardId-1")), Ok(Begin::Latest));
         stream.status = StreamStatus::Creating;
@@ -198,6 +201,6 @@ mod tests {
         let wrong =
             cases::input("GetShardIterator", &at("AT_TIMESTAMP", r#","Timestamp":"now""#)).unwrap_err();
         let text = "class java.lang.String can not be converted to milliseconds since epoch";
-        assert_eq!(wrong, Fault::Serialization { message: Some(text.to_owned()) });
+        assert_eq!(wrong.exception().text(), text);
     }
 }

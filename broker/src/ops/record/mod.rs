@@ -1,6 +1,6 @@
 //! Operations on records.
 
-mod entry;
+pub(super) mod entry;
 pub mod follow;
 pub mod get_records;
 pub mod get_shard_iterator;

@@ -5,8 +5,9 @@
 
 use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{Shard, Stream, StreamKey, StreamStatus};
+use crate::model::stream::{Shard, Stream, StreamStatus};
 use crate::ops::Fault;
+use crate::ops::fault::{InvalidPosition, Unavailable};
 use crate::ops::shard::open_shard;
 use crate::service::Service;
 
@@ -59,9 +60,7 @@ impl Begin {
             Self::Ordinal(ordinal) => Ok(ordinal),
             Self::Latest => match service.bounds(stream, shard) {
                 Some(bounds) => Ok(bounds.next_ordinal),
-                None => {
-                    Err(Fault::Unavailable("The end of the shard is not known now; try again.".to_owned()))
-                }
+                None => Err(Fault::Unavailable(Unavailable::UnknownEnd)),
             },
             Self::Time(time_ms) => {
                 let found = service.ordinal_at_time(stream, shard, time_ms).await;
@@ -75,70 +74,53 @@ impl Asked<'_> {
     /// Where that is in the shard.
     ///
     /// # Errors
-    /// [`Fault::InvalidArgument`] for numbers of other shards or streams, for a time in the future, and for a kind
-    /// without what it needs.
-    pub fn begin(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<Begin, Fault> {
+    /// For numbers of other shards or streams, for a time in the future, and for a kind without what it needs.
+    pub fn begin(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<Begin, InvalidPosition> {
         match (self.kind, self.number) {
             ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(number)) => {
                 self.begin_at_number(stream, shard, number)
             }
-            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => {
-                Err(self.mismatch("no StartingSequenceNumber"))
-            }
-            (_, Some(_)) => Err(self.mismatch("also a StartingSequenceNumber")),
+            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => Err(self.mismatch(false)),
+            (_, Some(_)) => Err(self.mismatch(true)),
             ("TRIM_HORIZON", None) => Ok(Begin::Ordinal(1)),
             ("LATEST", None) => Ok(Begin::Latest),
             (_, None) => begin_at_time(self.time_ms, now_ms),
         }
     }
 
-    fn mismatch(&self, number: &str) -> Fault {
-        Fault::InvalidArgument(format!(
-            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
-             TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {} and {number}.",
-            self.kind
-        ))
+    fn mismatch(&self, has_number: bool) -> InvalidPosition {
+        InvalidPosition::Mismatch { kind: self.kind.to_owned(), has_number }
     }
 
-    fn begin_at_number(&self, stream: &Stream, shard: &Shard, text: &str) -> Result<Begin, Fault> {
-        let StreamKey { account, name, .. } = &stream.key;
-        let (id, operation) = (ShardId(shard.index), self.operation);
-        let invalid = |reason: &str| {
-            Fault::InvalidArgument(format!(
-                "StartingSequenceNumber {text} used in {operation} on shard {id} in stream {name} under account \
-                 {account} is invalid{reason}."
-            ))
+    fn begin_at_number(&self, stream: &Stream, shard: &Shard, text: &str) -> Result<Begin, InvalidPosition> {
+        let (key, id, operation) = (&stream.key, ShardId(shard.index), self.operation);
+        let invalid = || InvalidPosition::Number {
+            key: key.clone(),
+            shard: id,
+            operation: operation.into(),
+            number: text.to_owned(),
         };
-        let number = SequenceNumber::parse(text).ok_or_else(|| invalid(""))?;
+        let number = SequenceNumber::parse(text).ok_or_else(invalid)?;
         if number.shard != shard.index {
-            return Err(Fault::InvalidArgument(format!(
-                "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
-                ShardId(number.shard)
-            )));
+            return Err(InvalidPosition::OtherShard { of: ShardId(number.shard), shard: id });
         }
         if number.created_s != shard.created_s {
-            return Err(invalid(" because it did not come from this stream"));
+            let (key, number) = (key.clone(), text.to_owned());
+            return Err(InvalidPosition::OtherStream { key, shard: id, operation: operation.into(), number });
         }
         // The ending number of a shard that is still open: nobody was given it.
         if number.ordinal == ORDINAL_MAX && shard.closed_ms.is_none() {
-            return Err(invalid(""));
+            return Err(invalid());
         }
         let skipped = u64::from(self.kind == "AFTER_SEQUENCE_NUMBER" || number.after);
         Ok(Begin::Ordinal((number.ordinal + skipped).clamp(1, ORDINAL_MAX)))
     }
 }
 
-fn begin_at_time(time_ms: Option<i64>, now_ms: u64) -> Result<Begin, Fault> {
-    let Some(time_ms) = time_ms else {
-        let text = "Must specify timestampInMillis for AT_TIMESTAMP iterator type.";
-        return Err(Fault::InvalidArgument(text.to_owned()));
-    };
-    let time_ms = u64::try_from(time_ms).unwrap_or(0);
+fn begin_at_time(time_ms: Option<i64>, now_ms: u64) -> Result<Begin, InvalidPosition> {
+    let time_ms = u64::try_from(time_ms.ok_or(InvalidPosition::NoTime)?).unwrap_or(0);
     if time_ms > now_ms {
-        return Err(Fault::InvalidArgument(format!(
-            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
-             {time_ms}, currentTimestampInMillis: {now_ms}"
-        )));
+        return Err(InvalidPosition::Future { time_ms, now_ms });
     }
     Ok(Begin::Time(time_ms))
 }

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::put_records;
 use crate::limits::PUT_RECORDS_MAX;
 use crate::model::producer::Stamp;
+use crate::ops::fault::InvalidRecords;
 use crate::ops::{Call, Fault, placement, target};
 use crate::service::{AppendRefusal, NewRecord, Payload, Placed, Service, Turn};
 
@@ -61,7 +62,7 @@ pub fn check_count_max(count: usize) -> Result<(), Fault> {
 }
 
 fn wrong_count(count: usize) -> Fault {
-    Fault::InvalidArgument(format!("One call puts 1 to {PUT_RECORDS_MAX} records. This one has {count}."))
+    InvalidRecords::Count(count).into()
 }
 
 fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<Entry<'a>>, Fault> {
@@ -72,7 +73,7 @@ fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<En
     let checked = |(position, record): (usize, Given<'a>)| {
         let data = Payload::Raw(record.data);
         let entry = Entry::checked(data, record.partition_key, record.explicit_hash_key);
-        entry.map_err(|bound| Fault::InvalidArgument(format!("Record {position} of the call: {bound}.")))
+        entry.map_err(|bound| InvalidRecords::Record { position, bound }.into())
     };
     given.enumerate().map(checked).collect()
 }
@@ -80,6 +81,7 @@ fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<En
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::cases;
 
     #[test]
     fn a_record_out_of_bounds_is_named_with_its_bound() {
@@ -93,9 +95,7 @@ mod tests {
             (Given { explicit_hash_key: Some("-1"), ..good }, "an explicit hash key is a decimal number"),
             (Given { data: &large, ..good }, "data has up to 10485760 bytes"),
         ] {
-            let Err(Fault::InvalidArgument(text)) = entries([good, record].into_iter()) else {
-                panic!("{words}");
-            };
+            let (_, text) = cases::said(entries([good, record].into_iter()));
             assert!(text.starts_with("Record 1 of the call: ") && text.contains(words), "{text}");
         }
         for (count, is_taken) in [(0, false), (1, true), (500, true), (501, false)] {

@@ -14,6 +14,7 @@ use super::entry::{self, Entry};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::fault::{InvalidRecords, Unavailable};
 use crate::ops::input::Input;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
@@ -118,10 +119,8 @@ fn check_ordering(stream: &Stream, after: &str, newest_ms: u64) -> Result<(), Fa
     if SequenceNumber::parse(after).is_some_and(is_past) {
         return Ok(());
     }
-    let StreamKey { account, name, .. } = &stream.key;
-    Err(Fault::InvalidArgument(format!(
-        "ExclusiveMinimumSequenceNumber {after} used in PutRecord on stream {name} under account {account} is invalid."
-    )))
+    let (key, number) = (stream.key.clone(), after.to_owned());
+    Err(InvalidRecords::MinimumSequenceNumber { key, number }.into())
 }
 
 /// `of_node` is why the node refuses all puts, if it does.
@@ -131,10 +130,7 @@ fn refused(key: &StreamKey, refusal: &AppendRefusal, of_node: Option<PutRefusal>
         AppendRefusal::Unknown => Fault::Internal,
         // This protocol's records have no producer.
         AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
-        AppendRefusal::Unavailable => Fault::Unavailable(of_node.map_or_else(
-            || "The shard cannot take the record now; try again.".to_owned(),
-            |of_node| format!("The record was not written, because {of_node}; try again."),
-        )),
+        AppendRefusal::Unavailable => Fault::Unavailable(Unavailable::Puts(of_node)),
     }
 }
 
@@ -213,7 +209,7 @@ mod tests {
                  invalid."
             );
             let found = check_ordering(&stream, &text, NOW_MS);
-            assert_eq!(found, Err(Fault::InvalidArgument(expected)));
+            assert_eq!(cases::said(found), ("InvalidArgumentException", expected));
         }
     }
 
@@ -231,16 +227,14 @@ mod tests {
         let key = cases::stream("a", 1).key;
         let text = "Rate exceeded for shard shardId-000000000003 in stream a under account 000000000000.";
         let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 }, None);
-        assert_eq!(throttled, Fault::ProvisionedThroughputExceeded(text.to_owned()));
+        assert_eq!(throttled, Fault::rate_exceeded(&key, ShardId(3)));
+        assert_eq!(throttled.exception().text(), text);
         assert_eq!(refused(&key, &AppendRefusal::Unknown, None), Fault::Internal);
         assert!(matches!(refused(&key, &AppendRefusal::Unavailable, None), Fault::Unavailable(_)));
         let low = PutRefusal::SpaceLow { free: 12 << 20, reserved: 40 << 20 };
         let text = "The record was not written, because the disk is almost full (12 MiB are free, and 40 MiB stay free by \
             --disk-reserve); try again.";
-        assert_eq!(
-            refused(&key, &AppendRefusal::Unavailable, Some(low)),
-            Fault::Unavailable(text.to_owned())
-        );
+        assert_eq!(refused(&key, &AppendRefusal::Unavailable, Some(low)).exception().text(), text);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use super::entry::{self, Entry};
 use crate::limits::PUT_RECORDS_BYTES_MAX;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::fault::InvalidRecords;
 use crate::ops::input::Input;
 use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
@@ -93,10 +94,7 @@ pub fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewReco
     entry::check_takes_records(stream)?;
     let bytes = entries.iter().map(Entry::bytes).sum::<u64>();
     if bytes > PUT_RECORDS_BYTES_MAX {
-        return Err(Fault::InvalidArgument(format!(
-            "The records of one request can have up to {PUT_RECORDS_BYTES_MAX} bytes of data and partition keys. \
-             These have {bytes}."
-        )));
+        return Err(InvalidRecords::RequestBytes(bytes).into());
     }
     let mut violations = Violations::default();
     for (entry, number) in entries.iter().zip(1..) {

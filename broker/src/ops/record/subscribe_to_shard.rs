@@ -20,6 +20,7 @@ use super::position::{self, Asked};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, ConsumerStatus, Shard, Stream};
+use crate::ops::fault::Unavailable;
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Events, Fault, Reply, rate, target};
@@ -72,9 +73,7 @@ fn check_active(stream: &Stream, consumer: &Consumer) -> Result<(), Fault> {
 fn seat_fault(refusal: SeatRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
     match refusal {
         SeatRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
-        SeatRefusal::Full => {
-            Fault::Unavailable("This node has as many subscriptions to the stream as it can.".to_owned())
-        }
+        SeatRefusal::Full => Fault::Unavailable(Unavailable::Subscriptions),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check_active;
 use crate::model::stream::Stream;
+use crate::ops::fault::InvalidArgument;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 use crate::service::Service;
@@ -23,7 +24,7 @@ pub fn check(stream: &Stream, input: &Input) -> Result<(), Fault> {
     check_active(stream)?;
     match input.required_text("EncryptionType") {
         "KMS" => Ok(()),
-        other => Err(Fault::InvalidArgument(format!("EncryptionType {other} is not a type of encryption."))),
+        other => Err(Fault::InvalidArgument(InvalidArgument::EncryptionType(other.to_owned()))),
     }
 }
 

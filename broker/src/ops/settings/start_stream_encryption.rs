@@ -13,7 +13,7 @@ use crate::service::Service;
 /// Checks the request and refuses it.
 pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
     let stream = encryption::stream(service, call, input)?;
-    Err(Fault::no_keyring(&stream.key))
+    Err(Fault::EncryptionUnavailable(stream.key.clone()))
 }
 
 #[cfg(test)]
@@ -22,12 +22,12 @@ mod tests {
 
     #[test]
     fn why_it_is_refused_is_told() {
-        let fault = Fault::no_keyring(&cases::stream("a", 1).key);
+        let fault = Fault::EncryptionUnavailable(cases::stream("a", 1).key);
         let exception = fault.exception();
         assert_eq!((exception.status, exception.name), (400, "KMSOptInRequired"));
         let text = "Stream a under account 000000000000 cannot be encrypted: encryption needs a keyring, which this \
                     Tidelog does not have.";
-        assert_eq!(exception.message, Some(("message", text)));
+        assert_eq!(exception.message, Some(("message", text.to_owned())));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::check_active;
 use crate::model::stream::{Stream, StreamMode};
+use crate::ops::fault::InvalidArgument;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::{Service, StreamChange};
@@ -38,8 +39,7 @@ pub fn check_mode(mode: StreamMode) -> Result<(), Fault> {
     if mode == StreamMode::OnDemand {
         return Ok(());
     }
-    let text = "RecordDistributionStrategy AUTO is only available for streams with StreamMode=ON_DEMAND";
-    Err(Fault::InvalidArgument(text.to_owned()))
+    Err(Fault::InvalidArgument(InvalidArgument::OnDemandOnly("RecordDistributionStrategy AUTO".into())))
 }
 
 #[cfg(test)]

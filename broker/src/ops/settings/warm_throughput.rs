@@ -8,6 +8,7 @@ use tidelog_proto::Document;
 use crate::limits::WARM_MIB_PER_SECOND_MAX;
 use crate::model::stream::{Stream, StreamMode};
 use crate::ops::Fault;
+use crate::ops::fault::{InvalidArgument, LimitExceeded};
 
 /// Whether a stream in that mode can have that many MiB per second.
 ///
@@ -16,20 +17,15 @@ use crate::ops::Fault;
 /// 10 GiB per second.
 pub fn check(mode: StreamMode, is_committed: bool, mib_per_second: u32) -> Result<(), Fault> {
     if mode != StreamMode::OnDemand {
-        let text = "WarmThroughputMiBps is only available for streams with StreamMode=ON_DEMAND";
-        return Err(Fault::InvalidArgument(text.to_owned()));
+        return Err(Fault::InvalidArgument(InvalidArgument::OnDemandOnly("WarmThroughputMiBps".into())));
     }
     if !is_committed {
-        let text = "WarmThroughputMiBps is only available while MinimumThroughputBillingCommitment is ENABLED in the \
-                    account's settings.";
-        return Err(Fault::InvalidArgument(text.to_owned()));
+        return Err(Fault::InvalidArgument(InvalidArgument::NoCommitment));
     }
     if mib_per_second <= WARM_MIB_PER_SECOND_MAX {
         return Ok(());
     }
-    Err(Fault::LimitExceeded(format!(
-        "WarmThroughputMiBps {mib_per_second} is above the limit of {WARM_MIB_PER_SECOND_MAX}."
-    )))
+    Err(Fault::LimitExceeded(LimitExceeded::WarmThroughput(mib_per_second)))
 }
 
 /// What a stream was asked to have ahead of need, and what of it is there.

@@ -14,6 +14,7 @@ use tidelog_proto::Document;
 use crate::limits::LIST_SHARDS_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream};
+use crate::ops::fault::{InvalidTarget, NotFound};
 use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Fault, Reply, target};
@@ -67,23 +68,21 @@ fn following_page(
 ) -> Result<Page, Fault> {
     for excluded in ["StreamName", "StreamARN", "ExclusiveStartShardId", "StreamCreationTimestamp"] {
         if input.get(excluded).is_some() {
-            let text = format!("NextToken and {excluded} cannot be provided together.");
-            return Err(Fault::InvalidArgument(text));
+            return Err(InvalidTarget::BesideNextToken(excluded.into()).into());
         }
     }
     let PageToken::Shards { stream_uid, after_shard, filter, .. } = target::open_page(sealer, token, now_ms)?
     else {
         return Err(target::invalid_next_token());
     };
-    let gone = || Fault::ResourceNotFound("The stream of the NextToken does not exist any more.".to_owned());
+    let gone = || Fault::ResourceNotFound(NotFound::PagedStream);
     let stream = catalog.by_uid(stream_uid).cloned().ok_or_else(gone)?;
     Ok((stream, Some(after_shard), filter))
 }
 
 fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &Input) -> Result<Page, Fault> {
     if input.get("StreamName").is_none() && input.get("StreamARN").is_none() {
-        let text = "Either NextToken or StreamName should be provided.";
-        return Err(Fault::InvalidArgument(text.to_owned()));
+        return Err(InvalidTarget::NoStreamOrNextToken.into());
     }
     let start = input.text("ExclusiveStartShardId").map(shard_id).transpose()?;
     let asked = input.structure("ShardFilter").map(read_filter).transpose()?;
@@ -117,13 +116,10 @@ fn read_filter(input: &Input) -> Result<Filter, Fault> {
     let takes_shard = kind == "AFTER_SHARD_ID";
     let takes_time = matches!(kind, "AT_TIMESTAMP" | "FROM_TIMESTAMP");
     for (member, taken) in [("ShardId", takes_shard), ("Timestamp", takes_time)] {
-        let words = match (taken, input.get(member).is_some()) {
-            (true, false) => "must be provided",
-            (false, true) => "cannot be provided",
-            _ => continue,
-        };
-        let text = format!("{member} {words} with the ShardFilter Type {kind}.");
-        return Err(Fault::InvalidArgument(text));
+        if taken != input.get(member).is_some() {
+            let (member, kind) = (member.into(), kind.to_owned());
+            return Err(InvalidTarget::ShardFilter { member, kind, is_needed: taken }.into());
+        }
     }
     let time_ms = input.timestamp_ms("Timestamp").map_or(0, |time_ms| u64::try_from(time_ms).unwrap_or(0));
     Ok(match kind {
@@ -137,7 +133,7 @@ fn read_filter(input: &Input) -> Result<Filter, Fault> {
 }
 
 fn shard_id(text: &str) -> Result<ShardId, Fault> {
-    ShardId::parse(text).ok_or_else(|| Fault::InvalidArgument(format!("{text} is not the id of a shard.")))
+    ShardId::parse(text).ok_or_else(|| InvalidTarget::ShardId(text.to_owned()).into())
 }
 
 /// When the oldest record that can still be read may have arrived: never before the oldest listed shards opened, also
@@ -251,10 +247,10 @@ mod tests {
         let second = list(&stream, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS).unwrap();
         assert_eq!((indices(&second), second.get("NextToken")), (vec![2], None));
         let late = list(&stream, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS + PAGE_TOKEN_LIFE_MS + 1);
-        assert!(matches!(late, Err(Fault::ExpiredNextToken(_))));
+        assert!(matches!(late, Err(Fault::ExpiredNextToken { .. })));
         let both = list(&stream, &format!(r#"{{"StreamName":"a","NextToken":"{token}"}}"#), NOW_MS);
         let text = "NextToken and StreamName cannot be provided together.";
-        assert_eq!(both, Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(cases::said(both), ("InvalidArgumentException", text.to_owned()));
         let mut namesake = stream.clone();
         namesake.uid += 1;
         let gone = list(&namesake, &format!(r#"{{"NextToken":"{token}"}}"#), NOW_MS);
@@ -284,7 +280,7 @@ mod tests {
             assert!(matches!(found, Err(Fault::InvalidArgument(_))), "{part}: {found:?}");
         }
         let text = "Either NextToken or StreamName should be provided.";
-        assert_eq!(list(&stream, "{}", NOW_MS), Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(cases::said(list(&stream, "{}", NOW_MS)), ("InvalidArgumentException", text.to_owned()));
         let fault =
             list(&stream, r#"{"StreamName":"a","ShardFilter":{},"MaxResults":10001}"#, NOW_MS).unwrap_err();
         let expected = cases::expected(&[
@@ -305,6 +301,6 @@ mod tests {
         stream.status = StreamStatus::Creating;
         let text = "Stream a under account 000000000000 not ACTIVE, instead in state CREATING";
         let creating = list(&stream, r#"{"StreamName":"a"}"#, NOW_MS);
-        assert_eq!(creating, Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(cases::said(creating), ("ResourceInUseException", text.to_owned()));
     }
 }

@@ -11,6 +11,7 @@ use super::open_shard;
 use crate::model::reshard::Plan;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::Stream;
+use crate::ops::fault::InvalidReshard;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -32,14 +33,8 @@ fn plan(stream: &Stream, input: &Input) -> Result<Plan, Fault> {
     let lower = open_shard::find(stream, input.required_text("ShardToMerge"))?;
     let upper = open_shard::find(stream, input.required_text("AdjacentShardToMerge"))?;
     if lower.range.end.checked_add(1) != Some(upper.range.start) {
-        return Err(Fault::InvalidArgument(format!(
-            "Shards {lower} and {upper} in stream {name} under account {account} are not an adjacent pair of shards \
-             eligible for merging",
-            lower = ShardId(lower.index),
-            upper = ShardId(upper.index),
-            name = stream.key.name,
-            account = stream.key.account,
-        )));
+        let (lower, upper) = (ShardId(lower.index), ShardId(upper.index));
+        return Err(Fault::invalid_reshard(&stream.key, InvalidReshard::NotAdjacent { lower, upper }));
     }
     Ok(Plan::merge(stream, lower, upper))
 }
@@ -71,7 +66,7 @@ mod tests {
                         "Shards shardId-00000000000{lower} and shardId-00000000000{upper} in stream a under account \
                          000000000000 are not an adjacent pair of shards eligible for merging"
                     );
-                    assert_eq!(fault, Fault::InvalidArgument(text));
+                    assert_eq!(fault.exception().text(), text);
                 }
             }
         }

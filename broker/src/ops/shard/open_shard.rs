@@ -3,23 +3,22 @@
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamKey, StreamMode, StreamStatus};
 use crate::ops::Fault;
-use crate::ops::stream::description::mode_name;
+use crate::ops::fault::{NotFound, Validation};
 
 /// Whether the user may change the shards of the stream.
 ///
 /// # Errors
 /// [`Fault::ResourceInUse`] when it is not ACTIVE; [`Fault::Validation`] when its mode is ON_DEMAND.
-pub fn check_stream(stream: &Stream, operation: &str) -> Result<(), Fault> {
+pub fn check_stream(stream: &Stream, operation: &'static str) -> Result<(), Fault> {
     if stream.status != StreamStatus::Active {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
     match stream.mode {
         StreamMode::Provisioned => Ok(()),
-        StreamMode::OnDemand => Err(Fault::Validation(format!(
-            "{operation} is not supported for stream {} with StreamMode={}.",
-            stream.key.name,
-            mode_name(stream.mode)
-        ))),
+        StreamMode::OnDemand => Err(Fault::Validation(Validation::OnDemandShards {
+            operation: operation.into(),
+            stream: stream.key.name.to_string(),
+        })),
     }
 }
 
@@ -32,8 +31,7 @@ pub fn parse(key: &StreamKey, id: &str) -> Result<ShardId, Fault> {
 }
 
 fn not_found(key: &StreamKey, id: &dyn std::fmt::Display) -> Fault {
-    let StreamKey { account, name, .. } = key;
-    Fault::ResourceNotFound(format!("Could not find shard {id} in stream {name} under account {account}."))
+    Fault::ResourceNotFound(NotFound::ShardText { key: key.clone(), id: id.to_string() })
 }
 
 /// The shard of that id, which must be open.

@@ -11,6 +11,7 @@ use crate::model::hash_key;
 use crate::model::reshard::Plan;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, HashRange, Stream, StreamKey};
+use crate::ops::fault::InvalidReshard;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -43,14 +44,9 @@ fn plan(stream: &Stream, input: &Input) -> Result<Plan, Fault> {
     let (start, end) = (shard.range.start, shard.range.end);
     let inside = |key: &u128| *key > start.saturating_add(1) && *key < end;
     let Some(at) = hash_key::parse_explicit(text).filter(inside) else {
-        return Err(Fault::InvalidArgument(format!(
-            "NewStartingHashKey {text} used in SplitShard() on shard {id} in stream {name} under account {account} is \
-             not both greater than one plus the shard's StartingHashKey {start} and less than the shard's \
-             EndingHashKey {end}.",
-            id = ShardId(shard.index),
-            name = stream.key.name,
-            account = stream.key.account,
-        )));
+        let (id, at) = (ShardId(shard.index), text.to_owned());
+        let reason = InvalidReshard::SplitKey { shard: id, at, range: shard.range };
+        return Err(Fault::invalid_reshard(&stream.key, reason));
     };
     Ok(Plan::split(stream, shard, at))
 }
@@ -86,7 +82,7 @@ mod tests {
                      than the shard's EndingHashKey {}.",
                     u128::MAX
                 );
-                assert_eq!(fault, Fault::InvalidArgument(text));
+                assert_eq!(fault.exception().text(), text);
             }
         }
     }
@@ -102,6 +98,9 @@ mod tests {
         assert!(matches!(planned(&stream, "shardId-1", "5"), Err(Fault::Validation(_))));
         stream.status = StreamStatus::Updating;
         let text = "Stream a under account 000000000000 not ACTIVE, instead in state UPDATING";
-        assert_eq!(planned(&stream, "shardId-1", "5"), Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(
+            cases::said(planned(&stream, "shardId-1", "5")),
+            ("ResourceInUseException", text.to_owned())
+        );
     }
 }

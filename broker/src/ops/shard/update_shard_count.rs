@@ -12,6 +12,7 @@ use super::open_shard;
 use crate::limits::SHARD_COUNT_MAX;
 use crate::model::reshard::Plan;
 use crate::model::stream::Stream;
+use crate::ops::fault::{InvalidReshard, ScaleBound};
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -39,23 +40,16 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
 
 fn check(stream: &Stream, current: u32, target: u32) -> Result<(), Fault> {
     open_shard::check_stream(stream, "UpdateShardCount")?;
-    let (name, account) = (&stream.key.name, &stream.key.account);
-    let refused = |bound: String| {
-        Err(Fault::InvalidArgument(format!(
-            "UpdateShardCount of stream {name} under account {account} from {current} to {target} open shards is not \
-             possible: {bound}."
-        )))
+    let bound = if target > SHARD_COUNT_MAX {
+        ScaleBound::Most
+    } else if u64::from(target) > 2 * u64::from(current) {
+        ScaleBound::Double
+    } else if 2 * u64::from(target) < u64::from(current) {
+        ScaleBound::Half
+    } else {
+        return Ok(());
     };
-    if target > SHARD_COUNT_MAX {
-        return refused(format!("a stream is scaled to at most {SHARD_COUNT_MAX} shards"));
-    }
-    if u64::from(target) > 2 * u64::from(current) {
-        return refused("one call scales up to at most double the open shards".to_owned());
-    }
-    if 2 * u64::from(target) < u64::from(current) {
-        return refused("one call scales down to at least half of the open shards".to_owned());
-    }
-    Ok(())
+    Err(Fault::invalid_reshard(&stream.key, InvalidReshard::ShardCount { current, target, bound }))
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT};
 use crate::model::stream::{StreamMode, Tags};
+use crate::ops::fault::{ResourceName, Validation};
 use crate::ops::input::Input;
 use crate::ops::settings::{update_stream_record_distribution_strategy as strategy, warm_throughput};
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, resource, target};
+use crate::ops::{Call, Fault, Reply, target};
 use crate::service::{NewStream, Service};
 
 /// Begins the stream.
@@ -25,7 +26,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         return Err(Fault::name_taken(&key));
     }
     let plan = plan(input, catalog.has_commitment(&key, service.now_ms()))?;
-    rules::check_added(&resource::stream_words(&key), &Tags::new(), &plan.tags)?;
+    rules::check_added(&ResourceName::Stream(key.clone()), &Tags::new(), &plan.tags)?;
     let created = service.create_stream(&key, plan).await;
     created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
 }
@@ -35,8 +36,7 @@ fn plan(input: &Input, is_committed: bool) -> Result<NewStream, Fault> {
     let shard_count = input.whole("ShardCount");
     let mode = match (named_mode, shard_count) {
         (Some("ON_DEMAND"), Some(_)) => {
-            let text = "ShardCount is not expected when StreamMode=ON_DEMAND";
-            return Err(Fault::Validation(text.to_owned()));
+            return Err(Fault::Validation(Validation::OnDemandShardCount));
         }
         (Some("ON_DEMAND") | None, None) => StreamMode::OnDemand,
         _ => StreamMode::Provisioned,
@@ -151,8 +151,8 @@ mod tests {
                 "class com.amazon.coral.value.json.numbers.TruncatingBigNumber can not be converted to an String",
             ),
         ] {
-            let expected = Fault::Serialization { message: Some(expected.to_owned()) };
-            assert_eq!(planned(body), Err(expected), "{body}");
+            let expected = ("SerializationException", expected.to_owned());
+            assert_eq!(cases::said(planned(body)), expected, "{body}");
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn on_demand_counts_its_own_shards() {
         let body = r#"{"StreamName":"a","ShardCount":2,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}"#;
         let text = "ShardCount is not expected when StreamMode=ON_DEMAND";
-        assert_eq!(planned(body), Err(Fault::Validation(text.to_owned())));
+        assert_eq!(cases::said(planned(body)), ("ValidationException", text.to_owned()));
     }
 
     #[test]

@@ -47,8 +47,9 @@ mod tests {
         let text = "DeleteStream can't delete 000000000000:a because there are consumers associated with this data \
                     stream. To delete a anyway, set the EnforceConsumerDeletion parameter to true to force the \
                     deletion of all the consumers that are associated with it.";
-        let refused = Err(Fault::ResourceInUse(text.to_owned()));
+        let refused = Err(Fault::consumers_in_the_way(&stream.key));
         assert_eq!(checked(&stream, "{}"), refused);
+        assert_eq!(cases::said(checked(&stream, "{}")), ("ResourceInUseException", text.to_owned()));
         assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":false}"#), refused);
         assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":true}"#), Ok(()));
         stream.consumers[0].status = ConsumerStatus::Deleting;
@@ -81,6 +82,6 @@ mod tests {
         let input = call.input("DeleteStream").unwrap();
         let text = "Stream gone under account 000000000000 not found.";
         let found = target::stream(&cases::catalog(vec![]), &call, &input);
-        assert_eq!(found, Err(Fault::ResourceNotFound(text.to_owned())));
+        assert_eq!(cases::said(found), ("ResourceNotFoundException", text.to_owned()));
     }
 }

@@ -13,6 +13,7 @@ use super::description;
 use crate::limits::DESCRIBE_STREAM_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::fault::InvalidTarget;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -37,9 +38,7 @@ fn answer(stream: &Stream, input: &Input) -> Result<Document, Fault> {
 }
 
 fn after_shard(text: &str) -> Result<ShardId, Fault> {
-    ShardId::parse(text).ok_or_else(|| {
-        Fault::InvalidArgument(format!("ExclusiveStartShardId {text} is not the id of a shard."))
-    })
+    ShardId::parse(text).ok_or_else(|| InvalidTarget::ExclusiveStartShardId(text.to_owned()).into())
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ mod tests {
         let token = list(5, r#"{"Limit":2}"#, NOW_MS).unwrap()["NextToken"].as_str().unwrap().to_owned();
         let body = format!(r#"{{"NextToken":"{token}"}}"#);
         let late = list(5, &body, NOW_MS + PAGE_TOKEN_LIFE_MS + 1);
-        assert!(matches!(late, Err(Fault::ExpiredNextToken(_))));
+        assert!(matches!(late, Err(Fault::ExpiredNextToken { .. })));
         let made_up = list(5, r#"{"NextToken":"AAAA"}"#, NOW_MS);
         assert!(matches!(made_up, Err(Fault::InvalidArgument(_))));
     }

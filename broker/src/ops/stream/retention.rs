@@ -6,6 +6,7 @@ use tidelog_proto::stored::set_retention;
 
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::fault::InvalidRetention;
 use crate::ops::input::Input;
 use crate::ops::{Call, Fault, Reply, target};
 use crate::service::Service;
@@ -42,32 +43,24 @@ pub async fn run(
 
 /// The hours to set.
 fn decide(stream: &Stream, requested: i64, direction: Direction) -> Result<u32, Fault> {
-    let invalid = |text: String| Err(Fault::InvalidArgument(text));
     if requested < i64::from(RETENTION_HOURS_MIN) {
-        return invalid(format!(
-            "Minimum allowed retention period is {RETENTION_HOURS_MIN} hours. Requested retention period ({requested} \
-             hours) is too short."
-        ));
+        return Err(InvalidRetention::TooShort(requested).into());
     }
     let Some(hours) = u32::try_from(requested).ok().filter(|hours| *hours <= RETENTION_HOURS_MAX) else {
-        return invalid(format!(
-            "Maximum allowed retention period is {RETENTION_HOURS_MAX} hours. Requested retention period ({requested} \
-             hours) is too long."
-        ));
+        return Err(InvalidRetention::TooLong(requested).into());
     };
     if stream.status != StreamStatus::Active {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
-    let (name, existing) = (&stream.key.name, stream.retention_hours);
-    let (wrong, other) = match direction {
-        Direction::Up if hours < existing => ("shorter", "DecreaseRetentionPeriod"),
-        Direction::Down if hours > existing => ("longer", "IncreaseRetentionPeriod"),
-        Direction::Up | Direction::Down => return Ok(hours),
+    let existing = stream.retention_hours;
+    let is_wrong = match direction {
+        Direction::Up => hours < existing,
+        Direction::Down => hours > existing,
     };
-    invalid(format!(
-        "Requested retention period ({hours} hours) for stream {name} can not be {wrong} than existing retention \
-         period ({existing} hours). Use {other} API."
-    ))
+    if !is_wrong {
+        return Ok(hours);
+    }
+    Err(InvalidRetention::Direction { stream: stream.key.name.to_string(), hours, existing }.into())
 }
 
 #[cfg(test)]
@@ -92,7 +85,9 @@ mod tests {
             for (direction, expected) in [(Direction::Up, up), (Direction::Down, down)] {
                 match (decide(&stream, requested, direction), expected) {
                     (Ok(hours), Ok(expected)) => assert_eq!(hours, expected),
-                    (Err(Fault::InvalidArgument(text)), Err(part)) => assert!(text.contains(part), "{text}"),
+                    (Err(fault @ Fault::InvalidArgument(_)), Err(part)) => {
+                        assert!(fault.exception().text().contains(part), "{fault:?}");
+                    }
                     (found, _) => panic!("{requested} {direction:?}: {found:?}"),
                 }
             }
@@ -105,10 +100,16 @@ mod tests {
         stream.retention_hours = 25;
         let text = "Requested retention period (24 hours) for stream S can not be shorter than existing retention \
                     period (25 hours). Use DecreaseRetentionPeriod API.";
-        assert_eq!(decide(&stream, 24, Direction::Up), Err(Fault::InvalidArgument(text.to_owned())));
+        assert_eq!(
+            cases::said(decide(&stream, 24, Direction::Up)),
+            ("InvalidArgumentException", text.to_owned())
+        );
         stream.status = StreamStatus::Creating;
         let text = "Stream S under account 000000000000 not ACTIVE, instead in state CREATING";
-        assert_eq!(decide(&stream, 24, Direction::Down), Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(
+            cases::said(decide(&stream, 24, Direction::Down)),
+            ("ResourceInUseException", text.to_owned())
+        );
     }
 
     #[test]

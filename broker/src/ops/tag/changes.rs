@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::rules;
+use crate::ops::fault::InvalidTags;
 use crate::ops::input::Input;
 use crate::ops::resource::Resource;
 use crate::ops::{Fault, Reply};
@@ -13,11 +14,11 @@ use crate::service::{Service, ServiceError};
 pub async fn add(service: &Arc<Service>, resource: &Resource, input: &Input) -> Result<Reply, Fault> {
     let tags = rules::read(input);
     resource.check_usable()?;
-    rules::check_added(&resource.words(), resource.tags(), &tags)?;
+    rules::check_added(&resource.name(), resource.tags(), &tags)?;
     let set = service.change_tags(resource.id(), Vec::new(), tags).await;
     set.map(|()| Reply::EMPTY).map_err(|error| match error {
         ServiceError::QuotaExceeded(QuotaExceeded { quota: Quota::Tags, limit, .. }) => {
-            rules::too_many(&resource.words(), limit as usize)
+            Fault::invalid_tags(resource.name(), InvalidTags::TooMany { limit: limit as usize })
         }
         other => Fault::of_stream(other, &resource.stream().key),
     })
@@ -27,7 +28,7 @@ pub async fn add(service: &Arc<Service>, resource: &Resource, input: &Input) -> 
 pub async fn remove(service: &Arc<Service>, resource: &Resource, input: &Input) -> Result<Reply, Fault> {
     let keys = input.texts("TagKeys");
     resource.check_usable()?;
-    rules::check_removed(&resource.words(), &keys)?;
+    rules::check_removed(&resource.name(), &keys)?;
     let removed = service.change_tags(resource.id(), keys, Default::default()).await;
     removed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
 }

@@ -1,71 +1,61 @@
 //! What tags may be, for every operation that sets or removes some.
-//!
-//! The first text below and the one about illegal characters are AWS's own: a percent sign passes its first check and
-//! fails its second.
 
 use crate::limits::TAGS_PER_RESOURCE_MAX;
 use crate::model::stream::Tags;
 use crate::ops::Fault;
+use crate::ops::fault::{InvalidTags, ResourceName};
 use crate::ops::input::Input;
 
 /// Beginning of keys that AWS keeps for itself, in any case (guide).
-const RESERVED_PREFIX: &str = "aws:";
+pub const RESERVED_PREFIX: &str = "aws:";
 
 /// The tags of a request; of a key that comes twice the last value counts.
 pub fn read(input: &Input) -> Tags {
     input.text_map("Tags").iter().cloned().collect()
 }
 
-/// Whether `added` may be set on a resource that has `present`. `resource` names it in messages: `stream a under
-/// account 000000000000`.
+/// Whether `added` may be set on a resource that has `present`.
 ///
 /// # Errors
 /// [`Fault::InvalidArgument`] for a character that no tag may have, a key of AWS's own, or more than 50 tags.
-pub fn check_added(resource: &str, present: &Tags, added: &Tags) -> Result<(), Fault> {
-    let texts = || added.keys().chain(added.values()).map(String::as_str);
-    check_characters(texts(), &format!("add tags to {resource}"))?;
+pub fn check_added(resource: &ResourceName, present: &Tags, added: &Tags) -> Result<(), Fault> {
+    let invalid = |reason| Err(Fault::invalid_tags(resource.clone(), reason));
+    let mut texts = added.keys().chain(added.values()).map(String::as_str);
+    if let Some(reason) = wrong_characters(&mut texts, InvalidTags::PercentAdded) {
+        return invalid(reason);
+    }
     if let Some(key) = added.keys().find(|key| is_reserved(key)) {
-        return Err(Fault::InvalidArgument(format!(
-            "Failed to add tags to {resource} because the key {key} begins with {RESERVED_PREFIX}, which is reserved."
-        )));
+        return invalid(InvalidTags::Reserved { key: key.clone() });
     }
     let count = present.len() + added.keys().filter(|key| !present.contains_key(*key)).count();
-    if count <= TAGS_PER_RESOURCE_MAX { Ok(()) } else { Err(too_many(resource, TAGS_PER_RESOURCE_MAX)) }
-}
-
-/// The resource would have more tags than it may.
-pub fn too_many(resource: &str, limit: usize) -> Fault {
-    let kind = resource.split_once(' ').map_or(resource, |(kind, _)| kind);
-    Fault::InvalidArgument(format!(
-        "Failed to add tags to {resource} because a given {kind} cannot have more than {limit} tags associated with it."
-    ))
+    if count <= TAGS_PER_RESOURCE_MAX {
+        return Ok(());
+    }
+    invalid(InvalidTags::TooMany { limit: TAGS_PER_RESOURCE_MAX })
 }
 
 /// Whether keys can be those of tags to be removed.
 ///
 /// # Errors
 /// [`Fault::InvalidArgument`] for a character that no tag may have.
-pub fn check_removed(resource: &str, keys: &[String]) -> Result<(), Fault> {
-    check_characters(keys.iter().map(String::as_str), &format!("remove tags from {resource}"))
+pub fn check_removed(resource: &ResourceName, keys: &[String]) -> Result<(), Fault> {
+    let mut texts = keys.iter().map(String::as_str);
+    match wrong_characters(&mut texts, InvalidTags::PercentRemoved) {
+        None => Ok(()),
+        Some(reason) => Err(Fault::invalid_tags(resource.clone(), reason)),
+    }
 }
 
-fn check_characters<'a>(texts: impl Iterator<Item = &'a str>, action: &str) -> Result<(), Fault> {
+/// A percent sign passes the first of AWS's two checks and fails the second, after all other characters.
+fn wrong_characters(texts: &mut dyn Iterator<Item = &str>, percent: InvalidTags) -> Option<InvalidTags> {
     let mut has_percent = false;
     for text in texts {
         if !text.chars().all(is_known) {
-            let text = "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white space, \
-                        _ . / = + - % @ :.";
-            return Err(Fault::InvalidArgument(text.to_owned()));
+            return Some(InvalidTags::Characters);
         }
         has_percent |= text.contains('%');
     }
-    if !has_percent {
-        return Ok(());
-    }
-    Err(Fault::InvalidArgument(format!(
-        "Failed to {action} because some tags contained illegal characters. The allowed characters are Unicode \
-         letters, white-spaces, '_',',','/','=','+','-','@',':'."
-    )))
+    has_percent.then_some(percent)
 }
 
 fn is_known(character: char) -> bool {
@@ -81,8 +71,11 @@ fn is_reserved(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::cases;
 
-    const RESOURCE: &str = "stream a under account 000000000000";
+    fn resource() -> ResourceName {
+        ResourceName::Stream(cases::stream("a", 1).key)
+    }
 
     fn tags(pairs: &[(&str, &str)]) -> Tags {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -111,19 +104,18 @@ mod tests {
                 Some("Failed to add tags to stream a under account 000000000000 because the key AWS:x"),
             ),
         ] {
-            let found = check_added(RESOURCE, &Tags::new(), &tags(&[(key, value)]));
+            let found = check_added(&resource(), &Tags::new(), &tags(&[(key, value)]));
             match (found, expected) {
                 (Ok(()), None) => {}
-                (Err(Fault::InvalidArgument(text)), Some(start)) => {
-                    assert!(text.starts_with(start), "{text}");
+                (Err(fault @ Fault::InvalidArgument(_)), Some(start)) => {
+                    assert!(fault.exception().text().starts_with(start), "{fault:?}");
                 }
                 (found, _) => panic!("{key} {value}: {found:?}"),
             }
         }
-        let removed = check_removed(RESOURCE, &["a%".to_owned()]);
-        let Err(Fault::InvalidArgument(text)) = removed else { panic!("{removed:?}") };
+        let (_, text) = cases::said(check_removed(&resource(), &["a%".to_owned()]));
         assert!(text.starts_with("Failed to remove tags from stream a under"), "{text}");
-        assert_eq!(check_removed(RESOURCE, &["aws:x".to_owned()]), Ok(()));
+        assert_eq!(check_removed(&resource(), &["aws:x".to_owned()]), Ok(()));
     }
 
     #[test]
@@ -131,10 +123,10 @@ mod tests {
         let many = |from: usize, to: usize| -> Tags {
             (from..to).map(|number| (format!("key{number}"), String::new())).collect()
         };
-        assert_eq!(check_added(RESOURCE, &many(0, 40), &many(30, 50)), Ok(()));
+        assert_eq!(check_added(&resource(), &many(0, 40), &many(30, 50)), Ok(()));
         let text = "Failed to add tags to stream a under account 000000000000 because a given stream cannot have more \
                     than 50 tags associated with it.";
-        let found = check_added(RESOURCE, &many(0, 40), &many(30, 51));
-        assert_eq!(found, Err(Fault::InvalidArgument(text.to_owned())));
+        let found = check_added(&resource(), &many(0, 40), &many(30, 51));
+        assert_eq!(cases::said(found), ("InvalidArgumentException", text.to_owned()));
     }
 }

@@ -65,7 +65,7 @@ impl Service {
             stream.open_shards().map(|shard| (shard.index, Unread::Ordinal(u64::MAX))).collect();
         let found = self.behind(stream, &unread).await;
         if found.len() < unread.len() {
-            return Err(ServiceError::Unavailable("the end of a shard is not known now".into()).into());
+            return Err(ServiceError::Unavailable(crate::service::Unavailable::UnknownEnd).into());
         }
         let newest = found.into_iter().map(|(index, behind)| {
             (

@@ -232,7 +232,7 @@ impl Service {
 
 /// A read that could not be made certain: nothing was done by it, whatever went wrong.
 fn not_now(_: ProposeError) -> ServiceError {
-    ServiceError::Unavailable("no leader for the metadata right now".into())
+    ServiceError::Unavailable(super::Unavailable::NoMetadataLeader)
 }
 
 fn unexpected(outcome: Result<MetaOutcome, GroupError>) -> GroupError {

@@ -22,11 +22,11 @@ use tonic::body::Body;
 use super::body::Room;
 use super::framing::trailers;
 use super::{status, timeout};
+use crate::ops::Fault;
 use crate::room::{AnswerRoom, Full};
 use crate::wire::answer_body::FRAME_BYTES_MAX;
 use crate::wire::charged::ChargedBytes;
 use crate::wire::kinesis::ANSWERS;
-use crate::wire::refusal::no_room;
 use crate::wire::stall;
 
 /// Frames of data after which an answer is one of many messages: a single message has one.
@@ -132,7 +132,7 @@ impl Answer {
                                 self.charged = Some(ChargedBytes::new(bytes, charge, self.pace));
                                 return self.poll_frame(context);
                             }
-                            Some(Err(Full)) => return self.end(&status::unavailable(no_room(ANSWERS))),
+                            Some(Err(Full)) => return self.end(&status::of(Fault::no_room(false, ANSWERS))),
                             None | Some(Ok(None)) => self.rest = bytes,
                         }
                     }

@@ -13,11 +13,11 @@ use tonic::Status;
 
 use super::framing::PREFIX_BYTES;
 use super::{MESSAGE_BYTES_MAX, status};
+use crate::ops::Fault;
 use crate::room::Charge;
 use crate::wire::body::{PREPAID_BYTES, ROOM_PATIENCE};
 use crate::wire::client::Client;
 use crate::wire::pace::Pace;
-use crate::wire::refusal::no_room;
 
 /// What one call takes of the room for all requests' bodies. Clones are one share; it is given back with the last. What
 /// the connection is charged covers the first [`PREPAID_BYTES`].
@@ -221,7 +221,7 @@ impl Body for RequestBody {
                 let bytes = std::mem::take(bytes);
                 this.waiting = None;
                 if !has_room {
-                    return Poll::Ready(Some(Err(status::unavailable(no_room(BODIES)))));
+                    return Poll::Ready(Some(Err(status::of(Fault::no_room(false, BODIES)))));
                 }
                 this.pace.begin_anew(&this.room.share().charge);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));

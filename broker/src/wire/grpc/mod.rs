@@ -52,8 +52,8 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::answer_body::AnswerBody;
 use super::client::Client;
-use super::refusal::no_room;
 use super::{Gateway, Open};
+use crate::ops::Fault;
 use crate::room::AnswerRoom;
 use crate::service::Service;
 pub(super) use answer::Answer;
@@ -186,7 +186,7 @@ pub(super) async fn call(
 
 /// The answer to a call for which there is no room beside those that are under way on its connection.
 pub(super) fn refuse(client: &Client) -> Response<AnswerBody> {
-    let response = status::unavailable(no_room(CALLS)).into_http::<tonic::body::Body>();
+    let response = status::of(Fault::no_room(false, CALLS)).into_http::<tonic::body::Body>();
     response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, Room::of(client), None, None))))
 }
 

@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::model::shard_id::ShardId;
 use crate::ops::Fault;
+use crate::ops::fault::{InUse, LimitExceeded, NotFound};
 use crate::service::AppendRefusal;
 
 /// Of every ErrorInfo.
@@ -31,7 +32,7 @@ pub(super) fn of(fault: Fault) -> Status {
     let (code, reason) = row(&fault);
     let words = match &fault {
         Fault::Internal => UNKNOWN_WORDS.to_owned(),
-        fault => fault.exception().message.map(|(_, text)| text.to_owned()).unwrap_or_default(),
+        fault => fault.exception().text().to_owned(),
     };
     with_reason(code, reason, words)
 }
@@ -41,23 +42,53 @@ fn row(fault: &Fault) -> (Code, &'static str) {
     match fault {
         Fault::Validation(_)
         | Fault::InvalidArgument(_)
-        | Fault::ExpiredIterator(_)
-        | Fault::ExpiredNextToken(_)
-        | Fault::Serialization { .. }
+        | Fault::ExpiredIterator { .. }
+        | Fault::ExpiredNextToken { .. }
+        | Fault::Unreadable
+        | Fault::Serialization(_)
         | Fault::DryRun => (Code::InvalidArgument, INVALID_ARGUMENT),
-        Fault::OutOfRange(_) => (Code::OutOfRange, "OUT_OF_RANGE"),
-        Fault::ResourceNotFound(_) if fault.is_about_a_shard() => (Code::NotFound, "SHARD_NOT_FOUND"),
-        Fault::ResourceNotFound(_) => (Code::NotFound, "STREAM_NOT_FOUND"),
-        Fault::ResourceInUse(_) if fault.is_about_a_name() => (Code::AlreadyExists, "IN_USE"),
-        Fault::ResourceInUse(_) if fault.is_about_a_state() => (Code::FailedPrecondition, "NOT_ACTIVE"),
-        Fault::ResourceInUse(_) => (Code::FailedPrecondition, "IN_USE"),
-        Fault::LimitExceeded(_) if fault.is_about_a_rate() => (Code::ResourceExhausted, THROTTLED),
-        Fault::LimitExceeded(_) => (Code::ResourceExhausted, "QUOTA"),
+        Fault::InvalidPosition(_) => (Code::OutOfRange, "OUT_OF_RANGE"),
+        Fault::ResourceNotFound(missing) => (Code::NotFound, not_found(missing)),
+        Fault::ResourceInUse(in_use) => in_use_row(in_use),
+        Fault::LimitExceeded(limit) => (Code::ResourceExhausted, limit_reason(limit)),
         Fault::ProvisionedThroughputExceeded(_) => (Code::ResourceExhausted, THROTTLED),
         Fault::Unavailable(_) => (Code::Unavailable, UNAVAILABLE),
         Fault::Internal | Fault::JsonOnly => (Code::Internal, UNKNOWN_OUTCOME),
         Fault::UnknownOperation | Fault::NotBuilt(_) | Fault::EncryptionUnavailable(_) => {
             (Code::Unimplemented, "UNIMPLEMENTED")
+        }
+    }
+}
+
+fn not_found(missing: &NotFound) -> &'static str {
+    match missing {
+        NotFound::Shard { .. } | NotFound::ShardText { .. } | NotFound::IteratedStream(_) => {
+            "SHARD_NOT_FOUND"
+        }
+        NotFound::Stream(_)
+        | NotFound::DeletedStream
+        | NotFound::PagedStream
+        | NotFound::Consumer(_)
+        | NotFound::Resource { .. }
+        | NotFound::Policy(_) => "STREAM_NOT_FOUND",
+    }
+}
+
+fn in_use_row(in_use: &InUse) -> (Code, &'static str) {
+    match in_use {
+        InUse::NameTaken(_) | InUse::ConsumerExists { .. } => (Code::AlreadyExists, "IN_USE"),
+        InUse::NotActive { .. } | InUse::ConsumerNotActive { .. } => (Code::FailedPrecondition, "NOT_ACTIVE"),
+        InUse::SubscriptionExists { .. } | InUse::HasConsumers(_) | InUse::Overtaken(_) => {
+            (Code::FailedPrecondition, "IN_USE")
+        }
+    }
+}
+
+fn limit_reason(limit: &LimitExceeded) -> &'static str {
+    match limit {
+        LimitExceeded::StreamRate(_) | LimitExceeded::AccountRate { .. } => THROTTLED,
+        LimitExceeded::Quota { .. } | LimitExceeded::Metadata(_) | LimitExceeded::WarmThroughput(_) => {
+            "QUOTA"
         }
     }
 }
@@ -121,16 +152,26 @@ pub(super) fn failure(refusal: AppendRefusal) -> Failure {
 mod tests {
     use super::*;
     use crate::model::stream::{StreamKey, StreamStatus};
+    use crate::ops::fault::{InvalidPosition, InvalidTarget, Validation};
 
     #[test]
     fn every_fault_has_its_code_its_reason_and_its_words() {
         let key = StreamKey { account: "000000000000".into(), region: "us-east-1".into(), name: "a".into() };
-        let text = || "why".to_owned();
         for (fault, code, reason, may_retry) in [
-            (Fault::Validation(text()), Code::InvalidArgument, "INVALID_ARGUMENT", false),
-            (Fault::InvalidArgument(text()), Code::InvalidArgument, "INVALID_ARGUMENT", false),
-            (Fault::ExpiredNextToken(text()), Code::InvalidArgument, "INVALID_ARGUMENT", false),
-            (Fault::OutOfRange(text()), Code::OutOfRange, "OUT_OF_RANGE", false),
+            (
+                Fault::Validation(Validation::OnDemandShardCount),
+                Code::InvalidArgument,
+                "INVALID_ARGUMENT",
+                false,
+            ),
+            (InvalidTarget::NoStream.into(), Code::InvalidArgument, "INVALID_ARGUMENT", false),
+            (
+                Fault::ExpiredNextToken { issued_ms: 1, now_ms: 2 },
+                Code::InvalidArgument,
+                "INVALID_ARGUMENT",
+                false,
+            ),
+            (Fault::InvalidPosition(InvalidPosition::NoTime), Code::OutOfRange, "OUT_OF_RANGE", false),
             (Fault::stream_not_found(&key), Code::NotFound, "STREAM_NOT_FOUND", false),
             (Fault::shard_not_found(&key, ShardId(1)), Code::NotFound, "SHARD_NOT_FOUND", false),
             (Fault::name_taken(&key), Code::AlreadyExists, "IN_USE", false),
@@ -138,7 +179,7 @@ mod tests {
             (Fault::not_active(&key, StreamStatus::Updating), Code::FailedPrecondition, "NOT_ACTIVE", false),
             (Fault::call_rate_exceeded(&key), Code::ResourceExhausted, "THROTTLED", true),
             (Fault::rate_exceeded(&key, ShardId(0)), Code::ResourceExhausted, "THROTTLED", true),
-            (Fault::LimitExceeded(text()), Code::ResourceExhausted, "QUOTA", false),
+            (Fault::LimitExceeded(LimitExceeded::WarmThroughput(1)), Code::ResourceExhausted, "QUOTA", false),
             (Fault::leaderless(), Code::Unavailable, "UNAVAILABLE", true),
             (Fault::Internal, Code::Internal, "UNKNOWN_OUTCOME", false),
         ] {

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::caller::Caller;
 use super::{messages, status};
 use crate::model::stream::{StreamKey, StreamStatus as ModelStatus};
+use crate::ops::fault::{InvalidArgument, InvalidRetention};
 use crate::ops::{self, Call, Fault, Reply, native};
 
 /// How long a new stream is waited for.
@@ -220,8 +221,10 @@ impl streams_server::Streams for Streams {
         let (likely, other) = if is_shorter { (down, up) } else { (up, down) };
         let body = body(&stream, json!({"RetentionPeriodHours": retention_hours}));
         match self.run(&call, likely, body.clone()).await {
-            // What is known here was out of date.
-            Err(Fault::InvalidArgument(text)) if text.contains("than existing retention period") => {
+            // This node's metadata was out of date.
+            Err(Fault::InvalidArgument(InvalidArgument::Retention(InvalidRetention::Direction {
+                ..
+            }))) => {
                 self.change(&call, other, body).await?;
             }
             outcome => drop(outcome.map_err(status::of)?),

@@ -13,6 +13,7 @@ use super::{Item, Items, Way, messages};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_RECORDS_MAX};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamStatus};
+use crate::ops::fault::NotFound;
 use crate::ops::record::position::Begin;
 use crate::ops::{Call, Events, Fault, Reply, placement};
 use crate::replication::Leader;
@@ -48,7 +49,7 @@ pub struct Started {
 /// As [`start`].
 pub async fn execute(service: &Arc<Service>, call: &Call) -> Result<Option<Reply>, Fault> {
     let Some((uid, shard, begin, way)) = messages::read_request(call.body.clone()) else {
-        return Err(Fault::Serialization { message: None });
+        return Err(Fault::Unreadable);
     };
     let started = start(service, Start { uid, shard, begin }, way, service.room_for_peer()).await?;
     Ok(started.map(|Started { items, over }| Reply::Events(Events { messages: sent(items).boxed(), over })))
@@ -109,7 +110,7 @@ fn one_then(first: Item, rest: Items) -> Items {
 
 fn find(service: &Service, start: Start) -> Result<(Arc<Stream>, Shard), Fault> {
     let catalog = service.catalog();
-    let gone = || Fault::ResourceNotFound("The stream was deleted.".to_owned());
+    let gone = || Fault::ResourceNotFound(NotFound::DeletedStream);
     let stream = catalog.by_uid(start.uid).ok_or_else(gone)?;
     if stream.status == StreamStatus::Deleting {
         return Err(Fault::stream_not_found(&stream.key));
@@ -216,7 +217,7 @@ impl Reading {
             usize::try_from(left).unwrap_or(EVENT_RECORDS_MAX).min(EVENT_RECORDS_MAX)
         });
         let Some(mut held) = self.room.take(batch_bytes_max(&stream)).await else {
-            return Err(Fault::Unavailable("This node's memory for events is full; try again.".to_owned()));
+            return Err(Fault::no_room(false, "events"));
         };
         let read = self.service.read(&stream, &shard, self.next_ordinal, records_max, EVENT_BYTES_MAX).await;
         let read = match read {

@@ -59,7 +59,7 @@ pub fn event(item: Item) -> Bytes {
 
 /// What the leader has told.
 pub fn read(told: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
-    let event = FollowEvent::decode(told.map_err(relayed::fault)?).map_err(|error| {
+    let event = FollowEvent::decode(told.map_err(|told| relayed::fault(&told))?).map_err(|error| {
         crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");
         Fault::Internal
     })?;

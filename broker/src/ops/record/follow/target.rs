@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::{Shard, Stream, StreamStatus};
+use crate::ops::fault::InvalidTarget;
 use crate::ops::record::position::{Asked, Begin, find_shard};
 use crate::ops::shard::list_shards::open_at;
 use crate::ops::{Call, Fault, placement, target};
@@ -85,7 +86,7 @@ pub async fn places(
         let find = |(shard, at): &(&str, Option<At<'_>>)| {
             let place = find_place(service, &stream, shard, at.unwrap_or(from))?;
             if !named.insert(place.shard.index) {
-                return Err(Fault::InvalidArgument(format!("Shard {shard} is named twice.")));
+                return Err(InvalidTarget::ShardTwice((*shard).to_owned()).into());
             }
             Ok(place)
         };
@@ -109,8 +110,7 @@ fn all_places(service: &Service, stream: &Arc<Stream>, from: At<'_>) -> Result<V
             open_at(stream, Some(time_ms), now_ms).cloned().collect()
         }
         At::Number(_) | At::AfterNumber(_) => {
-            let text = "A sequence number is a position in one shard: name the shard.";
-            return Err(Fault::InvalidArgument(text.to_owned()));
+            return Err(InvalidTarget::NumberWithoutShard.into());
         }
     };
     let place = |shard: Shard| {
@@ -137,11 +137,8 @@ fn begin(service: &Service, stream: &Stream, shard: &Shard, at: At<'_>) -> Resul
     if let Some(number) = number
         && SequenceNumber::parse(number).is_none()
     {
-        return Err(Fault::InvalidArgument(format!("{number} is not a sequence number.")));
+        return Err(InvalidTarget::SequenceNumber(number.to_owned()).into());
     }
     let asked = Asked { operation: "this call", kind, number, time_ms };
-    asked.begin(stream, shard, service.latest_now_ms()).map_err(|fault| match fault {
-        Fault::InvalidArgument(text) => Fault::OutOfRange(text),
-        other => other,
-    })
+    asked.begin(stream, shard, service.latest_now_ms()).map_err(Fault::from)
 }

@@ -79,5 +79,5 @@ fn write_failure(fault: &Fault, out: &mut Vec<u8>) {
     cbor::write_text(out, "ErrorCode");
     cbor::write_text(out, exception.name);
     cbor::write_text(out, "ErrorMessage");
-    cbor::write_text(out, exception.message.map_or("", |(_, text)| text));
+    cbor::write_text(out, exception.text());
 }

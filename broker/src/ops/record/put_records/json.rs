@@ -92,5 +92,5 @@ fn write_failure(fault: &Fault, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""ErrorCode":"#);
     json::write_text(out, exception.name);
     out.extend_from_slice(br#","ErrorMessage":"#);
-    json::write_text(out, exception.message.map_or("", |(_, text)| text));
+    json::write_text(out, exception.text());
 }

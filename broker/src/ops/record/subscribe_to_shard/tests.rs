@@ -122,8 +122,8 @@ fn positions_are_read_from_their_structure() {
         "StartingSequenceNumber {foreign} used in SubscribeToShard on shard shardId-000000000000 in stream S under \
          account 000000000000 is invalid because it did not come from this stream."
     );
-    let begun = asked(&input).begin(&stream, &stream.shards[0], NOW_MS);
-    assert_eq!(begun, Err(Fault::InvalidArgument(expected)));
+    let begun = asked(&input).begin(&stream, &stream.shards[0], NOW_MS).map_err(Fault::from);
+    assert_eq!(cases::said(begun), ("InvalidArgumentException", expected));
 }
 
 #[test]
@@ -150,9 +150,12 @@ fn a_consumer_has_to_be_active_and_alone() {
         consumer.status = status;
         let text = "Consumer app with creation timestamp 1699998200 under stream: S , account 000000000000 is not in \
                     ACTIVE status.";
-        assert_eq!(check_active(&stream, &consumer), Err(Fault::ResourceInUse(text.to_owned())));
+        assert_eq!(
+            cases::said(check_active(&stream, &consumer)),
+            ("ResourceInUseException", text.to_owned())
+        );
     }
     let fault = seat_fault(SeatRefusal::TooSoon, &stream, &consumer);
     let text = "Another active subscription exists for this consumer: 000000000000:S:app";
-    assert_eq!(fault, Fault::ResourceInUse(text.to_owned()));
+    assert_eq!(fault.exception().text(), text);
 }
