@@ -241,7 +241,7 @@ impl Node {
         if has_founded {
             identity::note(&*disk, &directory, History { founded: true, ..History::default() })?;
         }
-        if !is_in_cluster && groups.has_other_voters() {
+        if !is_in_cluster && groups.has_other_voters().await {
             return Err(NodeError::NoPeers(groups.node()));
         }
         running.send_modify(|running| running.groups = Some(groups.clone()));

@@ -336,9 +336,19 @@ impl Groups {
         self.wal.sync_and_mark().await.map(drop)
     }
 
-    /// Whether the groups have voters beside this node.
-    pub fn has_other_voters(&self) -> bool {
-        self.status().iter().any(|status| status.voters.iter().any(|voter| *voter != self.node()))
+    /// Whether the groups have voters beside this node, by their states: their metrics name none before they have been
+    /// published for the first time. A group that has stopped has none.
+    pub async fn has_other_voters(&self) -> bool {
+        let own = self.node();
+        for raft in &self.rafts {
+            let others = raft.with_raft_state(move |state| {
+                state.membership_state.effective().voter_ids().any(|voter| voter != own)
+            });
+            if others.await.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Checkpoints and stops the groups. What was acknowledged is durable either way; this makes the next start
