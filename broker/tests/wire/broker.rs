@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// No answer of a healthy broker takes as long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What ListStreams of an empty account answers at least.
 pub const NO_STREAMS: &str = "\"StreamNames\":[]";
 
