@@ -1,11 +1,12 @@
 //! Faults: why a call, or one record of it, is answered with an error.
 //!
-//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, `wire::grpc::status` the status of
+//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, [`sentences`] its words, `wire::grpc::status` the status of
 //! gRPC, and nodes tell each other the fault itself.
 
 mod exception;
 mod invalid;
 mod refused;
+mod sentences;
 
 use serde::{Deserialize, Serialize};
 
