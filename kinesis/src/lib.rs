@@ -24,5 +24,5 @@ pub use operations::Operation;
 pub use retry::Backoff;
 pub use settings::{ConnectionArguments, Settings, SettingsError};
 pub use signer::Signer;
-pub use transport::{Transport, tls, transport};
+pub use transport::{Transport, tcp_connector, tls, transport};
 pub use values::{Blob, Timestamp};

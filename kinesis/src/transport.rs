@@ -24,20 +24,25 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 /// The pool of connections to one endpoint.
 pub type Transport = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// Makes the TCP connections below HTTP or TLS: without delay, within 5 seconds.
+pub fn tcp_connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_DEADLINE));
+    connector
+}
+
 /// Connections for these settings. Connects to nothing yet.
 ///
 /// # Errors
 /// When the certificates to trust cannot be read.
 pub fn transport(settings: &Settings) -> Result<Transport, SettingsError> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_DEADLINE));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls(settings)?)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(connector);
+        .wrap_connector(tcp_connector());
     Ok(Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_MAX)
         .pool_timer(TokioTimer::new())

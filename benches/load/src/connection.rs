@@ -15,10 +15,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::timeout;
 use tonic::codegen::Service;
 
-use tidelog_kinesis::{Settings, SettingsError, Signer, tls};
+use tidelog_kinesis::{Settings, SettingsError, Signer, tcp_connector, tls};
 
-/// How long a connection may take to come about.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes that are read or written at once: a request of 500 records of 1 KiB is two thirds of it.
 const BUFFER_BYTES: usize = 1 << 20;
 /// Has the form of a signature, so that an endpoint finds a region in it, and is none.
@@ -39,15 +37,11 @@ impl Target {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub fn new(settings: &Settings, is_signed: bool) -> Result<Self, SettingsError> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(settings)?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(connector);
+            .wrap_connector(tcp_connector());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
         let authority = settings.endpoint.authority().map_or("", |authority| authority.as_str());
