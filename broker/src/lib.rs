@@ -3,26 +3,19 @@
 //! [`Broker`] runs one inside another program; the binary `tidelog` runs one as a process. Everything else is public for
 //! these two and for tests, and may change.
 
-pub mod administration;
-pub mod boot;
 pub mod certificates;
 pub mod clock;
-pub mod cluster_client;
+pub mod cluster;
 pub mod config;
 pub mod data_directory;
 mod embedded;
-pub mod forming;
-pub mod identity;
 pub mod limits;
-pub mod lives;
-pub mod lost_log;
 pub mod model;
 pub mod node;
 pub mod observability;
 pub mod offline;
 pub mod ops;
 pub mod ownership;
-pub mod peers;
 pub mod replication;
 pub mod room;
 pub mod server;

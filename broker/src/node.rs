@@ -6,36 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use tidelog_proto::cluster::cluster_server::ClusterServer;
-use tidelog_proto::peer::peer_server;
 use tidelog_proto::stored::{MetadataBounds, Quotas};
 use tidelog_storage::Disk;
-use tokio::sync::{oneshot, watch};
-use tonic::service::interceptor::InterceptedService;
+use tokio::sync::watch;
 
-use crate::boot::{self, FORGETFUL};
 use crate::clock::{Clock, ClusterClock};
-use crate::forming::{self, Forming, FormingError};
-use crate::identity::{self, History, IdentityError};
+use crate::cluster::boot::{self, FORGETFUL};
+use crate::cluster::forming::{self, Forming, FormingError};
+use crate::cluster::identity::{self, History, IdentityError};
+use crate::cluster::peers::{Dial, Incoming, Peers};
+use crate::cluster::port::{ClusterPort, Running};
+use crate::cluster::{lives, lost_log};
 use crate::limits::{
     ControlLimits, METADATA_BYTES_MAX, SHARDS_PER_CHANGE_MAX, ShardLimits, TAGS_PER_RESOURCE_MAX,
 };
-use crate::peers::{self, Dial, Incoming, MESSAGE_BYTES_MAX, Peers, SmallMessages};
 use crate::replication::{
     Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::shell::{OwnedTask, OwnerGone};
 use crate::stage::Stage;
-use crate::wire::{AdministrationServer, PeerServer, Running};
-use crate::{lives, lost_log};
 
 /// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
 /// How long a start with enough peers waits for their clocks.
 const CLOCKS_WAIT: Duration = Duration::from_secs(2);
-/// How long a stop waits for calls of peers.
-const PORT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long one look at the spread of leaders may take before its loop counts as stuck.
 const BALANCE_WITHIN: Duration = Duration::from_secs(60);
 /// How long the repair or the look at one segment may take.
@@ -154,12 +149,6 @@ pub struct Node {
     port: Option<ClusterPort>,
 }
 
-/// The cluster's port while it is served.
-struct ClusterPort {
-    stop: oneshot::Sender<()>,
-    served: OwnedTask,
-}
-
 impl fmt::Debug for Node {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Node").finish_non_exhaustive()
@@ -209,8 +198,14 @@ impl Node {
                 let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
                 peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
                 let forming = Forming::begin(disk.clone(), &directory, peers.clone(), stage.clone())?;
-                let port =
-                    serve_peers(&peers, &forming, &resting, running.subscribe(), cluster.incoming, &shell);
+                let port = ClusterPort::serve(
+                    &peers,
+                    &forming,
+                    &resting,
+                    running.subscribe(),
+                    cluster.incoming,
+                    &shell,
+                );
                 forming.identified().await?;
                 (peers, forming.founding(), Some(port))
             }
@@ -303,9 +298,7 @@ impl Node {
         let stopped = self.service.groups().shutdown().await;
         self.running.send_replace(Running::default());
         if let Some(port) = self.port {
-            let _ = port.stop.send(());
-            // Calls under way have deadlines of their own; what a peer has left open ends with the process.
-            drop(tokio::time::timeout(PORT_DEADLINE, port.served.join()).await);
+            port.stop().await;
         }
         drop(self.service);
         self.threads.join().await;
@@ -324,32 +317,6 @@ fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
         shell.spawn_loop("repair", FILES_WITHIN, |turns| async move { repaired.keep_repairing(turns).await }),
         shell.spawn_loop("scrub", FILES_WITHIN, |turns| async move { scrubbed.keep_scrubbing(turns).await }),
     ]
-}
-
-fn serve_peers(
-    peers: &Arc<Peers>,
-    forming: &Arc<Forming>,
-    resting: &Arc<Resting>,
-    running: watch::Receiver<Running>,
-    incoming: Incoming,
-    shell: &Shell,
-) -> ClusterPort {
-    let administration = ClusterServer::new(AdministrationServer::new(peers.clone(), running.clone()));
-    let server = PeerServer::new(peers.clone(), forming.clone(), resting.clone(), running);
-    let service = peer_server::PeerServer::new(server)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let (stop, stopped) = oneshot::channel();
-    let service = InterceptedService::new(SmallMessages(service), peers::check_certificate);
-    let router = peers::server().add_service(service).add_service(administration);
-    let own = shell.clone();
-    let served = shell.spawn_owned("cluster port", async move {
-        match peers::serve(router, incoming, async { drop(stopped.await) }).await {
-            Ok(()) => OwnerGone,
-            Err(error) => own.abort(&format!("the cluster's port is closed: {error}")),
-        }
-    });
-    ClusterPort { stop, served }
 }
 
 /// The quotas of the control plane, as commands of the metadata carry them.

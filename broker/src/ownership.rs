@@ -17,10 +17,10 @@ use tidelog_storage::disk::RealDisk;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::cluster::identity;
+use crate::cluster::peers::Identity;
 use crate::data_directory::{DataDirectory, LOCK_FILE};
-use crate::identity;
 use crate::observability::logs;
-use crate::peers::Identity;
 use crate::replication::Groups;
 use crate::shell::{OwnerGone, Turns};
 

@@ -18,13 +18,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::certificates::Certificates;
 use crate::clock::{Clock, machine_time};
+use crate::cluster::peers::tcp;
 use crate::config::{ClusterConfig, Config, InitialStream};
 use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 use crate::model::stream::StreamKey;
 use crate::node::{ClusterNode, Node, NodeConfig, NodeError};
 use crate::observability;
 use crate::ownership::Ownership;
-use crate::peers::tcp;
 use crate::replication::Sizes;
 use crate::room::{Descriptors, MemoryError};
 use crate::service::{NewStream, Service, ServiceError};

@@ -13,10 +13,10 @@ use tidelog_storage::RealDisk;
 
 use crate::clock::cluster::instant;
 use crate::clock::{Clock, ClusterClock};
+use crate::cluster::forming::{self, FormingError};
+use crate::cluster::identity::{self, IdentityError};
+use crate::cluster::peers::Peers;
 use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
-use crate::forming::{self, FormingError};
-use crate::identity::{self, IdentityError};
-use crate::peers::Peers;
 use crate::replication::{
     Durability, GivingUp, GroupError, GroupsConfig, META_GROUP, Resting, ShardEnd, Shell, Sizes,
 };

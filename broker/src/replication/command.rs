@@ -14,8 +14,8 @@ use tidelog_proto::stored;
 use tidelog_storage::shard::ShardKey;
 
 use super::raft_types;
+use crate::cluster::peers::Member;
 use crate::model::producer::{Positions, Stamp};
-use crate::peers::Member;
 
 const KIND_BLANK: u8 = 0;
 const KIND_MEMBERSHIP: u8 = 1;

@@ -20,8 +20,8 @@ use tidelog_storage::wal::{self, GROUPS, Salvage, Vote};
 use super::META_GROUP;
 use super::groups::{GroupError, Groups, GroupsConfig, ProposeError};
 use super::recovered::{CHECKPOINT_SAYS, CHECKPOINTS, Loss, Recovered};
-use super::start::Founding;
-use crate::identity::History;
+use crate::cluster::forming::Founding;
+use crate::cluster::identity::History;
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::{Catalog, Shard, StreamKey};
 

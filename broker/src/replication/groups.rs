@@ -34,9 +34,9 @@ use super::sizes::Sizes;
 use super::wal_thread::{Durability, WalHandle, WalThreads};
 use super::{META_GROUP, Origin, SubBatch};
 use crate::clock::ClusterClock;
+use crate::cluster::peers::Peers;
 use crate::model::consumer_group::ConsumerGroups;
 use crate::model::stream::Catalog;
-use crate::peers::Peers;
 
 /// How long a stop waits for its checkpoint: the log has all of it as well.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(3);

@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use super::MetaOutcome;
 use super::groups::Groups;
 use super::meta_stored::store_life;
-use crate::lives;
+use crate::cluster::lives;
+use crate::cluster::peers::superseded;
 use crate::model::life::{Life, Lives};
-use crate::peers::superseded;
 
 /// Pause before a life that was not proposed is proposed again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);

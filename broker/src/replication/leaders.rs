@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::groups::{Groups, RaftOf};
 use super::lease::{Lease, answered};
 use super::shell::{OwnerGone, Shell, Turns};
-use crate::peers::{Member, Peers};
+use crate::cluster::peers::{Member, Peers};
 
 /// How often the spread of leaders and the disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

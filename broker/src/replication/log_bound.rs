@@ -12,7 +12,7 @@ use tidelog_storage::wal::WalReader;
 use tokio::time::sleep;
 
 use super::sizes::Sizes;
-use crate::peers::Peers;
+use crate::cluster::peers::Peers;
 
 /// Parts of the bound that the steps below are counted in.
 const PARTS: u64 = 32;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::groups::Groups;
 use super::leaders::Leader;
 use super::peer_messages::read_outcome;
-use crate::peers::{Lane, Member};
+use crate::cluster::peers::{Lane, Member};
 
 /// How long one change of one group may take. A learner catches up before it becomes a voter, not within this.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(20);

@@ -72,7 +72,6 @@ pub use news::{Listener, ManyListener};
 pub use proposals::refused_or_unknown;
 pub use recovered::{Loss, Opened, Recovered, WayOut};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, Sizes};
-pub use start::Founding;
 pub use tidelog_storage::shard::ShardKey;
 pub use wal_thread::Durability;
 

@@ -32,7 +32,7 @@ use super::peer_messages::{self as messages, Malformed};
 use super::positions::{Position, Positions};
 use super::raft_types::{TypeConfig, stored_vote};
 use crate::clock::ClusterClock;
-use crate::peers::{self, Lane, Member, Peers};
+use crate::cluster::peers::{self, Lane, Member, Peers};
 
 /// How long the oldest entries under way may be unanswered: a follower's disk that takes longer is given up on.
 const APPEND_DEADLINE: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use super::membership::{MembershipChange, MembershipError};
 use super::peer_messages::{self as messages, Malformed};
 use super::raft_types::{position, stored_vote};
 use super::{Command, META_GROUP, command};
-use crate::peers::Member;
+use crate::cluster::peers::Member;
 
 impl From<Malformed> for Box<Status> {
     fn from(error: Malformed) -> Self {

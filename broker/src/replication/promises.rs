@@ -22,7 +22,7 @@ use tidelog_storage::wal::LogPosition;
 use super::log_store::LogStore;
 use super::raft_types::{TypeConfig, position, stored_vote};
 use super::shell::Shell;
-use crate::lost_log;
+use crate::cluster::lost_log;
 
 /// Up to where this node has applied a group's log. The group's apply task writes it, before it applies an entry.
 #[derive(Debug, Default)]

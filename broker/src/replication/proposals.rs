@@ -16,7 +16,7 @@ use super::leaders::Leader;
 use super::meta_quotas;
 use super::peer_messages;
 use super::{Command, META_GROUP, MetaOutcome, Outcome, command};
-use crate::peers::Lane;
+use crate::cluster::peers::Lane;
 
 /// How long a proposal looks for a leader that takes it, and then waits for its outcome.
 const DEADLINE: Duration = Duration::from_secs(10);

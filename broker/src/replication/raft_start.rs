@@ -13,7 +13,7 @@ use super::log_store::LogStore;
 use super::machine::Machine;
 use super::network::GroupNetwork;
 use super::shell::{OwnerGone, Shell, inherited};
-use super::start::Founding;
+use crate::cluster::forming::Founding;
 
 /// Milliseconds between two signs of life of a leader. Most of what an idle node does is to look every 13/64 of it, in
 /// each group, whether something is due; one may be lost, and come that late, before a lease ends.

@@ -13,7 +13,7 @@ use tidelog_storage::wal;
 
 use super::raft_runtime::OwnedRuntime;
 use super::{Command, Outcome};
-use crate::peers::Member;
+use crate::cluster::peers::Member;
 
 /// Standard Raft: one leader per term, so a log position is a term and an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

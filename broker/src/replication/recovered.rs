@@ -16,7 +16,7 @@ use tidelog_storage::{Disk, WalError};
 use super::catch_up::{Puller, repair_open_segments};
 use super::groups::{GroupError, GroupsConfig};
 use super::wal_thread::Durability;
-use crate::identity::History;
+use crate::cluster::identity::History;
 
 /// The directory of checkpoints below the data directory.
 pub const CHECKPOINTS: &str = "checkpoint";

@@ -1,10 +1,9 @@
 //! Starting the groups on what was recovered and opened: the threads run, and every group comes up.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::try_join_all;
 use tidelog_storage::wal::GROUPS;
 use tokio::sync::{Semaphore, watch};
 
@@ -29,13 +28,10 @@ use super::published::Published;
 use super::raft_start::{found, ready, start_raft};
 use super::recovered::{CHECKPOINTS, Opened};
 use super::wal_thread::WalHandle;
-use crate::peers::Member;
+use crate::cluster::forming::Founding;
 
 /// Files of trimmed records are held back while so many times the reserve is free.
 const HOLD_RESERVES: u64 = 3;
-
-/// Finds out who the first members of a cluster are.
-pub type Founding = BoxFuture<'static, BTreeMap<u64, Member>>;
 
 impl Groups {
     /// Starts the groups on what was opened: they vote and take entries from then on. `founding` is asked for the first

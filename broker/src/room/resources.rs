@@ -199,7 +199,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "one a second",
         setting: "",
         at_bound: "the answer is that of the last second",
-        test: "broker/src/administration/kept_status.rs: a_thousand_askers_of_a_second_ask_the_cluster_once",
+        test: "broker/src/cluster/administration/kept_status.rs: a_thousand_askers_of_a_second_ask_the_cluster_once",
     },
     Resource {
         name: "Pages of metrics",

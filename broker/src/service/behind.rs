@@ -10,8 +10,8 @@ use tidelog_storage::shard::{ShardError, ShardLog};
 use tokio::time::{Instant, timeout};
 
 use super::Service;
+use crate::cluster::peers::Lane;
 use crate::model::stream::{Shard, Stream};
-use crate::peers::Lane;
 use crate::replication::Leader;
 
 /// How long a node may take to answer. What it has not answered by then is not known.

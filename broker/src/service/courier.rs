@@ -13,7 +13,7 @@ use tidelog_proto::peer;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::receive::Undelivered;
-use crate::peers::{Client, Peers};
+use crate::cluster::peers::{Client, Peers};
 use crate::replication::refused_or_unknown;
 use crate::shell::spawn_short;
 

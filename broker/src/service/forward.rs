@@ -16,7 +16,7 @@ use super::encode::GroupPart;
 use super::journey::Journey;
 use super::put_messages::{read_response, send_part};
 use super::receive::{Delivered, Undelivered};
-use crate::peers::{Client, Lane};
+use crate::cluster::peers::{Client, Lane};
 use crate::replication::Leader;
 
 /// How long a group may be without a leader that takes records before they are refused: an election takes a second or

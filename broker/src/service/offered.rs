@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Service;
 use super::throttle::Offered;
-use crate::peers::Lane;
+use crate::cluster::peers::Lane;
 
 /// How long a node may take to answer. One that does not is asked again at the next look.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use tidelog_proto::peer::{self, ExecuteFault, execute_response::Part};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Reader, Service};
-use crate::peers::Lane;
+use crate::cluster::peers::Lane;
 use crate::replication::{Leader, ProposeError, refused_or_unknown};
 
 /// Until an operation's answer begins.

@@ -10,7 +10,6 @@
 //! connection. The server starts it; it calls the operations and nothing else of the broker.
 
 pub mod accept;
-mod administration;
 mod answer_body;
 mod audience;
 mod body;
@@ -20,14 +19,12 @@ mod charged;
 mod client;
 mod connection;
 mod exchange;
-mod execution;
 pub mod faults;
 mod form;
 pub mod grpc;
 mod kinesis;
 mod pace;
 mod pages;
-mod peer_server;
 mod refusal;
 mod stall;
 mod timing;
@@ -39,10 +36,8 @@ use std::sync::{Arc, OnceLock};
 use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
 
-pub use administration::AdministrationServer;
 pub use audience::{AllowedOrigins, Audience, Interface};
 pub use bounds::Bounds;
-pub use peer_server::{PeerServer, Running};
 
 use crate::observability::CONNECTIONS;
 use crate::room::Room;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Gateway;
 use super::exchange::Answer;
-use crate::administration::{KeptStatus, troubles};
+use crate::cluster::administration::{KeptStatus, troubles};
 use crate::observability;
 use crate::replication::Leader;
 use crate::service::DamagedRecords;

@@ -5,50 +5,51 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The names behind `crate::`, and behind as many `super::` as lead there, and `CRATE::` for every other path, `std::PART`
-/// for those of std. `depth` is how many modules the file is below the crate's root: 1 for `ops/mod.rs`, 2 for
-/// `ops/rate.rs`.
+/// Paths behind `crate::`, and behind as many `super::` as lead there, and `CRATE::` for every other path, `std::PART`
+/// for paths of std.
 pub struct Imports {
-    /// Modules and other names at the root of the crate.
+    /// The first two names of each path, joined by `::`, or the only one.
     pub of_crate: BTreeSet<String>,
     /// First names of all paths, which are crates, modules or types, and two names of those of std.
     pub of_others: BTreeSet<String>,
 }
 
 impl Imports {
-    /// The imports of that code.
+    /// The imports of the code of a module; `module` names it and the modules around it, from the crate's root.
     ///
     /// # Panics
     /// When the code has no tokens of Rust.
-    pub fn of(code: &str, depth: usize) -> Self {
+    pub fn of(code: &str, module: &[&str]) -> Self {
         let tokens: TokenStream = code.parse().expect("Rust");
         let mut imports = Self { of_crate: BTreeSet::new(), of_others: BTreeSet::new() };
-        imports.walk(&tokens.into_iter().collect::<Vec<_>>(), depth);
+        let module: Vec<String> = module.iter().map(|name| (*name).to_owned()).collect();
+        imports.walk(&tokens.into_iter().collect::<Vec<_>>(), &module);
         imports
     }
 
-    fn walk(&mut self, tokens: &[TokenTree], depth: usize) {
+    fn walk(&mut self, tokens: &[TokenTree], module: &[String]) {
         let mut at = 0;
         while at < tokens.len() {
             let rest = &tokens[at..];
-            if let [TokenTree::Ident(word), TokenTree::Ident(_), TokenTree::Group(body), ..] = rest
+            if let [TokenTree::Ident(word), TokenTree::Ident(name), TokenTree::Group(body), ..] = rest
                 && *word == "mod"
                 && body.delimiter() == Delimiter::Brace
             {
-                self.walk(&body.stream().into_iter().collect::<Vec<_>>(), depth + 1);
+                let inner = [module, &[name.to_string()]].concat();
+                self.walk(&body.stream().into_iter().collect::<Vec<_>>(), &inner);
                 at += 3;
                 continue;
             }
             match &rest[0] {
                 TokenTree::Group(group) => {
-                    self.walk(&group.stream().into_iter().collect::<Vec<_>>(), depth);
+                    self.walk(&group.stream().into_iter().collect::<Vec<_>>(), module);
                 }
                 TokenTree::Ident(word) if is_path_start(tokens, at) => {
                     if let Some(path) = after_colons(&rest[1..]) {
                         match word.to_string().as_str() {
-                            "crate" => self.heads(path, 0),
-                            "super" => self.heads(path, depth - 1),
-                            "self" => self.heads(path, depth),
+                            "crate" => self.resolve(path, &[]),
+                            "super" => self.resolve(path, parent(module)),
+                            "self" => self.resolve(path, module),
                             "std" | "core" | "alloc" => self.parts_of_std(path),
                             other => _ = self.of_others.insert(other.to_owned()),
                         }
@@ -60,26 +61,40 @@ impl Imports {
         }
     }
 
-    /// Notes what a path names at the crate's root. `level` is how many modules below the root the path has led to.
-    fn heads(&mut self, path: &[TokenTree], level: usize) {
+    /// Notes the first two names of a path that goes on from the module `from`.
+    fn resolve(&mut self, path: &[TokenTree], from: &[String]) {
         match path.first() {
             Some(TokenTree::Ident(name)) if *name == "self" || *name == "super" => {
-                let level = if *name == "super" { level.saturating_sub(1) } else { level };
-                if let Some(path) = after_colons(&path[1..]) {
-                    self.heads(path, level);
+                let from = if *name == "super" { parent(from) } else { from };
+                match after_colons(&path[1..]) {
+                    Some(path) => self.resolve(path, from),
+                    None => self.note(from),
                 }
             }
-            Some(TokenTree::Ident(name)) if level == 0 => _ = self.of_crate.insert(name.to_string()),
+            Some(TokenTree::Ident(name)) => {
+                let from = [from, &[name.to_string()]].concat();
+                match after_colons(&path[1..]) {
+                    Some(path) if from.len() < 2 => self.resolve(path, &from),
+                    _ => self.note(&from),
+                }
+            }
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
                 let tokens: Vec<_> = group.stream().into_iter().collect();
                 for path in tokens.split(|token| is_punct(token, ',')) {
-                    self.heads(path, level);
+                    self.resolve(path, from);
                 }
             }
-            Some(TokenTree::Punct(star)) if star.as_char() == '*' && level == 0 => {
+            Some(TokenTree::Punct(star)) if star.as_char() == '*' && from.is_empty() => {
                 self.of_crate.insert("*".to_owned());
             }
+            Some(TokenTree::Punct(star)) if star.as_char() == '*' => self.note(from),
             _ => {}
+        }
+    }
+
+    fn note(&mut self, path: &[String]) {
+        if !path.is_empty() {
+            self.of_crate.insert(path[..path.len().min(2)].join("::"));
         }
     }
 
@@ -95,6 +110,11 @@ impl Imports {
             _ => {}
         }
     }
+}
+
+/// The module around a module.
+fn parent(module: &[String]) -> &[String] {
+    module.split_last().map_or(&[], |(_, parent)| parent)
 }
 
 /// What stands behind `::`, if that is where the tokens begin.

@@ -1,6 +1,9 @@
 //! The arrows between the modules of a crate, between the crates, and to the crates of others. [`super::tidy`] holds the
 //! code to these tables.
 //!
+//! A row stands for a module at the crate's root, or, as `cluster::peers`, for one of the next level; the row `cluster`
+//! would stand for the files of `cluster` that have no row of their own, and for the names that `cluster/mod.rs` defines.
+//!
 //! A new module gets a row above everything it imports. A module that needs one more import gets its name in its row, if
 //! that stands below. An import that runs back up needs an [`Exception`] with its reason; take an exception out as soon as
 //! nothing needs it.
@@ -34,30 +37,32 @@ pub const BROKER: Matrix = Matrix {
     rows: &[
         // The program: settings, commands, a node from its parts.
         ("embedded", "clock config limits node room server wire"),
-        ("server", "certificates clock config data_directory model node observability ownership peers replication room service shell stage tls wire storage"),
+        ("server", "certificates clock cluster::peers config data_directory model node observability ownership replication room service shell stage tls wire storage"),
         ("config", "data_directory limits replication service tls wire"),
-        ("cluster_client", "clock peers tls proto"),
-        ("offline", "clock data_directory forming identity peers replication stage proto storage"),
-        ("node", "boot clock forming identity limits lives lost_log peers replication service shell stage wire proto storage"),
+        ("cluster::client", "clock cluster::peers tls proto"),
+        ("offline", "clock cluster::forming cluster::identity cluster::peers data_directory replication stage proto storage"),
+        ("node", "clock cluster::boot cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers cluster::port limits replication service shell stage proto storage"),
         ("certificates", "clock observability shell tls"),
-        ("ownership", "data_directory identity observability peers replication shell storage"),
+        ("ownership", "cluster::identity cluster::peers data_directory observability replication shell storage"),
 
         // The way of a request.
-        ("wire", "administration forming limits model observability ops peers replication room service shell stage tls proto"),
+        ("wire", "cluster::administration limits model observability ops replication room service shell stage tls proto"),
+        ("cluster::port", "cluster::administration cluster::forming cluster::peers observability ops replication room service shell proto"),
         ("ops", "limits model observability replication room service proto"),
-        ("administration", "clock forming peers replication service proto storage"),
-        ("service", "clock limits model observability peers replication room shell proto storage"),
-        ("forming", "identity peers replication stage proto storage"),
-        ("replication", "clock identity limits lives lost_log model observability peers room shell stage proto storage"),
+        ("cluster::administration", "clock cluster::forming cluster::peers replication service proto storage"),
+        ("service", "clock cluster::peers limits model observability replication room shell proto storage"),
+        ("replication", "clock cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers limits model observability room shell stage proto storage"),
 
         // A node and its peers.
-        ("lost_log", "identity peers storage"),
-        ("identity", "peers storage"),
-        ("lives", "model storage"),
-        ("peers", "model observability room shell tls proto"),
+        ("cluster::forming", "cluster::identity cluster::peers stage proto storage"),
+        ("cluster::lost_log", "cluster::identity cluster::peers storage"),
+        ("cluster::identity", "cluster::peers storage"),
+        ("cluster::lives", "model storage"),
+        ("cluster::peers", "model observability room shell tls proto"),
+        ("cluster::boot", "storage"),
+        ("cluster", ""),
         ("tls", "clock data_directory storage"),
         ("data_directory", ""),
-        ("boot", "storage"),
         ("stage", ""),
 
         // What everything stands on.
@@ -116,7 +121,7 @@ pub const CRATES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const HOMES: &[(&str, &str)] = &[
     ("aes_gcm", "service"),
-    ("hyper", "wire peers cluster_client"),
+    ("hyper", "wire cluster"),
     ("openraft", "replication"),
     ("rcgen", "tls"),
     ("rustls", "tls"),

@@ -26,9 +26,23 @@ fn module(file: &str) -> &str {
     file.split_once('/').map_or_else(|| file.strip_suffix(".rs").unwrap_or(file), |(module, _)| module)
 }
 
+/// The row of a path of modules: of its first two names where they have one together, of its first name otherwise.
+fn row<'a>(rows: &[(&str, &str)], path: &'a str) -> &'a str {
+    let head = path.split_once("::").map_or(path, |(head, _)| head);
+    if rows.iter().any(|(row, _)| *row == path) { path } else { head }
+}
+
+/// The path of a file's module, as far as rows name modules.
+fn path(file: &str) -> String {
+    let mut names = file.strip_suffix(".rs").unwrap_or(file).split('/').filter(|name| *name != "mod");
+    let head = names.next().unwrap_or_default();
+    names.next().map_or_else(|| head.to_owned(), |second| format!("{head}::{second}"))
+}
+
 fn imports(file: &str, code: &str) -> Imports {
-    let depth = file.split('/').filter(|part| *part != "mod.rs").count();
-    Imports::of(code, depth)
+    let module: Vec<&str> =
+        file.strip_suffix(".rs").unwrap_or(file).split('/').filter(|name| *name != "mod").collect();
+    Imports::of(code, &module)
 }
 
 /// What is wrong with the rows by themselves.
@@ -56,8 +70,10 @@ fn faults_of_imports(matrix: &Matrix, files: &[File]) -> Vec<String> {
         matrix.rows.iter().map(|(from, to)| (*from, to.split_whitespace().collect())).collect();
     let mut needed = BTreeSet::new();
     for (file, code) in files {
-        let Some(allowed) = rows.get(module(file)) else {
-            faults.push(format!("{file}: the matrix has no row for {}", module(file)));
+        let path = path(file);
+        let own = row(matrix.rows, &path);
+        let Some(allowed) = rows.get(own) else {
+            faults.push(format!("{file}: the matrix has no row for {own}"));
             continue;
         };
         for import in named(matrix, &imports(file, code)) {
@@ -65,7 +81,7 @@ fn faults_of_imports(matrix: &Matrix, files: &[File]) -> Vec<String> {
                 let exception = &matrix.exceptions[*at];
                 exception.file == file && exception.imports == import
             };
-            if import == module(file) || allowed.contains(&*import) {
+            if import == own || allowed.contains(&*import) {
                 continue;
             }
             match (0..matrix.exceptions.len()).find(except) {
@@ -80,7 +96,8 @@ fn faults_of_imports(matrix: &Matrix, files: &[File]) -> Vec<String> {
     }));
     let unreasoned = matrix.exceptions.iter().filter(|exception| exception.reason.is_empty());
     faults.extend(unreasoned.map(|exception| format!("{} is an exception without a reason", exception.file)));
-    let modules: BTreeSet<&str> = files.iter().map(|(file, _)| module(file)).collect();
+    let paths: Vec<String> = files.iter().map(|(file, _)| path(file)).collect();
+    let modules: BTreeSet<&str> = paths.iter().map(|path| row(matrix.rows, path)).collect();
     let gone = rows.keys().filter(|row| !modules.contains(**row));
     faults.extend(gone.map(|row| format!("the matrix has a row for {row}, which is no module")));
     faults
@@ -88,9 +105,10 @@ fn faults_of_imports(matrix: &Matrix, files: &[File]) -> Vec<String> {
 
 /// The modules, and the crates of the workspace, that these imports name.
 fn named(matrix: &Matrix, imports: &Imports) -> BTreeSet<String> {
-    let at_root = |name: &String| {
-        let stands_for = matrix.at_root.iter().find(|(at_root, _)| at_root == name);
-        stands_for.map_or_else(|| name.clone(), |(_, module)| (*module).to_owned())
+    let at_root = |path: &String| {
+        let row = row(matrix.rows, path);
+        let stands_for = matrix.at_root.iter().find(|(at_root, _)| *at_root == row);
+        stands_for.map_or(row, |(_, module)| *module).to_owned()
     };
     let modules = imports.of_crate.iter().map(at_root);
     let crates = imports.of_others.iter().filter_map(|name| name.strip_prefix("tidelog_"));
@@ -266,6 +284,52 @@ mod planted {
             faults("middle/part.rs", "use super::top; use super::super::top;"),
             ["middle/part.rs imports top: the matrix does not allow it"]
         );
+    }
+
+    #[test]
+    fn an_upward_import_between_rooms_is_found() {
+        let matrix = Matrix {
+            directory: "",
+            rows: &[
+                ("house", "house::attic house::cellar"),
+                ("house::attic", "house::cellar"),
+                ("house::cellar", ""),
+            ],
+            at_root: &[],
+            exceptions: &[],
+        };
+        let faults = |file: &str, code: &str| {
+            let sound = [
+                ("house/mod.rs", "mod attic; mod cellar; use crate::house::attic::A; use self::cellar::C;"),
+                ("house/attic/mod.rs", "use super::cellar::C; use crate::house::cellar; use self::chest::B;"),
+                ("house/attic/chest.rs", "use super::super::cellar::deep::C; use super::A; use super::*;"),
+                ("house/cellar.rs", "mod tests { use super::*; use super::super::cellar::C; }"),
+            ];
+            let planted = (file, code);
+            let files = sound.iter().filter(|(name, _)| *name != file).chain([&planted]);
+            let files = files.map(|(name, code)| ((*name).to_owned(), (*code).to_owned()));
+            faults_of_imports(&matrix, &files.collect::<Vec<_>>())
+        };
+        assert_eq!(faults("house/attic/lamp.rs", ""), [""; 0]);
+        for code in [
+            "use super::attic;",
+            "use super::attic::A;",
+            "use crate::house::attic::A;",
+            "use crate::{house::{attic::A, cellar::C}};",
+            "mod tests { use super::super::attic::A; }",
+            "fn f() { crate::house::attic::g() }",
+        ] {
+            let found = faults("house/cellar.rs", code);
+            assert_eq!(
+                found,
+                ["house/cellar.rs imports house::attic: the matrix does not allow it"],
+                "{code}"
+            );
+        }
+        for code in ["use super::A;", "use crate::house::A;", "use super::*;", "use crate::house;"] {
+            let found = faults("house/cellar.rs", code);
+            assert_eq!(found, ["house/cellar.rs imports house: the matrix does not allow it"], "{code}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidelog::administration::{Administration, Teller};
+use tidelog::cluster::administration::{Administration, Teller};
 use tidelog::limits::ShardLimits;
 use tidelog::ops::{Call, Codec, Fault, dispatch};
 use tidelog::replication::SubBatch;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tidelog::administration::{Administration, troubles};
+use tidelog::cluster::administration::{Administration, troubles};
 use tidelog::replication::{Shell, Tasks};
 use tidelog_proto::peer::{AppendRequest, LogId, Vote};
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use tidelog::peers::{Accepted, BoxedIo, Destination, Dial, Incoming};
+use tidelog::cluster::peers::{Accepted, BoxedIo, Destination, Dial, Incoming};
 use turmoil::net::{TcpListener, TcpStream};
 
 use crate::world::host_of;

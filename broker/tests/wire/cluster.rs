@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::cluster_client::{Change, ClusterClientError, Node};
+use tidelog::cluster::client::{Change, ClusterClientError, Node};
 use tidelog::config::{ClusterConfig, Config, DataLocation};
 use tidelog::server::{Server, StartError};
 use tidelog::wire::Bounds;

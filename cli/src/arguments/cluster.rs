@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command, Subcommand};
 
-use tidelog::cluster_client::Change;
-use tidelog::peers::address;
+use tidelog::cluster::client::Change;
+use tidelog::cluster::peers::address;
 
 use crate::command::Output;
 use crate::command::cluster::{Action, ClusterCommand, Wait, Waiting};

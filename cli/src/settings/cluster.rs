@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tidelog::cluster::peers::address;
 use tidelog::config::{ClusterConfig, PeerCertificates};
-use tidelog::peers::address;
 
 /// The arguments as they were given.
 #[derive(Debug)]

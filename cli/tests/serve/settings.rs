@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tidelog::cluster_client::Change;
+use tidelog::cluster::client::Change;
 use tidelog::config::{
     CertificateFiles, ClusterConfig, Config, DataLocation, Durability, InitialStream, PeerCertificates,
     Transitions,

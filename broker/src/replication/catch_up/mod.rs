@@ -21,7 +21,7 @@ use std::time::Duration;
 use tidelog_storage::wal::GROUPS;
 
 use super::shell::Shell;
-use crate::peers::Peers;
+use crate::cluster::peers::Peers;
 pub use pull::Puller;
 pub use resting::Resting;
 pub use start::repair_open_segments;

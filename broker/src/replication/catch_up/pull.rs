@@ -12,8 +12,8 @@ use tidelog_storage::transfer::{FileNeed, Staging};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::PROGRESS_DEADLINE;
+use crate::cluster::peers::{Lane, Peers};
 use crate::observability as names;
-use crate::peers::{Lane, Peers};
 use crate::shell::Shell;
 
 /// Bytes that a node pulls in a second, all transfers together. Half of what a gigabit link carries and of what a

@@ -14,7 +14,7 @@ use tidelog_storage::shard::ShardStore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{INSTALL_DEADLINE, PROGRESS_DEADLINE};
-use crate::peers::{Lane, Peers};
+use crate::cluster::peers::{Lane, Peers};
 use crate::replication::machine::Cut;
 use crate::replication::peer_messages::{read_vote, send_log_id, send_vote};
 use crate::replication::raft_types::TypeConfig;

@@ -9,7 +9,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::caller::Caller;
 use super::status::{UNAVAILABLE, with_reason};
-use crate::administration::{Administration, Clocks};
+use crate::cluster::administration::{Administration, Clocks};
 
 /// See the module.
 pub(super) struct Cluster(pub(super) Caller);

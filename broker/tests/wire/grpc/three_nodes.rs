@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use tidelog::cluster_client::Change;
+use tidelog::cluster::client::Change;
 use tidelog::server::Server;
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::streams_client::StreamsClient;

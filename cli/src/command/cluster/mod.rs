@@ -12,8 +12,8 @@ mod waiting;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tidelog::administration::troubles;
-use tidelog::cluster_client::{Change, ClusterClientError, Node};
+use tidelog::cluster::administration::troubles;
+use tidelog::cluster::client::{Change, ClusterClientError, Node};
 use tidelog::config::PeerCertificates;
 
 use super::Output;

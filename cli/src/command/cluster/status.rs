@@ -1,7 +1,7 @@
 //! How a cluster is, for people and for programs.
 
 use serde_json::{Value, json};
-use tidelog::administration::troubles;
+use tidelog::cluster::administration::troubles;
 use tidelog_proto::cluster::{GroupStatus, NodeStatus, StatusResponse};
 
 use super::Output;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tidelog::clock::machine_time;
-use tidelog::peers::{self, tcp};
+use tidelog::cluster::peers::{self, tcp};
 use tidelog::shell::spawn_short;
 use tidelog::tls::peer::{Own, PeerTls};
 use tidelog_proto::cluster::cluster_server::{Cluster, ClusterServer};

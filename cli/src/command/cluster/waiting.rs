@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidelog::administration::troubles;
+use tidelog::cluster::administration::troubles;
 use tidelog_proto::cluster::{GroupStatus, StatusResponse};
 use tokio::time::{Instant, sleep};
 

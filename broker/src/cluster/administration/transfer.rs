@@ -6,7 +6,7 @@ use tidelog_storage::wal::GROUPS;
 use tokio::time::timeout;
 
 use super::{Administration, AdministrationError, GREETING_DEADLINE, Teller};
-use crate::forming::greet;
+use crate::cluster::forming::greet;
 use crate::replication::Leader;
 
 /// How long a group may take to hear of its new leader.

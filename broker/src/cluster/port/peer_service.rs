@@ -12,25 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::execution;
-use crate::forming::{Forming, FormingError, founding};
-use crate::peers::{FORMAT, Peers, check_name, superseded, taken_out};
+use super::{Running, execution};
+use crate::cluster::forming::{Forming, FormingError, founding};
+use crate::cluster::peers::{FORMAT, Peers, check_name, superseded, taken_out};
 use crate::replication::{Groups, Resting, StandingStill};
-use crate::service::{self, OwnTask, Queues, Reader, Service};
+use crate::service::{self, OwnTask, Queues, Reader};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
 const PUTS_AT_A_TIME: usize = 1_024;
 
-/// What of the node is running, as it starts.
-#[derive(Clone, Default)]
-pub struct Running {
-    /// Once it votes and takes entries.
-    pub groups: Option<Arc<Groups>>,
-    /// Once it takes requests.
-    pub service: Option<Arc<Service>>,
-}
-
-/// See the module.
+/// The service of `peer.proto` of one node.
 pub struct PeerServer {
     peers: Arc<Peers>,
     forming: Arc<Forming>,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidelog_storage::wal::GROUPS;
 
 use super::{Administration, AdministrationError, Teller};
-use crate::peers::Member;
+use crate::cluster::peers::Member;
 use crate::replication::{GroupStatus, META_GROUP, MembershipChange};
 
 impl Administration {

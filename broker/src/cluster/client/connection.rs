@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::ClusterClientError;
 use crate::clock::machine_time;
-use crate::peers::{Connection, Destination, Lane, tcp};
+use crate::cluster::peers::{Connection, Destination, Lane, tcp};
 use crate::tls::peer::{Own, PeerCertificates, PeerTls};
 
 /// How long a connection may take to come about.

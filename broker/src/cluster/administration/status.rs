@@ -7,8 +7,8 @@ use tidelog_proto::cluster::{GroupStatus, Matched, NodeStatus, StatusResponse};
 use tokio::time::timeout;
 
 use super::{Administration, GREETING_DEADLINE};
-use crate::forming::greet;
-use crate::peers::Member;
+use crate::cluster::forming::greet;
+use crate::cluster::peers::Member;
 use crate::replication;
 
 impl Administration {

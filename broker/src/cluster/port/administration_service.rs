@@ -17,14 +17,14 @@ use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status};
 
 use super::Running;
-use crate::administration::{Administration, AdministrationError, Teller};
-use crate::peers::Peers;
+use crate::cluster::administration::{Administration, AdministrationError, Teller};
+use crate::cluster::peers::Peers;
 use crate::shell::spawn_short;
 
 /// Lines that wait for their reader.
 const LINES_MAX: usize = 16;
 
-/// See the module.
+/// The service of `cluster.proto` of one node.
 pub struct AdministrationServer {
     peers: Arc<Peers>,
     running: watch::Receiver<Running>,

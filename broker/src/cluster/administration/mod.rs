@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
-use crate::forming::greet;
+use super::forming::greet;
 use crate::replication::{GroupStatus, Groups, META_GROUP, MembershipError, ProposeError};
 
 /// How long a node is given to say that it is there.

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tidelog_proto::peer;
 use tidelog_storage::Disk;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::identity::{self, IdentityError};
-use crate::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
-use crate::replication::Founding;
+use super::identity::{self, IdentityError};
+use super::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
 use crate::stage::Stage;
 
 /// Pause between two rounds of greetings.
@@ -31,6 +31,9 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The id of a node on its own.
 const ALONE: u64 = 1;
+
+/// Finds out who the first members of a cluster are.
+pub type Founding = BoxFuture<'static, BTreeMap<u64, Member>>;
 
 /// Why a node does not come to a cluster.
 #[derive(Debug, thiserror::Error)]

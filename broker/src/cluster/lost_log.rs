@@ -11,7 +11,7 @@ use std::path::Path;
 use tidelog_storage::Disk;
 use tidelog_storage::disk::Open;
 
-use crate::identity;
+use super::identity;
 
 const NAME: &str = "LOST";
 /// More than any note has.
@@ -80,7 +80,7 @@ mod tests {
     use tidelog_storage::disk::SimDisk;
 
     use super::*;
-    use crate::peers::Identity;
+    use crate::cluster::peers::Identity;
 
     #[test]
     fn a_loss_that_cannot_be_written_is_known_at_the_next_start_all_the_same() {

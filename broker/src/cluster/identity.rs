@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tidelog_storage::Disk;
 use tidelog_storage::disk::Open;
 
-use crate::peers::Identity;
+use super::peers::Identity;
 
 /// Beginning of an identity file of any version.
 pub(crate) const FORMAT_PREFIX: &str = "tidelog data directory, format ";

@@ -7,8 +7,8 @@ use tidelog_storage::wal::GROUPS;
 use tokio::time::timeout;
 
 use super::{Administration, AdministrationError, GREETING_DEADLINE, Teller};
-use crate::forming::greet_at;
-use crate::peers::{self, Member, wrong_incarnation};
+use crate::cluster::forming::greet_at;
+use crate::cluster::peers::{self, Member, wrong_incarnation};
 use crate::replication::{GroupStatus, MembershipChange};
 
 impl Administration {
