@@ -1,8 +1,9 @@
-"""The README's commands are played from top to bottom, and do what the README says that they do.
+"""The commands of README.md and of each page of docs/ are played from top to bottom, and do what the page says.
 
-Each `$` line of a console block runs in one shell, in an empty directory, and ends with 0; the lines below it are what
-it prints, but for figures. Ports are others than the README's, so that a broker of the machine is not in the way.
-Programs that do not end run on until the end of the test.
+Each `$` line of a console block runs in one shell, in an empty directory, and ends with 0; the lines below it are the
+expected output, apart from figures. The ports are not those of the pages, so that a broker of the machine is not in the
+way. A page that tells its reader to start a broker finds one, started as README.md says. Programs that do not end run
+until the end of the test.
 """
 
 import os
@@ -18,8 +19,24 @@ from . import grpc_stubs
 from .broker import ROOT, free_port
 
 START_SECONDS_MAX = 60
-# Commands that are no part of the tour, or need the network or a compiler.
+# Commands that need the network, a compiler or an hour.
 NOT_PLAYED = ("./tests/run",)
+# Languages of the blocks that are played.
+PLAYED = ("", "console", "python")
+# A page with these words tells its reader to start a broker.
+NEEDS_BROKER = "(`cargo run --release`)"
+README = ROOT / "README.md"
+# Commands and programs of each page at least: a page that loses its commands is no longer tested.
+LEAST_COMMANDS = {
+    "README.md": 7,
+    "docs/clients.md": 11,
+    "docs/command-line.md": 7,
+    "docs/grpc.md": 1,
+    "docs/load-test.md": 1,
+    "docs/rust-client.md": 4,
+    "docs/three-nodes.md": 10,
+    "docs/tls.md": 6,
+}
 # Programs that end by Ctrl-C: servers, and those that follow a stream.
 ENDLESS = re.compile(r"^cargo run --release|tail .* -f |--example consume")
 # What `put` says of lines that it could not put.
@@ -27,7 +44,7 @@ PARTLY = re.compile(r"--rejects")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = re.compile(r"\b45[67]\d\b")
 FIGURES = re.compile(r"\d[\d,.:TZ-]*|[A-Za-z0-9+/=]{40,}")
-# What the README's own commands are here: the binary of the dev profile, and the examples beside it.
+# The pages' cargo commands in a test: the binary of the dev profile, and the examples beside it.
 COMMANDS = """
 cargo() {
     case "$*" in
@@ -119,7 +136,7 @@ def wait_for(output, text):
 
 
 def play(shell, command, expected):
-    """Plays one command and compares what it prints with what the README shows."""
+    """Plays one command and compares its output with the page."""
     if ENDLESS.search(command):
         output = shell.begin(command)
         if command == "cargo run --release":
@@ -170,33 +187,59 @@ def shell(tmp_path):
     shell.close()
 
 
-def test_from_top_to_bottom(shell, tmp_path):
+def played_blocks(page):
+    """The blocks of a page that are played: language and text."""
+    return [(block[1], block[2]) for block in BLOCK.finditer(page.read_text()) if block[1] in PLAYED]
+
+
+def named(page):
+    return str(page.relative_to(ROOT))
+
+
+PAGES = [page for page in [README, *sorted((ROOT / "docs").rglob("*.md"))] if played_blocks(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_from_top_to_bottom(page, shell, tmp_path):
     ports = {}
 
     def moved(text):
         return PORT.sub(lambda port: str(ports.setdefault(port[0], free_port())), text)
 
     assert shell.run(moved("MAIN_PORT=4567"))[0] == 0
-    grpc_stubs.make()
-    readme = (ROOT / "README.md").read_text()
-    played = 0
-    for block in BLOCK.finditer(readme):
-        language, text = block[1], moved(block[2])
+    if page != README and NEEDS_BROKER in page.read_text():
+        (start,) = [text for _, text in played_blocks(README) if text.startswith("$ cargo run --release\n")]
+        play_commands(shell, moved(start))
+    for language, text in played_blocks(page):
         if language == "python":
+            grpc_stubs.make()
             environment = dict(line.split("=", 1) for line in shell.run("env")[1] if "=" in line)
+            text = moved(text)
             line = play_python(text, environment | {"PYTHONPATH": str(grpc_stubs.STUBS)}, tmp_path)
             assert ("Subscribe" in text) == line.startswith("shardId-"), line
-            played += 1
-        elif language in ("", "console"):
-            for command, expected in commands(text):
-                if command in NOT_PLAYED:
-                    continue
-                # A second of load says as much.
-                play(shell, command.replace("--duration 10s", "--warm-up 0s --duration 1s"), expected)
-                played += 1
-        if "tidelog ca > ca.pem" in text:
-            # The row of the table below for these clients.
-            assert "`export AWS_CA_BUNDLE=ca.pem`" in readme
-            assert shell.run("export AWS_CA_BUNDLE=$PWD/ca.pem")[0] == 0
-            assert shell.run("aws kinesis list-streams")[0] == 0
-    assert played > 25, "the README has more commands than that"
+        else:
+            play_commands(shell, moved(text))
+
+
+def play_commands(shell, block):
+    for command, expected in commands(block):
+        if command not in NOT_PLAYED:
+            # A second of load says as much.
+            play(shell, command.replace("--duration 10s", "--warm-up 0s --duration 1s"), expected)
+
+
+def test_the_pages_have_their_commands():
+    counts = {
+        named(page): sum(
+            1 if language == "python" else len(commands(text)) for language, text in played_blocks(page)
+        )
+        for page in PAGES
+    }
+    missing = {page: least for page, least in LEAST_COMMANDS.items() if counts.get(page, 0) < least}
+    assert not missing, f"these pages had that many commands to play: {missing}"
+
+
+def test_the_row_of_the_ca_is_the_command_that_is_played():
+    page = (ROOT / "docs" / "tls.md").read_text()
+    assert "`export AWS_CA_BUNDLE=ca.pem`" in page
+    assert "$ export AWS_CA_BUNDLE=ca.pem\n" in page
