@@ -38,7 +38,7 @@ LEAST_COMMANDS = {
     "docs/tls.md": 6,
 }
 # Programs that end by Ctrl-C: servers, and those that follow a stream.
-ENDLESS = re.compile(r"^cargo run --release|tail .* -f |--example consume")
+ENDLESS = re.compile(r"^cargo run --release|^tidelog serve|tail .* -f |--example consume")
 # What `put` says of lines that it could not put.
 PARTLY = re.compile(r"--rejects")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,7 +90,7 @@ class Shell:
             text=True,
             start_new_session=True,
         )
-        self.endless = 0
+        self.endless = []
         self.run(COMMANDS)
 
     def run(self, command):
@@ -107,9 +107,10 @@ class Shell:
 
     def begin(self, command):
         """Begins a command that does not end; the file with what it prints."""
-        self.endless += 1
-        output = self.directory / f"endless-{self.endless}.log"
+        output = self.directory / f"endless-{len(self.endless)}.log"
+        self.endless.append(output)
         output.touch()
+        output.with_suffix(".err").touch()
         code, printed = self.run(f"{{ {command}\n}} >{output.name} 2>{output.stem}.err </dev/null &")
         assert code == 0, printed
         return output
@@ -126,11 +127,11 @@ class Shell:
         self.process.wait(10)
 
 
-def wait_for(output, text):
-    """Returns what is in a file once that text is in it."""
+def wait_for(output, pattern):
+    """Returns the output of a command that does not end once the pattern is in it."""
     ends = time.monotonic() + START_SECONDS_MAX
-    while text not in (said := output.read_text()):
-        assert time.monotonic() < ends, f"{output.name} has no {text!r}: {said}"
+    while not re.search(pattern, said := output.read_text()):
+        assert time.monotonic() < ends, f"{output.name} has no {pattern!r}: {said}"
         time.sleep(0.05)
     return said
 
@@ -146,6 +147,12 @@ def play(shell, command, expected):
                 if line.startswith("  export "):
                     assert shell.run(line)[0] == 0
         return
+    if " cluster add " in command:
+        wait_for(shell.endless[-1].with_suffix(".err"), "waiting to be taken into cluster")
+    if " cluster status " in command:
+        # As the page says: once the nodes have printed their addresses.
+        for output in shell.endless:
+            wait_for(output, "listening on")
     code, printed = shell.run(command)
     assert code == (3 if PARTLY.search(command) else 0), (command, code, printed)
     if command.startswith("tidelog bench"):
@@ -226,6 +233,21 @@ def play_commands(shell, block):
         if command not in NOT_PLAYED:
             # A second of load says as much.
             play(shell, command.replace("--duration 10s", "--warm-up 0s --duration 1s"), expected)
+
+
+@pytest.mark.parametrize("section", ["Three terminals on one machine", "From one node to three"])
+def test_clusters_of_the_operators_page(section, shell):
+    page = (ROOT / "deploy" / "OPERATIONS.md").read_text()
+    text = re.split(r"^#+ ", page.split(f"\n### {section}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    ports = {}
+    if section == "From one node to three":
+        lone = shell.begin(f"tidelog serve --listen 127.0.0.1:{free_port()}")
+        wait_for(lone, "listening on")
+        assert shell.run("kill $(pgrep -P $!) && wait")[0] == 0
+    blocks = [block[2] for block in BLOCK.finditer(text) if block[1] == "console"]
+    assert len(blocks) >= 2, text
+    for block in blocks:
+        play_commands(shell, PORT.sub(lambda port: str(ports.setdefault(port[0], free_port())), block))
 
 
 def test_the_pages_have_their_commands():

@@ -176,7 +176,7 @@ impl Default for Shares {
 /// and an answer that are small.
 pub const CONNECTION_BYTES: usize = 32 << 10;
 
-/// The declaration as a table of Markdown, with the shares of some figures in MiB. ARCHITECTURE.md has it.
+/// The declaration as a table of Markdown, with the shares of some figures in MiB. `docs/design/memory.md` has it.
 #[must_use]
 pub fn table() -> String {
     let figures = [256, 512, 2_048, 6_144];
