@@ -37,7 +37,8 @@ fn read(name: &str) -> Option<String> {
 
 fn documents() -> Texts {
     let root = workspace();
-    let from_root = |path: &Path| path.strip_prefix(root).expect("below").to_str().expect("a name").to_owned();
+    let from_root =
+        |path: &Path| path.strip_prefix(root).expect("below").to_str().expect("a name").to_owned();
     let pages = files_below(&root.join("docs"), "md").into_iter().map(|path| from_root(&path));
     let names = DOCUMENTS.iter().map(|name| (*name).to_owned()).chain(pages);
     names.map(|name| (name.clone(), read(&name).unwrap_or_else(|| panic!("{name} is gone")))).collect()
@@ -85,7 +86,8 @@ fn faults_of_functions(documents: &Texts, read: &dyn Fn(&str) -> Option<String>)
     for (document, text) in documents {
         for (file, function) in named_functions(&prose(text)) {
             let code = read(&file).unwrap_or_default();
-            let definitions = [format!("fn {function}("), format!("fn {function}<"), format!("def {function}(")];
+            let definitions =
+                [format!("fn {function}("), format!("fn {function}<"), format!("def {function}(")];
             if !definitions.iter().any(|definition| code.contains(definition)) {
                 faults.push(format!("{document} names {function} in {file}, which does not define it"));
             }
@@ -195,8 +197,10 @@ fn the_links_and_headings_of_the_documents_exist() {
     assert_eq!(faults_of_links(&documents, &read), [""; 0]);
     let root = workspace();
     let mut texts = documents.clone();
-    for directory in ["broker/src", "storage/src", "cli/src", "client/src", "proto", "testkit/src", "benches"] {
-        for path in ["rs", "proto"].iter().flat_map(|extension| files_below(&root.join(directory), extension)) {
+    for directory in ["broker/src", "storage/src", "cli/src", "client/src", "proto", "testkit/src", "benches"]
+    {
+        for path in ["rs", "proto"].iter().flat_map(|extension| files_below(&root.join(directory), extension))
+        {
             let text = std::fs::read_to_string(&path).expect("a text");
             texts.insert(path.display().to_string(), text);
         }
@@ -248,7 +252,9 @@ fn planted_violations_are_found() {
         assert_eq!(faults_of_links(&one(text), &read).len(), faults, "{text}");
     }
     let documents = one("## One\n");
-    for (text, faults) in [("(page.md, \"One\")", 0), ("(page.md,\n\\\"Two\\\")", 1), ("[p](page.md), \"Two\"", 1)] {
+    for (text, faults) in
+        [("(page.md, \"One\")", 0), ("(page.md,\n\\\"Two\\\")", 1), ("[p](page.md), \"Two\"", 1)]
+    {
         assert_eq!(faults_of_headings(&one(text), &documents).len(), faults, "{text}");
     }
 }
