@@ -21,7 +21,8 @@ use crate::limits::{
     ControlLimits, METADATA_BYTES_MAX, SHARDS_PER_CHANGE_MAX, ShardLimits, TAGS_PER_RESOURCE_MAX,
 };
 use crate::replication::{
-    Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell, Sizes,
+    Balance, Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell,
+    Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::shell::{OwnedTask, OwnerGone};
@@ -236,13 +237,13 @@ impl Node {
         if has_founded {
             identity::note(&*disk, &directory, History { founded: true, ..History::default() })?;
         }
-        if !is_in_cluster && groups.has_other_voters().await {
+        if !is_in_cluster && groups.membership().has_other_voters().await {
             return Err(NodeError::NoPeers(groups.node()));
         }
         running.send_modify(|running| running.groups = Some(groups.clone()));
         let own = groups.clone();
         let life = shell.spawn_owned("life of the process", async move {
-            own.keep_life().await;
+            own.life().keep().await;
             OwnerGone
         });
         stage.enter("The node applies what was acknowledged before it started.");
@@ -274,8 +275,8 @@ impl Node {
     /// Hands over what this node leads; it goes on taking requests, and leads nothing any more.
     pub async fn retire(&self) {
         let groups = self.service.groups();
-        groups.set_reluctance(Some(STOPPING));
-        groups.hand_over_all(HANDOVER_DEADLINE).await;
+        groups.leadership().set_reluctance(Some(STOPPING));
+        groups.leadership().hand_over_all(HANDOVER_DEADLINE).await;
     }
 
     /// Checkpoints and stops. Requests that still hold the service keep its threads alive until they end.
@@ -288,7 +289,7 @@ impl Node {
             task.stop().await;
         }
         // Before the checkpoint, which may take longer than a stop: what the next start has to know is on the disk then.
-        let safe = match self.service.groups().sync_for_good().await {
+        let safe = match self.service.groups().disk().sync_for_good().await {
             Ok(()) => boot::note_safe(&*self.disk, &self.directory),
             Err(error) => {
                 tracing::warn!(%error, "the log is not synced at the stop");
@@ -309,11 +310,10 @@ impl Node {
 
 /// Starts what the groups need done from time to time: their leaders spread, their files whole.
 fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
-    let [balanced, repaired, scrubbed] = [(); 3].map(|()| groups.clone());
+    let balance = Balance::new(groups.leadership().clone(), groups.membership().clone());
+    let [repaired, scrubbed] = [(); 2].map(|()| groups.repairs().clone());
     [
-        shell.spawn_loop("spread of leaders", BALANCE_WITHIN, |turns| async move {
-            balanced.keep_balance(turns).await
-        }),
+        shell.spawn_loop("spread of leaders", BALANCE_WITHIN, |turns| balance.keep(turns)),
         shell.spawn_loop("repair", FILES_WITHIN, |turns| async move { repaired.keep_repairing(turns).await }),
         shell.spawn_loop("scrub", FILES_WITHIN, |turns| async move { scrubbed.keep_scrubbing(turns).await }),
     ]

@@ -120,7 +120,7 @@ impl Ownership {
         {
             return Ok(Some(Lost::Identity(identity::path(&self.directory))));
         }
-        Ok(self.groups.unlinked_log_file()?.map(Lost::Removed))
+        Ok(self.groups.disk().unlinked_log_file()?.map(Lost::Removed))
     }
 
     /// Looks each second, and ends the process when something is lost. Returns when the server stops.

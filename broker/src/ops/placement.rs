@@ -41,7 +41,7 @@ pub async fn run(
     name: &'static str,
     input: &Input,
 ) -> Result<Reply, Fault> {
-    if service.groups().leaders().iter().all(|leader| *leader == Leader::Here) {
+    if service.groups().leadership().leaders().iter().all(|leader| *leader == Leader::Here) {
         return run_here(service, call, name, input).await;
     }
     let is_read = ["Describe", "Get", "List"].iter().any(|read| name.starts_with(read));
@@ -105,7 +105,7 @@ pub async fn run_if_here(
     input: &Input,
 ) -> Result<Option<Reply>, Fault> {
     match group(service, call, name, input).await? {
-        Some(group) if service.groups().leader(group) != Leader::Here => Ok(None),
+        Some(group) if service.groups().leadership().leader(group) != Leader::Here => Ok(None),
         _ => run_here(service, call, name, input).await.map(Some),
     }
 }
@@ -140,7 +140,7 @@ where
 
 /// Returns once this node has applied all metadata that was committed before.
 async fn look(service: &Service) -> Result<(), Fault> {
-    service.groups().read_index(META_GROUP).boxed().await.map_err(|_| Fault::leaderless())
+    service.groups().proposals().read_index(META_GROUP).boxed().await.map_err(|_| Fault::leaderless())
 }
 
 /// The group whose leader runs the call; `None` when what it is about is certainly not there.

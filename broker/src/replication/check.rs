@@ -9,7 +9,8 @@ use tidelog_proto::peer::{
     VoteResponse,
 };
 
-use super::{command, peer_messages as messages};
+use super::raft::messages;
+use super::types::command;
 
 /// Reads a message as one that a peer sends, of the kind that `kind` chooses, and returns whether a node takes it.
 ///

@@ -11,14 +11,15 @@ use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ShardStore, StoreOptions};
 use tidelog_storage::wal::{Wal, WalOptions};
 
-use super::flush_thread::{FlushConfig, FlushHandle};
-use super::group_state::GroupState;
-use super::log_store::{LogStore, RecentBytes};
-use super::machine::Machine;
-use super::raft_types::TypeConfig;
-use super::shell::Shell;
-use super::wal_thread::{Durability, WalHandle};
+use super::data::state::DataState;
+use super::raft::group_state::GroupState;
+use super::raft::log_store::{LogStore, RecentBytes};
+use super::raft::machine::Machine;
+use super::types::config::TypeConfig;
+use super::workers::flush_thread::{FlushConfig, FlushHandle};
+use super::workers::wal_thread::{Durability, WalHandle};
 use crate::clock::{Clock, ClusterClock};
+use crate::shell::Shell;
 
 struct Builder {
     group: u8,
@@ -52,7 +53,7 @@ impl Builder {
         let state = if self.group == 0 {
             GroupState::Meta { state: Default::default(), published: Default::default() }
         } else {
-            GroupState::data(store, Arc::default())
+            GroupState::Data(DataState::new(store, Arc::default()))
         };
         let machine = Machine::restore(self.group, state, None, log.clone(), flush)?;
         Ok((directory, log, machine))

@@ -17,9 +17,13 @@ use tidelog_storage::checkpoint;
 use tidelog_storage::shard::{self, ShardKey, ShardStore};
 use tidelog_storage::wal::{self, GROUPS, Salvage, Vote};
 
-use super::META_GROUP;
-use super::groups::{GroupError, Groups, GroupsConfig, ProposeError};
-use super::recovered::{CHECKPOINT_SAYS, CHECKPOINTS, Loss, Recovered};
+use super::checkpoints::CHECKPOINTS;
+use super::config::GroupsConfig;
+use super::error::Loss;
+use super::error::{GroupError, ProposeError};
+use super::groups::Groups;
+use super::metadata::META_GROUP;
+use super::recovery::recovered::{CHECKPOINT_SAYS, Recovered};
 use crate::cluster::forming::Founding;
 use crate::cluster::identity::History;
 use crate::model::sequence_number::SequenceNumber;
@@ -147,7 +151,7 @@ impl GivingUp {
         let ends = groups.pass_over_lost(&*disk, &directory, &store, now_ms).await;
         // The older one of the two that are kept speaks of the log that was.
         for _ in 0..2 {
-            groups.checkpoint().await?;
+            groups.checkpoints().make().await?;
         }
         groups.shutdown().await?;
         drop((groups, store));
@@ -230,12 +234,13 @@ impl Groups {
         for (group, points) in points {
             for points in points.chunks(POINTS_MAX) {
                 let skip = stored::SkipOrdinals { points: points.to_vec() };
-                let skipped = self.propose_data(group, data_command::Command::SkipOrdinals(skip)).await;
+                let skipped =
+                    self.proposals().propose_data(group, data_command::Command::SkipOrdinals(skip)).await;
                 skipped.map_err(|error| unproposed(group, error))?;
             }
         }
         let floors = stored::RaiseFloors { uid: catalog.newest_uid + SKIPPED_UIDS, creation_s: newest_s };
-        let raised = self.propose_meta(now_ms, meta_command::Command::RaiseFloors(floors)).await;
+        let raised = self.proposals().propose_meta(now_ms, meta_command::Command::RaiseFloors(floors)).await;
         raised.map_err(|error| unproposed(META_GROUP, error))?;
         Ok(ends)
     }

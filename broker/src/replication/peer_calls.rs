@@ -7,13 +7,18 @@ use openraft::raft::StreamAppendError;
 use tidelog_proto::peer;
 use tonic::Status;
 
-use super::groups::Groups;
-use super::leaders::Leader;
-use super::membership::{MembershipChange, MembershipError};
-use super::peer_messages::{self as messages, Malformed};
-use super::raft_types::{position, stored_vote};
-use super::{Command, META_GROUP, command};
-use crate::cluster::peers::Member;
+use super::leadership::leaders::{Leader, Leadership};
+use super::leadership::membership::{Membership, MembershipChange, MembershipError};
+use super::metadata::META_GROUP;
+use super::proposals::Proposals;
+use super::raft::Rafts;
+use super::raft::messages::{self, Malformed};
+use super::raft::promises::Promises;
+use super::raft::replicated::Replicated;
+use super::types::command::{self, Command};
+use super::types::config::{position, stored_vote};
+use crate::clock::ClusterClock;
+use crate::cluster::peers::{Member, Peers};
 
 impl From<Malformed> for Box<Status> {
     fn from(error: Malformed) -> Self {
@@ -29,7 +34,20 @@ fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
     Box::new(Status::unavailable("replication has ended on this node"))
 }
 
-impl Groups {
+/// Answers calls of peers to this node's groups.
+pub struct PeerCalls {
+    pub(super) rafts: Rafts,
+    /// The promises of this node in each group.
+    pub(super) promises: Vec<Arc<Promises>>,
+    pub(super) replicated: Arc<Replicated>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) clock: Arc<ClusterClock>,
+    pub(super) leadership: Arc<Leadership>,
+    pub(super) membership: Arc<Membership>,
+    pub(super) proposals: Arc<Proposals>,
+}
+
+impl PeerCalls {
     /// Takes entries of one group from `caller`, its leader, in order, until the first request that fails. The answers
     /// begin before there is anything to answer.
     pub fn take_entries(
@@ -37,14 +55,14 @@ impl Groups {
         caller: u64,
         requests: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
-        let groups = self.clone();
+        let calls = self.clone();
         let answers = async move {
             let mut requests = Box::pin(requests);
             match requests.next().await {
                 None => stream::empty().boxed(),
                 Some(Err(status)) => stream::iter([Err(status)]).boxed(),
                 Some(Ok(first)) => match messages::group(first.group) {
-                    Ok(group) => groups.answer_entries(caller, group, first, requests),
+                    Ok(group) => calls.answer_entries(caller, group, first, requests),
                     Err(error) => stream::iter([Err(*Box::<Status>::from(error))]).boxed(),
                 },
             }
@@ -60,10 +78,10 @@ impl Groups {
         rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
         // What makes no sense ends the stream like a broken connection; the leader begins another one.
-        let (held, promises) = (self.held.clone(), self.promises[usize::from(group)].clone());
+        let (replicated, promises) = (self.replicated.clone(), self.promises[usize::from(group)].clone());
         let read = move |request: Result<peer::AppendRequest, Status>| {
             let request = request.ok()?;
-            held.set(group, request.held);
+            replicated.set(group, request.held);
             let request = messages::read_append_request(request).and_then(|request| {
                 messages::check_sender(caller, &request.vote)?;
                 Ok(request)
@@ -76,8 +94,8 @@ impl Groups {
         let requests = stream::iter([Ok(first)]).chain(rest).map(read);
         let requests = requests.take_while(|request| std::future::ready(request.is_some()));
         let requests = requests.map(|request| request.expect("what is none ends the stream"));
-        let reluctance = self.reluctance.subscribe();
-        let answers = self.rafts[usize::from(group)].clone().stream_append(requests);
+        let reluctance = self.leadership.watch_reluctance();
+        let answers = self.rafts.of(group).clone().stream_append(requests);
         let answers = answers.map(move |answer| match answer {
             Ok(result) => {
                 Ok(messages::send_append_result(&result, reluctance.borrow().clone().unwrap_or_default(), 0))
@@ -94,7 +112,7 @@ impl Groups {
         request: peer::AppendRequest,
     ) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
-        self.held.set(group, request.held);
+        self.replicated.set(group, request.held);
         let told = (request.served_ms, request.retention_ms);
         let request = messages::read_append_request(request)?;
         messages::check_sender(caller, &request.vote)?;
@@ -103,7 +121,7 @@ impl Groups {
         let (previous, leader) = (request.prev_log_id, stored_vote(&request.vote).node);
         let is_heartbeat = request.entries.is_empty();
         let last = request.entries.last().map(|entry| entry.log_id).or(previous);
-        let answer = self.rafts[usize::from(group)].append_entries(request).await.map_err(ended)?;
+        let answer = self.rafts.of(group).append_entries(request).await.map_err(ended)?;
         if answer.is_conflict() && previous.is_none() {
             return Err(Box::new(Status::internal("a conflict with nothing before")));
         }
@@ -115,13 +133,13 @@ impl Groups {
             promises.end_after_loss(leader, position(&missing));
         }
         let result = answer.into_stream_result(previous, last);
-        let clock = self.clock();
+        let clock = &self.clock;
         // A leader of an earlier term keeps the cluster's times no more.
         if group == META_GROUP && !matches!(result, Err(StreamAppendError::HigherVote(_))) {
             clock.be_told(told.0, told.1);
         }
-        let reluctance = self.reluctance().unwrap_or_default();
-        let answer = messages::send_append_result(&result, reluctance, self.metadata_applied());
+        let reluctance = self.leadership.reluctance().unwrap_or_default();
+        let answer = messages::send_append_result(&result, reluctance, self.leadership.metadata_applied());
         let (served_ms, _) = clock.to_tell();
         Ok(peer::AppendResponse { clock_ms: clock.wall_ms(), served_ms, ..answer })
     }
@@ -131,7 +149,7 @@ impl Groups {
         let group = messages::group(request.group)?;
         let request = messages::read_vote_request(&request)?;
         messages::check_sender(caller, &request.vote)?;
-        let answer = self.rafts[usize::from(group)].vote(request).await;
+        let answer = self.rafts.of(group).vote(request).await;
         Ok(messages::send_vote_response(&answer.map_err(ended)?))
     }
 
@@ -140,7 +158,7 @@ impl Groups {
         let group = messages::group(request.group)?;
         let request = messages::read_vote_request(&request)?;
         messages::check_sender(caller, &request.vote)?;
-        let answer = self.rafts[usize::from(group)].pre_vote(request).await;
+        let answer = self.rafts.of(group).pre_vote(request).await;
         Ok(messages::send_vote_response(&answer.map_err(ended)?))
     }
 
@@ -151,32 +169,32 @@ impl Groups {
     ) -> Answer<peer::TransferLeaderResponse> {
         let group = messages::group(request.group)?;
         let request = messages::read_transfer_request(&request)?;
-        let answer = self.rafts[usize::from(group)].handle_transfer_leader(request).await.map_err(ended)?;
+        let answer = self.rafts.of(group).handle_transfer_leader(request).await.map_err(ended)?;
         let refusal = answer.err().map(|error| error.to_string()).unwrap_or_default();
         Ok(peer::TransferLeaderResponse { refusal })
     }
 
     /// Proposes for a peer.
-    pub async fn propose_for(&self, request: peer::ProposeRequest) -> Answer<peer::ProposeResponse> {
+    pub async fn propose(&self, request: peer::ProposeRequest) -> Answer<peer::ProposeResponse> {
         let group = messages::group(request.group)?;
         let command = command::decode(request.command).map_err(Malformed)?;
         let openraft::EntryPayload::Normal(command @ (Command::Data(_) | Command::Meta(_))) = command else {
             return Err(Malformed("a proposal that is no control command".into()).into());
         };
-        Ok(messages::send_proposed(self.propose_here(group, command).await))
+        Ok(messages::send_proposed(self.proposals.propose_here(group, command).await))
     }
 
     /// Says up to where a read has to wait.
-    pub async fn read_index_for(&self, request: peer::ReadIndexRequest) -> Answer<peer::ReadIndexResponse> {
+    pub async fn read_index(&self, request: peer::ReadIndexRequest) -> Answer<peer::ReadIndexResponse> {
         let group = messages::group(request.group)?;
-        Ok(match self.read_index_here(group).await {
+        Ok(match self.proposals.read_index_here(group).await {
             Ok(index) => peer::ReadIndexResponse { outcome: peer::Outcome::Applied.into(), index },
             Err(error) => peer::ReadIndexResponse { outcome: messages::outcome(error).into(), index: 0 },
         })
     }
 
     /// Changes members for a peer.
-    pub async fn change_membership_for(
+    pub async fn change_membership(
         &self,
         request: peer::ChangeMembershipRequest,
     ) -> Answer<peer::ChangeMembershipResponse> {
@@ -188,7 +206,7 @@ impl Groups {
             learners: request.learners.into_iter().map(learner).collect(),
             voters: request.voters.into_iter().collect(),
         };
-        let (outcome, refusal) = match self.change_membership_here(group, &change).await {
+        let (outcome, refusal) = match self.membership.change_here(group, &change).await {
             Ok(()) => (peer::Outcome::Applied, String::new()),
             Err(MembershipError::NoLeader(_)) => (peer::Outcome::NotProposed, String::new()),
             Err(error) => (peer::Outcome::Unknown, error.to_string()),
@@ -197,11 +215,11 @@ impl Groups {
     }
 
     /// Hands a group over for a peer.
-    pub async fn hand_over_for(&self, request: peer::HandOverRequest) -> Answer<peer::HandOverResponse> {
+    pub async fn hand_over(&self, request: peer::HandOverRequest) -> Answer<peer::HandOverResponse> {
         let group = messages::group(request.group)?;
-        let is_done = match self.leader(group) {
-            Leader::Here if request.to == self.node() => true,
-            Leader::Here => self.hand_over(group, request.to).await,
+        let is_done = match self.leadership.leader(group) {
+            Leader::Here if request.to == self.peers.node() => true,
+            Leader::Here => self.leadership.hand_over(group, request.to).await,
             Leader::At(node) => node == request.to,
             Leader::Unknown => false,
         };

@@ -1,8 +1,9 @@
 //! Sizes of the files under the groups, and the bounds that go with them. Defaults are what a broker runs with.
 
+use std::time::Duration;
+
 use tidelog_storage::shard::StoreOptions;
 
-use super::catch_up::WholePace;
 use crate::room::{Class, FILE_READS_MAX, Shares};
 
 /// Bytes of records between their acceptance and their answer, however much memory there is.
@@ -34,6 +35,27 @@ const WAL_LIVE_BYTES_MAX_IN_CLUSTER: u64 = 4 << 30;
 const WAL_LIVE_BYTES_MIN: u64 = 3 * WAL_FILE_BYTES_MIN;
 /// The part of a volume that the log may take up.
 const WAL_PART: u64 = 4;
+
+/// How often, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct WholePace {
+    /// Between two looks at the list of damaged segments.
+    pub look_every: Duration,
+    /// Before the first round of the scrub, and between two.
+    pub scrub_pause: Duration,
+    /// Bytes that the scrub reads in a second: a hundredth of what a disk reads, and a hundredth of a core.
+    pub scrub_bytes_per_second: u64,
+}
+
+impl Default for WholePace {
+    fn default() -> Self {
+        Self {
+            look_every: Duration::from_millis(500),
+            scrub_pause: Duration::from_secs(3_600),
+            scrub_bytes_per_second: 8 << 20,
+        }
+    }
+}
 
 /// How much of the volume stays free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

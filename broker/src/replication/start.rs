@@ -1,33 +1,41 @@
 //! Starting the groups on what was recovered and opened: the threads run, and every group comes up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use tidelog_storage::wal::GROUPS;
-use tokio::sync::{Semaphore, watch};
 
-use super::META_GROUP;
-use super::batcher::Batcher;
+use super::appends::Appends;
 use super::catch_up::CatchUp;
-use super::flush_thread::{FlushConfig, FlushHandle};
-use super::group_state::GroupState;
-use super::groups::{GroupError, GroupThreads, Groups, GroupsConfig, RaftOf};
-use super::held::Held;
-use super::kept::SetAside;
-use super::leaders::{Leader, follow};
-use super::log_bound::LogBound;
-use super::log_store::{LogStore, RecentBytes};
-use super::machine::Machine;
-use super::meta_state::MetaState;
-use super::network::GroupNetwork;
-use super::news::News;
-use super::positions::Positions;
-use super::promises::Promises;
-use super::published::Published;
-use super::raft_start::{found, ready, start_raft};
-use super::recovered::{CHECKPOINTS, Opened};
-use super::wal_thread::WalHandle;
+use super::catch_up::pull::Puller;
+use super::catch_up::repair::Repairs;
+use super::checkpoints::{self, CHECKPOINTS, Checkpoints, SetAside};
+use super::config::GroupsConfig;
+use super::data::notifications::Notifications;
+use super::data::state::DataState;
+use super::error::GroupError;
+use super::groups::{GroupThreads, Groups, Parts};
+use super::leadership::leaders::{Leadership, follow, unknown};
+use super::leadership::membership::Membership;
+use super::life::LifeKeeper;
+use super::metadata::META_GROUP;
+use super::metadata::published::Published;
+use super::metadata::state::MetaState;
+use super::peer_calls::PeerCalls;
+use super::proposals::Proposals;
+use super::raft::Rafts;
+use super::raft::group_state::GroupState;
+use super::raft::log_store::{LogStore, RecentBytes};
+use super::raft::machine::Machine;
+use super::raft::network::GroupNetwork;
+use super::raft::progress::ReplicationProgress;
+use super::raft::promises::Promises;
+use super::raft::replicated::Replicated;
+use super::raft::start::{found, start_raft};
+use super::recovery::recovered::Opened;
+use super::workers::flush_thread::{FlushConfig, FlushHandle};
+use super::workers::log_bound::LogBound;
+use super::workers::node_disk::NodeDisk;
+use super::workers::wal_thread::WalHandle;
 use crate::cluster::forming::Founding;
 
 /// Files of trimmed records are held back while so many times the reserve is free.
@@ -60,20 +68,19 @@ impl Groups {
         };
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
 
-        let in_flight_bytes_max = config.sizes.in_flight_bytes_max;
-        let set_aside = SetAside::new(&reader);
         let applied_index = |group: u8| {
             let saved = saved.iter().find(|saved| saved.group == group)?;
             saved.applied.map(|(_, index)| index)
         };
         let checkpointed: Vec<_> = (0..GROUPS as u8).map(applied_index).collect();
+        let set_aside = SetAside::new(&reader);
         let published = Published::default();
         let catalog = published.catalog.subscribe();
         let consumer_groups = published.consumer_groups.subscribe();
-        let news = Arc::new(News::default());
-        let held = Arc::new(Held::default());
-        let positions = Arc::new(Positions::default());
-        let leaders = watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]));
+        let notifications = Arc::new(Notifications::default());
+        let replicated = Arc::new(Replicated::default());
+        let progress = Arc::new(ReplicationProgress::default());
+        let leaders = unknown();
         // All are restored before any runs: the end of a stream that one group applies again takes all the stream's
         // shards out of the store, those too that another group would still look for.
         let mut restored = Vec::with_capacity(GROUPS);
@@ -82,7 +89,7 @@ impl Groups {
             let state = if group == META_GROUP {
                 GroupState::Meta { state: MetaState::default(), published: published.clone() }
             } else {
-                GroupState::data(store.clone(), news.clone())
+                GroupState::Data(DataState::new(store.clone(), notifications.clone()))
             };
             let log =
                 LogStore::new(group, wal.clone(), reader.clone(), config.shell.clone(), recent_bytes.clone());
@@ -93,8 +100,8 @@ impl Groups {
                 group,
                 peers: peers.clone(),
                 store: store.clone(),
-                held: held.clone(),
-                positions: positions.clone(),
+                replicated: replicated.clone(),
+                progress: progress.clone(),
                 clock: config.clock.clone(),
             };
             restored.push((network, log, machine));
@@ -117,49 +124,90 @@ impl Groups {
             follow(group, &raft, &leaders, &peers, &config.shell);
             rafts.push(raft);
         }
+        let rafts = Rafts::new(rafts);
         if let Some(founding) = founding {
             found(&rafts, founding).await?;
         }
         let shell = config.shell.clone();
         let log_bound = Arc::new(LogBound::new(reader.clone(), peers.clone(), &config.sizes));
-        let batcher =
-            |(group, raft): (usize, &RaftOf)| Batcher::start(group, raft, &flush, &log_bound, &shell);
-        let batchers = rafts.iter().enumerate().map(batcher).collect();
-        let groups = Arc::new(Self {
+        let in_flight_bytes_max = config.sizes.in_flight_bytes_max;
+        let appends = Arc::new(Appends::start(&rafts, &flush, &log_bound, &shell, in_flight_bytes_max));
+        let disk = Arc::new(NodeDisk::new(
+            (config.disk.clone(), config.directory.clone()),
+            config.sizes.reserved_bytes,
+            (wal, reader),
+            flush.clone(),
+            log_bound,
+        ));
+        let leadership = Arc::new(Leadership::new(
+            (rafts.clone(), leaders),
+            peers.clone(),
+            appends.clone(),
+            disk.clone(),
+            (progress, promises[usize::from(META_GROUP)].clone()),
+        ));
+        let membership = Arc::new(Membership::new(rafts.clone(), peers.clone(), leadership.clone()));
+        let proposals = Arc::new(Proposals::new(
+            (rafts.clone(), leadership.clone()),
+            peers.clone(),
+            catalog.clone(),
+            (config.metadata_bounds, config.quotas),
+        ));
+        let checkpoint_parts = checkpoints::Parts {
+            rafts: rafts.clone(),
+            store: store.clone(),
+            flush: flush.clone(),
+            node_disk: disk.clone(),
+            peers: peers.clone(),
+            replicated: replicated.clone(),
+            catalog: catalog.clone(),
+            disk: config.disk.clone(),
+            directory: config.directory.clone(),
+            shell: shell.clone(),
+        };
+        let puller = Arc::new(Puller::new(peers.clone(), shell.clone()));
+        let groups = Self::new(Parts {
+            checkpoints: Checkpoints::new(checkpoint_parts, set_aside, checkpointed),
+            catch_up: Arc::new(CatchUp::new(
+                rafts.clone(),
+                puller.clone(),
+                store.clone(),
+                flush,
+                shell.clone(),
+            )),
+            repairs: Arc::new(Repairs::new(puller, store.clone(), config.sizes.whole_pace)),
+            life: LifeKeeper::new(
+                (config.disk, config.directory),
+                peers.clone(),
+                catalog.clone(),
+                proposals.clone(),
+                shell.clone(),
+            ),
+            peer_calls: Arc::new(PeerCalls {
+                rafts: rafts.clone(),
+                promises,
+                replicated,
+                peers: peers.clone(),
+                clock: config.clock.clone(),
+                leadership: leadership.clone(),
+                membership: membership.clone(),
+                proposals: proposals.clone(),
+            }),
+            clock: config.clock,
+            sizes: config.sizes,
             rafts,
-            promises,
-            batchers,
+            store,
+            notifications,
             catalog,
             consumer_groups,
-            store,
-            news,
-            wal,
-            reader,
-            log_bound,
-            flush,
-            config,
-            catch_up: CatchUp::new(peers.clone(), shell),
             peers,
-            leaders,
-            reluctance: watch::Sender::default(),
-            over: watch::Sender::default(),
-            in_flight: Arc::new(Semaphore::new(in_flight_bytes_max)),
-            checkpointed: checkpointed.into(),
-            held,
-            set_aside,
-            positions,
-            changing: Arc::new(Semaphore::new(1)),
+            shell,
+            appends,
+            leadership,
+            membership,
+            proposals,
+            disk,
         });
-        Ok((groups, GroupThreads { wal: wal_threads, flush: flush_thread }))
-    }
-
-    /// Returns when every group has applied what was acknowledged before, or when that takes longer than `deadline`
-    /// because too few peers are there: what is applied can be read all the same. True for the former.
-    ///
-    /// # Errors
-    /// When a group has ended.
-    pub async fn ready(&self, deadline: Option<Duration>) -> Result<bool, GroupError> {
-        let coming = self.rafts.iter().enumerate().map(|(group, raft)| ready(group as u8, raft, deadline));
-        Ok(try_join_all(coming).await?.into_iter().all(|is_ready| is_ready))
+        Ok((Arc::new(groups), GroupThreads::new(wal_threads, flush_thread)))
     }
 }

@@ -157,7 +157,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "20,000 streams, 100,000 shards, 64 MiB for the cluster; no account has more than it leaves for the others",
         setting: "`--control-limits`",
         at_bound: "LimitExceededException, gRPC RESOURCE_EXHAUSTED",
-        test: "broker/src/replication/meta_bounds/tests.rs: the_cluster_has_its_streams_and_shards_and_no_account_more_than_it_leaves",
+        test: "broker/src/replication/metadata/bounds/tests.rs: the_cluster_has_its_streams_and_shards_and_no_account_more_than_it_leaves",
     },
     Resource {
         name: "Subscriptions at shards",
@@ -185,14 +185,14 @@ pub const RESOURCES: &[Resource] = &[
         bound: "1,024 producers of a shard, 64 batches of each, 262,144 in all of a group",
         setting: "",
         at_bound: "the oldest are forgotten, or a new producer is refused until one is",
-        test: "broker/src/replication/producers/tests.rs: a_group_keeps_to_its_bound",
+        test: "broker/src/replication/data/producers/tests.rs: a_group_keeps_to_its_bound",
     },
     Resource {
         name: "Entries that are kept in memory beside the log's files",
         bound: "64 MiB of records on a node, 4 MiB for each group whatever the others have",
         setting: "",
         at_bound: "they are read from the log's files",
-        test: "broker/src/replication/log_store.rs: the_groups_of_a_node_share_one_bound_of_entries_in_memory",
+        test: "broker/src/replication/raft/log_store.rs: the_groups_of_a_node_share_one_bound_of_entries_in_memory",
     },
     Resource {
         name: "Questions to other nodes by `/health`",

@@ -197,10 +197,12 @@ impl Service {
     ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<Journey>)> {
         let mut queued = Vec::with_capacity(parts.len());
         for part in parts {
-            let queueing = self.groups.append(part.group, part.batches);
-            let outcome = timeout_at(deadline, self.groups.while_led_here(part.group, queueing)).await;
+            let queueing = self.groups.appends().append(part.group, part.batches);
+            let outcome =
+                timeout_at(deadline, self.groups.leadership().while_led_here(part.group, queueing)).await;
             let outcome = outcome.ok().flatten().map(|outcome| {
-                let outcome = timeout_at(deadline, self.groups.while_led_here(part.group, outcome));
+                let outcome =
+                    timeout_at(deadline, self.groups.leadership().while_led_here(part.group, outcome));
                 outcome.map(|outcome| outcome.ok()??.ok())
             });
             queued.push((outcome, part.journeys));

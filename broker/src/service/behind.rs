@@ -49,7 +49,7 @@ impl Service {
         let mut by_node: BTreeMap<u64, Vec<(u32, Unread)>> = BTreeMap::new();
         for (index, unread) in unread {
             let Some(shard) = stream.shard(*index) else { continue };
-            let leader = match self.groups.leader(shard.group) {
+            let leader = match self.groups.leadership().leader(shard.group) {
                 Leader::Here => self.groups.node(),
                 Leader::At(node) => node,
                 Leader::Unknown => continue,

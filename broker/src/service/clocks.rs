@@ -72,7 +72,7 @@ impl Service {
     pub(super) fn look_at_clocks(&self) {
         self.groups.clock().attend(Situation {
             node: self.groups.node(),
-            voters: self.groups.voters(META_GROUP),
+            voters: self.groups.membership().voters(META_GROUP),
             leads: self.leads(META_GROUP),
             kept: self.catalog().retention_clock,
             newest_ms: self.newest_ms.load(Ordering::Relaxed),
@@ -101,11 +101,14 @@ impl Service {
                 && let Some(time_ms) = self.retention_clock_to_store(stored_at_bytes)
             {
                 let advance = stored::AdvanceRetentionClock { time_ms, accepted };
-                let stored = self.groups.propose_meta(self.now_ms(), Command::AdvanceRetentionClock(advance));
+                let stored = self
+                    .groups
+                    .proposals()
+                    .propose_meta(self.now_ms(), Command::AdvanceRetentionClock(advance));
                 if let Err(error) = stored.await {
                     tracing::warn!(%error, "the retention clock is not stored; trying again");
                 }
-                stored_at_bytes = self.groups.wal_written_bytes();
+                stored_at_bytes = self.groups.disk().wal_written_bytes();
             }
         }
     }
@@ -114,7 +117,7 @@ impl Service {
     fn retention_clock_to_store(&self, stored_at_bytes: u64) -> Option<u64> {
         let kept_ms = self.catalog().retention_clock.time_ms;
         let time_ms = self.groups.clock().retention_ms()?;
-        let is_active = self.groups.wal_written_bytes() > stored_at_bytes;
+        let is_active = self.groups.disk().wal_written_bytes() > stored_at_bytes;
         let after_ms = if is_active { STORE_AFTER_MS } else { STORE_AT_LAST_MS };
         (kept_ms == 0 || time_ms.abs_diff(kept_ms) >= after_ms).then_some(time_ms)
     }
@@ -126,7 +129,7 @@ impl Service {
     /// [`ServiceError`] when no leader of the metadata has taken it.
     pub async fn accept_clocks(&self, time_ms: u64, newest_ms: u64) -> Result<(), ServiceError> {
         let accept = stored::AcceptClocks { time_ms, newest_ms };
-        self.groups.propose_meta(self.now_ms(), Command::AcceptClocks(accept)).await?;
+        self.groups.proposals().propose_meta(self.now_ms(), Command::AcceptClocks(accept)).await?;
         self.look_at_clocks();
         self.hide_expired().await;
         Ok(())

@@ -30,7 +30,12 @@ impl Service {
         let begin = stored::BeginRegisterConsumer { stream_uid, name: name.to_owned(), tags: tags.clone() };
         let now_ms = self.now_ms();
         let saga = spawn_short(async move {
-            match service.groups.propose_meta(now_ms, Command::BeginRegisterConsumer(begin)).await? {
+            match service
+                .groups
+                .proposals()
+                .propose_meta(now_ms, Command::BeginRegisterConsumer(begin))
+                .await?
+            {
                 MetaOutcome::Created(uid) => {
                     service.finish_consumer(stream_uid, uid).await;
                     Ok(uid)
@@ -59,7 +64,7 @@ impl Service {
         let service = self.clone();
         let saga = spawn_short(async move {
             let end = Command::BeginDeregisterConsumer(stored::ConsumerRef { stream_uid, uid });
-            changed(service.groups.propose_meta(service.now_ms(), end).await?)?;
+            changed(service.groups.proposals().propose_meta(service.now_ms(), end).await?)?;
             service.finish_consumer(stream_uid, uid).await;
             Ok(())
         });
@@ -105,7 +110,7 @@ impl Service {
             while let Some((delay, step)) = weak.upgrade().and_then(|service| next(&service)) {
                 tokio::time::sleep(delay).await;
                 let Some(service) = weak.upgrade() else { break };
-                let taken = caught(service.groups.propose_meta(service.now_ms(), step)).await;
+                let taken = caught(service.groups.proposals().propose_meta(service.now_ms(), step)).await;
                 drop(service);
                 if let Err(error) = taken {
                     crate::log_at_most_once_a_second!(warn, uid, %error, "a consumer's change of state waits");

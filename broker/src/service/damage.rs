@@ -70,7 +70,7 @@ impl Service {
         let catalog = self.groups.catalog();
         let is_repaired = self.groups.has_peers();
         let mut found = Vec::new();
-        for damaged in self.groups.damage_report() {
+        for damaged in self.groups.repairs().damage_report() {
             let stream = catalog.by_uid(damaged.key.stream_uid);
             let Some((stream, shard)) =
                 stream.and_then(|stream| Some((stream, stream.shard(damaged.key.shard)?)))

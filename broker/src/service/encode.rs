@@ -84,7 +84,7 @@ impl Service {
         results: &mut [Result<Placed, AppendRefusal>],
     ) -> Vec<GroupPart> {
         let now_ms = self.now_ms();
-        let leaders = self.groups.leaders();
+        let leaders = self.groups.leadership().leaders();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
         for index in chosen {
             let hash_key = match stamp {

@@ -197,7 +197,7 @@ impl Service {
             share,
             news: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
-            leaders: self.groups.watch_leaders(),
+            leaders: self.groups.leadership().watch_leaders(),
             next_ordinal,
             last_time_ms: None,
             due: Instant::now() + self.config.pace.pause,

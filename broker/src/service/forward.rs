@@ -59,7 +59,7 @@ impl Service {
     ) -> Result<Vec<Delivered>, AppendRefusal> {
         let ends = deadline.min(Instant::now() + LEADERLESS);
         loop {
-            let leader = self.groups.leader_within(part.group, ends).await;
+            let leader = self.groups.leadership().leader_within(part.group, ends).await;
             let tried = match leader {
                 Leader::Here => {
                     let receiving = self.receive(part.group, part.batches.clone(), part.is_paid(), None);
@@ -89,7 +89,7 @@ impl Service {
     /// Returns when this node hears of another leader than the one that did not take a part, or after a pause: it may
     /// still be the one.
     async fn other_leader(&self, group: u8, tried: Leader) {
-        let mut leaders = self.groups.watch_leaders();
+        let mut leaders = self.groups.leadership().watch_leaders();
         let other = leaders.wait_for(|leaders| leaders[usize::from(group)] != tried);
         // Whoever waits for a leader learns it when the groups have ended.
         let _ = timeout(LOOK_AGAIN, other).await;
@@ -111,7 +111,7 @@ impl Service {
     /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
     /// that has vanished does not refuse connections.
     pub(super) async fn client_while_leading(&self, node: u64, group: u8, lane: Lane) -> Option<Client> {
-        let mut leaders = self.groups.watch_leaders();
+        let mut leaders = self.groups.leadership().watch_leaders();
         tokio::select! {
             biased;
             client = self.groups.peers().client(node, lane) => {

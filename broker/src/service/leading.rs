@@ -16,7 +16,8 @@ use crate::shell::OwnerGone;
 impl Service {
     /// Looks after that, until it is dropped or the groups have stopped.
     pub(super) async fn keep_leading(self: Arc<Self>) -> OwnerGone {
-        let (mut leaders, mut catalogs) = (self.groups.watch_leaders(), self.groups.watch_catalog());
+        let (mut leaders, mut catalogs) =
+            (self.groups.leadership().watch_leaders(), self.groups.watch_catalog());
         loop {
             if self.leads(META_GROUP) {
                 if !self.has_key().await {
@@ -43,6 +44,6 @@ impl Service {
         let mut key = [0; 32];
         rand::rng().fill_bytes(&mut key);
         let bootstrap = stored::Bootstrap { sealing_key: key.to_vec().into() };
-        self.groups.propose_meta(self.now_ms(), Command::Bootstrap(bootstrap)).await.is_ok()
+        self.groups.proposals().propose_meta(self.now_ms(), Command::Bootstrap(bootstrap)).await.is_ok()
     }
 }

@@ -344,7 +344,7 @@ impl Service {
 
     /// Whether this node leads a group.
     fn leads(&self, group: u8) -> bool {
-        self.groups.leader(group) == Leader::Here
+        self.groups.leadership().leader(group) == Leader::Here
     }
 
     /// Whether a group's leader was waited for in vain, so that reads need not wait for it again.

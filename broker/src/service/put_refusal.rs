@@ -121,9 +121,9 @@ impl Service {
     pub fn put_refusal(&self) -> Option<PutRefusal> {
         if self.space_is_low.load(Ordering::Relaxed) {
             let free = self.free_bytes.load(Ordering::Relaxed);
-            return Some(PutRefusal::SpaceLow { free, reserved: self.groups.reserved_bytes() });
+            return Some(PutRefusal::SpaceLow { free, reserved: self.groups.disk().reserved_bytes() });
         }
-        let of_disk = self.groups.disk_trouble_of_puts().map(|trouble| match trouble {
+        let of_disk = self.groups.disk().trouble_of_puts().map(|trouble| match trouble {
             DiskTrouble::Full => PutRefusal::DiskFull,
             DiskTrouble::LogAtBound => PutRefusal::LogAtBound,
         });
@@ -131,9 +131,9 @@ impl Service {
     }
 
     fn watch_space(&self) {
-        let reserved = self.groups.reserved_bytes();
+        let reserved = self.groups.disk().reserved_bytes();
         metrics::gauge!(names::DISK_RESERVED_BYTES).set(reserved as f64);
-        let Some(free) = self.groups.free_bytes() else { return };
+        let Some(free) = self.groups.disk().free_bytes() else { return };
         metrics::gauge!(names::DISK_FREE_BYTES).set(free as f64);
         self.free_bytes.store(free, Ordering::Relaxed);
         self.space_is_low.store(free <= reserved, Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Service {
     /// Looks whether puts have to be refused or may go on, and says so in the log when that changes.
     pub(super) fn watch_puts(&self, watched: &mut Watched, now: Instant) {
         self.watch_space();
-        let bound = self.groups.log_bound();
+        let bound = self.groups.disk().log_bound();
         metrics::gauge!(names::WAL_LIVE_BYTES).set(bound.live_bytes() as f64);
         watched.near_bound_since = bound.is_near().then(|| watched.near_bound_since.unwrap_or(now));
         bound.refuse(watched.near_bound_since.is_some_and(|since| now.duration_since(since) >= LOG_WAIT_MAX));

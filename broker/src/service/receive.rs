@@ -140,7 +140,7 @@ impl Service {
         queued: impl FnOnce(),
     ) -> Result<Vec<Delivered>, Undelivered> {
         // Whoever is told of a new leader asks it at once: before it knows of itself that a majority follows it.
-        if self.groups.leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
+        if self.groups.leadership().leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
         }
         if let Some(refusal) = self.put_refusal() {
@@ -168,11 +168,16 @@ impl Service {
         }
         if !going.is_empty() {
             // What finds no room was not queued.
-            let queueing = self.groups.while_led_here(group, self.groups.append(group, going));
+            let queueing =
+                self.groups.leadership().while_led_here(group, self.groups.appends().append(group, going));
             let outcome = queueing.await.ok_or(Undelivered::NotProposed)?;
             queued();
-            let outcomes =
-                self.groups.while_led_here(group, outcome).await.ok_or(Undelivered::Unknown)???;
+            let outcomes = self
+                .groups
+                .leadership()
+                .while_led_here(group, outcome)
+                .await
+                .ok_or(Undelivered::Unknown)???;
             assert_eq!(outcomes.len(), awaited.len(), "one outcome per sub-batch");
             for (outcome, awaited) in outcomes.into_iter().zip(awaited) {
                 *awaited = Some(outcome);
@@ -188,7 +193,7 @@ impl Service {
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {
             return Ok(catalog);
         }
-        self.groups.read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
+        self.groups.proposals().read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
         Ok(self.catalog())
     }
 

@@ -88,7 +88,8 @@ impl Service {
     /// leader.
     pub async fn leader_until(&self, group: u8, ends: Instant) -> Leader {
         let patient = !self.is_given_up(group);
-        let leader = self.groups.leader_within(group, if patient { ends } else { Instant::now() }).await;
+        let leader =
+            self.groups.leadership().leader_within(group, if patient { ends } else { Instant::now() }).await;
         if leader == Leader::Here {
             self.give_up(group, false);
         }

@@ -55,7 +55,7 @@ impl Service {
         }
         let taking = steps.into_iter().map(|(group, step)| {
             let step = stored::Reseat { uid, ..step };
-            self.groups.propose_data(group, data_command::Command::Reseat(step))
+            self.groups.proposals().propose_data(group, data_command::Command::Reseat(step))
         });
         let outcomes = futures_util::future::try_join_all(taking).await?;
         self.pass_on_producers(stream, reshard).await?;
@@ -65,7 +65,7 @@ impl Service {
         });
         let ends = ends.map(|(shard, ordinal)| commit_reshard::End { shard, ordinal }).collect();
         let commit = Command::CommitReshard(stored::CommitReshard { uid, ends });
-        self.groups.propose_meta(self.now_ms(), commit).await.map(drop)
+        self.groups.proposals().propose_meta(self.now_ms(), commit).await.map(drop)
     }
 
     /// Has the children remember what their sealed parents do of producers, so that a batch that comes again after the
@@ -80,14 +80,14 @@ impl Service {
             }
             let (mut table, mut clock_ms) = (Table::default(), 0);
             for (group, parents) in parents {
-                let (theirs, their_clock_ms) = self.groups.producers_of(group, parents).await?;
+                let (theirs, their_clock_ms) = self.groups.proposals().producers_of(group, parents).await?;
                 // Groups forget by times of their own: what was gathered so far goes over to the later one.
                 let later_ms = their_clock_ms.max(clock_ms);
                 table = table.moved(clock_ms, later_ms);
                 table.unite(theirs.moved(their_clock_ms, later_ms));
                 clock_ms = later_ms;
             }
-            self.groups.inherit(child.group, key(child.index), &table, clock_ms).await?;
+            self.groups.proposals().inherit(child.group, key(child.index), &table, clock_ms).await?;
         }
         Ok(())
     }

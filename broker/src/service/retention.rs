@@ -53,7 +53,7 @@ impl Service {
             return Ok(0);
         }
         // The search may have taken long: a retention that was raised meanwhile keeps what it keeps.
-        self.groups.read_index(META_GROUP).await?;
+        self.groups.proposals().read_index(META_GROUP).await?;
         let catalog = self.catalog();
         expired.retain(|expired| {
             let stream = catalog.by_uid(expired.point.uid);
@@ -68,7 +68,7 @@ impl Service {
             for expired in expired.chunks(TRIM_POINTS_MAX) {
                 let points = expired.iter().map(|expired| expired.point).collect();
                 let command = data_command::Command::Trim(stored::Trim { points });
-                self.groups.propose_data(group, command).await?;
+                self.groups.proposals().propose_data(group, command).await?;
                 trimmed += expired.len();
                 let mut log = self.trims();
                 for Expired { point, records, oldest_ms, keep_from_ms, .. } in expired {
@@ -172,12 +172,12 @@ impl Service {
             }
             for (group, shards) in by_group {
                 let command = data_command::Command::DropShards(stored::DropShards { uid, shards });
-                self.groups.propose_data(group, command).await?;
+                self.groups.proposals().propose_data(group, command).await?;
             }
             forgotten += expired.len();
             let forget =
                 Command::ForgetShards(stored::ForgetShards { uid, shards: expired.into_iter().collect() });
-            self.groups.propose_meta(now_ms, forget).await?;
+            self.groups.proposals().propose_meta(now_ms, forget).await?;
         }
         Ok(forgotten)
     }

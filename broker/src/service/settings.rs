@@ -89,7 +89,7 @@ impl Service {
     }
 
     async fn set(&self, command: Command) -> Result<(), ServiceError> {
-        changed(self.groups.propose_meta(self.now_ms(), command).await?)
+        changed(self.groups.proposals().propose_meta(self.now_ms(), command).await?)
     }
 }
 

@@ -98,7 +98,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let direction = direction.into();
         let set = Command::SetRetention(stored::SetRetention { uid, retention_hours: hours, direction });
-        changed(self.groups.propose_meta(self.now_ms(), set).await?)
+        changed(self.groups.proposals().propose_meta(self.now_ms(), set).await?)
     }
 
     /// Resumes every saga that nobody drives.
@@ -122,7 +122,7 @@ impl Service {
                 Command::BeginReshard(reshard) => Some(reshard.uid),
                 _ => None,
             };
-            let outcome = service.groups.propose_meta(service.now_ms(), command).await?;
+            let outcome = service.groups.proposals().propose_meta(service.now_ms(), command).await?;
             let uid = match outcome {
                 MetaOutcome::Created(uid) => uid,
                 outcome => {
@@ -210,11 +210,12 @@ impl Service {
         let uid = stream.uid;
         let opening = by_group.into_iter().map(|(group, shards)| {
             self.groups
+                .proposals()
                 .propose_data(group, data_command::Command::OpenShards(stored::OpenShards { uid, shards }))
         });
         futures_util::future::try_join_all(opening).await?;
         let finish = Command::FinishCreateStream(stored::StreamRef { uid });
-        self.groups.propose_meta(self.now_ms(), finish).await.map(drop)
+        self.groups.proposals().propose_meta(self.now_ms(), finish).await.map(drop)
     }
 
     async fn drop_data(&self, stream: &Stream) -> Result<(), ProposeError> {
@@ -224,11 +225,13 @@ impl Service {
         groups.sort_unstable();
         groups.dedup();
         let dropping = groups.into_iter().map(|group| {
-            self.groups.propose_data(group, data_command::Command::DropStream(stored::StreamRef { uid }))
+            self.groups
+                .proposals()
+                .propose_data(group, data_command::Command::DropStream(stored::StreamRef { uid }))
         });
         futures_util::future::try_join_all(dropping).await?;
         let finish = Command::FinishDeleteStream(stored::StreamRef { uid });
-        self.groups.propose_meta(self.now_ms(), finish).await.map(drop)
+        self.groups.proposals().propose_meta(self.now_ms(), finish).await.map(drop)
     }
 }
 

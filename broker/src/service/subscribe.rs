@@ -140,7 +140,7 @@ impl Service {
             news: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
             group: shard.group,
-            leaders: self.groups.watch_leaders(),
+            leaders: self.groups.leadership().watch_leaders(),
             next_ordinal,
             last_time_ms: None,
             due: now + pace.pause,

@@ -123,7 +123,7 @@ impl Service {
 
     /// Where the parts can be queued at once; `None` if one cannot.
     fn paths(&self, parts: &[GroupPart]) -> Option<Vec<Path>> {
-        let path = |part: &GroupPart| match (part.way, self.groups.leader(part.group)) {
+        let path = |part: &GroupPart| match (part.way, self.groups.leadership().leader(part.group)) {
             (Way::Here, _) => Some(Path::Here),
             (Way::Forward { .. }, Leader::At(node)) => self.couriers.running(node).map(Path::Over),
             (Way::Forward { .. }, _) => None,

@@ -94,9 +94,10 @@ impl Service {
         let mut schedule = CheckpointSchedule::new(&self.log_figures(), Instant::now());
         loop {
             look.tick().await;
-            while turns.excused(|| self.groups.waits_for_space(), self.checkpoint_if_due(&mut schedule)).await
-            {
-            }
+            while turns
+                .excused(|| self.groups.disk().waits_for_space(), self.checkpoint_if_due(&mut schedule))
+                .await
+            {}
         }
     }
 
@@ -107,7 +108,7 @@ impl Service {
             return false;
         }
         schedule.begin(&log, Instant::now());
-        let written = self.groups.checkpoint().await;
+        let written = self.groups.checkpoints().make().await;
         if let Err(error) = &written {
             tracing::error!(%error, "no checkpoint; the log keeps growing until one succeeds");
         }
@@ -115,11 +116,11 @@ impl Service {
     }
 
     fn log_figures(&self) -> LogFigures {
-        let bound = self.groups.log_bound();
+        let bound = self.groups.disk().log_bound();
         LogFigures {
-            written: self.groups.wal_written_bytes(),
+            written: self.groups.disk().wal_written_bytes(),
             live: bound.live_bytes(),
-            allocated: self.groups.wal_allocated_bytes(),
+            allocated: self.groups.disk().wal_allocated_bytes(),
             live_max: bound.bytes_max(),
         }
     }
@@ -134,7 +135,7 @@ impl Service {
             self.shard_counts.forget(&self.catalog());
             self.stream_refusals.forget(&self.catalog());
             // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
-            if let Err(error) = self.groups.read_index(META_GROUP).await {
+            if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
                 tracing::warn!(%error, "expired records are kept for now");
                 continue;
             }

@@ -47,7 +47,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
     reasons.extend(damaged.iter().map(ToString::to_string));
     let damaged: Vec<_> = damaged.iter().map(named).collect();
     reasons.extend(gateway.room.troubles());
-    let left = service.groups().segments_left_aside();
+    let left = service.groups().checkpoints().segments_left_aside();
     if left > 0 {
         reasons.push(format!(
             "The log has not brought back the records of {left} segments that no checkpoint lists; they are in set-aside \
@@ -128,14 +128,14 @@ pub(super) async fn metrics(gateway: &Gateway) -> Answer {
         return Answer::new(StatusCode::OK, PROMETHEUS, observability::render());
     };
     let make = || {
-        let leaders = service.groups().watch_leaders();
+        let leaders = service.groups().leadership().watch_leaders();
         let leads =
             |wanted: Leader| leaders.borrow().iter().filter(|leader| **leader == wanted).count() as f64;
         metrics::gauge!(observability::GROUPS_LED).set(leads(Leader::Here));
         metrics::gauge!(observability::GROUPS_LEADERLESS).set(leads(Leader::Unknown));
-        let unreadable = service.groups().damage_report().len();
+        let unreadable = service.groups().repairs().damage_report().len();
         metrics::gauge!(observability::UNREADABLE_SEGMENTS).set(unreadable as f64);
-        metrics::counter!(observability::DISK_SYNCS).absolute(service.groups().disk_syncs());
+        metrics::counter!(observability::DISK_SYNCS).absolute(service.groups().disk().syncs());
         for pool in gateway.room.pools() {
             metrics::gauge!(observability::MEMORY_BYTES, "class" => pool.name()).set(pool.bytes() as f64);
             metrics::gauge!(observability::MEMORY_USED_BYTES, "class" => pool.name()).set(pool.used() as f64);

@@ -51,7 +51,23 @@ pub const BROKER: Matrix = Matrix {
         ("ops", "limits model observability replication room service proto"),
         ("cluster::administration", "clock cluster::forming cluster::peers replication service proto storage"),
         ("service", "clock cluster::peers limits model observability replication room shell proto storage"),
-        ("replication", "clock cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers limits model observability room shell stage proto storage"),
+
+        // Replication: the groups and their handles, and the rooms below.
+        ("replication", "clock cluster::forming cluster::identity cluster::lives cluster::peers model observability replication::appends replication::catch_up replication::checkpoints replication::config replication::data replication::error replication::leadership replication::metadata replication::proposals replication::raft replication::recovery replication::sizes replication::types replication::workers shell proto storage"),
+        ("replication::recovery", "cluster::identity replication::catch_up replication::checkpoints replication::config replication::error replication::workers storage"),
+        ("replication::config", "clock cluster::peers replication::catch_up replication::sizes replication::workers shell proto storage"),
+        ("replication::catch_up", "cluster::peers observability replication::raft replication::sizes replication::types replication::workers shell stage proto storage"),
+        ("replication::checkpoints", "cluster::peers model replication::error replication::raft replication::workers shell storage"),
+        ("replication::proposals", "cluster::peers model observability replication::data replication::error replication::leadership replication::metadata replication::raft replication::types proto storage"),
+        ("replication::leadership", "cluster::peers replication::appends replication::metadata replication::raft replication::types replication::workers shell proto storage"),
+        ("replication::appends", "replication::error replication::metadata replication::raft replication::types replication::workers shell"),
+        ("replication::raft", "clock cluster::forming cluster::lost_log cluster::peers model replication::data replication::error replication::metadata replication::types replication::workers shell proto storage"),
+        ("replication::workers", "clock cluster::peers observability replication::sizes replication::types shell storage"),
+        ("replication::data", "model replication::types proto storage"),
+        ("replication::error", "replication::types storage"),
+        ("replication::types", "cluster::peers model replication::metadata shell proto storage"),
+        ("replication::metadata", "limits model proto"),
+        ("replication::sizes", "room storage"),
 
         // A node and its peers.
         ("cluster::forming", "cluster::identity cluster::peers stage proto storage"),

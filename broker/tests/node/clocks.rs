@@ -225,7 +225,7 @@ async fn a_closed_shard_that_is_not_here_is_not_forgotten() {
     };
     let gone = DropShards { uid: stream.uid, shards: vec![0] };
     let command = data_command::Command::DropShards(gone);
-    service.groups().propose_data(stream.shards[0].group, command).await.expect("a leader");
+    service.groups().proposals().propose_data(stream.shards[0].group, command).await.expect("a leader");
     broker.pass(25 * HOUR_MS);
     broker.trim().await;
     assert_eq!(service.forget_expired_shards().await.expect("a leader"), 0);

@@ -114,7 +114,7 @@ impl Cluster {
 
     /// The place of a group's leader, as the node at `by` knows; `None` while it knows none.
     pub fn leader_by(&self, by: usize, group: u8) -> Option<usize> {
-        match self.node(by).service().groups().leader(group) {
+        match self.node(by).service().groups().leadership().leader(group) {
             Leader::Here => Some(by),
             Leader::At(node) => Some(node as usize - 1),
             Leader::Unknown => None,
@@ -160,7 +160,7 @@ impl Cluster {
             while self.leader(group).await != to {
                 assert!(Instant::now() < ends, "group {group} does not come to the node at {to}");
                 let groups = self.node(0).service().groups().clone();
-                groups.transfer(group, to as u64 + 1).await;
+                groups.leadership().transfer(group, to as u64 + 1).await;
             }
         }
     }

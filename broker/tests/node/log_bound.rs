@@ -67,7 +67,7 @@ fn a_start_that_finds_much_of_the_log_checkpoints_at_once() {
         for number in 0..14 {
             broker.ok("PutRecord", put(number, MIB / 2)).await;
         }
-        assert!(broker.node.service().groups().log_bound().live_bytes() > 6 * MIB as u64);
+        assert!(broker.node.service().groups().disk().log_bound().live_bytes() > 6 * MIB as u64);
         broker
     });
     life.shutdown_timeout(Duration::from_secs(5));
@@ -77,7 +77,7 @@ fn a_start_that_finds_much_of_the_log_checkpoints_at_once() {
         let broker = Broker::start_with(directory.path(), START_MS, |config| config.sizes = small()).await;
         let service = broker.node.service();
         let began = Instant::now();
-        while service.groups().log_bound().live_bytes() > 4 * MIB as u64 {
+        while service.groups().disk().log_bound().live_bytes() > 4 * MIB as u64 {
             assert!(began.elapsed() < PATIENCE, "the log is not checkpointed");
             sleep(Duration::from_millis(20)).await;
         }

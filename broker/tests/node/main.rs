@@ -77,15 +77,15 @@ async fn records_go_when_their_retention_ends_and_no_earlier() {
 
     // The file of the trimmed segment goes an hour after two checkpoints have carried the trim.
     let service = broker.node.service();
-    service.groups().checkpoint().await.expect("a checkpoint");
+    service.groups().checkpoints().make().await.expect("a checkpoint");
     let before = segment_files(directory.path());
     for _ in 0..3 {
         broker.pass(HOUR_MS / 3 - 1);
-        service.groups().checkpoint().await.expect("a checkpoint");
+        service.groups().checkpoints().make().await.expect("a checkpoint");
     }
     assert_eq!(segment_files(directory.path()), before, "the trimmed segment's file is gone too early");
     broker.pass(HOUR_MS / 3 + 3);
-    service.groups().checkpoint().await.expect("a checkpoint");
+    service.groups().checkpoints().make().await.expect("a checkpoint");
     assert!(segment_files(directory.path()) < before, "the trimmed segment's file is still there");
     drop(service);
     broker.stop().await;
@@ -187,7 +187,7 @@ async fn a_late_driver_opens_nothing_of_a_stream_that_is_gone() {
             Command::OpenShards(OpenShards { uid, shards: vec![0] }),
             Command::Reseat(Reseat { uid, sealed: vec![0], opened: vec![1, 2] }),
         ] {
-            broker.node.service().groups().propose_data(group, late).await.expect("an outcome");
+            broker.node.service().groups().proposals().propose_data(group, late).await.expect("an outcome");
         }
         let service = broker.node.service();
         let is_there = |shard| service.groups().shard(ShardKey { stream_uid: uid, shard }).is_some();

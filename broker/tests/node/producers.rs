@@ -195,7 +195,7 @@ async fn a_batch_is_known_to_the_next_leader_and_to_every_gateway() {
     for group in 1..=6 {
         let to = (cluster.leader(group).await + 1) % 3;
         let groups = cluster.node(0).service().groups().clone();
-        groups.transfer(group, to as u64 + 1).await;
+        groups.leadership().transfer(group, to as u64 + 1).await;
     }
     for at in 0..3 {
         assert_eq!(cluster.append(at, sent(7, 1)).await, first, "at {at} after the transfers");

@@ -57,7 +57,7 @@ async fn a_node_that_lacks_what_it_acknowledged_ends_and_does_not_come_back() {
     let (leader, at, ended) = loop {
         let leader = cluster.leader(2).await;
         let at = (leader + 1) % 3;
-        let leading = cluster.node(leader).service().groups().status().swap_remove(2);
+        let leading = cluster.node(leader).service().groups().membership().status().swap_remove(2);
         let request = AppendRequest {
             group: 2,
             vote: Some(Vote { term: leading.term, node: leader as u64 + 1, is_committed: true }),
@@ -67,10 +67,14 @@ async fn a_node_that_lacks_what_it_acknowledged_ends_and_does_not_come_back() {
         let (follower, ended) = (cluster.node(at).service().groups().clone(), tasks(&cluster, at));
         let (leader_id, stranger) = (leader as u64 + 1, (leader as u64 + 1) % 3 + 1);
         for caller in [stranger, 77] {
-            let refused = follower.take_heartbeat(caller, request.clone()).await.map(drop).unwrap_err();
+            let refused =
+                follower.peer_calls().take_heartbeat(caller, request.clone()).await.map(drop).unwrap_err();
             assert!(refused.message().contains("in a call of node"), "{refused:?}");
         }
-        let taking = tokio::spawn(async move { follower.take_heartbeat(leader_id, request).await.map(drop) });
+        let taking =
+            tokio::spawn(
+                async move { follower.peer_calls().take_heartbeat(leader_id, request).await.map(drop) },
+            );
         if taking.await.is_err_and(|error| error.is_panic()) {
             break (leader, at, ended);
         }
@@ -125,12 +129,12 @@ async fn a_group_goes_to_nobody_who_has_not_confirmed_its_position() {
     let groups = cluster.node(0).service().groups().clone();
     let led =
         (0..7).find(|group| cluster.leader_by(0, *group) == Some(0)).expect("a group that node 1 leads");
-    let status = groups.status().swap_remove(usize::from(led));
+    let status = groups.membership().status().swap_remove(usize::from(led));
     assert!(status.matched.contains_key(&3), "node 3 has confirmed its position: {status:?}");
     cluster.restart(1).await;
     // Whatever it held before, it is listed only once it has said so since its start, and handed a group only then.
     let began = Instant::now();
-    while !groups.transfer(led, 2).await {
+    while !groups.leadership().transfer(led, 2).await {
         assert!(began.elapsed() < PATIENCE, "node 2 is never handed group {led}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

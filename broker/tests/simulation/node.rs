@@ -266,7 +266,7 @@ impl SimNode {
             // Either is a reason for one.
             let _ = timeout(wait, self.checkpoint_wanted.notified()).await;
             let Some(service) = self.service() else { return };
-            let made = service.groups().checkpoint().await;
+            let made = service.groups().checkpoints().make().await;
             let made = made.map_err(|error| error.to_string());
             self.trace.note(&format!("{} checkpoint {made:?}", self.name));
         }

@@ -68,11 +68,17 @@ async fn commit(service: &Service, stream: &Stream) -> Option<()> {
     let ends = reshard.sealed.iter().map(end).collect::<Option<Vec<_>>>()?;
     for shard in &reshard.opened {
         let open = stored::OpenShards { uid: stream.uid, shards: vec![shard.index] };
-        service.groups().propose_data(shard.group, data_command::Command::OpenShards(open)).await.ok()?;
+        service
+            .groups()
+            .proposals()
+            .propose_data(shard.group, data_command::Command::OpenShards(open))
+            .await
+            .ok()?;
     }
     let commit = stored::CommitReshard { uid: stream.uid, ends };
     service
         .groups()
+        .proposals()
         .propose_meta(service.now_ms(), meta_command::Command::CommitReshard(commit))
         .await
         .ok()?;
@@ -86,8 +92,10 @@ pub async fn trim_by_own_clock(node: Rc<SimNode>) {
         let Some(service) = node.service() else { continue };
         let keep_from_ms = service.groups().clock().wall_ms().saturating_sub(24 * 3_600_000);
         for stream in service.catalog().streams().values() {
-            for shard in
-                stream.shards.iter().filter(|shard| service.groups().leader(shard.group) == Leader::Here)
+            for shard in stream
+                .shards
+                .iter()
+                .filter(|shard| service.groups().leadership().leader(shard.group) == Leader::Here)
             {
                 let Ok(ordinal) = service.ordinal_at_time(stream, shard, keep_from_ms).await else {
                     continue;
@@ -95,7 +103,7 @@ pub async fn trim_by_own_clock(node: Rc<SimNode>) {
                 let points = vec![trim::Point { uid: stream.uid, shard: shard.index, ordinal }];
                 let command = data_command::Command::Trim(stored::Trim { points });
                 // Whatever comes of it: the mistake is made when it can be.
-                let _ = service.groups().propose_data(shard.group, command).await;
+                let _ = service.groups().proposals().propose_data(shard.group, command).await;
             }
         }
     }

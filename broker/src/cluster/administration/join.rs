@@ -124,14 +124,14 @@ impl Administration {
 
     /// Has every group send the node its log, and waits until it has caught up.
     async fn teach(&self, id: u64, member: &Member, teller: &Teller) -> Result<(), AdministrationError> {
-        if self.groups.status().iter().all(|group| group.voters.contains(&id)) {
+        if self.groups.membership().status().iter().all(|group| group.voters.contains(&id)) {
             return Ok(());
         }
         let learners = BTreeMap::from([(id, member.clone())]);
         let change = MembershipChange { learners, ..MembershipChange::default() };
         // The metadata group goes first: by it the others' leaders know where the node is.
         for group in 0..GROUPS as u8 {
-            self.groups.change_membership(group, &change).await?;
+            self.groups.membership().change(group, &change).await?;
         }
         teller.tell(format!("node {id} is a learner of all groups; it copies what it lacks")).await;
         self.caught_up(id, teller).await

@@ -100,7 +100,7 @@ impl Administration {
                 "node {node} is changing the members already: wait for the end of that"
             ))
         };
-        let changing = self.groups.begin_changing().ok_or_else(|| busy(self.groups.node()))?;
+        let changing = self.groups.membership().begin_changing().ok_or_else(|| busy(self.groups.node()))?;
         let peers = self.groups.peers();
         let members = peers.members();
         let others = members.keys().filter(|node| **node != self.groups.node());
@@ -121,8 +121,8 @@ impl Administration {
                 "group {group} cannot say what its members are: a majority of its voters must be up"
             ))
         };
-        self.groups.read_index(group).await.map_err(no_majority)?;
-        let mut all = self.groups.status();
+        self.groups.proposals().read_index(group).await.map_err(no_majority)?;
+        let mut all = self.groups.membership().status();
         Ok(all.swap_remove(usize::from(group)))
     }
 

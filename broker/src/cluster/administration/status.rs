@@ -14,7 +14,7 @@ use crate::replication;
 impl Administration {
     /// How the cluster is; every other member is asked just now, all at once.
     pub async fn status(&self) -> StatusResponse {
-        let groups = self.groups.status();
+        let groups = self.groups.membership().status();
         let mut members: BTreeMap<u64, Member> = BTreeMap::new();
         let mut voters = BTreeSet::new();
         for group in &groups {
@@ -24,7 +24,12 @@ impl Administration {
         let nodes =
             members.into_iter().map(|(id, member)| self.node_status(id, member, voters.contains(&id)));
         let (mut nodes, said): (Vec<NodeStatus>, Vec<_>) = join_all(nodes).await.into_iter().unzip();
-        let here = self.groups.standing_still().into_iter().map(|still| (still.node, u32::from(still.group)));
+        let here = self
+            .groups
+            .leadership()
+            .standing_still()
+            .into_iter()
+            .map(|still| (still.node, u32::from(still.group)));
         let still: BTreeSet<(u64, u32)> = said.into_iter().flatten().chain(here).collect();
         for node in &mut nodes {
             let of_node = still.iter().filter(|(id, _)| *id == node.id);
@@ -40,7 +45,7 @@ impl Administration {
 
     /// How this node's groups are, without asking anyone.
     pub(super) fn status_here(&self) -> Vec<GroupStatus> {
-        self.groups.status().into_iter().map(group_status).collect()
+        self.groups.membership().status().into_iter().map(group_status).collect()
     }
 
     /// How a node is, and which followers stand still in which groups by its word.
@@ -54,7 +59,7 @@ impl Administration {
             is_voter,
             is_reachable: true,
             version: env!("CARGO_PKG_VERSION").into(),
-            reluctance: self.groups.reluctance().unwrap_or_default(),
+            reluctance: self.groups.leadership().reluctance().unwrap_or_default(),
             stands_still_in: Vec::new(),
             clock_ms: self.groups.clock().wall_ms(),
             newest_ms: self.groups.newest_time_ms(),

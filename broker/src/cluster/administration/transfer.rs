@@ -32,7 +32,9 @@ impl Administration {
             if from.is_some() && leader != from {
                 continue;
             }
-            if leader == Some(to) || self.groups.transfer(group, to).await && self.leads(group, to).await {
+            if leader == Some(to)
+                || self.groups.leadership().transfer(group, to).await && self.leads(group, to).await
+            {
                 led.push(group.to_string());
                 teller.tell(format!("group {group}: node {to} leads it")).await;
             } else {
@@ -53,12 +55,12 @@ impl Administration {
     }
 
     async fn check_heir(&self, to: u64) -> Result<(), AdministrationError> {
-        let status = self.groups.status();
+        let status = self.groups.membership().status();
         if !status.iter().any(|group| group.voters.contains(&to)) {
             return Err(AdministrationError::refused(format!("node {to} is no voter of the cluster")));
         }
         let reluctance = if to == self.groups.node() {
-            self.groups.reluctance().unwrap_or_default()
+            self.groups.leadership().reluctance().unwrap_or_default()
         } else {
             let hello = timeout(GREETING_DEADLINE, greet(self.groups.peers(), to)).await;
             let hello = hello.unwrap_or_else(|_| Err("no answer in time".into()));
@@ -71,7 +73,7 @@ impl Administration {
     }
 
     fn leader(&self, group: u8) -> Option<u64> {
-        match self.groups.leader(group) {
+        match self.groups.leadership().leader(group) {
             Leader::Here => Some(self.groups.node()),
             Leader::At(node) => Some(node),
             Leader::Unknown => None,
@@ -80,7 +82,7 @@ impl Administration {
 
     /// Waits until this node has heard that `to` leads the group.
     async fn leads(&self, group: u8, to: u64) -> bool {
-        let mut leaders = self.groups.watch_leaders();
+        let mut leaders = self.groups.leadership().watch_leaders();
         let wanted = if to == self.groups.node() { Leader::Here } else { Leader::At(to) };
         let news = leaders.wait_for(|leaders| leaders[usize::from(group)] == wanted);
         timeout(NEWS_DEADLINE, news).await.is_ok_and(|news| news.is_ok())

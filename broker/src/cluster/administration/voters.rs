@@ -23,7 +23,7 @@ impl Administration {
             if let Some(gone) = go.filter(|go| status.leader == Some(*go)) {
                 self.relieve(group, gone, &change.voters).await;
             }
-            self.groups.change_membership(group, &change).await?;
+            self.groups.membership().change(group, &change).await?;
             let voters: Vec<String> = change.voters.iter().map(ToString::to_string).collect();
             teller.tell(format!("group {group}: the voters are {}", voters.join(", "))).await;
         }
@@ -33,7 +33,7 @@ impl Administration {
     /// Hands the group to one of the voters that stay, if the node that goes still can. Otherwise they elect one.
     async fn relieve(&self, group: u8, gone: u64, voters: &BTreeSet<u64>) {
         for heir in voters.iter().filter(|heir| **heir != gone) {
-            if self.is_reachable(*heir).await && self.groups.transfer(group, *heir).await {
+            if self.is_reachable(*heir).await && self.groups.leadership().transfer(group, *heir).await {
                 return;
             }
         }
@@ -41,7 +41,7 @@ impl Administration {
 
     /// Whether any group counts that node in.
     pub(super) fn is_member(&self, node: u64) -> bool {
-        self.groups.status().iter().any(|group| group.members.contains_key(&node))
+        self.groups.membership().status().iter().any(|group| group.members.contains_key(&node))
     }
 
     pub(super) fn check_not_own(&self, node: u64) -> Result<(), AdministrationError> {

@@ -141,7 +141,7 @@ impl peer_server::Peer for PeerServer {
             && self.peers.is_of_own_cluster(request.metadata())
             && !self.peers.may_follow(caller, lives);
         let groups = self.running.borrow().groups.clone();
-        let status = groups.iter().flat_map(|groups| groups.status()).next();
+        let status = groups.iter().flat_map(|groups| groups.membership().status()).next();
         let members = status.iter().flat_map(|status| {
             status.members.iter().map(|(node, member)| peer::Member {
                 node: *node,
@@ -171,11 +171,14 @@ impl peer_server::Peer for PeerServer {
             process: self.peers.process(),
             standing_still: groups
                 .iter()
-                .flat_map(|groups| groups.standing_still())
+                .flat_map(|groups| groups.leadership().standing_still())
                 .map(standing_still)
                 .collect(),
-            is_changing_members: groups.as_ref().is_some_and(|groups| groups.is_changing()),
-            reluctance: groups.as_ref().and_then(|groups| groups.reluctance()).unwrap_or_default(),
+            is_changing_members: groups.as_ref().is_some_and(|groups| groups.membership().is_changing()),
+            reluctance: groups
+                .as_ref()
+                .and_then(|groups| groups.leadership().reluctance())
+                .unwrap_or_default(),
             clock_ms: groups.as_ref().map_or(0, |groups| groups.clock().wall_ms()),
             newest_ms: groups.as_ref().map_or(0, |groups| groups.newest_time_ms()),
             clock_trouble: groups.and_then(|groups| groups.clock().trouble()).unwrap_or_default(),
@@ -198,22 +201,22 @@ impl peer_server::Peer for PeerServer {
     async fn append(&self, request: Request<Streaming<peer::AppendRequest>>) -> Answer<Self::AppendStream> {
         let (caller, groups) = self.called(&request)?;
         let entries = self.while_running(request.into_inner());
-        Ok(Response::new(groups.take_entries(caller, entries)))
+        Ok(Response::new(groups.peer_calls().take_entries(caller, entries)))
     }
 
     async fn append_one(&self, request: Request<peer::AppendRequest>) -> Answer<peer::AppendResponse> {
         let (caller, groups) = self.called(&request)?;
-        answer(groups.take_heartbeat(caller, request.into_inner()).await)
+        answer(groups.peer_calls().take_heartbeat(caller, request.into_inner()).await)
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
         let (caller, groups) = self.called(&request)?;
-        answer(groups.vote(caller, request.into_inner()).await)
+        answer(groups.peer_calls().vote(caller, request.into_inner()).await)
     }
 
     async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Answer<peer::VoteResponse> {
         let (caller, groups) = self.called(&request)?;
-        answer(groups.pre_vote(caller, request.into_inner()).await)
+        answer(groups.peer_calls().pre_vote(caller, request.into_inner()).await)
     }
 
     async fn transfer_leader(
@@ -221,7 +224,7 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::TransferLeaderRequest>,
     ) -> Answer<peer::TransferLeaderResponse> {
         let groups = self.groups(&request)?;
-        answer(groups.take_over(request.into_inner()).await)
+        answer(groups.peer_calls().take_over(request.into_inner()).await)
     }
 
     type InstallSnapshotStream = Messages<peer::InstallSnapshotProgress>;
@@ -231,7 +234,8 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::InstallSnapshotRequest>,
     ) -> Answer<Self::InstallSnapshotStream> {
         let (caller, groups) = self.called(&request)?;
-        let progress = groups.take_state(caller, &request.into_inner()).map_err(|status| *status)?;
+        let progress =
+            groups.catch_up().take_state(caller, &request.into_inner()).map_err(|status| *status)?;
         Ok(Response::new(self.while_running(progress)))
     }
 
@@ -244,14 +248,14 @@ impl peer_server::Peer for PeerServer {
         self.peers.admit(request.metadata()).map_err(|status| *status)?;
         let groups = self.running.borrow().groups.clone();
         Ok(Response::new(match groups {
-            Some(groups) => self.while_running(groups.give_segment(request.get_ref())),
+            Some(groups) => self.while_running(groups.catch_up().give_segment(request.get_ref())),
             None => self.resting.give_segment(request.get_ref())?,
         }))
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Answer<peer::ProposeResponse> {
         let groups = self.groups(&request)?;
-        answer(groups.propose_for(request.into_inner()).await)
+        answer(groups.peer_calls().propose(request.into_inner()).await)
     }
 
     type PutStream = Messages<peer::PutResponse>;
@@ -270,7 +274,7 @@ impl peer_server::Peer for PeerServer {
 
     async fn read_index(&self, request: Request<peer::ReadIndexRequest>) -> Answer<peer::ReadIndexResponse> {
         let groups = self.groups(&request)?;
-        answer(groups.read_index_for(request.into_inner()).await)
+        answer(groups.peer_calls().read_index(request.into_inner()).await)
     }
 
     async fn change_membership(
@@ -278,12 +282,12 @@ impl peer_server::Peer for PeerServer {
         request: Request<peer::ChangeMembershipRequest>,
     ) -> Answer<peer::ChangeMembershipResponse> {
         let groups = self.groups(&request)?;
-        answer(groups.change_membership_for(request.into_inner()).await)
+        answer(groups.peer_calls().change_membership(request.into_inner()).await)
     }
 
     async fn hand_over(&self, request: Request<peer::HandOverRequest>) -> Answer<peer::HandOverResponse> {
         let groups = self.groups(&request)?;
-        answer(groups.hand_over_for(request.into_inner()).await)
+        answer(groups.peer_calls().hand_over(request.into_inner()).await)
     }
 
     async fn offered(&self, request: Request<peer::OfferedRequest>) -> Answer<peer::OfferedResponse> {

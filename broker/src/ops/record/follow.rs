@@ -229,7 +229,7 @@ impl Source {
         let (service, stream, shard) = (self.service.clone(), self.stream.clone(), self.shard.clone());
         let (begin, way, room) = (self.begin, self.way.clone(), self.room.clone());
         let opening = async move {
-            match service.groups().leader_within(shard.group, ends).await {
+            match service.groups().leadership().leader_within(shard.group, ends).await {
                 Leader::Here => {
                     let at = here::Start { uid: stream.uid, shard: shard.index, begin };
                     let started = here::start(&service, at, way, room).boxed().await?;

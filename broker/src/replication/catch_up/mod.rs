@@ -2,43 +2,39 @@
 //!
 //! A group whose leader's log no longer reaches back to what this node has gets the group's part of a checkpoint (the
 //! manifest), pulls the files it lacks over a connection of their own, verifies them, and only then installs the
-//! state. Nothing has a total deadline: what makes no progress for [`PROGRESS_DEADLINE`] is given up, and what was
+//! state. Nothing has a total deadline: what makes no progress for [`PROGRESS_DEADLINE`](super::raft::send_snapshot::PROGRESS_DEADLINE) is given up, and what was
 //! pulled until then is not pulled again. Bytes are never trusted: a file is taken when all its checksums match.
 //!
-//! openraft calls [`send`]; peers ask for what is in `receive` and `serve`; `whole` runs as long as the node does.
+//! `receive` is the receiver's side of a transfer, `serve` gives peers bytes of files, and `repair` runs as long as the
+//! node does. The sender's side belongs to openraft's network ([`super::raft::send_snapshot`]).
 
-mod pull;
+pub mod pull;
 mod receive;
-mod resting;
-pub mod send;
+pub mod repair;
 mod serve;
-mod start;
-mod whole;
+pub mod serve_at_start;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use tidelog_storage::shard::ShardStore;
 use tidelog_storage::wal::GROUPS;
 
-use super::shell::Shell;
-use crate::cluster::peers::Peers;
-pub use pull::Puller;
-pub use resting::Resting;
-pub use start::repair_open_segments;
-pub use whole::WholePace;
+use super::raft::Rafts;
+use super::workers::flush_thread::FlushHandle;
+use crate::shell::Shell;
+use pull::Puller;
 
-/// How long a transfer may stand still before it is given up. Longer than a slow disk takes for a write, shorter than
-/// anybody wants to wait for a peer that is gone.
-const PROGRESS_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a node that has every file may take to install a state: it writes a checkpoint.
-const INSTALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes of a segment that travel at once. What a connection loses when it breaks, and what has to come within
-/// [`PROGRESS_DEADLINE`] over the slowest link.
+/// `PROGRESS_DEADLINE` over the slowest link.
 const PIECE_BYTES: u64 = 256 << 10;
 
-/// What the node has under way with files of other nodes.
+/// Takes groups' states from their leaders, and gives peers files of this node.
 pub struct CatchUp {
+    rafts: Rafts,
     puller: Arc<Puller>,
+    store: Arc<ShardStore>,
+    flush: FlushHandle,
+    shell: Shell,
     /// Held by the transfer that a group receives.
     #[expect(clippy::disallowed_types, reason = "a group receives one transfer at a time, to its end")]
     receiving: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -46,10 +42,13 @@ pub struct CatchUp {
 
 impl CatchUp {
     /// Nothing is under way at first.
-    pub fn new(peers: Arc<Peers>, shell: Shell) -> Self {
-        Self {
-            puller: Arc::new(Puller::new(peers, shell)),
-            receiving: (0..GROUPS).map(|_| Arc::default()).collect(),
-        }
+    pub fn new(
+        rafts: Rafts,
+        puller: Arc<Puller>,
+        store: Arc<ShardStore>,
+        flush: FlushHandle,
+        shell: Shell,
+    ) -> Self {
+        Self { rafts, puller, store, flush, shell, receiving: (0..GROUPS).map(|_| Arc::default()).collect() }
     }
 }

@@ -11,9 +11,9 @@ use tidelog_storage::shard::ShardError;
 use tidelog_storage::transfer::{FileNeed, Staging};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::PROGRESS_DEADLINE;
 use crate::cluster::peers::{Lane, Peers};
 use crate::observability as names;
+use crate::replication::raft::send_snapshot::PROGRESS_DEADLINE;
 use crate::shell::Shell;
 
 /// Bytes that a node pulls in a second, all transfers together. Half of what a gigabit link carries and of what a
@@ -48,6 +48,11 @@ impl Puller {
     /// Of the node that these are the peers of.
     pub fn new(peers: Arc<Peers>, shell: Shell) -> Self {
         Self { peers, shell, due: Mutex::default() }
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> u64 {
+        self.peers.node()
     }
 
     /// The other nodes, as far as they are known.

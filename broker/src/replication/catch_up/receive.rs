@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::Status;
 
+use super::CatchUp;
 use super::pull::PullError;
-use crate::replication::groups::Groups;
-use crate::replication::machine::Cut;
-use crate::replication::peer_messages::{self as messages, Malformed};
-use crate::replication::raft_types::TypeConfig;
+use crate::replication::raft::machine::Cut;
+use crate::replication::raft::messages::{self, Malformed};
+use crate::replication::types::config::TypeConfig;
 
 /// How often the sender hears of progress.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl TransferError {
     }
 }
 
-impl Groups {
+impl CatchUp {
     /// Takes a group's state from `caller`, its leader. Tells of progress until the state is installed; whoever stops listening
     /// ends the transfer.
     pub fn take_state(
@@ -80,16 +80,16 @@ impl Groups {
     ) -> Result<BoxStream<'static, Result<peer::InstallSnapshotProgress, Status>>, Box<Status>> {
         let transfer = read(request)?;
         messages::check_sender(caller, &transfer.vote)?;
-        let turn = self.catch_up.receiving[usize::from(transfer.group)].clone();
+        let turn = self.receiving[usize::from(transfer.group)].clone();
         let Ok(turn) = turn.try_lock_owned() else {
             return Err(Box::new(Status::unavailable("the group is receiving a state already")));
         };
         let progress = Arc::new(Progress::default());
         let mut work = JoinSet::new();
-        let (groups, told) = (self.clone(), progress.clone());
+        let (receiver, told) = (self.clone(), progress.clone());
         work.spawn(async move {
             let _turn = turn;
-            groups.receive(transfer, &told).await
+            receiver.receive(transfer, &told).await
         });
         // Dropped with the stream, which ends the work.
         let tell = move |work: Option<JoinSet<_>>| {
@@ -124,7 +124,7 @@ impl Groups {
         progress: &Progress,
     ) -> Result<VoteOf<TypeConfig>, TransferError> {
         let Transfer { group, vote, sender, cut } = transfer;
-        let puller = &self.catch_up.puller;
+        let puller = &self.puller;
         // The sender first: the others need not have written as far yet.
         let mut nodes = puller.others();
         nodes.retain(|node| *node != sender);
@@ -138,7 +138,7 @@ impl Groups {
         }
         let meta = cut.meta(group).map_err(TransferError::Malformed)?;
         let state = openraft::Snapshot { meta, snapshot: cut };
-        let installed = self.rafts[usize::from(group)].install_full_snapshot(vote, state).await;
+        let installed = self.rafts.of(group).install_full_snapshot(vote, state).await;
         let response = installed.map_err(|error| TransferError::Ended(error.to_string()))?;
         tracing::info!(group, "caught up");
         self.clear_staging(group).await?;
@@ -147,13 +147,11 @@ impl Groups {
 
     /// Removes what is staged and was not needed in the end, unless another group is receiving.
     async fn clear_staging(&self, group: u8) -> Result<(), PullError> {
-        let others =
-            self.catch_up.receiving.iter().enumerate().filter(|(other, _)| *other != usize::from(group));
+        let others = self.receiving.iter().enumerate().filter(|(other, _)| *other != usize::from(group));
         let turns: Option<Vec<_>> = others.map(|(_, turn)| turn.clone().try_lock_owned().ok()).collect();
         let Some(turns) = turns else { return Ok(()) };
         let staging = self.store.staging().clone();
-        self.catch_up
-            .puller
+        self.puller
             .blocking(move || {
                 let cleared = staging.clear();
                 drop(turns);
@@ -164,7 +162,7 @@ impl Groups {
 
     async fn wanted(&self, cut: &Cut) -> Result<Vec<Wanted>, PullError> {
         let (store, checkpoint) = (self.store.clone(), cut.0.clone());
-        self.catch_up.puller.blocking(move || store.wanted(&checkpoint.shards)).await
+        self.puller.blocking(move || store.wanted(&checkpoint.shards)).await
     }
 }
 

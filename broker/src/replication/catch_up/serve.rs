@@ -10,9 +10,9 @@ use tidelog_storage::shard::{ShardError, ShardKey};
 use tokio::time::timeout;
 use tonic::Status;
 
+use super::CatchUp;
 use super::PIECE_BYTES;
 use crate::observability::logs::Place;
-use crate::replication::groups::Groups;
 use crate::shell::Shell;
 
 /// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
@@ -20,7 +20,7 @@ const WRITE_OUT_MAX: Duration = Duration::from_secs(5);
 
 static UNREADABLE: Place = Place::new();
 
-impl Groups {
+impl CatchUp {
     /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on the
     /// disk: whoever takes them verifies them. The file is found anew for each piece, by its name. What is still in
     /// memory only is written first: whoever repairs a segment may have written more of it than this node has.
@@ -33,7 +33,7 @@ impl Groups {
         let (first_ordinal, end) = (request.first_ordinal, request.offset.saturating_add(request.bytes));
         let is_behind = store.is_file_behind(key, first_ordinal, end);
         let read = move |key, first, at, bytes_max| store.read_file(key, first, at, bytes_max);
-        let pieces = pieces(self.config.shell.clone(), request, read);
+        let pieces = pieces(self.shell.clone(), request, read);
         let written = async move {
             if is_behind {
                 // A flusher that is busy for long has it later; the peer asks again.

@@ -57,7 +57,7 @@ impl Service {
 
     async fn latest(&self, stream_uid: u64) -> Result<Begin, GroupError> {
         // By the newest shards: children of one that is taken for open here would be read from their first record.
-        self.groups.read_index(META_GROUP).await.map_err(super::not_now)?;
+        self.groups.proposals().read_index(META_GROUP).await.map_err(super::not_now)?;
         let catalog = self.catalog();
         let stream = catalog.by_uid(stream_uid).ok_or(ServiceError::StreamGone)?;
         check_usable(stream)?;

@@ -47,7 +47,7 @@ impl Service {
     ) -> Result<Vec<u32>, GroupError> {
         let mut stream = stream.clone();
         if shards.iter().any(|own| !is_certain(&stream, own)) {
-            self.groups.read_index(META_GROUP).await.map_err(super::not_now)?;
+            self.groups.proposals().read_index(META_GROUP).await.map_err(super::not_now)?;
             if let Some(newest) = self.catalog().by_uid(stream.uid) {
                 stream = newest.clone();
             }

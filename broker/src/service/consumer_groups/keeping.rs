@@ -52,7 +52,7 @@ impl Service {
                 turns.stamp();
                 let name = command.name.clone();
                 let command = Command::ConsumerGroup(command);
-                if let Err(error) = self.groups.propose_meta(self.now_ms(), command).await {
+                if let Err(error) = self.groups.proposals().propose_meta(self.now_ms(), command).await {
                     crate::log_at_most_once_a_second!(warn, group = name, %error, "absent members keep their shards for now");
                     watched = Watched::default();
                     break;

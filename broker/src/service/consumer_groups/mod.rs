@@ -114,7 +114,7 @@ impl Service {
         if let Some(stream) = find().filter(|stream| stream.status != StreamStatus::Creating) {
             return Ok(stream);
         }
-        self.groups.read_index(META_GROUP).await.map_err(not_now)?;
+        self.groups.proposals().read_index(META_GROUP).await.map_err(not_now)?;
         find().ok_or(ServiceError::StreamGone)
     }
 
@@ -214,7 +214,7 @@ impl Service {
     ) -> Result<MetaOutcome, GroupError> {
         let name = group.as_str().to_owned();
         let command = stored::GroupCommand { stream_uid, name, change: Some(change) };
-        match self.groups.propose_meta(self.now_ms(), Command::ConsumerGroup(command)).await? {
+        match self.groups.proposals().propose_meta(self.now_ms(), Command::ConsumerGroup(command)).await? {
             MetaOutcome::GroupRefused(refusal) => Err(refusal.into()),
             outcome @ (MetaOutcome::Done | MetaOutcome::Created(_) | MetaOutcome::LeasesLost(_)) => {
                 Ok(outcome)
@@ -225,7 +225,7 @@ impl Service {
 
     /// Groups as of now or later.
     async fn certain_groups(&self) -> Result<Arc<ConsumerGroups>, ServiceError> {
-        self.groups.read_index(META_GROUP).await.map_err(not_now)?;
+        self.groups.proposals().read_index(META_GROUP).await.map_err(not_now)?;
         Ok(self.groups.consumer_groups())
     }
 }

@@ -68,7 +68,7 @@ impl health_server::Health for Health {
         if !SERVICES.contains(&&*service) {
             return Err(Status::not_found(format!("There is no service {service}.")));
         }
-        let serving = serving(self.service.groups().leader(META_GROUP), *self.stopping.borrow());
+        let serving = serving(self.service.groups().leadership().leader(META_GROUP), *self.stopping.borrow());
         Ok(Response::new(response(serving)))
     }
 
@@ -85,7 +85,7 @@ impl health_server::Health for Health {
             let unknown = stream::iter([Ok(response(ServingStatus::ServiceUnknown))]);
             return Ok(Response::new(held(unknown.chain(stream::pending()), watch)));
         }
-        let (leaders, stopping) = (self.service.groups().watch_leaders(), self.stopping.clone());
+        let (leaders, stopping) = (self.service.groups().leadership().watch_leaders(), self.stopping.clone());
         let told =
             stream::unfold((leaders, stopping, None), |(mut leaders, mut stopping, told)| async move {
                 loop {

@@ -120,12 +120,13 @@ impl Cluster {
         let ends = self.written + records;
         while self.written < ends {
             let (key, group) = self.shard;
-            let leads = |node: &u64| self.groups(*node).leader(group) == Leader::Here;
+            let leads = |node: &u64| self.groups(*node).leadership().leader(group) == Leader::Here;
             let leader = self.until("a leader", || self.nodes.keys().copied().find(leads)).await;
             let mut body = Vec::new();
             RecordRef { key: None, data: &data(self.written, bytes) }.encode(&mut body);
             let batch = SubBatch::new(key, Clock::System.wall_ms(), 1, Bytes::from(body));
-            let placed = timeout(PATIENCE, self.groups(leader).append(group, vec![batch]).await).await;
+            let placed =
+                timeout(PATIENCE, self.groups(leader).appends().append(group, vec![batch]).await).await;
             match placed.expect("an answer in time").expect("an answer") {
                 Ok(_) => self.written += 1,
                 // The leader has changed.
@@ -153,7 +154,7 @@ impl Cluster {
 
     pub async fn checkpoint(&self, nodes: &[u64]) {
         for node in nodes {
-            self.groups(*node).checkpoint().await.expect("a checkpoint");
+            self.groups(*node).checkpoints().make().await.expect("a checkpoint");
         }
     }
 

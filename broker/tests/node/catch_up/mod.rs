@@ -27,7 +27,7 @@ async fn leave_behind(cluster: &mut Cluster) {
         cluster
             .until("the log is purged", || {
                 // Checkpoints come by themselves too: what lies in the newer half of the bound may be kept.
-                (cluster.groups(node).status()[group].purged_index > 20).then_some(())
+                (cluster.groups(node).membership().status()[group].purged_index > 20).then_some(())
             })
             .await;
     }
@@ -44,7 +44,7 @@ fn can_start_from_either_checkpoint(cluster: &Cluster, node: u64) {
     let [older, _] = &names[..] else { panic!("two are kept, not {names:?}") };
     std::fs::copy(kept.join(older), copy.path().join(older)).expect("copied");
     let loaded = checkpoint::load(&RealDisk, copy.path()).expect("readable").expect("it is there");
-    for status in cluster.groups(node).status() {
+    for status in cluster.groups(node).membership().status() {
         let group = loaded.checkpoint.groups.iter().find(|group| group.group == status.group);
         let ends = group.and_then(|group| group.applied).map_or(0, |(_, index)| index);
         assert!(ends >= status.purged_index, "{ends} in the older checkpoint: {status:?}");
@@ -127,7 +127,7 @@ async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub
         }
         cluster
             .until("the segment is repaired", || {
-                let is_listed = !cluster.groups(2).damaged_segments().is_empty();
+                let is_listed = !cluster.groups(2).repairs().damaged_segments().is_empty();
                 (!is_listed && std::fs::read(&path).expect("readable") == whole).then_some(())
             })
             .await;
@@ -153,7 +153,7 @@ async fn segments_that_were_lost_while_a_node_was_down_come_from_its_peers() {
 
     cluster.start(2, None).await;
     let groups = cluster.groups(2);
-    cluster.until("all is repaired", || groups.damaged_segments().is_empty().then_some(())).await;
+    cluster.until("all is repaired", || groups.repairs().damaged_segments().is_empty().then_some(())).await;
     drop(groups);
     cluster.check(2, RECORD_BYTES).await;
     assert!(same_files(&cluster, [2, 1]).await > 4);

@@ -80,7 +80,7 @@ pub async fn start(
 ) -> Result<Option<Started>, Fault> {
     let find = || async { find(service, start) };
     let (stream, shard) = placement::certain(service, find).await?;
-    if service.groups().leader(shard.group) != Leader::Here {
+    if service.groups().leadership().leader(shard.group) != Leader::Here {
         return Ok(None);
     }
     let next_ordinal = start.begin.ordinal(service, &stream, &shard).await?;
@@ -95,7 +95,7 @@ pub async fn start(
         Way::Read { records_max } => {
             let reading = Reading { service: service.clone(), start, next_ordinal, left: records_max, room };
             let group = shard.group;
-            let mut leaders = service.groups().watch_leaders();
+            let mut leaders = service.groups().leadership().watch_leaders();
             let moved = async move {
                 drop(leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::Here).await);
             };
@@ -189,7 +189,7 @@ impl Reading {
         if self.left == Some(0) {
             return Ok(Step::Item(Item::Done, Held::default()));
         }
-        if self.service.groups().leader(shard.group) != Leader::Here {
+        if self.service.groups().leadership().leader(shard.group) != Leader::Here {
             return Ok(Step::Over);
         }
         if let Some(end) = shard.end_ordinal

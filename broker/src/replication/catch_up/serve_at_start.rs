@@ -1,0 +1,58 @@
+//! Giving peers bytes of segments before this node runs: while it waits for copies of its own damaged open segments, its
+//! peers may wait for copies of theirs.
+//!
+//! Without it three nodes that each have a damaged segment would wait for each other. The peers' server asks it as long
+//! as there are no groups to ask.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::stream::BoxStream;
+use tidelog_proto::peer;
+use tidelog_storage::shard::RestingFiles;
+use tonic::Status;
+
+use super::serve::pieces;
+use crate::shell::Shell;
+use crate::stage::Stage;
+
+/// Gives peers bytes of this node's open segments before the node runs.
+pub struct Resting {
+    shell: Shell,
+    /// Where the node's start is.
+    pub(crate) stage: Stage,
+    files: Mutex<Option<Arc<RestingFiles>>>,
+}
+
+impl Resting {
+    /// A node that gives nothing yet, and is in that stage of its start. Reads run in this shell.
+    pub fn new(shell: Shell, stage: Stage) -> Arc<Self> {
+        Arc::new(Self { shell, stage, files: Mutex::default() })
+    }
+
+    /// Gives bytes of these from now on.
+    pub(crate) fn begin(&self, files: RestingFiles) {
+        *self.files() = Some(Arc::new(files));
+    }
+
+    /// Gives nothing any more: the files are about to be written.
+    pub(crate) fn end(&self) {
+        *self.files() = None;
+    }
+
+    fn files(&self) -> MutexGuard<'_, Option<Arc<RestingFiles>>> {
+        self.files.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Gives a part of a segment's file in pieces, as a node does that runs ([`super::CatchUp::give_segment`]).
+    ///
+    /// # Errors
+    /// UNAVAILABLE while the files are not at rest.
+    pub fn give_segment(
+        &self,
+        request: &peer::PullSegmentRequest,
+    ) -> Result<BoxStream<'static, Result<peer::SegmentPiece, Status>>, Status> {
+        let files = self.files().clone().ok_or_else(|| Status::unavailable("this node is starting"))?;
+        let read = move |key, first, at, bytes_max| files.read_file(key, first, at, bytes_max);
+        Ok(pieces(self.shell.clone(), request, read))
+    }
+}

@@ -1,0 +1,38 @@
+//! The settings that the groups are started with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidelog_proto::stored::{MetadataBounds, Quotas};
+use tidelog_storage::Disk;
+
+use super::catch_up::serve_at_start::Resting;
+use super::sizes::Sizes;
+use super::workers::wal_thread::Durability;
+use crate::clock::ClusterClock;
+use crate::cluster::peers::Peers;
+use crate::shell::Shell;
+
+/// Where and how the groups keep their log.
+pub struct GroupsConfig {
+    /// The node's disk.
+    pub disk: Arc<dyn Disk>,
+    /// The data directory; `wal`, `checkpoint` and `shards` are below it.
+    pub directory: PathBuf,
+    /// When an acknowledged record is on disk.
+    pub durability: Durability,
+    /// What the workers run in.
+    pub shell: Shell,
+    /// Of files, and the bounds that go with them.
+    pub sizes: Sizes,
+    /// How large the metadata of the cluster may grow by what this node proposes.
+    pub metadata_bounds: MetadataBounds,
+    /// Quotas of what this node proposes.
+    pub quotas: Quotas,
+    /// The other nodes.
+    pub peers: Arc<Peers>,
+    /// What the node goes by; peers are told of it.
+    pub clock: Arc<ClusterClock>,
+    /// What they get while this node cannot start yet.
+    pub resting: Arc<Resting>,
+}
