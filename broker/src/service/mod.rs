@@ -1,104 +1,79 @@
-//! What the broker does, whatever the protocol: streams, appends, reads, limits, retention.
+//! The work of the broker, whatever the protocol.
 //!
-//! Operations call it with domain values; it calls replication. Time is asked of the clock here and passed down.
+//! - `append` takes records to the groups of their shards, here and on other nodes.
+//! - `read` gives records of a shard, and seals the tokens that name a place in it.
+//! - `subscribe` pushes records to consumers and to other nodes' clients.
+//! - `streams` drives the changes of streams, reshards among them; `consumers` those of consumers and consumer groups.
+//! - `limits` keeps the budgets of shards, callers and streams.
+//! - `upkeep` is what the broker does by itself: checkpoints, retention, clocks, an eye on the disk.
+//!
+//! Operations call the service with domain values; the service calls replication. Time is asked of the clock here and
+//! passed down.
 
 mod append;
-mod behind;
-mod budgets;
-mod call_room;
-mod checkpoint_schedule;
-mod clocks;
-mod consumer_groups;
 mod consumers;
-mod courier;
-mod damage;
-mod encode;
-mod feed;
-mod follow;
-mod forward;
-mod growth;
-pub mod iterator;
-mod journey;
-mod leading;
-mod meters;
-mod offered;
+mod limits;
 mod own_task;
-mod put_messages;
-mod put_refusal;
-pub mod rates;
 mod read;
-mod reader;
-mod receive;
 mod relay;
-mod reshard;
-mod retention;
-mod seats;
-mod settings;
-mod shard_counts;
-mod stream_refusals;
-mod stream_shares;
 mod streams;
 mod subscribe;
-pub mod throttle;
-mod token_cipher;
-mod transitions;
-mod trim_log;
-mod turn;
 mod upkeep;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 use tokio::sync::Semaphore;
 
-use self::budgets::Budgets;
-use self::courier::Couriers;
-use self::feed::Feeds;
-use self::follow::{FOLLOWED_SHARDS_MAX, Shares};
-use self::iterator::Sealer;
-use self::meters::Meters;
-use self::put_refusal::RefusedRecords;
-use self::rates::{CallRates, Subject};
-use self::reader::ReadTurns;
-use self::seats::Seats;
-use self::shard_counts::CountsTable;
-use self::stream_refusals::StreamRefusals;
-use self::stream_shares::StreamShares;
-use self::throttle::Budget;
-use self::trim_log::TrimLog;
+use self::append::put_link::Couriers;
+use self::append::refusal::PutGate;
+use self::limits::budgets::BudgetTable;
+use self::limits::meters::Meters;
+use self::limits::rates::{CallRates, Subject};
+use self::limits::shard_counts::CountsTable;
+use self::limits::stream_refusals::StreamRefusals;
+use self::limits::stream_shares::StreamShares;
+use self::read::iterator::Sealer;
+use self::read::reader::ReadTurns;
+use self::subscribe::feed::Feeds;
+use self::subscribe::follow::{FOLLOWED_SHARDS_MAX, Shares};
+use self::subscribe::seats::Seats;
+use self::upkeep::trim_log::TrimLog;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
 use crate::room::{Account, AnswerRoom, PEERS, Pool};
 
+pub use append::messages::check_peer_put;
+pub use append::receive::Queues;
+pub use append::refusal::PutRefusal;
+pub use append::session::{Turn, Ways};
 pub use append::{AppendRefusal, NewRecord, Payload, Placed};
-use call_room::CALL_SHARE_MIN;
-pub use call_room::{CallRoom, Held};
-pub use consumer_groups::{
+pub use consumers::groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
-pub use damage::DamagedRecords;
-pub use feed::Run;
-pub use follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
-pub use offered::send_offered;
+pub use limits::demand::send_offered;
+pub use limits::{rates, throttle};
 pub use own_task::{OwnTask, in_own_tasks};
-pub use put_messages::check_peer_put;
-pub use put_refusal::PutRefusal;
+pub use read::damage::DamagedRecords;
+pub use read::iterator;
+pub use read::reader::{ReadTurn, Reader};
 pub use read::{ReadAnswer, ReadRecord};
-pub use reader::{ReadTurn, Reader};
-pub use receive::Queues;
 pub use relay::{NotRelayed, Relayed};
-pub use seats::SeatRefusal;
-pub use settings::{ResourceId, StreamChange};
 pub use streams::NewStream;
+pub use streams::settings::{ResourceId, StreamChange};
+pub use streams::transitions::Transitions;
+use subscribe::call_room::CALL_SHARE_MIN;
+pub use subscribe::call_room::{CallRoom, Held};
+pub use subscribe::feed::Run;
+pub use subscribe::follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
+pub use subscribe::seats::SeatRefusal;
 pub use subscribe::{Event, Next, Pace, Subscription};
-pub use transitions::Transitions;
-pub use turn::{Turn, Ways};
 
 /// How far the clocks of a cluster's nodes may be apart before clients see it.
 const CLOCK_SKEW_MS_MAX: u64 = 10_000;
@@ -187,7 +162,7 @@ pub struct ServiceConfig {
 pub struct Service {
     groups: Arc<Groups>,
     config: ServiceConfig,
-    budgets: RwLock<HashMap<u64, Arc<Budgets>>>,
+    budgets: BudgetTable,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     read_turns: Arc<ReadTurns>,
@@ -199,9 +174,8 @@ pub struct Service {
     couriers: Couriers,
     /// Groups whose leader was waited for in vain, a bit for each.
     given_up: AtomicU8,
-    space_is_low: AtomicBool,
-    /// Bytes free on the disk at the last look.
-    free_bytes: AtomicU64,
+    /// Whether records are taken.
+    put_gate: PutGate,
     /// The newest arrival time of a record here, as last looked at.
     newest_ms: AtomicU64,
     /// Trims that the log is to tell of.
@@ -209,7 +183,6 @@ pub struct Service {
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
     meters: Meters,
-    refused_records: RefusedRecords,
     /// Of single shards.
     shard_counts: CountsTable,
     /// Of single streams.
@@ -235,10 +208,11 @@ impl Service {
         let read_turns = Arc::new(ReadTurns::new(sizes.file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         let meters = Meters::new(&config.limits);
+        let put_gate = PutGate::new(groups.clone());
         Arc::new(Self {
             groups,
             config,
-            budgets: RwLock::default(),
+            budgets: BudgetTable::default(),
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             read_turns,
@@ -246,13 +220,11 @@ impl Service {
             received: Arc::new(Semaphore::new(sizes.received_bytes_max)),
             couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
-            space_is_low: AtomicBool::new(false),
-            free_bytes: AtomicU64::new(0),
+            put_gate,
             newest_ms: AtomicU64::new(0),
             trims: Mutex::default(),
             sagas: Mutex::default(),
             meters,
-            refused_records: RefusedRecords::new(),
             shard_counts: CountsTable::default(),
             stream_refusals: StreamRefusals::default(),
             seats: Seats::default(),
@@ -337,6 +309,11 @@ impl Service {
         self.log(stream, shard).map(|log| log.bounds())
     }
 
+    /// Why puts are refused right now, if they are.
+    pub fn put_refusal(&self) -> Option<PutRefusal> {
+        self.put_gate.refusal()
+    }
+
     /// The replicated groups below.
     pub fn groups(&self) -> &Arc<Groups> {
         &self.groups
@@ -368,33 +345,6 @@ impl Service {
 
     fn log(&self, stream: &Stream, shard: &Shard) -> Option<Arc<ShardLog>> {
         self.groups.shard(ShardKey { stream_uid: stream.uid, shard: shard.index })
-    }
-
-    /// Forgets the budgets of streams that are gone.
-    fn forget_budgets(&self) {
-        let catalog = self.catalog();
-        let mut table = self.budgets.write().expect("no code panics while it holds this lock");
-        table.retain(|uid, _| catalog.by_uid(*uid).is_some());
-    }
-
-    /// The budgets of a stream's shards; those of shards that are new to it are full.
-    fn budgets(&self, stream: &Stream) -> Arc<Budgets> {
-        let table = self.budgets.read().expect("no code panics while it holds this lock");
-        let known = table.get(&stream.uid).cloned();
-        drop(table);
-        if let Some(budgets) = &known
-            && budgets.cover(stream)
-        {
-            return budgets.clone();
-        }
-        let mut table = self.budgets.write().expect("no code panics while it holds this lock");
-        // Another request may have been quicker.
-        let budgets = match table.get(&stream.uid) {
-            Some(budgets) if budgets.cover(stream) => budgets.clone(),
-            before => Arc::new(Budgets::following(before.map(|budgets| &**budgets), stream)),
-        };
-        table.insert(stream.uid, budgets.clone());
-        budgets
     }
 }
 

@@ -1,0 +1,221 @@
+//! From records to sub-batches: routed by their hash keys, charged where their shard is led, encoded once.
+//!
+//! Per record: a route, a charge and one decode into its sub-batch's buffer, the only copy between the request's body
+//! and the write-ahead log. Called by [`crate::service::append`]; charging also by [`super::receive`], for records that another
+//! node has encoded.
+
+use base64_simd::AppendBase64Decode;
+use bytes::Bytes;
+use tidelog_storage::record;
+use tidelog_storage::shard::ShardKey;
+
+use super::outcomes::Journey;
+use super::{AppendRefusal, NewRecord, Payload, Placed};
+use crate::model::producer::Stamp;
+use crate::model::stream::{Shard, Stream};
+use crate::replication::{Leader, Origin, SubBatch};
+use crate::service::Service;
+
+/// What goes to one group.
+pub struct GroupPart {
+    /// The group.
+    pub group: u8,
+    /// At least one.
+    pub batches: Vec<SubBatch>,
+    /// One per sub-batch.
+    pub journeys: Vec<Journey>,
+    /// How it gets there.
+    pub way: Way,
+}
+
+impl GroupPart {
+    /// Whether its records were charged.
+    pub(in crate::service) fn is_paid(&self) -> bool {
+        self.way != Way::Forward { is_paid: false }
+    }
+}
+
+/// A part's way to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The group is led here, and the records are charged.
+    Here,
+    /// To whoever leads the group.
+    Forward {
+        /// Whether the records were charged before.
+        is_paid: bool,
+    },
+}
+
+/// Whether records are charged to their shard's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Where their group is led.
+    Whole,
+    /// They were: their shard was sealed since, or its leader has changed.
+    Paid,
+}
+
+/// What a shard's budget takes or refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Each record by itself.
+    Record,
+    /// All records together: those of a producer's batch are written so.
+    Batch,
+}
+
+impl Unit {
+    /// That of records with or without a producer.
+    pub fn of(is_stamped: bool) -> Self {
+        if is_stamped { Self::Batch } else { Self::Record }
+    }
+}
+
+impl Service {
+    /// Routes the chosen records, charges those whose shard is led here, and encodes the accepted ones, by group.
+    pub(in crate::service) fn encode(
+        &self,
+        stream: &Stream,
+        records: &[NewRecord<'_>],
+        chosen: impl IntoIterator<Item = u32>,
+        stamp: Option<&Stamp>,
+        charge: Charge,
+        results: &mut [Result<Placed, AppendRefusal>],
+    ) -> Vec<GroupPart> {
+        let now_ms = self.now_ms();
+        let leaders = self.groups.leadership().leaders();
+        let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
+        for index in chosen {
+            let hash_key = match stamp {
+                // Sent again it goes to where it went before.
+                Some(stamp) if stream.is_auto_distributed => stamp.hash_key(index),
+                _ => records[index as usize].hash_key,
+            };
+            let Some(position) = stream.route_position(hash_key) else { continue };
+            order.push((position as u32, index));
+        }
+        order.sort_unstable();
+        let mut parts: Vec<GroupPart> = Vec::new();
+        for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
+            let shard = &stream.shards[of_shard[0].0 as usize];
+            let way = match charge {
+                Charge::Paid => Way::Forward { is_paid: true },
+                Charge::Whole if leaders[usize::from(shard.group)] == Leader::Here => Way::Here,
+                Charge::Whole => Way::Forward { is_paid: false },
+            };
+            // What cannot be taken is not charged.
+            if way == Way::Here
+                && let Some(refusal) = self.put_gate.refusal()
+            {
+                self.put_gate.count(refusal, of_shard.len() as u64);
+                continue;
+            }
+            let indices = of_shard.iter().map(|(_, index)| *index);
+            let accepted: Vec<u32> = if way == Way::Here {
+                let sized = indices.map(|index| (index, records[index as usize].bytes()));
+                let refused = AppendRefusal::Throttled { shard: shard.index };
+                let unit = Unit::of(stamp.is_some());
+                let refuse = |index| results[index as usize] = Err(refused);
+                self.charge((stream, shard), now_ms, unit, sized, refuse)
+            } else {
+                indices.collect()
+            };
+            if accepted.is_empty() {
+                continue;
+            }
+            let origin = stamp.map(|stamp| Origin {
+                stamp: *stamp,
+                positions: accepted.iter().copied().collect(),
+                created_s: shard.created_s,
+            });
+            let batch = encode_batch(stream, shard, &accepted, records, now_ms).with_origin(origin);
+            let journey = Journey { shard: shard.index, created_s: shard.created_s, records: accepted };
+            match parts.iter_mut().find(|part| part.group == shard.group) {
+                Some(part) => {
+                    part.batches.push(batch);
+                    part.journeys.push(journey);
+                }
+                None => parts.push(GroupPart {
+                    group: shard.group,
+                    batches: vec![batch],
+                    journeys: vec![journey],
+                    way,
+                }),
+            }
+        }
+        parts
+    }
+
+    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone or
+    /// all together. Returns the numbers of the others.
+    pub(in crate::service) fn charge(
+        &self,
+        (stream, shard): (&Stream, &Shard),
+        now_ms: u64,
+        unit: Unit,
+        records: impl ExactSizeIterator<Item = (u32, usize)> + Clone,
+        mut refuse: impl FnMut(u32),
+    ) -> Vec<u32> {
+        let limits = self.shard_limits();
+        let budget = self.budgets.of(stream).of(shard);
+        let mut budget = budget.lock().expect("no code panics while it holds this lock");
+        let count = records.len();
+        let mut accepted = Vec::with_capacity(count);
+        let mut accepted_bytes = 0;
+        let passes_whole = unit == Unit::Batch && {
+            let bytes = records.clone().map(|(_, bytes)| bytes as u64).sum();
+            budget.charge_writes(&limits, now_ms, count as u64, bytes).is_ok()
+        };
+        for (index, bytes) in records {
+            let passes = match unit {
+                Unit::Record => budget.charge_write(&limits, now_ms, bytes as u64).is_ok(),
+                Unit::Batch => passes_whole,
+            };
+            if passes {
+                accepted_bytes += bytes;
+                accepted.push(index);
+            } else {
+                refuse(index);
+            }
+        }
+        drop(budget);
+        let refused = count - accepted.len();
+        if refused > 0 {
+            self.meters.write_throttled_records.increment(refused as u64);
+            self.stream_refusals.note_records(stream, refused);
+        }
+        self.meters.incoming_records.increment(accepted.len() as u64);
+        self.meters.incoming_bytes.increment(accepted_bytes as u64);
+        if let Some(counts) = self.shard_counts.of(stream, shard) {
+            counts.note_put(accepted.len(), accepted_bytes, refused);
+        }
+        accepted
+    }
+}
+
+fn encode_batch(
+    stream: &Stream,
+    shard: &Shard,
+    accepted: &[u32],
+    records: &[NewRecord<'_>],
+    now_ms: u64,
+) -> SubBatch {
+    let chosen = || accepted.iter().map(|index| &records[*index as usize]);
+    let bytes = chosen().map(|record| record::encoded_len(record.key().len(), record.data.len())).sum();
+    let mut body = Vec::with_capacity(bytes);
+    for record in chosen() {
+        record::encode_header(&mut body, record.key().len(), record.data.len());
+        body.extend_from_slice(record.key());
+        match record.data {
+            Payload::Raw(data) => body.extend_from_slice(data),
+            Payload::Base64 { text, .. } => {
+                Vec::append_base64_decode(&base64_simd::STANDARD, text.as_bytes(), &mut body)
+                    .expect("the codec has checked the text");
+            }
+        }
+    }
+    assert_eq!(body.len(), bytes, "a record's encoding has the length it announced");
+    let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
+    SubBatch::new(key, now_ms, accepted.len() as u32, Bytes::from(body))
+}

@@ -1,0 +1,128 @@
+//! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to the
+//! leader, which charges, dates and proposes them.
+//!
+//! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Whatever else goes
+//! wrong leaves an unknown outcome. Memory is bounded by [`Sizes::forwarded_bytes_max`](crate::replication::Sizes).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::AppendRefusal;
+use super::encode::GroupPart;
+use super::messages::{read_response, send_part};
+use super::outcomes::Journey;
+use super::put_link::Share;
+use super::receive::{Delivered, Undelivered};
+use crate::cluster::peers::{Client, Lane};
+use crate::replication::Leader;
+use crate::service::Service;
+
+/// How long a group may be without a leader that takes records before they are refused: an election takes a second or
+/// two, and whoever asks on the side of a minority has an answer in time.
+const LEADERLESS: Duration = Duration::from_secs(5);
+/// Pause before a leader is asked again, unless there is another one.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Service {
+    /// Brings a part to the leader of its group. The outcomes are one per sub-batch; its journeys come back with them.
+    pub(in crate::service) async fn forward(
+        &self,
+        part: GroupPart,
+        deadline: Instant,
+    ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<Journey>) {
+        let share = self.forwarding_share([&part], deadline).await;
+        let Some(share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
+        let delivered = self.deliver(&part, &share, deadline).await;
+        (delivered, part.journeys)
+    }
+
+    /// A share of the memory for these parts; `None` if there is none in time.
+    pub(in crate::service) async fn forwarding_share<'a>(
+        &self,
+        parts: impl IntoIterator<Item = &'a GroupPart>,
+        deadline: Instant,
+    ) -> Option<Share> {
+        let batches = parts.into_iter().flat_map(|part| &part.batches);
+        let bytes_max = self.groups.sizes().forwarded_bytes_max;
+        let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(bytes_max);
+        let share = self.forwarding.clone().acquire_many_owned(bytes as u32);
+        Some(Arc::new(timeout_at(deadline, share).await.ok()?.ok()?))
+    }
+
+    async fn deliver(
+        &self,
+        part: &GroupPart,
+        share: &Share,
+        deadline: Instant,
+    ) -> Result<Vec<Delivered>, AppendRefusal> {
+        let ends = deadline.min(Instant::now() + LEADERLESS);
+        loop {
+            let leader = self.groups.leadership().leader_within(part.group, ends).await;
+            let tried = match leader {
+                Leader::Here => {
+                    let receiving = self.receive(part.group, part.batches.clone(), part.is_paid(), None);
+                    timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
+                }
+                Leader::At(node) => {
+                    let client = self.client_while_leading(node, part.group, Lane::Requests);
+                    match timeout_at(ends, client).await {
+                        Ok(Some(client)) => self.deliver_to((node, client), part, share, deadline).await,
+                        _ => Err(Undelivered::NotProposed),
+                    }
+                }
+                Leader::Unknown => return Err(AppendRefusal::Unavailable),
+            };
+            match tried {
+                Ok(delivered) if delivered.len() == part.journeys.len() => return Ok(delivered),
+                Ok(_) | Err(Undelivered::Unknown) => return Err(AppendRefusal::Unknown),
+                Err(Undelivered::Refused(_)) => return Err(AppendRefusal::Unavailable),
+                Err(Undelivered::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
+                    self.other_leader(part.group, leader).await;
+                }
+                Err(Undelivered::NotProposed) => return Err(AppendRefusal::Unavailable),
+            }
+        }
+    }
+
+    /// Returns when this node hears of another leader than the one that did not take a part, or after a pause: it may
+    /// still be the one.
+    async fn other_leader(&self, group: u8, tried: Leader) {
+        let mut leaders = self.groups.leadership().watch_leaders();
+        let other = leaders.wait_for(|leaders| leaders[usize::from(group)] != tried);
+        // Whoever waits for a leader learns it when the groups have ended.
+        let _ = timeout(LOOK_AGAIN, other).await;
+    }
+
+    async fn deliver_to(
+        &self,
+        leader: (u64, Client),
+        part: &GroupPart,
+        share: &Share,
+        deadline: Instant,
+    ) -> Result<Vec<Delivered>, Undelivered> {
+        let put = send_part(part, deadline);
+        let carried = self.couriers.carry(self.groups.peers(), leader, put, share.clone());
+        let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
+        read_response(answer, &part.batches)
+    }
+
+    /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
+    /// that has vanished does not refuse connections.
+    pub(in crate::service) async fn client_while_leading(
+        &self,
+        node: u64,
+        group: u8,
+        lane: Lane,
+    ) -> Option<Client> {
+        let mut leaders = self.groups.leadership().watch_leaders();
+        tokio::select! {
+            biased;
+            client = self.groups.peers().client(node, lane) => {
+                client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
+            }
+            _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Appending: records to shards, shards to groups, groups to ordinals.
+//!
+//! The hot path. Groups that are led here take their parts directly, the others by [`self::forward`], all at the same
+//! time. Allocations are per request and per shard touched. What was certainly not proposed, because its group's leader
+//! has just changed, is sent again; what may have been is not.
+
+pub mod encode;
+pub mod forward;
+pub mod messages;
+pub mod outcomes;
+pub mod put_link;
+pub mod receive;
+pub mod refusal;
+pub mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, OptionFuture, join_all};
+use tokio::time::{Instant, timeout_at};
+
+use super::Service;
+use crate::model::producer::Stamp;
+use crate::model::producers::ProducerRefusal;
+use crate::model::stream::Stream;
+use crate::replication::{PartAnswer, ProposeError};
+use encode::{Charge, GroupPart, Way};
+use outcomes::{Journey, Late, Results, place, place_delivered, refuse};
+
+/// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
+/// has lost its majority is told sooner.
+const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A record on its way in, already validated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewRecord<'a> {
+    /// MD5 of the partition key, or the explicit hash key.
+    pub hash_key: u128,
+    /// 1 to 256 characters.
+    pub partition_key: Option<&'a str>,
+    /// The data.
+    pub data: Payload<'a>,
+}
+
+/// A record's data as the codec left it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Payload<'a> {
+    /// Standard base64 with padding, checked.
+    Base64 {
+        /// The text.
+        text: &'a str,
+        /// Bytes it decodes to.
+        decoded_len: usize,
+    },
+    /// The bytes themselves.
+    Raw(&'a [u8]),
+}
+
+impl Payload<'_> {
+    /// Bytes of data.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Base64 { decoded_len, .. } => *decoded_len,
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    /// True for no data at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl NewRecord<'_> {
+    pub(super) fn key(&self) -> &[u8] {
+        self.partition_key.unwrap_or_default().as_bytes()
+    }
+
+    /// What limits count: data and key.
+    pub(super) fn bytes(&self) -> usize {
+        self.data.len() + self.key().len()
+    }
+}
+
+/// Where a record landed; enough for its sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The shard's index.
+    pub shard: u32,
+    /// The shard's creation second.
+    pub created_s: u64,
+    /// The record's ordinal in the shard.
+    pub ordinal: u64,
+    /// Arrival, milliseconds since the epoch.
+    pub time_ms: u64,
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendRefusal {
+    /// Its shard's write limit is exceeded; nothing was written.
+    Throttled {
+        /// The shard's index.
+        shard: u32,
+    },
+    /// It may have been written or not.
+    Unknown,
+    /// It was not written; the same request may succeed later.
+    Unavailable,
+    /// It was not written: its producer has said that the batch is settled, and it is not known any more. Only with a
+    /// stamp.
+    ProducerStale,
+    /// It was not written: its shard has no room to remember the batch. Only with a stamp.
+    ProducerTableFull,
+}
+
+impl From<ProducerRefusal> for AppendRefusal {
+    fn from(refusal: ProducerRefusal) -> Self {
+        match refusal {
+            ProducerRefusal::Stale => Self::ProducerStale,
+            ProducerRefusal::TableFull => Self::ProducerTableFull,
+        }
+    }
+}
+
+impl Service {
+    /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
+    /// sealed meanwhile wait for its children and go there.
+    ///
+    /// With a `stamp` the records are a producer's whole batch: those that were written when it came before are answered
+    /// with where they stand, and those of one shard are written together or not at all. Such a batch is charged each
+    /// time it comes.
+    pub async fn append(
+        &self,
+        stream: &Stream,
+        records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
+    ) -> Vec<Result<Placed, AppendRefusal>> {
+        let (parts, mut results) = self.encode_all(stream, records, stamp);
+        let deadline = outcome_deadline();
+        let late = self.send(parts, deadline, &mut results).await;
+        self.send_again(stream.uid, records, stamp, late, deadline, &mut results).await;
+        results
+    }
+
+    /// Encodes and charges all records.
+    pub(super) fn encode_all(
+        &self,
+        stream: &Stream,
+        records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
+    ) -> (Vec<GroupPart>, Vec<Result<Placed, AppendRefusal>>) {
+        let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
+        let all = 0..records.len() as u32;
+        let parts = self.encode(stream, records, all, stamp, Charge::Whole, &mut results);
+        (parts, results)
+    }
+
+    /// Sends what is late until nothing is.
+    pub(super) async fn send_again(
+        &self,
+        uid: u64,
+        records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
+        mut late: Late,
+        deadline: Instant,
+        results: &mut Results,
+    ) {
+        while !late.is_empty() {
+            let Some(stream) = self.successor(uid, &late.sealed, deadline).await else {
+                refuse(results, late.journeys(), AppendRefusal::Unavailable);
+                break;
+            };
+            let parts = self.encode(&stream, records, late.records(), stamp, Charge::Paid, results);
+            late = self.send(parts, deadline, results).await;
+        }
+    }
+
+    /// Sends parts to their groups and notes what became of them. Returns what has to be sent again.
+    pub(super) async fn send(
+        &self,
+        mut parts: Vec<GroupPart>,
+        deadline: Instant,
+        results: &mut Results,
+    ) -> Late {
+        let mut late = Late::default();
+        let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
+        let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
+        let proposing = async { place_queued(self.queue(parts, deadline).await, results, &mut late).await };
+        let ((), forwarded) = tokio::join!(proposing, forwarding);
+        for (delivered, journeys) in forwarded {
+            match delivered {
+                Ok(delivered) => place_delivered(results, delivered, journeys, &mut late),
+                Err(refusal) => refuse(results, &journeys, refusal),
+            }
+        }
+        late
+    }
+
+    /// Gives the parts of groups that are led here their places in the groups' queues. Each comes with its outcome to be,
+    /// `None` where there was no room in time.
+    pub(super) async fn queue(
+        &self,
+        parts: Vec<GroupPart>,
+        deadline: Instant,
+    ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<Journey>)> {
+        let mut queued = Vec::with_capacity(parts.len());
+        for part in parts {
+            let queueing = self.groups.appends().append(part.group, part.batches);
+            let outcome =
+                timeout_at(deadline, self.groups.leadership().while_led_here(part.group, queueing)).await;
+            let outcome = outcome.ok().flatten().map(|outcome| {
+                let outcome =
+                    timeout_at(deadline, self.groups.leadership().while_led_here(part.group, outcome));
+                outcome.map(|outcome| outcome.ok()??.ok())
+            });
+            queued.push((outcome, part.journeys));
+        }
+        queued
+    }
+
+    /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
+    /// the deadline has passed.
+    async fn successor(&self, uid: u64, sealed: &[Journey], deadline: Instant) -> Option<Arc<Stream>> {
+        let is_closed = |stream: &Stream| {
+            let is_open = |index| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());
+            !sealed.iter().any(|journey| is_open(journey.shard))
+        };
+        let mut catalogs = self.groups.watch_catalog();
+        let reseated =
+            catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
+        let catalog = timeout_at(deadline, reseated).await.ok()?.ok()?;
+        catalog.by_uid(uid).cloned()
+    }
+}
+
+/// Notes what becomes of parts that were queued.
+pub(super) async fn place_queued(
+    queued: Vec<(Option<impl Future<Output = Option<PartAnswer>>>, Vec<Journey>)>,
+    results: &mut Results,
+    late: &mut Late,
+) {
+    let outcomes = queued
+        .into_iter()
+        .map(|(outcome, journeys)| OptionFuture::from(outcome).map(|outcome| (outcome, journeys)));
+    for (outcome, journeys) in join_all(outcomes).await {
+        match outcome {
+            Some(Some(Ok(outcomes))) => {
+                assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
+                for (outcome, journey) in outcomes.into_iter().zip(journeys) {
+                    place(results, outcome, journey, late);
+                }
+            }
+            Some(Some(Err(ProposeError::NotProposed))) => late.unproposed.extend(journeys),
+            Some(_) => refuse(results, &journeys, AppendRefusal::Unknown),
+            None => refuse(results, &journeys, AppendRefusal::Unavailable),
+        }
+    }
+}
+
+pub(super) fn outcome_deadline() -> Instant {
+    Instant::now() + OUTCOME_DEADLINE
+}

@@ -1,0 +1,76 @@
+//! What shards are offered, wherever they are led: each leader counts for its own, and the leader of the metadata group
+//! asks for what it needs to know.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tidelog_proto::peer;
+use tokio::time::timeout;
+
+use super::throttle::Offered;
+use crate::cluster::peers::Lane;
+use crate::service::Service;
+
+/// How long a node may take to answer. One that does not is asked again at the next look.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What shards were offered, by stream and shard, and the node that counted.
+pub type Counted = HashMap<(u64, u32), (u64, Offered)>;
+
+impl Service {
+    /// What the open shards of those streams that are led here were offered since this node began to count.
+    pub fn offered_here(&self, stream_uids: &[u64]) -> Vec<(u64, u32, Offered)> {
+        let catalog = self.catalog();
+        let streams = stream_uids.iter().filter_map(|uid| catalog.by_uid(*uid));
+        let of_stream = |stream: &crate::model::stream::Stream| {
+            let budgets = self.budgets.of(stream);
+            let led = stream.open_shards().filter(|shard| self.leads(shard.group));
+            let offered = led.map(|shard| {
+                let budget = budgets.of(shard);
+                let offered = budget.lock().expect("no code panics while it holds this lock").offered();
+                (stream.uid, shard.index, offered)
+            });
+            offered.collect::<Vec<_>>()
+        };
+        streams.flat_map(|stream| of_stream(stream)).collect()
+    }
+
+    /// The same of all nodes that answer.
+    pub(in crate::service) async fn offered_everywhere(&self, stream_uids: &[u64]) -> Counted {
+        let peers = self.groups.peers();
+        let members = peers.members();
+        let others = members.keys().copied().filter(|node| *node != peers.node());
+        let asking = others.map(|node| async move {
+            let ask = async {
+                let mut client = peers.client(node, Lane::Requests).await.ok()?;
+                let message = peer::OfferedRequest { stream_uids: stream_uids.to_vec() };
+                let answer = client.offered(peers.request(node, message, Some(ANSWER_DEADLINE))).await;
+                Some((node, answer.ok()?.into_inner().shards))
+            };
+            timeout(ANSWER_DEADLINE, ask).await.ok().flatten()
+        });
+        let mut counted = Counted::new();
+        for (node, shards) in join_all(asking).await.into_iter().flatten() {
+            let shards = shards.into_iter().map(|shard| {
+                let offered = Offered { bytes: shard.bytes, records: shard.records };
+                ((shard.stream_uid, shard.shard), (node, offered))
+            });
+            counted.extend(shards);
+        }
+        let own = self.offered_here(stream_uids).into_iter();
+        counted.extend(own.map(|(uid, shard, offered)| ((uid, shard), (peers.node(), offered))));
+        counted
+    }
+}
+
+/// As a peer is told.
+pub fn send_offered(offered: Vec<(u64, u32, Offered)>) -> peer::OfferedResponse {
+    let send = |(stream_uid, shard, offered): (u64, u32, Offered)| peer::offered_response::Shard {
+        stream_uid,
+        shard,
+        bytes: offered.bytes,
+        records: offered.records,
+    };
+    peer::OfferedResponse { shards: offered.into_iter().map(send).collect() }
+}

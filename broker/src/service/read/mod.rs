@@ -1,0 +1,216 @@
+//! Reading a shard: budget, memory first, files on the reader pool, and how far behind the reader is.
+
+pub mod behind;
+pub mod damage;
+pub mod iterator;
+pub mod reader;
+pub mod token_cipher;
+
+use bytes::Bytes;
+use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
+
+use super::limits::throttle::Budget;
+use super::{OwnTask, ReadTurn, Reader, Service, ServiceError};
+use crate::model::stream::{Shard, Stream};
+
+/// A record on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRecord {
+    /// Its place in the shard, from 1.
+    pub ordinal: u64,
+    /// Arrival, milliseconds since the epoch.
+    pub time_ms: u64,
+    /// UTF-8; absent for a record that was put without one.
+    pub partition_key: Option<Bytes>,
+    /// The data.
+    pub data: Bytes,
+}
+
+/// What one read gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAnswer {
+    /// In order, without a gap.
+    pub records: Vec<ReadRecord>,
+    /// Where to go on.
+    pub next_ordinal: u64,
+    /// Milliseconds between now and the arrival of the last record given, 0 at the tip.
+    pub millis_behind: u64,
+    /// True when a closed shard has been read to its end.
+    pub end_of_shard: bool,
+}
+
+impl Service {
+    /// Reads from an ordinal on; one below the trim point starts there, one beyond the end gives nothing.
+    /// At least one record is given when there is one, whatever its size.
+    pub async fn read(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        from: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<ReadAnswer, ServiceError> {
+        let (answer, _turn) = self.read_in_turn(stream, shard, from, records_max, bytes_max).await?;
+        Ok(answer)
+    }
+
+    /// As [`Self::read`], with the turn that stands for the memory of what was read from files: to be dropped once the
+    /// records are written elsewhere. Who holds one waits for nothing.
+    pub async fn read_in_turn(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        from: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<(ReadAnswer, Option<ReadTurn>), ServiceError> {
+        let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
+        self.admit_read(stream, shard)?;
+        let limit = ReadLimit { records: records_max, bytes: bytes_max };
+        let (batch, turn) = match log.read_memory(from, limit) {
+            Some(batch) => (batch, None),
+            None => {
+                let (batch, turn) = self.in_reader_turn(move || log.read(from, limit)).await?;
+                (batch, Some(turn))
+            }
+        };
+        let bytes = batch.records.iter().map(|read| size(&read.record)).sum::<usize>();
+        self.charge_read(stream, shard, bytes as u64);
+        self.meters.outgoing_records.increment(batch.records.len() as u64);
+        self.meters.outgoing_bytes.increment(bytes as u64);
+        let answer = self.answer(stream, shard, batch)?;
+        if let Some(counts) = self.shard_counts.of(stream, shard) {
+            counts.note_read(answer.records.len(), bytes, answer.millis_behind);
+        }
+        Ok((answer, turn))
+    }
+
+    fn answer(&self, stream: &Stream, shard: &Shard, batch: ReadBatch) -> Result<ReadAnswer, ServiceError> {
+        let bounds = self.bounds(stream, shard).ok_or_else(|| unavailable(shard))?;
+        let at_tip = batch.next_ordinal >= bounds.next_ordinal;
+        let newest_given_ms = batch.records.last().map(|record| record.time_ms);
+        let millis_behind = match newest_given_ms {
+            _ if at_tip => 0,
+            // Not at the tip, yet nothing given: behind by at least the oldest record that waits.
+            None => bounds.oldest_time_ms.map_or(0, |oldest_ms| self.now_ms().saturating_sub(oldest_ms)),
+            Some(given_ms) => self.now_ms().saturating_sub(given_ms),
+        };
+        self.meters.iterator_age_seconds.record(millis_behind as f64 / 1_000.0);
+        let records = given(batch.records);
+        // Sure on any node: the end of a closed shard is known before all of its records may be.
+        let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
+        Ok(ReadAnswer { records, next_ordinal: batch.next_ordinal, millis_behind, end_of_shard })
+    }
+
+    /// The first ordinal of a shard whose record arrived at `time_ms` or later; the next one when none has.
+    pub async fn ordinal_at_time(
+        &self,
+        stream: &Stream,
+        shard: &Shard,
+        time_ms: u64,
+    ) -> Result<u64, ServiceError> {
+        let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
+        self.on_reader_pool(move || log.ordinal_at_time(time_ms)).await
+    }
+
+    /// Runs what may read files where it may block, a bounded number at a time.
+    pub(super) async fn on_reader_pool<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        self.in_reader_turn(read).await.map(|(value, _turn)| value)
+    }
+
+    /// As [`Self::on_reader_pool`], with the turn that it was done in.
+    async fn in_reader_turn<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
+    ) -> Result<(T, ReadTurn), ServiceError> {
+        let (turns, shell, reader) =
+            (self.read_turns.clone(), self.groups.shell().clone(), Reader::current());
+        // Whoever waits for the result may be polled by a client's window.
+        let done = OwnTask::start(async move {
+            let turn = turns.take(reader).await;
+            let reading = move || read().map(|value| (value, turn));
+            shell.run_blocking(reading).await
+        });
+        match done.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                crate::log_at_most_once_a_second!(error, %error, "a shard cannot be read");
+                Err(ServiceError::Internal(match error {
+                    // Never the end of a shard and never a gap: consumers retry until an operator has decided.
+                    ShardError::Damaged { .. } => {
+                        "the next record of the shard is damaged on this node's disk and cannot be read; /health says \
+                         which records, and what an operator can do"
+                            .into()
+                    }
+                    other => other.to_string(),
+                }))
+            }
+            Err(panic) => Err(ServiceError::Internal(panic.to_string())),
+        }
+    }
+
+    fn admit_read(&self, stream: &Stream, shard: &Shard) -> Result<(), ServiceError> {
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        let admitted = self.with_budget(stream, shard, |budget| budget.admit_read(&limits, now_ms));
+        admitted.map_err(|_| {
+            self.meters.read_throttled_calls.increment(1);
+            self.stream_refusals.note_call(stream);
+            if let Some(counts) = self.shard_counts.of(stream, shard) {
+                counts.note_refused_read();
+            }
+            ServiceError::Throttled
+        })
+    }
+
+    /// How long the next read of a shard has to wait for its budget, milliseconds.
+    pub fn read_wait_ms(&self, stream: &Stream, shard: &Shard) -> u64 {
+        let (now_ms, limits) = (self.now_ms(), self.shard_limits());
+        self.with_budget(stream, shard, |budget| budget.read_wait_ms(&limits, now_ms))
+    }
+
+    /// Counts an iterator of an open shard.
+    ///
+    /// # Errors
+    /// [`ServiceError::Throttled`] when too many were given out within a second.
+    pub fn admit_iterator(&self, stream: &Stream, shard: &Shard) -> Result<(), ServiceError> {
+        if shard.closed_ms.is_some() {
+            return Ok(());
+        }
+        let (limits, now_ms) = (self.shard_limits(), self.now_ms());
+        let admitted = self.with_budget(stream, shard, |budget| budget.admit_iterator(&limits, now_ms));
+        admitted.map_err(|_| ServiceError::Throttled)
+    }
+
+    fn charge_read(&self, stream: &Stream, shard: &Shard, bytes: u64) {
+        self.with_budget(stream, shard, |budget| budget.charge_read(bytes));
+    }
+
+    fn with_budget<T>(&self, stream: &Stream, shard: &Shard, use_budget: impl FnOnce(&mut Budget) -> T) -> T {
+        let budget = self.budgets.of(stream).of(shard);
+        use_budget(&mut budget.lock().expect("no code panics while it holds this lock"))
+    }
+}
+
+/// Records of the log on their way out.
+pub(super) fn given(records: Vec<tidelog_storage::shard::ReadRecord>) -> Vec<ReadRecord> {
+    let give = |read: tidelog_storage::shard::ReadRecord| ReadRecord {
+        ordinal: read.ordinal,
+        time_ms: read.time_ms,
+        partition_key: read.record.partition_key,
+        data: read.record.data,
+    };
+    records.into_iter().map(give).collect()
+}
+
+/// Bytes of data and key.
+pub(super) fn size(record: &tidelog_storage::record::Record) -> usize {
+    record.data.len() + record.partition_key.as_ref().map_or(0, Bytes::len)
+}
+
+/// The shard's log is not here though metadata names it: its group has not applied its opening yet.
+pub(super) fn unavailable(shard: &Shard) -> ServiceError {
+    ServiceError::Unavailable(super::Unavailable::ShardNotReady(shard.index))
+}

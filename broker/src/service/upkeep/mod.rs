@@ -1,0 +1,154 @@
+//! What the broker does by itself: checkpoints, retention, an eye on the disk's free space.
+
+pub mod checkpoint_schedule;
+pub mod clocks;
+pub mod retention;
+pub mod trim_log;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
+
+use super::append::refusal::Watched;
+use super::streams::growth::Looked;
+use super::{Service, ServiceError};
+use crate::replication::META_GROUP;
+use crate::shell::{OwnedTask, OwnerGone, Turns};
+use checkpoint_schedule::{CheckpointSchedule, LogFigures};
+
+/// How long a node on its own may take to make the key of its tokens.
+const KEY_DEADLINE: Duration = Duration::from_secs(10);
+/// How often upkeep looks around.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the log's figures are looked at for a checkpoint: a disk that writes 1 GB/s fills a tenth of the log's bound
+/// meanwhile.
+const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(100);
+/// How long a look at the free space may take before its loop counts as stuck.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// How long a look at streams that grow may take: it asks the other nodes, and reshards.
+const GROWTH_WITHIN: Duration = Duration::from_secs(300);
+/// How long a look at the clocks may take: it may look at every shard, and propose.
+const CLOCKS_WITHIN: Duration = Duration::from_secs(300);
+/// How long a look at leases may take: a proposal waits for a leader.
+const LEASES_WITHIN: Duration = Duration::from_secs(60);
+/// How long a checkpoint, or a trim of all shards, may take.
+const WORK_WITHIN: Duration = Duration::from_secs(900);
+/// How often on-demand streams are looked at; a burst shorter than that is not what they grow for.
+const GROW_EVERY: Duration = Duration::from_secs(5);
+/// How often expired records are trimmed. A record may be served this much longer than its retention.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+
+impl Service {
+    /// Starts the periodic work, and what falls to this node while it leads the metadata. Stop the returned tasks to
+    /// end it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its leader.
+    ///
+    /// # Errors
+    /// When a node on its own does not come by its key.
+    pub async fn start_upkeep(self: &Arc<Self>) -> Result<Vec<OwnedTask>, ServiceError> {
+        let shell = self.groups.shell();
+        let [watch, checkpoints, trims, growth, leading, leases, clocks] = [(); 7].map(|()| self.clone());
+        // Apart, because a checkpoint that waits for space must neither hide that there is none nor hold up the trims
+        // that free some.
+        let upkeep = vec![
+            shell.spawn_loop("watch over space", LOOK_WITHIN, |turns| watch.keep_watch(turns)),
+            shell.spawn_loop("checkpoints", WORK_WITHIN, |turns| checkpoints.keep_checkpointing(turns)),
+            shell.spawn_loop("retention", WORK_WITHIN, |turns| trims.keep_trimming(turns)),
+            shell.spawn_loop("growth", GROWTH_WITHIN, |turns| growth.keep_growing(turns)),
+            shell.spawn_owned("leading", leading.keep_leading()),
+            shell.spawn_loop("leases", LEASES_WITHIN, |turns| leases.keep_leases(turns)),
+            shell.spawn_loop("clocks", CLOCKS_WITHIN, |turns| clocks.keep_clocks(turns)),
+        ];
+        if self.groups.peers().configured().is_empty() {
+            let mut catalogs = self.groups.watch_catalog();
+            let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
+            if !matches!(timeout(KEY_DEADLINE, keyed).await, Ok(Ok(_))) {
+                upkeep.iter().for_each(OwnedTask::abort);
+                return Err(ServiceError::Unavailable(super::Unavailable::NoKey));
+            }
+        }
+        Ok(upkeep)
+    }
+
+    async fn keep_watch(self: Arc<Self>, turns: Turns) -> OwnerGone {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watched = Watched::default();
+        loop {
+            look.tick().await;
+            turns.stamp();
+            self.put_gate.watch(&mut watched, Instant::now());
+        }
+    }
+
+    async fn keep_growing(self: Arc<Self>, turns: Turns) -> OwnerGone {
+        let mut looked = Looked::default();
+        let mut look = interval(GROW_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            turns.stamp();
+            self.grow_on_demand(&mut looked).await;
+        }
+    }
+
+    async fn keep_checkpointing(self: Arc<Self>, turns: Turns) -> OwnerGone {
+        let mut look = interval(LOOK_AT_LOG_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut schedule = CheckpointSchedule::new(&self.log_figures(), Instant::now());
+        loop {
+            look.tick().await;
+            while turns
+                .excused(|| self.groups.disk().waits_for_space(), self.checkpoint_if_due(&mut schedule))
+                .await
+            {}
+        }
+    }
+
+    /// Writes a checkpoint if one is due; true when it was written.
+    async fn checkpoint_if_due(&self, schedule: &mut CheckpointSchedule) -> bool {
+        let (log, is_low) = (self.log_figures(), self.put_gate.is_space_low());
+        if !schedule.is_due(&log, is_low, Instant::now()) {
+            return false;
+        }
+        schedule.begin(&log, Instant::now());
+        let written = self.groups.checkpoints().make().await;
+        if let Err(error) = &written {
+            tracing::error!(%error, "no checkpoint; the log keeps growing until one succeeds");
+        }
+        written.is_ok()
+    }
+
+    fn log_figures(&self) -> LogFigures {
+        let bound = self.groups.disk().log_bound();
+        LogFigures {
+            written: self.groups.disk().wal_written_bytes(),
+            live: bound.live_bytes(),
+            allocated: self.groups.disk().wal_allocated_bytes(),
+            live_max: bound.bytes_max(),
+        }
+    }
+
+    async fn keep_trimming(self: Arc<Self>, turns: Turns) -> OwnerGone {
+        let mut look = interval_at(Instant::now() + TRIM_EVERY, TRIM_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            turns.stamp();
+            self.budgets.retain(&self.catalog());
+            self.shard_counts.forget(&self.catalog());
+            self.stream_refusals.forget(&self.catalog());
+            // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
+            if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
+                tracing::warn!(%error, "expired records are kept for now");
+                continue;
+            }
+            if let Err(error) = self.trim_expired().await {
+                tracing::warn!(%error, "expired records are kept for now");
+            }
+            if let Err(error) = self.forget_expired_shards().await {
+                tracing::warn!(%error, "closed shards are listed for now");
+            }
+        }
+    }
+}
