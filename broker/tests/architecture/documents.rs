@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use regex::Regex;
+use tidelog::limits;
 
 use super::{files_below, workspace};
 
@@ -90,6 +91,31 @@ fn faults_of_functions(documents: &Texts, read: &dyn Fn(&str) -> Option<String>)
                 [format!("fn {function}("), format!("fn {function}<"), format!("def {function}(")];
             if !definitions.iter().any(|definition| code.contains(definition)) {
                 faults.push(format!("{document} names {function} in {file}, which does not define it"));
+            }
+        }
+    }
+    faults
+}
+
+/// Pairs of (name, file) that a text names as `` `name` in `file` ``.
+fn named_items(text: &str) -> Vec<(&str, &str)> {
+    let words: Vec<&str> = text.split('`').collect();
+    let is_name = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let items = words.windows(3).enumerate().filter(|(at, _)| at % 2 == 1).map(|(_, words)| words);
+    let named =
+        items.filter(|words| words[1].trim() == "in" && is_name(words[0]) && words[2].ends_with(".rs"));
+    named.map(|words| (words[0], words[2])).collect()
+}
+
+/// Types and constants that a document names and that their file does not have.
+fn faults_of_items(documents: &Texts, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (document, text) in documents {
+        let text = prose(text);
+        for (name, file) in named_items(&text) {
+            let code = read(file).unwrap_or_default();
+            if !code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name) {
+                faults.push(format!("{document} names {name} in {file}, which does not have it"));
             }
         }
     }
@@ -188,6 +214,7 @@ fn the_functions_and_files_of_the_documents_exist() {
     let named: usize = documents.values().map(|text| named_functions(&prose(text)).len()).sum();
     assert!(named >= NAMED_FUNCTIONS_MIN, "the documents name only {named} functions");
     assert_eq!(faults_of_functions(&documents, &read), [""; 0]);
+    assert_eq!(faults_of_items(&documents, &read), [""; 0]);
     assert_eq!(faults_of_files(&documents, &read), [""; 0]);
 }
 
@@ -206,6 +233,75 @@ fn the_links_and_headings_of_the_documents_exist() {
         }
     }
     assert_eq!(faults_of_headings(&texts, &documents), [""; 0]);
+}
+
+#[test]
+fn the_metrics_of_the_documents_exist() {
+    let metric = Regex::new(r"`(tidelog_[a-z_]+?)(_count)?[`{]").expect("an expression");
+    let sources = files_below(&workspace().join("broker/src"), "rs");
+    let code: String = sources.iter().map(|path| std::fs::read_to_string(path).expect("a text")).collect();
+    let mut named = 0;
+    for (document, text) in documents() {
+        for found in metric.captures_iter(&prose(&text)) {
+            named += 1;
+            assert!(
+                code.contains(&format!("\"{}\"", &found[1])),
+                "{document} names {}: no such metric",
+                &found[1]
+            );
+        }
+    }
+    assert!(named > 10, "the documents name only {named} metrics");
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).expect("digits")).collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_limits_of_the_page_are_those_of_the_code() {
+    const MIB: u64 = 1 << 20;
+    let aws = limits::ShardLimits::aws();
+    let [write_bytes, write_records, read_bytes, read_calls, iterators] = [
+        aws.write_bytes_per_second,
+        aws.write_records_per_second,
+        aws.read_bytes_per_second,
+        aws.read_calls_per_second,
+        aws.iterators_per_second,
+    ]
+    .map(|limit| limit.expect("AWS limits it"));
+    let record_mib = u64::from(limits::RECORD_KIB_MAX) / 1_024;
+    let rows = [
+        format!(
+            "in, per shard | {} MiB/s and {} records/s, bursts to one record of {record_mib} MiB",
+            write_bytes / MIB,
+            grouped(write_records)
+        ),
+        format!("out, per shard | {} MiB/s and {read_calls} calls/s", read_bytes / MIB),
+        format!("iterators, per open shard | {iterators}/s"),
+        format!(
+            "record | {} MiB of data and key by default, {record_mib} MiB at most",
+            limits::RECORD_KIB_BY_DEFAULT / 1_024
+        ),
+        format!(
+            "PutRecords | {} records, {} MiB",
+            limits::PUT_RECORDS_MAX,
+            limits::PUT_RECORDS_BYTES_MAX / MIB
+        ),
+        format!(
+            "retention | {} h to {} h;",
+            limits::RETENTION_HOURS_MIN,
+            grouped(limits::RETENTION_HOURS_MAX.into())
+        ),
+        format!("iterator | {} minutes", limits::ITERATOR_LIFE_MS / 60_000),
+    ];
+    let page = read("docs/kinesis-api.md").expect("a page");
+    let missing: Vec<&String> = rows.iter().filter(|row| !page.contains(&format!("| {row}"))).collect();
+    assert!(missing.is_empty(), "docs/kinesis-api.md has to say {missing:?}");
 }
 
 #[test]
@@ -233,6 +329,11 @@ fn planted_violations_are_found() {
         ("goes on (`a/c.rs`: `run`)", 1),
     ] {
         assert_eq!(faults_of_functions(&one(text), &read).len(), faults, "{text}");
+    }
+    for (text, faults) in
+        [("by `run` in `a/b.rs`", 0), ("by `walk` in\n`a/b.rs`", 1), ("by `run` in `c.rs`", 1)]
+    {
+        assert_eq!(faults_of_items(&one(text), &read).len(), faults, "{text}");
     }
     for (text, faults) in [
         ("`a/b.rs` `c.py` `x.py` `of/*.rs`", 0),
