@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tidelog::node::Node;
+use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Codec, dispatch};
 use tidelog_proto::Document;
 use tidelog_testkit::node as testkit;
 
-fn call(operation: &str, codec: Codec, body: impl Into<Bytes>) -> Call {
-    Call { codec, ..testkit::call(operation, body) }
+fn call(codec: Codec, body: impl Into<Bytes>) -> Call {
+    Call { codec, ..testkit::call(body) }
 }
 
 fn put_body(records: usize, record_bytes: usize, codec: Codec) -> Bytes {
@@ -28,8 +29,8 @@ fn put_records(criterion: &mut Criterion) {
     let config = testkit::unlimited(directory.path());
     let node = runtime.block_on(Node::start(config)).expect("a node");
     let service = node.service();
-    let create = call("CreateStream", Codec::Json, r#"{"StreamName":"bench","ShardCount":8}"#);
-    runtime.block_on(dispatch(&service, create)).expect("a stream");
+    let create = call(Codec::Json, r#"{"StreamName":"bench","ShardCount":8}"#);
+    runtime.block_on(dispatch(&service, &create, Some(Operation::CreateStream))).expect("a stream");
 
     let mut group = criterion.benchmark_group("PutRecords of 1 KiB, 8 shards, synced");
     for (codec, records) in [(Codec::Json, 1), (Codec::Cbor, 1), (Codec::Json, 500), (Codec::Cbor, 500)] {
@@ -37,8 +38,8 @@ fn put_records(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(records as u64));
         group.bench_function(BenchmarkId::new(format!("{codec:?}"), records), |bencher| {
             bencher.to_async(&runtime).iter(|| {
-                let (service, put) = (Arc::clone(&service), call("PutRecords", codec, body.clone()));
-                async move { dispatch(&service, put).await.expect("an answer") }
+                let (service, put) = (Arc::clone(&service), call(codec, body.clone()));
+                async move { dispatch(&service, &put, Some(Operation::PutRecords)).await.expect("an answer") }
             });
         });
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidelog::clock::Clock;
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::NodeConfig;
-use tidelog::ops::{Call, Codec};
+use tidelog::ops::{Call, Codec, Reply};
 use tidelog::replication::{Durability, Shell, Sizes};
 use tidelog::room::AnswerRoom;
 use tidelog::service::{Pace, Transitions};
@@ -32,13 +32,21 @@ pub fn unlimited(directory: &Path) -> NodeConfig {
 }
 
 /// A call in JSON by the account 000000000000 in us-east-1.
-pub fn call(operation: &str, body: impl Into<Bytes>) -> Call {
+pub fn call(body: impl Into<Bytes>) -> Call {
     Call {
-        operation: operation.into(),
         account: "000000000000".into(),
         region: "us-east-1".into(),
         codec: Codec::Json,
         body: body.into(),
         answers: AnswerRoom::default(),
+    }
+}
+
+/// The body of a reply in JSON; `None` for an event stream.
+pub fn body(reply: Reply) -> Option<Bytes> {
+    match reply {
+        Reply::Answer(answer) => Some(answer.encode(Codec::Json)),
+        Reply::Complete(body) | Reply::Charged(body, _) => Some(body),
+        Reply::Events(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_proto::Document;
 
-use super::input::Input;
+use super::api::{Fields, Operation, Request, Structure, validate};
 use super::{Call, Codec, Fault};
 pub use crate::model::fixture::{NOW_MS, catalog, consumer, split_stream, stream};
 use crate::room::AnswerRoom;
@@ -15,7 +15,6 @@ use crate::room::AnswerRoom;
 /// A call of account 000000000000 in us-east-1 with that JSON body.
 pub fn call(body: &str) -> Call {
     Call {
-        operation: "AnyOperation".to_owned(),
         account: Arc::from("000000000000"),
         region: Arc::from("us-east-1"),
         codec: Codec::Json,
@@ -37,14 +36,26 @@ pub fn cbor_call(body: &str) -> Call {
     Call { codec: Codec::Cbor, body: Codec::Cbor.encode(&document).into(), ..call("") }
 }
 
-/// The members of a request of that operation.
-pub fn input(operation: &str, body: &str) -> Result<Input, Fault> {
-    call(body).input(operation)
+/// A request, as the call of that body has it.
+pub fn input<T: Structure>(body: &str) -> Result<T, Fault> {
+    read(&call(body))
 }
 
-/// A document as its JSON.
-pub fn json(document: &Document) -> serde_json::Value {
-    serde_json::from_slice(&tidelog_proto::json::encode(document)).expect("the codec writes JSON")
+/// A request, as a call has it.
+pub fn read<T: Structure>(call: &Call) -> Result<T, Fault> {
+    let fields = Fields::read(call.document()?, T::MEMBERS, call.codec)?;
+    validate::check(&fields, T::MEMBERS)?;
+    Ok(T::read(fields).expect("a request that was checked is as its table says"))
+}
+
+/// A request of that operation.
+pub fn request(operation: Operation, body: &str) -> Request {
+    call(body).read(operation).expect("a request within its bounds")
+}
+
+/// The JSON of an answer.
+pub fn json<T: Structure>(answer: &T) -> serde_json::Value {
+    serde_json::from_slice(&tidelog_proto::json::encode(&answer.write())).expect("the codec writes JSON")
 }
 
 /// The exception and the sentence of a refusal, as its client reads them.

@@ -1,15 +1,16 @@
 //! The operations of Kinesis: an operation is one file and one line of [`dispatch`].
 //!
-//! The wire finds the caller, the operation and the codec and hands over a [`Call`]; an operation reads it by its
-//! table of members, decides with pure functions over the catalog, calls the service and writes the answer. What
-//! goes wrong is a [`Fault`].
+//! A wire finds the caller and the operation and makes a request of one of the types of [`api`]; an operation is given a
+//! request that keeps every bound of the service model, decides with pure functions over the catalog, calls the service
+//! and returns an answer of its type, or a [`Fault`]. The table of operations ([`api::Operation::properties`]) says where
+//! an operation runs and how often.
 
+pub mod api;
 #[cfg(test)]
 pub(crate) mod cases;
 mod check;
 mod consumer;
 pub mod fault;
-mod input;
 mod java_date;
 pub mod native;
 mod placement;
@@ -18,14 +19,11 @@ mod rate;
 mod record;
 pub mod relayed;
 mod resource;
-mod service_model;
 mod settings;
-mod shape;
 mod shard;
 mod stream;
 mod tag;
 mod target;
-mod validate;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,26 +32,24 @@ use bytes::Bytes;
 pub use check::check;
 pub use fault::{Fault, InvalidArgument, InvalidRetention, Unavailable};
 use futures_util::Stream;
+use placement::About;
 pub use tidelog_proto::Codec;
 use tidelog_proto::{Document, Unreadable};
 
 use crate::room::{AnswerRoom, Charge};
 use crate::service::Service;
-use input::Input;
-pub use service_model::{OPERATIONS, Operation};
+use api::{Answer, Input, Operation, Output, Request};
 
 /// One request, once its caller is known.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// What follows `Kinesis_20131202.` in the target.
-    pub operation: String,
     /// 12 digits.
     pub account: Arc<str>,
     /// Such as `us-east-1`.
     pub region: Arc<str>,
     /// How the body is written, and the answer will be.
     pub codec: Codec,
-    /// At most [`crate::limits::BODY_BYTES_MAX`].
+    /// At most [`crate::limits::BODY_BYTES_MAX`]; empty for a request that came in none.
     pub body: Bytes,
     /// The room for its answer.
     pub answers: AnswerRoom,
@@ -68,22 +64,16 @@ impl Call {
         }
     }
 
-    /// The members of the body, within the bounds of the operation of that name.
-    fn input(&self, operation: &str) -> Result<Input, Fault> {
-        let operation = service_model::operation(operation).expect("an operation of the service model");
-        let input = Input::read(self.document()?, operation.members, self.codec)?;
-        validate::check(&input, operation.members)?;
-        Ok(input)
-    }
-
-    /// An answer in the codec of the request.
-    fn reply(&self, document: &Document) -> Reply {
-        Reply::Complete(self.codec.encode(document).into())
+    /// The body as a request of that operation, within the bounds of the service model.
+    fn read(&self, operation: Operation) -> Result<Request, Fault> {
+        api::read(operation, self.document()?, self.codec)
     }
 }
 
 /// The answer to a call that succeeded.
 pub enum Reply {
+    /// An answer, to be written in the codec of the request.
+    Answer(Answer),
     /// A body; empty for operations without output.
     Complete(Bytes),
     /// A body and what it takes of the memory for answers.
@@ -100,133 +90,186 @@ pub struct Events {
     pub over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Reply {
-    /// Of an operation without output.
-    const EMPTY: Self = Self::Complete(Bytes::new());
+impl<T: Into<Answer>> From<T> for Reply {
+    fn from(answer: T) -> Self {
+        Self::Answer(answer.into())
+    }
 }
 
 /// The operation that AWS serves in JSON only; the SDKs that speak CBOR otherwise switch to JSON for it.
-const JSON_ONLY: &str = "SubscribeToShard";
+const JSON_ONLY: Operation = Operation::SubscribeToShard;
 
-/// Whether clients of an operation take a throttle for what it is: ProvisionedThroughputExceededException is among its
-/// errors in the service model.
-#[must_use]
-pub fn may_be_throttled(operation: &str) -> bool {
-    matches!(operation, "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
-}
-
-/// Operations that are validated and then refused: this version has neither queues nor channels.
-pub const UNAVAILABLE: [&str; 17] = [
-    "AcknowledgeDeadLetterQueueRecords",
-    "AcknowledgeQueueRecords",
-    "CreateChannel",
-    "CreateQueue",
-    "DeleteChannel",
-    "DeleteQueue",
-    "DescribeChannel",
-    "DescribeQueue",
-    "ListChannels",
-    "ListQueues",
-    "ReceiveDeadLetterQueueRecords",
-    "ReceiveQueueRecords",
-    "RestoreDeadLetterQueueRecords",
-    "UpdateChannel",
-    "UpdateDeadLetterQueueRecordsVisibility",
-    "UpdateQueue",
-    "UpdateQueueRecordsVisibility",
-];
-
-/// Runs a call, here or on the node that leads what it is about.
+/// Runs a call, here or on the node that leads what it is about. `None` stands for an operation that the service model
+/// does not have.
 ///
 /// # Errors
 /// Whatever the operation answers instead of its output.
-pub async fn dispatch(service: &Arc<Service>, call: Call) -> Result<Reply, Fault> {
-    let call = &call;
+pub async fn dispatch(
+    service: &Arc<Service>,
+    call: &Call,
+    operation: Option<Operation>,
+) -> Result<Reply, Fault> {
+    let operation = check_operation(call, operation)?;
     // These read the body themselves, in the form that nearly every client writes, and send records to their leaders.
-    match call.operation.as_str() {
-        "PutRecord" => return placement::certain(service, || record::put_record::run(service, call)).await,
-        "PutRecords" => return placement::certain(service, || record::put_records::run(service, call)).await,
-        _ => {}
+    match operation {
+        Operation::PutRecord => placement::certain(service, || record::put_record::run(service, call)).await,
+        Operation::PutRecords => {
+            placement::certain(service, || record::put_records::run(service, call)).await
+        }
+        operation => placement::run(service, call, &call.read(operation)?).await,
     }
-    let (name, input) = read(call)?;
-    placement::run(service, call, name, &input).await
+}
+
+/// Runs a request that came in no body, here or on the node that leads what it is about.
+///
+/// # Errors
+/// Whatever the operation answers instead of its output.
+pub async fn ask<I: Input>(service: &Arc<Service>, call: &Call, input: I) -> Result<I::Output, Fault> {
+    let request = api::check(&input.into())?;
+    let answer = match placement::run(service, call, &request).await? {
+        Reply::Answer(answer) => I::Output::from_answer(answer),
+        Reply::Complete(body) | Reply::Charged(body, _) => I::Output::from_body(&body, call.codec),
+        Reply::Events(_) => Err(api::Mismatch),
+    };
+    answer.map_err(|api::Mismatch| {
+        let operation = request.operation().name();
+        crate::log_at_most_once_a_second!(
+            error,
+            operation,
+            "an answer does not have the members of its operation"
+        );
+        Fault::Internal
+    })
 }
 
 /// Runs a call that another node has taken; `None` when nothing was done because what it is about is led elsewhere.
 ///
 /// # Errors
 /// Whatever the operation answers instead of its output.
-pub async fn execute(service: &Arc<Service>, call: Call) -> Result<Option<Reply>, Fault> {
-    if call.operation == record::follow::OPERATION {
-        return record::follow::execute(service, &call).await;
+pub async fn execute(service: &Arc<Service>, call: &Call, name: &str) -> Result<Option<Reply>, Fault> {
+    if name == record::follow::OPERATION {
+        return record::follow::execute(service, call).await;
     }
-    let (name, input) = read(&call)?;
-    placement::run_if_here(service, &call, name, &input).await
+    let request = call.read(check_operation(call, Operation::named(name))?)?;
+    placement::run_if_here(service, call, &request).await
 }
 
-/// The operation and the members of its body.
-fn read(call: &Call) -> Result<(&'static str, Input), Fault> {
-    let Some(operation) = service_model::operation(&call.operation) else {
+/// The operation of a call. A body that is no document comes before an operation that is none, as at AWS.
+fn check_operation(call: &Call, operation: Option<Operation>) -> Result<Operation, Fault> {
+    let Some(operation) = operation else {
         call.document()?;
         return Err(Fault::UnknownOperation);
     };
-    if operation.name == JSON_ONLY && call.codec != Codec::Json {
+    if operation == JSON_ONLY && call.codec != Codec::Json {
         return Err(Fault::JsonOnly);
     }
-    Ok((operation.name, call.input(operation.name)?))
+    Ok(operation)
 }
 
-/// The table of contents of all 57 operations but for those that put records.
-async fn run(service: &Arc<Service>, call: &Call, name: &'static str, input: &Input) -> Result<Reply, Fault> {
-    match name {
-        "CreateStream" => stream::create_stream::run(service, call, input).await,
-        "DeleteStream" => stream::delete_stream::run(service, call, input).await,
-        "DescribeStream" => stream::describe_stream::run(service, call, input),
-        "DescribeStreamSummary" => stream::describe_stream_summary::run(service, call, input),
-        "DescribeLimits" => stream::describe_limits::run(service, call),
-        "ListStreams" => stream::list_streams::run(service, call, input),
-        "IncreaseStreamRetentionPeriod" => {
-            stream::increase_stream_retention_period::run(service, call, input).await
+/// Runs a request here.
+async fn run(service: &Arc<Service>, call: &Call, request: &Request, about: &About) -> Result<Reply, Fault> {
+    use Request::*;
+
+    match request {
+        CreateStream(input) => stream::create_stream::run(service, call, input).await.map(Reply::from),
+        DeleteStream(input) => stream::delete_stream::run(service, call, input).await.map(Reply::from),
+        DescribeStream(input) => stream::describe_stream::run(service, call, input).map(Reply::from),
+        DescribeStreamSummary(input) => {
+            stream::describe_stream_summary::run(service, call, input).map(Reply::from)
         }
-        "DecreaseStreamRetentionPeriod" => {
-            stream::decrease_stream_retention_period::run(service, call, input).await
+        DescribeLimits(_) => Ok(stream::describe_limits::run(service, call).into()),
+        ListStreams(input) => stream::list_streams::run(service, call, input).map(Reply::from),
+        IncreaseStreamRetentionPeriod(input) => {
+            stream::increase_stream_retention_period::run(service, call, input).await.map(Reply::from)
         }
-        "ListShards" => shard::list_shards::run(service, call, input),
-        "SplitShard" => shard::split_shard::run(service, call, input).await,
-        "MergeShards" => shard::merge_shards::run(service, call, input).await,
-        "UpdateShardCount" => shard::update_shard_count::run(service, call, input).await,
-        "GetShardIterator" => record::get_shard_iterator::run(service, call, input).await,
-        "GetRecords" => record::get_records::run(service, call, input).await,
-        "SubscribeToShard" => record::subscribe_to_shard::run(service, call, input).await,
-        "RegisterStreamConsumer" => consumer::register_stream_consumer::run(service, call, input).await,
-        "DeregisterStreamConsumer" => consumer::deregister_stream_consumer::run(service, call, input).await,
-        "DescribeStreamConsumer" => consumer::describe_stream_consumer::run(service, call, input),
-        "ListStreamConsumers" => consumer::list_stream_consumers::run(service, call, input),
-        "AddTagsToStream" => tag::add_tags_to_stream::run(service, call, input).await,
-        "RemoveTagsFromStream" => tag::remove_tags_from_stream::run(service, call, input).await,
-        "ListTagsForStream" => tag::list_tags_for_stream::run(service, call, input),
-        "TagResource" => tag::tag_resource::run(service, input).await,
-        "UntagResource" => tag::untag_resource::run(service, input).await,
-        "ListTagsForResource" => tag::list_tags_for_resource::run(service, call, input),
-        "PutResourcePolicy" => policy::put_resource_policy::run(service, input).await,
-        "GetResourcePolicy" => policy::get_resource_policy::run(service, call, input),
-        "DeleteResourcePolicy" => policy::delete_resource_policy::run(service, input).await,
-        "DescribeAccountSettings" => settings::describe_account_settings::run(service, call),
-        "UpdateAccountSettings" => settings::update_account_settings::run(service, call, input).await,
-        "UpdateStreamMode" => settings::update_stream_mode::run(service, call, input).await,
-        "UpdateMaxRecordSize" => settings::update_max_record_size::run(service, call, input).await,
-        "UpdateStreamWarmThroughput" => {
-            settings::update_stream_warm_throughput::run(service, call, input).await
+        DecreaseStreamRetentionPeriod(input) => {
+            stream::decrease_stream_retention_period::run(service, call, input).await.map(Reply::from)
         }
-        "UpdateStreamRecordDistributionStrategy" => {
-            settings::update_stream_record_distribution_strategy::run(service, call, input).await
+        ListShards(input) => shard::list_shards::run(service, call, input).map(Reply::from),
+        SplitShard(input) => shard::split_shard::run(service, call, input).await.map(Reply::from),
+        MergeShards(input) => shard::merge_shards::run(service, call, input).await.map(Reply::from),
+        UpdateShardCount(input) => {
+            shard::update_shard_count::run(service, call, input).await.map(Reply::from)
         }
-        "EnableEnhancedMonitoring" => settings::enable_enhanced_monitoring::run(service, call, input).await,
-        "DisableEnhancedMonitoring" => settings::disable_enhanced_monitoring::run(service, call, input).await,
-        "StartStreamEncryption" => settings::start_stream_encryption::run(service, call, input),
-        "StopStreamEncryption" => settings::stop_stream_encryption::run(service, call, input),
-        name if UNAVAILABLE.contains(&name) => Err(Fault::NotBuilt(name.to_owned())),
-        name => unreachable!("{name} has no line"),
+        GetShardIterator(input) => {
+            record::get_shard_iterator::run(service, call, input).await.map(Reply::from)
+        }
+        GetRecords(input) => record::get_records::run(service, call, input, about.iterator()).await,
+        PutRecord(input) => record::put_record::put_input(service, call, input).await,
+        PutRecords(input) => record::put_records::put_input(service, call, input).await,
+        SubscribeToShard(input) => record::subscribe_to_shard::run(service, call, input).await,
+        RegisterStreamConsumer(input) => {
+            consumer::register_stream_consumer::run(service, call, input).await.map(Reply::from)
+        }
+        DeregisterStreamConsumer(input) => {
+            consumer::deregister_stream_consumer::run(service, call, input).await.map(Reply::from)
+        }
+        DescribeStreamConsumer(input) => {
+            consumer::describe_stream_consumer::run(service, call, input).map(Reply::from)
+        }
+        ListStreamConsumers(input) => {
+            consumer::list_stream_consumers::run(service, call, input).map(Reply::from)
+        }
+        AddTagsToStream(input) => tag::add_tags_to_stream::run(service, call, input).await.map(Reply::from),
+        RemoveTagsFromStream(input) => {
+            tag::remove_tags_from_stream::run(service, call, input).await.map(Reply::from)
+        }
+        ListTagsForStream(input) => tag::list_tags_for_stream::run(service, call, input).map(Reply::from),
+        TagResource(input) => tag::tag_resource::run(service, input).await.map(Reply::from),
+        UntagResource(input) => tag::untag_resource::run(service, input).await.map(Reply::from),
+        ListTagsForResource(input) => tag::list_tags_for_resource::run(service, input).map(Reply::from),
+        PutResourcePolicy(input) => policy::put_resource_policy::run(service, input).await.map(Reply::from),
+        GetResourcePolicy(input) => policy::get_resource_policy::run(service, input).map(Reply::from),
+        DeleteResourcePolicy(input) => {
+            policy::delete_resource_policy::run(service, input).await.map(Reply::from)
+        }
+        DescribeAccountSettings(_) => Ok(settings::describe_account_settings::run(service, call).into()),
+        UpdateAccountSettings(input) => {
+            settings::update_account_settings::run(service, call, input).await.map(Reply::from)
+        }
+        UpdateStreamMode(input) => {
+            settings::update_stream_mode::run(service, call, input).await.map(Reply::from)
+        }
+        UpdateMaxRecordSize(input) => {
+            settings::update_max_record_size::run(service, call, input).await.map(Reply::from)
+        }
+        UpdateStreamWarmThroughput(input) => {
+            settings::update_stream_warm_throughput::run(service, call, input).await.map(Reply::from)
+        }
+        UpdateStreamRecordDistributionStrategy(input) => {
+            settings::update_stream_record_distribution_strategy::run(service, call, input)
+                .await
+                .map(Reply::from)
+        }
+        EnableEnhancedMonitoring(input) => {
+            settings::enable_enhanced_monitoring::run(service, call, input).await.map(Reply::from)
+        }
+        DisableEnhancedMonitoring(input) => {
+            settings::disable_enhanced_monitoring::run(service, call, input).await.map(Reply::from)
+        }
+        StartStreamEncryption(input) => {
+            settings::start_stream_encryption::run(service, call, input).map(Reply::from)
+        }
+        StopStreamEncryption(input) => {
+            settings::stop_stream_encryption::run(service, call, input).map(Reply::from)
+        }
+        AcknowledgeDeadLetterQueueRecords(_)
+        | AcknowledgeQueueRecords(_)
+        | CreateChannel(_)
+        | CreateQueue(_)
+        | DeleteChannel(_)
+        | DeleteQueue(_)
+        | DescribeChannel(_)
+        | DescribeQueue(_)
+        | ListChannels(_)
+        | ListQueues(_)
+        | ReceiveDeadLetterQueueRecords(_)
+        | ReceiveQueueRecords(_)
+        | RestoreDeadLetterQueueRecords(_)
+        | UpdateChannel(_)
+        | UpdateDeadLetterQueueRecordsVisibility(_)
+        | UpdateQueue(_)
+        | UpdateQueueRecordsVisibility(_) => Err(Fault::NotBuilt(request.operation().name().to_owned())),
     }
 }
 

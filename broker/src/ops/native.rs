@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::api::StreamDescriptionSummary;
 use super::{Call, Fault, placement, shard, stream, target};
 use crate::model::stream::{Stream, StreamKey, Tags};
 use crate::service::Service;
@@ -20,9 +21,9 @@ pub fn stream_key(call: &Call, text: &str) -> Result<StreamKey, Fault> {
     target::by_text(call, text)
 }
 
-/// A stream as DescribeStreamSummary describes it, as JSON.
-pub fn describe(stream: &Stream) -> Vec<u8> {
-    tidelog_proto::json::encode(&stream::describe_stream_summary::answer(stream, false))
+/// A stream as DescribeStreamSummary describes it.
+pub fn describe(stream: &Stream) -> StreamDescriptionSummary {
+    stream::describe_stream_summary::answer(stream, false).stream_description_summary
 }
 
 /// The tags of a stream as this node knows them; none when it does not know the stream.

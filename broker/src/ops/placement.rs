@@ -14,12 +14,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
-use super::input::Input;
-use super::record::position;
+use super::api::{Effect, GetRecordsInput, Operation, Place, Request};
+use super::record::{get_records, position};
 use super::{Call, Fault, Reply, rate, relayed, run as run_operation, target};
 use crate::model::stream::{Catalog, Shard};
 use crate::replication::{Leader, META_GROUP};
 use crate::room::{Charge, LARGEST_ANSWER_BYTES, SMALL_BYTES};
+use crate::service::iterator::ShardIterator;
 use crate::service::{NotRelayed, Service};
 
 /// How long what changes something waits for a leader.
@@ -28,31 +29,63 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
 const READ_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Pause before a leader is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The operation that answers with an event stream.
-const STREAMING: &str = "SubscribeToShard";
+
+/// What a request is about, as far as the choice of its node depends on it.
+pub enum About {
+    /// Something that the metadata group decides.
+    Metadata,
+    /// Records, each of which is sent to the leader of its own shard.
+    Shards,
+    /// The shard that the members of the request name.
+    NamedShard,
+    /// The shard of an iterator, which is opened once for a request.
+    Iterator(Result<ShardIterator, Fault>),
+}
+
+impl About {
+    fn of(service: &Service, request: &Request) -> Self {
+        match (request.operation().properties().place, request) {
+            (Place::Metadata, _) => Self::Metadata,
+            (Place::Shards, _) => Self::Shards,
+            (Place::Shard, Request::GetRecords(GetRecordsInput { shard_iterator, .. })) => {
+                Self::Iterator(get_records::open(service, shard_iterator))
+            }
+            (Place::Shard, _) => Self::NamedShard,
+        }
+    }
+
+    /// The iterator of a GetRecords.
+    ///
+    /// # Panics
+    /// For a request of another operation.
+    pub fn iterator(&self) -> Result<ShardIterator, Fault> {
+        match self {
+            Self::Iterator(opened) => opened.clone(),
+            Self::Metadata | Self::Shards | Self::NamedShard => panic!("only GetRecords has an iterator"),
+        }
+    }
+}
 
 /// Runs a call of a client where it belongs.
 ///
 /// # Errors
 /// The operation's fault, or [`Fault::Unavailable`] while nobody leads what it is about.
-pub async fn run(
-    service: &Arc<Service>,
-    call: &Call,
-    name: &'static str,
-    input: &Input,
-) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Result<Reply, Fault> {
+    let about = &About::of(service, request);
     if service.groups().leadership().leaders().iter().all(|leader| *leader == Leader::Here) {
-        return run_here(service, call, name, input).await;
+        return run_here(service, call, request, about).await;
     }
-    let is_read = ["Describe", "Get", "List"].iter().any(|read| name.starts_with(read));
+    let operation = request.operation();
+    let (is_read, has_events) =
+        (operation.properties().effect == Effect::Read, operation == Operation::SubscribeToShard);
     let ends = Instant::now() + if is_read { READ_PATIENCE } else { CHANGE_PATIENCE };
-    while let Some(group) = group(service, call, name, input).await? {
+    while let Some(group) = group(service, call, request, about).await? {
         let tried = match service.leader_until(group, ends).await {
             Leader::Here => break,
             Leader::At(node) => {
-                let (bytes_max, charge) = room_for_records(service, call, name, input);
-                let request = relayed::request(call, bytes_max);
-                let answer = service.relay(node, group, name == STREAMING, request, ends).boxed().await;
+                let (bytes_max, charge) = room_for_records(service, call, about);
+                let relayed = relayed::request(call, request, bytes_max);
+                let answer = service.relay(node, group, has_events, relayed, ends).boxed().await;
                 match answer {
                     Ok(answer) => {
                         service.give_up(group, false);
@@ -73,18 +106,15 @@ pub async fn run(
             _ => return Err(Fault::leaderless()),
         }
     }
-    run_here(service, call, name, input).await
+    run_here(service, call, request, about).await
 }
 
 /// Room for the records that another node is asked for, and its bytes; 0 where no records are asked for. A reader that has
 /// all that this node knows of is taken for one at the tip, which needs room for the largest record in JSON.
-fn room_for_records(service: &Service, call: &Call, name: &str, input: &Input) -> (usize, Option<Charge>) {
-    if name != "GetRecords" {
-        return (0, None);
-    }
+fn room_for_records(service: &Service, call: &Call, about: &About) -> (usize, Option<Charge>) {
+    let About::Iterator(opened) = about else { return (0, None) };
     let at_tip = || {
-        let text = input.required_text("ShardIterator");
-        let iterator = service.sealer()?.open_iterator(text, service.earliest_now_ms()).ok()?;
+        let iterator = opened.as_ref().ok()?;
         let stream = service.catalog().by_uid(iterator.stream_uid)?.clone();
         let bounds = service.bounds(&stream, stream.shard(iterator.shard.0)?)?;
         let record_bytes = stream.max_record_kib as usize * 1_024;
@@ -101,23 +131,23 @@ fn room_for_records(service: &Service, call: &Call, name: &str, input: &Input) -
 pub async fn run_if_here(
     service: &Arc<Service>,
     call: &Call,
-    name: &'static str,
-    input: &Input,
+    request: &Request,
 ) -> Result<Option<Reply>, Fault> {
-    match group(service, call, name, input).await? {
+    let about = &About::of(service, request);
+    match group(service, call, request, about).await? {
         Some(group) if service.groups().leadership().leader(group) != Leader::Here => Ok(None),
-        _ => run_here(service, call, name, input).await.map(Some),
+        _ => run_here(service, call, request, about).await.map(Some),
     }
 }
 
 async fn run_here(
     service: &Arc<Service>,
     call: &Call,
-    name: &'static str,
-    input: &Input,
+    request: &Request,
+    about: &About,
 ) -> Result<Reply, Fault> {
-    rate::check(service, name, call, input)?;
-    certain(service, || run_operation(service, call, name, input)).boxed().await
+    rate::check(service, call, request)?;
+    certain(service, || run_operation(service, call, request, about)).boxed().await
 }
 
 /// Runs an operation; again when it was denied something that this node's metadata may have been behind in.
@@ -144,14 +174,18 @@ async fn look(service: &Service) -> Result<(), Fault> {
 }
 
 /// The group whose leader runs the call; `None` when what it is about is certainly not there.
-async fn group(service: &Arc<Service>, call: &Call, name: &str, input: &Input) -> Result<Option<u8>, Fault> {
-    if !matches!(name, "GetRecords" | "GetShardIterator" | STREAMING) {
-        return Ok(Some(META_GROUP));
+async fn group(
+    service: &Arc<Service>,
+    call: &Call,
+    request: &Request,
+    about: &About,
+) -> Result<Option<u8>, Fault> {
+    match about {
+        About::Metadata => return Ok(Some(META_GROUP)),
+        About::Shards => return Ok(None),
+        About::NamedShard | About::Iterator(_) => {}
     }
-    let find = || {
-        let catalog = service.catalog();
-        group_of_shard(service, &catalog, call, name, input)
-    };
+    let find = || group_of_shard(&service.catalog(), call, request, about);
     if let Some(group) = find() {
         return Ok(Some(group));
     }
@@ -159,22 +193,18 @@ async fn group(service: &Arc<Service>, call: &Call, name: &str, input: &Input) -
     Ok(find())
 }
 
-fn group_of_shard(
-    service: &Service,
-    catalog: &Catalog,
-    call: &Call,
-    name: &str,
-    input: &Input,
-) -> Option<u8> {
+fn group_of_shard(catalog: &Catalog, call: &Call, request: &Request, about: &About) -> Option<u8> {
     let group = |shard: &Shard| shard.group;
-    if name == "GetRecords" {
-        let text = input.required_text("ShardIterator");
-        let iterator = service.sealer()?.open_iterator(text, service.earliest_now_ms()).ok()?;
+    if let About::Iterator(opened) = about {
+        let iterator = opened.as_ref().ok()?;
         return catalog.by_uid(iterator.stream_uid)?.shard(iterator.shard.0).map(group);
     }
-    let stream = match name {
-        STREAMING => target::consumer(catalog, input.required_text("ConsumerARN")).ok()?.0,
-        _ => target::stream(catalog, call, input).ok()?,
+    let (stream, shard_id) = match request {
+        Request::SubscribeToShard(input) => {
+            (target::consumer(catalog, &input.consumer_arn).ok()?.0, &input.shard_id)
+        }
+        Request::GetShardIterator(input) => (target::stream(catalog, call, input).ok()?, &input.shard_id),
+        _ => return None,
     };
-    position::find_shard(&stream, input.required_text("ShardId")).ok().map(group)
+    position::find_shard(&stream, shard_id).ok().map(group)
 }

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use super::api::{Operation, Request, SubscribeToShardInput, Targets};
 use super::fault::LimitExceeded;
-use super::input::Input;
 use super::{Call, Fault, target};
-use crate::limits::rates::{self, Rate, Scope};
+use crate::limits::rates::{Rate, Scope};
 use crate::model::arn::ConsumerArn;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::StreamKey;
@@ -20,9 +20,12 @@ use crate::service::rates::Subject;
 ///
 /// # Errors
 /// [`Fault::LimitExceeded`] when it is one too many.
-pub fn check(service: &Service, operation: &str, call: &Call, input: &Input) -> Result<(), Fault> {
-    match rates::of(operation) {
-        Some(rate) if rate.scope != Scope::ConsumerAndShard => count(service, rate, call, input),
+pub fn check(service: &Service, call: &Call, request: &Request) -> Result<(), Fault> {
+    let operation = request.operation();
+    match operation.properties().rate {
+        Some(rate) if rate.scope != Scope::ConsumerAndShard => {
+            count(service, operation, rate, call, request.targets(), None)
+        }
         _ => Ok(()),
     }
 }
@@ -30,35 +33,49 @@ pub fn check(service: &Service, operation: &str, call: &Call, input: &Input) -> 
 /// Counts a call of SubscribeToShard.
 ///
 /// # Errors
-/// As [`check`].
-pub fn check_subscribe(service: &Service, call: &Call, input: &Input) -> Result<(), Fault> {
-    let rate = rates::of("SubscribeToShard").expect("an operation with a rate");
-    count(service, rate, call, input)
+/// [`Fault::LimitExceeded`] when it is one too many.
+pub fn check_subscribe(service: &Service, call: &Call, input: &SubscribeToShardInput) -> Result<(), Fault> {
+    let operation = Operation::SubscribeToShard;
+    let rate = operation.properties().rate.expect("an operation with a rate");
+    count(service, operation, rate, call, input, Some(&input.shard_id))
 }
 
-fn count(service: &Service, rate: &Rate, call: &Call, input: &Input) -> Result<(), Fault> {
+fn count(
+    service: &Service,
+    operation: Operation,
+    rate: Rate,
+    call: &Call,
+    targets: &dyn Targets,
+    shard: Option<&str>,
+) -> Result<(), Fault> {
     if !service.control_limits().rates {
         return Ok(());
     }
-    let stream = stream(call, input);
-    let subject = subject(rate, call, input, stream.as_ref());
-    service.admit_call(rate, &subject).map_err(|_| match stream {
+    let stream = stream(call, targets);
+    let subject = subject(rate, call, targets, stream.as_ref(), shard);
+    service.admit_call(operation.name(), rate, &subject).map_err(|_| match stream {
         Some(stream) => Fault::call_rate_exceeded(&stream),
         None => Fault::LimitExceeded(LimitExceeded::AccountRate { account: call.account.to_string() }),
     })
 }
 
 /// The stream that the request names in any way, whether or not there is one.
-fn stream(call: &Call, input: &Input) -> Option<StreamKey> {
-    if let Ok(key) = target::key(call, input) {
+fn stream(call: &Call, targets: &dyn Targets) -> Option<StreamKey> {
+    if let Ok(key) = target::key(call, targets) {
         return Some(key);
     }
-    let arn = input.text("ConsumerARN").or_else(|| input.text("ResourceARN"))?;
+    let arn = targets.consumer_arn().or_else(|| targets.resource_arn())?;
     let of_consumer = ConsumerArn::parse(arn).map(|arn| arn.stream);
     of_consumer.or_else(|| target::named(call, None, Some(arn)).ok())
 }
 
-fn subject(rate: &Rate, call: &Call, input: &Input, stream: Option<&StreamKey>) -> Subject {
+fn subject(
+    rate: Rate,
+    call: &Call,
+    targets: &dyn Targets,
+    stream: Option<&StreamKey>,
+    shard: Option<&str>,
+) -> Subject {
     let Call { account, region, .. } = call;
     let of_caller = |resource| Subject { account: account.clone(), region: region.clone(), resource };
     match (rate.scope, stream) {
@@ -68,10 +85,10 @@ fn subject(rate: &Rate, call: &Call, input: &Input, stream: Option<&StreamKey>) 
             Subject { account: account.clone(), region: region.clone(), resource: name.clone() }
         }
         (Scope::ConsumerAndShard, _) => {
-            let (consumer, shard) = (input.text("ConsumerARN"), input.text("ShardId").unwrap_or_default());
+            let shard = shard.unwrap_or_default();
             // A shard goes by several names.
             let shard = ShardId::parse(shard).map_or_else(|| shard.to_owned(), |id| id.to_string());
-            of_caller(format!("{} {shard}", consumer.unwrap_or_default()).into())
+            of_caller(format!("{} {shard}", targets.consumer_arn().unwrap_or_default()).into())
         }
     }
 }
@@ -79,30 +96,16 @@ fn subject(rate: &Rate, call: &Call, input: &Input, stream: Option<&StreamKey>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::rates::RATES;
-    use crate::ops::{OPERATIONS, cases};
+    use crate::ops::cases;
 
-    #[test]
-    fn rates_are_those_of_operations() {
-        for rate in &RATES {
-            assert!(OPERATIONS.iter().any(|operation| operation.name == rate.operation), "{rate:?}");
-        }
-    }
-
-    #[test]
-    fn an_operation_without_a_rate_has_a_budget_or_another_exception() {
-        let without = OPERATIONS.iter().filter(|operation| rates::of(operation.name).is_none());
-        // The shard's budget bounds these four; the queues' operations have a throttling exception of their own.
-        let shards = ["GetRecords", "GetShardIterator", "PutRecord", "PutRecords"];
-        for operation in without {
-            let is_of_queue = operation.errors.contains(&"ThrottlingException");
-            assert!(shards.contains(&operation.name) || is_of_queue, "{}", operation.name);
-        }
-    }
-
-    fn subject_of(operation: &str, body: &str) -> Subject {
-        let (call, input) = (cases::call(body), cases::input(operation, body).unwrap());
-        subject(rates::of(operation).unwrap(), &call, &input, stream(&call, &input).as_ref())
+    fn subject_of(operation: Operation, body: &str) -> Subject {
+        let (call, request) = (cases::call(body), cases::request(operation, body));
+        let shard = match &request {
+            Request::SubscribeToShard(input) => Some(input.shard_id.as_str()),
+            _ => None,
+        };
+        let (rate, targets) = (operation.properties().rate.unwrap(), request.targets());
+        subject(rate, &call, targets, stream(&call, targets).as_ref(), shard)
     }
 
     #[test]
@@ -117,22 +120,22 @@ mod tests {
             )
         };
         for (operation, body, account, resource) in [
-            ("ListStreams", "{}", "000000000000", ""),
-            ("DescribeStream", r#"{"StreamName":"a"}"#, "000000000000", ""),
-            ("DescribeStream", &by_arn, "000000000000", ""),
-            ("ListShards", r#"{"StreamName":"a"}"#, "000000000000", "a"),
-            ("ListShards", &by_arn, "123456789012", "a"),
-            ("ListShards", r#"{"NextToken":"t"}"#, "000000000000", ""),
-            ("DescribeStreamConsumer", &by_consumer, "123456789012", "a"),
+            (Operation::ListStreams, "{}", "000000000000", ""),
+            (Operation::DescribeStream, r#"{"StreamName":"a"}"#, "000000000000", ""),
+            (Operation::DescribeStream, &by_arn, "000000000000", ""),
+            (Operation::ListShards, r#"{"StreamName":"a"}"#, "000000000000", "a"),
+            (Operation::ListShards, &by_arn, "123456789012", "a"),
+            (Operation::ListShards, r#"{"NextToken":"t"}"#, "000000000000", ""),
+            (Operation::DescribeStreamConsumer, &by_consumer, "123456789012", "a"),
             (
-                "SubscribeToShard",
+                Operation::SubscribeToShard,
                 &subscribed("shard-3"),
                 "000000000000",
                 &format!("{consumer} shardId-000000000003"),
             ),
         ] {
             let found = subject_of(operation, body);
-            assert_eq!((&*found.account, &*found.resource), (account, resource), "{operation} {body}");
+            assert_eq!((&*found.account, &*found.resource), (account, resource), "{operation:?} {body}");
         }
     }
 
@@ -141,8 +144,8 @@ mod tests {
         let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/a";
         for resource in [arn.to_owned(), format!("{arn}/consumer/app:1700000000")] {
             let body = format!(r#"{{"ResourceARN":"{resource}"}}"#);
-            let (call, input) = (cases::call(&body), cases::input("ListTagsForResource", &body).unwrap());
-            assert_eq!(stream(&call, &input).unwrap().arn(), arn);
+            let request = cases::request(Operation::ListTagsForResource, &body);
+            assert_eq!(stream(&cases::call(&body), request.targets()).unwrap().arn(), arn);
         }
     }
 }

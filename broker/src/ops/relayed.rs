@@ -3,19 +3,24 @@
 use futures_util::StreamExt;
 use tidelog_proto::peer::{ExecuteFault, ExecuteRequest};
 
+use super::api::Request;
 use super::{Call, Codec, Events, Fault, Reply};
 use crate::room::Charge;
 use crate::service::{Relayed, Service};
 
 /// A call as another node takes it, whose answer has at most that many bytes; 0 for no such bound.
-pub fn request(call: &Call, answer_bytes_max: usize) -> ExecuteRequest {
+pub fn request(call: &Call, request: &Request, answer_bytes_max: usize) -> ExecuteRequest {
+    let body = match call.body.is_empty() {
+        true => call.codec.encode(&request.write()).into(),
+        false => call.body.clone(),
+    };
     ExecuteRequest {
         answer_bytes_max: answer_bytes_max as u64,
-        operation: call.operation.clone(),
+        operation: request.operation().name().to_owned(),
         account: call.account.to_string(),
         region: call.region.to_string(),
         is_cbor: call.codec == Codec::Cbor,
-        body: call.body.clone(),
+        body,
         ..ExecuteRequest::default()
     }
 }
@@ -59,6 +64,7 @@ mod tests {
     use super::*;
     use crate::model::shard_id::ShardId;
     use crate::model::stream::{HashRange, StreamStatus};
+    use crate::ops::api::PutRecordInput;
     use crate::ops::cases;
     use crate::ops::fault::{InvalidPosition, InvalidReshard, LimitExceeded, Unavailable};
     use crate::replication::{Quota, QuotaExceeded};
@@ -70,8 +76,8 @@ mod tests {
         let exceeded = QuotaExceeded { quota: Quota::Shards, limit: 1, present: 2, additional: 3 };
         let range = HashRange { start: 0, end: u128::MAX };
         for own in [
-            cases::input("PutRecord", "{}").expect_err("no data"),
-            cases::input("PutRecord", r#"{"Data":7}"#).expect_err("no text"),
+            cases::input::<PutRecordInput>("{}").expect_err("no data"),
+            cases::input::<PutRecordInput>(r#"{"Data":7}"#).expect_err("no text"),
             Fault::InvalidPosition(InvalidPosition::Future { time_ms: u64::MAX, now_ms: 1 }),
             Fault::invalid_reshard(
                 &key,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::arn::{ConsumerArn, StreamArn};
 use crate::model::stream::{Catalog, Consumer, Stream, Tags};
+use crate::ops::api::Targets;
 use crate::ops::fault::{InvalidTarget, NotFound, ResourceName};
-use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 use crate::service::ResourceId;
 
@@ -22,8 +22,8 @@ impl Resource {
     /// # Errors
     /// [`Fault::ResourceNotFound`] when there is none, which includes queues and channels: there are none at all.
     /// [`Fault::InvalidArgument`] when a stream's name in the ARN is none.
-    pub fn named(catalog: &Catalog, input: &Input) -> Result<Self, Fault> {
-        let arn = input.required_text("ResourceARN");
+    pub fn named(catalog: &Catalog, targets: &dyn Targets) -> Result<Self, Fault> {
+        let arn = targets.resource_arn().expect("the model requires a ResourceARN");
         if ConsumerArn::parse(arn).is_some() {
             let (stream, consumer) = target::consumer(catalog, arn)?;
             return Ok(Self { stream, consumer: Some(consumer) });
@@ -42,8 +42,8 @@ impl Resource {
     ///
     /// # Errors
     /// As [`target::stream`].
-    pub fn named_stream(catalog: &Catalog, call: &Call, input: &Input) -> Result<Self, Fault> {
-        Ok(Self { stream: target::stream(catalog, call, input)?, consumer: None })
+    pub fn named_stream(catalog: &Catalog, call: &Call, targets: &dyn Targets) -> Result<Self, Fault> {
+        Ok(Self { stream: target::stream(catalog, call, targets)?, consumer: None })
     }
 
     /// For the service.
@@ -99,12 +99,13 @@ impl Resource {
 mod tests {
     use super::*;
     use crate::model::stream::{ConsumerStatus, StreamStatus};
+    use crate::ops::api::ListTagsForResourceInput;
     use crate::ops::cases;
 
     const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/a";
 
     fn named(stream: &Stream, arn: &str) -> Result<Resource, Fault> {
-        let input = cases::input("ListTagsForResource", &format!(r#"{{"ResourceARN":"{arn}"}}"#))?;
+        let input = cases::input::<ListTagsForResourceInput>(&format!(r#"{{"ResourceARN":"{arn}"}}"#))?;
         Resource::named(&cases::catalog(vec![stream.clone()]), &input)
     }
 

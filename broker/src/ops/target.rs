@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::Call;
+use super::api::{Targets, Timestamp};
 use super::fault::{Fault, InvalidTarget};
-use super::input::Input;
 use crate::model::arn::{ConsumerArn, StreamArn};
 use crate::model::stream::{Catalog, Consumer, Stream, StreamKey};
 use crate::model::stream_name::StreamName;
@@ -31,8 +31,8 @@ pub fn named(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<Strea
 }
 
 /// As [`named`], from the members of a request.
-pub fn key(call: &Call, input: &Input) -> Result<StreamKey, Fault> {
-    named(call, input.text("StreamName"), input.text("StreamARN"))
+pub fn key(call: &Call, targets: &dyn Targets) -> Result<StreamKey, Fault> {
+    named(call, targets.stream_name(), targets.stream_arn())
 }
 
 /// As [`named`], by a text that is either a name or an ARN.
@@ -44,8 +44,8 @@ pub fn by_text(call: &Call, text: &str) -> Result<StreamKey, Fault> {
 ///
 /// # Errors
 /// As [`key`], and [`Fault::ResourceNotFound`] when there is no such stream.
-pub fn stream(catalog: &Catalog, call: &Call, input: &Input) -> Result<Arc<Stream>, Fault> {
-    let key = key(call, input)?;
+pub fn stream(catalog: &Catalog, call: &Call, targets: &dyn Targets) -> Result<Arc<Stream>, Fault> {
+    let key = key(call, targets)?;
     find(catalog, &key)
 }
 
@@ -62,8 +62,8 @@ pub fn find(catalog: &Catalog, key: &StreamKey) -> Result<Arc<Stream>, Fault> {
 ///
 /// # Errors
 /// [`Fault::ResourceNotFound`] when it is another one.
-pub fn check_creation(stream: &Stream, input: &Input) -> Result<(), Fault> {
-    let Some(created_ms) = input.timestamp_ms("StreamCreationTimestamp") else { return Ok(()) };
+pub fn check_creation(stream: &Stream, created: Option<Timestamp>) -> Result<(), Fault> {
+    let Some(Timestamp(created_ms)) = created else { return Ok(()) };
     let is_this_one = u64::try_from(created_ms / 1_000) == Ok(stream.created_ms / 1_000);
     if is_this_one { Ok(()) } else { Err(Fault::stream_not_found(&stream.key)) }
 }

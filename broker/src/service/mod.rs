@@ -285,9 +285,9 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::Throttled`] when it is one too many.
-    pub fn admit_call(&self, rate: &Rate, subject: &Subject) -> Result<(), ServiceError> {
+    pub fn admit_call(&self, operation: &str, rate: Rate, subject: &Subject) -> Result<(), ServiceError> {
         let mut rates = self.call_rates.lock().expect("no code panics while it holds this lock");
-        rates.admit(rate, subject, self.now_ms()).map_err(|_| ServiceError::Throttled)
+        rates.admit(operation, rate, subject, self.now_ms()).map_err(|_| ServiceError::Throttled)
     }
 
     /// How long changes of streams and consumers take at least.

@@ -20,6 +20,7 @@ use super::exchange::{Answer, Disconnected};
 use super::form::Form;
 use super::refusal::Refusal;
 use super::{Gateway, body, caller, faults};
+use crate::ops::api::Operation;
 use crate::ops::fault::Unavailable;
 use crate::ops::{self, Call, Fault, Reply};
 use crate::room::{AnswerRoom, Full};
@@ -43,7 +44,7 @@ pub(super) async fn call(
     request: Request<Incoming>,
 ) -> Result<Answer, Disconnected> {
     let (head, incoming) = request.into_parts();
-    let operation = operation(&head.headers).to_owned();
+    let operation = operation(&head.headers);
     let form = Form::of(&head.headers);
     let (waits, targeted) = (head.headers.contains_key(EXPECT), head.headers.contains_key(TARGET));
     let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
@@ -57,45 +58,45 @@ pub(super) async fn call(
     let body = match read {
         Ok(body) => body,
         Err(body::Failure::Refused(refusal)) => {
-            return Ok(refused(&operation, refusal, form.unwrap_or(Form::JSON)));
+            return Ok(refused(operation, refusal, form.unwrap_or(Form::JSON)));
         }
         Err(body::Failure::Left(disconnected)) => return Err(disconnected),
     };
     let Some(form) = form else {
         return Ok(Refusal::ContentTypeUnknown { targeted }.answer());
     };
-    let timing = gateway.timing.of(&operation);
+    let timing = gateway.timing.of_operation(operation);
     let started = Instant::now();
-    let answers = AnswerRoom::new(&client.room.answers, &client.account);
     let call = Call {
-        operation,
         account: caller.account,
         region: caller.region,
         codec: form.codec,
         body: body.bytes.clone(),
-        answers: answers.clone(),
+        answers: AnswerRoom::new(&client.room.answers, &client.account),
     };
-    let answer = run(gateway, call, &answers, form).await;
+    let answer = run(gateway, &call, operation, form).await;
     timing.record(answer.status, started.elapsed());
     Ok(answer)
 }
 
-async fn run(gateway: &Gateway, call: Call, answers: &AnswerRoom, form: Form) -> Answer {
+async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form: Form) -> Answer {
     let Some(service) = gateway.service() else {
         return fault(&Fault::Unavailable(Unavailable::Starting(gateway.stage.current())), form);
     };
-    let is_shared = ops::may_be_throttled(&call.operation);
+    let may_be_throttled = operation.is_some_and(Operation::may_be_throttled);
     let charged = |body, charge| {
         let body = AnswerBody::charged(body, charge, gateway.bounds.pace);
         Answer::new(StatusCode::OK, form.content_type, body)
     };
-    match bounded(gateway.bounds.request, ops::dispatch(service, call)).await {
+    let complete = |body: Bytes| match call.answers.take(body.len()) {
+        Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
+        Ok(Some(charge)) => charged(body, charge),
+        Err(Full) => fault(&Fault::no_room(may_be_throttled, ANSWERS), form),
+    };
+    match bounded(gateway.bounds.request, ops::dispatch(service, call, operation)).await {
         Ok(Ok(Reply::Charged(body, charge))) => charged(body, charge),
-        Ok(Ok(Reply::Complete(body))) => match answers.take(body.len()) {
-            Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
-            Ok(Some(charge)) => charged(body, charge),
-            Err(Full) => fault(&Fault::no_room(is_shared, ANSWERS), form),
-        },
+        Ok(Ok(Reply::Answer(answer))) => complete(answer.encode(call.codec)),
+        Ok(Ok(Reply::Complete(body))) => complete(body),
         Ok(Ok(Reply::Events(events))) => {
             let body = AnswerBody::events(events, gateway.bounds.stall, gateway.stopping.clone());
             // Whoever takes it too slowly is cut, with its connection.
@@ -113,9 +114,9 @@ pub(super) fn refuse(headers: &HeaderMap, what: &'static str) -> Answer {
 
 /// A refusal of the wire as the operation's clients take it: what is throttled is tried again after a longer pause than
 /// what is unavailable.
-fn refused(operation: &str, refusal: Refusal, form: Form) -> Answer {
+fn refused(operation: Option<Operation>, refusal: Refusal, form: Form) -> Answer {
     match refusal {
-        Refusal::NoRoom(what) if ops::may_be_throttled(operation) => {
+        Refusal::NoRoom(what) if operation.is_some_and(Operation::may_be_throttled) => {
             Answer { close: true, ..fault(&Fault::no_room(true, what), form) }
         }
         refusal => refusal.answer_in(form),
@@ -152,10 +153,10 @@ async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> R
     }
 }
 
-/// The operation's name; the whole target when it is another service's, and empty without one: neither is known.
-fn operation(headers: &HeaderMap) -> &str {
-    let target = headers.get(TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    target.strip_prefix(TARGET_PREFIX).unwrap_or(target)
+/// The operation that the target names; `None` for a target of another service, and without one.
+fn operation(headers: &HeaderMap) -> Option<Operation> {
+    let target = headers.get(TARGET)?.to_str().ok()?;
+    Operation::named(target.strip_prefix(TARGET_PREFIX)?)
 }
 
 #[cfg(test)]
@@ -176,11 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn a_target_of_another_service_stays_whole() {
+    fn a_target_names_an_operation_of_this_service() {
         let cases = [
-            ("Kinesis_20131202.PutRecord", "PutRecord"),
-            ("DynamoDB_20120810.Scan", "DynamoDB_20120810.Scan"),
-            ("", ""),
+            ("Kinesis_20131202.PutRecord", Some(Operation::PutRecord)),
+            ("Kinesis_20131202.PutRecord2", None),
+            ("PutRecord", None),
+            ("DynamoDB_20120810.Scan", None),
+            ("", None),
         ];
         for (target, expected) in cases {
             let mut headers = HeaderMap::new();

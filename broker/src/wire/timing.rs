@@ -1,134 +1,85 @@
 //! Request latencies by operation and outcome, with handles made once: the path of a request allocates no labels.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use metrics::Histogram;
+use prost::Message;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+use tidelog_proto::v1::DESCRIPTOR_SET;
 
 use crate::observability::REQUEST_SECONDS;
+use crate::ops::api::Operation;
 
-/// Every operation of the service model of 2013-12-02, and every call of the gRPC API, in order of name. Any other target is counted as `unknown`.
-const OPERATIONS: [&str; 80] = [
-    "AcknowledgeDeadLetterQueueRecords",
-    "AcknowledgeQueueRecords",
-    "AddTagsToStream",
-    "CreateChannel",
-    "CreateQueue",
-    "CreateStream",
-    "DecreaseStreamRetentionPeriod",
-    "DeleteChannel",
-    "DeleteQueue",
-    "DeleteResourcePolicy",
-    "DeleteStream",
-    "DeregisterStreamConsumer",
-    "DescribeAccountSettings",
-    "DescribeChannel",
-    "DescribeLimits",
-    "DescribeQueue",
-    "DescribeStream",
-    "DescribeStreamConsumer",
-    "DescribeStreamSummary",
-    "DisableEnhancedMonitoring",
-    "EnableEnhancedMonitoring",
-    "GetRecords",
-    "GetResourcePolicy",
-    "GetShardIterator",
-    "IncreaseStreamRetentionPeriod",
-    "ListChannels",
-    "ListQueues",
-    "ListShards",
-    "ListStreamConsumers",
-    "ListStreams",
-    "ListTagsForResource",
-    "ListTagsForStream",
-    "MergeShards",
-    "PutRecord",
-    "PutRecords",
-    "PutResourcePolicy",
-    "ReceiveDeadLetterQueueRecords",
-    "ReceiveQueueRecords",
-    "RegisterStreamConsumer",
-    "RemoveTagsFromStream",
-    "RestoreDeadLetterQueueRecords",
-    "SplitShard",
-    "StartStreamEncryption",
-    "StopStreamEncryption",
-    "SubscribeToShard",
-    "TagResource",
-    "UntagResource",
-    "UpdateAccountSettings",
-    "UpdateChannel",
-    "UpdateDeadLetterQueueRecordsVisibility",
-    "UpdateMaxRecordSize",
-    "UpdateQueue",
-    "UpdateQueueRecordsVisibility",
-    "UpdateShardCount",
-    "UpdateStreamMode",
-    "UpdateStreamRecordDistributionStrategy",
-    "UpdateStreamWarmThroughput",
-    "tidelog.v1.Cluster/ClusterStatus",
-    "tidelog.v1.Groups/Checkpoint",
-    "tidelog.v1.Groups/DeleteGroup",
-    "tidelog.v1.Groups/DescribeGroup",
-    "tidelog.v1.Groups/Join",
-    "tidelog.v1.Groups/Leave",
-    "tidelog.v1.Groups/ListGroups",
-    "tidelog.v1.Groups/ResetGroup",
-    "tidelog.v1.Groups/Sync",
-    "tidelog.v1.Records/Put",
-    "tidelog.v1.Records/PutStream",
-    "tidelog.v1.Records/Read",
-    "tidelog.v1.Records/Subscribe",
-    "tidelog.v1.Streams/CreateStream",
-    "tidelog.v1.Streams/DeleteStream",
-    "tidelog.v1.Streams/DescribeStream",
-    "tidelog.v1.Streams/ListShards",
-    "tidelog.v1.Streams/ListStreams",
-    "tidelog.v1.Streams/MergeShards",
-    "tidelog.v1.Streams/SetMode",
-    "tidelog.v1.Streams/SetRetention",
-    "tidelog.v1.Streams/SplitShard",
-    "tidelog.v1.Streams/UpdateShardCount",
-];
 const UNKNOWN: &str = "unknown";
 /// Values of the label `outcome`: 2xx, 4xx, 5xx.
 const OUTCOMES: [&str; 3] = ["ok", "client_fault", "server_fault"];
 
 /// Operations that are on the page of metrics before they are called: those whose latencies CloudWatch has too.
-const FROM_THE_START: [&str; 3] = ["GetRecords", "PutRecord", "PutRecords"];
+const FROM_THE_START: [Operation; 3] = [Operation::GetRecords, Operation::PutRecord, Operation::PutRecords];
 
 /// One operation's histograms. All of them are made when the first is recorded to, so that `/metrics` lists what was called,
 /// and an alarm on failures sees the step from 0 to 1.
 #[derive(Debug, Default)]
 pub(super) struct OperationTiming {
-    name: &'static str,
+    name: Cow<'static, str>,
     by_outcome: OnceLock<[Histogram; OUTCOMES.len()]>,
 }
 
 /// All operations' histograms.
 #[derive(Debug)]
 pub(super) struct Timing {
-    /// In the order of [`OPERATIONS`].
-    known: [OperationTiming; OPERATIONS.len()],
+    /// In the order of [`Operation::ALL`].
+    operations: [OperationTiming; Operation::ALL.len()],
+    /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`.
+    calls: BTreeMap<String, OperationTiming>,
     unknown: OperationTiming,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        let named = |name| OperationTiming { name, ..OperationTiming::default() };
-        let timing = Self { known: OPERATIONS.map(named), unknown: named(UNKNOWN) };
+        fn named(name: impl Into<Cow<'static, str>>) -> OperationTiming {
+            OperationTiming { name: name.into(), ..OperationTiming::default() }
+        }
+        let timing = Self {
+            operations: Operation::ALL.map(|operation| named(operation.name())),
+            calls: call_paths().into_iter().map(|path| (path.clone(), named(path))).collect(),
+            unknown: named(UNKNOWN),
+        };
         for operation in FROM_THE_START {
-            timing.of(operation).histograms();
+            timing.of_operation(Some(operation)).histograms();
         }
         timing
     }
 }
 
+/// The paths of all calls of the gRPC API, without the slash before them.
+fn call_paths() -> Vec<String> {
+    let descriptors = FileDescriptorSet::decode(DESCRIPTOR_SET).expect("the build made the descriptors");
+    let mut paths = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let path = |method: &MethodDescriptorProto| {
+                format!("{}.{}/{}", file.package(), service.name(), method.name())
+            };
+            paths.extend(service.method.iter().map(path));
+        }
+    }
+    paths
+}
+
 impl Timing {
-    /// The histograms of `operation`.
-    pub(super) fn of(&self, operation: &str) -> &OperationTiming {
-        OPERATIONS.binary_search(&operation).map_or(&self.unknown, |at| &self.known[at])
+    /// The histograms of an operation of the Kinesis protocol; those of any other target without one.
+    pub(super) fn of_operation(&self, operation: Option<Operation>) -> &OperationTiming {
+        operation.map_or(&self.unknown, |operation| &self.operations[operation as usize])
+    }
+
+    /// The histograms of the call of the gRPC API with that path, without the slash before it.
+    pub(super) fn of_call(&self, path: &str) -> &OperationTiming {
+        self.calls.get(path).unwrap_or(&self.unknown)
     }
 }
 
@@ -146,7 +97,7 @@ impl OperationTiming {
     fn histograms(&self) -> &[Histogram; OUTCOMES.len()] {
         self.by_outcome.get_or_init(|| {
             OUTCOMES.map(|outcome| {
-                metrics::histogram!(REQUEST_SECONDS, "operation" => self.name, "outcome" => outcome)
+                metrics::histogram!(REQUEST_SECONDS, "operation" => self.name.clone(), "outcome" => outcome)
             })
         })
     }
@@ -157,13 +108,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_are_found_by_name_and_all_else_is_one_label() {
-        assert!(OPERATIONS.is_sorted());
+    fn every_operation_and_call_has_its_label_and_all_else_has_one() {
         let timing = Timing::default();
-        for name in OPERATIONS {
-            assert_eq!(timing.of(name).name, name);
+        for operation in Operation::ALL {
+            assert_eq!(timing.of_operation(Some(operation)).name, operation.name());
         }
-        assert_eq!(timing.of("ListStreams2").name, UNKNOWN);
-        assert_eq!(timing.of("").name, UNKNOWN);
+        let paths = call_paths();
+        assert!(paths.contains(&"tidelog.v1.Cluster/ClockStatus".to_owned()), "{paths:?}");
+        for path in paths {
+            assert_eq!(timing.of_call(&path).name, path);
+        }
+        assert_eq!(timing.of_operation(None).name, UNKNOWN);
+        assert_eq!(timing.of_call("tidelog.v1.Streams/Other").name, UNKNOWN);
     }
 }

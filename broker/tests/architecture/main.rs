@@ -8,7 +8,7 @@ mod tidy;
 
 use std::path::{Path, PathBuf};
 
-use tidelog::ops::{OPERATIONS, UNAVAILABLE};
+use tidelog::ops::api::{Operation, State};
 use tidelog::room::{self, resources};
 
 /// The root of the workspace.
@@ -45,9 +45,12 @@ fn the_page_of_the_api_has_the_state_of_every_operation() {
             (cells[1], cells[2])
         })
         .collect();
-    let state = |name| if UNAVAILABLE.contains(&name) { "not yet" } else { "yes" };
+    let state = |operation: Operation| match operation.properties().state {
+        State::Built => "yes",
+        State::NotBuilt => "not yet",
+    };
     let expected: Vec<_> =
-        OPERATIONS.iter().map(|operation| (operation.name, state(operation.name))).collect();
+        Operation::ALL.into_iter().map(|operation| (operation.name(), state(operation))).collect();
     assert_eq!(told, expected);
 }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use tidelog::clock::Clock;
 use tidelog::node::{Node, NodeConfig};
+use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Fault, Reply, dispatch};
-use tidelog_testkit::node::{call, unlimited};
+use tidelog_testkit::node::{self as testkit, call, unlimited};
 
 /// A node in a directory, and the clock it goes by.
 pub struct Broker {
@@ -49,7 +50,7 @@ impl Broker {
 
     /// As a caller of that account and region.
     pub async fn call_as(&self, caller: (&str, &str), operation: &str, body: Value) -> Result<Value, Fault> {
-        let Reply::Complete(body) = self.reply(caller, operation, body).await? else {
+        let Some(body) = testkit::body(self.reply(caller, operation, body).await?) else {
             panic!("{operation} answered with an event stream");
         };
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
@@ -62,9 +63,8 @@ impl Broker {
         operation: &str,
         body: Value,
     ) -> Result<Reply, Fault> {
-        let call =
-            Call { account: account.into(), region: region.into(), ..call(operation, body.to_string()) };
-        dispatch(&self.node.service(), call).await
+        let call = Call { account: account.into(), region: region.into(), ..call(body.to_string()) };
+        dispatch(&self.node.service(), &call, Operation::named(operation)).await
     }
 
     pub async fn ok(&self, operation: &str, body: Value) -> Value {

@@ -10,11 +10,12 @@ use tempfile::TempDir;
 use tidelog::cluster::peers::{Incoming, tcp};
 use tidelog::model::producer::Stamp;
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
+use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Fault, Reply, dispatch};
 use tidelog::replication::Leader;
 use tidelog::room::AnswerRoom;
 use tidelog::service::{AppendRefusal, Placed};
-use tidelog_testkit::node::{call, unlimited};
+use tidelog_testkit::node::{self as testkit, call, unlimited};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::producers::send;
@@ -180,8 +181,9 @@ impl Cluster {
     ) -> Result<Reply, Fault> {
         let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
         let service = node.service();
-        let call = Call { answers, ..call(operation, body.to_string()) };
-        runtime.spawn(async move { dispatch(&service, call).await }).await.expect("no panic")
+        let call = Call { answers, ..call(body.to_string()) };
+        let operation = Operation::named(operation);
+        runtime.spawn(async move { dispatch(&service, &call, operation).await }).await.expect("no panic")
     }
 
     /// Sends a producer's batch of records under those keys to the node at a place, until the outcome of each is known.
@@ -203,7 +205,7 @@ impl Cluster {
 
     /// The answer of the node at a place.
     pub async fn call(&self, at: usize, operation: &str, body: Value) -> Result<Value, Fault> {
-        let Reply::Complete(body) = self.reply(at, operation, body).await? else {
+        let Some(body) = testkit::body(self.reply(at, operation, body).await?) else {
             panic!("{operation} answered with an event stream");
         };
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })

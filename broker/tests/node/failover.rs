@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidelog::cluster::administration::{Administration, Teller};
 use tidelog::limits::ShardLimits;
+use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Codec, Fault, dispatch};
 use tidelog::replication::SubBatch;
 use tidelog_storage::record::RecordRef;
@@ -147,7 +148,6 @@ async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
     // The node at place 2 leads it.
     let shard = stream.shards.iter().find(|shard| shard.group == 2).expect("a shard of each group");
     let call = Call {
-        operation: "PutRecord".into(),
         account: "000000000000".into(),
         region: "us-east-1".into(),
         codec: Codec::Json,
@@ -163,7 +163,7 @@ async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
         async move {
             loop {
                 let began = Instant::now();
-                if let Err(fault) = dispatch(&service, call.clone()).await {
+                if let Err(fault) = dispatch(&service, &call, Some(Operation::PutRecord)).await {
                     return (fault, began.elapsed());
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tidelog::clock::Clock;
-use tidelog::ops::{Codec, OPERATIONS};
+use tidelog::ops::Codec;
+use tidelog::ops::api::Operation;
 use tidelog_proto::Document;
 
 use crate::broker::{Broker, Client};
@@ -118,7 +119,7 @@ async fn both_codecs_say_the_same() {
         (*operation, shape.map_or(document.clone(), |shape| model.typed(shape, document)))
     });
     // Of every other operation the smallest request; those that make or end streams have had their turn.
-    let others = OPERATIONS.iter().map(|operation| operation.name).filter(|name| {
+    let others = Operation::ALL.iter().map(|operation| operation.name()).filter(|name| {
         *name != "SubscribeToShard"
             && *name != "DeleteStream"
             && CALLS.iter().all(|(called, _)| called != name)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Codec, check};
 use tidelog_proto::Document;
 
@@ -45,14 +46,13 @@ fn request(data: &[u8]) -> (&str, Bytes) {
 /// Whatever comes of it is right, as long as it is no panic.
 fn judge(operation: &str, codec: Codec, body: &Bytes) {
     let call = Call {
-        operation: operation.to_owned(),
         account: Arc::from("000000000000"),
         region: Arc::from("us-east-1"),
         codec,
         body: body.clone(),
         answers: tidelog::room::AnswerRoom::default(),
     };
-    let _: Result<(), _> = check(&call);
+    let _: Result<(), _> = check(&call, Operation::named(operation));
 }
 
 /// Equal, except that a number may come back as another kind of number and without its last digit.

@@ -29,14 +29,14 @@ pub(super) async fn execute(service: Option<Arc<Service>>, request: peer::Execut
         bytes_max => service.answers_for_peers().bounded(bytes_max),
     };
     let call = Call {
-        operation: request.operation,
         account: request.account.into(),
         region: request.region.into(),
         codec: if request.is_cbor { Codec::Cbor } else { Codec::Json },
         body: request.body,
         answers,
     };
-    match ops::execute(&service, call).await {
+    match ops::execute(&service, &call, &request.operation).await {
+        Ok(Some(Reply::Answer(answer))) => one(Part::Complete(answer.encode(call.codec))),
         Ok(Some(Reply::Complete(body))) => one(Part::Complete(body)),
         Ok(Some(Reply::Charged(body, charge))) => one_charged(Part::Complete(body), charge),
         Ok(Some(Reply::Events(events))) => send_events(events),

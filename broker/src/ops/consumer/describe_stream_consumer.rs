@@ -4,23 +4,33 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::{description, named::named};
 use crate::model::stream::{Consumer, Stream};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::api::{ConsumerDescription, DescribeStreamConsumerInput, DescribeStreamConsumerOutput};
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Describes the consumer.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let (stream, consumer) = named(&service.catalog(), call, input)?;
-    Ok(call.reply(&answer(&stream, &consumer)))
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &DescribeStreamConsumerInput,
+) -> Result<DescribeStreamConsumerOutput, Fault> {
+    let (stream, consumer) = named(&service.catalog(), call, input, input.consumer_name.as_deref())?;
+    Ok(answer(&stream, &consumer))
 }
 
-fn answer(stream: &Stream, consumer: &Consumer) -> Document {
-    let described = description::consumer(&stream.key, consumer).with("StreamARN", Some(stream.key.arn()));
-    Document::structure([("ConsumerDescription", described)])
+/// The answer. Only this operation names the consumer's stream.
+fn answer(stream: &Stream, consumer: &Consumer) -> DescribeStreamConsumerOutput {
+    let described = description::consumer(&stream.key, consumer);
+    let consumer_description = ConsumerDescription {
+        consumer_name: described.consumer_name,
+        consumer_arn: described.consumer_arn,
+        consumer_status: described.consumer_status,
+        consumer_creation_timestamp: described.consumer_creation_timestamp,
+        stream_arn: stream.key.arn(),
+    };
+    DescribeStreamConsumerOutput { consumer_description }
 }
 
 #[cfg(test)]
@@ -43,7 +53,7 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::input("DescribeStreamConsumer", r#"{"ConsumerName":""}"#).unwrap_err();
+        let fault = cases::input::<DescribeStreamConsumerInput>(r#"{"ConsumerName":""}"#).unwrap_err();
         let expected = [
             ("", "consumerName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
             ("", "consumerName", "Member must have length greater than or equal to 1"),

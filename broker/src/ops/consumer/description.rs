@@ -1,26 +1,23 @@
 //! How consumers are described, wherever they are.
 
-use tidelog_proto::Document;
-
 use crate::model::arn::ConsumerArn;
 use crate::model::stream::{Consumer, ConsumerStatus, StreamKey};
-use crate::ops::stream::description::timestamp;
+use crate::ops::api::{self, Timestamp};
 
-/// What every answer tells of a consumer of that stream. Only DescribeStreamConsumer adds the stream's ARN.
-pub fn consumer(stream: &StreamKey, consumer: &Consumer) -> Document {
-    Document::structure([
-        ("ConsumerName", (*consumer.name).into()),
-        ("ConsumerARN", ConsumerArn::of(stream, consumer).to_string().into()),
-        ("ConsumerStatus", status_name(consumer.status).into()),
-        ("ConsumerCreationTimestamp", timestamp(consumer.created_ms)),
-    ])
+/// A consumer of that stream, as answers describe it.
+pub fn consumer(stream: &StreamKey, consumer: &Consumer) -> api::Consumer {
+    api::Consumer {
+        consumer_name: consumer.name.to_string(),
+        consumer_arn: ConsumerArn::of(stream, consumer).to_string(),
+        consumer_status: status(consumer.status),
+        consumer_creation_timestamp: Timestamp::from_ms(consumer.created_ms),
+    }
 }
 
-/// AWS's name of a status.
-fn status_name(status: ConsumerStatus) -> &'static str {
+fn status(status: ConsumerStatus) -> api::ConsumerStatus {
     match status {
-        ConsumerStatus::Creating => "CREATING",
-        ConsumerStatus::Active => "ACTIVE",
-        ConsumerStatus::Deleting => "DELETING",
+        ConsumerStatus::Creating => api::ConsumerStatus::Creating,
+        ConsumerStatus::Active => api::ConsumerStatus::Active,
+        ConsumerStatus::Deleting => api::ConsumerStatus::Deleting,
     }
 }

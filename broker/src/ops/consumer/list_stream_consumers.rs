@@ -8,21 +8,23 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::description;
 use crate::limits::LIST_CONSUMERS_PAGE;
 use crate::model::stream::{Catalog, Stream};
+use crate::ops::api::{ListStreamConsumersInput, ListStreamConsumersOutput};
 use crate::ops::fault::InvalidTarget;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 use crate::service::iterator::{PageToken, Sealer};
 
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &ListStreamConsumersInput,
+) -> Result<ListStreamConsumersOutput, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    Ok(call.reply(&answer(&service.catalog(), &sealer, service.now_ms(), call, input)?))
+    answer(&service.catalog(), &sealer, service.now_ms(), call, input)
 }
 
 fn answer(
@@ -30,42 +32,40 @@ fn answer(
     sealer: &Sealer,
     now_ms: u64,
     call: &Call,
-    input: &Input,
-) -> Result<Document, Fault> {
+    input: &ListStreamConsumersInput,
+) -> Result<ListStreamConsumersOutput, Fault> {
     let stream = target::stream(catalog, call, input)?;
-    let after = match input.text("NextToken") {
+    let after = match input.next_token.as_deref() {
         Some(token) => Some(after_token(&stream, sealer, now_ms, input, token)?),
         None => {
-            target::check_creation(&stream, input)?;
+            target::check_creation(&stream, input.stream_creation_timestamp)?;
             None
         }
     };
     if !stream.is_usable() {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
-    let limit = input.integer("MaxResults").and_then(|limit| usize::try_from(limit).ok());
-    let page = limit.unwrap_or(LIST_CONSUMERS_PAGE).min(LIST_CONSUMERS_PAGE);
+    let page = input.max_results.map_or(LIST_CONSUMERS_PAGE, |limit| LIST_CONSUMERS_PAGE.min(limit as usize));
     let mut consumers = (stream.consumers.iter())
         .filter(|consumer| after.as_deref().is_none_or(|after| &*consumer.name > after));
     let listed = consumers.by_ref().take(page).collect::<Vec<_>>();
     let last = listed.last().filter(|_| consumers.next().is_some());
-    let token = last.map(|last| {
+    let next_token = last.map(|last| {
         let (stream_uid, after_name) = (stream.uid, last.name.to_string());
         sealer.seal_page(&PageToken::Consumers { stream_uid, after_name, issued_ms: now_ms })
     });
     let listed = listed.into_iter().map(|consumer| description::consumer(&stream.key, consumer));
-    let listed = listed.collect::<Vec<_>>();
-    Ok(Document::structure([("Consumers", listed.into())]).with("NextToken", token))
+    Ok(ListStreamConsumersOutput { consumers: Some(listed.collect()), next_token })
 }
 
 fn after_token(
     stream: &Stream,
     sealer: &Sealer,
     now_ms: u64,
-    input: &Input,
+    input: &ListStreamConsumersInput,
     token: &str,
 ) -> Result<String, Fault> {
-    if input.get("StreamCreationTimestamp").is_some() {
+    if input.stream_creation_timestamp.is_some() {
         return Err(InvalidTarget::BesideNextToken("StreamCreationTimestamp".into()).into());
     }
     match target::open_page(sealer, token, now_ms)? {
@@ -89,7 +89,7 @@ mod tests {
 
     fn list(stream: &Stream, members: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
         let call = cases::call(&format!(r#"{{"StreamARN":"{}"{members}}}"#, cases::stream("a", 1).key.arn()));
-        let input = call.input("ListStreamConsumers")?;
+        let input = cases::read::<ListStreamConsumersInput>(&call)?;
         let catalog = cases::catalog(vec![stream.clone()]);
         answer(&catalog, &Sealer::new([7; 32]), now_ms, &call, &input).map(|answer| cases::json(&answer))
     }

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use crate::model::stream::{Catalog, Consumer, Stream};
+use crate::ops::api::Targets;
 use crate::ops::fault::InvalidTarget;
-use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 
 /// The consumer and its stream.
 ///
 /// # Errors
 /// [`Fault::InvalidArgument`] when too few members are there or they do not agree, [`Fault::ResourceNotFound`].
-pub fn named(catalog: &Catalog, call: &Call, input: &Input) -> Result<(Arc<Stream>, Consumer), Fault> {
-    let (stream_arn, name) = (input.text("StreamARN"), input.text("ConsumerName"));
-    let Some(consumer_arn) = input.text("ConsumerARN") else {
+pub fn named(
+    catalog: &Catalog,
+    call: &Call,
+    targets: &dyn Targets,
+    name: Option<&str>,
+) -> Result<(Arc<Stream>, Consumer), Fault> {
+    let stream_arn = targets.stream_arn();
+    let Some(consumer_arn) = targets.consumer_arn() else {
         let (Some(stream_arn), Some(name)) = (stream_arn, name) else {
             return Err(InvalidTarget::NoConsumer.into());
         };
@@ -35,6 +40,7 @@ pub fn named(catalog: &Catalog, call: &Call, input: &Input) -> Result<(Arc<Strea
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::api::DescribeStreamConsumerInput;
     use crate::ops::cases;
 
     #[test]
@@ -43,8 +49,9 @@ mod tests {
         stream.consumers = vec![cases::consumer("app", 7), cases::consumer("other", 8)];
         let catalog = cases::catalog(vec![stream.clone()]);
         let find = |body: &str| {
-            let input = cases::input("DescribeStreamConsumer", body)?;
-            named(&catalog, &cases::call(body), &input).map(|(_, consumer)| consumer.uid)
+            let input = cases::input::<DescribeStreamConsumerInput>(body)?;
+            named(&catalog, &cases::call(body), &input, input.consumer_name.as_deref())
+                .map(|(_, consumer)| consumer.uid)
         };
         let arn = stream.key.arn();
         let by_arn =

@@ -8,28 +8,30 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::description;
 use crate::model::stream::{Consumer, Stream, StreamKey, Tags};
+use crate::ops::api::{RegisterStreamConsumerInput, RegisterStreamConsumerOutput};
 use crate::ops::fault::ResourceName;
-use crate::ops::input::Input;
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, ServiceError};
 
 /// Begins the consumer.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &RegisterStreamConsumerInput,
+) -> Result<RegisterStreamConsumerOutput, Fault> {
     let catalog = service.catalog();
-    let (stream, name) = (target::stream(&catalog, call, input)?, input.required_text("ConsumerName"));
-    let tags = rules::read(input);
+    let (stream, name) = (target::stream(&catalog, call, input)?, &input.consumer_name);
+    let tags = rules::read(input.tags.as_ref());
     check(&stream, name, &tags)?;
     let registered = service.register_consumer(stream.uid, name, tags).await;
     let consumer = registered.map_err(|error| match error {
         ServiceError::NameTaken => Fault::consumer_exists(&stream.key, name),
         other => Fault::of_stream(other, &stream.key),
     })?;
-    Ok(call.reply(&answer(&stream.key, &consumer)))
+    Ok(answer(&stream.key, &consumer))
 }
 
 fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
@@ -43,8 +45,8 @@ fn check(stream: &Stream, name: &str, tags: &Tags) -> Result<(), Fault> {
     rules::check_added(&consumer, &Tags::new(), tags)
 }
 
-fn answer(stream: &StreamKey, consumer: &Consumer) -> Document {
-    Document::structure([("Consumer", description::consumer(stream, consumer))])
+fn answer(stream: &StreamKey, consumer: &Consumer) -> RegisterStreamConsumerOutput {
+    RegisterStreamConsumerOutput { consumer: description::consumer(stream, consumer) }
 }
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ mod tests {
 
     #[test]
     fn stream_and_name_are_required() {
-        let fault = cases::input("RegisterStreamConsumer", r#"{"Tags":{}}"#).unwrap_err();
+        let fault = cases::input::<RegisterStreamConsumerInput>(r#"{"Tags":{}}"#).unwrap_err();
         let expected = [
             ("null", "streamARN", "Member must not be null"),
             ("null", "consumerName", "Member must not be null"),

@@ -13,8 +13,9 @@ use crate::limits::{
 };
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{HashRange, StreamKey};
+use crate::ops::api::Choice;
 use crate::ops::java_date;
-use crate::ops::stream::description::status_name;
+use crate::ops::stream::description;
 use crate::ops::tag::rules::RESERVED_PREFIX;
 use crate::replication::{Quota, QuotaExceeded};
 
@@ -412,7 +413,7 @@ fn in_use_sentence(in_use: &InUse) -> String {
             format!("Stream {name} under account {account} is being changed by another request.")
         }
         InUse::NotActive { key: StreamKey { account, name, .. }, status } => {
-            let status = status_name(*status);
+            let status = description::status(*status).name();
             format!("Stream {name} under account {account} not ACTIVE, instead in state {status}")
         }
     }
@@ -511,7 +512,7 @@ mod tests {
             let exception = Fault::NotBuilt(operation.to_owned()).exception();
             exception.text().split_once(" not available").expect("a sentence").0.to_owned()
         };
-        let names = crate::ops::OPERATIONS.iter().map(|operation| operation.name);
+        let names = crate::ops::api::Operation::ALL.iter().map(|operation| operation.name());
         let (queues, others): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("Queue"));
         let channels = others.into_iter().filter(|name| name.contains("Channel")).collect::<Vec<_>>();
         assert_eq!((queues.len(), channels.len()), (12, 5));

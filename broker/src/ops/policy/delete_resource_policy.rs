@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
+use crate::ops::Fault;
+use crate::ops::api::DeleteResourcePolicyInput;
 use crate::ops::fault::NotFound;
-use crate::ops::input::Input;
 use crate::ops::resource::Resource;
-use crate::ops::{Fault, Reply};
 use crate::service::Service;
 
 /// Removes the policy.
-pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, input: &DeleteResourcePolicyInput) -> Result<(), Fault> {
     let resource = Resource::named(&service.catalog(), input)?;
     check(&resource)?;
     let removed = service.set_policy(resource.id(), None).await;
-    removed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
+    removed.map_err(|error| Fault::of_stream(error, &resource.stream().key))
 }
 
 fn check(resource: &Resource) -> Result<(), Fault> {
@@ -36,7 +36,7 @@ mod tests {
     fn only_a_policy_that_is_there_is_removed() {
         let mut stream = cases::stream("a", 1);
         let body = format!(r#"{{"ResourceARN":"{}"}}"#, stream.key.arn());
-        let input = cases::input("DeleteResourcePolicy", &body).unwrap();
+        let input = cases::input::<DeleteResourcePolicyInput>(&body).unwrap();
         let checked = |stream: &crate::model::stream::Stream| {
             check(&Resource::named(&cases::catalog(vec![stream.clone()]), &input).unwrap())
         };

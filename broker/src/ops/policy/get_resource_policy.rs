@@ -4,20 +4,18 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
-use crate::ops::input::Input;
+use crate::ops::Fault;
+use crate::ops::api::{GetResourcePolicyInput, GetResourcePolicyOutput};
 use crate::ops::resource::Resource;
-use crate::ops::{Call, Fault, Reply};
 use crate::service::Service;
 
 /// Gives the policy.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    Ok(call.reply(&answer(&Resource::named(&service.catalog(), input)?)))
+pub fn run(service: &Arc<Service>, input: &GetResourcePolicyInput) -> Result<GetResourcePolicyOutput, Fault> {
+    Ok(answer(&Resource::named(&service.catalog(), input)?))
 }
 
-fn answer(resource: &Resource) -> Document {
-    Document::structure([("Policy", resource.policy().unwrap_or("{}").into())])
+fn answer(resource: &Resource) -> GetResourcePolicyOutput {
+    GetResourcePolicyOutput { policy: resource.policy().unwrap_or("{}").to_owned() }
 }
 
 #[cfg(test)]
@@ -34,7 +32,7 @@ mod tests {
         for (rest, expected) in [("", "{}"), ("/consumer/app:1699998200", "{ \"Statement\": [] }")] {
             let body = format!(r#"{{"ResourceARN":"{}{rest}"}}"#, stream.key.arn());
             let resource =
-                Resource::named(&catalog, &cases::input("GetResourcePolicy", &body).unwrap()).unwrap();
+                Resource::named(&catalog, &cases::input::<GetResourcePolicyInput>(&body).unwrap()).unwrap();
             assert_eq!(cases::json(&answer(&resource)), serde_json::json!({"Policy": expected}));
         }
     }

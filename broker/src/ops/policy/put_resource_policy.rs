@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use super::document;
 use crate::limits::POLICY_BYTES_MAX;
+use crate::ops::Fault;
+use crate::ops::api::PutResourcePolicyInput;
 use crate::ops::fault::InvalidArgument;
-use crate::ops::input::Input;
 use crate::ops::resource::Resource;
-use crate::ops::{Fault, Reply};
 use crate::service::Service;
 
 /// Keeps the policy.
-pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
-    let policy = input.required_text("Policy");
+pub async fn run(service: &Arc<Service>, input: &PutResourcePolicyInput) -> Result<(), Fault> {
+    let policy = &input.policy;
     let resource = Resource::named(&service.catalog(), input)?;
     check(&resource, policy)?;
     let put = service.set_policy(resource.id(), Some(policy)).await;
-    put.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &resource.stream().key))
+    put.map_err(|error| Fault::of_stream(error, &resource.stream().key))
 }
 
 fn check(resource: &Resource, policy: &str) -> Result<(), Fault> {
@@ -42,8 +42,7 @@ mod tests {
         r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"kinesis:*","Resource":"*"}}"#;
 
     fn checked(stream: &Stream, policy: &str) -> Result<(), Fault> {
-        let body = format!(r#"{{"ResourceARN":"{}"}}"#, stream.key.arn());
-        let input = cases::input("GetResourcePolicy", &body).unwrap();
+        let input = PutResourcePolicyInput { resource_arn: stream.key.arn(), ..Default::default() };
         check(&Resource::named(&cases::catalog(vec![stream.clone()]), &input).unwrap(), policy)
     }
 
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn resource_and_policy_are_required() {
-        let fault = cases::input("PutResourcePolicy", "{}").unwrap_err();
+        let fault = cases::input::<PutResourcePolicyInput>("{}").unwrap_err();
         let expected = [
             ("null", "resourceARN", "Member must not be null"),
             ("null", "policy", "Member must not be null"),

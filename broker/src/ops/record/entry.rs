@@ -14,10 +14,10 @@ use crate::limits::{PARTITION_KEY_LENGTH_MAX, RECORD_DATA_BYTES_MAX};
 use crate::model::hash_key;
 use crate::model::stream::{Stream, StreamStatus};
 use crate::ops::Fault;
+use crate::ops::api::shape::utf16_length;
+use crate::ops::api::validate::Violations;
+use crate::ops::api::{Blob, base64_length};
 use crate::ops::fault::InvalidRecords;
-use crate::ops::input::{Input, base64_length};
-use crate::ops::shape::utf16_length;
-use crate::ops::validate::Violations;
 use crate::service::{NewRecord, Payload};
 
 /// Opening brackets of a body that is read the fast way: those of 500 records, and some inside texts.
@@ -64,11 +64,14 @@ pub enum OutOfBounds {
 
 impl<'a> Entry<'a> {
     /// From checked members.
-    pub fn from_input(input: &'a Input) -> Self {
-        let data = input.blob("Data").expect("a required member is there once the request is checked");
+    pub fn from_members(
+        data: &'a Blob,
+        partition_key: Option<&'a String>,
+        explicit_hash_key: Option<&'a String>,
+    ) -> Self {
         Self {
-            partition_key: input.text("PartitionKey"),
-            explicit_hash_key: input.text("ExplicitHashKey"),
+            partition_key: partition_key.map(String::as_str),
+            explicit_hash_key: explicit_hash_key.map(String::as_str),
             data: data.payload(),
             data_bytes: data.decoded_len(),
         }

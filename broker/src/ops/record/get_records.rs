@@ -12,14 +12,12 @@ pub(super) mod json;
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use crate::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX};
 use crate::model::sequence_number::SequenceNumbers;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
+use crate::ops::api::{ChildShard, GetRecordsInput};
 use crate::ops::fault::{InvalidTarget, NotFound};
-use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::room::{Charge, Full, PREPAID_ANSWER_BYTES};
@@ -27,18 +25,22 @@ use crate::service::iterator::{Position, Sealer, ShardIterator, TokenError};
 use crate::service::{ReadAnswer, ReadRecord, Service};
 
 /// Reads on.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &GetRecordsInput,
+    iterator: Result<ShardIterator, Fault>,
+) -> Result<Reply, Fault> {
+    let iterator = iterator?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    let iterator = open(&sealer, input.required_text("ShardIterator"), service.earliest_now_ms())?;
     let stream = find_stream(&service.catalog(), &iterator)?;
     check_arn(call, input, &stream)?;
     let id = iterator.shard;
     let shard = stream.shard(id.0).ok_or_else(|| Fault::shard_not_found(&stream.key, id))?;
-    if input.is_true("DryRun") {
+    if input.dry_run == Some(true) {
         return Err(Fault::DryRun);
     }
-    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
-    let records_max = limit.unwrap_or(GET_RECORDS_MAX).min(GET_RECORDS_MAX);
+    let records_max = input.limit.map_or(GET_RECORDS_MAX, |limit| GET_RECORDS_MAX.min(limit as usize));
     let from = iterator.position.0;
     let read = service.read_in_turn(&stream, shard, from, records_max, GET_RECORDS_BYTES_MAX).await;
     let (read, turn) = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
@@ -50,8 +52,8 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         sealer.seal_iterator(&ShardIterator { position, issued_ms: service.now_ms(), ..iterator })
     });
     let answer = match call.codec {
-        Codec::Json => json::write_answer(shard, &read, next, children),
-        Codec::Cbor => cbor::write_answer(shard, &read, next, children),
+        Codec::Json => json::write_answer(shard, &read, next, &children),
+        Codec::Cbor => cbor::write_answer(shard, &read, next, &children),
     };
     // The turn stands for the memory of what was read from files.
     drop((read, turn));
@@ -89,7 +91,17 @@ fn admit(call: &Call, mut read: ReadAnswer, now_ms: u64) -> Result<(ReadAnswer, 
 /// Bytes of an answer beside its records.
 const ANSWER_BYTES: usize = 1_024;
 
-fn open(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
+/// Opens the iterator of a request.
+///
+/// # Errors
+/// [`Fault::ExpiredIterator`] after 300 s, [`Fault::InvalidArgument`] for an iterator that this cluster did not give out,
+/// [`Fault::Unavailable`] before the cluster has a key.
+pub fn open(service: &Service, text: &str) -> Result<ShardIterator, Fault> {
+    let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
+    open_with(&sealer, text, service.earliest_now_ms())
+}
+
+fn open_with(sealer: &Sealer, text: &str, now_ms: u64) -> Result<ShardIterator, Fault> {
     sealer.open_iterator(text, now_ms).map_err(|error| match error {
         TokenError::Damaged => InvalidTarget::ShardIterator.into(),
         TokenError::Expired { issued_ms } => Fault::ExpiredIterator { issued_ms, now_ms },
@@ -106,8 +118,8 @@ fn find_stream(catalog: &Catalog, iterator: &ShardIterator) -> Result<Arc<Stream
 }
 
 /// A StreamARN beside the iterator must be that of its stream.
-fn check_arn(call: &Call, input: &Input, stream: &Stream) -> Result<(), Fault> {
-    match input.text("StreamARN") {
+fn check_arn(call: &Call, input: &GetRecordsInput, stream: &Stream) -> Result<(), Fault> {
+    match input.stream_arn.as_deref() {
         Some(arn) if target::named(call, None, Some(arn))? != stream.key => {
             Err(InvalidTarget::IteratorOfOtherStream.into())
         }
@@ -116,7 +128,7 @@ fn check_arn(call: &Call, input: &Input, stream: &Stream) -> Result<(), Fault> {
 }
 
 /// The children of a shard that was read to its end, from the newest metadata: they appear there with its closing.
-fn children(service: &Service, stream: &Stream, id: ShardId) -> Vec<Document> {
+fn children(service: &Service, stream: &Stream, id: ShardId) -> Vec<ChildShard> {
     let catalog = service.catalog();
     catalog.by_uid(stream.uid).map_or_else(Vec::new, |stream| description::children(stream, id))
 }
@@ -160,10 +172,10 @@ mod tests {
         ReadRecord { ordinal, time_ms, partition_key, data: Bytes::from_static(data) }
     }
 
-    fn answered(read: &ReadAnswer, next: Option<&str>, children: Vec<Document>) -> serde_json::Value {
+    fn answered(read: &ReadAnswer, next: Option<&str>, children: &[ChildShard]) -> serde_json::Value {
         let stream = cases::stream("a", 1);
         let (shard, next) = (&stream.shards[0], next.map(ToOwned::to_owned));
-        let json = json::write_answer(shard, read, next.clone(), children.clone());
+        let json = json::write_answer(shard, read, next.clone(), children);
         let cbor = cbor::write_answer(shard, read, next, children);
         let answer = serde_json::from_slice(&json).unwrap();
         let document = Codec::Cbor.decode(&cbor.into()).unwrap();
@@ -208,7 +220,7 @@ mod tests {
             "MillisBehindLatest": 1_500,
             "NextShardIterator": "next",
         });
-        assert_eq!(answered(&read, Some("next"), vec![]), expected);
+        assert_eq!(answered(&read, Some("next"), &[]), expected);
     }
 
     #[test]
@@ -231,7 +243,7 @@ mod tests {
                 child("shardId-000000000002", half + 1, u128::MAX),
             ],
         });
-        assert_eq!(answered(&read, None, children), expected);
+        assert_eq!(answered(&read, None, &children), expected);
     }
 
     #[test]
@@ -240,10 +252,10 @@ mod tests {
         let iterator =
             ShardIterator { stream_uid: 42, shard: ShardId(0), position: Position(1), issued_ms: NOW_MS };
         let text = sealer.seal_iterator(&iterator);
-        assert_eq!(open(&sealer, &text, NOW_MS), Ok(iterator));
-        assert_eq!(open(&sealer, &format!("\"{text}\""), NOW_MS), Ok(iterator));
-        assert_eq!(open(&sealer, "AAAA", NOW_MS), Err(InvalidTarget::ShardIterator.into()));
-        let late = open(&sealer, &text, NOW_MS + ITERATOR_LIFE_MS + 1);
+        assert_eq!(open_with(&sealer, &text, NOW_MS), Ok(iterator));
+        assert_eq!(open_with(&sealer, &format!("\"{text}\""), NOW_MS), Ok(iterator));
+        assert_eq!(open_with(&sealer, "AAAA", NOW_MS), Err(InvalidTarget::ShardIterator.into()));
+        let late = open_with(&sealer, &text, NOW_MS + ITERATOR_LIFE_MS + 1);
         assert!(matches!(late, Err(Fault::ExpiredIterator { .. })));
     }
 
@@ -259,7 +271,7 @@ mod tests {
             [(arn(""), true), (arn("b"), false), (r#"{"ShardIterator":"x"}"#.to_owned(), true)]
         {
             let call = cases::call(&body);
-            let input = call.input("GetRecords").unwrap();
+            let input = cases::read::<GetRecordsInput>(&call).unwrap();
             assert_eq!(check_arn(&call, &input, &stream).is_ok(), agrees, "{body}");
         }
         stream.status = StreamStatus::Deleting;
@@ -274,13 +286,13 @@ mod tests {
     fn bounds_are_told_in_aws_words() {
         let long = "a".repeat(513);
         let body = format!(r#"{{"ShardIterator":"{long}","Limit":10001}}"#);
-        let fault = cases::input("GetRecords", &body).unwrap_err();
+        let fault = cases::input::<GetRecordsInput>(&body).unwrap_err();
         let expected = cases::expected(&[
             (&long, "shardIterator", "Member must have length less than or equal to 512"),
             ("10001", "limit", "Member must have value less than or equal to 10000"),
         ]);
         assert_eq!(cases::violations(&fault), expected);
-        let wrong = cases::input("GetRecords", r#"{"ShardIterator":"a","Limit":"5"}"#).unwrap_err();
+        let wrong = cases::input::<GetRecordsInput>(r#"{"ShardIterator":"a","Limit":"5"}"#).unwrap_err();
         let text = "class java.lang.String can not be converted to an Integer";
         assert_eq!(wrong.exception().text(), text);
     }
@@ -288,7 +300,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Call { body: body.into(), ..cases::call("") }.input("GetRecords");
+            let call = Call { body: body.into(), ..cases::call("") };
+            let _ = cases::read::<GetRecordsInput>(&call);
         }
     }
 }

@@ -10,29 +10,31 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::position::{self, Asked};
 use crate::model::shard_id::ShardId;
-use crate::ops::input::Input;
+use crate::ops::api::{GetShardIteratorInput, GetShardIteratorOutput};
 use crate::ops::shard::open_shard;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 use crate::service::iterator::{Position, ShardIterator};
 
 /// Gives out the iterator.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &GetShardIteratorInput,
+) -> Result<GetShardIteratorOutput, Fault> {
     let key = target::key(call, input)?;
-    let id = open_shard::parse(&key, input.required_text("ShardId"))?;
+    let id = open_shard::parse(&key, &input.shard_id)?;
     // AWS denies the shard, not its stream (recorded).
     let stream = target::find(&service.catalog(), &key).map_err(|_| Fault::shard_not_found(&key, id))?;
-    let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
+    let shard = position::find_shard(&stream, &input.shard_id)?;
     let now_ms = service.now_ms();
     let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
     let admitted = service.admit_iterator(&stream, shard);
     admitted.map_err(|error| Fault::of_shard(error, &stream.key, ShardId(shard.index)))?;
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    if input.is_true("DryRun") {
+    if input.dry_run == Some(true) {
         return Err(Fault::DryRun);
     }
     let iterator = ShardIterator {
@@ -41,16 +43,15 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         position: Position(begin.ordinal(service, &stream, shard).await?),
         issued_ms: now_ms,
     };
-    let text = sealer.seal_iterator(&iterator);
-    Ok(call.reply(&Document::structure([("ShardIterator", text.into())])))
+    Ok(GetShardIteratorOutput { shard_iterator: Some(sealer.seal_iterator(&iterator)) })
 }
 
-fn asked(input: &Input) -> Asked<'_> {
+fn asked(input: &GetShardIteratorInput) -> Asked<'_> {
     Asked {
         operation: "GetShardIterator",
-        kind: input.required_text("ShardIteratorType"),
-        number: input.text("StartingSequenceNumber"),
-        time_ms: input.timestamp_ms("Timestamp"),
+        kind: input.shard_iterator_type,
+        number: input.starting_sequence_number.as_deref(),
+        time_ms: input.timestamp.map(|time| time.0),
     }
 }
 
@@ -63,8 +64,8 @@ mod tests {
     use crate::ops::cases::{self, NOW_MS};
 
     fn begun(stream: &Stream, body: &str) -> Result<Begin, Fault> {
-        let input = cases::input("GetShardIterator", body)?;
-        let shard = position::find_shard(stream, input.required_text("ShardId"))?;
+        let input = cases::input::<GetShardIteratorInput>(body)?;
+        let shard = position::find_shard(stream, &input.shard_id)?;
         Ok(asked(&input).begin(stream, shard, NOW_MS)?)
     }
 
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let fault =
-            cases::input("GetShardIterator", r#"{"ShardIteratorType":"x","ShardId":""}"#).unwrap_err();
+            cases::input::<GetShardIteratorInput>(r#"{"ShardIteratorType":"x","ShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[
             ("", "shardId", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
             ("", "shardId", "Member must have length greater than or equal to 1"),
@@ -199,7 +200,7 @@ mod tests {
         ]);
         assert_eq!(cases::violations(&fault), expected);
         let wrong =
-            cases::input("GetShardIterator", &at("AT_TIMESTAMP", r#","Timestamp":"now""#)).unwrap_err();
+            cases::input::<GetShardIteratorInput>(&at("AT_TIMESTAMP", r#","Timestamp":"now""#)).unwrap_err();
         let text = "class java.lang.String can not be converted to milliseconds since epoch";
         assert_eq!(wrong.exception().text(), text);
     }

@@ -7,6 +7,8 @@ use crate::model::sequence_number::{ORDINAL_MAX, SequenceNumber};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamStatus};
 use crate::ops::Fault;
+use crate::ops::api::Choice;
+use crate::ops::api::ShardIteratorType::{self, *};
 use crate::ops::fault::{InvalidPosition, Unavailable};
 use crate::ops::shard::open_shard;
 use crate::service::Service;
@@ -16,8 +18,8 @@ use crate::service::Service;
 pub struct Asked<'a> {
     /// The operation, for its faults.
     pub operation: &'static str,
-    /// Such as `TRIM_HORIZON`; one of the service model's.
-    pub kind: &'a str,
+    /// The kind of position.
+    pub kind: ShardIteratorType,
     /// The sequence number, for the two kinds that need one.
     pub number: Option<&'a str>,
     /// Milliseconds since the epoch, for AT_TIMESTAMP.
@@ -77,19 +79,19 @@ impl Asked<'_> {
     /// For numbers of other shards or streams, for a time in the future, and for a kind without what it needs.
     pub fn begin(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<Begin, InvalidPosition> {
         match (self.kind, self.number) {
-            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(number)) => {
+            (AtSequenceNumber | AfterSequenceNumber, Some(number)) => {
                 self.begin_at_number(stream, shard, number)
             }
-            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => Err(self.mismatch(false)),
+            (AtSequenceNumber | AfterSequenceNumber, None) => Err(self.mismatch(false)),
             (_, Some(_)) => Err(self.mismatch(true)),
-            ("TRIM_HORIZON", None) => Ok(Begin::Ordinal(1)),
-            ("LATEST", None) => Ok(Begin::Latest),
-            (_, None) => begin_at_time(self.time_ms, now_ms),
+            (TrimHorizon, None) => Ok(Begin::Ordinal(1)),
+            (Latest, None) => Ok(Begin::Latest),
+            (AtTimestamp, None) => begin_at_time(self.time_ms, now_ms),
         }
     }
 
     fn mismatch(&self, has_number: bool) -> InvalidPosition {
-        InvalidPosition::Mismatch { kind: self.kind.to_owned(), has_number }
+        InvalidPosition::Mismatch { kind: self.kind.name().to_owned(), has_number }
     }
 
     fn begin_at_number(&self, stream: &Stream, shard: &Shard, text: &str) -> Result<Begin, InvalidPosition> {
@@ -112,7 +114,7 @@ impl Asked<'_> {
         if number.ordinal == ORDINAL_MAX && shard.closed_ms.is_none() {
             return Err(invalid());
         }
-        let skipped = u64::from(self.kind == "AFTER_SEQUENCE_NUMBER" || number.after);
+        let skipped = u64::from(self.kind == AfterSequenceNumber || number.after);
         Ok(Begin::Ordinal((number.ordinal + skipped).clamp(1, ORDINAL_MAX)))
     }
 }

@@ -14,9 +14,9 @@ use super::entry::{self, Entry};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::api::validate::Violations;
+use crate::ops::api::{Operation, PutRecordInput, Request};
 use crate::ops::fault::{InvalidRecords, Unavailable};
-use crate::ops::input::Input;
-use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, PutRefusal, Service};
 
@@ -36,15 +36,23 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
             }
         }
     }
-    let input = call.input("PutRecord")?;
-    let key = target::key(call, &input)?;
-    let after = input.text("SequenceNumberForOrdering");
-    let is_dry_run = input.is_true("DryRun");
-    put(service, call, &Put { key, entry: Entry::from_input(&input), after, is_dry_run }).await
+    let Request::PutRecord(input) = call.read(Operation::PutRecord)? else { unreachable!("a PutRecord") };
+    put_input(service, call, &input).await
+}
+
+/// Puts the record of a request that no fast way takes.
+pub async fn put_input(service: &Arc<Service>, call: &Call, input: &PutRecordInput) -> Result<Reply, Fault> {
+    let after = input.sequence_number_for_ordering.as_deref();
+    let is_dry_run = input.dry_run == Some(true);
+    put(service, call, &Put { key: target::key(call, input)?, entry: entry(input), after, is_dry_run }).await
+}
+
+fn entry(input: &PutRecordInput) -> Entry<'_> {
+    Entry::from_members(&input.data, input.partition_key.as_ref(), input.explicit_hash_key.as_ref())
 }
 
 /// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
-pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
+pub fn ways_agree(call: &Call, input: Option<&PutRecordInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body)
             .is_none_or(|fast| fast.entry().is_none_or(|entry| is_same(fast.stream_name(), &entry, input))),
@@ -54,12 +62,13 @@ pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
     }
 }
 
-fn is_same(stream_name: &str, entry: &Entry<'_>, input: Option<&Input>) -> bool {
+fn is_same(stream_name: &str, fast: &Entry<'_>, input: Option<&PutRecordInput>) -> bool {
     input.is_some_and(|input| {
-        input.text("StreamName") == Some(stream_name)
-            && ["StreamARN", "SequenceNumberForOrdering"].iter().all(|name| input.get(name).is_none())
-            && !input.is_true("DryRun")
-            && Entry::from_input(input) == *entry
+        input.stream_name.as_deref() == Some(stream_name)
+            && input.stream_arn.is_none()
+            && input.sequence_number_for_ordering.is_none()
+            && input.dry_run != Some(true)
+            && entry(input) == *fast
     })
 }
 
@@ -152,8 +161,8 @@ mod tests {
             (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","New":{}}"#, false),
         ] {
             let call = cases::call(body);
-            let input = call.input("PutRecord").unwrap();
-            let slow = Entry::from_input(&input).record(&stream).unwrap();
+            let input = cases::read::<PutRecordInput>(&call).unwrap();
+            let slow = entry(&input).record(&stream).unwrap();
             let fast = json::read(&call.body);
             assert_eq!(fast.is_some(), is_fast, "{body}");
             if let Some(fast) = fast {
@@ -172,8 +181,8 @@ mod tests {
             (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k","New":{}}"#, false),
         ] {
             let call = cases::cbor_call(body);
-            let input = call.input("PutRecord").unwrap();
-            let slow = Entry::from_input(&input).record(&stream).unwrap();
+            let input = cases::read::<PutRecordInput>(&call).unwrap();
+            let slow = entry(&input).record(&stream).unwrap();
             let fast = cbor::read(&call.body).map(|(name, entry)| (name, entry.record(&stream).unwrap()));
             assert_eq!(fast, is_fast.then_some(("a", slow)), "{body}");
         }
@@ -182,7 +191,7 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let body = r#"{"StreamName":"a","SequenceNumberForOrdering":"x","StreamId":"x"}"#;
-        let fault = cases::input("PutRecord", body).unwrap_err();
+        let fault = cases::input::<PutRecordInput>(body).unwrap_err();
         let expected = cases::expected(&[
             ("null", "data", "Member must not be null"),
             (
@@ -244,8 +253,8 @@ mod tests {
             let _ = json::read(&call.body);
             let _ = cbor::read(&call.body);
             let cbor = Call { codec: Codec::Cbor, ..call.clone() };
-            let _ = cbor.input("PutRecord");
-            let _ = call.input("PutRecord");
+            let _ = cases::read::<PutRecordInput>(&cbor);
+            let _ = cases::read::<PutRecordInput>(&call);
         }
     }
 }

@@ -14,9 +14,9 @@ use super::entry::{self, Entry};
 use crate::limits::PUT_RECORDS_BYTES_MAX;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamKey};
+use crate::ops::api::validate::Violations;
+use crate::ops::api::{Operation, PutRecordsInput, Request};
 use crate::ops::fault::InvalidRecords;
-use crate::ops::input::Input;
-use crate::ops::validate::Violations;
 use crate::ops::{Call, Codec, Fault, Reply, target};
 use crate::service::{AppendRefusal, NewRecord, Service};
 
@@ -38,14 +38,24 @@ pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
             }
         }
     }
-    let input = call.input("PutRecords")?;
-    let entries = input.structures("Records").map(Entry::from_input).collect::<Vec<_>>();
-    let key = target::key(call, &input)?;
-    put(service, call, &key, &entries, input.is_true("DryRun")).await
+    let Request::PutRecords(input) = call.read(Operation::PutRecords)? else { unreachable!("a PutRecords") };
+    put_input(service, call, &input).await
+}
+
+/// Puts the records of a request that no fast way takes.
+pub async fn put_input(service: &Arc<Service>, call: &Call, input: &PutRecordsInput) -> Result<Reply, Fault> {
+    let entries: Vec<_> = entries(input).collect();
+    put(service, call, &target::key(call, input)?, &entries, input.dry_run == Some(true)).await
+}
+
+fn entries(input: &PutRecordsInput) -> impl Iterator<Item = Entry<'_>> {
+    input.records.iter().map(|record| {
+        Entry::from_members(&record.data, record.partition_key.as_ref(), record.explicit_hash_key.as_ref())
+    })
 }
 
 /// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
-pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
+pub fn ways_agree(call: &Call, input: Option<&PutRecordsInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body).is_none_or(|fast| {
             fast.entries().is_none_or(|entries| is_same(fast.stream_name(), &entries, input))
@@ -56,12 +66,12 @@ pub fn ways_agree(call: &Call, input: Option<&Input>) -> bool {
     }
 }
 
-fn is_same(stream_name: &str, entries: &[Entry<'_>], input: Option<&Input>) -> bool {
+fn is_same(stream_name: &str, fast: &[Entry<'_>], input: Option<&PutRecordsInput>) -> bool {
     input.is_some_and(|input| {
-        input.text("StreamName") == Some(stream_name)
-            && input.get("StreamARN").is_none()
-            && !input.is_true("DryRun")
-            && input.structures("Records").map(Entry::from_input).eq(entries.iter().cloned())
+        input.stream_name.as_deref() == Some(stream_name)
+            && input.stream_arn.is_none()
+            && input.dry_run != Some(true)
+            && entries(input).eq(fast.iter().cloned())
     })
 }
 

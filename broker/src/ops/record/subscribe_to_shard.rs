@@ -20,8 +20,8 @@ use super::position::{self, Asked};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, ConsumerStatus, Shard, Stream};
+use crate::ops::api::{StartingPosition, SubscribeToShardInput, list};
 use crate::ops::fault::Unavailable;
-use crate::ops::input::Input;
 use crate::ops::stream::description;
 use crate::ops::{Call, Events, Fault, Reply, rate, target};
 use crate::service::{
@@ -32,16 +32,16 @@ use crate::service::{
 const EVENT: &str = "SubscribeToShardEvent";
 
 /// Begins the stream.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let (stream, consumer) = target::consumer(&service.catalog(), input.required_text("ConsumerARN"))?;
-    let shard = position::find_shard(&stream, input.required_text("ShardId"))?;
+pub async fn run(service: &Arc<Service>, call: &Call, input: &SubscribeToShardInput) -> Result<Reply, Fault> {
+    let (stream, consumer) = target::consumer(&service.catalog(), &input.consumer_arn)?;
+    let shard = position::find_shard(&stream, &input.shard_id)?;
     // Whoever comes too soon after a subscription is told of that one, however fast it comes.
     let refused = |refusal| seat_fault(refusal, &stream, &consumer);
     service.check_subscribe(&stream, &consumer, shard).map_err(refused)?;
     rate::check_subscribe(service, call, input)?;
     let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
     check_active(&stream, &consumer)?;
-    if input.is_true("DryRun") {
+    if input.dry_run == Some(true) {
         return Err(Fault::DryRun);
     }
     let next_ordinal = begin.ordinal(service, &stream, shard).await?;
@@ -51,13 +51,13 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     Ok(Reply::Events(events(subscription, writer)))
 }
 
-fn asked(input: &Input) -> Asked<'_> {
-    let position = input.structure("StartingPosition").expect("required");
+fn asked(input: &SubscribeToShardInput) -> Asked<'_> {
+    let StartingPosition { kind, sequence_number, timestamp } = &input.starting_position;
     Asked {
         operation: "SubscribeToShard",
-        kind: position.required_text("Type"),
-        number: position.text("SequenceNumber"),
-        time_ms: position.timestamp_ms("Timestamp"),
+        kind: *kind,
+        number: sequence_number.as_deref(),
+        time_ms: timestamp.map(|time| time.0),
     }
 }
 
@@ -159,7 +159,7 @@ const RECORD_BYTES: usize = 200;
 /// The last event of a closed shard.
 fn write_end(stream: &Stream, id: ShardId) -> Bytes {
     let mut payload = br#"{"MillisBehindLatest":0,"Records":[],"ChildShards":"#.to_vec();
-    payload.extend_from_slice(&json::encode(&description::children(stream, id).into()));
+    payload.extend_from_slice(&json::encode(&list(&description::children(stream, id))));
     payload.push(b'}');
     event_stream::event(EVENT, &payload)
 }

@@ -4,30 +4,25 @@
 //! ENABLED_UNTIL_EARLIEST_ALLOWED_END and is in force until then, which EndedAt says; enabling it again begins a new
 //! one. (The model has the statuses and times; nobody recorded how they go together.)
 
-use tidelog_proto::Document;
-
 use crate::model::stream::Commitment;
-use crate::ops::stream::description::timestamp;
+use crate::ops::api::MinimumThroughputBillingCommitmentOutputStatus::{self as Status, *};
+use crate::ops::api::{MinimumThroughputBillingCommitmentOutput, Timestamp};
 
-/// The settings of an account that has that commitment, or never had one.
-pub fn settings(commitment: Option<&Commitment>, now_ms: u64) -> Document {
-    let described = match commitment {
-        None => Document::structure([("Status", "DISABLED".into())]),
-        Some(own) => Document::structure([
-            ("Status", status_name(own, now_ms).into()),
-            ("StartedAt", timestamp(own.started_ms)),
-            ("EarliestAllowedEndAt", timestamp(own.earliest_end_ms())),
-        ])
-        .with("EndedAt", own.end_ms().map(timestamp)),
-    };
-    Document::structure([("MinimumThroughputBillingCommitment", described)])
+/// The commitment of an account that has one, or never had one.
+pub fn describe(commitment: Option<&Commitment>, now_ms: u64) -> MinimumThroughputBillingCommitmentOutput {
+    MinimumThroughputBillingCommitmentOutput {
+        status: commitment.map_or(Disabled, |own| status(own, now_ms)),
+        started_at: commitment.map(|own| Timestamp::from_ms(own.started_ms)),
+        earliest_allowed_end_at: commitment.map(|own| Timestamp::from_ms(own.earliest_end_ms())),
+        ended_at: commitment.and_then(Commitment::end_ms).map(Timestamp::from_ms),
+    }
 }
 
-fn status_name(commitment: &Commitment, now_ms: u64) -> &'static str {
+fn status(commitment: &Commitment, now_ms: u64) -> Status {
     match (commitment.is_enabled, commitment.is_in_force(now_ms)) {
-        (true, _) => "ENABLED",
-        (false, true) => "ENABLED_UNTIL_EARLIEST_ALLOWED_END",
-        (false, false) => "DISABLED",
+        (true, _) => Enabled,
+        (false, true) => EnabledUntilEarliestAllowedEnd,
+        (false, false) => Disabled,
     }
 }
 
@@ -64,8 +59,7 @@ mod tests {
                 ending("DISABLED", started_s + 60.0 * 3_600.0),
             ),
         ] {
-            let expected = json!({"MinimumThroughputBillingCommitment": expected});
-            assert_eq!(cases::json(&settings(commitment.as_ref(), now_ms)), expected, "{commitment:?}");
+            assert_eq!(cases::json(&describe(commitment.as_ref(), now_ms)), expected, "{commitment:?}");
         }
     }
 }

@@ -5,11 +5,15 @@
 use std::sync::Arc;
 
 use super::monitoring::{self, Direction};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::api::{EnableEnhancedMonitoringInput, EnhancedMonitoringOutput};
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Enables the metrics.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    monitoring::run(service, call, input, Direction::Enable).await
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &EnableEnhancedMonitoringInput,
+) -> Result<EnhancedMonitoringOutput, Fault> {
+    monitoring::run(service, call, input, &input.shard_level_metrics, Direction::Enable).await
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::check_active;
 use crate::model::stream::Stream;
+use crate::ops::api::{Choice, EncryptionType, Targets};
 use crate::ops::fault::InvalidArgument;
-use crate::ops::input::Input;
 use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
@@ -13,18 +13,25 @@ use crate::service::Service;
 ///
 /// # Errors
 /// [`Fault::ResourceNotFound`], [`Fault::ResourceInUse`], [`Fault::InvalidArgument`] for the type NONE.
-pub fn stream(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Arc<Stream>, Fault> {
-    let stream = target::stream(&service.catalog(), call, input)?;
-    check(&stream, input)?;
+pub fn stream(
+    service: &Arc<Service>,
+    call: &Call,
+    targets: &dyn Targets,
+    kind: EncryptionType,
+) -> Result<Arc<Stream>, Fault> {
+    let stream = target::stream(&service.catalog(), call, targets)?;
+    check(&stream, kind)?;
     Ok(stream)
 }
 
 /// The part of it that is pure.
-pub fn check(stream: &Stream, input: &Input) -> Result<(), Fault> {
+pub fn check(stream: &Stream, kind: EncryptionType) -> Result<(), Fault> {
     check_active(stream)?;
-    match input.required_text("EncryptionType") {
-        "KMS" => Ok(()),
-        other => Err(Fault::InvalidArgument(InvalidArgument::EncryptionType(other.to_owned()))),
+    match kind {
+        EncryptionType::Kms => Ok(()),
+        EncryptionType::None => {
+            Err(Fault::InvalidArgument(InvalidArgument::EncryptionType(kind.name().to_owned())))
+        }
     }
 }
 
@@ -37,13 +44,9 @@ mod tests {
     #[test]
     fn state_and_type_are_checked() {
         let mut stream = cases::stream("a", 1);
-        let checked = |stream: &Stream, kind: &str| {
-            let body = format!(r#"{{"EncryptionType":"{kind}","KeyId":"k"}}"#);
-            check(stream, &cases::input("StartStreamEncryption", &body).unwrap())
-        };
-        assert_eq!(checked(&stream, "KMS"), Ok(()));
-        assert!(matches!(checked(&stream, "NONE"), Err(Fault::InvalidArgument(_))));
+        assert_eq!(check(&stream, EncryptionType::Kms), Ok(()));
+        assert!(matches!(check(&stream, EncryptionType::None), Err(Fault::InvalidArgument(_))));
         stream.status = StreamStatus::Updating;
-        assert!(matches!(checked(&stream, "KMS"), Err(Fault::ResourceInUse(_))));
+        assert!(matches!(check(&stream, EncryptionType::Kms), Err(Fault::ResourceInUse(_))));
     }
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::check_active;
 use crate::model::stream::{ShardLevelMetrics, Stream};
-use crate::ops::input::Input;
+use crate::ops::api::{EnhancedMonitoringOutput, MetricsName, Targets};
 use crate::ops::stream::description;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
 /// Which way a change goes.
@@ -24,12 +22,13 @@ pub enum Direction {
 pub async fn run(
     service: &Arc<Service>,
     call: &Call,
-    input: &Input,
+    targets: &dyn Targets,
+    names: &[MetricsName],
     direction: Direction,
-) -> Result<Reply, Fault> {
-    let stream = target::stream(&service.catalog(), call, input)?;
+) -> Result<EnhancedMonitoringOutput, Fault> {
+    let stream = target::stream(&service.catalog(), call, targets)?;
     check_active(&stream)?;
-    let (current, asked) = (stream.shard_level_metrics, read(input));
+    let (current, asked) = (stream.shard_level_metrics, read(names));
     let desired = match direction {
         Direction::Enable => current.with(asked),
         Direction::Disable => current.without(asked),
@@ -42,35 +41,32 @@ pub async fn run(
         let changed = service.change_stream(stream.uid, change).await;
         changed.map_err(|error| Fault::of_stream(error, &stream.key))?;
     }
-    Ok(call.reply(&answer(&stream, desired)))
+    Ok(answer(&stream, desired))
 }
 
-fn read(input: &Input) -> ShardLevelMetrics {
-    let named = |name: &String| description::metrics_named(name);
-    input
-        .texts("ShardLevelMetrics")
-        .iter()
-        .map(named)
-        .fold(ShardLevelMetrics::default(), ShardLevelMetrics::with)
+fn read(names: &[MetricsName]) -> ShardLevelMetrics {
+    let named = names.iter().copied().map(description::metrics_named);
+    named.fold(ShardLevelMetrics::default(), ShardLevelMetrics::with)
 }
 
-fn answer(before: &Stream, desired: ShardLevelMetrics) -> Document {
-    Document::structure([
-        ("StreamName", (*before.key.name).into()),
-        ("CurrentShardLevelMetrics", description::metric_names(before.shard_level_metrics).into()),
-        ("DesiredShardLevelMetrics", description::metric_names(desired).into()),
-        ("StreamARN", before.key.arn().into()),
-    ])
+fn answer(before: &Stream, desired: ShardLevelMetrics) -> EnhancedMonitoringOutput {
+    EnhancedMonitoringOutput {
+        stream_name: Some(before.key.name.to_string()),
+        current_shard_level_metrics: Some(description::metric_names(before.shard_level_metrics)),
+        desired_shard_level_metrics: Some(description::metric_names(desired)),
+        stream_arn: Some(before.key.arn()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::api::{DisableEnhancedMonitoringInput, EnableEnhancedMonitoringInput};
     use crate::ops::cases;
 
     fn asked(names: &str) -> ShardLevelMetrics {
         let body = format!(r#"{{"StreamName":"a","ShardLevelMetrics":[{names}]}}"#);
-        read(&cases::input("EnableEnhancedMonitoring", &body).unwrap())
+        read(&cases::input::<EnableEnhancedMonitoringInput>(&body).unwrap().shard_level_metrics)
     }
 
     #[test]
@@ -99,12 +95,14 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        for operation in ["EnableEnhancedMonitoring", "DisableEnhancedMonitoring"] {
-            let fault = cases::input(operation, r#"{"ShardLevelMetrics":[]}"#).unwrap_err();
+        let enable = |body: &str| cases::input::<EnableEnhancedMonitoringInput>(body).unwrap_err();
+        let disable = |body: &str| cases::input::<DisableEnhancedMonitoringInput>(body).unwrap_err();
+        for refused in [enable, disable] {
+            let fault = refused(r#"{"ShardLevelMetrics":[]}"#);
             let expected =
                 [("[]", "shardLevelMetrics", "Member must have length greater than or equal to 1")];
             assert_eq!(cases::violations(&fault), cases::expected(&expected));
-            let fault = cases::input(operation, r#"{"ShardLevelMetrics":["all"]}"#).unwrap_err();
+            let fault = refused(r#"{"ShardLevelMetrics":["all"]}"#);
             let violations = cases::violations(&fault);
             assert!(
                 violations.iter().all(|text| text.contains("'shardLevelMetrics.1.member'")),

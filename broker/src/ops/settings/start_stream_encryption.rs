@@ -6,18 +6,19 @@
 use std::sync::Arc;
 
 use super::encryption;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::api::StartStreamEncryptionInput;
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Checks the request and refuses it.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let stream = encryption::stream(service, call, input)?;
+pub fn run(service: &Arc<Service>, call: &Call, input: &StartStreamEncryptionInput) -> Result<(), Fault> {
+    let stream = encryption::stream(service, call, input, input.encryption_type)?;
     Err(Fault::EncryptionUnavailable(stream.key.clone()))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::StartStreamEncryptionInput;
     use crate::ops::{Fault, cases};
 
     #[test]
@@ -32,7 +33,7 @@ mod tests {
 
     #[test]
     fn type_and_key_are_required() {
-        let fault = cases::input("StartStreamEncryption", r#"{"StreamName":"a"}"#).unwrap_err();
+        let fault = cases::input::<StartStreamEncryptionInput>(r#"{"StreamName":"a"}"#).unwrap_err();
         let expected = [
             ("null", "encryptionType", "Member must not be null"),
             ("null", "keyId", "Member must not be null"),

@@ -5,23 +5,24 @@
 use std::sync::Arc;
 
 use super::encryption;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::api::StopStreamEncryptionInput;
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Checks the request.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    encryption::stream(service, call, input).map(|_| Reply::EMPTY)
+pub fn run(service: &Arc<Service>, call: &Call, input: &StopStreamEncryptionInput) -> Result<(), Fault> {
+    encryption::stream(service, call, input, input.encryption_type).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::StopStreamEncryptionInput;
     use crate::ops::cases;
 
     #[test]
     fn bounds_are_told_in_aws_words() {
         let body = r#"{"StreamName":"a","EncryptionType":"AES","KeyId":""}"#;
-        let fault = cases::input("StopStreamEncryption", body).unwrap_err();
+        let fault = cases::input::<StopStreamEncryptionInput>(body).unwrap_err();
         let expected = [
             ("AES", "encryptionType", "Member must satisfy enum value set: [NONE, KMS]"),
             ("", "keyId", "Member must have length greater than or equal to 1"),

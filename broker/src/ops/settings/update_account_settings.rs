@@ -8,26 +8,32 @@
 use std::sync::Arc;
 
 use super::describe_account_settings;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::MinimumThroughputBillingCommitmentInputStatus::Enabled;
+use crate::ops::api::{UpdateAccountSettingsInput, UpdateAccountSettingsOutput};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Sets the commitment.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    let commitment = input.structure("MinimumThroughputBillingCommitment").expect("the table requires it");
-    let is_enabled = commitment.required_text("Status") == "ENABLED";
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &UpdateAccountSettingsInput,
+) -> Result<UpdateAccountSettingsOutput, Fault> {
+    let is_enabled = input.minimum_throughput_billing_commitment.status == Enabled;
     let set = service.set_commitment(&call.account, &call.region, is_enabled).await;
     set.map_err(|error| Fault::of_stream(error, &target::in_account(call, "".into())))?;
-    describe_account_settings::run(service, call)
+    let commitment = describe_account_settings::commitment(service, call);
+    Ok(UpdateAccountSettingsOutput { minimum_throughput_billing_commitment: Some(commitment) })
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::UpdateAccountSettingsInput;
     use crate::ops::cases;
 
     #[test]
     fn a_status_of_the_request_is_enabled_or_disabled() {
-        let input = |body: &str| cases::input("UpdateAccountSettings", body);
+        let input = |body: &str| cases::input::<UpdateAccountSettingsInput>(body);
         let body =
             r#"{"MinimumThroughputBillingCommitment":{"Status":"ENABLED_UNTIL_EARLIEST_ALLOWED_END"}}"#;
         let expected = [(

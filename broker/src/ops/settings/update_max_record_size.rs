@@ -6,25 +6,26 @@
 use std::sync::Arc;
 
 use super::check_active;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::UpdateMaxRecordSizeInput;
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
 /// Sets the size.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &UpdateMaxRecordSizeInput) -> Result<(), Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
     check_active(&stream)?;
-    let kib = input.whole("MaxRecordSizeInKiB").unwrap_or(stream.max_record_kib);
+    let kib = input.max_record_size_in_kib;
     if kib == stream.max_record_kib {
-        return Ok(Reply::EMPTY);
+        return Ok(());
     }
     let change = StreamChange { max_record_kib: Some(kib), ..StreamChange::default() };
     let changed = service.change_stream(stream.uid, change).await;
-    changed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    changed.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::UpdateMaxRecordSizeInput;
     use crate::ops::cases;
 
     #[test]
@@ -34,11 +35,11 @@ mod tests {
             (10_241, "Member must have value less than or equal to 10240"),
         ] {
             let body = format!(r#"{{"MaxRecordSizeInKiB":{kib}}}"#);
-            let fault = cases::input("UpdateMaxRecordSize", &body).unwrap_err();
+            let fault = cases::input::<UpdateMaxRecordSizeInput>(&body).unwrap_err();
             let expected = cases::expected(&[(&kib.to_string(), "maxRecordSizeInKiB", constraint)]);
             assert_eq!(cases::violations(&fault), expected);
         }
-        let fault = cases::input("UpdateMaxRecordSize", "{}").unwrap_err();
+        let fault = cases::input::<UpdateMaxRecordSizeInput>("{}").unwrap_err();
         let expected = cases::expected(&[("null", "maxRecordSizeInKiB", "Member must not be null")]);
         assert_eq!(cases::violations(&fault), expected);
     }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::{check_active, warm_throughput};
 use crate::model::stream::{Stream, StreamMode};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::UpdateStreamModeInput;
+use crate::ops::stream::description;
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
 /// What a request asks for.
@@ -23,22 +24,20 @@ struct Asked {
 }
 
 /// Switches the mode.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &UpdateStreamModeInput) -> Result<(), Fault> {
     let (catalog, now_ms) = (service.catalog(), service.now_ms());
     let stream = target::stream(&catalog, call, input)?;
-    let details = input.structure("StreamModeDetails").expect("the table requires it");
-    let is_on_demand = details.required_text("StreamMode") == "ON_DEMAND";
     let asked = Asked {
-        mode: if is_on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned },
-        warm_mib_per_second: input.whole("WarmThroughputMiBps"),
+        mode: description::mode(input.stream_mode_details.stream_mode),
+        warm_mib_per_second: input.warm_throughput_mibps,
     };
     let is_committed = catalog.has_commitment(&stream.key, now_ms);
     let change = decide(&stream, asked, is_committed)?;
     if change == StreamChange::default() {
-        return Ok(Reply::EMPTY);
+        return Ok(());
     }
     let changed = service.change_stream(stream.uid, change).await;
-    changed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    changed.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
 /// What changes.
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::input("UpdateStreamMode", r#"{"StreamModeDetails":{}}"#).unwrap_err();
+        let fault = cases::input::<UpdateStreamModeInput>(r#"{"StreamModeDetails":{}}"#).unwrap_err();
         let expected = [
             ("null", "streamARN", "Member must not be null"),
             ("null", "streamModeDetails.streamMode", "Member must not be null"),

@@ -8,22 +8,26 @@ use std::sync::Arc;
 
 use super::check_active;
 use crate::model::stream::{Stream, StreamMode};
+use crate::ops::api::{RecordDistributionStrategy, UpdateStreamRecordDistributionStrategyInput};
 use crate::ops::fault::InvalidArgument;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
 /// Sets the strategy.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &UpdateStreamRecordDistributionStrategyInput,
+) -> Result<(), Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
-    let is_auto = input.required_text("RecordDistributionStrategy") == "AUTO";
+    let is_auto = input.record_distribution_strategy == RecordDistributionStrategy::Auto;
     check(&stream, is_auto)?;
     if is_auto == stream.is_auto_distributed {
-        return Ok(Reply::EMPTY);
+        return Ok(());
     }
     let change = StreamChange { is_auto_distributed: Some(is_auto), ..StreamChange::default() };
     let changed = service.change_stream(stream.uid, change).await;
-    changed.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    changed.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
 fn check(stream: &Stream, is_auto: bool) -> Result<(), Fault> {
@@ -61,8 +65,8 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let operation = "UpdateStreamRecordDistributionStrategy";
-        let fault = cases::input(operation, r#"{"RecordDistributionStrategy":"auto"}"#).unwrap_err();
+        let body = r#"{"RecordDistributionStrategy":"auto"}"#;
+        let fault = cases::input::<UpdateStreamRecordDistributionStrategyInput>(body).unwrap_err();
         let expected = [
             ("null", "streamARN", "Member must not be null"),
             (

@@ -6,20 +6,22 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::{check_active, warm_throughput};
 use crate::model::stream::Stream;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::{UpdateStreamWarmThroughputInput, UpdateStreamWarmThroughputOutput};
+use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
 /// Sets the throughput.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &UpdateStreamWarmThroughputInput,
+) -> Result<UpdateStreamWarmThroughputOutput, Fault> {
     let catalog = service.catalog();
     let stream = target::stream(&catalog, call, input)?;
     check_active(&stream)?;
-    let asked = input.whole("WarmThroughputMiBps").unwrap_or_default();
+    let asked = input.warm_throughput_mibps;
     let is_committed = catalog.has_commitment(&stream.key, service.now_ms());
     warm_throughput::check(stream.mode, is_committed, asked)?;
     if asked != stream.warm_mib_per_second {
@@ -27,15 +29,15 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         let changed = service.change_stream(stream.uid, change).await;
         changed.map_err(|error| Fault::of_stream(error, &stream.key))?;
     }
-    Ok(call.reply(&answer(&stream, asked)))
+    Ok(answer(&stream, asked))
 }
 
-fn answer(stream: &Stream, asked: u32) -> Document {
-    Document::structure([
-        ("StreamARN", stream.key.arn().into()),
-        ("StreamName", (*stream.key.name).into()),
-        ("WarmThroughput", warm_throughput::describe(stream, asked)),
-    ])
+fn answer(stream: &Stream, asked: u32) -> UpdateStreamWarmThroughputOutput {
+    UpdateStreamWarmThroughputOutput {
+        stream_arn: Some(stream.key.arn()),
+        stream_name: Some(stream.key.name.to_string()),
+        warm_throughput: Some(warm_throughput::describe(stream, asked)),
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +57,8 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::input("UpdateStreamWarmThroughput", r#"{"WarmThroughputMiBps":-1}"#).unwrap_err();
+        let fault =
+            cases::input::<UpdateStreamWarmThroughputInput>(r#"{"WarmThroughputMiBps":-1}"#).unwrap_err();
         let constraint = "Member must have value greater than or equal to 0";
         assert_eq!(cases::violations(&fault), cases::expected(&[("-1", "warmThroughputMiBps", constraint)]));
     }

@@ -3,11 +3,10 @@
 //! An open shard takes 1 MiB per second, so a stream has its warm throughput once it has as many open shards; it grows
 //! by itself soon after it was asked for. It does not shrink.
 
-use tidelog_proto::Document;
-
 use crate::limits::WARM_MIB_PER_SECOND_MAX;
 use crate::model::stream::{Stream, StreamMode};
 use crate::ops::Fault;
+use crate::ops::api::WarmThroughputObject;
 use crate::ops::fault::{InvalidArgument, LimitExceeded};
 
 /// Whether a stream in that mode can have that many MiB per second.
@@ -29,12 +28,12 @@ pub fn check(mode: StreamMode, is_committed: bool, mib_per_second: u32) -> Resul
 }
 
 /// What a stream was asked to have ahead of need, and what of it is there.
-pub fn describe(stream: &Stream, target_mib_per_second: u32) -> Document {
+pub fn describe(stream: &Stream, target_mib_per_second: u32) -> WarmThroughputObject {
     let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
-    Document::structure([
-        ("TargetMiBps", target_mib_per_second.into()),
-        ("CurrentMiBps", target_mib_per_second.min(open).into()),
-    ])
+    WarmThroughputObject {
+        target_mibps: Some(target_mib_per_second),
+        current_mibps: Some(target_mib_per_second.min(open)),
+    }
 }
 
 #[cfg(test)]

@@ -9,23 +9,21 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use crate::limits::LIST_SHARDS_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, Shard, Stream};
+use crate::ops::api::{Choice, ListShardsInput, ListShardsOutput, ShardFilter, ShardFilterType};
 use crate::ops::fault::{InvalidTarget, NotFound};
-use crate::ops::input::Input;
 use crate::ops::stream::description;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 use crate::service::iterator::{PageToken, Sealer, TokenFilter};
 
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(service: &Arc<Service>, call: &Call, input: &ListShardsInput) -> Result<ListShardsOutput, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     let (catalog, now_ms) = (service.catalog(), service.now_ms());
-    Ok(call.reply(&answer(&catalog, &sealer, now_ms, call, input)?))
+    answer(&catalog, &sealer, now_ms, call, input)
 }
 
 fn answer(
@@ -33,27 +31,26 @@ fn answer(
     sealer: &Sealer,
     now_ms: u64,
     call: &Call,
-    input: &Input,
-) -> Result<Document, Fault> {
-    let (stream, after, filter) = match input.text("NextToken") {
+    input: &ListShardsInput,
+) -> Result<ListShardsOutput, Fault> {
+    let (stream, after, filter) = match input.next_token.as_deref() {
         Some(token) => following_page(catalog, sealer, now_ms, input, token)?,
         None => first_page(catalog, now_ms, call, input)?,
     };
     if !stream.is_usable() {
         return Err(Fault::not_active(&stream.key, stream.status));
     }
-    let limit = input.integer("MaxResults").and_then(|limit| usize::try_from(limit).ok());
-    let page = limit.unwrap_or(LIST_SHARDS_PAGE).min(LIST_SHARDS_PAGE);
+    let page = input.max_results.map_or(LIST_SHARDS_PAGE, |limit| LIST_SHARDS_PAGE.min(limit as usize));
     let is_wanted = |shard: &&Shard| after.is_none_or(|after| shard.index > after.0) && is_in(shard, filter);
     let mut shards = stream.shards.iter().filter(is_wanted);
     let listed = shards.by_ref().take(page).collect::<Vec<_>>();
     let last = listed.last().filter(|_| shards.next().is_some());
-    let token = last.map(|last| {
+    let next_token = last.map(|last| {
         let (stream_uid, after_shard) = (stream.uid, ShardId(last.index));
         sealer.seal_page(&PageToken::Shards { stream_uid, after_shard, filter, issued_ms: now_ms })
     });
-    let listed = listed.into_iter().map(description::shard).collect::<Vec<_>>();
-    Ok(Document::structure([("Shards", listed.into())]).with("NextToken", token))
+    let listed = listed.into_iter().map(description::shard).collect();
+    Ok(ListShardsOutput { shards: Some(listed), next_token })
 }
 
 /// The stream, the shard to begin after and the filter.
@@ -63,13 +60,17 @@ fn following_page(
     catalog: &Catalog,
     sealer: &Sealer,
     now_ms: u64,
-    input: &Input,
+    input: &ListShardsInput,
     token: &str,
 ) -> Result<Page, Fault> {
-    for excluded in ["StreamName", "StreamARN", "ExclusiveStartShardId", "StreamCreationTimestamp"] {
-        if input.get(excluded).is_some() {
-            return Err(InvalidTarget::BesideNextToken(excluded.into()).into());
-        }
+    let excluded = [
+        ("StreamName", input.stream_name.is_some()),
+        ("StreamARN", input.stream_arn.is_some()),
+        ("ExclusiveStartShardId", input.exclusive_start_shard_id.is_some()),
+        ("StreamCreationTimestamp", input.stream_creation_timestamp.is_some()),
+    ];
+    if let Some((member, _)) = excluded.into_iter().find(|(_, is_there)| *is_there) {
+        return Err(InvalidTarget::BesideNextToken(member.into()).into());
     }
     let PageToken::Shards { stream_uid, after_shard, filter, .. } = target::open_page(sealer, token, now_ms)?
     else {
@@ -80,14 +81,14 @@ fn following_page(
     Ok((stream, Some(after_shard), filter))
 }
 
-fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &Input) -> Result<Page, Fault> {
-    if input.get("StreamName").is_none() && input.get("StreamARN").is_none() {
+fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &ListShardsInput) -> Result<Page, Fault> {
+    if input.stream_name.is_none() && input.stream_arn.is_none() {
         return Err(InvalidTarget::NoStreamOrNextToken.into());
     }
-    let start = input.text("ExclusiveStartShardId").map(shard_id).transpose()?;
-    let asked = input.structure("ShardFilter").map(read_filter).transpose()?;
+    let start = input.exclusive_start_shard_id.as_deref().map(shard_id).transpose()?;
+    let asked = input.shard_filter.as_ref().map(read_filter).transpose()?;
     let stream = target::stream(catalog, call, input)?;
-    target::check_creation(&stream, input)?;
+    target::check_creation(&stream, input.stream_creation_timestamp)?;
     let horizon_ms = trim_horizon_ms(&stream, now_ms);
     let (after, filter) = match asked {
         None | Some(Filter::All) => (None, TokenFilter::All),
@@ -111,24 +112,28 @@ enum Filter {
     OpenSince(u64),
 }
 
-fn read_filter(input: &Input) -> Result<Filter, Fault> {
-    let kind = input.required_text("Type");
-    let takes_shard = kind == "AFTER_SHARD_ID";
-    let takes_time = matches!(kind, "AT_TIMESTAMP" | "FROM_TIMESTAMP");
-    for (member, taken) in [("ShardId", takes_shard), ("Timestamp", takes_time)] {
-        if taken != input.get(member).is_some() {
-            let (member, kind) = (member.into(), kind.to_owned());
-            return Err(InvalidTarget::ShardFilter { member, kind, is_needed: taken }.into());
+fn read_filter(filter: &ShardFilter) -> Result<Filter, Fault> {
+    let takes_shard = filter.kind == ShardFilterType::AfterShardId;
+    let takes_time = matches!(filter.kind, ShardFilterType::AtTimestamp | ShardFilterType::FromTimestamp);
+    for (member, is_needed, is_there) in [
+        ("ShardId", takes_shard, filter.shard_id.is_some()),
+        ("Timestamp", takes_time, filter.timestamp.is_some()),
+    ] {
+        if is_needed != is_there {
+            let (member, kind) = (member.into(), filter.kind.name().to_owned());
+            return Err(InvalidTarget::ShardFilter { member, kind, is_needed }.into());
         }
     }
-    let time_ms = input.timestamp_ms("Timestamp").map_or(0, |time_ms| u64::try_from(time_ms).unwrap_or(0));
-    Ok(match kind {
-        "AFTER_SHARD_ID" => Filter::After(shard_id(input.required_text("ShardId"))?),
-        "AT_TRIM_HORIZON" => Filter::OpenAtTrimHorizon,
-        "AT_LATEST" => Filter::Open,
-        "AT_TIMESTAMP" => Filter::OpenAt(time_ms),
-        "FROM_TIMESTAMP" => Filter::OpenSince(time_ms),
-        _ => Filter::All,
+    let time_ms = filter.timestamp.map_or(0, |time| u64::try_from(time.0).unwrap_or(0));
+    Ok(match filter.kind {
+        ShardFilterType::AfterShardId => {
+            Filter::After(shard_id(filter.shard_id.as_deref().unwrap_or_default())?)
+        }
+        ShardFilterType::AtTrimHorizon => Filter::OpenAtTrimHorizon,
+        ShardFilterType::AtLatest => Filter::Open,
+        ShardFilterType::AtTimestamp => Filter::OpenAt(time_ms),
+        ShardFilterType::FromTimestamp => Filter::OpenSince(time_ms),
+        ShardFilterType::FromTrimHorizon => Filter::All,
     })
 }
 
@@ -164,8 +169,6 @@ fn is_in(shard: &Shard, filter: TokenFilter) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tidelog_proto::json;
-
     use super::*;
     use crate::limits::PAGE_TOKEN_LIFE_MS;
     use crate::model::stream::StreamStatus;
@@ -173,10 +176,10 @@ mod tests {
 
     fn list(stream: &Stream, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
         let call = cases::call(body);
-        let input = call.input("ListShards")?;
+        let input = cases::read::<ListShardsInput>(&call)?;
         let catalog = cases::catalog(vec![stream.clone()]);
-        let answer = answer(&catalog, &Sealer::new([7; 32]), now_ms, &call, &input)?;
-        Ok(serde_json::from_slice(&json::encode(&answer)).unwrap())
+        let listed = answer(&catalog, &Sealer::new([7; 32]), now_ms, &call, &input)?;
+        Ok(cases::json(&listed))
     }
 
     fn indices(page: &serde_json::Value) -> Vec<u32> {

@@ -11,27 +11,27 @@ use super::open_shard;
 use crate::model::reshard::Plan;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::Stream;
+use crate::ops::api::MergeShardsInput;
 use crate::ops::fault::InvalidReshard;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Begins the merge.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &MergeShardsInput) -> Result<(), Fault> {
     let key = target::key(call, input)?;
-    for shard in ["ShardToMerge", "AdjacentShardToMerge"] {
-        open_shard::parse(&key, input.required_text(shard))?;
+    for shard in [&input.shard_to_merge, &input.adjacent_shard_to_merge] {
+        open_shard::parse(&key, shard)?;
     }
     let stream = target::find(&service.catalog(), &key)?;
     let plan = plan(&stream, input)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;
-    begun.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    begun.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-fn plan(stream: &Stream, input: &Input) -> Result<Plan, Fault> {
+fn plan(stream: &Stream, input: &MergeShardsInput) -> Result<Plan, Fault> {
     open_shard::check_stream(stream, "MergeShards")?;
-    let lower = open_shard::find(stream, input.required_text("ShardToMerge"))?;
-    let upper = open_shard::find(stream, input.required_text("AdjacentShardToMerge"))?;
+    let lower = open_shard::find(stream, &input.shard_to_merge)?;
+    let upper = open_shard::find(stream, &input.adjacent_shard_to_merge)?;
     if lower.range.end.checked_add(1) != Some(upper.range.start) {
         let (lower, upper) = (ShardId(lower.index), ShardId(upper.index));
         return Err(Fault::invalid_reshard(&stream.key, InvalidReshard::NotAdjacent { lower, upper }));
@@ -53,7 +53,7 @@ mod tests {
             let body = format!(
                 r#"{{"StreamName":"a","ShardToMerge":"shardId-{lower}","AdjacentShardToMerge":"shardId-{upper}"}}"#
             );
-            let found = plan(&stream, &cases::input("MergeShards", &body).unwrap());
+            let found = plan(&stream, &cases::input::<MergeShardsInput>(&body).unwrap());
             match found {
                 Ok(plan) => {
                     assert!(fits, "{body}");

@@ -11,20 +11,20 @@ use crate::model::hash_key;
 use crate::model::reshard::Plan;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Catalog, HashRange, Stream, StreamKey};
+use crate::ops::api::SplitShardInput;
 use crate::ops::fault::InvalidReshard;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Begins the split.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &SplitShardInput) -> Result<(), Fault> {
     let catalog = service.catalog();
     let key = target::key(call, input)?;
-    open_shard::parse(&key, input.required_text("ShardToSplit"))?;
+    open_shard::parse(&key, &input.shard_to_split)?;
     let stream = target::find(&catalog, &key)?;
     let plan = plan(&stream, input)?;
     let begun = service.begin_reshard(stream.uid, &plan, false).await;
-    begun.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    begun.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
 /// Where the upper child of a shard of that name begins when it is split in the middle.
@@ -37,10 +37,10 @@ pub fn middle(catalog: &Catalog, key: &StreamKey, shard: &str) -> Result<u128, F
     Ok(start + (end - start) / 2 + 1)
 }
 
-fn plan(stream: &Stream, input: &Input) -> Result<Plan, Fault> {
+fn plan(stream: &Stream, input: &SplitShardInput) -> Result<Plan, Fault> {
     open_shard::check_stream(stream, "SplitShard")?;
-    let shard = open_shard::find(stream, input.required_text("ShardToSplit"))?;
-    let text = input.required_text("NewStartingHashKey");
+    let shard = open_shard::find(stream, &input.shard_to_split)?;
+    let text = &input.new_starting_hash_key;
     let (start, end) = (shard.range.start, shard.range.end);
     let inside = |key: &u128| *key > start.saturating_add(1) && *key < end;
     let Some(at) = hash_key::parse_explicit(text).filter(inside) else {
@@ -59,7 +59,7 @@ mod tests {
 
     fn planned(stream: &Stream, shard: &str, key: &str) -> Result<Plan, Fault> {
         let body = format!(r#"{{"StreamName":"a","ShardToSplit":"{shard}","NewStartingHashKey":"{key}"}}"#);
-        plan(stream, &cases::input("SplitShard", &body)?)
+        plan(stream, &cases::input::<SplitShardInput>(&body)?)
     }
 
     #[test]

@@ -6,23 +6,24 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::open_shard;
 use crate::limits::SHARD_COUNT_MAX;
 use crate::model::reshard::Plan;
 use crate::model::stream::Stream;
+use crate::ops::api::{UpdateShardCountInput, UpdateShardCountOutput};
 use crate::ops::fault::{InvalidReshard, ScaleBound};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Begins the update. Where the ranges are equal already nothing changes.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &UpdateShardCountInput,
+) -> Result<UpdateShardCountOutput, Fault> {
     let catalog = service.catalog();
     let stream = target::stream(&catalog, call, input)?;
-    let target =
-        input.integer("TargetShardCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
+    let target = input.target_shard_count;
     let current = stream.routes.len() as u32;
     check(&stream, current, target)?;
     let plan = Plan::even(&stream, target);
@@ -30,12 +31,12 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
         let begun = service.begin_reshard(stream.uid, &plan, true).await;
         begun.map_err(|error| Fault::of_stream(error, &stream.key))?;
     }
-    Ok(call.reply(&Document::structure([
-        ("StreamName", (*stream.key.name).into()),
-        ("CurrentShardCount", current.into()),
-        ("TargetShardCount", target.into()),
-        ("StreamARN", stream.key.arn().into()),
-    ])))
+    Ok(UpdateShardCountOutput {
+        stream_name: Some(stream.key.name.to_string()),
+        current_shard_count: Some(current),
+        target_shard_count: Some(target),
+        stream_arn: Some(stream.key.arn()),
+    })
 }
 
 fn check(stream: &Stream, current: u32, target: u32) -> Result<(), Fault> {

@@ -11,15 +11,16 @@ use std::sync::Arc;
 
 use crate::limits::{RECORD_KIB_BY_DEFAULT, SHARDS_BY_DEFAULT};
 use crate::model::stream::{StreamMode, Tags};
+use crate::ops::api::StreamMode::OnDemand;
+use crate::ops::api::{CreateStreamInput, RecordDistributionStrategy};
 use crate::ops::fault::{ResourceName, Validation};
-use crate::ops::input::Input;
 use crate::ops::settings::{update_stream_record_distribution_strategy as strategy, warm_throughput};
 use crate::ops::tag::rules;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::{NewStream, Service};
 
 /// Begins the stream.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &CreateStreamInput) -> Result<(), Fault> {
     let key = target::key(call, input)?;
     let catalog = service.catalog();
     if catalog.streams().contains_key(&key) {
@@ -28,34 +29,34 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<R
     let plan = plan(input, catalog.has_commitment(&key, service.now_ms()))?;
     rules::check_added(&ResourceName::Stream(key.clone()), &Tags::new(), &plan.tags)?;
     let created = service.create_stream(&key, plan).await;
-    created.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &key))
+    created.map_err(|error| Fault::of_stream(error, &key))
 }
 
-fn plan(input: &Input, is_committed: bool) -> Result<NewStream, Fault> {
-    let named_mode = input.structure("StreamModeDetails").map(|details| details.required_text("StreamMode"));
-    let shard_count = input.whole("ShardCount");
+fn plan(input: &CreateStreamInput, is_committed: bool) -> Result<NewStream, Fault> {
+    let named_mode = input.stream_mode_details.as_ref().map(|details| details.stream_mode);
+    let shard_count = input.shard_count;
     let mode = match (named_mode, shard_count) {
-        (Some("ON_DEMAND"), Some(_)) => {
+        (Some(OnDemand), Some(_)) => {
             return Err(Fault::Validation(Validation::OnDemandShardCount));
         }
-        (Some("ON_DEMAND") | None, None) => StreamMode::OnDemand,
+        (Some(OnDemand) | None, None) => StreamMode::OnDemand,
         _ => StreamMode::Provisioned,
     };
-    let is_auto_distributed = input.text("RecordDistributionStrategy") == Some("AUTO");
+    let is_auto_distributed = input.record_distribution_strategy == Some(RecordDistributionStrategy::Auto);
     if is_auto_distributed {
         strategy::check_mode(mode)?;
     }
-    let warm_mib_per_second = input.whole("WarmThroughputMiBps").unwrap_or_default();
+    let warm_mib_per_second = input.warm_throughput_mibps.unwrap_or_default();
     if warm_mib_per_second > 0 {
         warm_throughput::check(mode, is_committed, warm_mib_per_second)?;
     }
     Ok(NewStream {
-        tags: rules::read(input),
+        tags: rules::read(input.tags.as_ref()),
         warm_mib_per_second,
         is_auto_distributed,
         shard_count: shard_count.unwrap_or_else(|| SHARDS_BY_DEFAULT.max(warm_mib_per_second)),
         mode,
-        max_record_kib: input.whole("MaxRecordSizeInKiB").unwrap_or(RECORD_KIB_BY_DEFAULT),
+        max_record_kib: input.max_record_size_in_kib.unwrap_or(RECORD_KIB_BY_DEFAULT),
     })
 }
 
@@ -65,7 +66,7 @@ mod tests {
     use crate::ops::cases;
 
     fn planned(body: &str) -> Result<NewStream, Fault> {
-        plan(&cases::input("CreateStream", body)?, true)
+        plan(&cases::input::<CreateStreamInput>(body)?, true)
     }
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
             is_auto_distributed: true,
         };
         assert_eq!(planned(&body), Ok(expected));
-        let uncommitted = plan(&cases::input("CreateStream", &body).unwrap(), false);
+        let uncommitted = plan(&cases::input::<CreateStreamInput>(&body).unwrap(), false);
         assert!(matches!(uncommitted, Err(Fault::InvalidArgument(_))), "{uncommitted:?}");
     }
 

@@ -8,24 +8,24 @@
 use std::sync::Arc;
 
 use crate::model::stream::{Consumer, ConsumerStatus, Stream, StreamStatus};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::DeleteStreamInput;
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Begins the deletion; one that is under way is left to itself.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub async fn run(service: &Arc<Service>, call: &Call, input: &DeleteStreamInput) -> Result<(), Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
     check(&stream, service.has_group_members(stream.uid), input)?;
-    let spares_consumed = !input.is_true("EnforceConsumerDeletion");
+    let spares_consumed = input.enforce_consumer_deletion != Some(true);
     let deleted = service.delete_stream(stream.uid, spares_consumed).await;
-    deleted.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    deleted.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-fn check(stream: &Stream, has_group_members: bool, input: &Input) -> Result<(), Fault> {
+fn check(stream: &Stream, has_group_members: bool, input: &DeleteStreamInput) -> Result<(), Fault> {
     let is_staying = |consumer: &Consumer| consumer.status != ConsumerStatus::Deleting;
     // A deletion that is under way was let through before.
     if stream.status == StreamStatus::Deleting
-        || input.is_true("EnforceConsumerDeletion")
+        || input.enforce_consumer_deletion == Some(true)
         || !(has_group_members || stream.consumers.iter().any(is_staying))
     {
         return Ok(());
@@ -43,7 +43,7 @@ mod tests {
         let mut stream = cases::stream("a", 1);
         stream.consumers = vec![cases::consumer("app", 7)];
         let checked =
-            |stream: &Stream, body| check(stream, false, &cases::input("DeleteStream", body).unwrap());
+            |stream: &Stream, body| check(stream, false, &cases::input::<DeleteStreamInput>(body).unwrap());
         let text = "DeleteStream can't delete 000000000000:a because there are consumers associated with this data \
                     stream. To delete a anyway, set the EnforceConsumerDeletion parameter to true to force the \
                     deletion of all the consumers that are associated with it.";
@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(checked(&stream, "{}"), Ok(()));
         let stream = cases::stream("a", 1);
         assert_eq!(checked(&stream, "{}"), Ok(()));
-        let with_members = |body| check(&stream, true, &cases::input("DeleteStream", body).unwrap());
+        let with_members = |body| check(&stream, true, &cases::input::<DeleteStreamInput>(body).unwrap());
         assert_eq!(with_members("{}"), refused);
         assert_eq!(with_members(r#"{"EnforceConsumerDeletion":true}"#), Ok(()));
     }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let body = r#"{"StreamName":"a b","StreamARN":"x","StreamId":"y"}"#;
-        let fault = cases::input("DeleteStream", body).unwrap_err();
+        let fault = cases::input::<DeleteStreamInput>(body).unwrap_err();
         let pattern = "Member must satisfy regular expression pattern: ";
         let expected = [
             ("a b", "streamName", format!("{pattern}[a-zA-Z0-9_.-]+")),
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_there_is_told() {
         let call = cases::call(r#"{"StreamName":"gone","StreamId":"abcdefghij0123456789-abc"}"#);
-        let input = call.input("DeleteStream").unwrap();
+        let input = cases::read::<DeleteStreamInput>(&call).unwrap();
         let text = "Stream gone under account 000000000000 not found.";
         let found = target::stream(&cases::catalog(vec![]), &call, &input);
         assert_eq!(cases::said(found), ("ResourceNotFoundException", text.to_owned()));

@@ -4,35 +4,34 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use crate::limits::ControlLimits;
 use crate::model::stream::{Catalog, StreamMode};
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::DescribeLimitsOutput;
+use crate::ops::{Call, target};
 use crate::service::Service;
 
 /// What is told where there is no limit: the most that the service model lets an answer say.
 const FIGURE_MAX: u32 = 1_000_000;
 
 /// Counts what there is.
-pub fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
-    Ok(call.reply(&answer(&service.catalog(), call, service.control_limits())))
+pub fn run(service: &Arc<Service>, call: &Call) -> DescribeLimitsOutput {
+    answer(&service.catalog(), call, service.control_limits())
 }
 
-fn answer(catalog: &Catalog, call: &Call, limits: &ControlLimits) -> Document {
+fn answer(catalog: &Catalog, call: &Call, limits: &ControlLimits) -> DescribeLimitsOutput {
     let figure = |limit: Option<u32>| limit.unwrap_or(FIGURE_MAX).min(FIGURE_MAX);
-    let count = |number: usize| Document::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let open = target::streams_of(catalog, call).map(|stream| stream.routes.len()).sum();
     let on_demand = target::streams_of(catalog, call).filter(|stream| stream.mode == StreamMode::OnDemand);
-    Document::structure([
-        ("ShardLimit", figure(limits.shards_max).into()),
-        ("OpenShardCount", count(open)),
-        ("OnDemandStreamCount", count(on_demand.count())),
-        ("OnDemandStreamCountLimit", figure(limits.on_demand_streams_max).into()),
+    DescribeLimitsOutput {
+        shard_limit: figure(limits.shards_max),
+        open_shard_count: count(open),
+        on_demand_stream_count: count(on_demand.count()),
+        on_demand_stream_count_limit: figure(limits.on_demand_streams_max),
         // No channel can be created yet.
-        ("ChannelCount", 0u32.into()),
-        ("ChannelCountLimit", 0u32.into()),
-    ])
+        channel_count: Some(0),
+        channel_count_limit: Some(0),
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +39,7 @@ mod tests {
     use tidelog_proto::json;
 
     use super::*;
+    use crate::ops::api::Structure;
     use crate::ops::cases;
 
     #[test]
@@ -57,7 +57,7 @@ mod tests {
                 r#"{"ShardLimit":1000000,"OpenShardCount":6,"OnDemandStreamCount":1,"OnDemandStreamCountLimit":1000000,"ChannelCount":0,"ChannelCountLimit":0}"#,
             ),
         ] {
-            let text = json::encode(&answer(&catalog, &cases::call("{}"), &limits));
+            let text = json::encode(&answer(&catalog, &cases::call("{}"), &limits).write());
             assert_eq!(str::from_utf8(&text), Ok(expected));
         }
     }

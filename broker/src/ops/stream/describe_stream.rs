@@ -7,34 +7,48 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::description;
 use crate::limits::DESCRIBE_STREAM_PAGE;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::api::{
+    DescribeStreamInput, DescribeStreamOutput, EncryptionType, StreamDescription, Timestamp,
+};
 use crate::ops::fault::InvalidTarget;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Describes the stream.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &DescribeStreamInput,
+) -> Result<DescribeStreamOutput, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
-    Ok(call.reply(&answer(&stream, input)?))
+    answer(&stream, input)
 }
 
-fn answer(stream: &Stream, input: &Input) -> Result<Document, Fault> {
-    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
-    let page = limit.unwrap_or(DESCRIBE_STREAM_PAGE).min(DESCRIBE_STREAM_PAGE);
-    let after = input.text("ExclusiveStartShardId").map(after_shard).transpose()?;
+fn answer(stream: &Stream, input: &DescribeStreamInput) -> Result<DescribeStreamOutput, Fault> {
+    let page = input.limit.map_or(DESCRIBE_STREAM_PAGE, |limit| DESCRIBE_STREAM_PAGE.min(limit as usize));
+    let after = input.exclusive_start_shard_id.as_deref().map(after_shard).transpose()?;
     let shown = if stream.status == StreamStatus::Creating { &[] } else { stream.shards.as_slice() };
     let mut shards = shown.iter().filter(|shard| after.is_none_or(|after| shard.index > after.0));
     let listed = shards.by_ref().take(page).map(description::shard).collect::<Vec<_>>();
-    let stream = description::stream_settings(stream)
-        .with("Shards", Some(listed))
-        .with("HasMoreShards", Some(shards.next().is_some()));
-    Ok(Document::structure([("StreamDescription", stream)]))
+    let summary = description::summary(stream);
+    let stream_description = StreamDescription {
+        stream_name: summary.stream_name,
+        stream_arn: summary.stream_arn,
+        stream_status: summary.stream_status,
+        stream_mode_details: summary.stream_mode_details,
+        stream_creation_timestamp: Timestamp::from_ms(stream.created_ms),
+        retention_period_hours: stream.retention_hours as i32,
+        enhanced_monitoring: description::enhanced_monitoring(stream),
+        encryption_type: Some(EncryptionType::None),
+        key_id: None,
+        shards: listed,
+        has_more_shards: shards.next().is_some(),
+    };
+    Ok(DescribeStreamOutput { stream_description })
 }
 
 fn after_shard(text: &str) -> Result<ShardId, Fault> {
@@ -43,14 +57,12 @@ fn after_shard(text: &str) -> Result<ShardId, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use tidelog_proto::json;
-
     use super::*;
     use crate::ops::cases;
 
     fn described(stream: &Stream, body: &str) -> serde_json::Value {
-        let input = cases::input("DescribeStream", body).unwrap();
-        serde_json::from_slice(&json::encode(&answer(stream, &input).unwrap())).unwrap()
+        let input = cases::input::<DescribeStreamInput>(body).unwrap();
+        cases::json(&answer(stream, &input).unwrap())
     }
 
     fn page(stream: &Stream, body: &str) -> (Vec<String>, bool) {
@@ -124,7 +136,8 @@ mod tests {
 
     #[test]
     fn bounds_are_told_in_aws_words() {
-        let fault = cases::input("DescribeStream", r#"{"Limit":0,"ExclusiveStartShardId":""}"#).unwrap_err();
+        let fault =
+            cases::input::<DescribeStreamInput>(r#"{"Limit":0,"ExclusiveStartShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[
             ("0", "limit", "Member must have value greater than or equal to 1"),
             ("", "exclusiveStartShardId", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),

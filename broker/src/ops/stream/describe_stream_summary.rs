@@ -4,41 +4,61 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::description;
 use crate::model::stream::{Stream, StreamMode};
-use crate::ops::input::Input;
+use crate::ops::api::{
+    DescribeStreamSummaryInput, DescribeStreamSummaryOutput, EncryptionType, RecordDistributionStrategy,
+    StreamDescriptionSummary, Timestamp,
+};
 use crate::ops::settings::warm_throughput;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Describes the stream.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &DescribeStreamSummaryInput,
+) -> Result<DescribeStreamSummaryOutput, Fault> {
     let catalog = service.catalog();
     let stream = target::stream(&catalog, call, input)?;
     let is_committed = catalog.has_commitment(&stream.key, service.now_ms());
-    Ok(call.reply(&answer(&stream, is_committed)))
+    Ok(answer(&stream, is_committed))
 }
 
 /// The answer, with warm throughput where there is a commitment.
-pub fn answer(stream: &Stream, is_committed: bool) -> Document {
+pub fn answer(stream: &Stream, is_committed: bool) -> DescribeStreamSummaryOutput {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     // The strategy exists for on-demand streams only, and warm throughput takes the commitment as well.
     let is_on_demand = stream.mode == StreamMode::OnDemand;
-    let strategy = if stream.is_auto_distributed { "AUTO" } else { "USER_PARTITION_KEY" };
+    let strategy = match stream.is_auto_distributed {
+        true => RecordDistributionStrategy::Auto,
+        false => RecordDistributionStrategy::UserPartitionKey,
+    };
     let warm =
         (is_on_demand && is_committed).then(|| warm_throughput::describe(stream, stream.warm_mib_per_second));
-    let summary = description::stream_settings(stream)
-        .with("OpenShardCount", Some(count(stream.routes.len())))
-        .with("ConsumerCount", Some(count(stream.consumers.len())))
+    let summary = description::summary(stream);
+    let stream_description_summary = StreamDescriptionSummary {
+        stream_name: summary.stream_name,
+        stream_arn: summary.stream_arn,
+        stream_id: None,
+        stream_status: summary.stream_status,
+        stream_mode_details: summary.stream_mode_details,
+        stream_creation_timestamp: Timestamp::from_ms(stream.created_ms),
+        retention_period_hours: stream.retention_hours as i32,
+        enhanced_monitoring: description::enhanced_monitoring(stream),
+        encryption_type: Some(EncryptionType::None),
+        key_id: None,
+        open_shard_count: count(stream.routes.len()),
+        consumer_count: Some(count(stream.consumers.len())),
         // Queues and channels cannot be created yet.
-        .with("QueueCount", Some(0u32))
-        .with("ChannelCount", Some(0u32))
-        .with("WarmThroughput", warm)
-        .with("MaxRecordSizeInKiB", Some(stream.max_record_kib))
-        .with("RecordDistributionStrategy", is_on_demand.then_some(strategy));
-    Document::structure([("StreamDescriptionSummary", summary)])
+        queue_count: Some(0),
+        channel_count: Some(0),
+        warm_throughput: warm,
+        max_record_size_in_kib: Some(stream.max_record_kib),
+        record_distribution_strategy: is_on_demand.then_some(strategy),
+    };
+    DescribeStreamSummaryOutput { stream_description_summary }
 }
 
 #[cfg(test)]

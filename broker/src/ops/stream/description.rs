@@ -1,115 +1,100 @@
 //! How streams and shards are described, wherever they are.
 
-use tidelog_proto::Document;
-
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{HashRange, Shard, ShardLevelMetrics, Stream, StreamMode, StreamStatus};
+use crate::ops::api::{self, MetricsName, Timestamp};
 
-/// AWS's name of a status.
-pub fn status_name(status: StreamStatus) -> &'static str {
+/// A status, as answers have it.
+pub fn status(status: StreamStatus) -> api::StreamStatus {
     match status {
-        StreamStatus::Creating => "CREATING",
-        StreamStatus::Active => "ACTIVE",
-        StreamStatus::Updating => "UPDATING",
-        StreamStatus::Deleting => "DELETING",
+        StreamStatus::Creating => api::StreamStatus::Creating,
+        StreamStatus::Active => api::StreamStatus::Active,
+        StreamStatus::Updating => api::StreamStatus::Updating,
+        StreamStatus::Deleting => api::StreamStatus::Deleting,
     }
 }
 
-/// AWS's name of a mode.
-pub fn mode_name(mode: StreamMode) -> &'static str {
+/// A mode that a request asks for.
+pub fn mode(mode: api::StreamMode) -> StreamMode {
     match mode {
-        StreamMode::Provisioned => "PROVISIONED",
-        StreamMode::OnDemand => "ON_DEMAND",
+        api::StreamMode::Provisioned => StreamMode::Provisioned,
+        api::StreamMode::OnDemand => StreamMode::OnDemand,
     }
 }
 
-/// AWS's names of the metrics of a shard, in the order of the service model.
-const METRIC_NAMES: [&str; 7] = [
-    "IncomingBytes",
-    "IncomingRecords",
-    "OutgoingBytes",
-    "OutgoingRecords",
-    "WriteProvisionedThroughputExceeded",
-    "ReadProvisionedThroughputExceeded",
-    "IteratorAgeMilliseconds",
-];
-
-/// AWS's names of these metrics.
-pub fn metric_names(metrics: ShardLevelMetrics) -> Vec<Document> {
-    let is_there = |name: &&&str| metrics.has(metrics_named(name));
-    METRIC_NAMES.iter().filter(is_there).map(|name| (*name).into()).collect()
+fn mode_details(mode: StreamMode) -> api::StreamModeDetails {
+    let stream_mode = match mode {
+        StreamMode::Provisioned => api::StreamMode::Provisioned,
+        StreamMode::OnDemand => api::StreamMode::OnDemand,
+    };
+    api::StreamModeDetails { stream_mode }
 }
 
-/// The metric of that name; all of them for `ALL`, which is the only other name of the service model.
-pub fn metrics_named(name: &str) -> ShardLevelMetrics {
-    let position = METRIC_NAMES.iter().position(|own| *own == name);
-    position.map_or(ShardLevelMetrics::ALL, |position| ShardLevelMetrics(1 << position))
+/// The names of these metrics of a shard, in the order of the service model.
+pub fn metric_names(metrics: ShardLevelMetrics) -> Vec<MetricsName> {
+    let is_there = |name: &MetricsName| *name != MetricsName::All && metrics.has(metrics_named(*name));
+    MetricsName::ALL.into_iter().filter(is_there).collect()
 }
 
-/// Milliseconds since the epoch.
-pub fn timestamp(time_ms: u64) -> Document {
-    Document::Timestamp(i64::try_from(time_ms).unwrap_or(i64::MAX))
+/// The metric of that name, or all of them.
+pub fn metrics_named(name: MetricsName) -> ShardLevelMetrics {
+    match name {
+        MetricsName::All => ShardLevelMetrics::ALL,
+        // A metric's bit is its position in the model.
+        one => ShardLevelMetrics(1 << (one as u8)),
+    }
 }
 
-/// What ListStreams, DescribeStream and DescribeStreamSummary all tell. A StreamId is never among it: an SDK that
-/// is given one leaves the configured endpoint.
-pub fn stream_members(stream: &Stream) -> Document {
-    let mode = Document::structure([("StreamMode", mode_name(stream.mode).into())]);
-    Document::structure([
-        ("StreamName", (*stream.key.name).into()),
-        ("StreamARN", stream.key.arn().into()),
-        ("StreamStatus", status_name(stream.status).into()),
-        ("StreamModeDetails", mode),
-        ("StreamCreationTimestamp", timestamp(stream.created_ms)),
-    ])
+/// The metrics of a stream's shards that are reported one by one.
+pub fn enhanced_monitoring(stream: &Stream) -> Vec<api::EnhancedMetrics> {
+    vec![api::EnhancedMetrics { shard_level_metrics: Some(metric_names(stream.shard_level_metrics)) }]
 }
 
-/// What DescribeStream and DescribeStreamSummary tell beyond that.
-pub fn stream_settings(stream: &Stream) -> Document {
-    let names = metric_names(stream.shard_level_metrics);
-    let metrics = Document::structure([("ShardLevelMetrics", names.into())]);
-    stream_members(stream)
-        .with("RetentionPeriodHours", Some(stream.retention_hours))
-        .with("EnhancedMonitoring", Some(vec![metrics]))
-        .with("EncryptionType", Some("NONE"))
+/// A stream, as ListStreams describes it. No answer has a StreamId: an SDK that is given one leaves the configured
+/// endpoint.
+pub fn summary(stream: &Stream) -> api::StreamSummary {
+    api::StreamSummary {
+        stream_name: stream.key.name.to_string(),
+        stream_arn: stream.key.arn(),
+        stream_status: status(stream.status),
+        stream_mode_details: Some(mode_details(stream.mode)),
+        stream_creation_timestamp: Some(Timestamp::from_ms(stream.created_ms)),
+    }
 }
 
 /// A shard, as DescribeStream and ListShards list it. An open one has no EndingSequenceNumber.
-pub fn shard(shard: &Shard) -> Document {
-    let starting = SequenceNumber::starting(shard.created_s, shard.index).to_string();
+pub fn shard(shard: &Shard) -> api::Shard {
+    let starting = SequenceNumber::starting(shard.created_s, shard.index);
     let ending =
         |closed_ms| SequenceNumber::ending(shard.created_s, shard.index, closed_ms / 1_000).to_string();
-    let numbers = Document::structure([("StartingSequenceNumber", starting.into())])
-        .with("EndingSequenceNumber", shard.closed_ms.map(ending));
     let id = |index| ShardId(index).to_string();
-    Document::structure([
-        ("ShardId", id(shard.index).into()),
-        ("HashKeyRange", hash_range(shard.range)),
-        ("SequenceNumberRange", numbers),
-    ])
-    .with("ParentShardId", shard.parent.map(id))
-    .with("AdjacentParentShardId", shard.adjacent_parent.map(id))
+    api::Shard {
+        shard_id: id(shard.index),
+        hash_key_range: hash_range(shard.range),
+        sequence_number_range: api::SequenceNumberRange {
+            starting_sequence_number: starting.to_string(),
+            ending_sequence_number: shard.closed_ms.map(ending),
+        },
+        parent_shard_id: shard.parent.map(id),
+        adjacent_parent_shard_id: shard.adjacent_parent.map(id),
+    }
 }
 
-/// The children of a shard, as a read that came to its end tells them; empty while it is open.
-pub fn children(stream: &Stream, parent: ShardId) -> Vec<Document> {
+/// The children of a shard, for the answer that ends it; empty while it is open.
+pub fn children(stream: &Stream, parent: ShardId) -> Vec<api::ChildShard> {
     let is_parent = |shard: &&Shard| [shard.parent, shard.adjacent_parent].contains(&Some(parent.0));
     let child = |shard: &Shard| {
         let parents = shard.parent.iter().chain(&shard.adjacent_parent);
-        let parents = parents.map(|index| ShardId(*index).to_string().into()).collect::<Vec<Document>>();
-        Document::structure([
-            ("ShardId", ShardId(shard.index).to_string().into()),
-            ("ParentShards", parents.into()),
-            ("HashKeyRange", hash_range(shard.range)),
-        ])
+        api::ChildShard {
+            shard_id: ShardId(shard.index).to_string(),
+            parent_shards: parents.map(|index| ShardId(*index).to_string()).collect(),
+            hash_key_range: hash_range(shard.range),
+        }
     };
     stream.shards.iter().filter(is_parent).map(child).collect()
 }
 
-fn hash_range(range: HashRange) -> Document {
-    Document::structure([
-        ("StartingHashKey", range.start.to_string().into()),
-        ("EndingHashKey", range.end.to_string().into()),
-    ])
+fn hash_range(range: HashRange) -> api::HashKeyRange {
+    api::HashKeyRange { starting_hash_key: range.start.to_string(), ending_hash_key: range.end.to_string() }
 }

@@ -6,11 +6,15 @@
 use std::sync::Arc;
 
 use super::retention::{self, Direction};
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::api::IncreaseStreamRetentionPeriodInput;
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Increases the retention.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    retention::run(service, call, input, Direction::Up).await
+pub async fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &IncreaseStreamRetentionPeriodInput,
+) -> Result<(), Fault> {
+    retention::run(service, call, input, input.retention_period_hours, Direction::Up).await
 }

@@ -7,20 +7,22 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::description;
 use crate::limits::LIST_STREAMS_PAGE;
 use crate::model::stream::Catalog;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::{ListStreamsInput, ListStreamsOutput};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 use crate::service::iterator::{PageToken, Sealer};
 
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &ListStreamsInput,
+) -> Result<ListStreamsOutput, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
-    Ok(call.reply(&answer(&service.catalog(), &sealer, service.now_ms(), call, input)?))
+    answer(&service.catalog(), &sealer, service.now_ms(), call, input)
 }
 
 fn answer(
@@ -28,29 +30,26 @@ fn answer(
     sealer: &Sealer,
     now_ms: u64,
     call: &Call,
-    input: &Input,
-) -> Result<Document, Fault> {
-    let after = match input.text("NextToken") {
+    input: &ListStreamsInput,
+) -> Result<ListStreamsOutput, Fault> {
+    let after = match input.next_token.as_deref() {
         Some(token) => Some(after_token(sealer, token, now_ms)?),
-        None => input.text("ExclusiveStartStreamName").map(ToOwned::to_owned),
+        None => input.exclusive_start_stream_name.clone(),
     };
-    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
-    let page = limit.unwrap_or(LIST_STREAMS_PAGE).min(LIST_STREAMS_PAGE);
+    let page = input.limit.map_or(LIST_STREAMS_PAGE, |limit| LIST_STREAMS_PAGE.min(limit as usize));
     let mut streams = target::streams_of(catalog, call)
         .skip_while(|stream| after.as_deref().is_some_and(|after| &*stream.key.name <= after));
     let listed = streams.by_ref().take(page).collect::<Vec<_>>();
     let has_more = streams.next().is_some();
-    let names = listed.iter().map(|stream| (*stream.key.name).into()).collect::<Vec<Document>>();
-    let summaries = listed.iter().map(|stream| description::stream_members(stream)).collect::<Vec<_>>();
-    let token = listed.last().filter(|_| has_more).map(|last| {
+    let next_token = listed.last().filter(|_| has_more).map(|last| {
         sealer.seal_page(&PageToken::Streams { after_name: last.key.name.to_string(), issued_ms: now_ms })
     });
-    Ok(Document::structure([
-        ("StreamNames", names.into()),
-        ("HasMoreStreams", has_more.into()),
-        ("StreamSummaries", summaries.into()),
-    ])
-    .with("NextToken", token))
+    Ok(ListStreamsOutput {
+        stream_names: listed.iter().map(|stream| stream.key.name.to_string()).collect(),
+        has_more_streams: has_more,
+        stream_summaries: Some(listed.iter().map(|stream| description::summary(stream)).collect()),
+        next_token,
+    })
 }
 
 fn after_token(sealer: &Sealer, token: &str, now_ms: u64) -> Result<String, Fault> {
@@ -62,8 +61,6 @@ fn after_token(sealer: &Sealer, token: &str, now_ms: u64) -> Result<String, Faul
 
 #[cfg(test)]
 mod tests {
-    use tidelog_proto::json;
-
     use super::*;
     use crate::limits::PAGE_TOKEN_LIFE_MS;
     use crate::ops::cases::{self, NOW_MS};
@@ -71,9 +68,9 @@ mod tests {
     fn list(count: u32, body: &str, now_ms: u64) -> Result<serde_json::Value, Fault> {
         let streams = (0..count).map(|number| cases::stream(&format!("s{number:03}"), 1)).collect();
         let call = cases::call(body);
-        let input = call.input("ListStreams")?;
-        let answer = answer(&cases::catalog(streams), &Sealer::new([7; 32]), now_ms, &call, &input)?;
-        Ok(serde_json::from_slice(&json::encode(&answer)).unwrap())
+        let input = cases::read::<ListStreamsInput>(&call)?;
+        let listed = answer(&cases::catalog(streams), &Sealer::new([7; 32]), now_ms, &call, &input)?;
+        Ok(cases::json(&listed))
     }
 
     fn names(page: &serde_json::Value) -> Vec<&str> {

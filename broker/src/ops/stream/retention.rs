@@ -6,9 +6,9 @@ use tidelog_proto::stored::set_retention;
 
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use crate::model::stream::{Stream, StreamStatus};
+use crate::ops::api::Targets;
 use crate::ops::fault::InvalidRetention;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Which way the retention may go.
@@ -24,25 +24,26 @@ pub enum Direction {
 pub async fn run(
     service: &Arc<Service>,
     call: &Call,
-    input: &Input,
+    targets: &dyn Targets,
+    requested: i32,
     direction: Direction,
-) -> Result<Reply, Fault> {
-    let requested = input.integer("RetentionPeriodHours").unwrap_or_default();
-    let stream = target::stream(&service.catalog(), call, input)?;
+) -> Result<(), Fault> {
+    let stream = target::stream(&service.catalog(), call, targets)?;
     let hours = decide(&stream, requested, direction)?;
     if hours == stream.retention_hours {
-        return Ok(Reply::EMPTY);
+        return Ok(());
     }
     let direction = match direction {
         Direction::Up => set_retention::Direction::Up,
         Direction::Down => set_retention::Direction::Down,
     };
     let set = service.set_retention(stream.uid, hours, direction).await;
-    set.map(|()| Reply::EMPTY).map_err(|error| Fault::of_stream(error, &stream.key))
+    set.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
 /// The hours to set.
-fn decide(stream: &Stream, requested: i64, direction: Direction) -> Result<u32, Fault> {
+fn decide(stream: &Stream, requested: i32, direction: Direction) -> Result<u32, Fault> {
+    let requested = i64::from(requested);
     if requested < i64::from(RETENTION_HOURS_MIN) {
         return Err(InvalidRetention::TooShort(requested).into());
     }
@@ -66,6 +67,7 @@ fn decide(stream: &Stream, requested: i64, direction: Direction) -> Result<u32, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::api::IncreaseStreamRetentionPeriodInput;
     use crate::ops::cases;
 
     #[test]
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_hours_are_required() {
-        let fault = cases::input("IncreaseStreamRetentionPeriod", r#"{"StreamName":"a"}"#).unwrap_err();
+        let fault = cases::input::<IncreaseStreamRetentionPeriodInput>(r#"{"StreamName":"a"}"#).unwrap_err();
         let expected = cases::expected(&[("null", "retentionPeriodHours", "Member must not be null")]);
         assert_eq!(cases::violations(&fault), expected);
     }

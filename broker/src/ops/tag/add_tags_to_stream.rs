@@ -6,32 +6,33 @@
 use std::sync::Arc;
 
 use super::changes;
-use crate::ops::input::Input;
+use crate::ops::api::AddTagsToStreamInput;
 use crate::ops::resource::Resource;
-use crate::ops::{Call, Fault, Reply};
+use crate::ops::{Call, Fault};
 use crate::service::Service;
 
 /// Sets the tags.
-pub async fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    changes::add(service, &Resource::named_stream(&service.catalog(), call, input)?, input).await
+pub async fn run(service: &Arc<Service>, call: &Call, input: &AddTagsToStreamInput) -> Result<(), Fault> {
+    changes::add(service, &Resource::named_stream(&service.catalog(), call, input)?, &input.tags).await
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::AddTagsToStreamInput;
     use crate::ops::cases;
 
     #[test]
     fn bounds_are_told_in_aws_words() {
         let long = "a".repeat(129);
         let body = format!(r#"{{"StreamName":"a b","Tags":{{"{long}":"v","k":"{long}{long}"}}}}"#);
-        let violations = cases::violations(&cases::input("AddTagsToStream", &body).unwrap_err());
+        let violations = cases::violations(&cases::input::<AddTagsToStreamInput>(&body).unwrap_err());
         let about = |path: &str| violations.iter().filter(|text| text.contains(path)).count();
         assert_eq!(
             (about("'streamName'"), about("Map keys must"), about("Map value must")),
             (1, 1, 1),
             "{violations:?}"
         );
-        let fault = cases::input("AddTagsToStream", "{}").unwrap_err();
+        let fault = cases::input::<AddTagsToStreamInput>("{}").unwrap_err();
         let expected = cases::expected(&[("null", "tags", "Member must not be null")]);
         assert_eq!(cases::violations(&fault), expected);
     }

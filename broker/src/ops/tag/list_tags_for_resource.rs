@@ -4,21 +4,22 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::entries;
-use crate::ops::input::Input;
+use crate::ops::Fault;
+use crate::ops::api::{ListTagsForResourceInput, ListTagsForResourceOutput};
 use crate::ops::resource::Resource;
-use crate::ops::{Call, Fault, Reply};
 use crate::service::Service;
 
 /// Lists the tags.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
-    Ok(call.reply(&answer(&Resource::named(&service.catalog(), input)?)))
+pub fn run(
+    service: &Arc<Service>,
+    input: &ListTagsForResourceInput,
+) -> Result<ListTagsForResourceOutput, Fault> {
+    Ok(answer(&Resource::named(&service.catalog(), input)?))
 }
 
-fn answer(resource: &Resource) -> Document {
-    Document::structure([("Tags", entries(resource.tags()).into())])
+fn answer(resource: &Resource) -> ListTagsForResourceOutput {
+    ListTagsForResourceOutput { tags: Some(entries(resource.tags())) }
 }
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests {
             (format!("{arn}/consumer/app:1699998200"), serde_json::json!([{"Key": "c", "Value": "3"}])),
         ] {
             let body = format!(r#"{{"ResourceARN":"{arn}"}}"#);
-            let input = cases::input("ListTagsForResource", &body).unwrap();
+            let input = cases::input::<ListTagsForResourceInput>(&body).unwrap();
             let found = answer(&Resource::named(&catalog, &input).unwrap());
             assert_eq!(cases::json(&found), serde_json::json!({"Tags": expected}));
         }

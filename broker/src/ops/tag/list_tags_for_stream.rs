@@ -4,27 +4,29 @@
 
 use std::sync::Arc;
 
-use tidelog_proto::Document;
-
 use super::entries;
 use crate::limits::TAGS_PER_RESOURCE_MAX;
 use crate::model::stream::Tags;
-use crate::ops::input::Input;
-use crate::ops::{Call, Fault, Reply, target};
+use crate::ops::api::{ListTagsForStreamInput, ListTagsForStreamOutput};
+use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
 /// Lists a page.
-pub fn run(service: &Arc<Service>, call: &Call, input: &Input) -> Result<Reply, Fault> {
+pub fn run(
+    service: &Arc<Service>,
+    call: &Call,
+    input: &ListTagsForStreamInput,
+) -> Result<ListTagsForStreamOutput, Fault> {
     let stream = target::stream(&service.catalog(), call, input)?;
-    Ok(call.reply(&answer(&stream.tags, input)))
+    Ok(answer(&stream.tags, input))
 }
 
-fn answer(tags: &Tags, input: &Input) -> Document {
-    let limit = input.integer("Limit").and_then(|limit| usize::try_from(limit).ok());
-    let after = input.text("ExclusiveStartTagKey");
+fn answer(tags: &Tags, input: &ListTagsForStreamInput) -> ListTagsForStreamOutput {
+    let limit = input.limit.map_or(TAGS_PER_RESOURCE_MAX, |limit| limit as usize);
+    let after = input.exclusive_start_tag_key.as_deref();
     let mut tags = tags.iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
-    let listed = entries(tags.by_ref().take(limit.unwrap_or(TAGS_PER_RESOURCE_MAX)));
-    Document::structure([("Tags", listed.into()), ("HasMoreTags", tags.next().is_some().into())])
+    let listed = entries(tags.by_ref().take(limit));
+    ListTagsForStreamOutput { tags: listed, has_more_tags: tags.next().is_some() }
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
             (r#"{"ExclusiveStartTagKey":"bb"}"#, vec!["c"], false),
             (r#"{"ExclusiveStartTagKey":"c"}"#, vec![], false),
         ] {
-            let input = cases::input("ListTagsForStream", body).unwrap();
+            let input = cases::input::<ListTagsForStreamInput>(body).unwrap();
             let tags_shown = keys.into_iter().map(entry).collect::<Vec<_>>();
             let expected = json!({"Tags": tags_shown, "HasMoreTags": has_more});
             assert_eq!(cases::json(&answer(&tags, &input)), expected, "{body}");
@@ -56,7 +58,7 @@ mod tests {
     #[test]
     fn bounds_are_told_in_aws_words() {
         let fault =
-            cases::input("ListTagsForStream", r#"{"Limit":51,"ExclusiveStartTagKey":""}"#).unwrap_err();
+            cases::input::<ListTagsForStreamInput>(r#"{"Limit":51,"ExclusiveStartTagKey":""}"#).unwrap_err();
         let expected = cases::expected(&[
             ("51", "limit", "Member must have value less than or equal to 50"),
             ("", "exclusiveStartTagKey", "Member must have length greater than or equal to 1"),

@@ -9,12 +9,10 @@ pub mod rules;
 pub mod tag_resource;
 pub mod untag_resource;
 
-use tidelog_proto::Document;
+use crate::ops::api::Tag;
 
 /// Tags as the lists show them.
-fn entries<'a>(tags: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Document> {
-    let entry = |(key, value): (&String, &String)| {
-        Document::structure([("Key", key.as_str().into()), ("Value", value.as_str().into())])
-    };
+fn entries<'a>(tags: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Tag> {
+    let entry = |(key, value): (&String, &String)| Tag { key: key.clone(), value: Some(value.clone()) };
     tags.into_iter().map(entry).collect()
 }

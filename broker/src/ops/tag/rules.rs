@@ -3,15 +3,15 @@
 use crate::limits::TAGS_PER_RESOURCE_MAX;
 use crate::model::stream::Tags;
 use crate::ops::Fault;
+use crate::ops::api::TextMap;
 use crate::ops::fault::{InvalidTags, ResourceName};
-use crate::ops::input::Input;
 
 /// Beginning of keys that AWS keeps for itself, in any case (guide).
 pub const RESERVED_PREFIX: &str = "aws:";
 
 /// The tags of a request; of a key that comes twice the last value counts.
-pub fn read(input: &Input) -> Tags {
-    input.text_map("Tags").iter().cloned().collect()
+pub fn read(tags: Option<&TextMap>) -> Tags {
+    tags.into_iter().flat_map(|tags| &tags.0).cloned().collect()
 }
 
 /// Whether `added` may be set on a resource that has `present`.

@@ -6,25 +6,26 @@
 use std::sync::Arc;
 
 use super::changes;
-use crate::ops::input::Input;
+use crate::ops::Fault;
+use crate::ops::api::TagResourceInput;
 use crate::ops::resource::Resource;
-use crate::ops::{Fault, Reply};
 use crate::service::Service;
 
 /// Sets the tags.
-pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
-    changes::add(service, &Resource::named(&service.catalog(), input)?, input).await
+pub async fn run(service: &Arc<Service>, input: &TagResourceInput) -> Result<(), Fault> {
+    changes::add(service, &Resource::named(&service.catalog(), input)?, &input.tags).await
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::TagResourceInput;
     use crate::ops::cases;
 
     #[test]
     fn bounds_are_told_in_aws_words() {
         let expected =
             [("null", "tags", "Member must not be null"), ("null", "resourceARN", "Member must not be null")];
-        let fault = cases::input("TagResource", "{}").unwrap_err();
+        let fault = cases::input::<TagResourceInput>("{}").unwrap_err();
         assert_eq!(cases::violations(&fault), cases::expected(&expected));
     }
 }

@@ -6,18 +6,19 @@
 use std::sync::Arc;
 
 use super::changes;
-use crate::ops::input::Input;
+use crate::ops::Fault;
+use crate::ops::api::UntagResourceInput;
 use crate::ops::resource::Resource;
-use crate::ops::{Fault, Reply};
 use crate::service::Service;
 
 /// Removes the tags.
-pub async fn run(service: &Arc<Service>, input: &Input) -> Result<Reply, Fault> {
-    changes::remove(service, &Resource::named(&service.catalog(), input)?, input).await
+pub async fn run(service: &Arc<Service>, input: &UntagResourceInput) -> Result<(), Fault> {
+    changes::remove(service, &Resource::named(&service.catalog(), input)?, &input.tag_keys).await
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ops::api::UntagResourceInput;
     use crate::ops::cases;
 
     #[test]
@@ -26,7 +27,7 @@ mod tests {
             ("null", "tagKeys", "Member must not be null"),
             ("null", "resourceARN", "Member must not be null"),
         ];
-        let fault = cases::input("UntagResource", "{}").unwrap_err();
+        let fault = cases::input::<UntagResourceInput>("{}").unwrap_err();
         assert_eq!(cases::violations(&fault), cases::expected(&expected));
     }
 }

@@ -35,7 +35,6 @@ impl Caller {
     /// INVALID_ARGUMENT for an account or a region that can be none.
     pub(super) fn call(&self, metadata: &MetadataMap) -> Result<Call, Status> {
         Ok(Call {
-            operation: String::new(),
             account: named(metadata, ACCOUNT, is_account, &self.account)?,
             region: named(metadata, REGION, is_region, &self.region)?,
             codec: Codec::Json,

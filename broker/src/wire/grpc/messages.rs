@@ -69,11 +69,6 @@ pub(super) fn timestamp(time_ms: u64) -> Timestamp {
     Timestamp { seconds, nanos }
 }
 
-/// A timestamp of JSON: seconds with a fraction.
-pub(super) fn timestamp_of_seconds(seconds: f64) -> Timestamp {
-    timestamp((seconds * 1_000.0).round().max(0.0) as u64)
-}
-
 /// Records of a shard, as they are given to a reader. Reading goes on after the last record, or where the batch ends.
 pub(super) fn records(shard: &Shard, batch: Batch, now_ms: u64) -> ReadResponse {
     let Batch { records, next_ordinal, millis_behind } = batch;
@@ -140,6 +135,5 @@ mod tests {
         ] {
             assert_eq!(time(seconds, nanos), expected, "{seconds} {nanos}");
         }
-        assert_eq!(timestamp(1_700_000_000_123), timestamp_of_seconds(1_700_000_000.123));
     }
 }

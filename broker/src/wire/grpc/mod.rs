@@ -139,7 +139,7 @@ pub(super) async fn call(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let started = Instant::now();
-    let timing = gateway.timing.of(request.uri().path().strip_prefix('/').unwrap_or_default());
+    let timing = gateway.timing.of_call(request.uri().path().strip_prefix('/').unwrap_or_default());
     let deadline = timeout::of(request.headers());
     let deadline_at = deadline.map(|deadline| Instant::now() + deadline);
     let room = Room::of(client);

@@ -1,11 +1,10 @@
 //! The service Streams: each call is the Kinesis operation of the like name.
 //!
-//! A call writes the operation's body as JSON, runs it as a call of the Kinesis protocol is run, with the same limits,
-//! rates and rules, and reads its answer.
+//! A call makes the operation's request of its message, runs it as a request of the Kinesis protocol is run, with the same
+//! limits, rates and rules, and makes its message of the answer.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tidelog_proto::v1::*;
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
@@ -13,66 +12,89 @@ use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use super::{messages, status};
-use crate::model::stream::{StreamKey, StreamStatus as ModelStatus};
+use crate::model::stream::{StreamKey, StreamStatus as ModelStatus, Tags};
+use crate::ops::api::{
+    self, CreateStreamInput, DecreaseStreamRetentionPeriodInput, DeleteStreamInput,
+    DescribeStreamSummaryInput, IncreaseStreamRetentionPeriodInput, ListShardsInput, ListStreamsInput,
+    MergeShardsInput, ScalingType, SplitShardInput, StreamDescriptionSummary, StreamModeDetails, TextMap,
+    UpdateShardCountInput, UpdateStreamModeInput,
+};
 use crate::ops::fault::{InvalidArgument, InvalidRetention};
-use crate::ops::{self, Call, Fault, Reply, native};
+use crate::ops::{self, Call, Fault, native};
 
 /// How long a new stream is waited for.
 const ACTIVE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The service Streams.
 pub(super) struct Streams(pub(super) Caller);
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Streams {
-    /// The caller's call and the members that name the stream of that name or ARN.
     fn call(&self, metadata: &MetadataMap) -> Result<Call, Status> {
         self.0.call(metadata)
     }
 
     /// Runs an operation.
-    async fn run(&self, call: &Call, operation: &str, body: Value) -> Result<Value, Fault> {
-        let call = Call { operation: operation.to_owned(), body: body.to_string().into(), ..call.clone() };
-        match ops::dispatch(&self.0.service, call).await? {
-            Reply::Complete(answer) | Reply::Charged(answer, _) if answer.is_empty() => Ok(Value::Null),
-            Reply::Complete(answer) | Reply::Charged(answer, _) => {
-                serde_json::from_slice(&answer).map_err(|_| Fault::Internal)
-            }
-            Reply::Events(_) => Err(Fault::Internal),
+    async fn run<I: api::Input>(&self, call: &Call, input: I) -> Result<I::Output, Status> {
+        ops::ask(&self.0.service, call, input).await.map_err(status::of)
+    }
+
+    async fn describe(&self, call: &Call, stream: &str) -> Result<StreamDescriptionSummary, Status> {
+        let Named { stream_name, stream_arn } = Named::of(stream);
+        let input = DescribeStreamSummaryInput { stream_name, stream_arn, ..Default::default() };
+        Ok(self.run(call, input).await?.stream_description_summary)
+    }
+
+    async fn change_retention(
+        &self,
+        call: &Call,
+        stream: &str,
+        retention_period_hours: i32,
+        is_shorter: bool,
+    ) -> Result<(), Fault> {
+        let Named { stream_name, stream_arn } = Named::of(stream);
+        let (service, stream_id) = (&self.0.service, None);
+        if is_shorter {
+            let input = DecreaseStreamRetentionPeriodInput {
+                stream_name,
+                stream_arn,
+                stream_id,
+                retention_period_hours,
+            };
+            return ops::ask(service, call, input).await;
         }
+        let input =
+            IncreaseStreamRetentionPeriodInput { stream_name, stream_arn, stream_id, retention_period_hours };
+        ops::ask(service, call, input).await
     }
 
-    /// Runs an operation whose answer says nothing.
-    async fn change(&self, call: &Call, operation: &str, body: Value) -> Result<(), Status> {
-        self.run(call, operation, body).await.map(drop).map_err(status::of)
-    }
-
-    /// Waits for a stream to be ACTIVE, or for a while, and describes it.
-    async fn describe_new(&self, key: &StreamKey) -> Option<Value> {
+    /// Waits for a stream to be ACTIVE, or for a while, and describes it; `None` while this node does not know it.
+    async fn describe_new(&self, key: &StreamKey) -> Option<StreamDescriptionSummary> {
         let mut catalogs = self.0.service.groups().watch_catalog();
         let is_active = |status| status == ModelStatus::Active;
         let active =
             catalogs.wait_for(|catalog| catalog.streams().get(key).is_some_and(|own| is_active(own.status)));
         let _either = timeout(ACTIVE_PATIENCE, active).await.is_ok();
-        let catalog = self.0.service.catalog();
-        serde_json::from_slice(&native::describe(catalog.streams().get(key)?)).ok()
+        self.0.service.catalog().streams().get(key).map(|stream| native::describe(stream))
     }
 }
 
-/// A body that names a stream by what is a name or an ARN, with further members; those that are null are left out.
-fn body(stream: &str, members: Value) -> Value {
-    let member = if stream.starts_with("arn:") { "StreamARN" } else { "StreamName" };
-    let mut body = without_nulls(members);
-    body[member] = stream.into();
-    body
+/// A stream, by the members of a request.
+struct Named {
+    stream_name: Option<String>,
+    stream_arn: Option<String>,
 }
 
-fn without_nulls(mut members: Value) -> Value {
-    if let Value::Object(members) = &mut members {
-        members.retain(|_, value| !value.is_null());
+impl Named {
+    /// The members for a text that is a name or an ARN.
+    fn of(stream: &str) -> Self {
+        let is_arn = stream.starts_with("arn:");
+        Self {
+            stream_name: (!is_arn).then(|| stream.to_owned()),
+            stream_arn: is_arn.then(|| stream.to_owned()),
+        }
     }
-    members
 }
 
 /// A number that stands for itself unless it is 0.
@@ -80,55 +102,53 @@ fn unless_zero(number: u32) -> Option<u32> {
     (number > 0).then_some(number)
 }
 
-fn mode_name(mode: i32) -> Result<&'static str, Status> {
-    let mode = StreamMode::try_from(mode);
-    Ok(mode.map_err(|_| status::invalid("A mode is PROVISIONED or ON_DEMAND."))?.as_str_name())
+fn unless_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+fn read_mode(mode: i32) -> Result<api::StreamMode, Status> {
+    match StreamMode::try_from(mode) {
+        Ok(StreamMode::Provisioned) => Ok(api::StreamMode::Provisioned),
+        Ok(StreamMode::OnDemand) => Ok(api::StreamMode::OnDemand),
+        Err(_) => Err(status::invalid("A mode is PROVISIONED or ON_DEMAND.")),
+    }
 }
 
-fn number(value: &Value) -> u32 {
-    value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
-}
-
-fn stream(answer: &Value, tags: ModelTags) -> Stream {
-    let summary = &answer["StreamDescriptionSummary"];
-    let status = StreamStatus::from_str_name(&text(&summary["StreamStatus"])).unwrap_or_default();
-    let mode = StreamMode::from_str_name(&text(&summary["StreamModeDetails"]["StreamMode"]));
-    let created = summary["StreamCreationTimestamp"].as_f64().map(messages::timestamp_of_seconds);
+fn stream(summary: StreamDescriptionSummary, tags: Tags) -> Stream {
+    let status = match summary.stream_status {
+        api::StreamStatus::Creating => StreamStatus::Creating,
+        api::StreamStatus::Active => StreamStatus::Active,
+        api::StreamStatus::Updating => StreamStatus::Updating,
+        api::StreamStatus::Deleting => StreamStatus::Deleting,
+    };
+    let mode = match summary.stream_mode_details.map(|details| details.stream_mode) {
+        Some(api::StreamMode::OnDemand) => StreamMode::OnDemand,
+        Some(api::StreamMode::Provisioned) | None => StreamMode::Provisioned,
+    };
+    let created_ms = u64::try_from(summary.stream_creation_timestamp.0).unwrap_or_default();
     Stream {
-        name: text(&summary["StreamName"]),
-        arn: text(&summary["StreamARN"]),
+        name: summary.stream_name,
+        arn: summary.stream_arn,
         status: status.into(),
-        mode: mode.unwrap_or_default().into(),
-        retention_hours: number(&summary["RetentionPeriodHours"]),
-        open_shards: number(&summary["OpenShardCount"]),
-        record_kib_max: number(&summary["MaxRecordSizeInKiB"]),
-        created,
+        mode: mode.into(),
+        retention_hours: u32::try_from(summary.retention_period_hours).unwrap_or_default(),
+        open_shards: summary.open_shard_count,
+        record_kib_max: summary.max_record_size_in_kib.unwrap_or_default(),
+        created: Some(messages::timestamp(created_ms)),
         tags,
     }
 }
 
-type ModelTags = crate::model::stream::Tags;
-
-fn shard(listed: &Value) -> Shard {
-    let (keys, numbers) = (&listed["HashKeyRange"], &listed["SequenceNumberRange"]);
-    let optional = |value: &Value| value.as_str().map(ToOwned::to_owned);
+fn shard(listed: api::Shard) -> Shard {
     Shard {
-        shard_id: text(&listed["ShardId"]),
-        parent: optional(&listed["ParentShardId"]),
-        adjacent_parent: optional(&listed["AdjacentParentShardId"]),
-        hash_key_start: text(&keys["StartingHashKey"]),
-        hash_key_end: text(&keys["EndingHashKey"]),
-        sequence_number_start: text(&numbers["StartingSequenceNumber"]),
-        sequence_number_end: optional(&numbers["EndingSequenceNumber"]),
+        shard_id: listed.shard_id,
+        parent: listed.parent_shard_id,
+        adjacent_parent: listed.adjacent_parent_shard_id,
+        hash_key_start: listed.hash_key_range.starting_hash_key,
+        hash_key_end: listed.hash_key_range.ending_hash_key,
+        sequence_number_start: listed.sequence_number_range.starting_sequence_number,
+        sequence_number_end: listed.sequence_number_range.ending_sequence_number,
     }
-}
-
-fn list<T>(values: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
-    values.as_array().into_iter().flatten().map(read).collect()
 }
 
 #[tonic::async_trait]
@@ -136,34 +156,40 @@ impl streams_server::Streams for Streams {
     async fn create_stream(&self, request: Request<CreateStreamRequest>) -> Answer<CreateStreamResponse> {
         let call = self.call(request.metadata())?;
         let CreateStreamRequest { name, mode, shard_count, record_kib_max, tags } = request.into_inner();
-        let mode = mode_name(mode)?;
-        let is_provisioned = mode == StreamMode::Provisioned.as_str_name();
+        let stream_mode = read_mode(mode)?;
+        let is_provisioned = stream_mode == api::StreamMode::Provisioned;
         if name.starts_with("arn:") {
             return Err(status::invalid(format!("{name} is not the name of a stream.")));
         }
-        let members = json!({
-            "StreamModeDetails": {"StreamMode": mode},
-            "ShardCount": if is_provisioned { Some(shard_count) } else { unless_zero(shard_count) },
-            "MaxRecordSizeInKiB": unless_zero(record_kib_max),
-            "Tags": (!tags.is_empty()).then_some(&tags),
-        });
-        self.change(&call, "CreateStream", body(&name, members)).await?;
+        let input = CreateStreamInput {
+            stream_name: name.clone(),
+            stream_mode_details: Some(StreamModeDetails { stream_mode }),
+            shard_count: if is_provisioned { Some(shard_count) } else { unless_zero(shard_count) },
+            max_record_size_in_kib: unless_zero(record_kib_max),
+            tags: (!tags.is_empty()).then(|| TextMap(tags.clone().into_iter().collect())),
+            ..Default::default()
+        };
+        self.run(&call, input).await?;
         let key = native::stream_key(&call, &name).map_err(status::of)?;
         let described = match self.describe_new(&key).await {
             Some(described) => described,
             // Not known here yet.
-            None => {
-                self.run(&call, "DescribeStreamSummary", body(&name, json!({}))).await.map_err(status::of)?
-            }
+            None => self.describe(&call, &name).await?,
         };
-        Ok(Response::new(CreateStreamResponse { stream: Some(stream(&described, tags)) }))
+        Ok(Response::new(CreateStreamResponse { stream: Some(stream(described, tags)) }))
     }
 
     async fn delete_stream(&self, request: Request<DeleteStreamRequest>) -> Answer<DeleteStreamResponse> {
         let call = self.call(request.metadata())?;
         let DeleteStreamRequest { stream, with_consumers } = request.into_inner();
-        let members = json!({"EnforceConsumerDeletion": with_consumers});
-        self.change(&call, "DeleteStream", body(&stream, members)).await?;
+        let Named { stream_name, stream_arn } = Named::of(&stream);
+        let input = DeleteStreamInput {
+            stream_name,
+            stream_arn,
+            enforce_consumer_deletion: Some(with_consumers),
+            ..Default::default()
+        };
+        self.run(&call, input).await?;
         Ok(Response::new(DeleteStreamResponse {}))
     }
 
@@ -173,41 +199,46 @@ impl streams_server::Streams for Streams {
     ) -> Answer<DescribeStreamResponse> {
         let call = self.call(request.metadata())?;
         let name = request.into_inner().stream;
-        let answer =
-            self.run(&call, "DescribeStreamSummary", body(&name, json!({}))).await.map_err(status::of)?;
+        let summary = self.describe(&call, &name).await?;
         let key = native::stream_key(&call, &name).map_err(status::of)?;
-        let described = stream(&answer, native::tags(&self.0.service, &key));
+        let described = stream(summary, native::tags(&self.0.service, &key));
         Ok(Response::new(DescribeStreamResponse { stream: Some(described) }))
     }
 
     async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {
         let call = self.call(request.metadata())?;
         let ListStreamsRequest { page_size, page_token } = request.into_inner();
-        let members = without_nulls(json!({
-            "Limit": unless_zero(page_size),
-            "NextToken": (!page_token.is_empty()).then_some(page_token),
-        }));
-        let answer = self.run(&call, "ListStreams", members).await.map_err(status::of)?;
+        let input = ListStreamsInput {
+            limit: unless_zero(page_size),
+            next_token: unless_empty(page_token),
+            ..Default::default()
+        };
+        let listed = self.run(&call, input).await?;
         Ok(Response::new(ListStreamsResponse {
-            names: list(&answer["StreamNames"], text),
-            next_page_token: text(&answer["NextToken"]),
+            names: listed.stream_names,
+            next_page_token: listed.next_token.unwrap_or_default(),
         }))
     }
 
     async fn list_shards(&self, request: Request<ListShardsRequest>) -> Answer<ListShardsResponse> {
         let call = self.call(request.metadata())?;
         let ListShardsRequest { stream, page_size, page_token } = request.into_inner();
-        let page_size = unless_zero(page_size);
-        let members = if page_token.is_empty() {
-            body(&stream, json!({"MaxResults": page_size}))
-        } else {
-            // The token stands for the stream.
-            without_nulls(json!({"MaxResults": page_size, "NextToken": page_token}))
+        // A token stands for the stream.
+        let named = match page_token.is_empty() {
+            true => Named::of(&stream),
+            false => Named { stream_name: None, stream_arn: None },
         };
-        let answer = self.run(&call, "ListShards", members).await.map_err(status::of)?;
+        let input = ListShardsInput {
+            stream_name: named.stream_name,
+            stream_arn: named.stream_arn,
+            max_results: unless_zero(page_size),
+            next_token: unless_empty(page_token),
+            ..Default::default()
+        };
+        let listed = self.run(&call, input).await?;
         Ok(Response::new(ListShardsResponse {
-            shards: list(&answer["Shards"], shard),
-            next_page_token: text(&answer["NextToken"]),
+            shards: listed.shards.into_iter().flatten().map(shard).collect(),
+            next_page_token: listed.next_token.unwrap_or_default(),
         }))
     }
 
@@ -216,19 +247,16 @@ impl streams_server::Streams for Streams {
         let SetRetentionRequest { stream, retention_hours } = request.into_inner();
         let key = native::stream_key(&call, &stream).map_err(status::of)?;
         let present = self.0.service.catalog().streams().get(&key).map(|stream| stream.retention_hours);
-        let (up, down) = ("IncreaseStreamRetentionPeriod", "DecreaseStreamRetentionPeriod");
         let is_shorter = present.is_some_and(|present| retention_hours < present);
-        let (likely, other) = if is_shorter { (down, up) } else { (up, down) };
-        let body = body(&stream, json!({"RetentionPeriodHours": retention_hours}));
-        match self.run(&call, likely, body.clone()).await {
+        let hours = i32::try_from(retention_hours).unwrap_or(i32::MAX);
+        match self.change_retention(&call, &stream, hours, is_shorter).await {
             // This node's metadata was out of date.
             Err(Fault::InvalidArgument(InvalidArgument::Retention(InvalidRetention::Direction {
                 ..
-            }))) => {
-                self.change(&call, other, body).await?;
-            }
-            outcome => drop(outcome.map_err(status::of)?),
+            }))) => self.change_retention(&call, &stream, hours, !is_shorter).await,
+            outcome => outcome,
         }
+        .map_err(status::of)?;
         Ok(Response::new(SetRetentionResponse {}))
     }
 
@@ -236,8 +264,13 @@ impl streams_server::Streams for Streams {
         let call = self.call(request.metadata())?;
         let SetModeRequest { stream, mode } = request.into_inner();
         let key = native::stream_key(&call, &stream).map_err(status::of)?;
-        let members = json!({"StreamModeDetails": {"StreamMode": mode_name(mode)?}});
-        self.change(&call, "UpdateStreamMode", body(&key.arn(), members)).await?;
+        let input = UpdateStreamModeInput {
+            stream_arn: key.arn(),
+            stream_mode_details: StreamModeDetails { stream_mode: read_mode(mode)? },
+            stream_id: None,
+            warm_throughput_mibps: None,
+        };
+        self.run(&call, input).await?;
         Ok(Response::new(SetModeResponse {}))
     }
 
@@ -247,9 +280,15 @@ impl streams_server::Streams for Streams {
     ) -> Answer<UpdateShardCountResponse> {
         let call = self.call(request.metadata())?;
         let UpdateShardCountRequest { stream, target } = request.into_inner();
-        let members = json!({"TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"});
-        let answer = self.run(&call, "UpdateShardCount", body(&stream, members)).await.map_err(status::of)?;
-        let open_shards_before = number(&answer["CurrentShardCount"]);
+        let Named { stream_name, stream_arn } = Named::of(&stream);
+        let input = UpdateShardCountInput {
+            stream_name,
+            stream_arn,
+            target_shard_count: target,
+            scaling_type: ScalingType::UniformScaling,
+            stream_id: None,
+        };
+        let open_shards_before = self.run(&call, input).await?.current_shard_count.unwrap_or_default();
         Ok(Response::new(UpdateShardCountResponse { open_shards_before }))
     }
 
@@ -261,16 +300,30 @@ impl streams_server::Streams for Streams {
             let middle = native::middle_of_shard(&self.0.service, &key, &shard_id).await;
             new_hash_key_start = middle.map_err(status::of)?.to_string();
         }
-        let members = json!({"ShardToSplit": shard_id, "NewStartingHashKey": new_hash_key_start});
-        self.change(&call, "SplitShard", body(&stream, members)).await?;
+        let Named { stream_name, stream_arn } = Named::of(&stream);
+        let input = SplitShardInput {
+            stream_name,
+            stream_arn,
+            shard_to_split: shard_id,
+            new_starting_hash_key: new_hash_key_start,
+            ..Default::default()
+        };
+        self.run(&call, input).await?;
         Ok(Response::new(SplitShardResponse {}))
     }
 
     async fn merge_shards(&self, request: Request<MergeShardsRequest>) -> Answer<MergeShardsResponse> {
         let call = self.call(request.metadata())?;
         let MergeShardsRequest { stream, shard_id, adjacent_shard_id } = request.into_inner();
-        let members = json!({"ShardToMerge": shard_id, "AdjacentShardToMerge": adjacent_shard_id});
-        self.change(&call, "MergeShards", body(&stream, members)).await?;
+        let Named { stream_name, stream_arn } = Named::of(&stream);
+        let input = MergeShardsInput {
+            stream_name,
+            stream_arn,
+            shard_to_merge: shard_id,
+            adjacent_shard_to_merge: adjacent_shard_id,
+            ..Default::default()
+        };
+        self.run(&call, input).await?;
         Ok(Response::new(MergeShardsResponse {}))
     }
 }

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use tidelog::clock::Clock;
 use tidelog::cluster::peers::{BoxedIo, Dial, tcp};
 use tidelog::node::{ClusterNode, Node, NodeConfig};
+use tidelog::ops::api::Operation;
 use tidelog::ops::dispatch;
 use tidelog::replication::{Groups, Leader, ProposeError, Sizes, SubBatch, WholePace};
 use tidelog_storage::record::RecordRef;
@@ -85,8 +86,8 @@ impl Cluster {
     }
 
     async fn create_stream(&mut self, name: &str) {
-        let call = call("CreateStream", format!(r#"{{"StreamName": "{name}", "ShardCount": 1}}"#));
-        dispatch(&self.nodes[&1].service(), call).await.expect("a stream");
+        let call = call(format!(r#"{{"StreamName": "{name}", "ShardCount": 1}}"#));
+        dispatch(&self.nodes[&1].service(), &call, Some(Operation::CreateStream)).await.expect("a stream");
         self.until("the stream is active", || {
             let catalog = self.groups(1).catalog();
             let stream = catalog.streams().values().find(|stream| &*stream.key.name == name)?.clone();

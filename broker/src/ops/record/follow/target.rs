@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::{Shard, Stream, StreamStatus};
+use crate::ops::api::ShardIteratorType;
 use crate::ops::fault::InvalidTarget;
 use crate::ops::record::position::{Asked, Begin, find_shard};
 use crate::ops::shard::list_shards::open_at;
@@ -128,11 +129,11 @@ fn find_place(service: &Service, stream: &Arc<Stream>, shard: &str, at: At<'_>) 
 
 fn begin(service: &Service, stream: &Stream, shard: &Shard, at: At<'_>) -> Result<Begin, Fault> {
     let (kind, number, time_ms) = match at {
-        At::TrimHorizon => ("TRIM_HORIZON", None, None),
-        At::Latest => ("LATEST", None, None),
-        At::Number(number) => ("AT_SEQUENCE_NUMBER", Some(number), None),
-        At::AfterNumber(number) => ("AFTER_SEQUENCE_NUMBER", Some(number), None),
-        At::Time(time_ms) => ("AT_TIMESTAMP", None, Some(time_ms)),
+        At::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
+        At::Latest => (ShardIteratorType::Latest, None, None),
+        At::Number(number) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
+        At::AfterNumber(number) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
+        At::Time(time_ms) => (ShardIteratorType::AtTimestamp, None, Some(time_ms)),
     };
     if let Some(number) = number
         && SequenceNumber::parse(number).is_none()

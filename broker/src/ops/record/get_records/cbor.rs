@@ -1,10 +1,11 @@
 //! The answer of GetRecords in CBOR, written without a document.
 
-use tidelog_proto::{Document, cbor};
+use tidelog_proto::cbor;
 
 use super::Numbers;
 use crate::model::sequence_number::DIGITS;
 use crate::model::stream::Shard;
+use crate::ops::api::{ChildShard, list};
 use crate::service::{ReadAnswer, ReadRecord};
 
 /// Bytes around the data and the key of one record.
@@ -23,11 +24,10 @@ pub(super) fn write_answer(
     shard: &Shard,
     read: &ReadAnswer,
     next: Option<String>,
-    children: Vec<Document>,
+    children: &[ChildShard],
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
-    let children = (!children.is_empty()).then_some(children);
-    cbor::write_map(&mut out, 2 + usize::from(next.is_some()) + usize::from(children.is_some()));
+    cbor::write_map(&mut out, 2 + usize::from(next.is_some()) + usize::from(!children.is_empty()));
     cbor::write_text(&mut out, "Records");
     cbor::write_list(&mut out, read.records.len());
     let mut numbers = Numbers::new(shard);
@@ -40,9 +40,9 @@ pub(super) fn write_answer(
         cbor::write_text(&mut out, "NextShardIterator");
         cbor::write_text(&mut out, &next);
     }
-    if let Some(children) = children {
+    if !children.is_empty() {
         cbor::write_text(&mut out, "ChildShards");
-        cbor::write_document(&mut out, &children.into());
+        cbor::write_document(&mut out, &list(children));
     }
     out
 }

@@ -1,9 +1,10 @@
 //! The answer of GetRecords in JSON, written without a document.
 
-use tidelog_proto::{Document, json};
+use tidelog_proto::json;
 
 use super::Numbers;
 use crate::model::stream::Shard;
+use crate::ops::api::{ChildShard, list};
 use crate::service::{ReadAnswer, ReadRecord};
 
 /// Bytes around the data and the key of one record.
@@ -22,7 +23,7 @@ pub(super) fn write_answer(
     shard: &Shard,
     read: &ReadAnswer,
     next: Option<String>,
-    children: Vec<Document>,
+    children: &[ChildShard],
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(ANSWER_BYTES + read.records.iter().map(record_bytes).sum::<usize>());
     out.extend_from_slice(br#"{"Records":["#);
@@ -35,7 +36,7 @@ pub(super) fn write_answer(
     }
     if !children.is_empty() {
         out.extend_from_slice(br#","ChildShards":"#);
-        out.extend_from_slice(&json::encode(&children.into()));
+        out.extend_from_slice(&json::encode(&list(children)));
     }
     out.push(b'}');
     out

@@ -5,6 +5,7 @@ use tidelog_proto::Document;
 use tidelog_proto::cbor as codec;
 
 use super::*;
+use crate::ops::api::PutRecordsInput;
 use crate::ops::cases;
 use crate::service::Payload;
 
@@ -13,9 +14,9 @@ fn read_both(body: Vec<u8>) -> bool {
     let stream = cases::stream("a", 1);
     let call = Call { codec: Codec::Cbor, body: body.into(), ..cases::call("") };
     let Some((stream_name, entries)) = cbor::read(&call.body) else { return false };
-    let input = call.input("PutRecords").expect("what the fast way takes is within bounds");
-    assert_eq!(input.text("StreamName"), Some(stream_name));
-    let slow = input.structures("Records").map(Entry::from_input).collect::<Vec<_>>();
+    let input = cases::read::<PutRecordsInput>(&call).expect("what the fast way takes is within bounds");
+    assert_eq!(input.stream_name.as_deref(), Some(stream_name));
+    let slow = super::entries(&input).collect::<Vec<_>>();
     assert_eq!(records(&stream, &entries), records(&stream, &slow));
     true
 }

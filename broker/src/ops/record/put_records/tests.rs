@@ -6,6 +6,7 @@ use super::*;
 use crate::model::hash_key;
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::StreamStatus;
+use crate::ops::api::PutRecordsInput;
 use crate::ops::cases;
 use crate::service::{Payload, Placed};
 
@@ -17,9 +18,8 @@ fn read(body: &str, stream: &Stream) -> (Result<Vec<String>, Fault>, bool) {
         let records = records(stream, &entries)?;
         Ok(records.iter().map(|record| format!("{record:?}")).collect::<Vec<_>>())
     };
-    let slow = call
-        .input("PutRecords")
-        .and_then(|input| shown(input.structures("Records").map(Entry::from_input).collect()));
+    let slow = cases::read::<PutRecordsInput>(&call);
+    let slow = slow.and_then(|input| shown(entries(&input).collect()));
     let fast = json::read(&call.body);
     let fast = fast.as_ref().and_then(json::Request::entries).map(shown);
     let was_fast = fast.is_some();
@@ -233,7 +233,7 @@ fn deep_bodies_do_not_exhaust_the_stack() {
         let deep = opening.repeat(2_000_000);
         for body in [deep.clone(), format!(r#"{{"New":{deep}"#), format!(r#"{{"Records":[{{"Data":{deep}"#)] {
             assert!(json::read(body.as_bytes()).is_none());
-            let fault = cases::input("PutRecords", &body).unwrap_err();
+            let fault = cases::input::<PutRecordsInput>(&body).unwrap_err();
             assert_eq!(fault, Fault::Unreadable);
         }
     }
@@ -270,6 +270,6 @@ proptest! {
     fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let call = Call { body: body.into(), ..cases::call("") };
         let _ = json::read(&call.body);
-        let _ = call.input("PutRecords");
+        let _ = cases::read::<PutRecordsInput>(&call);
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tidelog_proto::event_stream::Part;
 
 use super::*;
+use crate::ops::api::ShardIteratorType;
 use crate::ops::cases::{self, NOW_MS};
 use crate::ops::record::position::Begin;
 use crate::service::Run;
@@ -81,11 +82,11 @@ fn a_continuation_repeats_and_skips_nothing_wherever_it_is_used() {
         assert!(
             *number > *record(next_ordinal - 1).to_string() && *number < *record(next_ordinal).to_string()
         );
-        for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
+        for kind in [ShardIteratorType::AtSequenceNumber, ShardIteratorType::AfterSequenceNumber] {
             for operation in ["GetShardIterator", "SubscribeToShard"] {
                 let asked = Asked { operation, kind, number: Some(number), time_ms: None };
                 let begin = asked.begin(&stream, shard, NOW_MS);
-                assert_eq!(begin, Ok(Begin::Ordinal(next_ordinal)), "{operation} {kind}");
+                assert_eq!(begin, Ok(Begin::Ordinal(next_ordinal)), "{operation} {kind:?}");
             }
         }
     }
@@ -112,12 +113,12 @@ fn positions_are_read_from_their_structure() {
         (format!(r#"{{"Type":"AT_SEQUENCE_NUMBER","SequenceNumber":"{number}"}}"#), Begin::Ordinal(7)),
         (format!(r#"{{"Type":"AFTER_SEQUENCE_NUMBER","SequenceNumber":"{number}"}}"#), Begin::Ordinal(8)),
     ] {
-        let input = cases::input("SubscribeToShard", &body(&position)).unwrap();
+        let input = cases::input::<SubscribeToShardInput>(&body(&position)).unwrap();
         assert_eq!(asked(&input).begin(&stream, &stream.shards[0], NOW_MS), Ok(expected), "{position}");
     }
     let foreign = SequenceNumber { created_s: number.created_s - 1, ..number };
     let position = format!(r#"{{"Type":"AT_SEQUENCE_NUMBER","SequenceNumber":"{foreign}"}}"#);
-    let input = cases::input("SubscribeToShard", &body(&position)).unwrap();
+    let input = cases::input::<SubscribeToShardInput>(&body(&position)).unwrap();
     let expected = format!(
         "StartingSequenceNumber {foreign} used in SubscribeToShard on shard shardId-000000000000 in stream S under \
          account 000000000000 is invalid because it did not come from this stream."
@@ -128,7 +129,7 @@ fn positions_are_read_from_their_structure() {
 
 #[test]
 fn bounds_are_told_in_aws_words() {
-    let fault = cases::input("SubscribeToShard", r#"{"ShardId":"a","StartingPosition":{"Type":"x"}}"#);
+    let fault = cases::input::<SubscribeToShardInput>(r#"{"ShardId":"a","StartingPosition":{"Type":"x"}}"#);
     let expected = cases::expected(&[
         ("null", "consumerARN", "Member must not be null"),
         (

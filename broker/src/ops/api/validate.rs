@@ -5,10 +5,11 @@
 
 use std::fmt::Write as _;
 
-use super::fault::{Constraint, Fault, Validation, Violation};
-use super::input::{Input, Value};
+use super::fields::Fields;
 use super::shape::{Kind, Member, Text, utf16_length};
+use super::value::{TextMap, Timestamp, Value};
 use crate::limits::VIOLATIONS_MAX;
+use crate::ops::fault::{Constraint, Fault, Validation, Violation};
 
 /// Characters of a value shown in a violation; a longer value is cut.
 const SHOWN_LENGTH_MAX: usize = 8_192;
@@ -17,9 +18,9 @@ const SHOWN_LENGTH_MAX: usize = 8_192;
 ///
 /// # Errors
 /// [`Fault::Validation`] that names what is violated.
-pub fn check(input: &Input, members: &[Member]) -> Result<(), Fault> {
+pub fn check(fields: &Fields, members: &[Member]) -> Result<(), Fault> {
     let mut violations = Violations::default();
-    check_members(input, members, "", &mut violations);
+    check_members(fields, members, "", &mut violations);
     violations.into_result()
 }
 
@@ -67,10 +68,10 @@ impl Violations {
     }
 }
 
-fn check_members(input: &Input, members: &[Member], prefix: &str, violations: &mut Violations) {
-    for member in members {
+fn check_members(fields: &Fields, members: &[Member], prefix: &str, violations: &mut Violations) {
+    for (member, value) in members.iter().zip(fields.values()) {
         let path = || format!("{prefix}{}", lower_camel(member.name));
-        match input.get(member.name) {
+        match value {
             Some(value) => check_value(value, &member.kind, &path(), violations),
             None if member.required => violations.add_missing(&path()),
             None => {}
@@ -82,14 +83,14 @@ fn check_value(value: &Value, kind: &Kind, path: &str, violations: &mut Violatio
     match (kind, value) {
         (Kind::Text(shape), Value::Text(text)) => check_text(text, shape, path, violations),
         (Kind::Integer { min, max }, Value::Integer(number)) => {
-            check_number(*number, (*min, *max), path, violations);
+            check_number(i64::from(*number), (*min, *max), path, violations);
         }
         (Kind::Blob { max }, Value::Blob(blob)) => {
             let max = usize::try_from(*max).unwrap_or(usize::MAX);
             violations.add_length(&shown(value), path, blob.decoded_len(), 0, max);
         }
-        (Kind::Structure(members), Value::Structure(input)) => {
-            check_members(input, members, &format!("{path}."), violations);
+        (Kind::Structure(members), Value::Structure(fields)) => {
+            check_members(fields, members, &format!("{path}."), violations);
         }
         (Kind::List { element, min, max }, Value::List(elements)) => {
             if !(*min..=*max).contains(&elements.len()) {
@@ -110,7 +111,7 @@ fn check_value(value: &Value, kind: &Kind, path: &str, violations: &mut Violatio
                 check_value(inner, element, &format!("{path}.{}.member", position + 1), violations);
             }
         }
-        (Kind::TextMap { key, value: inner, min, max }, Value::TextMap(entries)) => {
+        (Kind::TextMap { key, value: inner, min, max }, Value::TextMap(TextMap(entries))) => {
             let shown = shown(value);
             violations.add_length(&shown, path, entries.len(), *min, *max);
             // Keys and values are reported for the whole map, once each (recorded for Tags).
@@ -182,7 +183,8 @@ fn show(value: &Value, out: &mut String) {
     let written = match value {
         _ if out.len() > SHOWN_LENGTH_MAX => Ok(()),
         Value::Text(text) => out.write_str(text),
-        Value::Integer(number) | Value::Timestamp(number) => write!(out, "{number}"),
+        Value::Integer(number) => write!(out, "{number}"),
+        Value::Timestamp(Timestamp(time_ms)) => write!(out, "{time_ms}"),
         Value::Boolean(value) => write!(out, "{value}"),
         Value::Blob(blob) => {
             write!(
@@ -200,7 +202,7 @@ fn show(value: &Value, out: &mut String) {
             }
             out.write_char(']')
         }
-        Value::TextMap(entries) => {
+        Value::TextMap(TextMap(entries)) => {
             out.push('{');
             for (position, (key, value)) in entries.iter().enumerate() {
                 if out.len() > SHOWN_LENGTH_MAX {
@@ -226,6 +228,7 @@ mod tests {
 
     use tokio::time::Instant;
 
+    use crate::ops::api::AddTagsToStreamInput;
     use crate::ops::cases;
 
     #[test]
@@ -234,7 +237,7 @@ mod tests {
         let tags: Vec<String> = (0..10_000).map(|number| format!(r#""{long}{number}":"""#)).collect();
         let body = format!(r#"{{"StreamName":"a","Tags":{{{}}}}}"#, tags.join(","));
         let began = Instant::now();
-        let fault = cases::input("AddTagsToStream", &body).unwrap_err();
+        let fault = cases::input::<AddTagsToStreamInput>(&body).unwrap_err();
         // Showing the whole map for each key took minutes.
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         assert!(fault.exception().text().starts_with("2 validation errors detected: "));

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use regex::Regex;
 
-use super::service_model::PATTERNS;
+use super::PATTERNS;
 
 /// One member of a request or of a structure inside it.
 #[derive(Clone, Copy, Debug)]

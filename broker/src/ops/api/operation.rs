@@ -1,0 +1,161 @@
+//! The table of operations: where each runs, whether it changes anything, and how often it may be called.
+//!
+//! Figures of rates are those of the operations' descriptions in the service model. Where these give none, 5 per second and
+//! account are taken, as for most of the others. Operations without a rate are held back by their shard's budget; those of
+//! the queues have an exception of their own for it.
+
+use super::Operation;
+use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
+use crate::limits::rates::{Rate, rate};
+
+use Effect::{Change, Read};
+use Place::{Metadata, Shard, Shards};
+use State::{Built, NotBuilt};
+
+/// The row of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Properties {
+    /// Whether this version has the operation.
+    pub state: State,
+    /// The node that runs it.
+    pub place: Place,
+    /// Whether it changes anything.
+    pub effect: Effect,
+    /// How often it may be called; `None` without a rate of its own.
+    pub rate: Option<Rate>,
+}
+
+/// Whether this version has an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can be called.
+    Built,
+    /// Its requests are validated and then refused: this version has neither queues nor channels.
+    NotBuilt,
+}
+
+/// The node that runs an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The leader of the metadata group.
+    Metadata,
+    /// The leader of the group that has the shard.
+    Shard,
+    /// The node that is asked, which sends each record to the leader of its shard's group.
+    Shards,
+}
+
+/// Whether an operation changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It may be answered from what a node has applied while no leader is in reach.
+    Read,
+    /// It needs a leader.
+    Change,
+}
+
+const fn row(state: State, place: Place, effect: Effect, rate: Option<Rate>) -> Properties {
+    Properties { state, place, effect, rate }
+}
+
+impl Operation {
+    /// The operation's row.
+    #[must_use]
+    #[rustfmt::skip]
+    pub const fn properties(self) -> Properties {
+        match self {
+            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
+            Self::AcknowledgeQueueRecords => row(NotBuilt, Metadata, Change, None),
+            Self::AddTagsToStream => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::CreateChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
+            Self::CreateQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure in the model
+            Self::CreateStream => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::DecreaseStreamRetentionPeriod => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
+            Self::DeleteQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteResourcePolicy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteStream => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::DeregisterStreamConsumer => row(Built, Metadata, Change, Some(rate(5, Stream))),
+            Self::DescribeAccountSettings => row(Built, Metadata, Read, Some(rate(5, Account))),
+            Self::DescribeChannel => row(NotBuilt, Metadata, Read, Some(rate(5, Account))),
+            Self::DescribeLimits => row(Built, Metadata, Read, Some(rate(1, Account))),
+            Self::DescribeQueue => row(NotBuilt, Metadata, Read, Some(rate(5, Account))), // no figure
+            Self::DescribeStream => row(Built, Metadata, Read, Some(rate(10, Account))),
+            Self::DescribeStreamConsumer => row(Built, Metadata, Read, Some(rate(20, Stream))),
+            Self::DescribeStreamSummary => row(Built, Metadata, Read, Some(rate(20, Account))),
+            Self::DisableEnhancedMonitoring => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::EnableEnhancedMonitoring => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::GetRecords => row(Built, Shard, Read, None),
+            Self::GetResourcePolicy => row(Built, Metadata, Read, Some(rate(5, Account))), // no figure
+            Self::GetShardIterator => row(Built, Shard, Read, None),
+            Self::IncreaseStreamRetentionPeriod => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::ListChannels => row(NotBuilt, Metadata, Read, Some(rate(5, Account))),
+            Self::ListQueues => row(NotBuilt, Metadata, Read, Some(rate(5, Account))), // no figure
+            Self::ListShards => row(Built, Metadata, Read, Some(rate(1_000, Stream))),
+            Self::ListStreamConsumers => row(Built, Metadata, Read, Some(rate(5, Stream))),
+            Self::ListStreams => row(Built, Metadata, Read, Some(rate(5, Account))),
+            Self::ListTagsForResource => row(Built, Metadata, Read, Some(rate(5, Account))), // no figure
+            Self::ListTagsForStream => row(Built, Metadata, Read, Some(rate(5, Account))),
+            Self::MergeShards => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::PutRecord => row(Built, Shards, Change, None),
+            Self::PutRecords => row(Built, Shards, Change, None),
+            Self::PutResourcePolicy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
+            Self::ReceiveQueueRecords => row(NotBuilt, Metadata, Change, None),
+            Self::RegisterStreamConsumer => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::RemoveTagsFromStream => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
+            Self::SplitShard => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::StartStreamEncryption => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::StopStreamEncryption => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::SubscribeToShard => row(Built, Shard, Change, Some(rate(1, ConsumerAndShard))),
+            Self::TagResource => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UntagResource => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateAccountSettings => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::UpdateChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
+            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, Metadata, Change, None),
+            Self::UpdateMaxRecordSize => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateQueueRecordsVisibility => row(NotBuilt, Metadata, Change, None),
+            Self::UpdateShardCount => row(Built, Metadata, Change, Some(rate(10, Account))), // the model has the figure, not the scope
+            Self::UpdateStreamMode => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamRecordDistributionStrategy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamWarmThroughput => row(Built, Metadata, Change, Some(rate(5, Account))),
+        }
+    }
+
+    /// Whether clients take a throttle for what it is: ProvisionedThroughputExceededException is among the operation's
+    /// errors in the service model.
+    #[must_use]
+    pub fn may_be_throttled(self) -> bool {
+        self.errors().contains(&"ProvisionedThroughputExceededException")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_without_a_rate_has_a_budget_or_another_exception() {
+        let without = Operation::ALL.into_iter().filter(|operation| operation.properties().rate.is_none());
+        for operation in without {
+            let is_of_queue = operation.errors().contains(&"ThrottlingException");
+            assert!(operation.may_be_throttled() || is_of_queue, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn operations_that_are_throttled_are_the_ones_with_a_budget() {
+        let throttled = Operation::ALL.into_iter().filter(|operation| operation.may_be_throttled());
+        let names: Vec<_> = throttled.map(Operation::name).collect();
+        assert_eq!(names, ["GetRecords", "GetShardIterator", "PutRecord", "PutRecords"]);
+    }
+
+    #[test]
+    fn every_rate_lets_a_call_pass() {
+        for operation in Operation::ALL {
+            assert!(operation.properties().rate.is_none_or(|rate| rate.per_second > 0), "{operation:?}");
+        }
+    }
+}
