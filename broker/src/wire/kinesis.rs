@@ -19,7 +19,7 @@ use super::client::Client;
 use super::exchange::{Answer, Disconnected};
 use super::form::Form;
 use super::refusal::Refusal;
-use super::{Gateway, body, caller, faults};
+use super::{Gateway, Open, body, caller, faults};
 use crate::ops::api::Operation;
 use crate::ops::fault::Unavailable;
 use crate::ops::{self, Call, Fault, Reply};
@@ -80,7 +80,7 @@ pub(super) async fn call(
 }
 
 async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form: Form) -> Answer {
-    let Some(service) = gateway.service() else {
+    let Some(Open { service, .. }) = gateway.opened().await else {
         return fault(&Fault::Unavailable(Unavailable::Starting(gateway.stage.current())), form);
     };
     let may_be_throttled = operation.is_some_and(Operation::may_be_throttled);

@@ -31,10 +31,10 @@ mod timing;
 mod transport;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use metrics::Gauge;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SetOnce, watch};
 
 pub use audience::{AllowedOrigins, Audience, Interface};
 pub use bounds::Bounds;
@@ -50,7 +50,7 @@ use timing::Timing;
 /// What all connections share.
 pub struct Gateway {
     /// What serves, once the node has started.
-    open: OnceLock<Open>,
+    open: SetOnce<Open>,
     /// What the node waits for until then.
     stage: Stage,
     shell: Shell,
@@ -110,6 +110,11 @@ impl Gateway {
         tokio::time::sleep(self.bounds.drain / 4).await;
     }
 
+    /// What serves, once it does; `None` when the node's start takes longer than a request waits for it.
+    async fn opened(&self) -> Option<&Open> {
+        tokio::time::timeout(self.bounds.start, self.open.wait()).await.ok()
+    }
+
     /// What serves; `None` while the node starts.
     fn service(&self) -> Option<&Arc<Service>> {
         self.open.get().map(|open| &open.service)
@@ -128,7 +133,7 @@ impl Gateway {
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            open: OnceLock::new(),
+            open: SetOnce::new(),
             stage,
             shell,
             account,

@@ -76,6 +76,55 @@ async fn a_node_that_waits_for_its_cluster_says_so_and_refuses_retryably() {
     timeout(PATIENCE, closed).await.expect("a start that is given up leaves nothing behind");
 }
 
+/// A client's few attempts within a second may all reach the node of a rolling restart that is starting.
+#[tokio::test]
+async fn a_request_waits_for_the_start_of_its_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let addresses = [(free(), free()), (free(), free())];
+    let members = [(1, addresses[0].1.to_string()), (2, addresses[1].1.to_string())];
+    let start = |id: u64| {
+        let settings = Config {
+            listen: vec![addresses[id as usize - 1].0],
+            cluster: Some(ClusterConfig {
+                node_id: id,
+                members: members.clone().into(),
+                listen: None,
+                tls: None,
+                is_insecure: false,
+            }),
+            ..config(DataLocation::Directory(directory.path().join(id.to_string())))
+        };
+        let bounds = Bounds { start: PATIENCE, request: PATIENCE, ..Bounds::default() };
+        tokio::spawn(async move { Server::start(&settings, bounds, Clock::System).await })
+    };
+    let first = start(1);
+    let reachable = async {
+        while TcpStream::connect(addresses[0].0).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reachable).await.expect("the port answers at once");
+    let asked = tokio::spawn(async move {
+        let mut client = Client::connect(addresses[0].0).await;
+        // A read that needs neither a leader nor the key of the cluster, which a new one does not have at once.
+        client.call("DescribeLimits", &Document::structure([]), Codec::Json).await.0
+    });
+    // The request is there before the node can start.
+    let noted = async {
+        while !get(addresses[0].0, "/metrics").await.body.contains("tidelog_connections 2") {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, noted).await.expect("the connection of the request is open");
+    assert!(!first.is_finished());
+    let second = start(2);
+    assert_eq!(timeout(PATIENCE, asked).await.expect("an answer").unwrap(), 200);
+    for server in [first, second] {
+        let server = server.await.unwrap().expect("a node");
+        server.shutdown().await.expect("a clean stop");
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_serves_is_ready() {
     let broker = crate::broker::Broker::start().await;

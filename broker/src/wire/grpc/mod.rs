@@ -149,7 +149,7 @@ pub(super) async fn call(
     let ends_itself = request.uri().path() == put_stream::PATH;
     let has_own_room = ends_itself || records::GIVING_RECORDS.contains(&request.uri().path());
     let beginning = async {
-        let Some(Open { api, .. }) = gateway.open.get() else {
+        let Some(Open { api, .. }) = gateway.opened().await else {
             return Err(status::unavailable(gateway.stage.current()));
         };
         if ends_itself {
