@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
-use super::api::{Effect, GetRecordsInput, Operation, Place, Request};
+use super::api::{Effect, GetRecordsInput, Operation, Request, RunsOn};
 use super::record::{get_records, position};
 use super::{Call, Fault, Reply, rate, relayed, run as run_operation, target};
 use crate::model::stream::{Catalog, Shard};
@@ -35,7 +35,7 @@ pub enum About {
     /// Something that the metadata group decides.
     Metadata,
     /// Records, each of which is sent to the leader of its own shard.
-    Shards,
+    Records,
     /// The shard that the members of the request name.
     NamedShard,
     /// The shard of an iterator, which is opened once for a request.
@@ -44,13 +44,13 @@ pub enum About {
 
 impl About {
     fn of(service: &Service, request: &Request) -> Self {
-        match (request.operation().properties().place, request) {
-            (Place::Metadata, _) => Self::Metadata,
-            (Place::Shards, _) => Self::Shards,
-            (Place::Shard, Request::GetRecords(GetRecordsInput { shard_iterator, .. })) => {
+        match (request.operation().properties().runs_on, request) {
+            (RunsOn::MetadataLeader, _) => Self::Metadata,
+            (RunsOn::AnyNode, _) => Self::Records,
+            (RunsOn::ShardLeader, Request::GetRecords(GetRecordsInput { shard_iterator, .. })) => {
                 Self::Iterator(get_records::open(service, shard_iterator))
             }
-            (Place::Shard, _) => Self::NamedShard,
+            (RunsOn::ShardLeader, _) => Self::NamedShard,
         }
     }
 
@@ -61,7 +61,7 @@ impl About {
     pub fn iterator(&self) -> Result<ShardIterator, Fault> {
         match self {
             Self::Iterator(opened) => opened.clone(),
-            Self::Metadata | Self::Shards | Self::NamedShard => panic!("only GetRecords has an iterator"),
+            Self::Metadata | Self::Records | Self::NamedShard => panic!("only GetRecords has an iterator"),
         }
     }
 }
@@ -182,7 +182,7 @@ async fn group(
 ) -> Result<Option<u8>, Fault> {
     match about {
         About::Metadata => return Ok(Some(META_GROUP)),
-        About::Shards => return Ok(None),
+        About::Records => return Ok(None),
         About::NamedShard | About::Iterator(_) => {}
     }
     let find = || group_of_shard(&service.catalog(), call, request, about);

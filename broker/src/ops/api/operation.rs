@@ -9,7 +9,7 @@ use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
 use crate::limits::rates::{Rate, rate};
 
 use Effect::{Change, Read};
-use Place::{Metadata, Shard, Shards};
+use RunsOn::{AnyNode, MetadataLeader, ShardLeader};
 use State::{Built, NotBuilt};
 
 /// The row of one operation.
@@ -18,7 +18,7 @@ pub struct Properties {
     /// Whether this version has the operation.
     pub state: State,
     /// The node that runs it.
-    pub place: Place,
+    pub runs_on: RunsOn,
     /// Whether it changes anything.
     pub effect: Effect,
     /// How often it may be called; `None` without a rate of its own.
@@ -36,13 +36,13 @@ pub enum State {
 
 /// The node that runs an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RunsOn {
     /// The leader of the metadata group.
-    Metadata,
+    MetadataLeader,
     /// The leader of the group that has the shard.
-    Shard,
-    /// The node that is asked, which sends each record to the leader of its shard's group.
-    Shards,
+    ShardLeader,
+    /// The node that is asked; it sends each record to the leader of its shard's group.
+    AnyNode,
 }
 
 /// Whether an operation changes anything.
@@ -54,8 +54,8 @@ pub enum Effect {
     Change,
 }
 
-const fn row(state: State, place: Place, effect: Effect, rate: Option<Rate>) -> Properties {
-    Properties { state, place, effect, rate }
+const fn row(state: State, runs_on: RunsOn, effect: Effect, rate: Option<Rate>) -> Properties {
+    Properties { state, runs_on, effect, rate }
 }
 
 impl Operation {
@@ -64,63 +64,63 @@ impl Operation {
     #[rustfmt::skip]
     pub const fn properties(self) -> Properties {
         match self {
-            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
-            Self::AcknowledgeQueueRecords => row(NotBuilt, Metadata, Change, None),
-            Self::AddTagsToStream => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::CreateChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
-            Self::CreateQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure in the model
-            Self::CreateStream => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::DecreaseStreamRetentionPeriod => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
-            Self::DeleteQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteResourcePolicy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteStream => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::DeregisterStreamConsumer => row(Built, Metadata, Change, Some(rate(5, Stream))),
-            Self::DescribeAccountSettings => row(Built, Metadata, Read, Some(rate(5, Account))),
-            Self::DescribeChannel => row(NotBuilt, Metadata, Read, Some(rate(5, Account))),
-            Self::DescribeLimits => row(Built, Metadata, Read, Some(rate(1, Account))),
-            Self::DescribeQueue => row(NotBuilt, Metadata, Read, Some(rate(5, Account))), // no figure
-            Self::DescribeStream => row(Built, Metadata, Read, Some(rate(10, Account))),
-            Self::DescribeStreamConsumer => row(Built, Metadata, Read, Some(rate(20, Stream))),
-            Self::DescribeStreamSummary => row(Built, Metadata, Read, Some(rate(20, Account))),
-            Self::DisableEnhancedMonitoring => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::EnableEnhancedMonitoring => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::GetRecords => row(Built, Shard, Read, None),
-            Self::GetResourcePolicy => row(Built, Metadata, Read, Some(rate(5, Account))), // no figure
-            Self::GetShardIterator => row(Built, Shard, Read, None),
-            Self::IncreaseStreamRetentionPeriod => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::ListChannels => row(NotBuilt, Metadata, Read, Some(rate(5, Account))),
-            Self::ListQueues => row(NotBuilt, Metadata, Read, Some(rate(5, Account))), // no figure
-            Self::ListShards => row(Built, Metadata, Read, Some(rate(1_000, Stream))),
-            Self::ListStreamConsumers => row(Built, Metadata, Read, Some(rate(5, Stream))),
-            Self::ListStreams => row(Built, Metadata, Read, Some(rate(5, Account))),
-            Self::ListTagsForResource => row(Built, Metadata, Read, Some(rate(5, Account))), // no figure
-            Self::ListTagsForStream => row(Built, Metadata, Read, Some(rate(5, Account))),
-            Self::MergeShards => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::PutRecord => row(Built, Shards, Change, None),
-            Self::PutRecords => row(Built, Shards, Change, None),
-            Self::PutResourcePolicy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
-            Self::ReceiveQueueRecords => row(NotBuilt, Metadata, Change, None),
-            Self::RegisterStreamConsumer => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::RemoveTagsFromStream => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, Metadata, Change, None),
-            Self::SplitShard => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::StartStreamEncryption => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::StopStreamEncryption => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::SubscribeToShard => row(Built, Shard, Change, Some(rate(1, ConsumerAndShard))),
-            Self::TagResource => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UntagResource => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateAccountSettings => row(Built, Metadata, Change, Some(rate(5, Account))),
-            Self::UpdateChannel => row(NotBuilt, Metadata, Change, Some(rate(5, Account))),
-            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, Metadata, Change, None),
-            Self::UpdateMaxRecordSize => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateQueue => row(NotBuilt, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateQueueRecordsVisibility => row(NotBuilt, Metadata, Change, None),
-            Self::UpdateShardCount => row(Built, Metadata, Change, Some(rate(10, Account))), // the model has the figure, not the scope
-            Self::UpdateStreamMode => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateStreamRecordDistributionStrategy => row(Built, Metadata, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateStreamWarmThroughput => row(Built, Metadata, Change, Some(rate(5, Account))),
+            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
+            Self::AcknowledgeQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
+            Self::AddTagsToStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::CreateChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::CreateQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure in the model
+            Self::CreateStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::DecreaseStreamRetentionPeriod => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::DeleteQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteResourcePolicy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::DeleteStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::DeregisterStreamConsumer => row(Built, MetadataLeader, Change, Some(rate(5, Stream))),
+            Self::DescribeAccountSettings => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
+            Self::DescribeChannel => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))),
+            Self::DescribeLimits => row(Built, MetadataLeader, Read, Some(rate(1, Account))),
+            Self::DescribeQueue => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))), // no figure
+            Self::DescribeStream => row(Built, MetadataLeader, Read, Some(rate(10, Account))),
+            Self::DescribeStreamConsumer => row(Built, MetadataLeader, Read, Some(rate(20, Stream))),
+            Self::DescribeStreamSummary => row(Built, MetadataLeader, Read, Some(rate(20, Account))),
+            Self::DisableEnhancedMonitoring => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::EnableEnhancedMonitoring => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::GetRecords => row(Built, ShardLeader, Read, None),
+            Self::GetResourcePolicy => row(Built, MetadataLeader, Read, Some(rate(5, Account))), // no figure
+            Self::GetShardIterator => row(Built, ShardLeader, Read, None),
+            Self::IncreaseStreamRetentionPeriod => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::ListChannels => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))),
+            Self::ListQueues => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))), // no figure
+            Self::ListShards => row(Built, MetadataLeader, Read, Some(rate(1_000, Stream))),
+            Self::ListStreamConsumers => row(Built, MetadataLeader, Read, Some(rate(5, Stream))),
+            Self::ListStreams => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
+            Self::ListTagsForResource => row(Built, MetadataLeader, Read, Some(rate(5, Account))), // no figure
+            Self::ListTagsForStream => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
+            Self::MergeShards => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::PutRecord => row(Built, AnyNode, Change, None),
+            Self::PutRecords => row(Built, AnyNode, Change, None),
+            Self::PutResourcePolicy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
+            Self::ReceiveQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
+            Self::RegisterStreamConsumer => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::RemoveTagsFromStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
+            Self::SplitShard => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::StartStreamEncryption => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::StopStreamEncryption => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::SubscribeToShard => row(Built, ShardLeader, Change, Some(rate(1, ConsumerAndShard))),
+            Self::TagResource => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UntagResource => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateAccountSettings => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::UpdateChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Change, None),
+            Self::UpdateMaxRecordSize => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Change, None),
+            Self::UpdateShardCount => row(Built, MetadataLeader, Change, Some(rate(10, Account))), // the model has the figure, not the scope
+            Self::UpdateStreamMode => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamRecordDistributionStrategy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamWarmThroughput => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
         }
     }
 
