@@ -16,7 +16,7 @@ use std::{env, fs};
 use model::Model;
 
 const MODEL: &str = "service-model.json";
-/// A clock of whoever commits may be ahead, and the build may run elsewhere at once.
+/// Margin for a committer's clock that runs ahead of the build machine's.
 const DAY_S: u64 = 86_400;
 /// 2026-11-01T00:00:00Z.
 const FIRST_RELEASE_S: u64 = 1_793_491_200;

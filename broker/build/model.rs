@@ -12,26 +12,23 @@ pub struct Model<'a> {
     document: &'a Value,
     /// Names of the operations, ascending.
     pub operations: Vec<&'a str>,
-    /// Shapes that some request has, directly or in another shape, ascending.
-    pub of_requests: BTreeSet<&'a str>,
-    /// Shapes that some generated answer has.
-    pub of_answers: BTreeSet<&'a str>,
+    /// Shapes that some request or generated answer has, directly or in another shape, ascending.
+    pub reached: BTreeSet<&'a str>,
 }
 
 impl<'a> Model<'a> {
     pub fn new(document: &'a Value) -> Self {
         let operations = document["operations"].as_object().expect("operations by name");
         let operations = operations.keys().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
-        let mut model =
-            Self { document, operations, of_requests: BTreeSet::new(), of_answers: BTreeSet::new() };
-        let (mut requests, mut answers) = (BTreeSet::new(), BTreeSet::new());
-        for operation in &model.operations {
-            model.reach(model.input(operation), &mut requests);
-            model.output(operation).inspect(|output| model.reach(output, &mut answers));
-        }
+        let mut model = Self { document, operations, reached: BTreeSet::new() };
         // A part of streamed answers that is generated as well.
-        model.reach("ChildShard", &mut answers);
-        (model.of_requests, model.of_answers) = (requests, answers);
+        let mut reached = BTreeSet::new();
+        model.reach("ChildShard", &mut reached);
+        for operation in &model.operations {
+            model.reach(model.input(operation), &mut reached);
+            model.output(operation).inspect(|output| model.reach(output, &mut reached));
+        }
+        model.reached = reached;
         model
     }
 
@@ -42,8 +39,8 @@ impl<'a> Model<'a> {
 
     /// The shape of an operation's answer, when the answer has members and a generated type.
     pub fn output(&self, operation: &str) -> Option<&'a str> {
-        let is_generated = !STREAMED_ANSWERS.contains(&operation) && !self.is_unbuilt(operation);
-        self.document["operations"][operation]["output"].as_str().filter(|_| is_generated)
+        let output = self.document["operations"][operation]["output"].as_str();
+        output.filter(|_| !STREAMED_ANSWERS.contains(&operation))
     }
 
     /// The exceptions that an operation declares, as a list of Rust.
@@ -51,14 +48,9 @@ impl<'a> Model<'a> {
         self.document["operations"][operation]["errors"].to_string()
     }
 
-    /// Whether no answer can be made yet: this version has neither queues nor channels.
-    fn is_unbuilt(&self, operation: &str) -> bool {
-        operation.contains("Queue") || operation.contains("Channel")
-    }
-
     /// Whether some structure or list for which something is generated has the shape.
     pub fn is_part(&self, shape: &str) -> bool {
-        self.reached().into_iter().any(|name| {
+        self.reached.iter().any(|name| {
             self.members(name).any(|(_, of)| of == shape)
                 || (self.kind(name) == "list" && self.element(name) == shape)
         })
@@ -73,17 +65,13 @@ impl<'a> Model<'a> {
         self.document["shapes"].as_object().expect("shapes by name").values()
     }
 
-    /// The shapes for which something is generated, ascending.
-    pub fn reached(&self) -> BTreeSet<&'a str> {
-        self.of_requests.union(&self.of_answers).copied().collect()
-    }
-
-    /// Name and shape of each member of a structure, in the order of the table of members.
+    /// Name and shape of each member of a structure, in the order of the table of members: by name, in which
+    /// violations have always been listed.
     pub fn table(&self, structure: &str) -> Vec<(&'a str, &'a str)> {
         self.members(structure).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Name and shape of each member of a structure, in the order in which they are written.
+    /// Name and shape of each member of a structure, in the order of the model, in which answers are written.
     pub fn members(&self, structure: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let members = self.shape(structure)["members"].as_object().into_iter().flatten();
         members.map(|(name, shape)| (name.as_str(), shape.as_str().expect("a member names its shape")))

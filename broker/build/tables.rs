@@ -11,7 +11,7 @@ pub fn write(model: &Model<'_>) -> String {
     write_operations(model, &mut out);
     let patterns: BTreeSet<&str> = model.shapes().filter_map(|shape| shape["pattern"].as_str()).collect();
     let tables = Tables { model, patterns: patterns.into_iter().collect() };
-    for name in model.reached() {
+    for name in &model.reached {
         tables.write_shape(name, &mut out);
     }
     let pairs: Vec<_> = tables.patterns.iter().map(|pattern| (*pattern, for_regex(pattern))).collect();
@@ -111,8 +111,8 @@ impl Tables<'_> {
     }
 }
 
-/// A pattern of Java for the regex library, which knows neither `\d` without Unicode's tables nor what ends a line in
-/// Java. It matches the whole of a text.
+/// Translates a pattern of Java for the regex crate, which is built without Unicode's tables (`\d`, `\S`) and ends lines
+/// differently. The pattern matches the whole of a text.
 fn for_regex(pattern: &str) -> String {
     let mut out = String::from("^(?:");
     let mut letters = pattern.chars();

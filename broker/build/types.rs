@@ -10,7 +10,7 @@ use crate::tables::members_name;
 /// All types, with how they are read and written.
 pub fn write(model: &Model<'_>) -> String {
     let mut out = String::new();
-    for name in model.reached() {
+    for name in &model.reached {
         match model.kind(name) {
             "structure" => write_structure(model, name, &mut out),
             "string" if !model.choices(name).is_empty() => write_enumeration(model, name, &mut out),
@@ -41,7 +41,7 @@ fn rust_type(model: &Model<'_>, shape: &str) -> String {
     }
 }
 
-/// Whether a value can stand for a member that nobody sets.
+/// Whether the type of a shape can derive Default.
 fn has_default(model: &Model<'_>, shape: &str) -> bool {
     match model.kind(shape) {
         "string" => model.choices(shape).is_empty(),
@@ -123,7 +123,7 @@ fn write_enumeration(model: &Model<'_>, name: &str, out: &mut String) {
     .unwrap();
 }
 
-/// The largest request is some kilobyte.
+/// The largest request has about 1 KiB.
 const LARGE: &str =
     r#"#[expect(clippy::large_enum_variant, reason = "a request is made once and passed by reference")]"#;
 
@@ -170,7 +170,7 @@ fn write_requests(model: &Model<'_>, out: &mut String) {
 }
 
 /// Members by which a request names what it is about, and how the trait calls them.
-const TARGETS: [&str; 4] = ["ConsumerARN", "ResourceARN", "StreamARN", "StreamName"];
+const TARGETS: [&str; 5] = ["ConsumerARN", "ResourceARN", "ShardId", "StreamARN", "StreamName"];
 
 fn write_targets(model: &Model<'_>, out: &mut String) {
     writeln!(out, "impl Request {{\n/// What the request names.").unwrap();

@@ -2,8 +2,9 @@
 //!
 //! The leader of the metadata group keeps two times for the cluster and tells them to the others with its heartbeats. The
 //! *served time* dates records, and decides what readers see and what has aged. The *retention clock* decides what is
-//! deleted. Both follow the median of the voters' clocks at [`PACE`](super::bounded::PACE) times the time that passes at
-//! most; they differ in where they begin: the one with the clocks at a start, the other where it was left before.
+//! deleted. The retention clock follows the median of the voters' clocks; the served time follows the node's own clock,
+//! kept within a minute of the median. Both move at [`PACE`](super::bounded::PACE) times the time that passes at most; the
+//! served time begins with the clocks at a start, the retention clock where it was left before.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The operations of Kinesis: an operation is one file and one line of [`dispatch`].
+//! The operations of Kinesis: an operation is one file and one arm of `run`.
 //!
 //! A wire finds the caller and the operation and makes a request of one of the types of [`api`]; an operation is given a
 //! request that keeps every bound of the service model, decides with pure functions over the catalog, calls the service
@@ -74,7 +74,7 @@ impl Call {
 pub enum Reply {
     /// An answer, to be written in the codec of the request.
     Answer(Answer),
-    /// A body; empty for operations without output.
+    /// A body in the codec of the request; empty for an answer without members.
     Complete(Bytes),
     /// A body and what it takes of the memory for answers.
     Charged(Bytes, Charge),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
-use super::api::{Effect, GetRecordsInput, Operation, Request, RunsOn};
+use super::api::{GetRecordsInput, Operation, Request, RunsOn, WithoutLeader};
 use super::record::{get_records, position};
 use super::{Call, Fault, Reply, rate, relayed, run as run_operation, target};
 use crate::model::stream::{Catalog, Shard};
@@ -76,8 +76,10 @@ pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Resu
         return run_here(service, call, request, about).await;
     }
     let operation = request.operation();
-    let (is_read, has_events) =
-        (operation.properties().effect == Effect::Read, operation == Operation::SubscribeToShard);
+    let (is_read, has_events) = (
+        operation.properties().without_leader == WithoutLeader::AnswersHere,
+        operation == Operation::SubscribeToShard,
+    );
     let ends = Instant::now() + if is_read { READ_PATIENCE } else { CHANGE_PATIENCE };
     while let Some(group) = group(service, call, request, about).await? {
         let tried = match service.leader_until(group, ends).await {
@@ -199,12 +201,11 @@ fn group_of_shard(catalog: &Catalog, call: &Call, request: &Request, about: &Abo
         let iterator = opened.as_ref().ok()?;
         return catalog.by_uid(iterator.stream_uid)?.shard(iterator.shard.0).map(group);
     }
-    let (stream, shard_id) = match request {
-        Request::SubscribeToShard(input) => {
-            (target::consumer(catalog, &input.consumer_arn).ok()?.0, &input.shard_id)
-        }
-        Request::GetShardIterator(input) => (target::stream(catalog, call, input).ok()?, &input.shard_id),
-        _ => return None,
+    let targets = request.targets();
+    let shard_id = targets.shard_id().expect("a request that runs on a shard's leader names the shard");
+    let stream = match targets.consumer_arn() {
+        Some(arn) => target::consumer(catalog, arn).ok()?.0,
+        None => target::stream(catalog, call, targets).ok()?,
     };
     position::find_shard(&stream, shard_id).ok().map(group)
 }

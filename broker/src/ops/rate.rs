@@ -1,5 +1,5 @@
 //! The rates of the control plane, checked in one place: after a request's members are judged, before its operation runs.
-//! SubscribeToShard has its calls counted itself, once it knows that the seat is free.
+//! SubscribeToShard counts its calls itself, once the consumer may subscribe.
 //!
 //! AWS's words name the stream, also where calls are counted by account. Nobody recorded the words for calls that name
 //! none.
@@ -24,7 +24,7 @@ pub fn check(service: &Service, call: &Call, request: &Request) -> Result<(), Fa
     let operation = request.operation();
     match operation.properties().rate {
         Some(rate) if rate.scope != Scope::ConsumerAndShard => {
-            count(service, operation, rate, call, request.targets(), None)
+            count(service, operation, rate, call, request.targets())
         }
         _ => Ok(()),
     }
@@ -37,7 +37,7 @@ pub fn check(service: &Service, call: &Call, request: &Request) -> Result<(), Fa
 pub fn check_subscribe(service: &Service, call: &Call, input: &SubscribeToShardInput) -> Result<(), Fault> {
     let operation = Operation::SubscribeToShard;
     let rate = operation.properties().rate.expect("an operation with a rate");
-    count(service, operation, rate, call, input, Some(&input.shard_id))
+    count(service, operation, rate, call, input)
 }
 
 fn count(
@@ -46,13 +46,12 @@ fn count(
     rate: Rate,
     call: &Call,
     targets: &dyn Targets,
-    shard: Option<&str>,
 ) -> Result<(), Fault> {
     if !service.control_limits().rates {
         return Ok(());
     }
     let stream = stream(call, targets);
-    let subject = subject(rate, call, targets, stream.as_ref(), shard);
+    let subject = subject(rate, call, targets, stream.as_ref());
     service.admit_call(operation.name(), rate, &subject).map_err(|_| match stream {
         Some(stream) => Fault::call_rate_exceeded(&stream),
         None => Fault::LimitExceeded(LimitExceeded::AccountRate { account: call.account.to_string() }),
@@ -69,13 +68,7 @@ fn stream(call: &Call, targets: &dyn Targets) -> Option<StreamKey> {
     of_consumer.or_else(|| target::named(call, None, Some(arn)).ok())
 }
 
-fn subject(
-    rate: Rate,
-    call: &Call,
-    targets: &dyn Targets,
-    stream: Option<&StreamKey>,
-    shard: Option<&str>,
-) -> Subject {
+fn subject(rate: Rate, call: &Call, targets: &dyn Targets, stream: Option<&StreamKey>) -> Subject {
     let Call { account, region, .. } = call;
     let of_caller = |resource| Subject { account: account.clone(), region: region.clone(), resource };
     match (rate.scope, stream) {
@@ -85,7 +78,7 @@ fn subject(
             Subject { account: account.clone(), region: region.clone(), resource: name.clone() }
         }
         (Scope::ConsumerAndShard, _) => {
-            let shard = shard.unwrap_or_default();
+            let shard = targets.shard_id().unwrap_or_default();
             // A shard goes by several names.
             let shard = ShardId::parse(shard).map_or_else(|| shard.to_owned(), |id| id.to_string());
             of_caller(format!("{} {shard}", targets.consumer_arn().unwrap_or_default()).into())
@@ -100,12 +93,8 @@ mod tests {
 
     fn subject_of(operation: Operation, body: &str) -> Subject {
         let (call, request) = (cases::call(body), cases::request(operation, body));
-        let shard = match &request {
-            Request::SubscribeToShard(input) => Some(input.shard_id.as_str()),
-            _ => None,
-        };
         let (rate, targets) = (operation.properties().rate.unwrap(), request.targets());
-        subject(rate, &call, targets, stream(&call, targets).as_ref(), shard)
+        subject(rate, &call, targets, stream(&call, targets).as_ref())
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tidelog_proto::{Codec, Document};
 
 use super::fault::Fault;
 pub use fields::{Fields, Mismatch};
-pub use operation::{Effect, Properties, RunsOn, State};
+pub use operation::{Properties, RunsOn, State, WithoutLeader};
 use shape::{Kind, Member, Pattern, Text};
 use value::choose;
 pub use value::{Blob, Choice, MemberValue, TextMap, Timestamp, Value, base64_length, list};
@@ -68,6 +68,11 @@ pub trait Targets: Sync {
 
     /// `ResourceARN`.
     fn resource_arn(&self) -> Option<&str> {
+        None
+    }
+
+    /// `ShardId`.
+    fn shard_id(&self) -> Option<&str> {
         None
     }
 }

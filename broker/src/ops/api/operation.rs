@@ -1,4 +1,4 @@
-//! The table of operations: where each runs, whether it changes anything, and how often it may be called.
+//! The table of operations: where each runs, whether it needs a leader, and how often it may be called.
 //!
 //! Figures of rates are those of the operations' descriptions in the service model. Where these give none, 5 per second and
 //! account are taken, as for most of the others. Operations without a rate are held back by their shard's budget; those of
@@ -8,9 +8,9 @@ use super::Operation;
 use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
 use crate::limits::rates::{Rate, rate};
 
-use Effect::{Change, Read};
 use RunsOn::{AnyNode, MetadataLeader, ShardLeader};
 use State::{Built, NotBuilt};
+use WithoutLeader::{AnswersHere, Refuses};
 
 /// The row of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Properties {
     pub state: State,
     /// The node that runs it.
     pub runs_on: RunsOn,
-    /// Whether it changes anything.
-    pub effect: Effect,
+    /// What becomes of a call while no leader is in reach.
+    pub without_leader: WithoutLeader,
     /// How often it may be called; `None` without a rate of its own.
     pub rate: Option<Rate>,
 }
@@ -45,17 +45,17 @@ pub enum RunsOn {
     AnyNode,
 }
 
-/// Whether an operation changes anything.
+/// What becomes of a call while no leader is in reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// It may be answered from what a node has applied while no leader is in reach.
-    Read,
-    /// It needs a leader.
-    Change,
+pub enum WithoutLeader {
+    /// The node answers from what it has applied.
+    AnswersHere,
+    /// The call is refused with an error that clients retry.
+    Refuses,
 }
 
-const fn row(state: State, runs_on: RunsOn, effect: Effect, rate: Option<Rate>) -> Properties {
-    Properties { state, runs_on, effect, rate }
+const fn row(state: State, runs_on: RunsOn, without_leader: WithoutLeader, rate: Option<Rate>) -> Properties {
+    Properties { state, runs_on, without_leader, rate }
 }
 
 impl Operation {
@@ -64,63 +64,63 @@ impl Operation {
     #[rustfmt::skip]
     pub const fn properties(self) -> Properties {
         match self {
-            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
-            Self::AcknowledgeQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
-            Self::AddTagsToStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::CreateChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::CreateQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure in the model
-            Self::CreateStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::DecreaseStreamRetentionPeriod => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::DeleteQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteResourcePolicy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::DeleteStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::DeregisterStreamConsumer => row(Built, MetadataLeader, Change, Some(rate(5, Stream))),
-            Self::DescribeAccountSettings => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
-            Self::DescribeChannel => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))),
-            Self::DescribeLimits => row(Built, MetadataLeader, Read, Some(rate(1, Account))),
-            Self::DescribeQueue => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))), // no figure
-            Self::DescribeStream => row(Built, MetadataLeader, Read, Some(rate(10, Account))),
-            Self::DescribeStreamConsumer => row(Built, MetadataLeader, Read, Some(rate(20, Stream))),
-            Self::DescribeStreamSummary => row(Built, MetadataLeader, Read, Some(rate(20, Account))),
-            Self::DisableEnhancedMonitoring => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::EnableEnhancedMonitoring => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::GetRecords => row(Built, ShardLeader, Read, None),
-            Self::GetResourcePolicy => row(Built, MetadataLeader, Read, Some(rate(5, Account))), // no figure
-            Self::GetShardIterator => row(Built, ShardLeader, Read, None),
-            Self::IncreaseStreamRetentionPeriod => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::ListChannels => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))),
-            Self::ListQueues => row(NotBuilt, MetadataLeader, Read, Some(rate(5, Account))), // no figure
-            Self::ListShards => row(Built, MetadataLeader, Read, Some(rate(1_000, Stream))),
-            Self::ListStreamConsumers => row(Built, MetadataLeader, Read, Some(rate(5, Stream))),
-            Self::ListStreams => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
-            Self::ListTagsForResource => row(Built, MetadataLeader, Read, Some(rate(5, Account))), // no figure
-            Self::ListTagsForStream => row(Built, MetadataLeader, Read, Some(rate(5, Account))),
-            Self::MergeShards => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::PutRecord => row(Built, AnyNode, Change, None),
-            Self::PutRecords => row(Built, AnyNode, Change, None),
-            Self::PutResourcePolicy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
-            Self::ReceiveQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
-            Self::RegisterStreamConsumer => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::RemoveTagsFromStream => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Change, None),
-            Self::SplitShard => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::StartStreamEncryption => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::StopStreamEncryption => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::SubscribeToShard => row(Built, ShardLeader, Change, Some(rate(1, ConsumerAndShard))),
-            Self::TagResource => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UntagResource => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateAccountSettings => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::UpdateChannel => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))),
-            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Change, None),
-            Self::UpdateMaxRecordSize => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateQueue => row(NotBuilt, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Change, None),
-            Self::UpdateShardCount => row(Built, MetadataLeader, Change, Some(rate(10, Account))), // the model has the figure, not the scope
-            Self::UpdateStreamMode => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateStreamRecordDistributionStrategy => row(Built, MetadataLeader, Change, Some(rate(5, Account))), // no figure
-            Self::UpdateStreamWarmThroughput => row(Built, MetadataLeader, Change, Some(rate(5, Account))),
+            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::AcknowledgeQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::AddTagsToStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::CreateChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::CreateQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure in the model
+            Self::CreateStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::DecreaseStreamRetentionPeriod => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::DeleteChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::DeleteQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::DeleteResourcePolicy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::DeleteStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::DeregisterStreamConsumer => row(Built, MetadataLeader, Refuses, Some(rate(5, Stream))),
+            Self::DescribeAccountSettings => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::DescribeChannel => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::DescribeLimits => row(Built, MetadataLeader, AnswersHere, Some(rate(1, Account))),
+            Self::DescribeQueue => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::DescribeStream => row(Built, MetadataLeader, AnswersHere, Some(rate(10, Account))),
+            Self::DescribeStreamConsumer => row(Built, MetadataLeader, AnswersHere, Some(rate(20, Stream))),
+            Self::DescribeStreamSummary => row(Built, MetadataLeader, AnswersHere, Some(rate(20, Account))),
+            Self::DisableEnhancedMonitoring => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::EnableEnhancedMonitoring => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::GetRecords => row(Built, ShardLeader, AnswersHere, None),
+            Self::GetResourcePolicy => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::GetShardIterator => row(Built, ShardLeader, AnswersHere, None),
+            Self::IncreaseStreamRetentionPeriod => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::ListChannels => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::ListQueues => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::ListShards => row(Built, MetadataLeader, AnswersHere, Some(rate(1_000, Stream))),
+            Self::ListStreamConsumers => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Stream))),
+            Self::ListStreams => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::ListTagsForResource => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::ListTagsForStream => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::MergeShards => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::PutRecord => row(Built, AnyNode, Refuses, None),
+            Self::PutRecords => row(Built, AnyNode, Refuses, None),
+            Self::PutResourcePolicy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::ReceiveQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::RegisterStreamConsumer => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::RemoveTagsFromStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::SplitShard => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::StartStreamEncryption => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::StopStreamEncryption => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::SubscribeToShard => row(Built, ShardLeader, Refuses, Some(rate(1, ConsumerAndShard))),
+            Self::TagResource => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UntagResource => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateAccountSettings => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::UpdateChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::UpdateMaxRecordSize => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::UpdateShardCount => row(Built, MetadataLeader, Refuses, Some(rate(10, Account))), // the model has the figure, not the scope
+            Self::UpdateStreamMode => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamRecordDistributionStrategy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateStreamWarmThroughput => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
         }
     }
 
