@@ -1,5 +1,7 @@
 //! Reading and checking a request without carrying it out: what fuzz targets call with anything at all.
 
+use tidelog_proto::Document;
+
 use super::api::{Operation, Request};
 use super::{Call, Fault, check_operation, record};
 
@@ -29,6 +31,17 @@ pub fn check(call: &Call, operation: Option<Operation>) -> Result<(), Fault> {
     let request = request?;
     let written = call.codec.encode(&request.write()).into();
     let again = Call { body: written, ..call.clone() }.read(operation);
-    assert_eq!(again.as_ref(), Ok(&request), "a request is read as it is written");
+    let is_same = again.as_ref() == Ok(&request) || has_far_instant(&request.write());
+    assert!(is_same, "{request:?} was written and read as {again:?}");
     Ok(())
+}
+
+/// Whether some instant has more milliseconds than JSON's numbers tell apart.
+fn has_far_instant(document: &Document) -> bool {
+    match document {
+        Document::Timestamp(time_ms) => time_ms.unsigned_abs() > 1 << 53,
+        Document::List(elements) => elements.iter().any(has_far_instant),
+        Document::Map(members) => members.iter().any(|(_, value)| has_far_instant(value)),
+        _ => false,
+    }
 }

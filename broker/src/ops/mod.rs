@@ -73,7 +73,7 @@ impl Call {
 /// The answer to a call that succeeded.
 pub enum Reply {
     /// An answer, to be written in the codec of the request.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// A body in the codec of the request; empty for an answer without members.
     Complete(Bytes),
     /// A body and what it takes of the memory for answers.
@@ -92,7 +92,7 @@ pub struct Events {
 
 impl<T: Into<Answer>> From<T> for Reply {
     fn from(answer: T) -> Self {
-        Self::Answer(answer.into())
+        Self::Answer(Box::new(answer.into()))
     }
 }
 
@@ -127,7 +127,7 @@ pub async fn dispatch(
 pub async fn ask<I: Input>(service: &Arc<Service>, call: &Call, input: I) -> Result<I::Output, Fault> {
     let request = api::check(&input.into())?;
     let answer = match placement::run(service, call, &request).await? {
-        Reply::Answer(answer) => I::Output::from_answer(answer),
+        Reply::Answer(answer) => I::Output::from_answer(*answer),
         Reply::Complete(body) | Reply::Charged(body, _) => I::Output::from_body(&body, call.codec),
         Reply::Events(_) => Err(api::Mismatch),
     };

@@ -43,15 +43,21 @@ pub enum About {
 }
 
 impl About {
-    fn of(service: &Service, request: &Request) -> Self {
-        match (request.operation().properties().runs_on, request) {
+    /// An iterator is opened again when this node may not have applied yet the key that it was made with.
+    async fn of(service: &Service, request: &Request) -> Result<Self, Fault> {
+        Ok(match (request.operation().properties().runs_on, request) {
             (RunsOn::MetadataLeader, _) => Self::Metadata,
             (RunsOn::AnyNode, _) => Self::Records,
             (RunsOn::ShardLeader, Request::GetRecords(GetRecordsInput { shard_iterator, .. })) => {
-                Self::Iterator(get_records::open(service, shard_iterator))
+                let mut opened = get_records::open(service, shard_iterator);
+                if opened == Err(Fault::no_key_yet()) {
+                    look(service).await?;
+                    opened = get_records::open(service, shard_iterator);
+                }
+                Self::Iterator(opened)
             }
             (RunsOn::ShardLeader, _) => Self::NamedShard,
-        }
+        })
     }
 
     /// The iterator of a GetRecords.
@@ -71,7 +77,7 @@ impl About {
 /// # Errors
 /// The operation's fault, or [`Fault::Unavailable`] while nobody leads what it is about.
 pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Result<Reply, Fault> {
-    let about = &About::of(service, request);
+    let about = &About::of(service, request).await?;
     if service.groups().leadership().leaders().iter().all(|leader| *leader == Leader::Here) {
         return run_here(service, call, request, about).await;
     }
@@ -135,7 +141,7 @@ pub async fn run_if_here(
     call: &Call,
     request: &Request,
 ) -> Result<Option<Reply>, Fault> {
-    let about = &About::of(service, request);
+    let about = &About::of(service, request).await?;
     match group(service, call, request, about).await? {
         Some(group) if service.groups().leadership().leader(group) != Leader::Here => Ok(None),
         _ => run_here(service, call, request, about).await.map(Some),

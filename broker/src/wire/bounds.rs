@@ -40,8 +40,9 @@ pub struct Bounds {
     /// Streams of one HTTP/2 connection: consumers hold one per shard. 2,048, or half of what the class connections has
     /// room for.
     pub http2_streams_max: u32,
-    /// How long a request waits for the start of its node, which a restart takes; afterwards it is refused with what the
-    /// node waits for. SDKs try three times within about a second, and may reach the same node each time.
+    /// From the beginning of a node's start, how long requests wait for its end, which most restarts reach; later ones are
+    /// refused at once with what the node waits for. SDKs try three times within about a second, and may reach the same node
+    /// each time.
     pub start: Duration,
     /// From a complete request to the answer of its operation.
     pub request: Duration,
@@ -82,7 +83,7 @@ impl Bounds {
             http2_streams_max: u32::try_from(by_memory / 2)
                 .unwrap_or(HTTP2_STREAMS_MAX)
                 .clamp(HTTP2_STREAMS_MIN, HTTP2_STREAMS_MAX),
-            start: Duration::from_secs(5),
+            start: Duration::from_secs(10),
             request: Duration::from_secs(30),
             subscriptions,
             drain: Duration::from_secs(3),

@@ -80,7 +80,8 @@ pub(super) async fn call(
 }
 
 async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form: Form) -> Answer {
-    let Some(Open { service, .. }) = gateway.opened().await else {
+    let began = Instant::now();
+    let Some(Open { service, .. }) = gateway.opened(gateway.bounds.request).await else {
         return fault(&Fault::Unavailable(Unavailable::Starting(gateway.stage.current())), form);
     };
     let may_be_throttled = operation.is_some_and(Operation::may_be_throttled);
@@ -93,7 +94,8 @@ async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form:
         Ok(Some(charge)) => charged(body, charge),
         Err(Full) => fault(&Fault::no_room(may_be_throttled, ANSWERS), form),
     };
-    match bounded(gateway.bounds.request, ops::dispatch(service, call, operation)).await {
+    let deadline = gateway.bounds.request.saturating_sub(began.elapsed());
+    match bounded(deadline, ops::dispatch(service, call, operation)).await {
         Ok(Ok(Reply::Charged(body, charge))) => charged(body, charge),
         Ok(Ok(Reply::Answer(answer))) => complete(answer.encode(call.codec)),
         Ok(Ok(Reply::Complete(body))) => complete(body),

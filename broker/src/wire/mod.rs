@@ -32,9 +32,11 @@ mod transport;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::Gauge;
 use tokio::sync::{Semaphore, SetOnce, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use audience::{AllowedOrigins, Audience, Interface};
 pub use bounds::Bounds;
@@ -51,6 +53,8 @@ use timing::Timing;
 pub struct Gateway {
     /// What serves, once the node has started.
     open: SetOnce<Open>,
+    /// When the start of the node began.
+    closed_at: Instant,
     /// What the node waits for until then.
     stage: Stage,
     shell: Shell,
@@ -107,12 +111,20 @@ impl Gateway {
         let mut stopping = self.stopping.clone();
         // Without a sender the server is gone.
         let _ = stopping.wait_for(|stop| *stop).await;
-        tokio::time::sleep(self.bounds.drain / 4).await;
+        sleep(self.bounds.drain / 4).await;
     }
 
-    /// What serves, once it does; `None` when the node's start takes longer than a request waits for it.
-    async fn opened(&self) -> Option<&Open> {
-        tokio::time::timeout(self.bounds.start, self.open.wait()).await.ok()
+    /// What serves, once it does; `None` when the node's start takes longer than a request waits for it, or than `patience`,
+    /// and when the node stops instead.
+    async fn opened(&self, patience: Duration) -> Option<&Open> {
+        let ends = (self.closed_at + self.bounds.start).min(Instant::now() + patience);
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            biased;
+            open = self.open.wait() => Some(open),
+            () = sleep_until(ends) => None,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        }
     }
 
     /// What serves; `None` while the node starts.
@@ -134,6 +146,7 @@ impl Gateway {
     ) -> Arc<Self> {
         Arc::new(Self {
             open: SetOnce::new(),
+            closed_at: Instant::now(),
             stage,
             shell,
             account,

@@ -104,19 +104,14 @@ async fn a_request_waits_for_the_start_of_its_node() {
         }
     };
     timeout(PATIENCE, reachable).await.expect("the port answers at once");
-    let asked = tokio::spawn(async move {
+    let mut asked = tokio::spawn(async move {
         let mut client = Client::connect(addresses[0].0).await;
         // A read that needs neither a leader nor the key of the cluster, which a new one does not have at once.
         client.call("DescribeLimits", &Document::structure([]), Codec::Json).await.0
     });
-    // The request is there before the node can start.
-    let noted = async {
-        while !get(addresses[0].0, "/metrics").await.body.contains("tidelog_connections 2") {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, noted).await.expect("the connection of the request is open");
-    assert!(!first.is_finished());
+    // The first node cannot start without the second.
+    let early = timeout(Duration::from_millis(300), &mut asked).await;
+    assert!(early.is_err() && !first.is_finished(), "answered before the start: {early:?}");
     let second = start(2);
     assert_eq!(timeout(PATIENCE, asked).await.expect("an answer").unwrap(), 200);
     for server in [first, second] {

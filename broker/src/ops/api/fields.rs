@@ -5,6 +5,7 @@
 //! instants and nothing is known about a number that is not marked; bytes are base64 in JSON only.
 
 use std::borrow::Cow;
+use std::iter::repeat;
 
 use tidelog_proto::{Codec, Document};
 
@@ -12,8 +13,9 @@ use super::shape::{Kind, Member};
 use super::value::{Blob, MemberValue, TextMap, Timestamp, Value, base64_length};
 use crate::ops::fault::{Fault, NotBase64, WrongType};
 
-/// The members of a request, or of a structure inside it, in the order of their table; `None` for an absent member.
-#[derive(Clone, Debug, PartialEq)]
+/// The members of a request, or of a structure inside it, in the order of their table; `None` for an absent member. A
+/// structure without any members takes no memory: a small body can have very many of them.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(Vec<Option<Value>>);
 
 /// A member is missing or has a value that its table does not allow. A request that was checked has none such.
@@ -31,9 +33,10 @@ impl Fields {
             Document::List(_) => return Err(Fault::Serialization(WrongType::List)),
             _ => return Err(Fault::Serialization(WrongType::NoStructure)),
         };
-        let mut fields = Self::absent(members);
+        let mut fields = Self::default();
         for (name, value) in found {
             let Some(position) = members.iter().position(|member| member.name == name) else { continue };
+            fields.0.resize(members.len(), None);
             fields.0[position] = match value {
                 Document::Null => None,
                 value => Some(read_value(value, &members[position].kind, codec)?),
@@ -42,14 +45,9 @@ impl Fields {
         Ok(fields)
     }
 
-    /// A structure without any of its members.
-    fn absent(members: &[Member]) -> Self {
-        Self(vec![None; members.len()])
-    }
-
-    /// The members with their values, in the order of the table.
+    /// The members' values in the order of the table, and `None` without end after them.
     pub fn values(&self) -> impl Iterator<Item = Option<&Value>> {
-        self.0.iter().map(Option::as_ref)
+        self.0.iter().map(Option::as_ref).chain(repeat(None))
     }
 
     /// Takes the value of the member at that position of the table.
@@ -65,7 +63,7 @@ impl Fields {
     /// # Errors
     /// [`Mismatch`] when the member has a value of another type.
     pub fn optional<T: MemberValue>(&mut self, position: usize) -> Result<Option<T>, Mismatch> {
-        self.0[position].take().map(T::from_value).transpose()
+        self.0.get_mut(position).and_then(Option::take).map(T::from_value).transpose()
     }
 }
 
@@ -123,7 +121,7 @@ fn number_ms(codec: Codec) -> i64 {
 /// A null element stays an element, an empty one, so that it is missed and not skipped.
 fn read_list(found: Vec<Document>, element: &Kind, codec: Codec) -> Result<Value, Fault> {
     let read = |document| match (document, element) {
-        (Document::Null, Kind::Structure(members)) => Ok(Value::Structure(Fields::absent(members))),
+        (Document::Null, Kind::Structure(_)) => Ok(Value::Structure(Fields::default())),
         (document, element) => read_value(document, element, codec),
     };
     found.into_iter().map(read).collect::<Result<_, _>>().map(Value::List)
@@ -193,7 +191,9 @@ mod tests {
 
     fn read(member: &'static str, document: Document, codec: Codec) -> Option<Value> {
         let fields = Fields::read(Document::structure([(member, document)]), MEMBERS, codec);
-        fields.ok().map(|fields| fields.values().flatten().next().cloned().expect("the member"))
+        fields
+            .ok()
+            .map(|fields| fields.values().take(MEMBERS.len()).flatten().next().cloned().expect("the member"))
     }
 
     #[test]

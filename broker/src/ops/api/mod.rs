@@ -97,8 +97,9 @@ impl Output for () {
         if answer == Answer::Empty { Ok(()) } else { Err(Mismatch) }
     }
 
-    fn from_body(body: &Bytes, _: Codec) -> Result<Self, Mismatch> {
-        if body.is_empty() { Ok(()) } else { Err(Mismatch) }
+    /// A later version may answer something: what was asked for was done all the same.
+    fn from_body(_: &Bytes, _: Codec) -> Result<Self, Mismatch> {
+        Ok(())
     }
 }
 

@@ -69,6 +69,9 @@ const CONTENT_TYPE_PREFIX: &str = "application/grpc";
 /// What may follow it: the messages are protobuf, which is the default.
 const PROTOBUF: &str = "+proto";
 
+/// How the paths begin of calls that wait for the start of the node: checks of its health and of the cluster do not.
+const SERVICES_THAT_WAIT: [&str; 3] = ["/tidelog.v1.Groups/", "/tidelog.v1.Records/", "/tidelog.v1.Streams/"];
+
 /// What a call that answers with messages answers.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -148,8 +151,14 @@ pub(super) async fn call(
     request.extensions_mut().insert(client.account.clone());
     let ends_itself = request.uri().path() == put_stream::PATH;
     let has_own_room = ends_itself || records::GIVING_RECORDS.contains(&request.uri().path());
+    // A call with a deadline keeps half of it for its answer.
+    let patience = match SERVICES_THAT_WAIT.iter().any(|prefix| request.uri().path().starts_with(prefix)) {
+        true => deadline.map_or(gateway.bounds.request, |deadline| deadline / 2),
+        false => Duration::ZERO,
+    };
+    let open = gateway.opened(patience).await;
     let beginning = async {
-        let Some(Open { api, .. }) = gateway.opened().await else {
+        let Some(Open { api, .. }) = open else {
             return Err(status::unavailable(gateway.stage.current()));
         };
         if ends_itself {
@@ -163,7 +172,8 @@ pub(super) async fn call(
     };
     // Without a deadline of the client's a call has as long as any other to come with its request and to be answered.
     let patience = gateway.bounds.body + gateway.bounds.request;
-    let outcome = begun(beginning, deadline.map_or(patience, |deadline| deadline.min(patience))).await;
+    let left = deadline.map_or(patience, |deadline| deadline.min(patience)).saturating_sub(started.elapsed());
+    let outcome = begun(beginning, left).await;
     let response = outcome.unwrap_or_else(|status| match deadline {
         Some(deadline) if status.code() == Code::Internal && started.elapsed() >= deadline => {
             timeout::passed().into_http()
