@@ -49,26 +49,25 @@ enum Subcommands {
     )]
     Serve(Box<Serve>),
 
-    /// Print the certificate of the broker's CA, for clients that come by https://, in PEM form.
+    /// Print the certificate of the broker's CA, for clients that connect by https://, in PEM form.
     ///
-    /// Made with the data directory at the first start, or by this command when it comes first. A broker that runs with
-    /// --tls-certificate presents a certificate of another issuer, and this one is of no use to its clients.
+    /// The CA is made with the data directory at the first start, or by this command when it comes first. A broker that runs
+    /// with --tls-certificate presents a certificate of another issuer, and its clients do not need this one.
     Ca(Authority),
 
-    /// Administer a cluster: who belongs to it, and who leads.
+    /// Administer a cluster: its members and its leaders.
     #[command(
-        after_help = "Each command asks one node, any of them, and may be repeated: what is done already is not done \
-        again. Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments, 3 when `status` finds something \
-        wrong."
+        after_help = "Each command asks one node, any of them, and may be repeated: a finished step is not done again. \
+        Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 `status` found a problem."
     )]
     Cluster(Cluster),
 
-    /// Decide on damaged segments of a data directory whose broker is stopped.
-    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    /// Give up damaged records in the data directory of a stopped broker.
+    #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments.")]
     Segment(Segment),
 
-    /// Decide on a damaged write-ahead log of a data directory whose broker is stopped.
-    #[command(after_help = "Exit codes: 0 when it was done, 1 when it was not, 2 for wrong arguments.")]
+    /// Give up the lost end of the write-ahead log of a stopped broker.
+    #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments.")]
     Log(Log),
 
     #[command(flatten)]

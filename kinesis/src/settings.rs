@@ -17,7 +17,7 @@ const REGION: &str = "us-east-1";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Connection"))]
 pub struct ConnectionArguments {
-    /// Where Kinesis is spoken: a URL, or `aws` for AWS itself in the region.
+    /// Endpoint of Kinesis: a URL, or `aws` for AWS itself in the region.
     ///
     /// Without it AWS_ENDPOINT_URL_KINESIS counts, then AWS_ENDPOINT_URL, then http://127.0.0.1:4567.
     #[cfg_attr(feature = "clap", arg(long, global = true, value_name = "URL"))]
@@ -29,14 +29,14 @@ pub struct ConnectionArguments {
     #[cfg_attr(feature = "clap", arg(long, global = true, value_name = "NAME"))]
     pub region: Option<String>,
 
-    /// Profile of ~/.aws/credentials and ~/.aws/config to take keys and region from.
+    /// Profile of ~/.aws/credentials and ~/.aws/config with keys and region.
     ///
     /// Without it AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN count, then the profile that
-    /// AWS_PROFILE names. Only keys that stand in the files are used. An endpoint that is not AWS's needs none.
+    /// AWS_PROFILE names. Only keys in the files are used. An endpoint other than AWS needs none.
     #[cfg_attr(feature = "clap", arg(long, global = true, value_name = "NAME"))]
     pub profile: Option<String>,
 
-    /// Certificates to trust beside the system's for https://, in PEM form, such as `tidelog ca` prints.
+    /// Certificates to trust beside the system's for https://, in PEM form, such as the one that `tidelog ca` prints.
     ///
     /// Without it AWS_CA_BUNDLE counts.
     #[cfg_attr(feature = "clap", arg(long, global = true, value_name = "FILE"))]

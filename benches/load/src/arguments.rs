@@ -13,15 +13,15 @@ use tidelog_kinesis::ConnectionArguments;
 /// What the load is, where it goes, and where the result goes.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct BenchArguments {
-    /// Stream that is loaded.
+    /// Stream to load.
     #[arg(default_value = "tidelog-bench", value_name = "STREAM")]
     pub stream: String,
 
-    /// Records a second, all producers together, due at even distances whether or not the endpoint keeps up (open loop);
-    /// or `max`: each producer sends its next request when the one before is answered (closed loop).
+    /// Records a second of all producers, due at equal intervals whether or not the endpoint keeps up (open loop); or
+    /// `max`: each producer sends its next request when the one before is answered (closed loop).
     ///
     /// Latencies count from the moment a request was due. In a closed loop they count from sending, and say nothing about
-    /// how long callers at a given rate would wait.
+    /// the waits of callers at a given rate.
     #[arg(long, default_value = "1000", value_name = "RATE|max", help_heading = "Load")]
     pub rate: Rate,
 
@@ -37,11 +37,11 @@ pub struct BenchArguments {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000), help_heading = "Load")]
     pub keys: u32,
 
-    /// How often each key comes: `uniform`, or `zipf:S`, where the key of rank k comes in proportion to 1/k^S.
+    /// Distribution of the keys: `uniform`, or `zipf:S`, where the key of rank k comes in proportion to 1/k^S.
     #[arg(long, default_value = "uniform", value_name = "SKEW", help_heading = "Load")]
     pub skew: Skew,
 
-    /// Connections that put records, each with one request under way at a time. What `--rate max` drives depends on it.
+    /// Connections that put records, each with one request in flight. The load of `--rate max` depends on it.
     #[arg(long, visible_alias = "concurrency", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000), help_heading = "Load")]
     pub producers: u16,
 
@@ -53,19 +53,19 @@ pub struct BenchArguments {
     #[arg(long, help_heading = "Load")]
     pub grpc: bool,
 
-    /// With --grpc: messages that a producer has under way at a time. [default: 1]
+    /// With --grpc: messages that a producer has in flight. [default: 1]
     #[arg(long, requires = "grpc", value_parser = clap::value_parser!(u16).range(1..=1_000), value_name = "N", help_heading = "Load")]
     pub in_flight: Option<u16>,
 
-    /// How long before measuring begins.
+    /// Time before measuring begins.
     #[arg(long, default_value = "2s", value_parser = duration, value_name = "TIME", help_heading = "Load")]
     pub warm_up: Duration,
 
-    /// How long is measured.
+    /// Time of the measurement.
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "TIME", help_heading = "Load")]
     pub duration: Duration,
 
-    /// How long an answer is waited for; after that the outcome counts as unknown.
+    /// Time to wait for an answer; after that the outcome counts as unknown.
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME", help_heading = "Load")]
     pub timeout: Duration,
 
@@ -81,8 +81,8 @@ pub struct BenchArguments {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=20), value_name = "N", help_heading = "Reading")]
     pub consumers: u16,
 
-    /// How they read: GetRecords at most 5 times a second and shard, SubscribeToShard, or Records.Subscribe of tidelog.v1.
-    /// [default: polling]
+    /// Calls of the consumers: GetRecords at most 5 times a second and shard, SubscribeToShard, or Records.Subscribe of
+    /// tidelog.v1. [default: polling]
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Reading")]
     pub consume: Option<Consume>,
 
@@ -91,7 +91,8 @@ pub struct BenchArguments {
     #[arg(long, value_enum, default_value_t = Verify::Auto, value_name = "WHEN", help_heading = "Reading")]
     pub verify: Verify,
 
-    /// Do not sign requests, to endpoints that do not look: signing costs a SHA-256 of every body. Not with https://.
+    /// Do not sign requests, for endpoints that do not check signatures: signing costs a SHA-256 of every body. Not with
+    /// https://.
     #[arg(long, help_heading = "Connection")]
     pub unsigned: bool,
 
@@ -103,11 +104,11 @@ pub struct BenchArguments {
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     pub json: Option<PathBuf>,
 
-    /// How the result is written to standard output: for people, or as JSON, which is what `--json -` does.
+    /// Form of the result on standard output: for people, or JSON, as `--json -` writes it.
     #[arg(long, value_name = "FORM", default_value = "table", help_heading = "Result")]
     pub output: Output,
 
-    /// Write the result as one page with charts, which needs nothing else.
+    /// Write the result as one page with charts that loads nothing else.
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     pub html: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ pub(super) struct Cluster {
     )]
     at: String,
 
-    /// How the result is written: a table for people, or one JSON object.
+    /// Form of the result: a table for people, or one JSON object.
     #[arg(long, global = true, value_name = "FORM", default_value = "table")]
     output: Output,
 
@@ -51,13 +51,13 @@ pub(super) struct Cluster {
 
 #[derive(Debug, Subcommand)]
 enum Actions {
-    /// Show the nodes, who of them can be reached, and who leads which group.
+    /// Show the nodes, whether they can be reached, and the leader of each group.
     ///
-    /// Exit code 3 when something is wrong with the cluster, or when the state of --wait has not come in time; 1
-    /// when no node has answered.
+    /// Exit code 3 when the cluster has a problem, or when the state of --wait has not come in time; 1 when no node has
+    /// answered.
     Status {
-        /// Ask again until the cluster is in that state: `healthy`, or `caught-up`, when the nodes also have what the
-        /// groups had before.
+        /// Ask again until the cluster is in that state: `healthy`, or `caught-up`, when the nodes also have the
+        /// entries that the groups had before.
         #[arg(long, value_name = "STATE")]
         wait: Option<Wait>,
         /// With --wait: seconds after which the command gives up, 1 to 86,400.
@@ -65,9 +65,9 @@ enum Actions {
         timeout: u64,
     },
 
-    /// Take a node in: it copies what the others have, and then it counts.
+    /// Add a node: it copies the data of the others, and then becomes a voter.
     ///
-    /// The node has been started with an empty data directory and an id that the cluster has never known, and waits:
+    /// Start the node with an empty data directory and an id that the cluster has never known; it waits to be added:
     /// `tidelog serve --node-id 4 --cluster 1=HOST:PORT,4=HOST:PORT …`. It votes once it has caught up.
     Add {
         /// The new node, `ID=HOST:PORT`, as in its own --cluster.
@@ -75,21 +75,21 @@ enum Actions {
         node: (u64, String),
     },
 
-    /// Take a node out for good; its id is not used again.
+    /// Remove a node for good; its id is not used again.
     ///
-    /// It hands over what it leads first, if it runs; it may as well be dead. Refused when those that stay could not
-    /// reach a majority.
+    /// A node that runs transfers its groups first; it may be dead as well. The command is refused when the remaining nodes
+    /// could not reach a majority.
     Remove {
-        /// The node that goes.
+        /// The node to remove.
         #[arg(value_name = "ID", value_parser = node_id)]
         id: u64,
     },
 
-    /// Take a new node in for one that is lost or has lost its data.
+    /// Replace a node that is lost, or has lost its data, by a new one.
     ///
-    /// As `add` and `remove`, in one change, so that the cluster never counts fewer nodes than before.
+    /// It is `add` and `remove` in one change, so that the cluster never has fewer voters than before.
     Replace {
-        /// The node that goes.
+        /// The node to remove.
         #[arg(value_name = "ID", value_parser = node_id)]
         old: u64,
         /// The new node, `ID=HOST:PORT`, as in its own --cluster.
@@ -97,15 +97,15 @@ enum Actions {
         new: (u64, String),
     },
 
-    /// Have a node lead groups that others lead. The cluster evens them out again by itself.
+    /// Transfer the leadership of groups to a node. The cluster spreads the leaders again by itself.
     Transfer {
-        /// The node that is to lead them.
+        /// The new leader.
         #[arg(long, value_name = "ID", value_parser = node_id)]
         to: u64,
-        /// A group, 0 to 6; may be repeated. Without it all groups, or all that --from leads.
+        /// A group, 0 to 6; may be repeated. Default: all groups, or all groups of --from.
         #[arg(long, value_name = "GROUP", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=GROUP_MAX))]
         group: Vec<u32>,
-        /// Only what this node leads.
+        /// Only the groups of this node.
         #[arg(long, value_name = "ID", value_parser = node_id)]
         from: Option<u64>,
     },

@@ -14,13 +14,13 @@ pub(super) struct Log {
 
 #[derive(Debug, Subcommand)]
 enum Actions {
-    /// Let a node on its own go on without the lost end of its log. Stop the broker first.
+    /// Let a lone node continue without the lost end of its log. Stop the broker first.
     ///
-    /// A broker whose write-ahead log lacks something that was durable refuses to start. Putting the files back, or
-    /// restoring the data directory from a copy, loses nothing; this command is for when neither can be done. It says what
-    /// is lost and asks before it changes anything. What is cut off is kept in the directory `lost` of the data
-    /// directory. No sequence number is given out twice. If the command is cut short, run it again: the broker
-    /// refuses to start until it has finished.
+    /// A broker whose write-ahead log lacks something durable refuses to start. Putting the files back, or restoring the
+    /// data directory from a copy, loses nothing; this command is for cases where neither is possible. It lists the losses
+    /// and asks before it changes anything. The removed part is kept in the directory `lost` of the data directory. No
+    /// sequence number is given out twice. If the command is interrupted, run it again: the broker refuses to start until
+    /// it has finished.
     GiveUp(Directory),
 }
 
@@ -30,7 +30,7 @@ struct Directory {
     #[arg(long, value_name = "DIRECTORY", env = "TIDELOG_DATA", default_value = "./tidelog-data")]
     data: PathBuf,
 
-    /// Do it without asking; needed where standard input is no terminal.
+    /// Do not ask; needed where standard input is no terminal.
     #[arg(long)]
     yes: bool,
 }

@@ -14,10 +14,9 @@ pub(super) struct Segment {
 
 #[derive(Debug, Subcommand)]
 enum Actions {
-    /// Have reads pass over records that can no longer be read. Stop the broker first.
+    /// Make reads pass over records that can no longer be read. Stop the broker first.
     ///
-    /// A read of a shard fails at damaged records, and goes on failing there, until their file is whole again or an
-    /// operator gives them up. `/health` and `tidelog doctor` name them. Nothing is deleted.
+    /// A read of a shard fails at damaged records until their file is repaired or an operator gives the records up. `/health` and `tidelog doctor` name them. Nothing is deleted.
     GiveUp(Records),
 }
 
@@ -31,11 +30,11 @@ struct Records {
     #[arg(long, value_name = "INDEX")]
     shard: u32,
 
-    /// The first record that is given up, counted from 1, as `/health` names it.
+    /// The first record to give up, counted from 1, as `/health` names it.
     #[arg(long, value_name = "RECORD")]
     first: u64,
 
-    /// The last record that is given up.
+    /// The last record to give up.
     #[arg(long, value_name = "RECORD")]
     last: u64,
 
@@ -49,7 +48,7 @@ struct Records {
 
     /// Give the records up on a node of a cluster too, because `/health` of every node names them.
     ///
-    /// As long as one node has a whole copy, the others replace their damaged one by it.
+    /// While one node has an undamaged copy, the others replace their damaged one by it.
     #[arg(long)]
     no_copy_left: bool,
 

@@ -18,10 +18,10 @@ use crate::settings::{cluster, initial};
 /// The settings as they were given.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Address and port to listen on; may be repeated. Port 0 lets the system choose; what was chosen is printed.
+    /// Address and port to listen on; may be repeated. Port 0 lets the system choose a port, which is printed.
     ///
-    /// The default is reached from this machine only. Callers are not authenticated: open other addresses to
-    /// networks you trust.
+    /// The default is reachable from this machine only. Callers are not authenticated: open other addresses only to
+    /// networks that you trust.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -53,11 +53,11 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SIZE", env = "TIDELOG_DISK_RESERVE", value_parser = disk_reserve, default_value = "auto", hide_default_value = true)]
     pub(super) disk_reserve: DiskReserve,
 
-    /// What each shard lets through before callers are throttled: `aws`, `off`, or figures of your own.
+    /// Rate limits of each shard: `aws`, `off`, or figures of your own.
     ///
     /// `aws` is 1 MiB and 1,000 records per second in, 2 MiB, 5 GetRecords and 5 GetShardIterator calls per second out,
     /// and 2 MiB per second to each registered consumer, as in Kinesis. Figures of your own are bytes, records or calls
-    /// per second, each a whole number above zero or `off`; those you leave out stay as in `aws`:
+    /// per second, each a whole number above zero or `off`; figures that you leave out stay as in `aws`:
     /// `write-bytes=2097152,write-records=5000,read-bytes=off,read-calls=20,iterators=20,fanout-bytes=off`.
     #[arg(long, value_name = "PROFILE", env = "TIDELOG_LIMITS", default_value = "aws", value_parser = limits)]
     pub(super) limits: ShardLimits,
@@ -66,7 +66,7 @@ pub(super) struct Serve {
     ///
     /// `aws` is as in Kinesis, where most of these calls may come 5 times per second and account. Figures of your own
     /// are `rates=on|off` and the most `shards` and `on-demand-streams` of an account in a region, each a whole number
-    /// above zero or `off`; those you leave out, and quotas without a name here, stay as in `aws`:
+    /// above zero or `off`; figures that you leave out, and quotas without a name here, stay as in `aws`:
     /// `rates=off,shards=100`.
     ///
     /// Whatever the profile, the whole cluster has at most 20,000 streams and 100,000 shards, closed ones included, unless
@@ -78,21 +78,21 @@ pub(super) struct Serve {
     ///
     /// For tests of clients that wait for a state. One figure for all changes, or a list of `create-stream`,
     /// `delete-stream`, `register-consumer`, `deregister-consumer`, `split-shard`, `merge-shards` and
-    /// `update-shard-count`, those left out being 0: `create-stream=500,delete-stream=500`.
+    /// `update-shard-count`, 0 for those left out: `create-stream=500,delete-stream=500`.
     #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
     pub(super) transition_delay: Transitions,
 
-    /// Streams to create at the start unless there are such: `NAME[:SHARDS[:REGION]]`, separated by commas.
+    /// Streams to create at the start unless they exist: `NAME[:SHARDS[:REGION]]`, separated by commas.
     ///
-    /// They are provisioned, with 4 shards and in the region of --region unless said otherwise:
+    /// They are provisioned, with 4 shards and in the region of --region by default:
     /// `clicks:1,orders::us-west-2,logs`.
     #[arg(long, value_name = "STREAMS", env = "TIDELOG_INITIALIZE_STREAMS", value_delimiter = ',', value_parser = initial::stream)]
     pub(super) initialize_streams: Vec<InitialStream>,
 
     /// Web origins whose pages may call the broker: `*`, `off`, or a list such as `https://app.example:8443`.
     ///
-    /// Callers are not authenticated, so a web page of any site could read and delete streams through its reader's
-    /// browser. A request with another Origin is refused before it runs. `*` allows every origin, as Kinesis does, and
+    /// Callers are not authenticated, so a web page of any site could read and delete streams through the browser of its
+    /// reader. A request with another Origin is refused before it runs. `*` allows every origin, as Kinesis does, and
     /// `off` none. [default: http:// and https:// of localhost, 127.0.0.1 and [::1], at any port]
     #[arg(long, value_name = "ORIGINS", env = "TIDELOG_CORS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub(super) cors: AllowedOrigins,
@@ -100,7 +100,7 @@ pub(super) struct Serve {
     /// Further name that the broker answers to on the loopback interface; may be repeated.
     ///
     /// On addresses such as 127.0.0.1 the broker answers to addresses, to localhost, to the machine's name and to
-    /// Kinesis's own hosts. Requests for other names are refused: a web page can make its own name lead here. Name
+    /// Kinesis's own hosts. Requests for other names are refused, because a web site can point its own name here. Name
     /// the host of a reverse proxy on this machine that keeps the Host header.
     #[arg(long, value_name = "NAME", env = "TIDELOG_PUBLIC_HOST", value_delimiter = ',', value_parser = host)]
     pub(super) public_host: Vec<String>,
@@ -120,14 +120,14 @@ pub(super) struct Serve {
     /// Memory the process may take, such as `512MiB` or `2GiB`; 192 MiB at least. [default: by the system's limits]
     ///
     /// Without it, three quarters of the smallest limit of the process's control groups; without such a limit, a quarter
-    /// of the machine's memory, and no more than 6 GiB. What clients may take of it, in requests, answers and
-    /// connections, is bounded by class: when a class is full, its clients are asked to try again.
+    /// of the machine's memory, and no more than 6 GiB. Requests, answers and connections each have a class of it: when a
+    /// class is full, its clients get an error that they retry.
     #[arg(long, value_name = "SIZE", env = "TIDELOG_MEMORY", value_parser = memory)]
     pub(super) memory: Option<u64>,
 
-    /// When a write counts as kept: `fsync`, or `interval=MILLISECONDS`.
+    /// Sync of the log: `fsync` before each acknowledgement, or `interval=MILLISECONDS`.
     ///
-    /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing acknowledged.
+    /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing that was acknowledged.
     /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a
     /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none. A node of a
     /// cluster that comes back from such a loss has to be replaced, and its system has to tell one boot from the next.
@@ -150,10 +150,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ID", env = "TIDELOG_NODE_ID", value_parser = cluster::node_id)]
     pub(super) node_id: Option<u64>,
 
-    /// The nodes that form a cluster, this one too, as `ID=HOST:PORT,…`; without it the broker is one node on its own.
+    /// The nodes that form a cluster, this one too, as `ID=HOST:PORT,…`; without it the broker is a lone node.
     ///
-    /// The addresses are those the nodes reach each other at, not those of clients. Give every node of a new cluster the
-    /// same list: it forms once all of them are up. A node that is to be added names itself and some that are there.
+    /// At these addresses the nodes reach each other; clients use those of --listen. Give every node of a new cluster the
+    /// same list: it forms once all of them are up. A node that will be added names itself and some members.
     /// Host names are resolved whenever a connection is made: `1=tidelog-1:4568,2=tidelog-2:4568,3=tidelog-3:4568`.
     #[arg(long, value_name = "NODES", env = "TIDELOG_CLUSTER", value_delimiter = ',', value_parser = cluster::member)]
     pub(super) cluster: Vec<(u64, String)>,
@@ -164,9 +164,9 @@ pub(super) struct Serve {
 
     /// Certificate of this node for other nodes, with its chain, in PEM form; needs --cluster-key and --cluster-ca.
     ///
-    /// With it nodes speak mutual TLS: each proves to the other that its certificate is by an authority of --cluster-ca,
-    /// good for the host that --cluster names, and that of its id, by the URI name `tidelog:node:ID`. Without it they
-    /// speak plain TCP and believe every caller, which is refused on other than loopback addresses.
+    /// With it nodes speak mutual TLS: a certificate must be by an authority of --cluster-ca, for the host that --cluster
+    /// names, and for the node's id, by the URI name `tidelog:node:ID`. Without it nodes speak plain TCP and believe every
+    /// caller; that is refused on other than loopback addresses.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CLUSTER_CERTIFICATE")]
     pub(super) cluster_certificate: Option<PathBuf>,
 
@@ -178,10 +178,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", env = "TIDELOG_CLUSTER_CA")]
     pub(super) cluster_ca: Option<PathBuf>,
 
-    /// Listen for other nodes without certificates on an address that others can reach too.
+    /// Listen for other nodes without certificates on an address that other machines can reach.
     ///
-    /// Any program that reaches that address can then read, write and delete records and change the cluster. For networks
-    /// that only the nodes can reach.
+    /// Any program that reaches that address can then read, write and delete records and change the cluster. Use it only
+    /// on a network that nothing but the nodes can reach.
     #[arg(long, env = "TIDELOG_CLUSTER_INSECURE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) cluster_insecure: bool,
 
@@ -189,7 +189,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]
     pub(super) config: Option<PathBuf>,
 
-    /// What is logged to standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
+    /// Level of the log on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
     #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=error", value_parser = log)]
     pub(super) log: String,
 }

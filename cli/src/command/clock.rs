@@ -30,11 +30,11 @@ pub struct ClockArguments {
 enum Actions {
     /// Show the clock of each node, and the times that the broker goes by (without a command as well).
     Show,
-    /// Say that the clocks are right: what has expired by their median is deleted for good within seconds.
+    /// Declare the clocks right: records that have expired by their median are deleted for good within seconds.
     ///
-    /// After a clock has leapt the broker goes by the time that has passed, and deletes nothing by the new time before as much
-    /// time has passed again. So it does with the deletion of what expired while the machine was off. This skips both
-    /// waits. Look at the clocks before.
+    /// After a clock has leapt the broker goes by the time that has passed, and deletes nothing by the new time before as
+    /// much time has passed again. It delays the deletion of records that expired while the machine was off in the same
+    /// way. This command skips both waits. Check the clocks first.
     Accept,
 }
 

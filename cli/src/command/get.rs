@@ -24,7 +24,7 @@ pub struct GetArguments {
     #[arg(long, value_name = "NUMBER", value_parser = digits)]
     sequence_number: String,
 
-    /// Only the data, byte for byte.
+    /// Print only the data, byte for byte.
     #[arg(long, conflicts_with = "output")]
     raw: bool,
 

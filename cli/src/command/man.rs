@@ -10,7 +10,7 @@ use super::{CommandError, Outcome, output};
     after_help = "For example: tidelog man --directory ~/.local/share/man/man1, or: tidelog man | man --local-file -"
 )]
 pub struct ManArguments {
-    /// Write a page for each command into this directory, which is made when it is not there.
+    /// Write a page for each command into this directory, which is created when it does not exist.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }

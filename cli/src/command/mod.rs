@@ -34,28 +34,28 @@ use tidelog_load::BenchArguments;
 /// The commands.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Commands {
-    /// Create, look at and change streams.
+    /// Create, show and change streams.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Stream(stream::StreamArguments),
     /// Put lines into a stream, each as one record.
     Put(put::PutArguments),
-    /// Print the records of a stream, and go on with those that come.
+    /// Print the records of a stream, and follow it for new ones.
     Tail(tail::TailArguments),
     /// Print one record.
     Get(get::GetArguments),
-    /// Draw the shards of a stream: where they come from, what they take, how busy they are.
+    /// Draw the shards of a stream: their parents, hash ranges and loads.
     Shards(shards::ShardsArguments),
-    /// List, look at and change the consumer groups of a stream. Needs a Tidelog.
+    /// List, show and change the consumer groups of a stream. Needs a Tidelog.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Group(group::GroupArguments),
     /// Show the clocks of a Tidelog, by which records expire, or accept them after a leap.
     Clock(clock::ClockArguments),
-    /// Look for what is wrong with a stream, and say what to do about it. Needs a Tidelog.
+    /// Find the problems of a stream, and advise what to do about them. Needs a Tidelog.
     Doctor(doctor::DoctorArguments),
     /// Load a stream of any endpoint that speaks Kinesis, and measure it.
     #[command(
-        after_help = "Exit codes: 0 when everything was as promised, 1 when it was not or could not be measured, 2 for wrong \
-        arguments, 130 when it was interrupted before the load began."
+        after_help = "Exit codes: 0 measured and verified, 1 a violation was found or the load failed, 2 wrong arguments, 130 \
+        interrupted before the load began."
     )]
     Bench(Box<BenchArguments>),
     /// Print the completions for a shell.
@@ -70,7 +70,7 @@ struct Shared {
     #[command(flatten)]
     connection: ConnectionArguments,
 
-    /// How the result is written: for people, or as JSON.
+    /// Form of the result: for people, or JSON.
     #[arg(long, global = true, value_name = "FORM", default_value = "table")]
     output: Output,
 }

@@ -24,8 +24,8 @@ const NEEDED: &str = "`tidelog doctor` asks for what only Tidelog tells, such as
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(
     after_help = "It looks at hot keys, uneven hash ranges and loads, shards near the limits of a shard, throttles, and \
-                  consumer groups: their lag, shards without an owner, records that expire before they are read. What it \
-                  could not look at is named.\n\n\
+                  consumer groups: their lag, shards without an owner, records that expire before they are read. The \
+                  result lists the parts that could not be checked.\n\n\
                   Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 something found."
 )]
 pub struct DoctorArguments {
@@ -33,10 +33,9 @@ pub struct DoctorArguments {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Span whose records are read to tell keys and loads, 1s to 1h.
+    /// Span of time whose records are read to estimate keys and loads, 1s to 1h.
     ///
-    /// Reads at most 10,000 records or 4 MiB of each open shard, out of the shard's budget of reads, and reckons from
-    /// those.
+    /// At most 10,000 records or 4 MiB of each open shard are read, out of the shard's read limit.
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = sampled)]
     sample: Duration,
 

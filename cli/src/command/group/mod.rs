@@ -29,11 +29,11 @@ pub struct GroupArguments {
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Actions {
-    /// List the consumer groups of a stream, with how far behind each is.
+    /// List the consumer groups of a stream, with the lag of each.
     List(list::List),
-    /// Show the members of a group, and of each shard who has it and how far behind it is.
+    /// Show the members of a group, and the owner and lag of each shard.
     Describe(describe::Describe),
-    /// Set the position of every shard of a group anew; the group must have no members.
+    /// Set the position of every shard of a group; the group must have no members.
     Reset(reset::Reset),
     /// Delete a group with its checkpoints; it must have no members.
     Delete(delete::Delete),

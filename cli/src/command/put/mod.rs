@@ -33,9 +33,9 @@ const RECORD_MAX_KIB: u32 = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("keys").args(["key", "key_field"]),
-    after_help = "Every line is a record, without its line's end; empty lines are passed over. What was not \
-                  acknowledged is named by its line, at the end and on standard error. A line may be in the stream \
-                  twice when a call with it was not answered and was made again; the result says how many may be.\n\n\
+    after_help = "Every line is a record, without its end of line; empty lines are skipped. Lines that were not \
+                  acknowledged are listed at the end, on standard error. A line may be in the stream twice when its \
+                  call was not answered and was retried; the result says how many may be.\n\n\
                   Exit codes: 0 all lines are acknowledged, 1 failed before the first line was put, 2 wrong arguments, \
                   3 some lines were not acknowledged, 130 ended by Ctrl-C."
 )]
@@ -48,25 +48,24 @@ pub struct PutArguments {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Partition key of every record. Without a key every record has one of its own, drawn at random.
+    /// Partition key of every record. By default every record has a random key of its own.
     #[arg(long, value_name = "KEY", value_parser = key::fixed)]
     key: Option<String>,
 
-    /// Lines are JSON objects, and this field of each is its partition key, a number as it is written; `user.id` is a field of a
-    /// field.
+    /// Field of each line, a JSON object, that is the partition key; a number counts as it is written. `user.id` is a field
+    /// of a field.
     #[arg(long, value_name = "FIELD")]
     key_field: Option<String>,
 
-    /// Put records of one key side by side: faster where few keys have many lines, but when some are throttled, they
-    /// change places.
+    /// Put records of one key concurrently: faster where few keys have many lines, but throttled records lose their order.
     #[arg(long)]
     unordered: bool,
 
-    /// How many calls are under way at once.
+    /// Number of calls in flight.
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
 
-    /// How long to go on trying while nothing is acknowledged.
+    /// Time for retries while nothing is acknowledged.
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span)]
     retry_for: Duration,
 

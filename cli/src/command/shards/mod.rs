@@ -27,9 +27,9 @@ pub struct ShardsArguments {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Span whose records are read to tell how busy each open shard is; 0s reads none.
+    /// Span of time whose records are read to estimate the load of each open shard; 0s reads none.
     ///
-    /// Reads at most 10,000 records or 10 MiB of each shard, out of the shard's budget of reads, and reckons from those.
+    /// At most 10,000 records or 10 MiB of each shard are read, out of the shard's read limit.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span)]
     sample: Duration,
 

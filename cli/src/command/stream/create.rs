@@ -11,15 +11,15 @@ pub(super) struct Create {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// How many shards it has. Each takes 1 MiB and 1,000 records a second.
+    /// Number of shards. Each takes 1 MiB and 1,000 records a second.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     shards: u32,
 
-    /// Shards come and go by the load instead.
+    /// Let the load determine the number of shards instead.
     #[arg(long, conflicts_with = "shards")]
     on_demand: bool,
 
-    /// How long records are kept, such as 24h or 7d; 24h without.
+    /// Time for which records are kept, such as 24h or 7d; 24h by default.
     #[arg(long, value_name = "SPAN", value_parser = retention::hours)]
     retention: Option<u32>,
 

@@ -15,11 +15,11 @@ pub(super) struct Delete {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Do not ask; needed where there is nobody to ask.
+    /// Do not ask; needed where standard input is no terminal.
     #[arg(long, short)]
     yes: bool,
 
-    /// Also when consumers are registered with it.
+    /// Delete the stream also when consumers are registered with it.
     #[arg(long)]
     with_consumers: bool,
 

@@ -32,15 +32,15 @@ enum Actions {
     Create(create::Create),
     /// List the streams of the account and region.
     List(list::List),
-    /// Show how a stream is.
+    /// Show a stream and its settings.
     Describe(describe::Describe),
     /// Delete a stream with all its records.
     Delete(delete::Delete),
-    /// Set how long records are kept. Shortening it removes what is older, for good.
+    /// Set the time for which records are kept. A shorter time removes older records for good.
     Retention(retention::Retention),
     /// Change the shards: their number, or by splitting one or merging two.
     Reshard(reshard::Reshard),
-    /// Change how the stream gets its shards: from you, or by its load.
+    /// Change the capacity mode: shards set by you, or by the load.
     Mode(mode::ChangeMode),
 }
 

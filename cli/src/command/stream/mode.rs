@@ -11,7 +11,7 @@ pub(super) struct ChangeMode {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// How it gets its shards. Those that it has stay.
+    /// The new mode. The present shards stay.
     #[arg(value_name = "MODE")]
     mode: Mode,
 }

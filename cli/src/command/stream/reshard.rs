@@ -19,7 +19,7 @@ pub(super) struct Reshard {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// So many shards, with equal ranges.
+    /// Change to this number of shards, with equal ranges.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     shards: Option<u32>,
 
@@ -27,7 +27,7 @@ pub(super) struct Reshard {
     #[arg(long, value_name = "SHARD")]
     split: Option<String>,
 
-    /// First hash key of the second half, in decimal digits; the middle of the range without.
+    /// First hash key of the second half, in decimal digits; the middle of the range by default.
     #[arg(long, value_name = "HASH-KEY", requires = "split")]
     at: Option<u128>,
 

@@ -18,7 +18,7 @@ pub(super) struct Retention {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// How long records are kept, in whole hours or days, such as 48h or 7d; 24h to 365d.
+    /// Time for which records are kept, in whole hours or days, such as 48h or 7d; 24h to 365d.
     #[arg(value_name = "SPAN", value_parser = hours)]
     hours: u32,
 }

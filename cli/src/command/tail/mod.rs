@@ -31,9 +31,9 @@ pub struct TailArguments {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Where to begin: 10m (ago), trim (the oldest record), latest, or a time such as 2026-03-01T12:00:00Z.
+    /// Beginning: 10m (ago), trim (the oldest record), latest, or a time such as 2026-03-01T12:00:00Z.
     ///
-    /// Without it `latest` with --follow, `trim` otherwise.
+    /// The default is `latest` with --follow, `trim` otherwise.
     #[arg(long, value_name = "PLACE", value_parser = Beginning::parse)]
     from: Option<Beginning>,
 
@@ -45,15 +45,15 @@ pub struct TailArguments {
     #[arg(long, value_name = "KEY")]
     key: Vec<String>,
 
-    /// One JSON object a line, as --output json.
+    /// Print one JSON object a line, as --output json does.
     #[arg(long)]
     json: bool,
 
-    /// Only the data, byte for byte, each with a line's end behind it.
+    /// Print only the data, byte for byte, with an end of line after each record.
     #[arg(long, conflicts_with_all = ["json", "output"])]
     raw: bool,
 
-    /// Go on with records that come; Ctrl-C ends it. Without it the end is where the stream ends now.
+    /// Follow the stream for new records until Ctrl-C. By default the command ends at the newest record.
     #[arg(long, short)]
     follow: bool,
 
