@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::machine_time;
 use crate::observability::CERTIFICATE_EXPIRY;
-use crate::shell::{OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnerGone};
 use crate::tls::peer::PeerTls;
 use crate::tls::{Tls, TlsError};
 
@@ -43,7 +43,7 @@ impl Certificates {
     }
 
     /// Warns of those that are about to expire, once a day, until `stopping` is true.
-    pub async fn keep_looking(self, turns: Turns, mut stopping: watch::Receiver<bool>) -> OwnerGone {
+    pub async fn keep_looking(self, heartbeat: Heartbeat, mut stopping: watch::Receiver<bool>) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -51,13 +51,13 @@ impl Certificates {
                 _ = look.tick() => {}
                 _ = stopping.wait_for(|stop| *stop) => return OwnerGone,
             }
-            turns.stamp();
+            heartbeat.beat();
             let now = machine_time();
             if self.clients.is_of_authority() && is_soon(self.clients.expires(), now) {
                 told("clients", self.clients.trust(), self.clients.reload(now));
             }
             self.look(now);
-            turns.rest();
+            heartbeat.pause();
         }
     }
 

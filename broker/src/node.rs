@@ -21,8 +21,8 @@ use crate::limits::{
     ControlLimits, METADATA_BYTES_MAX, SHARDS_PER_CHANGE_MAX, ShardLimits, TAGS_PER_RESOURCE_MAX,
 };
 use crate::replication::{
-    Balance, Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, Resting, STOPPING, Shell,
-    Sizes,
+    Balance, Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, STOPPING,
+    SegmentsAtStart, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::shell::{OwnedTask, OwnerGone};
@@ -184,7 +184,7 @@ impl Node {
             return Err(NodeError::BootUnknown);
         }
         let shell = config.shell.clone();
-        let resting = Resting::new(shell.clone(), stage.clone());
+        let segments_at_start = SegmentsAtStart::new(shell.clone(), stage.clone());
         let (peers, founding, port) = match config.cluster {
             None => {
                 let (identity, founding) = forming::alone(&*disk, &directory)?;
@@ -202,7 +202,7 @@ impl Node {
                 let port = ClusterPort::serve(
                     &peers,
                     &forming,
-                    &resting,
+                    &segments_at_start,
                     running.subscribe(),
                     cluster.incoming,
                     &shell,
@@ -226,7 +226,7 @@ impl Node {
             quotas: quotas(&config.control_limits),
             peers,
             clock: ClusterClock::new(config.clock),
-            resting,
+            segments_at_start,
         };
         let history = identity::history(&*disk, &directory)?;
         let opened = Recovered::read(&groups_config, history)?.open(&groups_config).await?;
@@ -313,9 +313,13 @@ fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
     let balance = Balance::new(groups.leadership().clone(), groups.membership().clone());
     let [repaired, scrubbed] = [(); 2].map(|()| groups.repairs().clone());
     [
-        shell.spawn_loop("spread of leaders", BALANCE_WITHIN, |turns| balance.keep(turns)),
-        shell.spawn_loop("repair", FILES_WITHIN, |turns| async move { repaired.keep_repairing(turns).await }),
-        shell.spawn_loop("scrub", FILES_WITHIN, |turns| async move { scrubbed.keep_scrubbing(turns).await }),
+        shell.spawn_loop("spread of leaders", BALANCE_WITHIN, |heartbeat| balance.keep(heartbeat)),
+        shell.spawn_loop("repair", FILES_WITHIN, |heartbeat| async move {
+            repaired.keep_repairing(heartbeat).await
+        }),
+        shell.spawn_loop("scrub", FILES_WITHIN, |heartbeat| async move {
+            scrubbed.keep_scrubbing(heartbeat).await
+        }),
     ]
 }
 

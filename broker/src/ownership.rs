@@ -22,7 +22,7 @@ use crate::cluster::peers::Identity;
 use crate::data_directory::{DataDirectory, LOCK_FILE};
 use crate::observability::logs;
 use crate::replication::Groups;
-use crate::shell::{OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnerGone};
 
 /// How often the server looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -124,11 +124,11 @@ impl Ownership {
     }
 
     /// Looks each second, and ends the process when something is lost. Returns when the server stops.
-    pub async fn keep(self, turns: Turns, mut stopping: watch::Receiver<bool>) -> OwnerGone {
+    pub async fn keep(self, heartbeat: Heartbeat, mut stopping: watch::Receiver<bool>) -> OwnerGone {
         let mut is_unknown = false;
         // A server that was dropped has stopped too.
         while timeout(LOOK_EVERY, stopping.wait_for(|stop| *stop)).await.is_err() {
-            turns.stamp();
+            heartbeat.beat();
             match self.look() {
                 Ok(None) => is_unknown = false,
                 Ok(Some(lost)) => end(&self.directory, &lost),

@@ -28,7 +28,7 @@ use crate::ownership::Ownership;
 use crate::replication::Sizes;
 use crate::room::{Descriptors, MemoryError};
 use crate::service::{NewStream, Service, ServiceError};
-use crate::shell::{OwnedTask, OwnerGone, Shell, Turns, Worker};
+use crate::shell::{Heartbeat, OwnedTask, OwnerGone, Shell, Worker};
 use crate::stage::Stage;
 use crate::tls::peer::{Own, PeerTls};
 use crate::tls::{Names, Tls, TlsError};
@@ -164,9 +164,9 @@ impl Server {
             let serving = accept::serve(listener, Arc::clone(&gateway), stopping.clone());
             tasks.push(shell.spawn_owned("client port", serving));
         }
-        let keeping = |turns| keep_metrics(recorder, turns, stopping.clone());
+        let keeping = |heartbeat| keep_metrics(recorder, heartbeat, stopping.clone());
         tasks.push(shell.spawn_loop("metrics", METRICS_WITHIN, keeping));
-        let looking = |turns| certificates.clone().keep_looking(turns, stopping.clone());
+        let looking = |heartbeat| certificates.clone().keep_looking(heartbeat, stopping.clone());
         tasks.push(shell.spawn_loop("certificates", CERTIFICATES_WITHIN, looking));
         let node_config = NodeConfig {
             disk,
@@ -184,7 +184,7 @@ impl Server {
         let node = Node::start_telling(node_config, stage).await?;
         let ownership = Ownership::of(&directory, node.service().groups().clone());
         let ownership = ownership.map_err(StartError::Ownership)?;
-        let keeping = |turns| ownership.keep(turns, stopping.clone());
+        let keeping = |heartbeat| ownership.keep(heartbeat, stopping.clone());
         let ownership = shell.start("ownership", OWNERSHIP_WITHIN, keeping).map_err(StartError::Ownership)?;
         if config.cluster.is_none() {
             for stream in &config.initial_streams {
@@ -339,7 +339,7 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>
 
 async fn keep_metrics(
     recorder: &'static metrics_exporter_prometheus::PrometheusHandle,
-    turns: Turns,
+    heartbeat: Heartbeat,
     mut stopping: watch::Receiver<bool>,
 ) -> OwnerGone {
     let mut ticks = interval(METRICS_UPKEEP);
@@ -349,7 +349,7 @@ async fn keep_metrics(
             _ = ticks.tick() => {}
             _ = stopping.wait_for(|stop| *stop) => return OwnerGone,
         }
-        turns.stamp();
+        heartbeat.beat();
         recorder.run_upkeep();
     }
 }

@@ -22,8 +22,8 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::observability::logs;
 pub use owned::{OwnedTask, OwnerGone, inherited, spawn_inherited};
+pub use registry::Heartbeat;
 use registry::Registry;
-pub use registry::Turns;
 
 /// Where workers run.
 #[derive(Clone, Debug, Default)]
@@ -91,18 +91,23 @@ impl Worker {
 
 impl Shell {
     /// Starts a worker, which lasts until its owner has gone: a panic in it ends the process. `within` is how long
-    /// [`Turns`] may take, for a worker that tells them.
+    /// [`Heartbeat`] may take, for a worker that tells them.
     ///
     /// # Errors
     /// When the operating system has no thread left.
-    pub fn start<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> io::Result<Worker>
+    pub fn start<F>(
+        &self,
+        name: &str,
+        within: Duration,
+        work: impl FnOnce(Heartbeat) -> F,
+    ) -> io::Result<Worker>
     where
         F: Future<Output = OwnerGone> + Send + 'static,
     {
         match self {
             Self::Threads => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-                // Instants of the runtime are good for turns outside of it: they are the system's.
+                // Instants of the runtime are good for heartbeats outside of it: they are the system's.
                 let work = self.owned(name, within, work);
                 let thread = std::thread::Builder::new().name(name.into());
                 Ok(Worker::Thread(thread.spawn(move || runtime.block_on(work))?))
@@ -121,20 +126,20 @@ impl Shell {
     }
 
     /// As [`Self::spawn_owned`], for a loop that comes round at least every `within` as long as it is well, and says so
-    /// each time by [`Turns::stamp`].
-    pub fn spawn_loop<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> OwnedTask
+    /// each time by [`Heartbeat::beat`].
+    pub fn spawn_loop<F>(&self, name: &str, within: Duration, work: impl FnOnce(Heartbeat) -> F) -> OwnedTask
     where
         F: Future<Output = OwnerGone> + Send + 'static,
     {
         OwnedTask::new(tokio::spawn(self.owned(name, within, work)))
     }
 
-    fn owned<F>(&self, name: &str, within: Duration, work: impl FnOnce(Turns) -> F) -> owned::Owned<F>
+    fn owned<F>(&self, name: &str, within: Duration, work: impl FnOnce(Heartbeat) -> F) -> owned::Owned<F>
     where
         F: Future<Output = OwnerGone>,
     {
         let entry = self.registry().enter(name, within);
-        let work = work(entry.turns());
+        let work = work(entry.heartbeat());
         owned::Owned::new(self.clone(), entry, work)
     }
 

@@ -17,7 +17,7 @@ use crc32fast::Hasher;
 /// Content type of a body that is a stream of messages.
 pub const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 /// Bytes of one message; what SDKs accept (their payload's bound is 16 MiB). The largest record fits as base64.
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+pub const EVENT_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of the headers of one message; what SDKs accept.
 pub const HEADERS_BYTES_MAX: usize = 128 << 10;
 
@@ -162,7 +162,7 @@ pub fn decode(bytes: &mut Bytes) -> Result<Option<Message>, Malformed> {
     if prelude.get_u32() != crc32fast::hash(&bytes[..LENGTHS_BYTES]) {
         return Err(Malformed("the prelude's checksum does not match"));
     }
-    if total > MESSAGE_BYTES_MAX || headers_length > HEADERS_BYTES_MAX {
+    if total > EVENT_MESSAGE_BYTES_MAX || headers_length > HEADERS_BYTES_MAX {
         return Err(Malformed("a length is above its bound"));
     }
     if total < PRELUDE_BYTES + headers_length + CHECKSUM_BYTES {

@@ -67,15 +67,15 @@ impl Flusher {
         }
     }
 
-    /// Writes whole blocks of the largest shards until no more than half of `unflushed_bytes_max` is left
-    /// unflushed, or only remainders. Syncs nothing. Gives the bytes of frames written.
+    /// Writes whole blocks of the largest shards until no more than
+    /// [`flush_until_bytes`](crate::shard::StoreOptions::flush_until_bytes) are left unflushed, or only remainders. Syncs nothing. Gives the bytes of frames written.
     ///
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
     /// space. Any other error is fatal. Damage is none: a segment that was open before a restart, is to be sealed, and
     /// whose frames on disk are not those that were written, is sealed as it is and listed as damaged.
     pub fn flush_some(&mut self) -> Result<u64, ShardError> {
-        let enough = self.store.shared.options.unflushed_bytes_max / 2;
+        let enough = self.store.shared.options.flush_until_bytes;
         let mut written = 0;
         if self.store.unflushed_bytes() <= enough {
             return Ok(written);

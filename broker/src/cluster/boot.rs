@@ -17,12 +17,12 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// More than any record of a boot has.
 const RECORD_BYTES_MAX: u64 = 256;
 
-/// What a node is told that may have forgotten what it acknowledged.
+/// The refusal of a node that may have forgotten what it acknowledged.
 pub const FORGETFUL: &str = "the machine went down while this node ran with interval durability, so it may have lost \
      what it told its peers it holds: it must not come back under its id. Start it with an empty data directory under an \
      id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`";
 
-/// What a node of a cluster is told whose kernel does not tell one boot from the next.
+/// The refusal of a node of a cluster whose kernel does not tell one boot from the next.
 pub const UNKNOWN: &str = "this system does not tell when it was started, so a node of a cluster could not notice that a loss \
      of power took what it had acknowledged: use --durability fsync";
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::identity::{self, IdentityError};
-use super::peers::{Client, Identity, Lane, Member, Peers, wrong_incarnation};
+use super::peers::{Client, ClusterMember, Identity, Lane, Peers, wrong_incarnation};
 use crate::stage::Stage;
 
 /// Pause between two rounds of greetings.
@@ -33,7 +33,7 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(3);
 const ALONE: u64 = 1;
 
 /// Finds out who the first members of a cluster are.
-pub type Founding = BoxFuture<'static, BTreeMap<u64, Member>>;
+pub type Founding = BoxFuture<'static, BTreeMap<u64, ClusterMember>>;
 
 /// Why a node does not come to a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub fn alone(disk: &dyn Disk, directory: &Path) -> Result<(Identity, Founding), 
             identity
         }
     };
-    let member = Member { address: String::new(), incarnation: identity.incarnation.clone() };
+    let member = ClusterMember { address: String::new(), incarnation: identity.incarnation.clone() };
     let members = BTreeMap::from([(identity.node, member)]);
     Ok((identity, Box::pin(async move { members })))
 }
@@ -70,7 +70,7 @@ pub struct Forming {
     disk: Arc<dyn Disk>,
     directory: std::path::PathBuf,
     peers: Arc<Peers>,
-    /// What the node is called as long as it has no identity, and in it.
+    /// The node's incarnation, as long as it has no identity and in the identity.
     incarnation: String,
     /// The identity that the founder, or a leader that adds this node, has told.
     told: watch::Sender<Option<Identity>>,
@@ -82,7 +82,7 @@ pub struct Forming {
 }
 
 impl Forming {
-    /// Of the node of `peers` in that directory.
+    /// Begins the way of the node of `peers`, in that directory, to its cluster.
     ///
     /// # Errors
     /// [`FormingError`]: the directory is another node's, or its identity cannot be read.
@@ -295,11 +295,11 @@ impl Forming {
         }))
     }
 
-    async fn adopt_all(&self) -> Result<BTreeMap<u64, Member>, String> {
+    async fn adopt_all(&self) -> Result<BTreeMap<u64, ClusterMember>, String> {
         let own = self.peers.identity().ok_or("the founder has no identity")?;
         let address = self.peers.address(own.node).unwrap_or_default();
         let mut members =
-            BTreeMap::from([(own.node, Member { address, incarnation: own.incarnation.clone() })]);
+            BTreeMap::from([(own.node, ClusterMember { address, incarnation: own.incarnation.clone() })]);
         for greeted in self.greet_all().await {
             let Greeted { node, address, answer } = greeted;
             let answer =
@@ -311,7 +311,7 @@ impl Forming {
                 ));
             }
             self.tell_adopt(node, &own.cluster).await.map_err(|reason| format!("node {node}: {reason}"))?;
-            members.insert(node, Member { address, incarnation: answer.incarnation });
+            members.insert(node, ClusterMember { address, incarnation: answer.incarnation });
         }
         Ok(members)
     }

@@ -28,7 +28,7 @@ pub enum IdentityError {
     Io {
         /// Where.
         path: PathBuf,
-        /// What it said.
+        /// The text of the file.
         source: io::Error,
     },
     /// The file is not one of this version, or does not belong here.
@@ -36,19 +36,19 @@ pub enum IdentityError {
     Unusable {
         /// The identity file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
 }
 
-/// What a data directory has been through: a line for each in its identity file.
+/// The history of a data directory: a line for each event in its identity file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Its write-ahead log was begun: a log or a mark that is not there is lost.
+    /// The write-ahead log was begun: a log or a mark that is missing is lost.
     pub log_begun: bool,
-    /// Its node founded the cluster: no group is ever initialized again.
+    /// The node founded the cluster: no group is ever initialized again.
     pub founded: bool,
-    /// Its node has been started with `--cluster`, even as the only node of the list.
+    /// The node has been started with `--cluster`, even as the only node of the list.
     pub in_cluster: bool,
 }
 
@@ -90,10 +90,10 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, Ident
     Ok(load_whole(disk, directory)?.map(|(identity, _)| identity))
 }
 
-/// What the directory has been through; nothing for one without an identity.
+/// The history of the directory; empty for one without an identity.
 ///
 /// # Errors
-/// As [`load`].
+/// The errors of [`load`].
 pub fn history(disk: &dyn Disk, directory: &Path) -> Result<History, IdentityError> {
     Ok(load_whole(disk, directory)?.map(|(_, history)| history).unwrap_or_default())
 }
@@ -101,7 +101,7 @@ pub fn history(disk: &dyn Disk, directory: &Path) -> Result<History, IdentityErr
 /// Adds to the history of a directory that has an identity, durably.
 ///
 /// # Errors
-/// As [`load`] and [`save`]; for a directory without an identity.
+/// The errors of [`load`] and [`save`]; an error too for a directory without an identity.
 pub fn note(disk: &dyn Disk, directory: &Path, more: History) -> Result<(), IdentityError> {
     let Some((identity, before)) = load_whole(disk, directory)? else {
         let reason = "missing: the directory has lost its identity while it was in use".into();

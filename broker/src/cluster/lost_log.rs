@@ -17,7 +17,7 @@ const NAME: &str = "LOST";
 /// More than any note has.
 const NOTE_BYTES_MAX: u64 = 4_096;
 
-/// What an operator of a node is told whose log has lost entries, with the proof.
+/// The sentence for the operator of a node whose log has lost entries, with the proof.
 pub fn sentence(node: u64, proof: &str) -> String {
     format!(
         "{proof}: this node has lost the end of its log. It must not come back under its old id, because it no longer \
@@ -52,7 +52,7 @@ fn write(disk: &dyn Disk, directory: &Path, words: &str) -> io::Result<()> {
     disk.sync_dir(directory)
 }
 
-/// What was written down of a loss; `None` for a directory without one.
+/// The loss that was written down; `None` for a directory without one.
 ///
 /// # Errors
 /// When the note cannot be read.

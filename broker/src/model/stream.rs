@@ -253,7 +253,7 @@ impl Commitment {
 }
 
 /// Account and region.
-pub type Place = (Arc<str>, Arc<str>);
+pub type AccountRegion = (Arc<str>, Arc<str>);
 
 /// The time by which expired records are deleted, as the metadata group keeps it through starts and changes of its leader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -272,7 +272,7 @@ pub struct Catalog {
     streams: BTreeMap<StreamKey, Arc<Stream>>,
     by_uid: BTreeMap<u64, StreamKey>,
     /// Commitments that were ever made.
-    pub commitments: BTreeMap<Place, Commitment>,
+    pub commitments: BTreeMap<AccountRegion, Commitment>,
     /// The key that seals iterators and tokens; 32 bytes, absent before the first command.
     pub sealing_key: Option<[u8; 32]>,
     /// Ids of all nodes that were ever members of the cluster.

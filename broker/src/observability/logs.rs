@@ -40,7 +40,7 @@ struct Log {
     set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
 }
 
-enum Entry {
+enum LogMessage {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
@@ -134,7 +134,7 @@ fn count(written: &io::Result<()>) {
 /// The queue in front of the thread that writes.
 #[derive(Clone)]
 struct Lines {
-    queue: SyncSender<Entry>,
+    queue: SyncSender<LogMessage>,
 }
 
 impl Lines {
@@ -146,7 +146,7 @@ impl Lines {
     }
 
     fn push(&self, line: Vec<u8>) {
-        if self.queue.try_send(Entry::Line(line)).is_err() {
+        if self.queue.try_send(LogMessage::Line(line)).is_err() {
             UNWRITTEN.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -154,7 +154,7 @@ impl Lines {
     fn flush(&self, deadline: Duration) {
         let ends = Instant::now() + deadline;
         let (written, answer) = sync_channel(1);
-        while self.queue.try_send(Entry::Flush(written.clone())).is_err() {
+        while self.queue.try_send(LogMessage::Flush(written.clone())).is_err() {
             if Instant::now() >= ends {
                 return;
             }
@@ -166,10 +166,10 @@ impl Lines {
 }
 
 /// Writes what comes; `told` of the lines that were dropped before are in the log already.
-fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<Entry>, mut told: u64) {
+fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<LogMessage>, mut told: u64) {
     while let Ok(entry) = entries.recv() {
         match entry {
-            Entry::Line(line) => {
+            LogMessage::Line(line) => {
                 let missing = UNWRITTEN.load(Ordering::Relaxed) - told;
                 if missing > 0 && writeln!(to, "log: {missing} lines could not be written").is_ok() {
                     told += missing;
@@ -177,7 +177,7 @@ fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<Entry>, mut told:
                 count(&to.write_all(&line));
             }
             // Who waits may have given up.
-            Entry::Flush(written) => drop(written.try_send(())),
+            LogMessage::Flush(written) => drop(written.try_send(())),
         }
     }
 }
@@ -204,18 +204,18 @@ impl Write for &Lines {
 
 /// A place in the code whose lines clients can cause: it logs at most one a second.
 #[derive(Debug)]
-pub struct Place {
+pub struct LogSite {
     pause: Duration,
-    state: Mutex<PlaceState>,
+    state: Mutex<LogSiteState>,
 }
 
 #[derive(Debug)]
-struct PlaceState {
+struct LogSiteState {
     logged: Option<Instant>,
     repeated: u64,
 }
 
-impl Place {
+impl LogSite {
     /// A place that has logged nothing yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -225,7 +225,7 @@ impl Place {
     /// A place that logs at most one line in `pause`.
     #[must_use]
     pub const fn with_pause(pause: Duration) -> Self {
-        Self { pause, state: Mutex::new(PlaceState { logged: None, repeated: 0 }) }
+        Self { pause, state: Mutex::new(LogSiteState { logged: None, repeated: 0 }) }
     }
 
     /// Whether a line may be logged now; if so, how many were left out since the last one.
@@ -246,7 +246,7 @@ impl Place {
     }
 }
 
-impl Default for Place {
+impl Default for LogSite {
     fn default() -> Self {
         Self::new()
     }
@@ -257,8 +257,8 @@ impl Default for Place {
 #[macro_export]
 macro_rules! log_at_most_once_a_second {
     ($level:ident, $($line:tt)+) => {{
-        static PLACE: $crate::observability::logs::Place = $crate::observability::logs::Place::new();
-        if let Some(more) = PLACE.admit() {
+        static SITE: $crate::observability::logs::LogSite = $crate::observability::logs::LogSite::new();
+        if let Some(more) = SITE.admit() {
             ::tracing::$level!(more = (more > 0).then_some(more), $($line)+);
         }
     }};
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_place_logs_once_a_second_and_counts_the_others() {
-        let place = Place::new();
+        let place = LogSite::new();
         let now = Instant::now();
         assert_eq!(place.admit_at(now), Some(0));
         for _ in 0..1_000 {

@@ -18,7 +18,7 @@ use crate::cluster::identity::{self, IdentityError};
 use crate::cluster::peers::Peers;
 use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 use crate::replication::{
-    Durability, GivingUp, GroupError, GroupsConfig, META_GROUP, Resting, ShardEnd, Shell, Sizes,
+    Durability, GivingUp, GroupError, GroupsConfig, META_GROUP, SegmentsAtStart, ShardEnd, Shell, Sizes,
 };
 use crate::stage::Stage;
 
@@ -178,7 +178,7 @@ impl Prepared {
             quotas: Quotas::default(),
             peers,
             clock: ClusterClock::new(Clock::System),
-            resting: Resting::new(shell, Stage::default()),
+            segments_at_start: SegmentsAtStart::new(shell, Stage::default()),
         };
         let ends = Box::pin(self.giving_up.go_on_without(config, founding)).await?;
         drop(self.directory);

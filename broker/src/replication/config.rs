@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidelog_proto::stored::{MetadataBounds, Quotas};
 use tidelog_storage::Disk;
 
-use super::catch_up::serve_at_start::Resting;
+use super::catch_up::serve_at_start::SegmentsAtStart;
 use super::sizes::Sizes;
 use super::workers::wal_thread::Durability;
 use crate::clock::ClusterClock;
@@ -21,9 +21,9 @@ pub struct GroupsConfig {
     pub directory: PathBuf,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
-    /// What the workers run in.
+    /// The shell that the workers run in.
     pub shell: Shell,
-    /// Of files, and the bounds that go with them.
+    /// Sizes of files, and the bounds that go with them.
     pub sizes: Sizes,
     /// How large the metadata of the cluster may grow by what this node proposes.
     pub metadata_bounds: MetadataBounds,
@@ -31,8 +31,8 @@ pub struct GroupsConfig {
     pub quotas: Quotas,
     /// The other nodes.
     pub peers: Arc<Peers>,
-    /// What the node goes by; peers are told of it.
+    /// The node's clock; peers are told its times.
     pub clock: Arc<ClusterClock>,
-    /// What they get while this node cannot start yet.
-    pub resting: Arc<Resting>,
+    /// Segments that peers get while this node cannot start yet.
+    pub segments_at_start: Arc<SegmentsAtStart>,
 }

@@ -39,6 +39,7 @@ impl Builder {
         let store = ShardStore::open(disk.clone(), place("shards"), StoreOptions::default(), Vec::new())?;
         let config = FlushConfig {
             unflushed_bytes_max: 64 << 20,
+            flush_from_bytes: 24 << 20,
             disk,
             directory: place("checkpoint"),
             last_sequence: 0,

@@ -37,12 +37,12 @@ pub enum GroupError {
     #[error(transparent)]
     Wal(#[from] WalError),
     /// Something that was durable is gone. Nothing was changed on the disk.
-    #[error("{loss}. {way_out}")]
+    #[error("{loss}. {remedy}")]
     Lost {
-        /// What is gone, and how that is known.
+        /// The loss, and how it is known.
         loss: Loss,
-        /// What an operator can do.
-        way_out: WayOut,
+        /// The remedy that an operator has.
+        remedy: Remedy,
     },
     /// No checkpoint can be loaded.
     #[error(transparent)]
@@ -94,7 +94,7 @@ pub enum Loss {
     CutBelowCommitted {
         /// The group.
         group: u8,
-        /// What was committed.
+        /// The last committed position.
         committed: LogPosition,
         /// Where the log ends.
         last: Option<LogPosition>,
@@ -107,23 +107,23 @@ pub enum Loss {
     Gap {
         /// The group.
         group: u8,
-        /// What the log has purged.
+        /// The last position that the log has purged.
         purged: Option<LogPosition>,
         /// Where the checkpoint ends.
         applied: Option<LogPosition>,
     },
 }
 
-/// What an operator can do about a loss.
+/// An operator's remedy for a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WayOut {
+pub enum Remedy {
     /// The node has peers, which it may have promised what it has lost.
     Replace,
     /// The node is on its own.
     Restore(PathBuf),
 }
 
-impl fmt::Display for WayOut {
+impl fmt::Display for Remedy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replace => out.write_str(

@@ -91,7 +91,7 @@ impl GivingUp {
         Ok(Self { salvage, loaded, history, loss, lacks_checkpoint })
     }
 
-    /// What is wrong, as a sentence; `None` when nothing is.
+    /// The loss as a sentence; `None` without one.
     pub fn loss(&self) -> Option<&str> {
         self.loss.as_deref()
     }
@@ -101,7 +101,7 @@ impl GivingUp {
         self.lacks_checkpoint
     }
 
-    /// What is whole of the log.
+    /// The part of the log that is whole.
     pub fn salvage(&self) -> &Salvage {
         &self.salvage
     }
@@ -131,7 +131,7 @@ impl GivingUp {
     /// where each open shard ends.
     ///
     /// # Errors
-    /// As [`GivingUp::set_aside`].
+    /// The errors of [`GivingUp::set_aside`].
     ///
     /// # Panics
     /// When nothing was set aside.

@@ -92,7 +92,7 @@ impl Groups {
         &self.0.proposals
     }
 
-    /// Who leads each group, and handing groups over.
+    /// The leaders of the groups, and handing groups over.
     pub fn leadership(&self) -> &Arc<Leadership> {
         &self.0.leadership
     }

@@ -18,7 +18,7 @@ use super::raft::replicated::Replicated;
 use super::types::command::{self, Command};
 use super::types::config::{position, stored_vote};
 use crate::clock::ClusterClock;
-use crate::cluster::peers::{Member, Peers};
+use crate::cluster::peers::{ClusterMember, Peers};
 
 impl From<Malformed> for Box<Status> {
     fn from(error: Malformed) -> Self {
@@ -200,7 +200,7 @@ impl PeerCalls {
     ) -> Answer<peer::ChangeMembershipResponse> {
         let group = messages::group(request.group)?;
         let learner = |member: peer::Member| {
-            (member.node, Member { address: member.address, incarnation: member.incarnation })
+            (member.node, ClusterMember { address: member.address, incarnation: member.incarnation })
         };
         let change = MembershipChange {
             learners: request.learners.into_iter().map(learner).collect(),

@@ -10,6 +10,8 @@ use crate::room::{Class, FILE_READS_MAX, Shares};
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of applied records that are not yet in segments, however much memory there is.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+/// The part of the unflushed bytes at which a flush begins, of those at which proposals wait: numerator and denominator.
+const FLUSH_FROM: (u64, u64) = (3, 8);
 /// The part of a class that what goes to other nodes, or comes from them, has of it, as a fraction.
 const PEER_FRACTION: usize = 8;
 /// Bytes of the largest message of records: 10 MiB of data and keys, and what stands around them.
@@ -38,7 +40,7 @@ const WAL_PART: u64 = 4;
 
 /// How often, and how fast.
 #[derive(Clone, Copy, Debug)]
-pub struct WholePace {
+pub struct RepairPace {
     /// Between two looks at the list of damaged segments.
     pub look_every: Duration,
     /// Before the first round of the scrub, and between two.
@@ -47,7 +49,7 @@ pub struct WholePace {
     pub scrub_bytes_per_second: u64,
 }
 
-impl Default for WholePace {
+impl Default for RepairPace {
     fn default() -> Self {
         Self {
             look_every: Duration::from_millis(500),
@@ -78,13 +80,14 @@ pub struct Sizes {
     pub wal_first_file_bytes: u64,
     /// Live bytes of the write-ahead log past which puts are refused until a checkpoint has freed some.
     pub wal_live_bytes_max: u64,
-    /// The same with other nodes, whose absence the log bridges: half of it is kept for those that lag.
+    /// Live bytes of the log of a node with peers, whose absence the log bridges: half of it is kept for nodes that lag.
     pub wal_live_bytes_max_in_cluster: u64,
     /// Bytes that stay free on the disk for votes, trims, membership and checkpoints.
     pub reserved_bytes: u64,
     /// Bytes of records between their acceptance and their answer.
     pub in_flight_bytes_max: usize,
-    /// Bytes of applied records that are not yet in segments, past which proposals wait.
+    /// Bytes of applied records that are not yet in segments, past which proposals wait. A flush begins at
+    /// [`Sizes::flush_from_bytes`] and stops at the store's `flush_until_bytes`.
     pub unflushed_bytes_max: u64,
     /// Bytes of records on their way to other nodes, until these have answered.
     pub forwarded_bytes_max: usize,
@@ -95,10 +98,10 @@ pub struct Sizes {
     pub events_for_peers_bytes_max: usize,
     /// Reads of segment files that may be under way at a time; further ones wait.
     pub file_reads_max: usize,
-    /// Of segments and what is held of them in memory.
+    /// Sizes of segments, and of their part in memory.
     pub store: StoreOptions,
     /// How files are kept whole.
-    pub whole_pace: WholePace,
+    pub repair_pace: RepairPace,
 }
 
 impl Sizes {
@@ -114,9 +117,14 @@ impl Sizes {
         self.received_bytes_max = of_class(log);
         self.events_for_peers_bytes_max = of_class(memory.bytes(Class::Events));
         self.file_reads_max = memory.file_reads_max();
-        self.store.unflushed_bytes_max = self.store.unflushed_bytes_max.min(tail / 4);
+        self.store.flush_until_bytes = self.store.flush_until_bytes.min(tail / 8);
         self.store.tail_bytes_max = self.store.tail_bytes_max.min(tail / 2);
         self
+    }
+
+    /// Bytes of applied records that are not yet in segments, from which on they are flushed.
+    pub fn flush_from_bytes(&self) -> u64 {
+        self.unflushed_bytes_max / FLUSH_FROM.1 * FLUSH_FROM.0
     }
 
     /// These sizes with at most so many segment files open for reading, and half as many for writing.
@@ -148,7 +156,7 @@ impl Sizes {
         }
     }
 
-    /// The same for a directory that goes with its process.
+    /// These sizes for a directory that goes with its process.
     #[must_use]
     pub fn volatile(self) -> Self {
         Self { wal_first_file_bytes: VOLATILE_FIRST_FILE_BYTES, ..self }
@@ -170,7 +178,7 @@ impl Default for Sizes {
             events_for_peers_bytes_max: PEER_BYTES_MAX,
             file_reads_max: FILE_READS_MAX,
             store: StoreOptions::default(),
-            whole_pace: WholePace::default(),
+            repair_pace: RepairPace::default(),
         }
     }
 }
@@ -192,6 +200,15 @@ mod tests {
                 "{memory}"
             );
             assert_eq!(mib(sizes.events_for_peers_bytes_max), events, "{memory}");
+        }
+    }
+
+    #[test]
+    fn a_flush_stops_below_where_it_begins_and_begins_before_proposals_wait() {
+        for memory in [256, 512, 2_048, 65_536] {
+            let sizes = Sizes::default().within(&Shares::of(memory * MIB as usize));
+            let marks = [sizes.store.flush_until_bytes, sizes.flush_from_bytes(), sizes.unflushed_bytes_max];
+            assert!(marks.is_sorted_by(|low, high| low < high), "{memory} MiB: {marks:?}");
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tidelog_storage::wal::GROUPS;
+use tidelog_storage::checkpoint::GroupCheckpoint;
+use tidelog_storage::shard::ShardStore;
+use tidelog_storage::wal::{GROUPS, WalReader};
+use tokio::sync::watch;
 
 use super::appends::Appends;
 use super::catch_up::CatchUp;
@@ -14,7 +17,7 @@ use super::data::notifications::Notifications;
 use super::data::state::DataState;
 use super::error::GroupError;
 use super::groups::{GroupThreads, Groups, Parts};
-use super::leadership::leaders::{Leadership, follow, unknown};
+use super::leadership::leaders::{Leaders, Leadership, follow, unknown};
 use super::leadership::membership::Membership;
 use super::life::LifeKeeper;
 use super::metadata::META_GROUP;
@@ -41,6 +44,14 @@ use crate::cluster::forming::Founding;
 /// Files of trimmed records are held back while so many times the reserve is free.
 const HOLD_RESERVES: u64 = 3;
 
+/// State that the groups share from their start on, beside the log and the store.
+struct Shared {
+    published: Published,
+    notifications: Arc<Notifications>,
+    replicated: Arc<Replicated>,
+    progress: Arc<ReplicationProgress>,
+}
+
 impl Groups {
     /// Starts the groups on what was opened: they vote and take entries from then on. `founding` is asked for the first
     /// members when the groups have none yet; without it they wait for a leader that takes them in.
@@ -53,78 +64,30 @@ impl Groups {
         founding: Option<Founding>,
     ) -> Result<(Arc<Self>, GroupThreads), GroupError> {
         let Opened { wal, reader, store, saved, last_sequence } = opened;
-        let (disk, directory, peers) = (config.disk.clone(), config.directory.clone(), config.peers.clone());
+        let peers = config.peers.clone();
         let (wal, wal_threads) = WalHandle::start(wal, config.durability, &config.shell)?;
-        let flush_config = FlushConfig {
-            unflushed_bytes_max: config.sizes.unflushed_bytes_max,
-            disk,
-            directory: directory.join(CHECKPOINTS),
-            last_sequence,
-            wal: wal.clone(),
-            groups: GROUPS,
-            shell: config.shell.clone(),
-            clock: config.clock.clone(),
-            hold_free_bytes: config.sizes.reserved_bytes.saturating_mul(HOLD_RESERVES),
-        };
+        let flush_config = flush_config(&config, &wal, last_sequence);
         let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
-
         let applied_index = |group: u8| {
             let saved = saved.iter().find(|saved| saved.group == group)?;
             saved.applied.map(|(_, index)| index)
         };
         let checkpointed: Vec<_> = (0..GROUPS as u8).map(applied_index).collect();
         let set_aside = SetAside::new(&reader);
-        let published = Published::default();
-        let catalog = published.catalog.subscribe();
-        let consumer_groups = published.consumer_groups.subscribe();
-        let notifications = Arc::new(Notifications::default());
-        let replicated = Arc::new(Replicated::default());
-        let progress = Arc::new(ReplicationProgress::default());
-        let leaders = unknown();
-        // All are restored before any runs: the end of a stream that one group applies again takes all the stream's
-        // shards out of the store, those too that another group would still look for.
-        let mut restored = Vec::with_capacity(GROUPS);
-        let recent_bytes = RecentBytes::default();
-        for group in 0..GROUPS as u8 {
-            let state = if group == META_GROUP {
-                GroupState::Meta { state: MetaState::default(), published: published.clone() }
-            } else {
-                GroupState::Data(DataState::new(store.clone(), notifications.clone()))
-            };
-            let log =
-                LogStore::new(group, wal.clone(), reader.clone(), config.shell.clone(), recent_bytes.clone());
-            let saved = saved.iter().find(|saved| saved.group == group);
-            let machine = Machine::restore(group, state, saved, log.clone(), flush.clone())
-                .map_err(GroupError::State)?;
-            let network = GroupNetwork {
-                group,
-                peers: peers.clone(),
-                store: store.clone(),
-                replicated: replicated.clone(),
-                progress: progress.clone(),
-                clock: config.clock.clone(),
-            };
-            restored.push((network, log, machine));
-        }
+        let shared = Shared {
+            published: Published::default(),
+            notifications: Arc::default(),
+            replicated: Arc::default(),
+            progress: Arc::default(),
+        };
+        let catalog = shared.published.catalog.subscribe();
+        let consumer_groups = shared.published.consumer_groups.subscribe();
+        let restored = restore(&config, &shared, (&wal, &reader, &flush), &store, &saved)?;
         // Callers are judged by them from the first call on.
         peers.keep_lives(catalog.borrow().lives.clone());
-        let mut rafts = Vec::with_capacity(GROUPS);
-        let mut promises = Vec::with_capacity(GROUPS);
-        for (network, log, machine) in restored {
-            let group = network.group;
-            let (disk, directory) = (config.disk.clone(), config.directory.clone());
-            promises.push(Arc::new(Promises::new(
-                peers.node(),
-                log.clone(),
-                config.shell.clone(),
-                disk,
-                directory,
-            )));
-            let raft = start_raft(network, log, machine, config.shell.clone()).await?;
-            follow(group, &raft, &leaders, &peers, &config.shell);
-            rafts.push(raft);
-        }
-        let rafts = Rafts::new(rafts);
+        let leaders = unknown();
+        let (rafts, promises) = start_rafts(&config, restored, &leaders).await?;
+        let Shared { notifications, replicated, progress, .. } = shared;
         if let Some(founding) = founding {
             found(&rafts, founding).await?;
         }
@@ -175,7 +138,7 @@ impl Groups {
                 flush,
                 shell.clone(),
             )),
-            repairs: Arc::new(Repairs::new(puller, store.clone(), config.sizes.whole_pace)),
+            repairs: Arc::new(Repairs::new(puller, store.clone(), config.sizes.repair_pace)),
             life: LifeKeeper::new(
                 (config.disk, config.directory),
                 peers.clone(),
@@ -210,4 +173,75 @@ impl Groups {
         });
         Ok((Arc::new(groups), GroupThreads::new(wal_threads, flush_thread)))
     }
+}
+
+fn flush_config(config: &GroupsConfig, wal: &WalHandle, last_sequence: u64) -> FlushConfig {
+    FlushConfig {
+        unflushed_bytes_max: config.sizes.unflushed_bytes_max,
+        flush_from_bytes: config.sizes.flush_from_bytes(),
+        disk: config.disk.clone(),
+        directory: config.directory.join(CHECKPOINTS),
+        last_sequence,
+        wal: wal.clone(),
+        groups: GROUPS,
+        shell: config.shell.clone(),
+        clock: config.clock.clone(),
+        hold_free_bytes: config.sizes.reserved_bytes.saturating_mul(HOLD_RESERVES),
+    }
+}
+
+/// A group before its Raft runs.
+type Restored = (GroupNetwork, LogStore, Machine);
+
+/// Restores every group from its checkpoint. All are restored before any runs: the end of a stream that one group applies
+/// again takes all the stream's shards out of the store, those too that another group would still look for.
+fn restore(
+    config: &GroupsConfig,
+    shared: &Shared,
+    (wal, reader, flush): (&WalHandle, &WalReader, &FlushHandle),
+    store: &Arc<ShardStore>,
+    saved: &[GroupCheckpoint],
+) -> Result<Vec<Restored>, GroupError> {
+    let recent_bytes = RecentBytes::default();
+    let restore = |group: u8| {
+        let state = if group == META_GROUP {
+            GroupState::Meta { state: MetaState::default(), published: shared.published.clone() }
+        } else {
+            GroupState::Data(DataState::new(store.clone(), shared.notifications.clone()))
+        };
+        let (wal, reader, shell) = (wal.clone(), reader.clone(), config.shell.clone());
+        let log = LogStore::new(group, wal, reader, shell, recent_bytes.clone());
+        let saved = saved.iter().find(|saved| saved.group == group);
+        let machine = Machine::restore(group, state, saved, log.clone(), flush.clone());
+        let network = GroupNetwork {
+            group,
+            peers: config.peers.clone(),
+            store: store.clone(),
+            replicated: shared.replicated.clone(),
+            progress: shared.progress.clone(),
+            clock: config.clock.clone(),
+        };
+        Ok((network, log, machine.map_err(GroupError::State)?))
+    };
+    (0..GROUPS as u8).map(restore).collect()
+}
+
+/// Runs every group's Raft, and follows who leads it.
+async fn start_rafts(
+    config: &GroupsConfig,
+    restored: Vec<Restored>,
+    leaders: &watch::Sender<Leaders>,
+) -> Result<(Rafts, Vec<Arc<Promises>>), GroupError> {
+    let (peers, shell) = (&config.peers, &config.shell);
+    let mut rafts = Vec::with_capacity(GROUPS);
+    let mut promises = Vec::with_capacity(GROUPS);
+    for (network, log, machine) in restored {
+        let group = network.group;
+        let (disk, directory) = (config.disk.clone(), config.directory.clone());
+        promises.push(Arc::new(Promises::new(peers.node(), log.clone(), shell.clone(), disk, directory)));
+        let raft = start_raft(network, log, machine, shell.clone()).await?;
+        follow(group, &raft, leaders, peers, shell);
+        rafts.push(raft);
+    }
+    Ok((Rafts::new(rafts), promises))
 }

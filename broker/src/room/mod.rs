@@ -276,7 +276,7 @@ mod tests {
             assert!(shares.bytes(Class::Bodies) >= LARGEST_BODY_BYTES + 4 * MIB);
             let reads = shares.file_reads_max() * FILE_READ_BYTES;
             assert!(shares.bytes(Class::Answers) >= LARGEST_ANSWER_BYTES + reads + 2 * MIB, "{total}");
-            assert!(shares.bytes(Class::Events) >= tidelog_proto::event_stream::MESSAGE_BYTES_MAX);
+            assert!(shares.bytes(Class::Events) >= tidelog_proto::event_stream::EVENT_MESSAGE_BYTES_MAX);
         }
         assert_eq!(Shares::of(256 * MIB).file_reads_max(), 1);
         assert_eq!(Shares::of(6_144 * MIB).file_reads_max(), FILE_READS_MAX);

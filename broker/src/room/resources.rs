@@ -164,7 +164,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "100,000 on a node; a stream leaves as many to the others as it has",
         setting: "",
         at_bound: "LimitExceededException",
-        test: "broker/src/service/subscribe/seats.rs: a_stream_leaves_seats_to_others_and_has_its_own_back",
+        test: "broker/src/service/subscribe/subscriptions.rs: a_stream_leaves_subscriptions_to_others_and_gets_its_own_back",
     },
     Resource {
         name: "Shards that gRPC subscriptions follow",
@@ -199,7 +199,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "one a second",
         setting: "",
         at_bound: "the answer is that of the last second",
-        test: "broker/src/cluster/administration/kept_status.rs: a_thousand_askers_of_a_second_ask_the_cluster_once",
+        test: "broker/src/cluster/administration/cached_status.rs: a_thousand_askers_of_a_second_ask_the_cluster_once",
     },
     Resource {
         name: "Pages of metrics",

@@ -5,7 +5,7 @@
 //! - `subscribe` pushes records to consumers and to other nodes' clients.
 //! - `streams` drives the changes of streams, reshards among them; `consumers` those of consumers and consumer groups.
 //! - `limits` keeps the budgets of shards, callers and streams.
-//! - `upkeep` is what the broker does by itself: checkpoints, retention, clocks, an eye on the disk.
+//! - `upkeep` runs by itself: checkpoints, retention, clocks, and the watch over the disk.
 //!
 //! Operations call the service with domain values; the service calls replication. Time is asked of the clock here and
 //! passed down.
@@ -26,24 +26,19 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
-use tokio::sync::Semaphore;
 
-use self::append::put_link::Couriers;
-use self::append::refusal::PutGate;
-use self::limits::budgets::BudgetTable;
-use self::limits::meters::Meters;
+use self::limits::Accounts;
 use self::limits::rates::{CallRates, Subject};
-use self::limits::shard_counts::CountsTable;
-use self::limits::stream_refusals::StreamRefusals;
 use self::limits::stream_shares::StreamShares;
 use self::read::iterator::Sealer;
 use self::read::reader::ReadTurns;
 use self::subscribe::feed::Feeds;
 use self::subscribe::follow::{FOLLOWED_SHARDS_MAX, Shares};
-use self::subscribe::seats::Seats;
+use self::subscribe::subscriptions::SubscriptionTable;
 use self::upkeep::trim_log::TrimLog;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
+use crate::model::producer::Stamp;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
 use crate::room::{Account, AnswerRoom, PEERS, Pool};
@@ -52,12 +47,12 @@ pub use append::messages::check_peer_put;
 pub use append::receive::Queues;
 pub use append::refusal::PutRefusal;
 pub use append::session::{Turn, Ways};
-pub use append::{AppendRefusal, NewRecord, Payload, Placed};
+pub use append::{AppendRefusal, Appender, NewRecord, Payload, Placed};
 pub use consumers::groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
-pub use limits::demand::send_offered;
+pub use limits::demand::send_demand;
 pub use limits::{rates, throttle};
 pub use own_task::{OwnTask, in_own_tasks};
 pub use read::damage::DamagedRecords;
@@ -72,7 +67,7 @@ use subscribe::call_room::CALL_SHARE_MIN;
 pub use subscribe::call_room::{CallRoom, Held};
 pub use subscribe::feed::Run;
 pub use subscribe::follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
-pub use subscribe::seats::SeatRefusal;
+pub use subscribe::subscriptions::SubscribeRefusal;
 pub use subscribe::{Event, Next, Pace, Subscription};
 
 /// How far the clocks of a cluster's nodes may be apart before clients see it.
@@ -162,36 +157,24 @@ pub struct ServiceConfig {
 pub struct Service {
     groups: Arc<Groups>,
     config: ServiceConfig,
-    budgets: BudgetTable,
+    accounts: Arc<Accounts>,
+    appender: Appender,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     read_turns: Arc<ReadTurns>,
-    /// Bytes of records on their way to the leaders of other groups.
-    forwarding: Arc<Semaphore>,
-    /// Bytes of records that came from other nodes, until they are answered.
-    received: Arc<Semaphore>,
-    /// The ways of those records.
-    couriers: Couriers,
     /// Groups whose leader was waited for in vain, a bit for each.
     given_up: AtomicU8,
-    /// Whether records are taken.
-    put_gate: PutGate,
     /// The newest arrival time of a record here, as last looked at.
     newest_ms: AtomicU64,
     /// Trims that the log is to tell of.
     trims: Mutex<TrimLog>,
     /// Streams and consumers whose saga is being driven.
     sagas: Mutex<HashSet<u64>>,
-    meters: Meters,
-    /// Of single shards.
-    shard_counts: CountsTable,
-    /// Of single streams.
-    stream_refusals: StreamRefusals,
-    /// Who is subscribed.
-    seats: Seats,
-    /// The shares of those who follow shards without a seat.
+    /// The subscriptions of consumers.
+    subscriptions: SubscriptionTable,
+    /// The read budgets of callers that follow shards without a subscription.
     shares: Shares,
-    /// Shards that calls follow without a seat.
+    /// Shards that calls follow without a subscription.
     followed_shards: Arc<Mutex<StreamShares>>,
     /// Bytes of records on their way to other nodes' clients.
     bytes_for_peers: Arc<Pool>,
@@ -207,27 +190,21 @@ impl Service {
         let sizes = *groups.sizes();
         let read_turns = Arc::new(ReadTurns::new(sizes.file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
-        let meters = Meters::new(&config.limits);
-        let put_gate = PutGate::new(groups.clone());
+        let accounts = Arc::new(Accounts::new(config.limits));
+        let appender = Appender::new(groups.clone(), accounts.clone());
         Arc::new(Self {
             groups,
             config,
-            budgets: BudgetTable::default(),
+            accounts,
+            appender,
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             read_turns,
-            forwarding: Arc::new(Semaphore::new(sizes.forwarded_bytes_max)),
-            received: Arc::new(Semaphore::new(sizes.received_bytes_max)),
-            couriers: Couriers::default(),
             given_up: AtomicU8::new(0),
-            put_gate,
             newest_ms: AtomicU64::new(0),
             trims: Mutex::default(),
             sagas: Mutex::default(),
-            meters,
-            shard_counts: CountsTable::default(),
-            stream_refusals: StreamRefusals::default(),
-            seats: Seats::default(),
+            subscriptions: SubscriptionTable::default(),
             shares: Shares::default(),
             followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),
             bytes_for_peers: Pool::unreserved(PEERS, sizes.events_for_peers_bytes_max, CALL_SHARE_MIN),
@@ -309,9 +286,35 @@ impl Service {
         self.log(stream, shard).map(|log| log.bounds())
     }
 
+    /// Appends records to shards.
+    pub fn appender(&self) -> &Appender {
+        &self.appender
+    }
+
+    /// Appends records to shards of a stream ([`Appender::append`]).
+    pub async fn append(
+        &self,
+        stream: &Stream,
+        records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
+    ) -> Vec<Result<Placed, AppendRefusal>> {
+        self.appender.append(stream, records, stamp).await
+    }
+
+    /// Appends records in the order of the caller's appends ([`Appender::append_in_turn`]).
+    pub async fn append_in_turn(
+        &self,
+        stream: &Arc<Stream>,
+        records: &[NewRecord<'_>],
+        stamp: Option<&Stamp>,
+        turn: Turn,
+    ) -> Vec<Result<Placed, AppendRefusal>> {
+        self.appender.append_in_turn(stream, records, stamp, turn).await
+    }
+
     /// Why puts are refused right now, if they are.
     pub fn put_refusal(&self) -> Option<PutRefusal> {
-        self.put_gate.refusal()
+        self.appender.gate().refusal()
     }
 
     /// The replicated groups below.

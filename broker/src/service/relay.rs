@@ -51,7 +51,7 @@ impl Service {
         ends: Instant,
     ) -> Result<Relayed, NotRelayed> {
         let lane = if is_stream { Lane::Events } else { Lane::Requests };
-        let client = timeout_at(ends, self.client_while_leading(node, group, lane)).await;
+        let client = timeout_at(ends, self.groups.leadership().client_while_leading(node, group, lane)).await;
         let Ok(Some(mut client)) = client else { return Err(NotRelayed::NotDone) };
         let request = peer::ExecuteRequest { connection: Reader::current().connection(), ..request };
         let request = self.groups.peers().request(node, request, Some(ANSWER_DEADLINE));

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::Shell;
-use super::registry::Entry;
+use super::registry::RegisteredTask;
 
 tokio::task_local! {
     /// The shell of the node whose task runs.
@@ -54,12 +54,12 @@ impl OwnedTask {
 /// The work of a lasting task.
 pub(super) struct Owned<F> {
     shell: Shell,
-    entry: Arc<Entry>,
+    entry: Arc<RegisteredTask>,
     work: Pin<Box<F>>,
 }
 
 impl<F> Owned<F> {
-    pub(super) fn new(shell: Shell, entry: Arc<Entry>, work: F) -> Self {
+    pub(super) fn new(shell: Shell, entry: Arc<RegisteredTask>, work: F) -> Self {
         Self { shell, entry, work: Box::pin(work) }
     }
 

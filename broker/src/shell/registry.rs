@@ -11,36 +11,36 @@ use tokio::time::Instant;
 /// How often work that may be excused is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The lasting tasks of a process, and whether each of them makes progress.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
     last_id: u64,
-    by_id: BTreeMap<u64, Arc<Entry>>,
+    by_id: BTreeMap<u64, Arc<RegisteredTask>>,
 }
 
 /// A lasting task.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct RegisteredTask {
     id: u64,
     name: String,
     within: Duration,
     began: Instant,
     /// Milliseconds after `began` of the last turn, plus one; 0 while the task rests.
-    turned_ms: AtomicU64,
+    beat_ms: AtomicU64,
     is_killed: AtomicBool,
     waker: OnceLock<Waker>,
 }
 
-impl Entry {
+impl RegisteredTask {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn turns(self: &Arc<Self>) -> Turns {
-        Turns(self.clone())
+    pub(super) fn heartbeat(self: &Arc<Self>) -> Heartbeat {
+        Heartbeat(self.clone())
     }
 
     /// Whether a test has killed the task that is being polled.
@@ -52,42 +52,42 @@ impl Entry {
 
     /// How long the task has not come round, when that is too long.
     fn late_for(&self) -> Option<Duration> {
-        let turned_ms = self.turned_ms.load(Ordering::Relaxed).checked_sub(1)?;
-        let since = self.began.elapsed().saturating_sub(Duration::from_millis(turned_ms));
+        let beat_ms = self.beat_ms.load(Ordering::Relaxed).checked_sub(1)?;
+        let since = self.began.elapsed().saturating_sub(Duration::from_millis(beat_ms));
         (since > self.within).then_some(since)
     }
 }
 
-/// The turns of a loop, which is not judged before its first one.
+/// The heartbeat of a loop. The loop is not judged before its first beat.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Entry>);
+pub struct Heartbeat(Arc<RegisteredTask>);
 
-impl Turns {
-    /// The loop has come round, or has begun a piece of work: the next stamp, or a rest, has to follow in its time.
-    pub fn stamp(&self) {
+impl Heartbeat {
+    /// The loop has come round, or has begun a piece of work: the next beat, or a pause, has to follow in its time.
+    pub fn beat(&self) {
         let elapsed_ms = self.0.began.elapsed().as_millis() as u64;
-        self.0.turned_ms.store(elapsed_ms + 1, Ordering::Relaxed);
+        self.0.beat_ms.store(elapsed_ms + 1, Ordering::Relaxed);
     }
 
     /// Does a piece of work that may take any time while `is_excused` says so, as while a disk is full: only what lasts
     /// without an excuse counts.
     pub async fn excused<T>(&self, is_excused: impl Fn() -> bool, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
-        self.stamp();
+        self.beat();
         loop {
             tokio::select! {
                 done = &mut work => return done,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             if is_excused() {
-                self.stamp();
+                self.beat();
             }
         }
     }
 
     /// The loop waits for something that may take any time, such as work to do.
-    pub fn rest(&self) {
-        self.0.turned_ms.store(0, Ordering::Relaxed);
+    pub fn pause(&self) {
+        self.0.beat_ms.store(0, Ordering::Relaxed);
     }
 }
 
@@ -100,15 +100,15 @@ impl Registry {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 
-    pub(super) fn enter(&self, name: &str, within: Duration) -> Arc<Entry> {
+    pub(super) fn enter(&self, name: &str, within: Duration) -> Arc<RegisteredTask> {
         let mut entries = self.entries();
         entries.last_id += 1;
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(RegisteredTask {
             id: entries.last_id,
             name: name.to_owned(),
             within,
             began: Instant::now(),
-            turned_ms: AtomicU64::new(0),
+            beat_ms: AtomicU64::new(0),
             is_killed: AtomicBool::new(false),
             waker: OnceLock::new(),
         });
@@ -116,7 +116,7 @@ impl Registry {
         entry
     }
 
-    pub(super) fn leave(&self, entry: &Entry) {
+    pub(super) fn leave(&self, entry: &RegisteredTask) {
         self.entries().by_id.remove(&entry.id);
     }
 
@@ -156,9 +156,9 @@ mod tests {
     async fn a_loop_is_late_when_its_turn_takes_too_long_and_only_then() {
         let shell = Shell::Tasks(Arc::new(Tasks::default()));
         let (go, mut steps) = tokio::sync::mpsc::channel(1);
-        let task = shell.spawn_loop("loop", Duration::from_secs(1), |turns| async move {
+        let task = shell.spawn_loop("loop", Duration::from_secs(1), |heartbeat| async move {
             while let Some(stamps) = steps.recv().await {
-                if stamps { turns.stamp() } else { turns.rest() }
+                if stamps { heartbeat.beat() } else { heartbeat.pause() }
             }
             OwnerGone
         });

@@ -26,16 +26,16 @@ use crate::shell::OwnerGone;
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A broker that is out of file descriptors fails ten times a second, for as long as its clients like.
-static FAILED: logs::Place = logs::Place::with_pause(Duration::from_secs(10));
+static FAILED: logs::LogSite = logs::LogSite::with_pause(Duration::from_secs(10));
 
-/// Pause before a place that another connection gives up is looked for again.
+/// Pause before a slot that another connection gives up is looked for again.
 const PLACE_PAUSE: Duration = Duration::from_millis(10);
 
-/// A connection that was taken, and its place among the open ones.
+/// A connection that was taken, and its slot among the open ones.
 struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    slot: ConnectionSlot,
 }
 
 /// Counts a connection as open until it is dropped, also by a panic.
@@ -54,22 +54,22 @@ impl Drop for OpenConnection<'_> {
     }
 }
 
-/// A place among the open connections.
-enum Place {
+/// A slot among the open connections.
+enum ConnectionSlot {
     Regular(OwnedSemaphorePermit),
     PastTheBound(OwnedSemaphorePermit),
 }
 
-/// Takes a place, once there is one.
-async fn take_place(gateway: &Gateway) -> Place {
+/// Takes a slot, once there is one.
+async fn take_slot(gateway: &Gateway) -> ConnectionSlot {
     let never = "the semaphores of connections are never closed";
-    if let Ok(place) = gateway.connections.clone().try_acquire_owned() {
-        return Place::Regular(place);
+    if let Ok(slot) = gateway.connections.clone().try_acquire_owned() {
+        return ConnectionSlot::Regular(slot);
     }
     tokio::select! {
         biased;
-        place = gateway.probes.clone().acquire_owned() => Place::PastTheBound(place.expect(never)),
-        place = gateway.connections.clone().acquire_owned() => Place::Regular(place.expect(never)),
+        slot = gateway.probes.clone().acquire_owned() => ConnectionSlot::PastTheBound(slot.expect(never)),
+        slot = gateway.connections.clone().acquire_owned() => ConnectionSlot::Regular(slot.expect(never)),
     }
 }
 
@@ -88,13 +88,13 @@ pub async fn serve(
     }
     let interface = listener.local_addr().map_or(Interface::Network, |address| Interface::of(address.ip()));
     let mut connections = JoinSet::new();
-    let (mut stop, mut place) = (stopping.clone(), None);
+    let (mut stop, mut slot) = (stopping.clone(), None);
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(ended) = connections.join_next() => report(ended),
-            accepted = accept(&listener, &gateway, &mut place) => {
+            accepted = accept(&listener, &gateway, &mut slot) => {
                 connections.spawn(serve_one(accepted, interface, Arc::clone(&gateway), stopping.clone()));
             }
         }
@@ -140,17 +140,17 @@ pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection::serve_plain(stream, &gateway, stopping).await
 }
 
-/// Takes the next connection, once there is a `place` for it. One that was found is kept when this is dropped: it would
+/// Takes the next connection, once there is a `slot` for it. One that was found is kept when this is dropped: it would
 /// be taken anew from what another connection has just given up for the sake of one that waits.
-async fn accept(listener: &TcpListener, gateway: &Gateway, place: &mut Option<Place>) -> Accepted {
+async fn accept(listener: &TcpListener, gateway: &Gateway, slot: &mut Option<ConnectionSlot>) -> Accepted {
     loop {
-        if place.is_none() {
-            *place = Some(take_place(gateway).await);
+        if slot.is_none() {
+            *slot = Some(take_slot(gateway).await);
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let place = place.take().expect("it was found above");
-                return Accepted { stream, peer, place };
+                let slot = slot.take().expect("it was found above");
+                return Accepted { stream, peer, slot };
             }
             Err(error) => {
                 if let Some(more) = FAILED.admit() {
@@ -168,37 +168,41 @@ async fn serve_one(
     gateway: Arc<Gateway>,
     stopping: watch::Receiver<bool>,
 ) {
-    let Accepted { stream, peer, place } = accepted;
+    let Accepted { stream, peer, slot } = accepted;
     let _open = OpenConnection::begin(&gateway.connections_open);
-    let outcome = match settle(&gateway, place, (peer, interface)).await {
-        (Place::Regular(_place), client) => connection::serve(stream, &gateway, &client, stopping).await,
-        (Place::PastTheBound(_place), client) => connection::serve_probe(stream, &gateway, &client).await,
+    let outcome = match settle(&gateway, slot, (peer, interface)).await {
+        (ConnectionSlot::Regular(_place), client) => {
+            connection::serve(stream, &gateway, &client, stopping).await
+        }
+        (ConnectionSlot::PastTheBound(_place), client) => {
+            connection::serve_probe(stream, &gateway, &client).await
+        }
     };
     if let Err(reason) = outcome {
         debug!(%peer, reason, "connection ended");
     }
 }
 
-/// Finds a place for a connection, if need be by the end of another one; one without a place is past the bound.
+/// Finds a slot for a connection, if need be by the end of another one; one without a slot is past the bound.
 async fn settle(
     gateway: &Gateway,
-    place: Place,
+    slot: ConnectionSlot,
     (peer, interface): (SocketAddr, Interface),
-) -> (Place, Arc<Client>) {
+) -> (ConnectionSlot, Arc<Client>) {
     // One may have ended since this one was found.
-    let regular = match place {
-        Place::PastTheBound(_) => gateway.connections.clone().try_acquire_owned().ok(),
-        Place::Regular(_) => None,
+    let regular = match slot {
+        ConnectionSlot::PastTheBound(_) => gateway.connections.clone().try_acquire_owned().ok(),
+        ConnectionSlot::Regular(_) => None,
     };
-    let place = match (regular, place) {
-        (Some(regular), _) | (None, Place::Regular(regular)) => {
+    let slot = match (regular, slot) {
+        (Some(regular), _) | (None, ConnectionSlot::Regular(regular)) => {
             match Client::open(&gateway.room, peer.ip(), interface) {
-                Ok(client) => return (Place::Regular(regular), client),
-                // There is no memory for it: its place is another's, as soon as there is.
+                Ok(client) => return (ConnectionSlot::Regular(regular), client),
+                // There is no memory for it: its slot is another's, as soon as there is.
                 Err(Full) => regular,
             }
         }
-        (None, Place::PastTheBound(place)) => place,
+        (None, ConnectionSlot::PastTheBound(slot)) => slot,
     };
     let client = Client::past_the_bound(&gateway.room, peer.ip(), interface);
     if gateway.room.accounts.make_place(&client.account, &gateway.room.connections) {
@@ -207,7 +211,7 @@ async fn settle(
                 if let Ok(regular) = gateway.connections.clone().try_acquire_owned()
                     && let Ok(client) = Client::open(&gateway.room, peer.ip(), interface)
                 {
-                    return (Place::Regular(regular), client);
+                    return (ConnectionSlot::Regular(regular), client);
                 }
                 sleep(PLACE_PAUSE).await;
             }
@@ -216,7 +220,7 @@ async fn settle(
             return settled;
         }
     }
-    (Place::PastTheBound(place), client)
+    (ConnectionSlot::PastTheBound(slot), client)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

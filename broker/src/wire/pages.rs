@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Gateway;
 use super::exchange::Answer;
-use crate::cluster::administration::{KeptStatus, troubles};
+use crate::cluster::administration::{CachedStatus, troubles};
 use crate::observability;
 use crate::replication::Leader;
 use crate::service::DamagedRecords;
@@ -118,7 +118,7 @@ fn named(records: &DamagedRecords) -> serde_json::Value {
 /// What pages keep for those who ask again, or at the same time.
 #[derive(Default)]
 pub(super) struct Pages {
-    status: KeptStatus,
+    status: CachedStatus,
     metrics: KeptPage,
 }
 

@@ -27,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nodes by place; the id of the one at place 0 is 1.
 pub struct Cluster {
-    members: Vec<Member>,
+    members: Vec<ClusterMember>,
     change: fn(&mut NodeConfig),
 }
 
-struct Member {
+struct ClusterMember {
     address: String,
     directory: TempDir,
     running: Option<(Node, Runtime)>,
@@ -58,7 +58,7 @@ impl Cluster {
             let listen = runtime.spawn(tcp::listen("127.0.0.1:0", None)).await.expect("no panic");
             let (address, incoming) = listen.expect("a port");
             let directory = tempfile::tempdir().expect("a directory");
-            members.push(Member { address: address.to_string(), directory, running: None });
+            members.push(ClusterMember { address: address.to_string(), directory, running: None });
             listening.push((runtime, incoming));
         }
         let mut cluster = Self { members, change };

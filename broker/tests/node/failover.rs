@@ -185,7 +185,8 @@ async fn a_leader_that_is_left_alone_says_so_soon_and_charges_nothing() {
     // Twice as many as the shard takes in a second, in a fraction of one.
     let refusing = (0..40).map(|_| async {
         let batch = SubBatch::new(key, 0, 1, Bytes::from(body.clone()));
-        let refused = service.receive(2, vec![batch], false, None).await.expect_err("nobody else is there");
+        let refused =
+            service.appender().receive(2, vec![batch], false, None).await.expect_err("nobody else is there");
         assert_eq!(refused.to_string(), "not proposed");
     });
     join_all(refusing).await;

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use tidelog::clock::{Clock, SteppedClock};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::node::{ClusterNode, Node, NodeConfig, NodeError};
-use tidelog::replication::{Durability, Shell, Sizes, Tasks, WholePace};
+use tidelog::replication::{Durability, RepairPace, Shell, Sizes, Tasks};
 use tidelog::service::{Pace, Service, Transitions};
 use tidelog::wire::{Audience, Bounds, Gateway, accept};
 use tidelog_storage::shard::StoreOptions;
@@ -333,15 +333,15 @@ fn sizes() -> Sizes {
         store: StoreOptions {
             segment_bytes: 24 << 10,
             segment_age_ms: 60_000,
-            unflushed_bytes_max: 256 << 10,
+            flush_until_bytes: 128 << 10,
             tail_bytes_max: 16 << 10,
             open_files_max: 8,
             ..StoreOptions::default()
         },
-        whole_pace: WholePace {
+        repair_pace: RepairPace {
             look_every: Duration::from_millis(100),
             scrub_pause: Duration::from_secs(3),
-            ..WholePace::default()
+            ..RepairPace::default()
         },
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidelog::clock::Clock;
-use tidelog::cluster::client::{Change, ClusterClientError, Node};
+use tidelog::cluster::client::{Change, ClusterClientError, NodeClient};
 use tidelog::config::{ClusterConfig, Config, DataLocation};
 use tidelog::server::{Server, StartError};
 use tidelog::wire::Bounds;
@@ -54,11 +54,11 @@ impl Place {
     /// Has node 1 answer, again and again as long as that may help.
     async fn ask<T>(
         &self,
-        question: impl AsyncFn(&mut Node) -> Result<T, ClusterClientError>,
+        question: impl AsyncFn(&mut NodeClient) -> Result<T, ClusterClientError>,
     ) -> Result<T, String> {
         let ends = Instant::now() + PATIENCE;
         loop {
-            let answer = match Node::reach(&self.addresses[&1], None).await {
+            let answer = match NodeClient::reach(&self.addresses[&1], None).await {
                 Ok(mut node) => question(&mut node).await,
                 Err(error) => Err(error),
             };

@@ -113,8 +113,8 @@ async fn a_broker_whose_task_ends() {
 async fn a_stuck_loop(server: &Server) {
     let livez = || crate::broker::get(server.addresses()[0], "/livez");
     assert_eq!(livez().await.status, 200);
-    let stuck = Shell::Threads.spawn_loop(STUCK, Duration::from_millis(10), |turns| async move {
-        turns.stamp();
+    let stuck = Shell::Threads.spawn_loop(STUCK, Duration::from_millis(10), |heartbeat| async move {
+        heartbeat.beat();
         std::future::pending::<OwnerGone>().await
     });
     tokio::time::timeout(NOTICED_WITHIN, async {

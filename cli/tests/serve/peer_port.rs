@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
-use tidelog::cluster::peers::{BoxedIo, Connection, Destination, Lane, tcp};
+use tidelog::cluster::peers::{BoxedIo, Destination, Lane, PeerConnection, tcp};
 use tidelog::config::PeerCertificates;
 use tidelog::tls::peer::{Own, PeerTls};
 use tidelog_proto::peer::peer_client::PeerClient;
@@ -96,20 +96,20 @@ impl Cluster {
     }
 
     /// A connection to node 1 that presents this certificate.
-    async fn connect(&self, certificate: &str, own: Own) -> Connection {
+    async fn connect(&self, certificate: &str, own: Own) -> PeerConnection {
         let tls = PeerTls::with_files(&self.files(certificate), own, SystemTime::now()).unwrap();
         let destination = Destination { node: Some(1), address: self.addresses[0].clone() };
         let io = tcp::dial(Some(tls))(destination).await.unwrap();
-        Connection::over(io, Lane::Control).await.unwrap()
+        PeerConnection::over(io, Lane::Control).await.unwrap()
     }
 
     /// A connection to node 1 that presents the certificate of node 2, if node 1 answers a greeting over it.
-    async fn greet_as_second_node(&self) -> Option<Connection> {
+    async fn greet_as_second_node(&self) -> Option<PeerConnection> {
         let own = Own::Node { id: 2, host: None };
         let tls = PeerTls::with_files(&self.files("node-2"), own, SystemTime::now()).unwrap();
         let destination = Destination { node: Some(1), address: self.addresses[0].clone() };
         let io = tcp::dial(Some(tls))(destination).await.ok()?;
-        let connection = Connection::over(io, Lane::Control).await.ok()?;
+        let connection = PeerConnection::over(io, Lane::Control).await.ok()?;
         hello(connection.clone(), 2).await.ok().map(|_| connection)
     }
 
@@ -134,7 +134,7 @@ impl Cluster {
 }
 
 /// Greets as node `node`.
-async fn hello(connection: Connection, node: u64) -> Result<HelloResponse, Status> {
+async fn hello(connection: PeerConnection, node: u64) -> Result<HelloResponse, Status> {
     let mut client = PeerClient::with_origin(connection, hyper::Uri::from_static("http://peer"));
     let greeting = HelloRequest { node, ..HelloRequest::default() };
     client.hello(greeting).await.map(tonic::Response::into_inner)
@@ -173,7 +173,7 @@ async fn each_certificate_is_good_for_what_it_names() {
     assert_eq!(error.code(), Code::PermissionDenied, "{error}");
     assert!(error.message().contains("an administrator's certificate"), "{error}");
     let (_, io) = cluster.connect_application().await;
-    let answered = match Connection::over(io, Lane::Control).await {
+    let answered = match PeerConnection::over(io, Lane::Control).await {
         Ok(connection) => hello(connection, 2).await.is_ok(),
         Err(_) => false,
     };
@@ -277,12 +277,12 @@ fn without_certificates_only_loopback_addresses_are_listened_on() {
 }
 
 /// A connection to the port of node 2, once it listens.
-async fn reach(address: &str) -> Connection {
+async fn reach(address: &str) -> PeerConnection {
     let ends = Instant::now() + PATIENCE;
     loop {
         let destination = Destination { node: None, address: address.to_owned() };
         match tcp::dial(None)(destination).await {
-            Ok(io) => return Connection::over(io, Lane::Control).await.unwrap(),
+            Ok(io) => return PeerConnection::over(io, Lane::Control).await.unwrap(),
             Err(error) => assert!(Instant::now() < ends, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -110,7 +110,7 @@ fn what_is_no_message_is_refused_whatever_its_checksums() {
     let with_header = |header: &[u8]| lengths(16 + header.len() as u32, header.len() as u32, header);
     for (bytes, reason) in [
         (lengths(u32::MAX, 0, b""), "a length is above its bound"),
-        (lengths(MESSAGE_BYTES_MAX as u32 + 1, 0, b""), "a length is above its bound"),
+        (lengths(EVENT_MESSAGE_BYTES_MAX as u32 + 1, 0, b""), "a length is above its bound"),
         (lengths(16, HEADERS_BYTES_MAX as u32 + 1, b""), "a length is above its bound"),
         (lengths(15, 0, b""), "the headers are longer than the message"),
         (lengths(0, 0, b""), "the headers are longer than the message"),

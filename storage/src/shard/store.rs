@@ -25,9 +25,9 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// A frame that much later than its segment's first starts a new one, in milliseconds. An hour by default.
     pub segment_age_ms: u64,
-    /// Unflushed bytes the store is meant to hold at most; the flusher starts at half. 32 MiB by default.
-    /// Nothing here refuses more: the broker looks at [`ShardStore::unflushed_bytes`].
-    pub unflushed_bytes_max: u64,
+    /// Unflushed bytes at which a flush stops. 16 MiB by default. The broker decides when a flush begins, and when
+    /// appends wait for one: it looks at [`ShardStore::unflushed_bytes`].
+    pub flush_until_bytes: u64,
     /// Most flushed bytes kept in memory for readers over all shards, oldest dropped first. 32 MiB by default.
     pub tail_bytes_max: u64,
     /// Most segment files readers keep open. 512 by default.
@@ -47,7 +47,7 @@ impl Default for StoreOptions {
         StoreOptions {
             segment_bytes: 64 * 1024 * 1024,
             segment_age_ms: 3_600_000,
-            unflushed_bytes_max: 32 * 1024 * 1024,
+            flush_until_bytes: 16 * 1024 * 1024,
             tail_bytes_max: 32 * 1024 * 1024,
             open_files_max: 512,
             write_files_max: 256,

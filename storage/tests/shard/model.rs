@@ -21,7 +21,7 @@ pub fn small_options() -> StoreOptions {
     StoreOptions {
         segment_bytes: 20_000,
         segment_age_ms: 10_000,
-        unflushed_bytes_max: 16_384,
+        flush_until_bytes: 8_192,
         tail_bytes_max: 8_192,
         open_files_max: 3,
         ..StoreOptions::default()

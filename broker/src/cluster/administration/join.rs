@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Administration, AdministrationError, GREETING_DEADLINE, Teller};
 use crate::cluster::forming::greet_at;
-use crate::cluster::peers::{self, Member, wrong_incarnation};
+use crate::cluster::peers::{self, ClusterMember, wrong_incarnation};
 use crate::replication::{GroupStatus, MembershipChange};
 
 impl Administration {
@@ -74,7 +74,7 @@ impl Administration {
         id: u64,
         address: &str,
         replaced: Option<u64>,
-    ) -> Result<Member, AdministrationError> {
+    ) -> Result<ClusterMember, AdministrationError> {
         peers::address(address).map_err(AdministrationError::Refused)?;
         let known = members.members.get(&id);
         if id == 0 || known.is_none() && self.groups.catalog().used_nodes.contains(&id) {
@@ -110,7 +110,7 @@ impl Administration {
         if hello.cluster.is_empty() {
             self.tell_cluster(id, address, &own).await.map_err(silent)?;
         }
-        Ok(Member { address: address.into(), incarnation: hello.incarnation })
+        Ok(ClusterMember { address: address.into(), incarnation: hello.incarnation })
     }
 
     async fn tell_cluster(&self, id: u64, address: &str, cluster: &str) -> Result<(), String> {
@@ -123,7 +123,12 @@ impl Administration {
     }
 
     /// Has every group send the node its log, and waits until it has caught up.
-    async fn teach(&self, id: u64, member: &Member, teller: &Teller) -> Result<(), AdministrationError> {
+    async fn teach(
+        &self,
+        id: u64,
+        member: &ClusterMember,
+        teller: &Teller,
+    ) -> Result<(), AdministrationError> {
         if self.groups.membership().status().iter().all(|group| group.voters.contains(&id)) {
             return Ok(());
         }
@@ -143,7 +148,7 @@ fn check_newcomer(
     hello: &peer::HelloResponse,
     id: u64,
     address: &str,
-    known: Option<&Member>,
+    known: Option<&ClusterMember>,
     cluster: &str,
 ) -> Result<(), AdministrationError> {
     let refused = |reason: String| Err(AdministrationError::Refused(reason));
@@ -182,7 +187,7 @@ mod tests {
             format: peers::FORMAT,
             ..peer::HelloResponse::default()
         };
-        let member = Member { address: "d:1".into(), incarnation: "i4".into() };
+        let member = ClusterMember { address: "d:1".into(), incarnation: "i4".into() };
         let newer = peer::HelloResponse { format: peers::FORMAT + 1, ..hello(4, "", "i4") };
         for (hello, known, expected) in [
             (hello(4, "", "i4"), None, None),

@@ -6,18 +6,18 @@
 //! before in between; an id that was ever a member's is never given to another node. One change at a time runs in the
 //! cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
 
+mod cached_status;
 mod catching_up;
 mod clocks;
 mod join;
-mod kept_status;
 mod leave;
 mod status;
 mod transfer;
 mod troubles;
 mod voters;
 
+pub use cached_status::CachedStatus;
 pub use clocks::Clocks;
-pub use kept_status::KeptStatus;
 pub use troubles::troubles;
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl From<MembershipError> for AdministrationError {
 pub struct Teller(mpsc::Sender<String>);
 
 impl Teller {
-    /// That tells into this channel.
+    /// A teller that sends its lines into this channel.
     pub fn new(lines: mpsc::Sender<String>) -> Self {
         Self(lines)
     }
@@ -80,7 +80,7 @@ impl Teller {
     }
 }
 
-/// What administers the cluster from this node.
+/// Administers the cluster from this node.
 pub struct Administration {
     groups: Arc<Groups>,
 }

@@ -8,14 +8,14 @@ use tokio::time::timeout;
 
 use super::{Administration, GREETING_DEADLINE};
 use crate::cluster::forming::greet;
-use crate::cluster::peers::Member;
+use crate::cluster::peers::ClusterMember;
 use crate::replication;
 
 impl Administration {
     /// How the cluster is; every other member is asked just now, all at once.
     pub async fn status(&self) -> StatusResponse {
         let groups = self.groups.membership().status();
-        let mut members: BTreeMap<u64, Member> = BTreeMap::new();
+        let mut members: BTreeMap<u64, ClusterMember> = BTreeMap::new();
         let mut voters = BTreeSet::new();
         for group in &groups {
             members.extend(group.members.iter().map(|(id, member)| (*id, member.clone())));
@@ -49,7 +49,12 @@ impl Administration {
     }
 
     /// How a node is, and which followers stand still in which groups by its word.
-    async fn node_status(&self, id: u64, member: Member, is_voter: bool) -> (NodeStatus, Vec<(u64, u32)>) {
+    async fn node_status(
+        &self,
+        id: u64,
+        member: ClusterMember,
+        is_voter: bool,
+    ) -> (NodeStatus, Vec<(u64, u32)>) {
         let peers = self.groups.peers();
         let address = peers.address(id).filter(|address| !address.is_empty()).unwrap_or(member.address);
         let mut status = NodeStatus {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidelog_storage::wal::GROUPS;
 
 use super::{Administration, AdministrationError, Teller};
-use crate::cluster::peers::Member;
+use crate::cluster::peers::ClusterMember;
 use crate::replication::{GroupStatus, META_GROUP, MembershipChange};
 
 impl Administration {
@@ -54,7 +54,7 @@ impl Administration {
     }
 }
 
-/// What has to change in a group; `None` when it is as wanted.
+/// The change that a group needs; `None` when it is as wanted.
 fn change(status: &GroupStatus, come: Option<u64>, go: Option<u64>) -> Option<MembershipChange> {
     let stays = |node: &u64| Some(*node) != go;
     let voters: BTreeSet<u64> = status.voters.iter().copied().chain(come).filter(stays).collect();
@@ -63,7 +63,7 @@ fn change(status: &GroupStatus, come: Option<u64>, go: Option<u64>) -> Option<Me
         return None;
     }
     let is_learner = |node: &u64| !voters.contains(node) && stays(node);
-    let learners: BTreeMap<u64, Member> = status
+    let learners: BTreeMap<u64, ClusterMember> = status
         .members
         .iter()
         .filter(|(node, _)| is_learner(node))
@@ -86,7 +86,7 @@ mod tests {
             purged_index: 0,
             matched: BTreeMap::new(),
             voters: voters.iter().copied().collect(),
-            members: members.iter().map(|node| (*node, Member::default())).collect(),
+            members: members.iter().map(|node| (*node, ClusterMember::default())).collect(),
         }
     }
 

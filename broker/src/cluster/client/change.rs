@@ -5,10 +5,10 @@ use tidelog_proto::cluster::{
     AddNodeRequest, NodeAddress, RemoveNodeRequest, ReplaceNodeRequest, TransferLeaderRequest,
 };
 
-use super::connection::{Call, Client, Node};
+use super::connection::{Call, Client, NodeClient};
 use super::{Change, ClusterClientError};
 
-impl Node {
+impl NodeClient {
     /// Has the cluster carry out `change`. Gives each line of its progress to `tell`, and returns the last one.
     ///
     /// # Errors

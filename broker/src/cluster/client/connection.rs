@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::ClusterClientError;
 use crate::clock::machine_time;
-use crate::cluster::peers::{Connection, Destination, Lane, tcp};
+use crate::cluster::peers::{Destination, Lane, PeerConnection, tcp};
 use crate::tls::peer::{Own, PeerCertificates, PeerTls};
 
 /// How long a connection may take to come about.
@@ -23,18 +23,18 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const ORIGIN: &str = "http://cluster";
 
 /// A client of the node's administration.
-pub(super) type Client = ClusterClient<Connection>;
+pub(super) type Client = ClusterClient<PeerConnection>;
 /// A call whose answers come one after the other.
 pub(super) type Call<'a> = BoxFuture<'a, Result<Response<Streaming<Progress>>, Status>>;
 
 /// The node that is asked.
 #[derive(Debug)]
-pub struct Node {
+pub struct NodeClient {
     at: String,
     client: Client,
 }
 
-impl Node {
+impl NodeClient {
     /// Connects to the node at that cluster address, `HOST:PORT`, with the certificate of an administrator; without one
     /// in plain TCP.
     ///
@@ -49,7 +49,7 @@ impl Node {
         let connecting = async {
             let destination = Destination { node: None, address: at.into() };
             let io = tcp::dial(tls)(destination).await.map_err(|error| error.to_string())?;
-            Connection::over(io, Lane::Requests).await.map_err(|error| error.to_string())
+            PeerConnection::over(io, Lane::Requests).await.map_err(|error| error.to_string())
         };
         let connection = match timeout(CONNECT_DEADLINE, connecting).await {
             Ok(connected) => connected.map_err(unreachable)?,

@@ -24,7 +24,7 @@ pub enum ClusterClientError {
         /// Why.
         reason: String,
     },
-    /// What answers does not speak this protocol, or not as openly.
+    /// The far end does not speak this protocol, or not as openly.
     #[error(
         "what answers at {at} is not the cluster port of a node of Tidelog ({reason}). It is the port of --cluster, not \
          of --listen; and where the nodes have --cluster-certificate, this command needs it too"
@@ -32,7 +32,7 @@ pub enum ClusterClientError {
     Foreign {
         /// Where.
         at: String,
-        /// What came instead.
+        /// The answer that came instead.
         reason: String,
     },
     /// The cluster will not do it, and says why.
@@ -64,7 +64,7 @@ impl ClusterClientError {
         }
     }
 
-    /// What a call that failed says. `at` is where.
+    /// The error of a failed call to the node at `at`.
     pub(super) fn from_status(at: &str, status: &Status) -> Self {
         let reason = status.message().to_owned();
         // An error of the connection has a source, one that the node sent has none.

@@ -7,22 +7,22 @@ mod change;
 mod connection;
 mod error;
 
-pub use connection::Node;
+pub use connection::NodeClient;
 pub use error::ClusterClientError;
 
-/// What is to change.
+/// A change of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A node is to come in.
     Add {
-        /// Its id, never used before.
+        /// The node's id, never used before.
         id: u64,
-        /// Its cluster address.
+        /// The node's cluster address.
         address: String,
     },
     /// A node is to go.
     Remove {
-        /// Its id.
+        /// The node's id.
         id: u64,
     },
     /// A node is to come in for another one.
@@ -31,16 +31,16 @@ pub enum Change {
         old_id: u64,
         /// The one that comes; its id was never used before.
         id: u64,
-        /// Its cluster address.
+        /// The node's cluster address.
         address: String,
     },
     /// Groups are to be led by another node.
     Transfer {
         /// Which of them; none for all, or all that `from` leads.
         groups: Vec<u32>,
-        /// Who is to lead them.
+        /// The node that is to lead them.
         to: u64,
-        /// Who leads them so far; `None` for whoever does.
+        /// The node that leads them so far; `None` for any.
         from: Option<u64>,
     },
 }

@@ -98,7 +98,7 @@ pub fn check_name(extensions: &Extensions, named: Option<&str>) -> Result<(), St
     }
 }
 
-/// What a node is told that has the id of a member, but not its data.
+/// The refusal of a node that has the id of a member, but not its data.
 pub fn wrong_incarnation(node: u64) -> String {
     format!(
         "the cluster knows node {node} with another data directory. A node that has lost its data must not come back \
@@ -107,7 +107,7 @@ pub fn wrong_incarnation(node: u64) -> String {
     )
 }
 
-/// What a node is told that was a member, and is none any more.
+/// The refusal of a node that was a member, and is none any more.
 pub fn taken_out(node: u64) -> String {
     format!(
         "node {node} was taken out of the cluster, and ids are not used again: start the node with an empty directory \

@@ -20,23 +20,23 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 const PING_DEADLINE: Duration = Duration::from_secs(2);
 /// Bytes of one call that may be under way to or from a peer before it takes them.
 pub(super) const CALL_WINDOW_BYTES: u32 = 8 << 20;
-/// The same of all calls of a connection.
+/// The window of all calls of a connection together, in bytes.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Bytes of one event stream that may be under way before its client takes them.
 const EVENTS_WINDOW_BYTES: u32 = 64 << 10;
-/// The same of all event streams of a connection: so much that those whose clients take nothing never hold up the
+/// The window of all event streams of a connection together: so much that those whose clients take nothing never hold up the
 /// others. The most that HTTP/2 knows.
 const EVENTS_CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Bytes of one frame: few of them for a large entry.
 pub(super) const FRAME_BYTES: u32 = 1 << 20;
 
-/// See the module. Clones share it.
+/// One HTTP/2 connection to a peer. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct PeerConnection {
     requests: SendRequest<Body>,
 }
 
-impl Connection {
+impl PeerConnection {
     /// Speaks HTTP/2 over an open connection. It ends with the last clone and the last call.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Connection {
     }
 }
 
-impl Service<Request<Body>> for Connection {
+impl Service<Request<Body>> for PeerConnection {
     type Response = Response<Incoming>;
     type Error = Error;
     type Future = BoxFuture<'static, Result<Self::Response, Error>>;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::Peers;
 use crate::model::life::{Life, Lives};
 
-/// What is known of the processes and lives of peers. Clones share it, so that a dial under way can look.
+/// Knowledge of the processes and lives of peers. Clones share it, so that a dial under way can look.
 #[derive(Clone, Default)]
 pub(super) struct Known {
     /// The process that was found at each peer last.
@@ -60,7 +60,7 @@ impl Peers {
     }
 }
 
-/// What a node is told whose data directory does not follow the life that the cluster keeps of it.
+/// The refusal of a node whose data directory does not follow the life that the cluster keeps of it.
 pub fn superseded(node: u64) -> String {
     format!(
         "node {node} has lived on since this data directory was its own: this is an older copy of it, or another process \

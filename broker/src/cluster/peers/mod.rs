@@ -8,8 +8,8 @@
 mod address;
 mod admission;
 mod connection;
+mod connection_limits;
 mod lives;
-mod places;
 mod serving;
 pub mod tcp;
 
@@ -32,10 +32,10 @@ use crate::model::life::Lives;
 
 pub use address::address;
 pub use admission::{check_certificate, check_name, taken_out, wrong_incarnation};
-pub use connection::Connection;
+pub use connection::PeerConnection;
+pub use connection_limits::SmallMessages;
 use lives::Known;
 pub use lives::superseded;
-pub use places::SmallMessages;
 pub use serving::{Accepted, Caller, Incoming, serve, server};
 
 /// Header that names the caller's cluster.
@@ -58,9 +58,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a peer that could not be reached is not dialled again.
 const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of one message: the largest entry of a group's log and room for its frame.
-pub const MESSAGE_BYTES_MAX: usize = 96 << 20;
+pub const PEER_MESSAGE_BYTES_MAX: usize = 96 << 20;
 
-/// What a connection between nodes runs over: TCP, TLS over it, or a simulated network.
+/// The byte stream under a connection between nodes: TCP, TLS over it, or a simulated network.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -79,7 +79,7 @@ pub struct Destination {
 /// Opens a connection to a node.
 pub type Dial = Arc<dyn Fn(Destination) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
 
-/// What a connection is for. Bulk data on one never holds up what goes over another.
+/// The purpose of a connection. Bulk data on one never holds up what goes over another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Heartbeats, votes, greetings.
@@ -94,7 +94,7 @@ pub enum Lane {
     Events,
 }
 
-/// Who a node is, for as long as its data directory lives.
+/// The identity of a node, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The cluster.
@@ -110,10 +110,10 @@ pub struct Identity {
 
 /// A member of the cluster as replication knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Member {
+pub struct ClusterMember {
     /// `HOST:PORT` for its peers.
     pub address: String,
-    /// Of its data directory.
+    /// Incarnation of its data directory.
     pub incarnation: String,
 }
 
@@ -125,15 +125,15 @@ pub struct Unreachable {
     pub node: u64,
     /// Where it was looked for.
     pub address: String,
-    /// What went wrong.
+    /// The error of the dial.
     pub reason: String,
 }
 
 /// A client of a peer's services. Cheap to clone.
-pub type Client = PeerClient<Connection>;
+pub type Client = PeerClient<PeerConnection>;
 
-/// What became of a dial: a connection and the process at its other end. `None` while it is under way.
-type Dialled = Option<Result<(Connection, u64), (Instant, Unreachable)>>;
+/// The outcome of a dial: a connection and the process at its other end. `None` while it is under way.
+type Dialled = Option<Result<(PeerConnection, u64), (Instant, Unreachable)>>;
 
 /// The last dial of each peer's connection for each lane.
 type Slots = HashMap<(u64, Lane), watch::Receiver<Dialled>>;
@@ -145,7 +145,7 @@ pub struct Peers {
     identity: RwLock<Option<Identity>>,
     /// Addresses of the settings go before those of the membership, so that a moved cluster finds itself.
     configured: BTreeMap<u64, String>,
-    members: watch::Sender<Arc<BTreeMap<u64, Member>>>,
+    members: watch::Sender<Arc<BTreeMap<u64, ClusterMember>>>,
     connections: Mutex<Slots>,
     /// Random for each start of this node.
     process: u64,
@@ -157,7 +157,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Of this node; `configured` are the addresses of its settings.
+    /// The peers of this node; `configured` are the addresses of its settings.
     pub fn new(node: u64, configured: BTreeMap<u64, String>, dial: Dial) -> Arc<Self> {
         Arc::new(Self {
             node,
@@ -195,7 +195,7 @@ impl Peers {
         self.configured.len() > 1 || self.members().len() > 1
     }
 
-    /// Who this node is; `None` before it belongs to a cluster.
+    /// This node's identity; `None` before it belongs to a cluster.
     pub fn identity(&self) -> Option<Identity> {
         self.identity.read().expect("no code panics while it holds this lock").clone()
     }
@@ -207,12 +207,12 @@ impl Peers {
     }
 
     /// The members by the newest membership known here.
-    pub fn members(&self) -> Arc<BTreeMap<u64, Member>> {
+    pub fn members(&self) -> Arc<BTreeMap<u64, ClusterMember>> {
         self.members.borrow().clone()
     }
 
     /// Takes note of the membership.
-    pub fn set_members(&self, members: BTreeMap<u64, Member>) {
+    pub fn set_members(&self, members: BTreeMap<u64, ClusterMember>) {
         self.members.send_if_modified(|known| {
             let is_news = **known != members;
             *known = Arc::new(members);
@@ -281,11 +281,11 @@ impl Peers {
     ///
     /// # Errors
     /// [`Unreachable`].
-    pub async fn administration(&self, node: u64) -> Result<ClusterClient<Connection>, Unreachable> {
+    pub async fn administration(&self, node: u64) -> Result<ClusterClient<PeerConnection>, Unreachable> {
         Ok(ClusterClient::with_origin(self.connection(node, Lane::Requests).await?.0, origin()))
     }
 
-    async fn connection(&self, node: u64, lane: Lane) -> Result<(Connection, u64), Unreachable> {
+    async fn connection(&self, node: u64, lane: Lane) -> Result<(PeerConnection, u64), Unreachable> {
         let Some(address) = self.address(node) else {
             return Err(Unreachable { node, address: "?".into(), reason: "its address is not known".into() });
         };
@@ -331,7 +331,7 @@ impl Peers {
         node: u64,
         address: String,
         lane: Lane,
-    ) -> impl Future<Output = Result<(Connection, u64), Unreachable>> + use<> {
+    ) -> impl Future<Output = Result<(PeerConnection, u64), Unreachable>> + use<> {
         let connecting = connect(self.dial.clone(), node, address.clone(), lane);
         let known = self.known.clone();
         let own_cluster = self.identity().map(|identity| identity.cluster);
@@ -358,7 +358,7 @@ impl Peers {
         }
     }
 
-    /// What this node says of itself in a greeting.
+    /// This node's greeting.
     pub fn greeting(&self) -> peer::HelloRequest {
         peer::HelloRequest {
             node: self.node,
@@ -390,21 +390,21 @@ impl Peers {
     }
 }
 
-async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<Connection, Unreachable> {
+async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<PeerConnection, Unreachable> {
     let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
     let connecting = async {
         let destination = Destination { node: Some(node), address: address.clone() };
         let io = dial(destination).await.map_err(|error| unreachable(error.to_string()))?;
-        Connection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
+        PeerConnection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
     };
     let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
     connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
 }
 
-fn client(connection: Connection) -> Client {
+fn client(connection: PeerConnection) -> Client {
     PeerClient::with_origin(connection, origin())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
 }
 
 fn insert(headers: &mut MetadataMap, name: &'static str, value: &str) {

@@ -11,7 +11,7 @@ use tonic::transport::server::{Connected, Router, Server};
 
 use super::BoxedIo;
 use super::connection::{CALL_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, FRAME_BYTES};
-use super::places::Place;
+use super::connection_limits::ConnectionPermit;
 use crate::tls::peer::Role;
 
 /// Silence after which a peer is asked whether it still lives.
@@ -39,7 +39,7 @@ pub struct Accepted {
     pub(super) io: BoxedIo,
     pub(super) caller: Caller,
     /// Held as long as the connection lasts.
-    pub(super) _place: Option<Place>,
+    pub(super) _place: Option<ConnectionPermit>,
 }
 
 impl Accepted {

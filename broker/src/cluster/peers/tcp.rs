@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::places::Places;
+use super::connection_limits::ConnectionLimits;
 use super::{Accepted, BoxedIo, Caller, Destination, Dial, Incoming};
 use crate::observability::logs;
 use crate::room::Descriptors;
@@ -26,8 +26,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const HANDSHAKES_MAX: usize = 64;
 /// How often a failed handshake, or a failed accept, is logged at most: each is tried again and again.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-static REFUSED: logs::Place = logs::Place::with_pause(WARN_EVERY);
-static FAILED: logs::Place = logs::Place::with_pause(WARN_EVERY);
+static REFUSED: logs::LogSite = logs::LogSite::with_pause(WARN_EVERY);
+static FAILED: logs::LogSite = logs::LogSite::with_pause(WARN_EVERY);
 
 /// Dials nodes; names are looked up each time. Where there are certificates the node has to prove its id.
 pub fn dial(tls: Option<PeerTls>) -> Dial {
@@ -64,7 +64,7 @@ pub fn incoming(listener: TcpListener, tls: Option<PeerTls>) -> Incoming {
 /// Takes connections until nobody wants them any more. A peer that is slow with its handshake holds nobody up, and past
 /// its bound a connection is closed.
 async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sender<Accepted>) -> OwnerGone {
-    let places = Places::new(Descriptors::found().peers);
+    let connection_limits = ConnectionLimits::new(Descriptors::found().peers);
     let mut handshakes = JoinSet::new();
     let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -83,9 +83,9 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
                     if oldest.len() >= HANDSHAKES_MAX && let Some(handshake) = oldest.pop_front() {
                         handshake.abort();
                     }
-                    let (tls, places, accepted) = (tls.clone(), places.clone(), accepted.clone());
+                    let (tls, connection_limits, accepted) = (tls.clone(), connection_limits.clone(), accepted.clone());
                     oldest.push_back(handshakes.spawn(async move {
-                        match shake_hands(stream, tls, &places).await {
+                        match shake_hands(stream, tls, &connection_limits).await {
                             // A server that has stopped takes none.
                             Ok(connection) => drop(accepted.send(connection).await),
                             Err(error) => return Some((peer, error)),
@@ -104,7 +104,11 @@ async fn accept(listener: TcpListener, tls: Option<PeerTls>, accepted: mpsc::Sen
     }
 }
 
-async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>, places: &Arc<Places>) -> io::Result<Accepted> {
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Option<PeerTls>,
+    connection_limits: &Arc<ConnectionLimits>,
+) -> io::Result<Accepted> {
     stream.set_nodelay(true)?;
     let (io, caller): (BoxedIo, _) = match tls {
         None => (Box::new(stream), Caller::Unproven),
@@ -113,7 +117,7 @@ async fn shake_hands(stream: TcpStream, tls: Option<PeerTls>, places: &Arc<Place
             (Box::new(stream), Caller::Proven(role))
         }
     };
-    let place = places.take(caller).map_err(io::Error::other)?;
+    let place = connection_limits.take(caller).map_err(io::Error::other)?;
     Ok(Accepted { io, caller, _place: Some(place) })
 }
 

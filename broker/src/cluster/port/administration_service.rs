@@ -35,7 +35,7 @@ type Lines = Pin<Box<dyn Stream<Item = Result<Progress, Status>> + Send>>;
 type Outcome = Result<String, AdministrationError>;
 
 impl AdministrationServer {
-    /// Of the node of `peers`, as far as it is `running`.
+    /// The service of the node of `peers`, as far as it is `running`.
     pub fn new(peers: Arc<Peers>, running: watch::Receiver<Running>) -> Self {
         Self { peers, running }
     }
@@ -77,7 +77,7 @@ async fn unless(stopped: impl Future<Output = ()>, changing: BoxFuture<'static, 
     }
 }
 
-/// What is told, and then the outcome.
+/// The lines of progress, and then the outcome.
 fn lines_of(told: mpsc::Receiver<String>, outcome: tokio::task::JoinHandle<Outcome>) -> Lines {
     let lines = stream::unfold(Some((told, outcome)), |state| async {
         let (mut told, outcome) = state?;

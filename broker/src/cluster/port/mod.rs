@@ -18,15 +18,15 @@ use tonic::service::interceptor::InterceptedService;
 use self::administration_service::AdministrationServer;
 use self::peer_service::PeerServer;
 use super::forming::Forming;
-use super::peers::{self, Incoming, MESSAGE_BYTES_MAX, Peers, SmallMessages};
-use crate::replication::{Groups, Resting};
+use super::peers::{self, Incoming, PEER_MESSAGE_BYTES_MAX, Peers, SmallMessages};
+use crate::replication::{Groups, SegmentsAtStart};
 use crate::service::Service;
 use crate::shell::{OwnedTask, OwnerGone, Shell};
 
 /// How long a stop waits for calls of peers.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What of the node is running, as it starts.
+/// The parts of the node that run already, while it starts.
 #[derive(Clone, Default)]
 pub struct Running {
     /// Once it votes and takes entries.
@@ -46,16 +46,16 @@ impl ClusterPort {
     pub fn serve(
         peers: &Arc<Peers>,
         forming: &Arc<Forming>,
-        resting: &Arc<Resting>,
+        segments_at_start: &Arc<SegmentsAtStart>,
         running: watch::Receiver<Running>,
         incoming: Incoming,
         shell: &Shell,
     ) -> Self {
         let administration = ClusterServer::new(AdministrationServer::new(peers.clone(), running.clone()));
-        let server = PeerServer::new(peers.clone(), forming.clone(), resting.clone(), running);
+        let server = PeerServer::new(peers.clone(), forming.clone(), segments_at_start.clone(), running);
         let service = peer_server::PeerServer::new(server)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
         let (stop, stopped) = oneshot::channel();
         let service = InterceptedService::new(SmallMessages(service), peers::check_certificate);
         let router = peers::server().add_service(service).add_service(administration);

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Running, execution};
 use crate::cluster::forming::{Forming, FormingError, founding};
 use crate::cluster::peers::{FORMAT, Peers, check_name, superseded, taken_out};
-use crate::replication::{Groups, Resting, StandingStill};
+use crate::replication::{Groups, SegmentsAtStart, StandingStill};
 use crate::service::{self, OwnTask, Queues, Reader};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
@@ -25,7 +25,7 @@ const PUTS_AT_A_TIME: usize = 1_024;
 pub struct PeerServer {
     peers: Arc<Peers>,
     forming: Arc<Forming>,
-    resting: Arc<Resting>,
+    segments_at_start: Arc<SegmentsAtStart>,
     running: watch::Receiver<Running>,
 }
 
@@ -33,14 +33,14 @@ type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl PeerServer {
-    /// Of the node that is on its way by `forming`.
+    /// The service of the node that `forming` leads to its cluster.
     pub fn new(
         peers: Arc<Peers>,
         forming: Arc<Forming>,
-        resting: Arc<Resting>,
+        segments_at_start: Arc<SegmentsAtStart>,
         running: watch::Receiver<Running>,
     ) -> Self {
-        Self { peers, forming, resting, running }
+        Self { peers, forming, segments_at_start, running }
     }
 
     fn groups<T>(&self, request: &Request<T>) -> Result<Arc<Groups>, Status> {
@@ -111,10 +111,10 @@ impl PutsOfPeer {
                 continue;
             };
             // Order of waiting: records of peers, then bytes in flight, then the log. None of them waits for another node.
-            let share = service.share_of_received(&put).await;
+            let share = service.appender().share_of_received(&put).await;
             let queues = self.queues.clone();
             let receiving = async move {
-                let answer = service.receive_for(put, &queues).await;
+                let answer = service.appender().receive_for(put, &queues).await;
                 drop(share);
                 answer
             };
@@ -249,7 +249,7 @@ impl peer_server::Peer for PeerServer {
         let groups = self.running.borrow().groups.clone();
         Ok(Response::new(match groups {
             Some(groups) => self.while_running(groups.catch_up().give_segment(request.get_ref())),
-            None => self.resting.give_segment(request.get_ref())?,
+            None => self.segments_at_start.give_segment(request.get_ref())?,
         }))
     }
 
@@ -294,8 +294,8 @@ impl peer_server::Peer for PeerServer {
         self.groups(&request)?;
         let service = self.running.borrow().service.clone();
         let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;
-        let offered = service.offered_here(&request.into_inner().stream_uids);
-        Ok(Response::new(service::send_offered(offered)))
+        let offered = service.demand_here(&request.into_inner().stream_uids);
+        Ok(Response::new(service::send_demand(offered)))
     }
 
     async fn behind(&self, request: Request<peer::BehindRequest>) -> Answer<peer::BehindResponse> {

@@ -25,7 +25,7 @@ use crate::ops::fault::Unavailable;
 use crate::ops::stream::description;
 use crate::ops::{Call, Events, Fault, Reply, rate, target};
 use crate::service::{
-    Event, Next, ReadRecord, SeatRefusal, Service, ServiceError, Subscription, in_own_tasks,
+    Event, Next, ReadRecord, Service, ServiceError, SubscribeRefusal, Subscription, in_own_tasks,
 };
 
 /// The type of every event after the first.
@@ -70,10 +70,10 @@ fn check_active(stream: &Stream, consumer: &Consumer) -> Result<(), Fault> {
     }
 }
 
-fn seat_fault(refusal: SeatRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
+fn seat_fault(refusal: SubscribeRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
     match refusal {
-        SeatRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
-        SeatRefusal::Full => Fault::Unavailable(Unavailable::Subscriptions),
+        SubscribeRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
+        SubscribeRefusal::Full => Fault::Unavailable(Unavailable::Subscriptions),
     }
 }
 

@@ -28,16 +28,16 @@ const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Parts waiting in a group's queue; each holds a share of the byte budget besides.
 const QUEUE_PARTS_MAX: usize = 16_384;
 
-/// What a request's part is answered with: one outcome per sub-batch.
+/// The answer to a request's part: one outcome per sub-batch.
 pub type PartAnswer = Result<Vec<AppendOutcome>, ProposeError>;
 
 /// The part of a request that belongs to one group.
 pub struct Part {
-    /// Its sub-batches, at least one.
+    /// The sub-batches, at least one.
     pub batches: Vec<SubBatch>,
-    /// Its share of the node's bytes in flight, given back when it is answered.
+    /// The part's share of the node's bytes in flight, given back with the answer.
     pub share: OwnedSemaphorePermit,
-    /// Who waits for it.
+    /// The channel of the caller that waits.
     pub answer: oneshot::Sender<PartAnswer>,
 }
 

@@ -28,10 +28,10 @@ pub enum PullError {
     Peer {
         /// Which one.
         node: u64,
-        /// What is wrong with it.
+        /// The fault of the node, or of its answer.
         reason: String,
     },
-    /// What it gave is damaged, or this node cannot store it.
+    /// The file that it gave is damaged, or this node cannot store it.
     #[error(transparent)]
     Shard(#[from] ShardError),
 }
@@ -45,7 +45,7 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Of the node that these are the peers of.
+    /// A puller for the node that has these peers.
     pub fn new(peers: Arc<Peers>, shell: Shell) -> Self {
         Self { peers, shell, due: Mutex::default() }
     }

@@ -26,7 +26,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 struct Transfer {
     group: u8,
     vote: VoteOf<TypeConfig>,
-    /// Who sends it, and has the files.
+    /// The node that sends it, and has the files.
     sender: u64,
     cut: Cut,
 }

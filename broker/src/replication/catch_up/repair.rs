@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use super::pull::{PullError, Puller};
 use crate::observability as names;
-use crate::replication::sizes::WholePace;
-use crate::shell::{OwnerGone, Turns};
+use crate::replication::sizes::RepairPace;
+use crate::shell::{Heartbeat, OwnerGone};
 
 /// Longest pause before a segment that no peer could give is asked for again.
 const REPAIR_PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -24,12 +24,12 @@ const REPAIR_PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Repairs {
     puller: Arc<Puller>,
     store: Arc<ShardStore>,
-    pace: WholePace,
+    pace: RepairPace,
 }
 
 impl Repairs {
     /// Repairs segments of that store by copies that the puller brings.
-    pub fn new(puller: Arc<Puller>, store: Arc<ShardStore>, pace: WholePace) -> Self {
+    pub fn new(puller: Arc<Puller>, store: Arc<ShardStore>, pace: RepairPace) -> Self {
         Self { puller, store, pace }
     }
 
@@ -44,10 +44,10 @@ impl Repairs {
     }
 
     /// Replaces damaged segments, until it is dropped.
-    pub async fn keep_repairing(&self, turns: Turns) -> OwnerGone {
+    pub async fn keep_repairing(&self, heartbeat: Heartbeat) -> OwnerGone {
         let mut pause = self.pace.look_every;
         loop {
-            turns.stamp();
+            heartbeat.beat();
             sleep(pause).await;
             self.survey_damage().await;
             if !self.store.is_repairable() {
@@ -55,7 +55,7 @@ impl Repairs {
             }
             let mut has_failed = false;
             for (key, first_ordinal) in self.store.damaged() {
-                turns.stamp();
+                heartbeat.beat();
                 match self.repair(key, first_ordinal).await {
                     Ok(()) => {}
                     Err(error) => {
@@ -118,18 +118,18 @@ impl Repairs {
     }
 
     /// Looks at sealed segments, one after the other, until it is dropped.
-    pub async fn keep_scrubbing(&self, turns: Turns) -> OwnerGone {
+    pub async fn keep_scrubbing(&self, heartbeat: Heartbeat) -> OwnerGone {
         let pace = self.pace;
         loop {
-            turns.rest();
+            heartbeat.pause();
             sleep(pace.scrub_pause).await;
             let mut after = None;
-            turns.stamp();
+            heartbeat.beat();
             while let Some(scrubbed) = self.scrub(after).await {
                 after = Some((scrubbed.key, scrubbed.first_ordinal));
                 let seconds = scrubbed.bytes as f64 / pace.scrub_bytes_per_second as f64;
                 sleep(Duration::from_secs_f64(seconds)).await;
-                turns.stamp();
+                heartbeat.beat();
             }
         }
     }

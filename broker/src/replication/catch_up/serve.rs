@@ -12,13 +12,13 @@ use tonic::Status;
 
 use super::CatchUp;
 use super::PIECE_BYTES;
-use crate::observability::logs::Place;
+use crate::observability::logs::LogSite;
 use crate::shell::Shell;
 
 /// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(5);
 
-static UNREADABLE: Place = Place::new();
+static UNREADABLE: LogSite = LogSite::new();
 
 impl CatchUp {
     /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on the
@@ -45,7 +45,7 @@ impl CatchUp {
     }
 }
 
-/// What was asked for, as `read` gives it for a shard, a segment's first ordinal, an offset and a number of bytes.
+/// The pieces of the requested file, as `read` gives them for a shard, a segment's first ordinal, an offset and a number of bytes.
 pub(super) fn pieces(
     shell: Shell,
     request: &peer::PullSegmentRequest,

@@ -16,14 +16,14 @@ use crate::shell::Shell;
 use crate::stage::Stage;
 
 /// Gives peers bytes of this node's open segments before the node runs.
-pub struct Resting {
+pub struct SegmentsAtStart {
     shell: Shell,
     /// Where the node's start is.
     pub(crate) stage: Stage,
     files: Mutex<Option<Arc<RestingFiles>>>,
 }
 
-impl Resting {
+impl SegmentsAtStart {
     /// A node that gives nothing yet, and is in that stage of its start. Reads run in this shell.
     pub fn new(shell: Shell, stage: Stage) -> Arc<Self> {
         Arc::new(Self { shell, stage, files: Mutex::default() })

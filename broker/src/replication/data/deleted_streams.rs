@@ -18,12 +18,12 @@ const DROPPED_MAX: usize = 4_096;
 pub struct DeletedStreams(BTreeSet<u64>);
 
 impl DeletedStreams {
-    /// As a checkpoint has it.
+    /// Restores the uids of a checkpoint.
     pub fn restore(uids: &[u64]) -> Self {
         Self(uids.iter().copied().collect())
     }
 
-    /// What a checkpoint stores of it: uids, ascending.
+    /// The uids that a checkpoint stores, ascending.
     pub fn store(&self) -> Vec<u64> {
         self.0.iter().copied().collect()
     }
@@ -45,7 +45,7 @@ impl DeletedStreams {
         self.0.contains(&opened).then(|| Outcome::Sealed(Vec::new()))
     }
 
-    /// Of too many the oldest is forgotten.
+    /// Remembers a uid, and forgets the oldest of too many.
     fn note(&mut self, uid: u64) {
         self.0.insert(uid);
         if self.0.len() > DROPPED_MAX {

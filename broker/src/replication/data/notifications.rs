@@ -17,7 +17,7 @@ pub struct Notifications {
     by_shard: Mutex<HashMap<ShardKey, Row>>,
 }
 
-/// Who waits for one shard.
+/// The listeners to one shard.
 #[derive(Default)]
 struct Row {
     /// Listeners to this shard alone, as long as there are any.

@@ -90,7 +90,7 @@ impl Producers {
         outcome
     }
 
-    /// What a shard remembers.
+    /// The producers that a shard remembers.
     pub fn of(&self, key: ShardKey) -> Option<&Table> {
         self.tables.get(&key)
     }
@@ -109,7 +109,7 @@ impl Producers {
         self.tidy();
     }
 
-    /// Of those shards nothing is remembered any more.
+    /// Forgets the producers of these shards.
     pub fn forget(&mut self, is_gone: impl Fn(&ShardKey) -> bool) {
         self.tables.retain(|key, _| !is_gone(key));
         self.tidy();
@@ -120,7 +120,7 @@ impl Producers {
         self.entries = self.tables.values().map(Table::entries).sum();
     }
 
-    /// Its part of the group's state in a checkpoint.
+    /// The producers' part of the group's state in a checkpoint.
     pub fn store(&self) -> stored::DataState {
         let table = |(key, table): (&ShardKey, &Table)| stored::data_state::ProducerTable {
             shard: Some(stored::ShardRef { uid: key.stream_uid, shard: key.shard }),
@@ -134,7 +134,7 @@ impl Producers {
         }
     }
 
-    /// As a checkpoint has it.
+    /// Restores the producers of a checkpoint.
     ///
     /// # Errors
     /// When this version would not have stored that.

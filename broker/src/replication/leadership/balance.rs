@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::leaders::{Leadership, STOPPING};
 use super::membership::Membership;
-use crate::shell::{OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnerGone};
 
 /// How often the spread of leaders and the disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -17,7 +17,7 @@ const CONVALESCENCE: Duration = Duration::from_secs(10);
 const BALANCE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Leadership {
-    /// What ails the disk, if anything does.
+    /// The disk's trouble, if it has one.
     fn disk_trouble(&self) -> Option<&'static str> {
         if self.disk.waits_for_space() {
             return Some("the disk is full");
@@ -56,7 +56,7 @@ impl Balance {
     }
 
     /// Keeps the leaders spread, until the future is dropped.
-    pub async fn keep(mut self, turns: Turns) -> OwnerGone {
+    pub async fn keep(mut self, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reluctance = self.leadership.watch_reluctance();
@@ -65,7 +65,7 @@ impl Balance {
                 _ = look.tick() => {}
                 _ = reluctance.changed() => {}
             }
-            turns.stamp();
+            heartbeat.beat();
             self.leadership.note_progress();
             self.judge_trouble();
             let led = self.leadership.led_groups();
@@ -75,7 +75,7 @@ impl Balance {
             self.led_before.clone_from(&led);
             let is_reluctant = self.leadership.reluctance().is_some();
             for group in led {
-                turns.stamp();
+                heartbeat.beat();
                 self.membership.keep_addresses(group).await;
                 self.hand_over(group, is_reluctant).await;
             }

@@ -31,7 +31,7 @@ pub struct StandingStill {
 }
 
 impl Leadership {
-    /// What the present process of each other member has confirmed of a group, when this node leads it.
+    /// The index that the present process of each other member has confirmed of a group, when this node leads it.
     pub fn confirmed(&self, group: u8) -> BTreeMap<u64, u64> {
         let metrics = self.rafts.of(group).metrics();
         let metrics = metrics.borrow_watched();

@@ -8,8 +8,8 @@ use tidelog_storage::wal::GROUPS;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::lease::{Lease, answered};
-use crate::cluster::peers::{Member, Peers};
+use super::lease::{LeaderLease, answered};
+use crate::cluster::peers::{Client, ClusterMember, Lane, Peers};
 use crate::replication::appends::Appends;
 use crate::replication::metadata::META_GROUP;
 use crate::replication::raft::progress::ReplicationProgress;
@@ -53,16 +53,16 @@ pub fn follow(
                 let membership = now.membership_config.membership();
                 let lease = match now.current_leader {
                     Some(node) if node == peers.node() && now.state == ServerState::Leader => {
-                        Lease::of_leader(membership.voter_ids().eq([node]), answered(&raft))
+                        LeaderLease::of_leader(membership.voter_ids().eq([node]), answered(&raft))
                     }
-                    _ => Lease::None,
+                    _ => LeaderLease::None,
                 };
                 let leader = match now.current_leader {
                     Some(node) if node != peers.node() => Leader::At(node),
                     _ if lease.is_valid(Instant::now()) => Leader::Here,
                     _ => Leader::Unknown,
                 };
-                let members: std::collections::BTreeMap<u64, Member> =
+                let members: std::collections::BTreeMap<u64, ClusterMember> =
                     membership.nodes().map(|(id, member)| (*id, member.clone())).collect();
                 (leader, lease, members)
             };
@@ -174,6 +174,19 @@ impl Leadership {
             *known = reason.map(ToOwned::to_owned);
             is_news
         });
+    }
+
+    /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
+    /// that has vanished does not refuse connections.
+    pub async fn client_while_leading(&self, node: u64, group: u8, lane: Lane) -> Option<Client> {
+        let mut leaders = self.watch_leaders();
+        tokio::select! {
+            biased;
+            client = self.peers.client(node, lane) => {
+                client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
+            }
+            _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,
+        }
     }
 
     /// Follows the reason why this node would rather not lead.

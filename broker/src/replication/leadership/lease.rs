@@ -21,7 +21,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 
 /// The lease of the leader that this node may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lease {
+pub enum LeaderLease {
     /// It does not lead.
     #[default]
     None,
@@ -33,8 +33,8 @@ pub enum Lease {
     Until(Instant),
 }
 
-impl Lease {
-    /// Of a leader that a majority has last answered when it was asked then.
+impl LeaderLease {
+    /// The lease of a leader whose last request that a majority answered was sent at `answered`.
     pub fn of_leader(is_alone: bool, answered: Option<Instant>) -> Self {
         match answered {
             _ if is_alone => Self::Endless,
@@ -79,7 +79,7 @@ fn asked_at(metrics: &RaftDataMetrics<TypeConfig>) -> Option<Instant> {
 }
 
 impl Leadership {
-    /// What comes of something that was proposed to a group that was led here; `None` when it comes to nothing before
+    /// The outcome of a proposal to a group that was led here; `None` when there is none before
     /// this node has not led the group for [`SETTLING`]: it may still be applied then.
     pub async fn while_led_here<T>(&self, group: u8, outcome: impl Future<Output = T>) -> Option<T> {
         let group = usize::from(group);
@@ -113,11 +113,11 @@ mod tests {
         let asked = Instant::now();
         let at = |ms| asked + Duration::from_millis(ms);
         for (lease, valid_at, over_at) in [
-            (Lease::of_leader(false, Some(asked)), Some(0), Some(LEASE_MS)),
-            (Lease::of_leader(false, Some(asked)), Some(LEASE_MS - 1), Some(10 * LEASE_MS)),
-            (Lease::of_leader(false, None), None, Some(0)),
-            (Lease::of_leader(true, None), Some(10 * LEASE_MS), None),
-            (Lease::None, None, Some(0)),
+            (LeaderLease::of_leader(false, Some(asked)), Some(0), Some(LEASE_MS)),
+            (LeaderLease::of_leader(false, Some(asked)), Some(LEASE_MS - 1), Some(10 * LEASE_MS)),
+            (LeaderLease::of_leader(false, None), None, Some(0)),
+            (LeaderLease::of_leader(true, None), Some(10 * LEASE_MS), None),
+            (LeaderLease::None, None, Some(0)),
         ] {
             assert!(valid_at.is_none_or(|ms| lease.is_valid(at(ms))), "{lease:?} at {valid_at:?}");
             assert!(over_at.is_none_or(|ms| !lease.is_valid(at(ms))), "{lease:?} at {over_at:?}");

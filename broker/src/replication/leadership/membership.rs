@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::leaders::{Leader, Leadership};
-use crate::cluster::peers::{Lane, Member, Peers};
+use crate::cluster::peers::{ClusterMember, Lane, Peers};
 use crate::replication::raft::Rafts;
 use crate::replication::raft::messages::read_outcome;
 
@@ -27,7 +27,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembershipChange {
     /// Members to come in, by id.
-    pub learners: BTreeMap<u64, Member>,
+    pub learners: BTreeMap<u64, ClusterMember>,
     /// All voters from then on; empty for no change of these.
     pub voters: BTreeSet<u64>,
 }
@@ -49,7 +49,7 @@ pub enum MembershipError {
     Refused {
         /// The group.
         group: u8,
-        /// Its words.
+        /// The leader's words.
         reason: String,
     },
 }
@@ -59,7 +59,7 @@ pub enum MembershipError {
 pub struct GroupStatus {
     /// The group.
     pub group: u8,
-    /// Who leads it.
+    /// The node that leads it.
     pub leader: Option<u64>,
     /// The newest term.
     pub term: u64,
@@ -69,12 +69,12 @@ pub struct GroupStatus {
     pub applied_index: u64,
     /// The last one purged here, 0 for none.
     pub purged_index: u64,
-    /// What the present processes of the others have confirmed, when this node leads the group.
+    /// The indexes that the present processes of the others have confirmed, when this node leads the group.
     pub matched: BTreeMap<u64, u64>,
-    /// Its voters.
+    /// The voters.
     pub voters: BTreeSet<u64>,
     /// Every member.
-    pub members: BTreeMap<u64, Member>,
+    pub members: BTreeMap<u64, ClusterMember>,
 }
 
 /// Reports the members of each group, and changes them.
@@ -103,7 +103,7 @@ impl Membership {
         self.changing.available_permits() == 0
     }
 
-    /// Who votes in a group, as this node has applied it.
+    /// The voters of a group, as this node has applied them.
     pub fn voters(&self, group: u8) -> BTreeSet<u64> {
         let metrics = self.rafts.of(group).metrics();
         metrics.borrow_watched().membership_config.membership().voter_ids().collect()
@@ -169,13 +169,13 @@ impl Membership {
         }
     }
 
-    /// As [`Membership::change`], for a group that is led here.
+    /// Changes the members of a group that is led here, as [`Membership::change`] does.
     ///
     /// # Errors
     /// [`MembershipError`].
     pub async fn change_here(&self, group: u8, change: &MembershipChange) -> Result<(), MembershipError> {
         let status = self.group_status(group);
-        let new: BTreeMap<u64, Member> = change
+        let new: BTreeMap<u64, ClusterMember> = change
             .learners
             .iter()
             .filter(|(id, member)| status.members.get(id) != Some(member))
@@ -211,7 +211,11 @@ impl Membership {
         metrics.borrow_watched().membership_config.membership().get_joint_config().len() > 1
     }
 
-    async fn run(&self, group: u8, members: ChangeMembers<u64, Member>) -> Result<(), MembershipError> {
+    async fn run(
+        &self,
+        group: u8,
+        members: ChangeMembers<u64, ClusterMember>,
+    ) -> Result<(), MembershipError> {
         let raft = self.rafts.of(group);
         let changing = raft.change_membership(members, true);
         match timeout(CHANGE_DEADLINE, changing).await {
@@ -232,7 +236,7 @@ impl Membership {
     ) -> Result<(), MembershipError> {
         let no_leader = MembershipError::NoLeader(group);
         let Ok(mut client) = self.peers.client(node, Lane::Requests).await else { return Err(no_leader) };
-        let member = |(id, member): (&u64, &Member)| peer::Member {
+        let member = |(id, member): (&u64, &ClusterMember)| peer::Member {
             node: *id,
             address: member.address.clone(),
             incarnation: member.incarnation.clone(),

@@ -10,7 +10,7 @@ use tidelog_proto::stored::{self, MetadataBounds, group_command::Change, meta_co
 
 use super::stored::stream_key;
 use crate::model::consumer_group::{ConsumerGroup, ConsumerGroups};
-use crate::model::stream::{Catalog, Consumer, Place, Stream, Tags};
+use crate::model::stream::{AccountRegion, Catalog, Consumer, Stream, Tags};
 
 /// Bytes around the names of a stream, a consumer, a consumer group or a commitment.
 const ROW_BYTES: u64 = 96;
@@ -58,7 +58,7 @@ pub struct MetadataSize {
 }
 
 impl MetadataSize {
-    /// What one stream takes.
+    /// The size of one stream.
     pub fn of(stream: &Stream) -> Self {
         let of_reshard = stream.reshard.as_ref().map_or((0, 0), |own| (own.opened.len(), own.sealed.len()));
         let shards = (stream.shards.len() + of_reshard.0) as u64;
@@ -118,7 +118,7 @@ fn other_bytes(catalog: &Catalog, groups: &ConsumerGroups) -> u64 {
     let of_group = |(_, name, group): (u64, &std::sync::Arc<str>, &ConsumerGroup)| {
         group_bytes(name, group.members.len(), group.shards.len())
     };
-    let of_commitment = |(account, region): &Place| ROW_BYTES + (account.len() + region.len()) as u64;
+    let of_commitment = |(account, region): &AccountRegion| ROW_BYTES + (account.len() + region.len()) as u64;
     let groups: u64 = groups.iter().map(of_group).sum();
     groups + catalog.commitments.keys().map(of_commitment).sum::<u64>()
 }
@@ -159,7 +159,7 @@ pub fn check(
     Ok(())
 }
 
-/// What a command adds, and for which account; `None` for one that adds nothing worth counting.
+/// The size that a command adds, and the account; `None` for a command that adds nothing worth counting.
 fn growth(command: &Command, catalog: &Catalog, groups: &ConsumerGroups) -> Option<(MetadataSize, String)> {
     let bytes_only = |bytes| Some((MetadataSize { bytes, ..MetadataSize::default() }, String::new()));
     match command {

@@ -18,7 +18,7 @@ use crate::model::stream::{
 /// Milliseconds for which the quotas of a day remember (AWS model, UpdateShardCount).
 pub(super) const DAY_MS: u64 = 86_400_000;
 
-/// What is limited.
+/// A quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quota {
     /// Shards that one change adds to a stream.

@@ -27,7 +27,7 @@ use changes::change_settings;
 /// Retention of a new stream, hours (AWS model, CreateStream).
 const DEFAULT_RETENTION_HOURS: u32 = 24;
 
-/// What the metadata group made of a command.
+/// The outcome of a command of the metadata group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetaOutcome {
     /// Applied, or had been already.
@@ -50,7 +50,7 @@ pub enum MetaOutcome {
     Full(MetadataFull),
     /// A quota of an account, a stream or a resource would be exceeded.
     QuotaExceeded(QuotaExceeded),
-    /// What the command was decided on has changed, so that it does not hold any more.
+    /// The state that the command was decided on has changed.
     Overtaken,
     /// The checkpoint is applied, but for these shards, which the member does not have any more.
     LeasesLost(Vec<u32>),
@@ -63,7 +63,7 @@ pub enum MetaOutcome {
 pub struct MetaState {
     catalog: Catalog,
     groups: Arc<ConsumerGroups>,
-    /// What the streams take together.
+    /// The size of all streams together.
     size: MetadataSize,
     next_uid: u64,
     /// Creation seconds of new shards lie above this: a recreated stream's sequence numbers lie above its
@@ -94,7 +94,7 @@ impl MetaState {
         Ok(Self { catalog, groups, size, next_uid, creation_floor_s, child_floor_s })
     }
 
-    /// What a checkpoint stores of it; the membership is the caller's to add.
+    /// The state as a checkpoint stores it; the caller adds the membership.
     pub fn store(&self) -> stored::MetaState {
         stored::MetaState {
             streams: self.catalog.streams().values().map(|stream| store_stream(stream)).collect(),
@@ -279,7 +279,7 @@ impl MetaState {
         MetaOutcome::Created(uid)
     }
 
-    /// What the streams take together.
+    /// The size of all streams together.
     #[cfg(test)]
     pub fn size(&self) -> MetadataSize {
         self.size

@@ -7,7 +7,7 @@ use tidelog_proto::stored;
 
 use crate::model::life::Life;
 use crate::model::stream::{
-    Commitment, Consumer, ConsumerStatus, HashRange, Place, Reshard, RetentionClock, Shard,
+    AccountRegion, Commitment, Consumer, ConsumerStatus, HashRange, Reshard, RetentionClock, Shard,
     ShardLevelMetrics, Stream, StreamKey, StreamMode, StreamStatus,
 };
 
@@ -126,14 +126,14 @@ fn store_reshard(reshard: &Reshard) -> stored::Reshard {
 }
 
 /// The commitment that is stored, and where.
-pub fn read_commitment(stored: &stored::Commitment) -> (Place, Commitment) {
+pub fn read_commitment(stored: &stored::Commitment) -> (AccountRegion, Commitment) {
     let &stored::Commitment { is_enabled, started_ms, ended_ms, .. } = stored;
     let place = (stored.account.as_str().into(), stored.region.as_str().into());
     (place, Commitment { is_enabled, started_ms, ended_ms })
 }
 
 /// The stored form of a commitment.
-pub fn store_commitment((account, region): &Place, commitment: &Commitment) -> stored::Commitment {
+pub fn store_commitment((account, region): &AccountRegion, commitment: &Commitment) -> stored::Commitment {
     let &Commitment { is_enabled, started_ms, ended_ms } = commitment;
     stored::Commitment {
         account: account.to_string(),

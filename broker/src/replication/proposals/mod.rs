@@ -209,7 +209,7 @@ impl Proposals {
     }
 }
 
-/// What a failed call says of the proposal in it. A peer that refuses the caller has looked no further.
+/// The outcome of a proposal whose call has failed. A peer that refuses the caller has looked no further.
 pub fn refused_or_unknown(status: &tonic::Status) -> ProposeError {
     match status.code() {
         tonic::Code::PermissionDenied => ProposeError::NotProposed,

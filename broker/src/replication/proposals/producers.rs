@@ -17,7 +17,7 @@ use crate::replication::error::ProposeError;
 const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 impl Proposals {
-    /// What those shards of a group remember of producers, all together, as this node has applied it. Of sealed shards it
+    /// The producers that these shards of a group remember, all together, as this node has applied them. Of sealed shards it
     /// is all, once this node has proposed their sealing. Also gives the time by which the group forgets.
     ///
     /// # Errors

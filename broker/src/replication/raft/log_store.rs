@@ -33,10 +33,10 @@ const RECENT_BYTES_MAX: usize = 64 << 20;
 /// Record bytes that a group may keep whatever the others do: they give up their own only as they append.
 const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
 
-type Entry = EntryOf<TypeConfig>;
+type LogEntry = EntryOf<TypeConfig>;
 
 /// Bytes of an entry's records; what other entries hold is small.
-fn record_bytes(entry: &Entry) -> usize {
+fn record_bytes(entry: &LogEntry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(Command::Records(batches)) => batches.iter().map(|batch| batch.body.len()).sum(),
         _ => 0,
@@ -61,10 +61,10 @@ pub struct LogStore {
 /// The newest entries, by ascending index without a gap, and hints that ride along with the next append.
 #[derive(Default)]
 struct Recent {
-    entries: VecDeque<Entry>,
-    /// Of the records in `entries`.
+    entries: VecDeque<LogEntry>,
+    /// Bytes of the records in `entries`.
     bytes: usize,
-    /// The same of all groups.
+    /// Record bytes of all groups together.
     of_all: RecentBytes,
     committed: Option<LogIdOf<TypeConfig>>,
     committed_is_news: bool,
@@ -83,7 +83,7 @@ impl LogStore {
         self.group
     }
 
-    /// What the node's workers run in.
+    /// The shell that the node's workers run in.
     pub fn shell(&self) -> &Shell {
         &self.shell
     }
@@ -144,7 +144,7 @@ impl LogStore {
     }
 
     /// Entries of `[start, end)`, at least one when one exists, and no more than about [`READ_BYTES_MAX`].
-    fn read(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    fn read(&self, start: u64, end: u64) -> io::Result<Vec<LogEntry>> {
         if start >= end {
             return Ok(Vec::new());
         }
@@ -165,13 +165,13 @@ impl LogStore {
         }
     }
 
-    fn read_file(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    fn read_file(&self, start: u64, end: u64) -> io::Result<Vec<LogEntry>> {
         let stored = self.reader.read(self.group, start..end, READ_BYTES_MAX).map_err(io::Error::other)?;
         stored
             .into_iter()
             .map(|entry| {
                 let payload = command::decode(entry.payload).map_err(io::Error::other)?;
-                Ok(Entry::new(log_id(entry.position), payload))
+                Ok(LogEntry::new(log_id(entry.position), payload))
             })
             .collect()
     }
@@ -183,7 +183,7 @@ impl Recent {
         self.bytes > RECENT_BYTES_OF_GROUP && self.of_all.0.load(Ordering::Relaxed) > RECENT_BYTES_MAX
     }
 
-    fn push_back(&mut self, entry: Entry) {
+    fn push_back(&mut self, entry: LogEntry) {
         let bytes = record_bytes(&entry);
         self.bytes += bytes;
         self.of_all.0.fetch_add(bytes, Ordering::Relaxed);
@@ -200,7 +200,7 @@ impl Recent {
         self.note_popped(popped.as_ref());
     }
 
-    fn note_popped(&mut self, entry: Option<&Entry>) {
+    fn note_popped(&mut self, entry: Option<&LogEntry>) {
         let bytes = entry.map_or(0, record_bytes);
         self.bytes -= bytes;
         self.of_all.0.fetch_sub(bytes, Ordering::Relaxed);
@@ -212,7 +212,7 @@ impl Recent {
     }
 
     /// Entries of `[start, end)` when `start` is not before the first one in memory; else that one's index.
-    fn from(&self, start: u64, end: u64) -> Result<Vec<Entry>, u64> {
+    fn from(&self, start: u64, end: u64) -> Result<Vec<LogEntry>, u64> {
         let first = self.first_index();
         let Some(skipped) = start.checked_sub(first) else { return Err(first) };
         let mut bytes = 0;
@@ -241,7 +241,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {
-    async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<Entry>>
+    async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<LogEntry>>
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
@@ -255,11 +255,11 @@ impl RaftLogReader<TypeConfig> for LogStore {
         }
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<LogEntry>> {
         self.read(start, end)
     }
 
-    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<LogEntry>> + OptionalSend
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
@@ -273,7 +273,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
                     Err(error) => return Some((Err(error), (log, end, ready))),
                 }
             }
-            let entry: Entry = ready.pop_front()?;
+            let entry: LogEntry = ready.pop_front()?;
             next = entry.index() + 1;
             Some((Ok(entry), (log, next, ready)))
         })
@@ -314,7 +314,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
     where
-        I: IntoIterator<Item = Entry> + OptionalSend,
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
         let group = self.group;
@@ -378,11 +378,11 @@ mod tests {
     use super::*;
     use crate::replication::types::command::SubBatch;
 
-    fn entry(index: u64, body: &Bytes) -> Entry {
+    fn entry(index: u64, body: &Bytes) -> LogEntry {
         let shard = ShardKey { stream_uid: 1, shard: 0 };
         let batch = SubBatch::new(shard, 1, 1, body.clone());
         let command = Command::Records(vec![batch].into());
-        Entry::new(log_id(LogPosition { term: 1, index }), EntryPayload::Normal(command))
+        LogEntry::new(log_id(LogPosition { term: 1, index }), EntryPayload::Normal(command))
     }
 
     #[test]

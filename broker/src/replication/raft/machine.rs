@@ -32,7 +32,7 @@ use crate::replication::workers::flush_thread::FlushHandle;
 pub struct Cut(pub Arc<GroupCheckpoint>);
 
 impl Cut {
-    /// What openraft knows it by.
+    /// The snapshot's metadata for openraft.
     ///
     /// # Errors
     /// When the state is not one that this version stores.

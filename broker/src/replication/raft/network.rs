@@ -31,7 +31,7 @@ use super::progress::{FollowerPosition, ReplicationProgress};
 use super::replicated::Replicated;
 use super::send_snapshot::send;
 use crate::clock::ClusterClock;
-use crate::cluster::peers::{self, Lane, Member, Peers};
+use crate::cluster::peers::{self, ClusterMember, Lane, Peers};
 use crate::replication::metadata::META_GROUP;
 use crate::replication::types::config::{TypeConfig, stored_vote};
 
@@ -43,13 +43,13 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 pub struct GroupNetwork {
     pub group: u8,
     pub peers: Arc<Peers>,
-    /// Whose files a lagging peer pulls.
+    /// The store whose files a lagging peer pulls.
     pub store: Arc<ShardStore>,
-    /// What followers are told of each other.
+    /// The indexes that followers are told of each other.
     pub replicated: Arc<Replicated>,
-    /// What followers have confirmed.
+    /// The positions that followers have confirmed.
     pub progress: Arc<ReplicationProgress>,
-    /// What the node goes by.
+    /// The node's clock.
     pub clock: Arc<ClusterClock>,
 }
 
@@ -68,7 +68,7 @@ pub struct PeerNetwork {
 impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
     type Network = PeerNetwork;
 
-    async fn new_client(&mut self, target: u64, _node: &Member) -> PeerNetwork {
+    async fn new_client(&mut self, target: u64, _node: &ClusterMember) -> PeerNetwork {
         PeerNetwork {
             group: self.group,
             target,
@@ -82,7 +82,7 @@ impl RaftNetworkFactory<TypeConfig> for GroupNetwork {
     }
 
     // openraft sends each heartbeat as a stream of one.
-    async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> PeerNetwork {
+    async fn new_heartbeat_client(&mut self, target: u64, node: &ClusterMember) -> PeerNetwork {
         PeerNetwork { is_for_heartbeats: true, ..self.new_client(target, node).await }
     }
 }
@@ -282,7 +282,7 @@ struct Lost {
 #[derive(Clone, Copy)]
 struct Request {
     sent: Instant,
-    /// What the peer had acknowledged by then.
+    /// The last index that the peer had acknowledged by then.
     acknowledged: u64,
 }
 

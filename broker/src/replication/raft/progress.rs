@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What one process of a peer has told this node of one group in one term.
+/// The position of one process of a peer in one group and one term, by its own answers.
 #[derive(Debug)]
 pub struct FollowerPosition {
     term: u64,
     /// The peer's process.
     process: u64,
-    /// What earlier processes of the peer have acknowledged in the term.
+    /// The last index that earlier processes of the peer have acknowledged in the term.
     acknowledged_before: u64,
     confirmed: AtomicU64,
     has_lost: AtomicBool,

@@ -85,7 +85,7 @@ pub enum Contradiction {
     OlderState {
         /// The group.
         group: u8,
-        /// What of it is older.
+        /// The part of the state that is older.
         reason: String,
     },
 }
@@ -196,7 +196,7 @@ impl Promises {
 /// records or get trimmed ones back.
 ///
 /// # Errors
-/// What of it is older.
+/// The part of the state that is older.
 pub fn check_newer(
     new: &GroupCheckpoint,
     applied: u64,

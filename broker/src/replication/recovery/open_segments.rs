@@ -11,7 +11,7 @@ use tidelog_storage::transfer::{FileNeed, Staging, Wanted};
 use tokio::time::{Instant, sleep};
 
 use crate::replication::catch_up::pull::Puller;
-use crate::replication::catch_up::serve_at_start::Resting;
+use crate::replication::catch_up::serve_at_start::SegmentsAtStart;
 
 /// Pause before the peers are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -31,13 +31,13 @@ pub async fn repair_open_segments(
     shards_dir: &Path,
     shards: &[ShardCheckpoint],
     puller: &Puller,
-    resting: &Resting,
+    segments_at_start: &SegmentsAtStart,
 ) -> Result<(), ShardError> {
     let (damaged, staging) = ShardStore::damaged_open(disk.clone(), shards_dir.to_owned(), shards)?;
     if damaged.is_empty() {
         return Ok(());
     }
-    resting.begin(RestingFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
+    segments_at_start.begin(RestingFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
     let pulled = Arc::new(AtomicU64::new(0));
     let deadline = Instant::now() + COPIES_DEADLINE;
     for Wanted { need, .. } in damaged {
@@ -45,7 +45,9 @@ pub async fn repair_open_segments(
             ?need,
             "an open segment is damaged; it has to come from a peer before this node starts"
         );
-        resting.stage.enter("The node copies an open segment that is damaged here from another node.");
+        segments_at_start
+            .stage
+            .enter("The node copies an open segment that is damaged here from another node.");
         while let Err(reasons) = fetch(puller, &need, &staging, &pulled).await {
             if Instant::now() >= deadline {
                 tracing::error!(
@@ -59,13 +61,13 @@ pub async fn repair_open_segments(
                 ?need,
                 "no peer gives a whole copy of an open segment: {reasons}. This node asks again in 1 s"
             );
-            resting.stage.enter(format!(
+            segments_at_start.stage.enter(format!(
                 "The node waits for a whole copy of an open segment that is damaged here: {reasons}."
             ));
             sleep(ASK_AGAIN).await;
         }
     }
-    resting.end();
+    segments_at_start.end();
     Ok(())
 }
 

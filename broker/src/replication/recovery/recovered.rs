@@ -16,13 +16,13 @@ use crate::cluster::identity::History;
 use crate::replication::catch_up::pull::Puller;
 use crate::replication::checkpoints::CHECKPOINTS;
 use crate::replication::config::GroupsConfig;
-use crate::replication::error::{GroupError, Loss, WayOut};
+use crate::replication::error::{GroupError, Loss, Remedy};
 use crate::replication::workers::wal_thread::Durability;
 
 /// The beginning of a sentence about an LSN.
 pub const CHECKPOINT_SAYS: &str = "the newest checkpoint says";
 
-/// What a directory holds, read and judged. Nothing has changed on the disk.
+/// Log and checkpoints of a directory, read and judged. Nothing has changed on the disk.
 pub struct Recovered {
     wal: FoundWal,
     saved: Vec<GroupCheckpoint>,
@@ -47,11 +47,11 @@ impl Recovered {
     /// # Errors
     /// [`GroupError::Lost`] when something durable is gone; [`GroupError`] when something cannot be read.
     pub fn read(config: &GroupsConfig, history: History) -> Result<Self, GroupError> {
-        let way_out = || match config.peers.are_there() || history.in_cluster {
-            true => WayOut::Replace,
-            false => WayOut::Restore(config.directory.clone()),
+        let remedy = || match config.peers.are_there() || history.in_cluster {
+            true => Remedy::Replace,
+            false => Remedy::Restore(config.directory.clone()),
         };
-        let lost = |loss| GroupError::Lost { loss, way_out: way_out() };
+        let lost = |loss| GroupError::Lost { loss, remedy: remedy() };
         let wal_error = |error: WalError| match error.is_loss() {
             true => lost(Loss::Log(error)),
             false => GroupError::Wal(error),
@@ -107,7 +107,8 @@ impl Recovered {
         let is_repairable = config.peers.are_there();
         if is_repairable {
             let puller = Puller::new(config.peers.clone(), config.shell.clone());
-            repair_open_segments(&config.disk, &shards_dir, &shards, &puller, &config.resting).await?;
+            repair_open_segments(&config.disk, &shards_dir, &shards, &puller, &config.segments_at_start)
+                .await?;
         }
         config.disk.create_dir_all(&config.directory.join(CHECKPOINTS))?;
         let options = StoreOptions { is_repairable, ..config.sizes.store };
@@ -139,7 +140,7 @@ fn set_aside(disk: &dyn Disk, damaged: Option<DamagedCheckpoint>) -> Result<(), 
     Ok(disk.rename(&damaged.path, &damaged.path.with_extension("damaged"))?)
 }
 
-/// What was found of a directory, as far as it is judged.
+/// The facts of a directory that are judged.
 struct Found {
     history: History,
     is_founder: bool,
@@ -166,7 +167,7 @@ fn found_group(wal: &FoundWal, saved: &[GroupCheckpoint], group: u8) -> FoundGro
     }
 }
 
-/// What is missing by what else is there.
+/// Finds the part that is missing, by the other parts.
 fn judge(found: &Found) -> Result<(), Loss> {
     match found.history.log_begun {
         true if !found.has_log => return Err(Loss::NoLog("IDENTITY says")),

@@ -14,7 +14,7 @@ use tidelog_proto::stored;
 use tidelog_storage::shard::ShardKey;
 
 use super::config;
-use crate::cluster::peers::Member;
+use crate::cluster::peers::ClusterMember;
 use crate::model::producer::{Positions, Stamp};
 
 const KIND_BLANK: u8 = 0;
@@ -47,7 +47,7 @@ pub struct SubBatch {
     pub body: Bytes,
     /// crc32 of `body`.
     pub body_crc: u32,
-    /// Of what a producer has stamped: it is written once, however often it comes.
+    /// The origin of records that a producer has stamped: they are written once, however often they come.
     pub origin: Option<Box<Origin>>,
 }
 
@@ -88,7 +88,7 @@ pub enum Command {
 }
 
 /// The payload type of a group's entries.
-pub type Payload = EntryPayload<Command, u64, Member>;
+pub type Payload = EntryPayload<Command, u64, ClusterMember>;
 
 impl fmt::Debug for Command {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

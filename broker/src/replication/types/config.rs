@@ -14,7 +14,7 @@ use tidelog_storage::wal;
 use super::command::Command;
 use super::outcome::Outcome;
 use super::runtime::OwnedRuntime;
-use crate::cluster::peers::Member;
+use crate::cluster::peers::ClusterMember;
 
 /// Standard Raft: one leader per term, so a log position is a term and an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +24,11 @@ impl RaftTypeConfig for TypeConfig {
     type D = Command;
     type R = Outcome;
     type NodeId = u64;
-    type Node = Member;
+    type Node = ClusterMember;
     type Term = u64;
     type LeaderId = LeaderId<u64, u64>;
     type Vote = Vote<Self::LeaderId>;
-    type Payload = EntryPayload<Command, u64, Member>;
+    type Payload = EntryPayload<Command, u64, ClusterMember>;
     type Entry = Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
     type AsyncRuntime = OwnedRuntime;
     type Responder<T>
@@ -79,7 +79,7 @@ pub fn stored_vote(vote: &VoteOf<TypeConfig>) -> wal::Vote {
 }
 
 /// A membership as the log and checkpoints store it.
-pub fn stored_membership(membership: &Membership<u64, Member>) -> stored::Membership {
+pub fn stored_membership(membership: &Membership<u64, ClusterMember>) -> stored::Membership {
     let configs = membership.get_joint_config().iter();
     stored::Membership {
         configs: configs
@@ -97,14 +97,15 @@ pub fn stored_membership(membership: &Membership<u64, Member>) -> stored::Member
 }
 
 /// A stored membership as openraft names it; an error for one that openraft refuses.
-pub fn raft_membership(stored: &stored::Membership) -> Result<Membership<u64, Member>, String> {
+pub fn raft_membership(stored: &stored::Membership) -> Result<Membership<u64, ClusterMember>, String> {
     let configs: Vec<BTreeSet<u64>> =
         stored.configs.iter().map(|config| config.voters.iter().copied().collect()).collect();
-    let member = |node: &stored::membership::Node| Member {
+    let member = |node: &stored::membership::Node| ClusterMember {
         address: node.address.clone(),
         incarnation: node.incarnation.clone(),
     };
-    let nodes: BTreeMap<u64, Member> = stored.nodes.iter().map(|node| (node.id, member(node))).collect();
+    let nodes: BTreeMap<u64, ClusterMember> =
+        stored.nodes.iter().map(|node| (node.id, member(node))).collect();
     if configs.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());
     }

@@ -3,7 +3,7 @@
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::metadata::state::MetaOutcome;
 
-/// What applying a command answered.
+/// The outcome of applying a command.
 #[derive(Debug)]
 pub enum Outcome {
     /// Nothing to say: leader's own entries, membership, most control commands of a data group.
@@ -12,14 +12,14 @@ pub enum Outcome {
     Sealed(Vec<(u32, u64)>),
     /// One result per sub-batch of a records entry, in order.
     Appended(Vec<AppendOutcome>),
-    /// What the metadata group made of its command.
+    /// The metadata group's outcome of its command.
     Meta(MetaOutcome),
 }
 
 /// Where a sub-batch landed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
-    /// Its records have the ordinals from `first_ordinal` on, and this arrival time.
+    /// The records have the ordinals from `first_ordinal` on, and this arrival time.
     Placed {
         /// Ordinal of the sub-batch's first record.
         first_ordinal: u64,

@@ -12,7 +12,7 @@ use crate::shell::spawn_inherited;
 
 type Tokio = TokioRuntime;
 
-/// See the module.
+/// openraft's runtime: tokio's, with tasks whose panic ends the process.
 #[derive(Debug)]
 pub struct OwnedRuntime(Tokio);
 

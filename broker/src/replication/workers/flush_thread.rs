@@ -20,15 +20,12 @@ use tokio::time::{Instant, sleep};
 use super::wal_thread::WalHandle;
 use crate::clock::ClusterClock;
 use crate::observability as names;
-use crate::shell::{OwnerGone, Shell, Turns, Worker as Started};
+use crate::shell::{Heartbeat, OwnerGone, Shell, Worker as Started};
 
 /// Wake-ups and cuts waiting; a group has at most one cut under way.
 const QUEUE_REQUESTS_MAX: usize = 64;
 /// Milliseconds for which files of trimmed records stay.
 const HOLD_MS: u64 = 3_600_000;
-/// Of the unflushed bytes at which proposals wait, the part at which the flusher begins to write: numerator and
-/// denominator.
-const FLUSH_FROM: (u64, u64) = (3, 8);
 /// How long the worker may take to write what is due, or a checkpoint, before it counts as stuck.
 const WRITE_WITHIN: Duration = Duration::from_secs(300);
 /// Pause before a write that found the disk full, or a segment damaged, is tried again.
@@ -60,19 +57,15 @@ struct Install {
 
 struct Shared {
     store: Arc<ShardStore>,
-    /// As [`FlushConfig::unflushed_bytes_max`].
+    /// Unflushed bytes at which proposals wait.
     unflushed_bytes_max: u64,
+    /// Unflushed bytes from which on the worker flushes.
+    flush_from_bytes: u64,
     woken: AtomicBool,
     rounds: AtomicU64,
     flushed: Notify,
     disk_full: AtomicBool,
     stopping: AtomicBool,
-}
-
-impl Shared {
-    fn flush_from_bytes(&self) -> u64 {
-        self.unflushed_bytes_max / FLUSH_FROM.1 * FLUSH_FROM.0
-    }
 }
 
 /// Where the worker works, and how many groups make a checkpoint.
@@ -87,7 +80,7 @@ pub struct FlushConfig {
     pub wal: WalHandle,
     /// Groups whose cuts make a checkpoint complete.
     pub groups: usize,
-    /// What the worker runs in.
+    /// The shell that the worker runs in.
     pub shell: Shell,
     /// By whose boot time files of trimmed records are held back.
     pub clock: Arc<ClusterClock>,
@@ -95,6 +88,8 @@ pub struct FlushConfig {
     pub hold_free_bytes: u64,
     /// Unflushed bytes at which proposals wait for the flusher.
     pub unflushed_bytes_max: u64,
+    /// Unflushed bytes from which on the worker flushes.
+    pub flush_from_bytes: u64,
 }
 
 impl FlushHandle {
@@ -105,6 +100,7 @@ impl FlushHandle {
         let shared = Arc::new(Shared {
             store: store.clone(),
             unflushed_bytes_max: config.unflushed_bytes_max,
+            flush_from_bytes: config.flush_from_bytes,
             woken: AtomicBool::new(false),
             rounds: AtomicU64::new(0),
             flushed: Notify::new(),
@@ -112,8 +108,8 @@ impl FlushHandle {
             stopping: AtomicBool::new(false),
         });
         let shell = config.shell.clone();
-        let worker = |turns| Worker {
-            turns,
+        let worker = |heartbeat| Worker {
+            heartbeat,
             flusher: Flusher::new(store),
             requests,
             shared: shared.clone(),
@@ -122,13 +118,13 @@ impl FlushHandle {
             cuts: Vec::new(),
             installed: BTreeMap::new(),
         };
-        let started = shell.start("flush", WRITE_WITHIN, |turns| worker(turns).run())?;
+        let started = shell.start("flush", WRITE_WITHIN, |heartbeat| worker(heartbeat).run())?;
         Ok((Self { queue, shared }, started))
     }
 
     /// Called after applying: wakes the worker when there is enough to write.
     pub fn wake_if_due(&self) {
-        if self.shared.store.flushable_bytes() >= self.shared.flush_from_bytes()
+        if self.shared.store.flushable_bytes() >= self.shared.flush_from_bytes
             && !self.shared.woken.swap(true, Ordering::AcqRel)
         {
             // A full queue means that the worker is awake.
@@ -233,7 +229,7 @@ struct CutInHand {
 }
 
 struct Worker {
-    turns: Turns,
+    heartbeat: Heartbeat,
     flusher: Flusher,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
@@ -244,7 +240,7 @@ struct Worker {
     installed: BTreeMap<u8, Option<(u64, u64)>>,
 }
 
-/// What keeps a write from happening.
+/// The reason that keeps a write from happening.
 #[derive(Clone, Copy)]
 enum Obstacle {
     FullDisk,
@@ -260,7 +256,7 @@ impl From<&ShardError> for Obstacle {
 impl Worker {
     async fn run(mut self) -> OwnerGone {
         while let Some(request) = self.requests.recv().await {
-            self.turns.stamp();
+            self.heartbeat.beat();
             match request {
                 Request::Stop => return OwnerGone,
                 Request::Wake => {
@@ -281,7 +277,7 @@ impl Worker {
                     }
                 }
             }
-            self.turns.rest();
+            self.heartbeat.pause();
         }
         OwnerGone
     }
@@ -298,7 +294,7 @@ impl Worker {
         }
         drop(error);
         sleep(TRY_AGAIN).await;
-        self.turns.stamp();
+        self.heartbeat.beat();
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
@@ -313,7 +309,7 @@ impl Worker {
         metrics::gauge!(names::UNFLUSHED_BYTES).set(self.shared.store.unflushed_bytes() as f64);
     }
 
-    /// Whoever asks takes what is there, so nothing is waited for.
+    /// Writes the bytes that are in memory, for a peer that asks for a file: it takes what is there, so nothing is waited for.
     fn write_out(&mut self, key: ShardKey) {
         let Err(error) = self.flusher.write_out(key) else { return };
         match (&error).into() {
@@ -370,7 +366,7 @@ impl Worker {
     async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
         // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
         let wal = &self.config.wal;
-        let durable_lsn = self.turns.excused(|| wal.disk_full(), wal.sync_and_mark()).await.ok()?;
+        let durable_lsn = self.heartbeat.excused(|| wal.disk_full(), wal.sync_and_mark()).await.ok()?;
         self.config.shell.pass_sync_latency().await;
         self.sequence += 1;
         let checkpoint = Checkpoint { sequence: self.sequence, durable_lsn, groups };

@@ -16,7 +16,7 @@ use super::wal_thread::WalHandle;
 /// A commit that takes longer means a disk that holds up whoever waits for this node.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
 
-/// What keeps the node from taking records.
+/// A state of the disk that keeps the node from taking records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskTrouble {
     /// A write found no space.
@@ -113,8 +113,8 @@ impl NodeDisk {
         self.reader.unlinked_file()
     }
 
-    /// Has the workers finish soon: no further commit waits to be synced with others, and records that would wait for
-    /// the log's bound are refused.
+    /// Prepares the end of the process: no write waits any more for space on a full disk, every further commit is synced,
+    /// and records that would wait for the log's bound are refused.
     pub fn hurry(&self) {
         self.wal.hurry();
         self.flush.hurry();

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::observability as names;
 use crate::replication::types::config::TypeConfig;
-use crate::shell::{OwnerGone, Shell, Turns, Worker as Started};
+use crate::shell::{Heartbeat, OwnerGone, Shell, Worker as Started};
 
 /// When an acknowledged record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +97,14 @@ impl WalHandle {
         let (spare_wanted, wanted) = mpsc::channel(1);
         if matches!(shell, Shell::Threads) {
             let (spares, of_spares) = (wal.spare_files(), shell.clone());
-            workers.push(shell.start("wal-spare", SPARE_WITHIN, |turns| {
-                prepare_spares(spares, wanted, of_spares, turns)
+            workers.push(shell.start("wal-spare", SPARE_WITHIN, |heartbeat| {
+                prepare_spares(spares, wanted, of_spares, heartbeat)
             })?);
         }
-        let worker = |turns| Worker {
+        let worker = |heartbeat| Worker {
             wal,
             requests,
-            turns,
+            heartbeat,
             durability,
             shared: shared.clone(),
             spare_wanted,
@@ -113,7 +113,7 @@ impl WalHandle {
             meters: Meters::new(),
             shell: shell.clone(),
         };
-        workers.push(shell.start("wal", COMMIT_WITHIN, |turns| worker(turns).run())?);
+        workers.push(shell.start("wal", COMMIT_WITHIN, |heartbeat| worker(heartbeat).run())?);
         Ok((Self { queue, shared }, WalThreads { workers }))
     }
 
@@ -180,17 +180,17 @@ async fn prepare_spares(
     spares: SpareFiles,
     mut wanted: mpsc::Receiver<()>,
     shell: Shell,
-    turns: Turns,
+    heartbeat: Heartbeat,
 ) -> OwnerGone {
     loop {
-        turns.stamp();
+        heartbeat.beat();
         match spares.prepare() {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&shell, &error),
             Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
         }
-        turns.rest();
+        heartbeat.pause();
         if wanted.recv().await.is_none() {
             return OwnerGone;
         }
@@ -237,7 +237,7 @@ struct Worker {
     since_spare: u64,
     /// The log file that the spare files were last looked after for.
     spare_for: u64,
-    turns: Turns,
+    heartbeat: Heartbeat,
     meters: Meters,
     shell: Shell,
 }
@@ -256,7 +256,7 @@ impl Worker {
         OwnerGone
     }
 
-    /// As [`Self::run`], with a sync of its own after each interval in which something was written.
+    /// Runs as [`Self::run`], with a sync after each interval in which something was written.
     async fn run_with_interval(&mut self, every: Duration) {
         let mut sync_due: Option<Instant> = None;
         loop {
@@ -292,7 +292,7 @@ impl Worker {
             waiting.push(request.done);
         }
         let started = Instant::now();
-        self.turns.stamp();
+        self.heartbeat.beat();
         self.shared.committing_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         let commit = loop {
             if self.shared.disk_full.load(Ordering::Relaxed) && self.shared.stopping.load(Ordering::Relaxed) {
@@ -313,7 +313,7 @@ impl Worker {
         }
         self.shell.pass_sync_latency().await;
         self.shared.committing_since_ms.store(0, Ordering::Relaxed);
-        self.turns.rest();
+        self.heartbeat.pause();
         self.shared.disk_full.store(false, Ordering::Relaxed);
         self.shared.written_bytes.fetch_add(commit.bytes_written, Ordering::Relaxed);
         self.meters.sync_seconds.record(started.elapsed().as_secs_f64());
@@ -342,7 +342,7 @@ impl Worker {
             tracing::error!("the disk is full: puts are refused until there is space again");
         }
         sleep(FULL_DISK_RETRY).await;
-        self.turns.stamp();
+        self.heartbeat.beat();
     }
 
     /// A mark that cannot be written says less than it could, and nothing untrue.

@@ -9,12 +9,11 @@ use bytes::Bytes;
 use tidelog_storage::record;
 use tidelog_storage::shard::ShardKey;
 
-use super::outcomes::Journey;
-use super::{AppendRefusal, NewRecord, Payload, Placed};
+use super::outcomes::SentRecords;
+use super::{AppendRefusal, Appender, NewRecord, Payload, Placed};
 use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
 use crate::replication::{Leader, Origin, SubBatch};
-use crate::service::Service;
 
 /// What goes to one group.
 pub struct GroupPart {
@@ -23,7 +22,7 @@ pub struct GroupPart {
     /// At least one.
     pub batches: Vec<SubBatch>,
     /// One per sub-batch.
-    pub journeys: Vec<Journey>,
+    pub sent: Vec<SentRecords>,
     /// How it gets there.
     pub way: Way,
 }
@@ -72,7 +71,7 @@ impl Unit {
     }
 }
 
-impl Service {
+impl Appender {
     /// Routes the chosen records, charges those whose shard is led here, and encodes the accepted ones, by group.
     pub(in crate::service) fn encode(
         &self,
@@ -83,7 +82,7 @@ impl Service {
         charge: Charge,
         results: &mut [Result<Placed, AppendRefusal>],
     ) -> Vec<GroupPart> {
-        let now_ms = self.now_ms();
+        let now_ms = self.groups.clock().now_ms();
         let leaders = self.groups.leadership().leaders();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
         for index in chosen {
@@ -106,9 +105,9 @@ impl Service {
             };
             // What cannot be taken is not charged.
             if way == Way::Here
-                && let Some(refusal) = self.put_gate.refusal()
+                && let Some(refusal) = self.gate.refusal()
             {
-                self.put_gate.count(refusal, of_shard.len() as u64);
+                self.gate.count(refusal, of_shard.len() as u64);
                 continue;
             }
             let indices = of_shard.iter().map(|(_, index)| *index);
@@ -130,18 +129,15 @@ impl Service {
                 created_s: shard.created_s,
             });
             let batch = encode_batch(stream, shard, &accepted, records, now_ms).with_origin(origin);
-            let journey = Journey { shard: shard.index, created_s: shard.created_s, records: accepted };
+            let sent = SentRecords { shard: shard.index, created_s: shard.created_s, records: accepted };
             match parts.iter_mut().find(|part| part.group == shard.group) {
                 Some(part) => {
                     part.batches.push(batch);
-                    part.journeys.push(journey);
+                    part.sent.push(sent);
                 }
-                None => parts.push(GroupPart {
-                    group: shard.group,
-                    batches: vec![batch],
-                    journeys: vec![journey],
-                    way,
-                }),
+                None => {
+                    parts.push(GroupPart { group: shard.group, batches: vec![batch], sent: vec![sent], way });
+                }
             }
         }
         parts
@@ -157,8 +153,8 @@ impl Service {
         records: impl ExactSizeIterator<Item = (u32, usize)> + Clone,
         mut refuse: impl FnMut(u32),
     ) -> Vec<u32> {
-        let limits = self.shard_limits();
-        let budget = self.budgets.of(stream).of(shard);
+        let limits = self.accounts.limits;
+        let budget = self.accounts.budgets.of(stream).of(shard);
         let mut budget = budget.lock().expect("no code panics while it holds this lock");
         let count = records.len();
         let mut accepted = Vec::with_capacity(count);
@@ -182,12 +178,12 @@ impl Service {
         drop(budget);
         let refused = count - accepted.len();
         if refused > 0 {
-            self.meters.write_throttled_records.increment(refused as u64);
-            self.stream_refusals.note_records(stream, refused);
+            self.accounts.meters.write_throttled_records.increment(refused as u64);
+            self.accounts.stream_refusals.note_records(stream, refused);
         }
-        self.meters.incoming_records.increment(accepted.len() as u64);
-        self.meters.incoming_bytes.increment(accepted_bytes as u64);
-        if let Some(counts) = self.shard_counts.of(stream, shard) {
+        self.accounts.meters.incoming_records.increment(accepted.len() as u64);
+        self.accounts.meters.incoming_bytes.increment(accepted_bytes as u64);
+        if let Some(counts) = self.accounts.shard_counts.of(stream, shard) {
             counts.note_put(accepted.len(), accepted_bytes, refused);
         }
         accepted

@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::AppendRefusal;
 use super::encode::GroupPart;
 use super::messages::{read_response, send_part};
-use super::outcomes::Journey;
+use super::outcomes::SentRecords;
 use super::put_link::Share;
 use super::receive::{Delivered, Undelivered};
+use super::{AppendRefusal, Appender};
 use crate::cluster::peers::{Client, Lane};
 use crate::replication::Leader;
-use crate::service::Service;
 
 /// How long a group may be without a leader that takes records before they are refused: an election takes a second or
 /// two, and whoever asks on the side of a minority has an answer in time.
@@ -25,17 +24,17 @@ const LEADERLESS: Duration = Duration::from_secs(5);
 /// Pause before a leader is asked again, unless there is another one.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-impl Service {
-    /// Brings a part to the leader of its group. The outcomes are one per sub-batch; its journeys come back with them.
+impl Appender {
+    /// Brings a part to the leader of its group. The outcomes are one per sub-batch; its records come back with them.
     pub(in crate::service) async fn forward(
         &self,
         part: GroupPart,
         deadline: Instant,
-    ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<Journey>) {
+    ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<SentRecords>) {
         let share = self.forwarding_share([&part], deadline).await;
-        let Some(share) = share else { return (Err(AppendRefusal::Unavailable), part.journeys) };
+        let Some(share) = share else { return (Err(AppendRefusal::Unavailable), part.sent) };
         let delivered = self.deliver(&part, &share, deadline).await;
-        (delivered, part.journeys)
+        (delivered, part.sent)
     }
 
     /// A share of the memory for these parts; `None` if there is none in time.
@@ -66,7 +65,8 @@ impl Service {
                     timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
                 }
                 Leader::At(node) => {
-                    let client = self.client_while_leading(node, part.group, Lane::Requests);
+                    let client =
+                        self.groups.leadership().client_while_leading(node, part.group, Lane::Requests);
                     match timeout_at(ends, client).await {
                         Ok(Some(client)) => self.deliver_to((node, client), part, share, deadline).await,
                         _ => Err(Undelivered::NotProposed),
@@ -75,7 +75,7 @@ impl Service {
                 Leader::Unknown => return Err(AppendRefusal::Unavailable),
             };
             match tried {
-                Ok(delivered) if delivered.len() == part.journeys.len() => return Ok(delivered),
+                Ok(delivered) if delivered.len() == part.sent.len() => return Ok(delivered),
                 Ok(_) | Err(Undelivered::Unknown) => return Err(AppendRefusal::Unknown),
                 Err(Undelivered::Refused(_)) => return Err(AppendRefusal::Unavailable),
                 Err(Undelivered::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
@@ -103,26 +103,8 @@ impl Service {
         deadline: Instant,
     ) -> Result<Vec<Delivered>, Undelivered> {
         let put = send_part(part, deadline);
-        let carried = self.couriers.carry(self.groups.peers(), leader, put, share.clone());
+        let carried = self.put_links.send(self.groups.peers(), leader, put, share.clone());
         let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
         read_response(answer, &part.batches)
-    }
-
-    /// A client of a node; `None` when it cannot be reached, or no longer leads the group by the time it is: a node
-    /// that has vanished does not refuse connections.
-    pub(in crate::service) async fn client_while_leading(
-        &self,
-        node: u64,
-        group: u8,
-        lane: Lane,
-    ) -> Option<Client> {
-        let mut leaders = self.groups.leadership().watch_leaders();
-        tokio::select! {
-            biased;
-            client = self.groups.peers().client(node, lane) => {
-                client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
-            }
-            _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,
-        }
     }
 }

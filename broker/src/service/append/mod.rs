@@ -17,15 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, OptionFuture, join_all};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::Service;
 use crate::model::producer::Stamp;
 use crate::model::producers::ProducerRefusal;
 use crate::model::stream::Stream;
-use crate::replication::{PartAnswer, ProposeError};
+use crate::replication::{Groups, PartAnswer, ProposeError};
+use crate::service::limits::Accounts;
 use encode::{Charge, GroupPart, Way};
-use outcomes::{Journey, Late, Results, place, place_delivered, refuse};
+use outcomes::{Results, Retries, SentRecords, refuse, settle, settle_delivered};
+use put_link::PutLinks;
+use refusal::PutGate;
 
 /// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
 /// has lost its majority is told sooner.
@@ -123,7 +126,34 @@ impl From<ProducerRefusal> for AppendRefusal {
     }
 }
 
-impl Service {
+/// Appends records to shards, wherever their groups are led.
+pub struct Appender {
+    groups: Arc<Groups>,
+    accounts: Arc<Accounts>,
+    gate: PutGate,
+    /// Bytes of records on their way to the leaders of other groups.
+    forwarding: Arc<Semaphore>,
+    /// Bytes of records that came from other nodes, until they are answered.
+    received: Arc<Semaphore>,
+    /// The streams of puts to the other nodes.
+    put_links: PutLinks,
+}
+
+impl Appender {
+    /// Appends to the shards of these groups.
+    pub fn new(groups: Arc<Groups>, accounts: Arc<Accounts>) -> Self {
+        let sizes = groups.sizes();
+        let [forwarding, received] = [sizes.forwarded_bytes_max, sizes.received_bytes_max]
+            .map(|bytes_max| Arc::new(Semaphore::new(bytes_max)));
+        let gate = PutGate::new(groups.clone());
+        Self { groups, accounts, gate, forwarding, received, put_links: PutLinks::default() }
+    }
+
+    /// The gate that decides whether records are taken.
+    pub fn gate(&self) -> &PutGate {
+        &self.gate
+    }
+
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
     /// sealed meanwhile wait for its children and go there.
     ///
@@ -138,8 +168,8 @@ impl Service {
     ) -> Vec<Result<Placed, AppendRefusal>> {
         let (parts, mut results) = self.encode_all(stream, records, stamp);
         let deadline = outcome_deadline();
-        let late = self.send(parts, deadline, &mut results).await;
-        self.send_again(stream.uid, records, stamp, late, deadline, &mut results).await;
+        let retries = self.send(parts, deadline, &mut results).await;
+        self.send_again(stream.uid, records, stamp, retries, deadline, &mut results).await;
         results
     }
 
@@ -156,23 +186,23 @@ impl Service {
         (parts, results)
     }
 
-    /// Sends what is late until nothing is.
+    /// Sends the retries again, until none is left.
     pub(super) async fn send_again(
         &self,
         uid: u64,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-        mut late: Late,
+        mut retries: Retries,
         deadline: Instant,
         results: &mut Results,
     ) {
-        while !late.is_empty() {
-            let Some(stream) = self.successor(uid, &late.sealed, deadline).await else {
-                refuse(results, late.journeys(), AppendRefusal::Unavailable);
+        while !retries.is_empty() {
+            let Some(stream) = self.successor(uid, &retries.sealed, deadline).await else {
+                refuse(results, retries.sent(), AppendRefusal::Unavailable);
                 break;
             };
-            let parts = self.encode(&stream, records, late.records(), stamp, Charge::Paid, results);
-            late = self.send(parts, deadline, results).await;
+            let parts = self.encode(&stream, records, retries.records(), stamp, Charge::Paid, results);
+            retries = self.send(parts, deadline, results).await;
         }
     }
 
@@ -182,19 +212,20 @@ impl Service {
         mut parts: Vec<GroupPart>,
         deadline: Instant,
         results: &mut Results,
-    ) -> Late {
-        let mut late = Late::default();
+    ) -> Retries {
+        let mut retries = Retries::default();
         let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
         let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
-        let proposing = async { place_queued(self.queue(parts, deadline).await, results, &mut late).await };
+        let proposing =
+            async { place_queued(self.queue(parts, deadline).await, results, &mut retries).await };
         let ((), forwarded) = tokio::join!(proposing, forwarding);
-        for (delivered, journeys) in forwarded {
+        for (delivered, sent) in forwarded {
             match delivered {
-                Ok(delivered) => place_delivered(results, delivered, journeys, &mut late),
-                Err(refusal) => refuse(results, &journeys, refusal),
+                Ok(delivered) => settle_delivered(results, delivered, sent, &mut retries),
+                Err(refusal) => refuse(results, &sent, refusal),
             }
         }
-        late
+        retries
     }
 
     /// Gives the parts of groups that are led here their places in the groups' queues. Each comes with its outcome to be,
@@ -203,7 +234,7 @@ impl Service {
         &self,
         parts: Vec<GroupPart>,
         deadline: Instant,
-    ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<Journey>)> {
+    ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<SentRecords>)> {
         let mut queued = Vec::with_capacity(parts.len());
         for part in parts {
             let queueing = self.groups.appends().append(part.group, part.batches);
@@ -214,17 +245,17 @@ impl Service {
                     timeout_at(deadline, self.groups.leadership().while_led_here(part.group, outcome));
                 outcome.map(|outcome| outcome.ok()??.ok())
             });
-            queued.push((outcome, part.journeys));
+            queued.push((outcome, part.sent));
         }
         queued
     }
 
     /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
     /// the deadline has passed.
-    async fn successor(&self, uid: u64, sealed: &[Journey], deadline: Instant) -> Option<Arc<Stream>> {
+    async fn successor(&self, uid: u64, sealed: &[SentRecords], deadline: Instant) -> Option<Arc<Stream>> {
         let is_closed = |stream: &Stream| {
             let is_open = |index| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());
-            !sealed.iter().any(|journey| is_open(journey.shard))
+            !sealed.iter().any(|sent| is_open(sent.shard))
         };
         let mut catalogs = self.groups.watch_catalog();
         let reseated =
@@ -236,24 +267,23 @@ impl Service {
 
 /// Notes what becomes of parts that were queued.
 pub(super) async fn place_queued(
-    queued: Vec<(Option<impl Future<Output = Option<PartAnswer>>>, Vec<Journey>)>,
+    queued: Vec<(Option<impl Future<Output = Option<PartAnswer>>>, Vec<SentRecords>)>,
     results: &mut Results,
-    late: &mut Late,
+    retries: &mut Retries,
 ) {
-    let outcomes = queued
-        .into_iter()
-        .map(|(outcome, journeys)| OptionFuture::from(outcome).map(|outcome| (outcome, journeys)));
-    for (outcome, journeys) in join_all(outcomes).await {
+    let outcomes =
+        queued.into_iter().map(|(outcome, sent)| OptionFuture::from(outcome).map(|outcome| (outcome, sent)));
+    for (outcome, sent) in join_all(outcomes).await {
         match outcome {
             Some(Some(Ok(outcomes))) => {
-                assert_eq!(outcomes.len(), journeys.len(), "one outcome per sub-batch");
-                for (outcome, journey) in outcomes.into_iter().zip(journeys) {
-                    place(results, outcome, journey, late);
+                assert_eq!(outcomes.len(), sent.len(), "one outcome per sub-batch");
+                for (outcome, sent) in outcomes.into_iter().zip(sent) {
+                    settle(results, outcome, sent, retries);
                 }
             }
-            Some(Some(Err(ProposeError::NotProposed))) => late.unproposed.extend(journeys),
-            Some(_) => refuse(results, &journeys, AppendRefusal::Unknown),
-            None => refuse(results, &journeys, AppendRefusal::Unavailable),
+            Some(Some(Err(ProposeError::NotProposed))) => retries.unproposed.extend(sent),
+            Some(_) => refuse(results, &sent, AppendRefusal::Unknown),
+            None => refuse(results, &sent, AppendRefusal::Unavailable),
         }
     }
 }

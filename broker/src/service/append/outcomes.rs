@@ -6,7 +6,7 @@ use crate::model::producers::Run;
 use crate::replication::AppendOutcome;
 
 /// The accepted records of one shard, on their way.
-pub struct Journey {
+pub struct SentRecords {
     /// The shard's index.
     pub shard: u32,
     /// Its creation second.
@@ -17,16 +17,16 @@ pub struct Journey {
 
 /// What has to be sent again. All of it was charged.
 #[derive(Default)]
-pub(in crate::service) struct Late {
+pub(in crate::service) struct Retries {
     /// To the children of their shards.
-    pub(in crate::service) sealed: Vec<Journey>,
+    pub(in crate::service) sealed: Vec<SentRecords>,
     /// To the next leader of their group.
-    pub(in crate::service) unproposed: Vec<Journey>,
+    pub(in crate::service) unproposed: Vec<SentRecords>,
 }
 
 pub(in crate::service) type Results = [Result<Placed, AppendRefusal>];
 
-impl Late {
+impl Retries {
     pub(in crate::service) fn is_empty(&self) -> bool {
         self.sealed.is_empty() && self.unproposed.is_empty()
     }
@@ -36,60 +36,60 @@ impl Late {
         self.unproposed.append(&mut other.unproposed);
     }
 
-    pub(in crate::service) fn journeys(&self) -> impl Iterator<Item = &Journey> {
+    pub(in crate::service) fn sent(&self) -> impl Iterator<Item = &SentRecords> {
         self.sealed.iter().chain(&self.unproposed)
     }
 
     /// Positions in the request, ascending.
     pub(in crate::service) fn records(&self) -> Vec<u32> {
-        let mut records: Vec<u32> = self.journeys().flat_map(|journey| &journey.records).copied().collect();
+        let mut records: Vec<u32> = self.sent().flat_map(|sent| &sent.records).copied().collect();
         records.sort_unstable();
         records
     }
 }
 
 /// Notes what the leader of another node's group made of its part. It answered for every sub-batch.
-pub(in crate::service) fn place_delivered(
+pub(in crate::service) fn settle_delivered(
     results: &mut Results,
     delivered: Vec<Delivered>,
-    journeys: Vec<Journey>,
-    late: &mut Late,
+    sent: Vec<SentRecords>,
+    retries: &mut Retries,
 ) {
-    for (delivered, mut journey) in delivered.into_iter().zip(journeys) {
+    for (delivered, mut sent) in delivered.into_iter().zip(sent) {
         let Delivered { outcome, throttled } = delivered;
         for position in throttled.iter().rev() {
-            let index = journey.records.remove(*position as usize);
-            results[index as usize] = Err(AppendRefusal::Throttled { shard: journey.shard });
+            let index = sent.records.remove(*position as usize);
+            results[index as usize] = Err(AppendRefusal::Throttled { shard: sent.shard });
         }
         if let Some(outcome) = outcome {
-            place(results, outcome, journey, late);
+            settle(results, outcome, sent, retries);
         }
     }
 }
 
 /// Notes what became of the records of one shard.
-pub(in crate::service) fn place(
+pub(in crate::service) fn settle(
     results: &mut Results,
     outcome: AppendOutcome,
-    journey: Journey,
-    late: &mut Late,
+    sent: SentRecords,
+    retries: &mut Retries,
 ) {
     match outcome {
         AppendOutcome::Placed { first_ordinal, time_ms } => {
-            let Journey { shard, created_s, records } = journey;
+            let SentRecords { shard, created_s, records } = sent;
             for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
                 results[index as usize] = Ok(Placed { shard, created_s, ordinal, time_ms });
             }
         }
-        AppendOutcome::Sealed => late.sealed.push(journey),
-        AppendOutcome::NoSuchShard => refuse(results, [&journey], AppendRefusal::Unavailable),
+        AppendOutcome::Sealed => retries.sealed.push(sent),
+        AppendOutcome::NoSuchShard => refuse(results, [&sent], AppendRefusal::Unavailable),
         AppendOutcome::Remembered(runs) => {
-            for index in journey.records {
+            for index in sent.records {
                 // A peer may have answered nonsense.
                 results[index as usize] = recall(&runs, index).ok_or(AppendRefusal::Unknown);
             }
         }
-        AppendOutcome::Refused(refusal) => refuse(results, [&journey], refusal.into()),
+        AppendOutcome::Refused(refusal) => refuse(results, [&sent], refusal.into()),
     }
 }
 
@@ -104,10 +104,10 @@ fn recall(runs: &[Run], position: u32) -> Option<Placed> {
 /// Notes that the records of these shards were not taken.
 pub(in crate::service) fn refuse<'a>(
     results: &mut Results,
-    journeys: impl IntoIterator<Item = &'a Journey>,
+    sent: impl IntoIterator<Item = &'a SentRecords>,
     refusal: AppendRefusal,
 ) {
-    for index in journeys.into_iter().flat_map(|journey| &journey.records) {
+    for index in sent.into_iter().flat_map(|sent| &sent.records) {
         results[*index as usize] = Err(refusal);
     }
 }

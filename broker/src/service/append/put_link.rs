@@ -1,8 +1,8 @@
 //! Puts on their way to the leaders of their groups: one kept stream to each node instead of a call for each put, which
 //! cost more than all the rest of it.
 //!
-//! Each put is answered by itself, in any order. What was not handed to the stream was certainly not heard; when a
-//! stream ends, everything that was handed to it and is not answered has an unknown outcome. Used by [`super::forward`].
+//! Each put is answered by itself, in any order. A put that was not sent was certainly not heard; when a
+//! stream ends, every put that was sent and is not answered has an unknown outcome. Used by [`super::forward`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 1_024;
 pub(in crate::service) type Answer = Result<peer::PutResponse, Undelivered>;
 
 /// A put, and who waits for its outcome.
-struct Errand {
+struct QueuedPut {
     put: peer::PutRequest,
     waiting: Waiting,
 }
@@ -37,11 +37,11 @@ struct Waiting {
 /// A share of the memory for what is on its way to other nodes.
 pub(in crate::service) type Share = Arc<OwnedSemaphorePermit>;
 
-/// A stream to a node. What is handed to it is heard in that order, if it is.
+/// A stream of puts to a node, which hears them in the order in which they were sent, if it does.
 #[derive(Clone, Debug)]
-pub struct Courier(mpsc::Sender<Errand>);
+pub struct PutLink(mpsc::Sender<QueuedPut>);
 
-impl Courier {
+impl PutLink {
     /// Hands a put over, once there is room. What it gives back is the node's answer; it may be to something else than
     /// what was asked.
     pub(in crate::service) async fn take(
@@ -50,13 +50,13 @@ impl Courier {
         share: Share,
     ) -> impl Future<Output = Answer> + use<> {
         let (answer, answered) = oneshot::channel();
-        // An errand that is dropped was not handed over: what was is answered in any case.
-        drop(self.0.send(Errand { put, waiting: Waiting { answer, _share: share } }).await);
+        // A queued put that is dropped was not sent: one that was sent is answered in any case.
+        drop(self.0.send(QueuedPut { put, waiting: Waiting { answer, _share: share } }).await);
         answered.map(|answered| answered.unwrap_or(Err(Undelivered::NotProposed)))
     }
 }
 
-impl PartialEq for Courier {
+impl PartialEq for PutLink {
     fn eq(&self, other: &Self) -> bool {
         self.0.same_channel(&other.0)
     }
@@ -64,16 +64,16 @@ impl PartialEq for Courier {
 
 /// The streams to the other nodes.
 #[derive(Default)]
-pub struct Couriers {
-    streams: Mutex<HashMap<u64, Courier>>,
+pub struct PutLinks {
+    streams: Mutex<HashMap<u64, PutLink>>,
 }
 
-impl Couriers {
+impl PutLinks {
     /// Brings a put to a node. The answer is the node's; it may be to something else than what was asked.
     ///
     /// # Errors
     /// [`Undelivered`].
-    pub(in crate::service) async fn carry(
+    pub(in crate::service) async fn send(
         &self,
         peers: &Arc<Peers>,
         (node, client): (u64, Client),
@@ -83,49 +83,49 @@ impl Couriers {
         self.started(peers, node, client).take(put, share).await.await
     }
 
-    /// Lets puts begin another stream. What was handed to this one is answered.
-    pub(in crate::service) fn retire(&self, courier: &Courier) {
+    /// Lets puts begin another stream. Puts that were sent over this one are answered.
+    pub(in crate::service) fn retire(&self, link: &PutLink) {
         let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
-        streams.retain(|_, running| running != courier);
+        streams.retain(|_, running| running != link);
     }
 
     /// The stream to a node, if there is one.
-    pub(in crate::service) fn running(&self, node: u64) -> Option<Courier> {
+    pub(in crate::service) fn running(&self, node: u64) -> Option<PutLink> {
         running(&self.streams.lock().expect("no code panics while it holds this lock"), node)
     }
 
-    fn started(&self, peers: &Arc<Peers>, node: u64, client: Client) -> Courier {
+    fn started(&self, peers: &Arc<Peers>, node: u64, client: Client) -> PutLink {
         let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
-        if let Some(courier) = running(&streams, node) {
-            return courier;
+        if let Some(link) = running(&streams, node) {
+            return link;
         }
-        let (stream, errands) = mpsc::channel(WAITING_MAX);
+        let (stream, queue) = mpsc::channel(WAITING_MAX);
         // A stream that ends, however it does, is closed, and the next put makes another.
-        spawn_short(run(peers.clone(), node, client, errands));
-        let courier = Courier(stream);
-        streams.insert(node, courier.clone());
-        courier
+        spawn_short(run(peers.clone(), node, client, queue));
+        let link = PutLink(stream);
+        streams.insert(node, link.clone());
+        link
     }
 }
 
-fn running(streams: &HashMap<u64, Courier>, node: u64) -> Option<Courier> {
-    streams.get(&node).filter(|courier| !courier.0.is_closed()).cloned()
+fn running(streams: &HashMap<u64, PutLink>, node: u64) -> Option<PutLink> {
+    streams.get(&node).filter(|link| !link.0.is_closed()).cloned()
 }
 
 /// Hands puts over and brings their answers back, until the stream ends.
-async fn run(peers: Arc<Peers>, node: u64, mut client: Client, errands: mpsc::Receiver<Errand>) {
-    let handed = Arc::new(Handed::default());
-    let puts = peers.request(node, hand_over(errands, handed.clone()), None);
+async fn run(peers: Arc<Peers>, node: u64, mut client: Client, queue: mpsc::Receiver<QueuedPut>) {
+    let sent = Arc::new(SentPuts::default());
+    let puts = peers.request(node, send_puts(queue, sent.clone()), None);
     let mut answers = match client.put(puts).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => {
             tracing::debug!(%status, node, "no stream of puts to a leader");
-            return handed.end(&refused_or_unknown(&status).into());
+            return sent.end(&refused_or_unknown(&status).into());
         }
     };
     loop {
         match answers.message().await {
-            Ok(Some(answer)) => handed.answer(answer),
+            Ok(Some(answer)) => sent.answer(answer),
             Ok(None) => break,
             Err(status) => {
                 tracing::debug!(%status, node, "a stream of puts to a leader has ended");
@@ -133,28 +133,28 @@ async fn run(peers: Arc<Peers>, node: u64, mut client: Client, errands: mpsc::Re
             }
         }
     }
-    handed.end(&Undelivered::Unknown);
+    sent.end(&Undelivered::Unknown);
 }
 
-/// The puts as they are handed to the connection.
-fn hand_over(
-    errands: mpsc::Receiver<Errand>,
-    handed: Arc<Handed>,
+/// The queued puts as the connection takes them.
+fn send_puts(
+    queue: mpsc::Receiver<QueuedPut>,
+    sent: Arc<SentPuts>,
 ) -> impl Stream<Item = peer::PutRequest> + Send + 'static {
-    stream::unfold((errands, handed), |(mut errands, handed)| async move {
+    stream::unfold((queue, sent), |(mut queue, sent)| async move {
         loop {
-            let Errand { put, waiting } = errands.recv().await?;
-            // Whoever has left is spared.
+            let QueuedPut { put, waiting } = queue.recv().await?;
+            // A caller that has left wants no outcome.
             if !waiting.answer.is_closed() {
-                let id = handed.note(waiting)?;
-                return Some((peer::PutRequest { id, ..put }, (errands, handed)));
+                let id = sent.note(waiting)?;
+                return Some((peer::PutRequest { id, ..put }, (queue, sent)));
             }
         }
     })
 }
 
-/// Who waits for the puts that were handed over, by their ids; `None` once the stream has ended.
-struct Handed(Mutex<Option<Unanswered>>);
+/// The callers that wait for the puts that were sent, by the puts' ids; `None` once the stream has ended.
+struct SentPuts(Mutex<Option<Unanswered>>);
 
 #[derive(Default)]
 struct Unanswered {
@@ -162,18 +162,18 @@ struct Unanswered {
     puts: BTreeMap<u64, Waiting>,
 }
 
-impl Default for Handed {
+impl Default for SentPuts {
     fn default() -> Self {
         Self(Mutex::new(Some(Unanswered::default())))
     }
 }
 
-impl Handed {
+impl SentPuts {
     fn unanswered(&self) -> MutexGuard<'_, Option<Unanswered>> {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 
-    /// The id for one more put; `None` when the stream has ended: it is not handed over then.
+    /// The id for one more put; `None` when the stream has ended: it is not sent then.
     fn note(&self, waiting: Waiting) -> Option<u64> {
         let mut unanswered = self.unanswered();
         let unanswered = unanswered.as_mut()?;
@@ -185,7 +185,7 @@ impl Handed {
     fn answer(&self, answer: peer::PutResponse) {
         let waiting = self.unanswered().as_mut().and_then(|unanswered| unanswered.puts.remove(&answer.id));
         if let Some(Waiting { answer: waiting, _share }) = waiting {
-            // Whoever has waited too long is gone.
+            // A caller that has waited too long is gone.
             drop(waiting.send(Ok(answer)));
         }
     }
@@ -198,7 +198,7 @@ impl Handed {
     }
 }
 
-impl Drop for Handed {
+impl Drop for SentPuts {
     fn drop(&mut self) {
         self.end(&Undelivered::Unknown);
     }
@@ -211,51 +211,51 @@ mod tests {
 
     use super::*;
 
-    fn errand() -> (Errand, oneshot::Receiver<Answer>) {
+    fn queued() -> (QueuedPut, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
         let share = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one is there").into();
-        (Errand { put: peer::PutRequest::default(), waiting: Waiting { answer, _share: share } }, answered)
+        (QueuedPut { put: peer::PutRequest::default(), waiting: Waiting { answer, _share: share } }, answered)
     }
 
     #[tokio::test]
-    async fn whoever_has_left_is_spared_and_who_is_retired_takes_nothing_new() {
-        let (stream, errands) = mpsc::channel(4);
-        let mut puts = Box::pin(hand_over(errands, Arc::default()));
-        let (left, waits) = (errand(), errand());
+    async fn a_put_whose_caller_has_left_is_skipped_and_a_retired_link_takes_nothing_new() {
+        let (stream, queue) = mpsc::channel(4);
+        let mut puts = Box::pin(send_puts(queue, Arc::default()));
+        let (left, waits) = (queued(), queued());
         drop(left.1);
-        for errand in [left.0, waits.0] {
-            stream.try_send(errand).map_err(|_| "full").expect("room");
+        for queued in [left.0, waits.0] {
+            stream.try_send(queued).map_err(|_| "full").expect("room");
         }
-        assert_eq!(puts.next().await.expect("a put").id, 1, "one is handed over");
+        assert_eq!(puts.next().await.expect("a put").id, 1, "one is sent over");
         assert!(stream.capacity() == 4);
 
-        let (couriers, courier) = (Couriers::default(), Courier(stream));
-        couriers.streams.lock().expect("no panic").insert(1, courier.clone());
-        assert_eq!(couriers.running(1), Some(courier.clone()));
-        couriers.retire(&Courier(mpsc::channel(1).0));
-        assert_eq!(couriers.running(1), Some(courier.clone()), "it is another one");
-        couriers.retire(&courier);
-        assert_eq!(couriers.running(1), None);
+        let (put_links, link) = (PutLinks::default(), PutLink(stream));
+        put_links.streams.lock().expect("no panic").insert(1, link.clone());
+        assert_eq!(put_links.running(1), Some(link.clone()));
+        put_links.retire(&PutLink(mpsc::channel(1).0));
+        assert_eq!(put_links.running(1), Some(link.clone()), "it is another one");
+        put_links.retire(&link);
+        assert_eq!(put_links.running(1), None);
     }
 
     #[tokio::test]
     async fn what_was_handed_over_is_unknown_and_what_was_not_is_not_proposed() {
-        let handed = Arc::new(Handed::default());
-        let (stream, errands) = mpsc::channel(4);
-        let mut puts = Box::pin(hand_over(errands, handed.clone()));
+        let sent = Arc::new(SentPuts::default());
+        let (stream, queue) = mpsc::channel(4);
+        let mut puts = Box::pin(send_puts(queue, sent.clone()));
         let waiting: Vec<_> = (0..3)
             .map(|_| {
-                let (errand, answered) = errand();
-                stream.try_send(errand).map_err(|_| "full").expect("room");
+                let (queued, answered) = queued();
+                stream.try_send(queued).map_err(|_| "full").expect("room");
                 answered
             })
             .collect();
         let first = puts.next().await.expect("a put").id;
         let second = puts.next().await.expect("a put").id;
         assert_ne!(first, second);
-        handed.answer(peer::PutResponse { id: second, ..Default::default() });
-        handed.end(&Undelivered::Unknown);
-        assert_eq!(puts.next().await, None, "nothing is handed over after the end");
+        sent.answer(peer::PutResponse { id: second, ..Default::default() });
+        sent.end(&Undelivered::Unknown);
+        assert_eq!(puts.next().await, None, "nothing is sent over after the end");
         drop(puts);
         let mut outcomes = Vec::new();
         for answered in waiting {

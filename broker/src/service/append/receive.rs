@@ -16,11 +16,11 @@ use tidelog_storage::shard::ShardKey;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::Appender;
 use super::encode::Unit;
 use super::messages::{read_batch, send_response};
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
-use crate::service::Service;
 
 /// How long a part waits for the end of an election that this node may have won.
 const TAKING_OVER: Duration = Duration::from_millis(200);
@@ -106,7 +106,7 @@ impl Queues {
     }
 }
 
-impl Service {
+impl Appender {
     /// Takes a part of a request that came to another node, in its turn of a queue if it has one. One outcome per
     /// sub-batch.
     ///
@@ -143,8 +143,8 @@ impl Service {
         if self.groups.leadership().leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(Undelivered::NotProposed);
         }
-        if let Some(refusal) = self.put_gate.refusal() {
-            self.put_gate.count(refusal, batches.iter().map(|batch| u64::from(batch.count)).sum());
+        if let Some(refusal) = self.gate.refusal() {
+            self.gate.count(refusal, batches.iter().map(|batch| u64::from(batch.count)).sum());
             return Err(Undelivered::Refused(refusal.to_string()));
         }
         let mut delivered = vec![Delivered { outcome: None, throttled: Vec::new() }; batches.len()];
@@ -157,7 +157,7 @@ impl Service {
                 }
             }
         }
-        let now_ms = self.now_ms();
+        let now_ms = self.groups.clock().now_ms();
         let mut going = Vec::with_capacity(batches.len());
         let mut awaited = Vec::with_capacity(batches.len());
         for (batch, delivered) in batches.into_iter().zip(&mut delivered) {
@@ -189,12 +189,12 @@ impl Service {
     /// A catalog that has the shards of all of those, unless they are gone: the node that sends them may have heard of
     /// them earlier.
     async fn catalog_with(&self, batches: &[SubBatch]) -> Result<Arc<Catalog>, Undelivered> {
-        let catalog = self.catalog();
+        let catalog = self.groups.catalog();
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {
             return Ok(catalog);
         }
         self.groups.proposals().read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
-        Ok(self.catalog())
+        Ok(self.groups.catalog())
     }
 
     /// Charges the records of a sub-batch and leaves out those beyond the shard's limits, whose positions are returned.
@@ -209,7 +209,7 @@ impl Service {
         let mut throttled = Vec::new();
         let unit = Unit::of(batch.origin.is_some());
         let refuse = |position| throttled.push(position);
-        self.charge((stream, shard), self.now_ms(), unit, sized, refuse);
+        self.charge((stream, shard), self.groups.clock().now_ms(), unit, sized, refuse);
         if !throttled.is_empty() {
             let count = batch.count - throttled.len() as u32;
             let is_taken = |at| throttled.binary_search(&at).is_err();

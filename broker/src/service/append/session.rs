@@ -17,14 +17,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::encode::{GroupPart, Way};
 use super::messages::{read_response, send_part};
-use super::outcomes::{Late, Results, place_delivered, refuse};
-use super::put_link::{Answer, Courier};
+use super::outcomes::{Results, Retries, refuse, settle_delivered};
+use super::put_link::{Answer, PutLink};
 use super::receive::Undelivered;
-use super::{AppendRefusal, NewRecord, Placed, outcome_deadline, place_queued};
+use super::{AppendRefusal, Appender, NewRecord, Placed, outcome_deadline, place_queued};
 use crate::model::producer::Stamp;
 use crate::model::stream::Stream;
 use crate::replication::Leader;
-use crate::service::Service;
 
 /// Where an append stands among those of its caller.
 #[derive(Debug, Default)]
@@ -49,7 +48,7 @@ pub struct Ways {
 enum Path {
     Here,
     /// Over a stream of puts to another node.
-    Over(Courier),
+    Over(PutLink),
 }
 
 impl Ways {
@@ -85,7 +84,7 @@ impl Turn {
     }
 }
 
-impl Service {
+impl Appender {
     /// As [`Self::append`], in its turn.
     pub async fn append_in_turn(
         &self,
@@ -101,18 +100,18 @@ impl Service {
         let ways = paths.as_ref().and_then(|paths| {
             before.with(stream, parts.iter().map(|part| part.group).zip(paths.iter().cloned()))
         });
-        let (untaken, mut late) = match (paths, ways) {
+        let (untaken, mut retries) = match (paths, ways) {
             (Some(paths), Some(ways)) => {
                 let queued = || turn.hand_over(ways);
                 self.send_early(parts.into_iter().zip(paths), deadline, &mut results, queued).await
             }
-            _ => (parts, Late::default()),
+            _ => (parts, Retries::default()),
         };
-        if !untaken.is_empty() || !late.is_empty() {
+        if !untaken.is_empty() || !retries.is_empty() {
             turn.comes().await;
             let deadline = outcome_deadline();
-            late.append(self.send(untaken, deadline, &mut results).await);
-            self.send_again(stream.uid, records, stamp, late, deadline, &mut results).await;
+            retries.append(self.send(untaken, deadline, &mut results).await);
+            self.send_again(stream.uid, records, stamp, retries, deadline, &mut results).await;
         }
         if turn.handed_over.is_some() {
             turn.comes().await;
@@ -125,7 +124,7 @@ impl Service {
     fn paths(&self, parts: &[GroupPart]) -> Option<Vec<Path>> {
         let path = |part: &GroupPart| match (part.way, self.groups.leadership().leader(part.group)) {
             (Way::Here, _) => Some(Path::Here),
-            (Way::Forward { .. }, Leader::At(node)) => self.couriers.running(node).map(Path::Over),
+            (Way::Forward { .. }, Leader::At(node)) => self.put_links.running(node).map(Path::Over),
             (Way::Forward { .. }, _) => None,
         };
         parts.iter().map(path).collect()
@@ -138,61 +137,61 @@ impl Service {
         deadline: Instant,
         results: &mut Results,
         queued: impl FnOnce(),
-    ) -> (Vec<GroupPart>, Late) {
+    ) -> (Vec<GroupPart>, Retries) {
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         for (part, path) in parts {
             match path {
                 Path::Here => here.push(part),
-                Path::Over(courier) => elsewhere.push((part, courier)),
+                Path::Over(link) => elsewhere.push((part, link)),
             }
         }
         let (taken, placed) = tokio::join!(self.hand_to(elsewhere, deadline), self.queue(here, deadline));
         queued();
-        let mut late = Late::default();
-        let answering = join_all(taken.into_iter().map(|(part, courier, answer)| async move {
+        let mut retries = Retries::default();
+        let answering = join_all(taken.into_iter().map(|(part, link, answer)| async move {
             let answer = match answer {
                 Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(Undelivered::Unknown)),
                 None => Err(Undelivered::Refused("no room in time".into())),
             };
-            (answer.and_then(|answer| read_response(answer, &part.batches)), part, courier)
+            (answer.and_then(|answer| read_response(answer, &part.batches)), part, link)
         }));
-        let ((), answers) = tokio::join!(place_queued(placed, results, &mut late), answering);
+        let ((), answers) = tokio::join!(place_queued(placed, results, &mut retries), answering);
         let mut untaken = Vec::new();
-        for (answer, part, courier) in answers {
+        for (answer, part, link) in answers {
             match answer {
-                Ok(delivered) if delivered.len() == part.journeys.len() => {
-                    place_delivered(results, delivered, part.journeys, &mut late);
+                Ok(delivered) if delivered.len() == part.sent.len() => {
+                    settle_delivered(results, delivered, part.sent, &mut retries);
                 }
                 Err(Undelivered::NotProposed) => {
                     // The leader takes nothing more of this group over it that is in order.
-                    self.couriers.retire(&courier);
+                    self.put_links.retire(&link);
                     untaken.push(part);
                 }
-                Err(Undelivered::Refused(_)) => refuse(results, &part.journeys, AppendRefusal::Unavailable),
-                Ok(_) | Err(Undelivered::Unknown) => refuse(results, &part.journeys, AppendRefusal::Unknown),
+                Err(Undelivered::Refused(_)) => refuse(results, &part.sent, AppendRefusal::Unavailable),
+                Ok(_) | Err(Undelivered::Unknown) => refuse(results, &part.sent, AppendRefusal::Unknown),
             }
         }
-        (untaken, late)
+        (untaken, retries)
     }
 
-    /// Hands parts to their couriers. Each comes with its answer to be, `None` where there was no room in time.
+    /// Hands parts to their links. Each comes with the future of its answer, `None` where there was no room in time.
     async fn hand_to(
         &self,
-        parts: Vec<(GroupPart, Courier)>,
+        parts: Vec<(GroupPart, PutLink)>,
         deadline: Instant,
-    ) -> Vec<(GroupPart, Courier, Option<impl Future<Output = Answer> + use<>>)> {
+    ) -> Vec<(GroupPart, PutLink, Option<impl Future<Output = Answer> + use<>>)> {
         // For all of them at once: two appends that each held a share and waited for more would wait for each other.
         let share = self.forwarding_share(parts.iter().map(|(part, _)| part), deadline).await;
         let mut handed = Vec::with_capacity(parts.len());
-        for (part, courier) in parts {
+        for (part, link) in parts {
             let answer = match &share {
                 Some(share) => {
                     let put = peer::PutRequest { in_order: true, ..send_part(&part, deadline) };
-                    timeout_at(deadline, courier.take(put, share.clone())).await.ok()
+                    timeout_at(deadline, link.take(put, share.clone())).await.ok()
                 }
                 None => None,
             };
-            handed.push((part, courier, answer));
+            handed.push((part, link, answer));
         }
         handed
     }

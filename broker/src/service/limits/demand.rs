@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tidelog_proto::peer;
 use tokio::time::timeout;
 
-use super::throttle::Offered;
+use super::throttle::Demand;
 use crate::cluster::peers::Lane;
 use crate::service::Service;
 
@@ -16,15 +16,15 @@ use crate::service::Service;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What shards were offered, by stream and shard, and the node that counted.
-pub type Counted = HashMap<(u64, u32), (u64, Offered)>;
+pub type Counted = HashMap<(u64, u32), (u64, Demand)>;
 
 impl Service {
     /// What the open shards of those streams that are led here were offered since this node began to count.
-    pub fn offered_here(&self, stream_uids: &[u64]) -> Vec<(u64, u32, Offered)> {
+    pub fn demand_here(&self, stream_uids: &[u64]) -> Vec<(u64, u32, Demand)> {
         let catalog = self.catalog();
         let streams = stream_uids.iter().filter_map(|uid| catalog.by_uid(*uid));
         let of_stream = |stream: &crate::model::stream::Stream| {
-            let budgets = self.budgets.of(stream);
+            let budgets = self.accounts.budgets.of(stream);
             let led = stream.open_shards().filter(|shard| self.leads(shard.group));
             let offered = led.map(|shard| {
                 let budget = budgets.of(shard);
@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// The same of all nodes that answer.
-    pub(in crate::service) async fn offered_everywhere(&self, stream_uids: &[u64]) -> Counted {
+    pub(in crate::service) async fn demand_everywhere(&self, stream_uids: &[u64]) -> Counted {
         let peers = self.groups.peers();
         let members = peers.members();
         let others = members.keys().copied().filter(|node| *node != peers.node());
@@ -53,20 +53,20 @@ impl Service {
         let mut counted = Counted::new();
         for (node, shards) in join_all(asking).await.into_iter().flatten() {
             let shards = shards.into_iter().map(|shard| {
-                let offered = Offered { bytes: shard.bytes, records: shard.records };
+                let offered = Demand { bytes: shard.bytes, records: shard.records };
                 ((shard.stream_uid, shard.shard), (node, offered))
             });
             counted.extend(shards);
         }
-        let own = self.offered_here(stream_uids).into_iter();
+        let own = self.demand_here(stream_uids).into_iter();
         counted.extend(own.map(|(uid, shard, offered)| ((uid, shard), (peers.node(), offered))));
         counted
     }
 }
 
 /// As a peer is told.
-pub fn send_offered(offered: Vec<(u64, u32, Offered)>) -> peer::OfferedResponse {
-    let send = |(stream_uid, shard, offered): (u64, u32, Offered)| peer::offered_response::Shard {
+pub fn send_demand(offered: Vec<(u64, u32, Demand)>) -> peer::OfferedResponse {
+    let send = |(stream_uid, shard, offered): (u64, u32, Demand)| peer::offered_response::Shard {
         stream_uid,
         shard,
         bytes: offered.bytes,

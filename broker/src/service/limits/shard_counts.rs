@@ -73,7 +73,7 @@ impl Service {
         let of_streams: usize = streams.iter().map(series).sum();
         let place = (account, region);
         let of_stream = |stream: &Stream| stream_labels(&stream.key, account, region);
-        let refusals = self.stream_refusals.page(&catalog, of_stream);
+        let refusals = self.accounts.stream_refusals.page(&catalog, of_stream);
         let page = match Detail::of(of_shards, of_streams) {
             Detail::Shards => {
                 let rows: Vec<_> =
@@ -92,7 +92,7 @@ impl Service {
     fn rows_of_shards(&self, stream: &Arc<Stream>, place: (&str, &str)) -> Vec<Row> {
         let row = |shard: &Shard| {
             let shard_id = ShardId(shard.index);
-            let counts = self.shard_counts.of(stream, shard)?;
+            let counts = self.accounts.shard_counts.of(stream, shard)?;
             let enabled = stream.shard_level_metrics.0;
             Some(Row { labels: shard_labels(&stream.key, shard_id, place.0, place.1), enabled, counts })
         };
@@ -103,7 +103,7 @@ impl Service {
     fn row_of_stream(&self, stream: &Arc<Stream>, place: (&str, &str)) -> Row {
         let counts = Arc::new(ShardCounts::default());
         for shard in &stream.shards {
-            if let Some(of_shard) = self.shard_counts.known(stream.uid, shard.index) {
+            if let Some(of_shard) = self.accounts.shard_counts.known(stream.uid, shard.index) {
                 counts.add_all(&of_shard);
             }
         }

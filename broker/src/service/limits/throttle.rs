@@ -21,12 +21,12 @@ pub struct Budget {
     read_bytes: Bucket,
     read_calls: Bucket,
     iterators: Bucket,
-    offered: Offered,
+    offered: Demand,
 }
 
 /// What was offered to a shard since its budget was made, taken or refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offered {
+pub struct Demand {
     /// Bytes of data and keys.
     pub bytes: u64,
     /// Records.
@@ -35,7 +35,7 @@ pub struct Offered {
 
 impl Budget {
     /// What was offered so far.
-    pub fn offered(&self) -> Offered {
+    pub fn offered(&self) -> Demand {
         self.offered
     }
 

@@ -76,10 +76,10 @@ impl Service {
         };
         let bytes = batch.records.iter().map(|read| size(&read.record)).sum::<usize>();
         self.charge_read(stream, shard, bytes as u64);
-        self.meters.outgoing_records.increment(batch.records.len() as u64);
-        self.meters.outgoing_bytes.increment(bytes as u64);
+        self.accounts.meters.outgoing_records.increment(batch.records.len() as u64);
+        self.accounts.meters.outgoing_bytes.increment(bytes as u64);
         let answer = self.answer(stream, shard, batch)?;
-        if let Some(counts) = self.shard_counts.of(stream, shard) {
+        if let Some(counts) = self.accounts.shard_counts.of(stream, shard) {
             counts.note_read(answer.records.len(), bytes, answer.millis_behind);
         }
         Ok((answer, turn))
@@ -95,7 +95,7 @@ impl Service {
             None => bounds.oldest_time_ms.map_or(0, |oldest_ms| self.now_ms().saturating_sub(oldest_ms)),
             Some(given_ms) => self.now_ms().saturating_sub(given_ms),
         };
-        self.meters.iterator_age_seconds.record(millis_behind as f64 / 1_000.0);
+        self.accounts.meters.iterator_age_seconds.record(millis_behind as f64 / 1_000.0);
         let records = given(batch.records);
         // Sure on any node: the end of a closed shard is known before all of its records may be.
         let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
@@ -156,9 +156,9 @@ impl Service {
         let (now_ms, limits) = (self.now_ms(), self.shard_limits());
         let admitted = self.with_budget(stream, shard, |budget| budget.admit_read(&limits, now_ms));
         admitted.map_err(|_| {
-            self.meters.read_throttled_calls.increment(1);
-            self.stream_refusals.note_call(stream);
-            if let Some(counts) = self.shard_counts.of(stream, shard) {
+            self.accounts.meters.read_throttled_calls.increment(1);
+            self.accounts.stream_refusals.note_call(stream);
+            if let Some(counts) = self.accounts.shard_counts.of(stream, shard) {
                 counts.note_refused_read();
             }
             ServiceError::Throttled
@@ -189,7 +189,7 @@ impl Service {
     }
 
     fn with_budget<T>(&self, stream: &Stream, shard: &Shard, use_budget: impl FnOnce(&mut Budget) -> T) -> T {
-        let budget = self.budgets.of(stream).of(shard);
+        let budget = self.accounts.budgets.of(stream).of(shard);
         use_budget(&mut budget.lock().expect("no code panics while it holds this lock"))
     }
 }

@@ -13,7 +13,7 @@ pub const NONCE_BYTES: usize = 24;
 /// Bytes of a nonce that make the key, and of the rest that goes with it.
 const HALF_BYTES: usize = 12;
 
-/// See the module.
+/// Encrypts tokens by XAES-256-GCM.
 pub struct TokenCipher {
     block: Aes256,
     /// What derivations are masked with: K1 of CMAC.

@@ -11,7 +11,7 @@ use crate::model::stream::{Shard, Stream, StreamMode, StreamStatus};
 use crate::replication::META_GROUP;
 use crate::service::Service;
 use crate::service::limits::demand::Counted;
-use crate::service::limits::throttle::Offered;
+use crate::service::limits::throttle::Demand;
 
 /// Percent of a shard's limits from which on it is split.
 const NEAR_LIMIT_PERCENT: u64 = 70;
@@ -43,7 +43,7 @@ impl Service {
         if uids.is_empty() || !self.leads(META_GROUP) {
             return;
         }
-        let counted = self.offered_everywhere(&uids).await;
+        let counted = self.demand_everywhere(&uids).await;
         let (now_ms, limits) = (self.now_ms(), self.shard_limits());
         *looked = Looked { at_ms: now_ms, counted };
         let elapsed_ms = now_ms.saturating_sub(before.at_ms);
@@ -70,7 +70,7 @@ impl Service {
 }
 
 /// A shard that was not there at the last look, or was counted by another node, is not judged yet.
-fn load(before: Option<&(u64, Offered)>, now: Option<&(u64, Offered)>, elapsed_ms: u64) -> Load {
+fn load(before: Option<&(u64, Demand)>, now: Option<&(u64, Demand)>, elapsed_ms: u64) -> Load {
     let (Some((counted_by, before)), Some((node, now))) = (before, now) else { return Load::default() };
     if counted_by != node || elapsed_ms == 0 {
         return Load::default();
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn load_is_what_came_since_the_last_look() {
-        let (before, now) = (Offered { bytes: 100, records: 10 }, Offered { bytes: 10_100, records: 60 });
+        let (before, now) = (Demand { bytes: 100, records: 10 }, Demand { bytes: 10_100, records: 60 });
         let counted = |by: u64, offered| Some((by, offered));
         for (before, now, elapsed_ms, expected) in [
             (counted(1, before), counted(1, now), 5_000, Load { bytes: 2_000, records: 10 }),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
-use tidelog_proto::event_stream::{MESSAGE_BYTES_MAX, Part};
+use tidelog_proto::event_stream::{EVENT_MESSAGE_BYTES_MAX, Part};
 use tidelog_storage::shard::ShardKey;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout_at};
@@ -27,7 +27,7 @@ const KEPT_BYTES_MAX: usize = 64 << 20;
 const KEPT_FRACTION: usize = 4;
 
 /// Encoded bytes of one run; it has to fit a message.
-const RUN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+const RUN_BYTES_MAX: usize = EVENT_MESSAGE_BYTES_MAX;
 /// Encoded bytes of a run beside the base64 of its data: 10,000 records have names, numbers and times of 180 bytes each.
 const RUN_FRAME_BYTES: usize = 2 << 20;
 

@@ -1,4 +1,4 @@
-//! Following a shard without a seat: by a name, with the share of the shard's throughput that goes with it, and without
+//! Following a shard without a subscription of a consumer: by a name, with the share of the shard's throughput that goes with it, and without
 //! an end of its own. What Subscribe of the gRPC API does on the node that leads the shard.
 //!
 //! As a subscription (`subscribe.rs`) it is pulled, makes one batch at a time, and waits for news of the shard, of the
@@ -142,7 +142,7 @@ pub struct Batch {
     pub millis_behind: u64,
 }
 
-/// See the module.
+/// Follows one shard by name, batch by batch.
 pub struct Follower {
     service: Arc<Service>,
     key: ShardKey,
@@ -188,8 +188,8 @@ impl Service {
         };
         let no_room = || ServiceError::Unavailable(crate::service::Unavailable::Consumers);
         let share = share.ok_or_else(no_room)?;
-        self.meters.subscriptions_begun.increment(1);
-        self.meters.subscriptions.increment(1.0);
+        self.accounts.meters.subscriptions_begun.increment(1);
+        self.accounts.meters.subscriptions.increment(1.0);
         Ok(Follower {
             service: self.clone(),
             key,
@@ -203,7 +203,7 @@ impl Service {
             due: Instant::now() + self.config.pace.pause,
             room,
             held: Held::default(),
-            open: self.meters.subscriptions.clone(),
+            open: self.accounts.meters.subscriptions.clone(),
         })
     }
 
@@ -321,7 +321,7 @@ impl Follower {
         self.last_time_ms = records.last().map(|read| read.time_ms).or(self.last_time_ms);
         self.due = Instant::now() + self.service.config.pace.pause;
         let batch = self.batch(given(records), log);
-        let meters = &self.service.meters;
+        let meters = &self.service.accounts.meters;
         meters.subscription_records.increment(batch.records.len() as u64);
         meters.subscription_bytes.increment(bytes);
         meters.subscription_seconds_behind.record(batch.millis_behind as f64 / 1_000.0);
@@ -329,7 +329,7 @@ impl Follower {
     }
 
     fn batch(&self, records: Vec<ReadRecord>, log: &ShardLog) -> Batch {
-        self.service.meters.subscription_events.increment(1);
+        self.service.accounts.meters.subscription_events.increment(1);
         let bounds = log.bounds();
         let passed_ms = self.last_time_ms.or(bounds.oldest_time_ms);
         let behind = |passed_ms| self.service.now_ms().saturating_sub(passed_ms);

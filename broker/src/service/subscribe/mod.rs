@@ -1,13 +1,13 @@
 //! Subscriptions: a shard's records pushed to a consumer, as they are applied.
 //!
 //! A subscription is pulled by its connection and makes one event at a time. Between events it waits for news of the
-//! shard, of the catalog and of its seat: nothing is polled. What ends it is decided from the catalog, so that a shard
-//! is over only when its closing is committed and all its records were given. Dropping it leaves the seat.
+//! shard, of the catalog and of a later subscription: nothing is polled. What ends it is decided from the catalog, so that a shard
+//! is over only when its closing is committed and all its records were given. Dropping it ends the subscription.
 
 pub mod call_room;
 pub mod feed;
 pub mod follow;
-pub mod seats;
+pub mod subscriptions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Shard, Stream, Str
 use crate::replication::{Leader, Leaders, Listener};
 use feed::{Feed, Room, Run, run_room};
 use follow::batch_bytes_max;
-use seats::{Seat, SeatKey, SeatRefusal};
+use subscriptions::{ActiveSubscription, SubscribeRefusal, SubscriptionKey};
 
 /// The times and the memory of subscriptions. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +81,12 @@ pub struct Event {
     pub millis_behind: u64,
 }
 
-/// See the module.
+/// A subscription: pushes a shard's records to a consumer.
 pub struct Subscription {
     service: Arc<Service>,
     consumer_uid: u64,
     key: ShardKey,
-    seat: Seat,
+    active: ActiveSubscription,
     feed: Arc<Feed>,
     encode: Encode,
     news: Listener,
@@ -107,20 +107,20 @@ impl Service {
     /// Whether a subscription of that consumer to that shard could begin now.
     ///
     /// # Errors
-    /// [`SeatRefusal`].
+    /// [`SubscribeRefusal`].
     pub fn check_subscribe(
         &self,
         stream: &Stream,
         consumer: &Consumer,
         shard: &Shard,
-    ) -> Result<(), SeatRefusal> {
-        self.seats.check(seat_key(stream, consumer, shard), self.now_ms())
+    ) -> Result<(), SubscribeRefusal> {
+        self.subscriptions.check(subscription_key(stream, consumer, shard), self.now_ms())
     }
 
     /// Subscribes a consumer to a shard of its stream, from an ordinal on.
     ///
     /// # Errors
-    /// [`SeatRefusal`].
+    /// [`SubscribeRefusal`].
     pub fn subscribe(
         self: &Arc<Self>,
         stream: &Stream,
@@ -128,18 +128,18 @@ impl Service {
         shard: &Shard,
         next_ordinal: u64,
         encode: Encode,
-    ) -> Result<Subscription, SeatRefusal> {
-        let seat = self.seats.take(seat_key(stream, consumer, shard), self.now_ms());
-        let seat = seat.inspect_err(|_| self.meters.subscriptions_refused.increment(1))?;
-        self.meters.subscriptions_begun.increment(1);
-        self.meters.subscriptions.increment(1.0);
+    ) -> Result<Subscription, SubscribeRefusal> {
+        let active = self.subscriptions.take(subscription_key(stream, consumer, shard), self.now_ms());
+        let active = active.inspect_err(|_| self.accounts.meters.subscriptions_refused.increment(1))?;
+        self.accounts.meters.subscriptions_begun.increment(1);
+        self.accounts.meters.subscriptions.increment(1.0);
         let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
         let (now, pace) = (Instant::now(), self.config.pace);
         Ok(Subscription {
             service: self.clone(),
             consumer_uid: consumer.uid,
             key,
-            seat,
+            active,
             feed: self.feeds.of(key),
             encode,
             news: self.groups.listen(key),
@@ -150,7 +150,7 @@ impl Service {
             last_time_ms: None,
             due: now + pace.pause,
             ends: now + pace.life,
-            open: self.meters.subscriptions.clone(),
+            open: self.accounts.meters.subscriptions.clone(),
         })
     }
 }
@@ -159,7 +159,7 @@ impl Subscription {
     /// Ends when it has lasted as long as it may, a later one has taken over, or the shard is led elsewhere, also while
     /// nobody asks what comes next.
     pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (lost, ends, group) = (self.seat.lost(), self.ends, self.group);
+        let (lost, ends, group) = (self.active.lost(), self.ends, self.group);
         let mut leaders = self.leaders.clone();
         async move {
             tokio::select! {
@@ -176,7 +176,7 @@ impl Subscription {
     /// [`ServiceError`], which ends it: stream or consumer are gone, or the shard cannot be read here.
     pub async fn next(&mut self) -> Result<Next, ServiceError> {
         loop {
-            if self.seat.is_lost() {
+            if self.active.is_lost() {
                 return Ok(Next::TakenOver);
             }
             let stream = self.stream()?;
@@ -222,7 +222,7 @@ impl Subscription {
 
     fn held_ms(&self) -> u64 {
         let (limits, now_ms) = (self.service.shard_limits(), self.service.now_ms());
-        self.seat.budget.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
+        self.active.budget.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
 
     /// An event with the records that wait; `None` when they have just expired, and when there was no room for them
@@ -237,7 +237,7 @@ impl Subscription {
             // What is being deleted cannot be read any more: that is the reason to tell.
             Err(error) => return Err(self.stream().err().unwrap_or(error)),
         };
-        self.seat.budget.lock().expect("no code panics while it holds this lock").charge(run.bytes);
+        self.active.budget.lock().expect("no code panics while it holds this lock").charge(run.bytes);
         self.next_ordinal = run.next_ordinal;
         if run.records == 0 {
             return Ok(None);
@@ -248,7 +248,7 @@ impl Subscription {
 
     fn event(&mut self, run: Option<Arc<Run>>, log: &ShardLog) -> Event {
         let millis_behind = self.millis_behind(log);
-        let meters = &self.service.meters;
+        let meters = &self.service.accounts.meters;
         meters.subscription_events.increment(1);
         match &run {
             Some(run) => {
@@ -286,7 +286,7 @@ impl Subscription {
             }
             // Without groups the catalog has ended as well.
             _ = self.leaders.changed() => {}
-            () = self.seat.lost() => {}
+            () = self.active.lost() => {}
             () = sleep_until(until) => {}
         }
     }
@@ -302,8 +302,8 @@ pub(super) fn is_led_here(leaders: &Leaders, group: u8) -> bool {
     leaders[usize::from(group)] == Leader::Here
 }
 
-fn seat_key(stream: &Stream, consumer: &Consumer, shard: &Shard) -> SeatKey {
-    SeatKey { stream_uid: stream.uid, consumer_uid: consumer.uid, shard: shard.index }
+fn subscription_key(stream: &Stream, consumer: &Consumer, shard: &Shard) -> SubscriptionKey {
+    SubscriptionKey { stream_uid: stream.uid, consumer_uid: consumer.uid, shard: shard.index }
 }
 
 /// Whether no record can follow. Sure on any node: the end of a closed shard is known before all of its records may

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use crate::clock::cluster::Situation;
 use crate::replication::META_GROUP;
 use crate::service::{Service, ServiceError};
-use crate::shell::{OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnerGone};
 
 /// How often the clocks are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -80,14 +80,14 @@ impl Service {
     }
 
     /// Looks at the clocks until it is dropped.
-    pub(in crate::service) async fn keep_clocks(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    pub(in crate::service) async fn keep_clocks(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stored_at_bytes = 0;
         let mut served = None;
         loop {
             look.tick().await;
-            turns.stamp();
+            heartbeat.beat();
             self.look_at_clocks();
             let clock = self.groups.clock();
             let served_now =

@@ -14,7 +14,7 @@ use super::append::refusal::Watched;
 use super::streams::growth::Looked;
 use super::{Service, ServiceError};
 use crate::replication::META_GROUP;
-use crate::shell::{OwnedTask, OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnedTask, OwnerGone};
 use checkpoint_schedule::{CheckpointSchedule, LogFigures};
 
 /// How long a node on its own may take to make the key of its tokens.
@@ -51,13 +51,15 @@ impl Service {
         // Apart, because a checkpoint that waits for space must neither hide that there is none nor hold up the trims
         // that free some.
         let upkeep = vec![
-            shell.spawn_loop("watch over space", LOOK_WITHIN, |turns| watch.keep_watch(turns)),
-            shell.spawn_loop("checkpoints", WORK_WITHIN, |turns| checkpoints.keep_checkpointing(turns)),
-            shell.spawn_loop("retention", WORK_WITHIN, |turns| trims.keep_trimming(turns)),
-            shell.spawn_loop("growth", GROWTH_WITHIN, |turns| growth.keep_growing(turns)),
+            shell.spawn_loop("watch over space", LOOK_WITHIN, |heartbeat| watch.keep_watch(heartbeat)),
+            shell.spawn_loop("checkpoints", WORK_WITHIN, |heartbeat| {
+                checkpoints.keep_checkpointing(heartbeat)
+            }),
+            shell.spawn_loop("retention", WORK_WITHIN, |heartbeat| trims.keep_trimming(heartbeat)),
+            shell.spawn_loop("growth", GROWTH_WITHIN, |heartbeat| growth.keep_growing(heartbeat)),
             shell.spawn_owned("leading", leading.keep_leading()),
-            shell.spawn_loop("leases", LEASES_WITHIN, |turns| leases.keep_leases(turns)),
-            shell.spawn_loop("clocks", CLOCKS_WITHIN, |turns| clocks.keep_clocks(turns)),
+            shell.spawn_loop("leases", LEASES_WITHIN, |heartbeat| leases.keep_leases(heartbeat)),
+            shell.spawn_loop("clocks", CLOCKS_WITHIN, |heartbeat| clocks.keep_clocks(heartbeat)),
         ];
         if self.groups.peers().configured().is_empty() {
             let mut catalogs = self.groups.watch_catalog();
@@ -70,35 +72,35 @@ impl Service {
         Ok(upkeep)
     }
 
-    async fn keep_watch(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    async fn keep_watch(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watched = Watched::default();
         loop {
             look.tick().await;
-            turns.stamp();
-            self.put_gate.watch(&mut watched, Instant::now());
+            heartbeat.beat();
+            self.appender.gate().watch(&mut watched, Instant::now());
         }
     }
 
-    async fn keep_growing(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    async fn keep_growing(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut looked = Looked::default();
         let mut look = interval(GROW_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            turns.stamp();
+            heartbeat.beat();
             self.grow_on_demand(&mut looked).await;
         }
     }
 
-    async fn keep_checkpointing(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    async fn keep_checkpointing(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval(LOOK_AT_LOG_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut schedule = CheckpointSchedule::new(&self.log_figures(), Instant::now());
         loop {
             look.tick().await;
-            while turns
+            while heartbeat
                 .excused(|| self.groups.disk().waits_for_space(), self.checkpoint_if_due(&mut schedule))
                 .await
             {}
@@ -107,7 +109,7 @@ impl Service {
 
     /// Writes a checkpoint if one is due; true when it was written.
     async fn checkpoint_if_due(&self, schedule: &mut CheckpointSchedule) -> bool {
-        let (log, is_low) = (self.log_figures(), self.put_gate.is_space_low());
+        let (log, is_low) = (self.log_figures(), self.appender.gate().is_space_low());
         if !schedule.is_due(&log, is_low, Instant::now()) {
             return false;
         }
@@ -129,15 +131,15 @@ impl Service {
         }
     }
 
-    async fn keep_trimming(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    async fn keep_trimming(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval_at(Instant::now() + TRIM_EVERY, TRIM_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            turns.stamp();
-            self.budgets.retain(&self.catalog());
-            self.shard_counts.forget(&self.catalog());
-            self.stream_refusals.forget(&self.catalog());
+            heartbeat.beat();
+            self.accounts.budgets.retain(&self.catalog());
+            self.accounts.shard_counts.forget(&self.catalog());
+            self.accounts.stream_refusals.forget(&self.catalog());
             // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
             if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
                 tracing::warn!(%error, "expired records are kept for now");

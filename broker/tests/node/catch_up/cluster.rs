@@ -16,7 +16,7 @@ use tidelog::cluster::peers::{BoxedIo, Dial, tcp};
 use tidelog::node::{ClusterNode, Node, NodeConfig};
 use tidelog::ops::api::Operation;
 use tidelog::ops::dispatch;
-use tidelog::replication::{Groups, Leader, ProposeError, Sizes, SubBatch, WholePace};
+use tidelog::replication::{Groups, Leader, ProposeError, RepairPace, Sizes, SubBatch};
 use tidelog_storage::record::RecordRef;
 use tidelog_storage::shard::{ReadLimit, ShardKey, StoreOptions};
 use tidelog_testkit::node::{call, unlimited};
@@ -216,7 +216,7 @@ pub fn small(segment_bytes: u64) -> Sizes {
         wal_first_file_bytes: 1 << 20,
         wal_live_bytes_max_in_cluster: 4 << 20,
         store: StoreOptions { segment_bytes, tail_bytes_max: 0, ..StoreOptions::default() },
-        whole_pace: WholePace { look_every: Duration::from_millis(100), ..WholePace::default() },
+        repair_pace: RepairPace { look_every: Duration::from_millis(100), ..RepairPace::default() },
         ..Sizes::default()
     }
 }

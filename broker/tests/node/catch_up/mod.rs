@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::{Cluster, brittle, flip_bit, small};
-use tidelog::replication::WholePace;
+use tidelog::replication::RepairPace;
 use tidelog_storage::checkpoint;
 use tidelog_storage::disk::RealDisk;
 use tidelog_storage::shard::{ReadLimit, ShardError};
@@ -101,8 +101,8 @@ async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub
         let mut sizes = small(200_000);
         if is_scrubbed {
             let pause = Duration::from_millis(200);
-            sizes.whole_pace =
-                WholePace { scrub_pause: pause, scrub_bytes_per_second: 1 << 30, ..sizes.whole_pace };
+            sizes.repair_pace =
+                RepairPace { scrub_pause: pause, scrub_bytes_per_second: 1 << 30, ..sizes.repair_pace };
         }
         let mut cluster = Cluster::form(sizes).await;
         cluster.write(20, RECORD_BYTES).await;

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tidelog::cluster::administration::troubles;
-use tidelog::cluster::client::{Change, ClusterClientError, Node};
+use tidelog::cluster::client::{Change, ClusterClientError, NodeClient};
 use tidelog::config::PeerCertificates;
 
 use super::Output;
@@ -80,8 +80,8 @@ pub enum ClusterCommandError {
 
 impl ClusterCommand {
     /// Connects to the node at that cluster address.
-    async fn reach(&self, at: &str) -> Result<Node, ClusterClientError> {
-        Node::reach(at, self.tls.as_ref()).await
+    async fn reach(&self, at: &str) -> Result<NodeClient, ClusterClientError> {
+        NodeClient::reach(at, self.tls.as_ref()).await
     }
 }
 

@@ -156,7 +156,7 @@ fn a_consumer_has_to_be_active_and_alone() {
             ("ResourceInUseException", text.to_owned())
         );
     }
-    let fault = seat_fault(SeatRefusal::TooSoon, &stream, &consumer);
+    let fault = seat_fault(SubscribeRefusal::TooSoon, &stream, &consumer);
     let text = "Another active subscription exists for this consumer: 000000000000:S:app";
     assert_eq!(fault.exception().text(), text);
 }

@@ -21,7 +21,7 @@ struct World {
     /// Open shards by the lowest of the 256 hash keys that they take.
     open: BTreeMap<u8, u32>,
     next_shard: u32,
-    /// What every shard holds, by ordinal from 1 on.
+    /// The records of every shard, by ordinal from 1 on.
     logs: BTreeMap<u32, Vec<Written>>,
     now_ms: u64,
 }

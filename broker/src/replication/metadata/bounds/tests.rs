@@ -42,7 +42,7 @@ fn join(state: &mut MetaState, bounds: MetadataBounds, stream_uid: u64, name: &s
     apply(state, bounds, Command::ConsumerGroup(command))
 }
 
-/// What is counted of a state, and what a checkpoint stores of it.
+/// The counted size of a state, and the size that a checkpoint stores.
 fn counted(state: &MetaState) -> (u64, u64) {
     let catalog = state.catalog();
     let sizes = catalog.streams().values().map(|stream| MetadataSize::of(stream));

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Service;
 use crate::model::consumer_group::{ConsumerGroup, ConsumerGroups};
 use crate::replication::META_GROUP;
-use crate::shell::{OwnerGone, Turns};
+use crate::shell::{Heartbeat, OwnerGone};
 
 /// How often the leader looks: a lease lasts this much longer at most.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -22,26 +22,26 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const BREAK: Duration = Duration::from_millis(crate::limits::LEASE_MS_MIN as u64);
 
 /// Stream, group, and the member or the shard.
-type Place<Of> = (u64, Arc<str>, Of);
+type PartKey<Of> = (u64, Arc<str>, Of);
 
 /// What was seen, and since when it has not changed.
 #[derive(Default)]
 struct Watched {
     /// How often each member has synced.
-    beats: BTreeMap<Place<u64>, (u64, Instant)>,
+    beats: BTreeMap<PartKey<u64>, (u64, Instant)>,
     /// Revocations that wait for their member.
-    revocations: BTreeMap<Place<u32>, (u64, Instant)>,
+    revocations: BTreeMap<PartKey<u32>, (u64, Instant)>,
 }
 
 impl Service {
     /// Takes leases from those who are absent, whenever this node leads the metadata.
-    pub(in crate::service) async fn keep_leases(self: Arc<Self>, turns: Turns) -> OwnerGone {
+    pub(in crate::service) async fn keep_leases(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let (mut watched, mut looked) = (Watched::default(), Instant::now());
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            turns.stamp();
+            heartbeat.beat();
             let has_paused = looked.elapsed() >= BREAK;
             looked = Instant::now();
             if has_paused || !self.leads(META_GROUP) {
@@ -49,7 +49,7 @@ impl Service {
                 continue;
             }
             for command in watched.look(&self.groups.consumer_groups(), looked) {
-                turns.stamp();
+                heartbeat.beat();
                 let name = command.name.clone();
                 let command = Command::ConsumerGroup(command);
                 if let Err(error) = self.groups.proposals().propose_meta(self.now_ms(), command).await {

@@ -20,11 +20,11 @@ const KEPT: Duration = Duration::from_secs(1);
 
 type Asked = Shared<OwnTask<Arc<StatusResponse>>>;
 
-/// See the module.
+/// The status of the cluster, for callers that nobody has checked; made once for all that ask within a moment.
 #[derive(Default)]
-pub struct KeptStatus(Mutex<Option<(Instant, Asked)>>);
+pub struct CachedStatus(Mutex<Option<(Instant, Asked)>>);
 
-impl KeptStatus {
+impl CachedStatus {
     /// The status of now, or of less than [`KEPT`] ago.
     pub async fn get(&self, groups: &Arc<Groups>) -> Arc<StatusResponse> {
         self.asked(|| {
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_thousand_askers_of_a_second_ask_the_cluster_once() {
-        let (kept, mut asked) = (KeptStatus::default(), 0);
+        let (kept, mut asked) = (CachedStatus::default(), 0);
         for second in 1..4 {
             for _ in 0..1_000 {
                 let ask = || {

@@ -27,20 +27,20 @@ const BULK: [&str; 6] = ["Append", "AppendOne", "InstallSnapshot", "Propose", "P
 
 /// Connections that the cluster's port has open.
 #[derive(Debug)]
-pub struct Places {
+pub struct ConnectionLimits {
     connections_max: usize,
     taken: Mutex<HashMap<Caller, usize>>,
 }
 
 /// One connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct ConnectionPermit {
+    connection_limits: Arc<ConnectionLimits>,
     caller: Caller,
 }
 
-impl Places {
-    /// Places for this many connections.
+impl ConnectionLimits {
+    /// Limits for this many connections.
     pub fn new(connections_max: usize) -> Arc<Self> {
         Arc::new(Self { connections_max, taken: Mutex::default() })
     }
@@ -48,8 +48,8 @@ impl Places {
     /// A place for a connection of `caller`.
     ///
     /// # Errors
-    /// A sentence for the log, when all places or all of the caller's share are taken.
-    pub fn take(self: &Arc<Self>, caller: Caller) -> Result<Place, String> {
+    /// A sentence for the log, when the port or the caller has all the connections that it may have.
+    pub fn take(self: &Arc<Self>, caller: Caller) -> Result<ConnectionPermit, String> {
         let mut taken = self.taken();
         if taken.values().sum::<usize>() >= self.connections_max {
             return Err(format!(
@@ -64,7 +64,7 @@ impl Places {
             return Err(format!("{role} has {OF_ONE_CALLER_MAX} connections, which is the bound"));
         }
         *own += 1;
-        Ok(Place { places: self.clone(), caller })
+        Ok(ConnectionPermit { connection_limits: self.clone(), caller })
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Caller, usize>> {
@@ -72,9 +72,9 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.connection_limits.taken();
         if let Some(own) = taken.get_mut(&self.caller) {
             *own -= 1;
             if *own == 0 {
@@ -117,17 +117,21 @@ mod tests {
 
     #[test]
     fn one_caller_leaves_places_for_the_others() {
-        let places = Places::new(OF_ONE_CALLER_MAX + 2);
+        let connection_limits = ConnectionLimits::new(OF_ONE_CALLER_MAX + 2);
         let [first, second, administrator] =
             [Role::Node(1), Role::Node(2), Role::Administrator].map(Caller::Proven);
-        let mut held: Vec<_> = (0..OF_ONE_CALLER_MAX).map(|_| places.take(first).unwrap()).collect();
-        assert_eq!(places.take(first).unwrap_err(), "tidelog:node:1 has 32 connections, which is the bound");
-        let others = [second, administrator].map(|caller| places.take(caller).unwrap());
-        let error = places.take(second).unwrap_err();
+        let mut held: Vec<_> =
+            (0..OF_ONE_CALLER_MAX).map(|_| connection_limits.take(first).unwrap()).collect();
+        assert_eq!(
+            connection_limits.take(first).unwrap_err(),
+            "tidelog:node:1 has 32 connections, which is the bound"
+        );
+        let others = [second, administrator].map(|caller| connection_limits.take(caller).unwrap());
+        let error = connection_limits.take(second).unwrap_err();
         assert_eq!(error, "the cluster's port has 34 connections, which is the bound");
         drop(held.pop());
-        assert!(places.take(second).is_ok());
+        assert!(connection_limits.take(second).is_ok());
         drop((held, others));
-        assert!(places.taken().is_empty());
+        assert!(connection_limits.taken().is_empty());
     }
 }
