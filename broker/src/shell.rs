@@ -11,9 +11,12 @@
 
 mod owned;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,6 +50,16 @@ pub struct Tasks {
 /// awaits it, or sees to it that nothing is left behind.
 pub fn spawn_short<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(work)
+}
+
+/// Whether the runtime of this task has begun to drop its tasks. Such a runtime ends a new task as soon as it is spawned.
+fn runtime_shuts_down() -> bool {
+    tokio::runtime::Handle::try_current().is_ok_and(|runtime| {
+        let probe = runtime.spawn(std::future::pending::<()>());
+        let is_ended = probe.is_finished();
+        probe.abort();
+        is_ended
+    })
 }
 
 /// The lasting tasks of the process.
@@ -186,9 +199,13 @@ impl Shell {
         }
     }
 
-    /// Ends the process at once, with words for whoever looks after it; ends the node alone when it runs as tasks.
+    /// Ends the process at once and logs `words`; ends the node alone when it runs as tasks.
+    ///
+    /// A task that fails while its runtime shuts down ends by itself: the runtime drops tasks in any order, so that the
+    /// remaining ones find their channels closed. A program that embeds the broker lives on.
     pub fn abort(&self, words: &str) -> ! {
         match self {
+            Self::Threads if runtime_shuts_down() => resume_unwind(Box::new(words.to_owned())),
             Self::Threads => {
                 tracing::error!("{words}; the process ends at once");
                 logs::print(&format!("tidelog: {words}"));
