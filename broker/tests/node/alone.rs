@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 /// A cluster with a stream of one shard and a record in it, whose first node is stopped.
 async fn cluster() -> Cluster {
     let mut cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "a", "ShardCount": 1})).await;
+    cluster.create_stream(0, "a", 1).await;
     cluster.persist(0, "PutRecord", json!({"StreamName": "a", "PartitionKey": "k", "Data": "aGk="})).await;
     cluster.retire(0).await;
     cluster.stop(0).await;

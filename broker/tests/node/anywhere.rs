@@ -21,7 +21,7 @@ fn records(name: &str) -> Value {
 }
 
 async fn create(cluster: &Cluster, name: &str, shards: u32) {
-    cluster.ok(0, "CreateStream", json!({"StreamName": name, "ShardCount": shards})).await;
+    cluster.create_stream(0, name, shards).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +73,7 @@ async fn records_are_charged_once_and_where_their_shard_is_led() {
 async fn records_of_another_node_are_as_many_as_there_is_room_for() {
     const RECORDS: usize = 6;
     let cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "large", "ShardCount": 3})).await;
+    cluster.create_stream(0, "large", 3).await;
     let data = base64_simd::STANDARD.encode_to_string(vec![b'x'; 1_000_000]);
     let put = json!({"StreamName": "large", "PartitionKey": "k", "Data": data});
     let mut shard = Value::Null;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidelog::cluster::peers::{Incoming, tcp};
 use tidelog::model::producer::Stamp;
@@ -215,6 +215,19 @@ impl Cluster {
     pub async fn ok(&self, at: usize, operation: &str, body: Value) -> Value {
         let answer = self.call(at, operation, body).await;
         answer.unwrap_or_else(|fault| panic!("{operation} at {at}: {fault:?}"))
+    }
+
+    /// Creates a stream through the node at a place, and returns once that node serves it.
+    pub async fn create_stream(&self, at: usize, name: &str, shards: u32) {
+        self.persist(at, "CreateStream", json!({"StreamName": name, "ShardCount": shards})).await;
+        let began = Instant::now();
+        let summary = json!({"StreamName": name});
+        while self.persist(at, "DescribeStreamSummary", summary.clone()).await["StreamDescriptionSummary"]["StreamStatus"]
+            != "ACTIVE"
+        {
+            assert!(began.elapsed() < PATIENCE, "{name} is never active");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The answer of the node at a place, tried again as clients do while it is one that may succeed later.

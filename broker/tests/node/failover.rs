@@ -25,7 +25,7 @@ fn put(name: &str, key: u64) -> Value {
 }
 
 async fn create(cluster: &Cluster, name: &str, shards: u32) {
-    cluster.ok(0, "CreateStream", json!({"StreamName": name, "ShardCount": shards})).await;
+    cluster.create_stream(0, name, shards).await;
 }
 
 /// How many records the stream holds, asked of the node at a place.
@@ -88,7 +88,7 @@ async fn a_node_whose_disk_is_almost_full_leads_nothing() {
 }
 
 async fn create_at(cluster: &Cluster, at: usize, name: &str) {
-    cluster.persist(at, "CreateStream", json!({"StreamName": name, "ShardCount": 3})).await;
+    cluster.create_stream(at, name, 3).await;
     for other in cluster.running() {
         let summary = cluster.persist(other, "DescribeStreamSummary", json!({"StreamName": name})).await;
         assert_eq!(summary["StreamDescriptionSummary"]["StreamName"], name, "at {other}");

@@ -58,7 +58,7 @@ async fn describe(cluster: &Cluster, node: usize) -> GroupDescription {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_at_any_node_go_on_when_the_leader_dies() {
     let mut cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "a", "ShardCount": 4})).await;
+    cluster.create_stream(0, "a", 4).await;
     cluster.ok(1, "DescribeStreamSummary", json!({"StreamName": "a"})).await;
     cluster.ok(2, "DescribeStreamSummary", json!({"StreamName": "a"})).await;
     let (first, second) = (join(&cluster, 1).await, join(&cluster, 2).await);

@@ -48,7 +48,7 @@ async fn puts_wait_for_checkpoints_at_the_bound_and_none_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn puts_wait_in_a_cluster_too() {
     let cluster = Cluster::start_with(|config| config.sizes = small()).await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "events", "ShardCount": 3})).await;
+    cluster.create_stream(0, "events", 3).await;
     for round in 0..20 {
         join_all((0..3).map(|at| cluster.ok(at, "PutRecord", put(3 * round + at, MIB / 2)))).await;
     }

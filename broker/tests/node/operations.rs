@@ -19,7 +19,7 @@ async fn open_shards(cluster: &Cluster, at: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_are_changed_through_any_node() {
     let cluster = Cluster::start().await;
-    cluster.ok(1, "CreateStream", json!({"StreamName": "a", "ShardCount": 2})).await;
+    cluster.create_stream(1, "a", 2).await;
     let middle = (u128::MAX / 4).to_string();
     let split = json!({
         "StreamName": "a", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": middle,
@@ -51,7 +51,7 @@ async fn shards_are_changed_through_any_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_iterator_of_one_node_reads_on_at_another() {
     let cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "a", "ShardCount": 6})).await;
+    cluster.create_stream(0, "a", 6).await;
     for (at, shard) in (0..6).map(|shard| (shard % 3, shard)) {
         let key = (u128::MAX / 12 * (2 * shard as u128 + 1)).to_string();
         let put = json!({"StreamName": "a", "PartitionKey": "k", "ExplicitHashKey": key, "Data": "aGk="});
@@ -81,7 +81,7 @@ async fn registered(cluster: &Cluster, at: usize) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_through_another_node_is_pushed_records_and_ends_with_its_leader() {
     let mut cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "a", "ShardCount": 1})).await;
+    cluster.create_stream(0, "a", 1).await;
     let consumer = registered(&cluster, 1).await;
     let shard =
         cluster.node(0).service().catalog().streams().values().next().expect("a stream").shards[0].clone();

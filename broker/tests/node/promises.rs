@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Three nodes that may end themselves without ending this process.
 async fn cluster() -> Cluster {
     let cluster = Cluster::start_with(|config| config.shell = Shell::Tasks(Arc::default())).await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "a", "ShardCount": 6})).await;
+    cluster.create_stream(0, "a", 6).await;
     put_to_all(&cluster, &[0, 1, 2]).await;
     cluster
 }
