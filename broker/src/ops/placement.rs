@@ -30,7 +30,7 @@ const READ_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Pause before a leader is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What a request is about, as far as the choice of its node depends on it.
+/// The subject of a request, as far as the choice of its node depends on it.
 pub enum About {
     /// Something that the metadata group decides.
     Metadata,

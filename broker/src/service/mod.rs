@@ -38,7 +38,6 @@ use self::subscribe::subscriptions::SubscriptionTable;
 use self::upkeep::trim_log::TrimLog;
 use crate::limits::rates::Rate;
 use crate::limits::{ControlLimits, ShardLimits};
-use crate::model::producer::Stamp;
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
 use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError, QuotaExceeded};
 use crate::room::{Account, AnswerRoom, PEERS, Pool};
@@ -289,27 +288,6 @@ impl Service {
     /// Appends records to shards.
     pub fn appender(&self) -> &Appender {
         &self.appender
-    }
-
-    /// Appends records to shards of a stream ([`Appender::append`]).
-    pub async fn append(
-        &self,
-        stream: &Stream,
-        records: &[NewRecord<'_>],
-        stamp: Option<&Stamp>,
-    ) -> Vec<Result<Placed, AppendRefusal>> {
-        self.appender.append(stream, records, stamp).await
-    }
-
-    /// Appends records in the order of the caller's appends ([`Appender::append_in_turn`]).
-    pub async fn append_in_turn(
-        &self,
-        stream: &Arc<Stream>,
-        records: &[NewRecord<'_>],
-        stamp: Option<&Stamp>,
-        turn: Turn,
-    ) -> Vec<Result<Placed, AppendRefusal>> {
-        self.appender.append_in_turn(stream, records, stamp, turn).await
     }
 
     /// Why puts are refused right now, if they are.

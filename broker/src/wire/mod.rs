@@ -114,9 +114,13 @@ impl Gateway {
         sleep(self.bounds.drain / 4).await;
     }
 
-    /// What serves, once it does; `None` when the node's start takes longer than a request waits for it, or than `patience`,
-    /// and when the node stops instead.
+    /// Waits for the end of the node's start; `None` when the start takes longer than a request waits for it, or than
+    /// `patience`, and when the node stops instead.
     async fn opened(&self, patience: Duration) -> Option<&Open> {
+        // Requests to a node that serves come here one by one: they set no timer.
+        if let Some(open) = self.open.get() {
+            return Some(open);
+        }
         let ends = (self.closed_at + self.bounds.start).min(Instant::now() + patience);
         let mut stopping = self.stopping.clone();
         tokio::select! {

@@ -32,7 +32,7 @@ pub async fn send(service: &Service, keys: &[&str], stamp: Stamp) -> Vec<Result<
         data: Payload::Raw(b"data"),
     };
     let records: Vec<_> = keys.iter().map(|key| record(*key)).collect();
-    service.append(&stream(service), &records, Some(&stamp)).await
+    service.appender().append(&stream(service), &records, Some(&stamp)).await
 }
 
 async fn placed(broker: &Broker, keys: &[&str], stamp: Stamp) -> Vec<Placed> {
@@ -171,7 +171,7 @@ async fn records_without_keys_come_to_where_they_are_known() {
     for attempt in 0..3 {
         // As those of an operation, hash keys are drawn anew each time.
         let records: Vec<_> = (0..20_u128).map(|at| keyless((at + attempt) << 121)).collect();
-        answers.push(service.append(&auto, &records, Some(&stamp(7, 1, 1))).await);
+        answers.push(service.appender().append(&auto, &records, Some(&stamp(7, 1, 1))).await);
     }
     assert!(answers[0].iter().all(Result::is_ok) && answers.iter().all(|answer| *answer == answers[0]));
     let shards: std::collections::BTreeSet<_> =
@@ -185,7 +185,7 @@ async fn records_without_keys_come_to_where_they_are_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_known_to_the_next_leader_and_to_every_gateway() {
     let mut cluster = Cluster::start().await;
-    cluster.ok(0, "CreateStream", json!({"StreamName": "events", "ShardCount": 6})).await;
+    cluster.create_stream(0, "events", 6).await;
     let sent = |producer, batch| (KEYS, stamp(producer, batch, 1));
     let first = cluster.append(0, sent(7, 1)).await;
     for at in [1, 2, 0] {

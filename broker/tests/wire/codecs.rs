@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidelog::clock::Clock;
 use tidelog::ops::Codec;
-use tidelog::ops::api::Operation;
+use tidelog::ops::api::{Operation, State};
 use tidelog_proto::Document;
 
 use crate::broker::{Broker, Client};
@@ -128,6 +128,10 @@ async fn both_codecs_say_the_same() {
     let last = [("DeleteStream", Document::structure([("StreamName", "a".into())]))];
     for (operation, request) in called.chain(others).chain(last) {
         let expected = json.call(operation, request.clone()).await;
+        if let Some(known) = Operation::named(operation) {
+            let is_refused = format!("{expected:?}").contains("not available");
+            assert_eq!(is_refused, known.properties().state == State::NotBuilt, "{operation}: {expected:?}");
+        }
         assert_eq!(cbor.call(operation, request).await, expected, "{operation}");
         json.settled().await;
         cbor.settled().await;

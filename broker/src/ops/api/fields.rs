@@ -110,7 +110,7 @@ fn read_value(document: Document, kind: &Kind, codec: Codec) -> Result<Value, Fa
     }
 }
 
-/// What a number that is to be an instant counts, milliseconds.
+/// Milliseconds in the unit of a number that stands for an instant.
 fn number_ms(codec: Codec) -> i64 {
     match codec {
         Codec::Json => 1_000,

@@ -19,7 +19,7 @@ pub struct Properties {
     pub state: State,
     /// The node that runs it.
     pub runs_on: RunsOn,
-    /// What becomes of a call while no leader is in reach.
+    /// How the node answers while that leader is out of reach.
     pub without_leader: WithoutLeader,
     /// How often it may be called; `None` without a rate of its own.
     pub rate: Option<Rate>,
@@ -28,9 +28,9 @@ pub struct Properties {
 /// Whether this version has an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It can be called.
+    /// The operation can be called.
     Built,
-    /// Its requests are validated and then refused: this version has neither queues nor channels.
+    /// Requests are validated and then refused: this version has neither queues nor channels.
     NotBuilt,
 }
 
@@ -45,7 +45,7 @@ pub enum RunsOn {
     AnyNode,
 }
 
-/// What becomes of a call while no leader is in reach.
+/// How a node answers a call while the leader that runs it is out of reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithoutLeader {
     /// The node answers from what it has applied.

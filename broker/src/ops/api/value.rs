@@ -33,7 +33,7 @@ pub enum Value {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// That many milliseconds after the epoch.
+    /// The instant that many milliseconds after the epoch.
     pub fn from_ms(time_ms: u64) -> Self {
         Self(i64::try_from(time_ms).unwrap_or(i64::MAX))
     }

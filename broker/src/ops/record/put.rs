@@ -46,8 +46,8 @@ pub async fn put(
     };
     let (stream, records) = placement::certain(service, prepare).await?;
     let results = match turn {
-        Some(turn) => service.append_in_turn(&stream, &records, stamp, turn).await,
-        None => service.append(&stream, &records, stamp).await,
+        Some(turn) => service.appender().append_in_turn(&stream, &records, stamp, turn).await,
+        None => service.appender().append(&stream, &records, stamp).await,
     };
     assert_eq!(results.len(), records.len(), "an append answers for every record");
     Ok(results)

@@ -100,7 +100,7 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     if put.is_dry_run {
         return Err(Fault::DryRun);
     }
-    let results = service.append(&stream, std::slice::from_ref(&record), None).await;
+    let results = service.appender().append(&stream, std::slice::from_ref(&record), None).await;
     let result = results.into_iter().next().expect("an append answers for every record");
     let placed = result.map_err(|refusal| refused(&stream.key, &refusal, service.put_refusal()))?;
     let answer = match call.codec {

@@ -87,7 +87,7 @@ async fn put(
     if is_dry_run {
         return Err(Fault::DryRun);
     }
-    let results = service.append(&stream, &records, None).await;
+    let results = service.appender().append(&stream, &records, None).await;
     assert_eq!(results.len(), records.len(), "an append answers for every record");
     let answer = match call.codec {
         Codec::Json => json::write_answer(&stream.key, &results),
