@@ -26,10 +26,17 @@ fn group() -> GroupName {
     GroupName::parse("workers").expect("a name")
 }
 
+/// Joins as members do: again while the outcome is not known.
 async fn join(cluster: &Cluster, node: usize) -> u64 {
     let (service, stream) = at(cluster, node);
-    let member = NewMember { name: format!("at {node}"), lease_ms: LEASE_MS };
-    service.join_group(&stream, &group(), member, GroupBegin::Latest).await.expect("joins").member
+    let began = Instant::now();
+    loop {
+        let member = NewMember { name: format!("at {node}"), lease_ms: LEASE_MS };
+        match service.join_group(&stream, &group(), member, GroupBegin::Latest).await {
+            Ok(joined) => return joined.member,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+    }
 }
 
 /// Syncs as members do: again while the outcome is not known.
