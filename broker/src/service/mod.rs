@@ -43,9 +43,9 @@ use crate::replication::{DATA_GROUPS, Groups, Leader, MetadataFull, ProposeError
 use crate::room::{Account, AnswerRoom, PEERS, Pool};
 
 pub use append::messages::check_peer_put;
-pub use append::receive::Queues;
+pub use append::receive::LinkQueues;
 pub use append::refusal::PutRefusal;
-pub use append::session::{Turn, Ways};
+pub use append::session::{OrderedPut, PutSession};
 pub use append::{AppendRefusal, Appender, NewRecord, Payload, Placed};
 pub use consumers::groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,

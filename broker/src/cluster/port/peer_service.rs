@@ -16,7 +16,7 @@ use super::{Running, execution};
 use crate::cluster::forming::{Forming, FormingError, founding};
 use crate::cluster::peers::{FORMAT, Peers, check_name, superseded, taken_out};
 use crate::replication::{Groups, SegmentsAtStart, StandingStill};
-use crate::service::{self, OwnTask, Queues, Reader};
+use crate::service::{self, LinkQueues, OwnTask, Reader};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
 const PUTS_AT_A_TIME: usize = 1_024;
@@ -82,7 +82,7 @@ fn answer<T>(answer: Result<T, Box<Status>>) -> Answer<T> {
 /// answers or not: they wait for memory and for turns that the puts of everybody wait for.
 struct PutsOfPeer {
     running: watch::Receiver<Running>,
-    queues: Arc<Queues>,
+    queues: Arc<LinkQueues>,
 }
 
 impl PutsOfPeer {
@@ -107,7 +107,7 @@ impl PutsOfPeer {
             };
             let service = self.running.borrow().service.clone();
             let Some(service) = service else {
-                place.send(Ok(self.queues.turn_away(&put)));
+                place.send(Ok(self.queues.refuse(&put)));
                 continue;
             };
             // Order of waiting: records of peers, then bytes in flight, then the log. None of them waits for another node.

@@ -10,7 +10,7 @@ use crate::limits::PUT_RECORDS_MAX;
 use crate::model::producer::Stamp;
 use crate::ops::fault::InvalidRecords;
 use crate::ops::{Call, Fault, placement, target};
-use crate::service::{AppendRefusal, NewRecord, Payload, Placed, Service, Turn};
+use crate::service::{AppendRefusal, NewRecord, OrderedPut, Payload, Placed, Service};
 
 /// A record as it came, before its bounds are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct Given<'a> {
     pub data: &'a [u8],
 }
 
-/// Puts records into the stream of that name or ARN, in their turn among those of their caller if they have one. One
-/// result for each record. With a stamp they are a producer's batch.
+/// Puts records into the stream of that name or ARN, as `ordered` put of a session if there is one. Returns one result
+/// for each record. Records with a stamp are a producer's batch.
 ///
 /// # Errors
 /// Those of PutRecords; nothing was written then.
@@ -34,7 +34,7 @@ pub async fn put(
     stream: &str,
     given: impl ExactSizeIterator<Item = Given<'_>>,
     stamp: Option<&Stamp>,
-    turn: Option<Turn>,
+    ordered: Option<OrderedPut>,
 ) -> Result<Vec<Result<Placed, AppendRefusal>>, Fault> {
     let key = target::by_text(call, stream)?;
     let entries = entries(given)?;
@@ -45,8 +45,8 @@ pub async fn put(
         Ok((stream, records))
     };
     let (stream, records) = placement::certain(service, prepare).await?;
-    let results = match turn {
-        Some(turn) => service.appender().append_in_turn(&stream, &records, stamp, turn).await,
+    let results = match ordered {
+        Some(put) => service.appender().append_in_order(&stream, &records, stamp, put).await,
         None => service.appender().append(&stream, &records, stamp).await,
     };
     assert_eq!(results.len(), records.len(), "an append answers for every record");

@@ -15,57 +15,49 @@ use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
 use crate::replication::{Leader, Origin, SubBatch};
 
-/// What goes to one group.
+/// The records of a request that belong to one group.
 pub struct GroupPart {
     /// The group.
     pub group: u8,
-    /// At least one.
+    /// At least one sub-batch.
     pub batches: Vec<SubBatch>,
-    /// One per sub-batch.
+    /// The records of each sub-batch.
     pub sent: Vec<SentRecords>,
-    /// How it gets there.
-    pub way: Way,
+    /// The node that proposes them.
+    pub destination: Destination,
+    /// Whether the records were charged. Those of a local part were.
+    pub is_charged: bool,
 }
 
-impl GroupPart {
-    /// Whether its records were charged.
-    pub(in crate::service) fn is_paid(&self) -> bool {
-        self.way != Way::Forward { is_paid: false }
-    }
-}
-
-/// A part's way to its group.
+/// The node that proposes a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The group is led here, and the records are charged.
-    Here,
-    /// To whoever leads the group.
-    Forward {
-        /// Whether the records were charged before.
-        is_paid: bool,
-    },
+pub enum Destination {
+    /// This node, which leads the group.
+    Local,
+    /// The leader of the group, which is looked for.
+    Remote,
 }
 
-/// Whether records are charged to their shard's budget.
+/// Whether records have yet to be charged to their shard's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charge {
-    /// Where their group is led.
-    Whole,
-    /// They were: their shard was sealed since, or its leader has changed.
-    Paid,
+    /// The leader of their group charges them.
+    Due,
+    /// They were charged before their shard was sealed or its leader changed.
+    Done,
 }
 
-/// What a shard's budget takes or refuses.
+/// The unit that a shard's budget takes or refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum ChargeUnit {
     /// Each record by itself.
     Record,
     /// All records together: those of a producer's batch are written so.
     Batch,
 }
 
-impl Unit {
-    /// That of records with or without a producer.
+impl ChargeUnit {
+    /// The unit of records with or without a producer's stamp.
     pub fn of(is_stamped: bool) -> Self {
         if is_stamped { Self::Batch } else { Self::Record }
     }
@@ -98,23 +90,17 @@ impl Appender {
         let mut parts: Vec<GroupPart> = Vec::new();
         for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
             let shard = &stream.shards[of_shard[0].0 as usize];
-            let way = match charge {
-                Charge::Paid => Way::Forward { is_paid: true },
-                Charge::Whole if leaders[usize::from(shard.group)] == Leader::Here => Way::Here,
-                Charge::Whole => Way::Forward { is_paid: false },
-            };
-            // What cannot be taken is not charged.
-            if way == Way::Here
-                && let Some(refusal) = self.gate.refusal()
-            {
+            let is_local = charge == Charge::Due && leaders[usize::from(shard.group)] == Leader::Here;
+            // Records that cannot be taken are not charged.
+            if is_local && let Some(refusal) = self.gate.refusal() {
                 self.gate.count(refusal, of_shard.len() as u64);
                 continue;
             }
             let indices = of_shard.iter().map(|(_, index)| *index);
-            let accepted: Vec<u32> = if way == Way::Here {
+            let accepted: Vec<u32> = if is_local {
                 let sized = indices.map(|index| (index, records[index as usize].bytes()));
                 let refused = AppendRefusal::Throttled { shard: shard.index };
-                let unit = Unit::of(stamp.is_some());
+                let unit = ChargeUnit::of(stamp.is_some());
                 let refuse = |index| results[index as usize] = Err(refused);
                 self.charge((stream, shard), now_ms, unit, sized, refuse)
             } else {
@@ -135,9 +121,13 @@ impl Appender {
                     part.batches.push(batch);
                     part.sent.push(sent);
                 }
-                None => {
-                    parts.push(GroupPart { group: shard.group, batches: vec![batch], sent: vec![sent], way });
-                }
+                None => parts.push(GroupPart {
+                    group: shard.group,
+                    batches: vec![batch],
+                    sent: vec![sent],
+                    destination: if is_local { Destination::Local } else { Destination::Remote },
+                    is_charged: is_local || charge == Charge::Done,
+                }),
             }
         }
         parts
@@ -149,7 +139,7 @@ impl Appender {
         &self,
         (stream, shard): (&Stream, &Shard),
         now_ms: u64,
-        unit: Unit,
+        unit: ChargeUnit,
         records: impl ExactSizeIterator<Item = (u32, usize)> + Clone,
         mut refuse: impl FnMut(u32),
     ) -> Vec<u32> {
@@ -159,14 +149,14 @@ impl Appender {
         let count = records.len();
         let mut accepted = Vec::with_capacity(count);
         let mut accepted_bytes = 0;
-        let passes_whole = unit == Unit::Batch && {
+        let passes_whole = unit == ChargeUnit::Batch && {
             let bytes = records.clone().map(|(_, bytes)| bytes as u64).sum();
             budget.charge_writes(&limits, now_ms, count as u64, bytes).is_ok()
         };
         for (index, bytes) in records {
             let passes = match unit {
-                Unit::Record => budget.charge_write(&limits, now_ms, bytes as u64).is_ok(),
-                Unit::Batch => passes_whole,
+                ChargeUnit::Record => budget.charge_write(&limits, now_ms, bytes as u64).is_ok(),
+                ChargeUnit::Batch => passes_whole,
             };
             if passes {
                 accepted_bytes += bytes;

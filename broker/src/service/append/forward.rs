@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Appender;
 use super::encode::GroupPart;
 use super::messages::{read_response, send_part};
-use super::outcomes::SentRecords;
+use super::outcomes::{BatchOutcome, PartError, SentRecords};
 use super::put_link::Share;
-use super::receive::{Delivered, Undelivered};
-use super::{AppendRefusal, Appender};
 use crate::cluster::peers::{Client, Lane};
 use crate::replication::Leader;
 
@@ -25,16 +24,18 @@ const LEADERLESS: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Appender {
-    /// Brings a part to the leader of its group. The outcomes are one per sub-batch; its records come back with them.
+    /// Brings a part to the leader of its group. Returns one outcome per sub-batch, and the part's records.
     pub(in crate::service) async fn forward(
         &self,
         part: GroupPart,
         deadline: Instant,
-    ) -> (Result<Vec<Delivered>, AppendRefusal>, Vec<SentRecords>) {
+    ) -> (Result<Vec<BatchOutcome>, PartError>, Vec<SentRecords>) {
         let share = self.forwarding_share([&part], deadline).await;
-        let Some(share) = share else { return (Err(AppendRefusal::Unavailable), part.sent) };
-        let delivered = self.deliver(&part, &share, deadline).await;
-        (delivered, part.sent)
+        let outcome = match share {
+            Some(share) => self.deliver(&part, &share, deadline).await,
+            None => Err(PartError::NoRoom),
+        };
+        (outcome, part.sent)
     }
 
     /// A share of the memory for these parts; `None` if there is none in time.
@@ -55,33 +56,31 @@ impl Appender {
         part: &GroupPart,
         share: &Share,
         deadline: Instant,
-    ) -> Result<Vec<Delivered>, AppendRefusal> {
+    ) -> Result<Vec<BatchOutcome>, PartError> {
         let ends = deadline.min(Instant::now() + LEADERLESS);
         loop {
             let leader = self.groups.leadership().leader_within(part.group, ends).await;
             let tried = match leader {
                 Leader::Here => {
-                    let receiving = self.receive(part.group, part.batches.clone(), part.is_paid(), None);
-                    timeout_at(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
+                    let receiving = self.receive(part.group, part.batches.clone(), part.is_charged, None);
+                    timeout_at(deadline, receiving).await.unwrap_or(Err(PartError::Unknown))
                 }
                 Leader::At(node) => {
                     let client =
                         self.groups.leadership().client_while_leading(node, part.group, Lane::Requests);
                     match timeout_at(ends, client).await {
                         Ok(Some(client)) => self.deliver_to((node, client), part, share, deadline).await,
-                        _ => Err(Undelivered::NotProposed),
+                        _ => Err(PartError::NotProposed),
                     }
                 }
-                Leader::Unknown => return Err(AppendRefusal::Unavailable),
+                Leader::Unknown => return Err(PartError::NoRoom),
             };
             match tried {
-                Ok(delivered) if delivered.len() == part.sent.len() => return Ok(delivered),
-                Ok(_) | Err(Undelivered::Unknown) => return Err(AppendRefusal::Unknown),
-                Err(Undelivered::Refused(_)) => return Err(AppendRefusal::Unavailable),
-                Err(Undelivered::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
+                Err(PartError::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
                     self.other_leader(part.group, leader).await;
                 }
-                Err(Undelivered::NotProposed) => return Err(AppendRefusal::Unavailable),
+                Err(PartError::NotProposed) => return Err(PartError::NoRoom),
+                tried => return tried,
             }
         }
     }
@@ -101,10 +100,10 @@ impl Appender {
         part: &GroupPart,
         share: &Share,
         deadline: Instant,
-    ) -> Result<Vec<Delivered>, Undelivered> {
+    ) -> Result<Vec<BatchOutcome>, PartError> {
         let put = send_part(part, deadline);
         let carried = self.put_links.send(self.groups.peers(), leader, put, share.clone());
-        let answer = timeout_at(deadline, carried).await.unwrap_or(Err(Undelivered::Unknown))?;
+        let answer = timeout_at(deadline, carried).await.unwrap_or(Err(PartError::Unknown))?;
         read_response(answer, &part.batches)
     }
 }

@@ -9,7 +9,7 @@ use tidelog_storage::shard::ShardKey;
 use tokio::time::Instant;
 
 use super::encode::GroupPart;
-use super::receive::{Delivered, Undelivered};
+use super::outcomes::{BatchOutcome, PartError};
 use crate::model::producer::{Positions, Stamp};
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::{AppendOutcome, Origin, SubBatch};
@@ -20,7 +20,7 @@ pub(in crate::service) fn send_part(part: &GroupPart, deadline: Instant) -> peer
     peer::PutRequest {
         group: part.group.into(),
         batches: part.batches.iter().map(send_batch).collect(),
-        is_paid: part.is_paid(),
+        is_charged: part.is_charged,
         deadline_ms: u32::try_from(time_left.as_millis()).unwrap_or(u32::MAX),
         ..peer::PutRequest::default()
     }
@@ -68,20 +68,22 @@ fn read_origin(origin: &peer::Origin) -> Option<Origin> {
 }
 
 /// What became of a part.
-pub(in crate::service) fn send_response(received: Result<Vec<Delivered>, Undelivered>) -> peer::PutResponse {
+pub(in crate::service) fn send_response(received: Result<Vec<BatchOutcome>, PartError>) -> peer::PutResponse {
     let (outcome, results, refusal) = match received {
         Ok(delivered) => {
-            (peer::Outcome::Applied, delivered.into_iter().map(send_delivered).collect(), String::new())
+            (peer::Outcome::Applied, delivered.into_iter().map(send_outcome).collect(), String::new())
         }
-        Err(Undelivered::Refused(reason)) => (peer::Outcome::NotProposed, Vec::new(), reason),
-        Err(Undelivered::NotProposed) => (peer::Outcome::NotProposed, Vec::new(), String::new()),
-        Err(Undelivered::Unknown) => (peer::Outcome::Unknown, Vec::new(), String::new()),
+        Err(PartError::Refused(reason)) => (peer::Outcome::NotProposed, Vec::new(), reason),
+        Err(PartError::NotProposed | PartError::NoRoom) => {
+            (peer::Outcome::NotProposed, Vec::new(), String::new())
+        }
+        Err(PartError::Unknown) => (peer::Outcome::Unknown, Vec::new(), String::new()),
     };
     peer::PutResponse { outcome: outcome.into(), results, id: 0, refusal }
 }
 
 /// The answer for a sub-batch.
-fn send_delivered(delivered: Delivered) -> peer::PutResult {
+fn send_outcome(delivered: BatchOutcome) -> peer::PutResult {
     use peer::put_result::Kind;
     let mut result = peer::PutResult { throttled: delivered.throttled, ..Default::default() };
     let kind = match delivered.outcome {
@@ -126,23 +128,23 @@ fn read_run(run: &peer::put_result::Run) -> Option<Run> {
 /// What a leader answered for these sub-batches.
 ///
 /// # Errors
-/// [`Undelivered`]; an answer that does not fit them leaves the outcome unknown.
+/// [`PartError`]; an answer that does not fit them leaves the outcome unknown.
 pub(in crate::service) fn read_response(
     answer: peer::PutResponse,
     sent: &[SubBatch],
-) -> Result<Vec<Delivered>, Undelivered> {
+) -> Result<Vec<BatchOutcome>, PartError> {
     // A number that this version does not know may stand for anything.
     match peer::Outcome::try_from(answer.outcome).unwrap_or(peer::Outcome::Unknown) {
         peer::Outcome::Applied if answer.results.len() == sent.len() => {}
-        peer::Outcome::NotProposed if answer.refusal.is_empty() => return Err(Undelivered::NotProposed),
-        peer::Outcome::NotProposed => return Err(Undelivered::Refused(answer.refusal)),
-        peer::Outcome::Applied | peer::Outcome::Unknown => return Err(Undelivered::Unknown),
+        peer::Outcome::NotProposed if answer.refusal.is_empty() => return Err(PartError::NotProposed),
+        peer::Outcome::NotProposed => return Err(PartError::Refused(answer.refusal)),
+        peer::Outcome::Applied | peer::Outcome::Unknown => return Err(PartError::Unknown),
     }
-    let read = |(result, sent)| read_result(result, sent).ok_or(Undelivered::Unknown);
+    let read = |(result, sent)| read_result(result, sent).ok_or(PartError::Unknown);
     answer.results.into_iter().zip(sent).map(read).collect()
 }
 
-fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<Delivered> {
+fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<BatchOutcome> {
     use peer::put_result::Kind;
     let is_sound = result.throttled.is_sorted_by(|a, b| a < b)
         && result.throttled.last().is_none_or(|last| *last < sent.count);
@@ -161,7 +163,7 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<Delivered> {
         Kind::ProducerTableFull => Some(AppendOutcome::Refused(ProducerRefusal::TableFull)),
         Kind::Throttled => None,
     };
-    is_sound.then_some(Delivered { outcome, throttled: result.throttled })
+    is_sound.then_some(BatchOutcome { outcome, throttled: result.throttled })
 }
 
 /// Reads a request of records as one that a peer sends, and returns whether a node takes all of its batches: fuzz targets
@@ -267,16 +269,17 @@ mod tests {
             (Some(AppendOutcome::Refused(ProducerRefusal::TableFull)), vec![]),
             (None, vec![0, 1, 2]),
         ] {
-            let delivered = Delivered { outcome, throttled };
-            assert_eq!(read_result(send_delivered(delivered.clone()), &sent(3)), Some(delivered));
+            let delivered = BatchOutcome { outcome, throttled };
+            assert_eq!(read_result(send_outcome(delivered.clone()), &sent(3)), Some(delivered));
         }
     }
 
     #[test]
     fn an_answer_that_does_not_fit_leaves_the_outcome_unknown() {
         let placed = || Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 });
-        let answer =
-            |throttled: &[u32], outcome| send_delivered(Delivered { outcome, throttled: throttled.to_vec() });
+        let answer = |throttled: &[u32], outcome| {
+            send_outcome(BatchOutcome { outcome, throttled: throttled.to_vec() })
+        };
         let answered = |results| peer::PutResponse {
             outcome: peer::Outcome::Applied.into(),
             results,
@@ -294,14 +297,13 @@ mod tests {
         ] {
             let read = read_response(answered(results.clone()), &[sent(3)]);
             assert_eq!(read.is_ok(), is_read, "{results:?}");
-            assert!(is_read || read == Err(Undelivered::Unknown));
+            assert!(is_read || read == Err(PartError::Unknown));
         }
         let newer = peer::PutResult { kind: 99, ..answer(&[], placed()) };
-        assert_eq!(read_response(answered(vec![newer]), &[sent(3)]), Err(Undelivered::Unknown));
+        assert_eq!(read_response(answered(vec![newer]), &[sent(3)]), Err(PartError::Unknown));
         let newer = peer::PutResponse { outcome: 99, ..answered(vec![answer(&[], placed())]) };
-        assert_eq!(read_response(newer, &[sent(3)]), Err(Undelivered::Unknown));
-        for undelivered in
-            [Undelivered::NotProposed, Undelivered::Unknown, Undelivered::Refused("no space".into())]
+        assert_eq!(read_response(newer, &[sent(3)]), Err(PartError::Unknown));
+        for undelivered in [PartError::NotProposed, PartError::Unknown, PartError::Refused("no space".into())]
         {
             let answer = send_response(Err(undelivered.clone()));
             assert_eq!(read_response(answer, &[sent(3)]), Err(undelivered));

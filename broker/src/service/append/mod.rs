@@ -1,8 +1,12 @@
-//! Appending: records to shards, shards to groups, groups to ordinals.
+//! The path of a put: from a request's records to the ordinals of their shards.
 //!
-//! The hot path. Groups that are led here take their parts directly, the others by [`self::forward`], all at the same
-//! time. Allocations are per request and per shard touched. What was certainly not proposed, because its group's leader
-//! has just changed, is sent again; what may have been is not.
+//! 1. [`encode`] makes sub-batches, one per shard, and gathers those of one group in a part.
+//! 2. Each part goes to its destination: to the queue of the group where this node leads it, otherwise to the leader
+//!    ([`forward`], over a [`put_link`]), which takes it by [`receive`]. All parts go at the same time.
+//! 3. Each part has one outcome ([`outcomes`]). Records that were certainly not proposed, because a shard was sealed or the
+//!    leader of a group has just changed, are sent again; records that may have been proposed are not.
+//!
+//! A [`session`] keeps the order of one caller's puts. This is the hot path: allocations are per request and per shard.
 
 pub mod encode;
 pub mod forward;
@@ -16,17 +20,17 @@ pub mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, OptionFuture, join_all};
+use futures_util::future::{FutureExt, join_all};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::producer::Stamp;
 use crate::model::producers::ProducerRefusal;
 use crate::model::stream::Stream;
-use crate::replication::{Groups, PartAnswer, ProposeError};
+use crate::replication::{AppendOutcome, Groups};
 use crate::service::limits::Accounts;
-use encode::{Charge, GroupPart, Way};
-use outcomes::{Results, Retries, SentRecords, refuse, settle, settle_delivered};
+use encode::{Charge, Destination, GroupPart};
+use outcomes::{PartError, Results, Retries, SentRecords, refuse, settle_part};
 use put_link::PutLinks;
 use refusal::PutGate;
 
@@ -182,7 +186,7 @@ impl Appender {
     ) -> (Vec<GroupPart>, Vec<Result<Placed, AppendRefusal>>) {
         let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
         let all = 0..records.len() as u32;
-        let parts = self.encode(stream, records, all, stamp, Charge::Whole, &mut results);
+        let parts = self.encode(stream, records, all, stamp, Charge::Due, &mut results);
         (parts, results)
     }
 
@@ -201,51 +205,54 @@ impl Appender {
                 refuse(results, retries.sent(), AppendRefusal::Unavailable);
                 break;
             };
-            let parts = self.encode(&stream, records, retries.records(), stamp, Charge::Paid, results);
+            let parts = self.encode(&stream, records, retries.records(), stamp, Charge::Done, results);
             retries = self.send(parts, deadline, results).await;
         }
     }
 
-    /// Sends parts to their groups and notes what became of them. Returns what has to be sent again.
+    /// Sends parts to their groups and notes their outcomes. Returns the records that have to be sent again.
     pub(super) async fn send(
         &self,
         mut parts: Vec<GroupPart>,
         deadline: Instant,
         results: &mut Results,
     ) -> Retries {
+        let is_remote = |part: &mut GroupPart| part.destination == Destination::Remote;
+        let remote: Vec<GroupPart> = parts.extract_if(.., is_remote).collect();
+        let forwarding = join_all(remote.into_iter().map(|part| self.forward(part, deadline).boxed()));
+        let proposing = async { join_all(self.queue(parts, deadline).await).await };
+        let (proposed, forwarded) = tokio::join!(proposing, forwarding);
         let mut retries = Retries::default();
-        let elsewhere: Vec<GroupPart> = parts.extract_if(.., |part| part.way != Way::Here).collect();
-        let forwarding = join_all(elsewhere.into_iter().map(|part| self.forward(part, deadline).boxed()));
-        let proposing =
-            async { place_queued(self.queue(parts, deadline).await, results, &mut retries).await };
-        let ((), forwarded) = tokio::join!(proposing, forwarding);
-        for (delivered, sent) in forwarded {
-            match delivered {
-                Ok(delivered) => settle_delivered(results, delivered, sent, &mut retries),
-                Err(refusal) => refuse(results, &sent, refusal),
-            }
+        for (outcome, sent) in proposed {
+            settle_part(results, outcome, sent, &mut retries);
+        }
+        for (outcome, sent) in forwarded {
+            settle_part(results, outcome, sent, &mut retries);
         }
         retries
     }
 
-    /// Gives the parts of groups that are led here their places in the groups' queues. Each comes with its outcome to be,
-    /// `None` where there was no room in time.
+    /// Gives parts of groups that this node leads their places in the groups' queues. Returns the futures of their outcomes.
     pub(super) async fn queue(
         &self,
         parts: Vec<GroupPart>,
         deadline: Instant,
-    ) -> Vec<(Option<impl Future<Output = Option<PartAnswer>> + use<'_>>, Vec<SentRecords>)> {
+    ) -> Vec<impl Future<Output = (Result<Vec<AppendOutcome>, PartError>, Vec<SentRecords>)> + use<'_>> {
         let mut queued = Vec::with_capacity(parts.len());
-        for part in parts {
-            let queueing = self.groups.appends().append(part.group, part.batches);
-            let outcome =
-                timeout_at(deadline, self.groups.leadership().while_led_here(part.group, queueing)).await;
-            let outcome = outcome.ok().flatten().map(|outcome| {
-                let outcome =
-                    timeout_at(deadline, self.groups.leadership().while_led_here(part.group, outcome));
-                outcome.map(|outcome| outcome.ok()??.ok())
+        for GroupPart { group, batches, sent, .. } in parts {
+            let queueing = self.groups.appends().append(group, batches);
+            let answer = timeout_at(deadline, self.groups.leadership().while_led_here(group, queueing)).await;
+            queued.push(async move {
+                let Some(answer) = answer.ok().flatten() else { return (Err(PartError::NoRoom), sent) };
+                let answered =
+                    timeout_at(deadline, self.groups.leadership().while_led_here(group, answer)).await;
+                let outcome = match answered {
+                    Ok(Some(Ok(outcome))) => outcome.map_err(PartError::from),
+                    // The deadline has passed, another node leads the group now, or the group has stopped.
+                    Err(_) | Ok(None | Some(Err(_))) => Err(PartError::Unknown),
+                };
+                (outcome, sent)
             });
-            queued.push((outcome, part.sent));
         }
         queued
     }
@@ -262,29 +269,6 @@ impl Appender {
             catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
         let catalog = timeout_at(deadline, reseated).await.ok()?.ok()?;
         catalog.by_uid(uid).cloned()
-    }
-}
-
-/// Notes what becomes of parts that were queued.
-pub(super) async fn place_queued(
-    queued: Vec<(Option<impl Future<Output = Option<PartAnswer>>>, Vec<SentRecords>)>,
-    results: &mut Results,
-    retries: &mut Retries,
-) {
-    let outcomes =
-        queued.into_iter().map(|(outcome, sent)| OptionFuture::from(outcome).map(|outcome| (outcome, sent)));
-    for (outcome, sent) in join_all(outcomes).await {
-        match outcome {
-            Some(Some(Ok(outcomes))) => {
-                assert_eq!(outcomes.len(), sent.len(), "one outcome per sub-batch");
-                for (outcome, sent) in outcomes.into_iter().zip(sent) {
-                    settle(results, outcome, sent, retries);
-                }
-            }
-            Some(Some(Err(ProposeError::NotProposed))) => retries.unproposed.extend(sent),
-            Some(_) => refuse(results, &sent, AppendRefusal::Unknown),
-            None => refuse(results, &sent, AppendRefusal::Unavailable),
-        }
     }
 }
 

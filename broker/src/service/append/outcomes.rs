@@ -1,26 +1,76 @@
-//! What became of records on their way to their shards, and which of them have to be sent again.
+//! Outcomes of records that were sent to their shards, and the records that have to be sent again.
+//!
+//! Each part of a request has one outcome, wherever its group is led: [`settle_part`] notes it for the request's records.
 
-use super::receive::Delivered;
+use tokio::sync::oneshot;
+
 use super::{AppendRefusal, Placed};
 use crate::model::producers::Run;
-use crate::replication::AppendOutcome;
+use crate::replication::{AppendOutcome, ProposeError};
 
-/// The accepted records of one shard, on their way.
+/// The outcome of one sub-batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// The outcome of the records within their shard's limits; `None` when all were beyond them.
+    pub outcome: Option<AppendOutcome>,
+    /// Positions in the sub-batch of the records beyond the limits, ascending; these were left out.
+    pub throttled: Vec<u32>,
+}
+
+impl From<AppendOutcome> for BatchOutcome {
+    fn from(outcome: AppendOutcome) -> Self {
+        Self { outcome: Some(outcome), throttled: Vec::new() }
+    }
+}
+
+/// The reason why the records of a part have no outcome of their own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartError {
+    /// Nothing was proposed: another node leads the group.
+    #[error("not proposed")]
+    NotProposed,
+    /// Nothing was proposed: no leader took the records in time, or there was no room for them.
+    #[error("no room or no leader in time")]
+    NoRoom,
+    /// Nothing was proposed: the leader takes no records at the moment.
+    #[error("{0}")]
+    Refused(String),
+    /// The records may be applied or not, now or later.
+    #[error("outcome unknown")]
+    Unknown,
+}
+
+impl From<ProposeError> for PartError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotProposed => Self::NotProposed,
+            ProposeError::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<oneshot::error::RecvError> for PartError {
+    fn from(_: oneshot::error::RecvError) -> Self {
+        Self::Unknown
+    }
+}
+
+/// The accepted records of one shard, in flight.
 pub struct SentRecords {
     /// The shard's index.
     pub shard: u32,
-    /// Its creation second.
+    /// The shard's creation second.
     pub created_s: u64,
-    /// Positions of its records in the request, ascending.
+    /// Positions of the records in the request, ascending.
     pub records: Vec<u32>,
 }
 
-/// What has to be sent again. All of it was charged.
+/// Records that have to be sent again. All of them were charged.
 #[derive(Default)]
 pub(in crate::service) struct Retries {
-    /// To the children of their shards.
+    /// Records for the children of their shards.
     pub(in crate::service) sealed: Vec<SentRecords>,
-    /// To the next leader of their group.
+    /// Records for the next leader of their group.
     pub(in crate::service) unproposed: Vec<SentRecords>,
 }
 
@@ -48,52 +98,57 @@ impl Retries {
     }
 }
 
-/// Notes what the leader of another node's group made of its part. It answered for every sub-batch.
-pub(in crate::service) fn settle_delivered(
+/// Notes the outcome of a part: one for each of its sub-batches.
+pub(in crate::service) fn settle_part(
     results: &mut Results,
-    delivered: Vec<Delivered>,
+    outcome: Result<
+        impl IntoIterator<Item = impl Into<BatchOutcome>, IntoIter: ExactSizeIterator>,
+        PartError,
+    >,
     sent: Vec<SentRecords>,
     retries: &mut Retries,
 ) {
-    for (delivered, mut sent) in delivered.into_iter().zip(sent) {
-        let Delivered { outcome, throttled } = delivered;
-        for position in throttled.iter().rev() {
-            let index = sent.records.remove(*position as usize);
-            results[index as usize] = Err(AppendRefusal::Throttled { shard: sent.shard });
+    match outcome {
+        Ok(outcomes) => {
+            let outcomes = outcomes.into_iter();
+            assert_eq!(outcomes.len(), sent.len(), "one outcome per sub-batch");
+            for (outcome, sent) in outcomes.zip(sent) {
+                settle_batch(results, outcome.into(), sent, retries);
+            }
         }
-        if let Some(outcome) = outcome {
-            settle(results, outcome, sent, retries);
-        }
+        Err(PartError::NotProposed) => retries.unproposed.extend(sent),
+        Err(PartError::NoRoom | PartError::Refused(_)) => refuse(results, &sent, AppendRefusal::Unavailable),
+        Err(PartError::Unknown) => refuse(results, &sent, AppendRefusal::Unknown),
     }
 }
 
-/// Notes what became of the records of one shard.
-pub(in crate::service) fn settle(
-    results: &mut Results,
-    outcome: AppendOutcome,
-    sent: SentRecords,
-    retries: &mut Retries,
-) {
-    match outcome {
-        AppendOutcome::Placed { first_ordinal, time_ms } => {
+/// Notes the outcome of the records of one shard.
+fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentRecords, retries: &mut Retries) {
+    for position in outcome.throttled.iter().rev() {
+        let index = sent.records.remove(*position as usize);
+        results[index as usize] = Err(AppendRefusal::Throttled { shard: sent.shard });
+    }
+    match outcome.outcome {
+        None => {}
+        Some(AppendOutcome::Placed { first_ordinal, time_ms }) => {
             let SentRecords { shard, created_s, records } = sent;
             for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
                 results[index as usize] = Ok(Placed { shard, created_s, ordinal, time_ms });
             }
         }
-        AppendOutcome::Sealed => retries.sealed.push(sent),
-        AppendOutcome::NoSuchShard => refuse(results, [&sent], AppendRefusal::Unavailable),
-        AppendOutcome::Remembered(runs) => {
+        Some(AppendOutcome::Sealed) => retries.sealed.push(sent),
+        Some(AppendOutcome::NoSuchShard) => refuse(results, [&sent], AppendRefusal::Unavailable),
+        Some(AppendOutcome::Remembered(runs)) => {
             for index in sent.records {
                 // A peer may have answered nonsense.
                 results[index as usize] = recall(&runs, index).ok_or(AppendRefusal::Unknown);
             }
         }
-        AppendOutcome::Refused(refusal) => refuse(results, [&sent], refusal.into()),
+        Some(AppendOutcome::Refused(refusal)) => refuse(results, [&sent], refusal.into()),
     }
 }
 
-/// Where the record at a position of its batch stands.
+/// The place of the record at a position of its batch.
 fn recall(runs: &[Run], position: u32) -> Option<Placed> {
     runs.iter().find_map(|run| {
         let ordinal = run.ordinal(position)?;

@@ -12,7 +12,7 @@ use futures_util::stream::{self, Stream};
 use tidelog_proto::peer;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::receive::Undelivered;
+use super::outcomes::PartError;
 use crate::cluster::peers::{Client, Peers};
 use crate::replication::refused_or_unknown;
 use crate::shell::spawn_short;
@@ -20,7 +20,7 @@ use crate::shell::spawn_short;
 /// Puts that wait for one stream; further ones wait for room. Their bytes have a bound of their own.
 const WAITING_MAX: usize = 1_024;
 
-pub(in crate::service) type Answer = Result<peer::PutResponse, Undelivered>;
+pub(in crate::service) type Answer = Result<peer::PutResponse, PartError>;
 
 /// A put, and who waits for its outcome.
 struct QueuedPut {
@@ -42,6 +42,12 @@ pub(in crate::service) type Share = Arc<OwnedSemaphorePermit>;
 pub struct PutLink(mpsc::Sender<QueuedPut>);
 
 impl PutLink {
+    /// A link to no node.
+    #[cfg(test)]
+    pub(super) fn unconnected() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     /// Hands a put over, once there is room. What it gives back is the node's answer; it may be to something else than
     /// what was asked.
     pub(in crate::service) async fn take(
@@ -52,7 +58,7 @@ impl PutLink {
         let (answer, answered) = oneshot::channel();
         // A queued put that is dropped was not sent: one that was sent is answered in any case.
         drop(self.0.send(QueuedPut { put, waiting: Waiting { answer, _share: share } }).await);
-        answered.map(|answered| answered.unwrap_or(Err(Undelivered::NotProposed)))
+        answered.map(|answered| answered.unwrap_or(Err(PartError::NotProposed)))
     }
 }
 
@@ -72,7 +78,7 @@ impl PutLinks {
     /// Brings a put to a node. The answer is the node's; it may be to something else than what was asked.
     ///
     /// # Errors
-    /// [`Undelivered`].
+    /// [`PartError`].
     pub(in crate::service) async fn send(
         &self,
         peers: &Arc<Peers>,
@@ -133,7 +139,7 @@ async fn run(peers: Arc<Peers>, node: u64, mut client: Client, queue: mpsc::Rece
             }
         }
     }
-    sent.end(&Undelivered::Unknown);
+    sent.end(&PartError::Unknown);
 }
 
 /// The queued puts as the connection takes them.
@@ -190,7 +196,7 @@ impl SentPuts {
         }
     }
 
-    fn end(&self, undelivered: &Undelivered) {
+    fn end(&self, undelivered: &PartError) {
         let unanswered = self.unanswered().take();
         for waiting in unanswered.into_iter().flat_map(|unanswered| unanswered.puts.into_values()) {
             drop(waiting.answer.send(Err(undelivered.clone())));
@@ -200,7 +206,7 @@ impl SentPuts {
 
 impl Drop for SentPuts {
     fn drop(&mut self) {
-        self.end(&Undelivered::Unknown);
+        self.end(&PartError::Unknown);
     }
 }
 
@@ -254,14 +260,14 @@ mod tests {
         let second = puts.next().await.expect("a put").id;
         assert_ne!(first, second);
         sent.answer(peer::PutResponse { id: second, ..Default::default() });
-        sent.end(&Undelivered::Unknown);
+        sent.end(&PartError::Unknown);
         assert_eq!(puts.next().await, None, "nothing is sent over after the end");
         drop(puts);
         let mut outcomes = Vec::new();
         for answered in waiting {
-            outcomes.push(answered.await.unwrap_or(Err(Undelivered::NotProposed)).map(|answer| answer.id));
+            outcomes.push(answered.await.unwrap_or(Err(PartError::NotProposed)).map(|answer| answer.id));
         }
-        assert_eq!(outcomes, [Err(Undelivered::Unknown), Ok(second), Err(Undelivered::NotProposed)]);
+        assert_eq!(outcomes, [Err(PartError::Unknown), Ok(second), Err(PartError::NotProposed)]);
         assert!(stream.is_closed(), "the next put begins another stream");
     }
 }

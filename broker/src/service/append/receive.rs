@@ -4,7 +4,10 @@
 //! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
 //! [`super::forward`] when this node has become the leader.
 
-#![expect(clippy::disallowed_types, reason = "a put in order holds its turn until it is queued at its group")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "an ordered put holds the front of its queue until it is queued at its group"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,142 +16,106 @@ use std::time::Duration;
 use tidelog_proto::peer;
 use tidelog_storage::record::{BodyError, Records, choose};
 use tidelog_storage::shard::ShardKey;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::Appender;
-use super::encode::Unit;
+use super::encode::ChargeUnit;
 use super::messages::{read_batch, send_response};
+use super::outcomes::{BatchOutcome, PartError};
 use crate::model::stream::{Catalog, Shard, Stream};
-use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, ProposeError, SubBatch};
+use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, SubBatch};
 
 /// How long a part waits for the end of an election that this node may have won.
 const TAKING_OVER: Duration = Duration::from_millis(200);
 
-/// What became of a sub-batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// What became of the records that were not beyond their shard's limits; `None` when all were.
-    pub outcome: Option<AppendOutcome>,
-    /// Positions in the sub-batch of those that were, ascending; they were left out.
-    pub throttled: Vec<u32>,
-}
-
-/// Why a part has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Undelivered {
-    /// Nothing was proposed: another node leads the group.
-    #[error("not proposed")]
-    NotProposed,
-    /// Nothing was proposed: this node takes no records right now.
-    #[error("{0}")]
-    Refused(String),
-    /// It may be applied or not, now or later.
-    #[error("outcome unknown")]
-    Unknown,
-}
-
-impl From<ProposeError> for Undelivered {
-    fn from(error: ProposeError) -> Self {
-        match error {
-            ProposeError::NotProposed => Self::NotProposed,
-            ProposeError::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<oneshot::error::RecvError> for Undelivered {
-    fn from(_: oneshot::error::RecvError) -> Self {
-        Self::Unknown
-    }
-}
-
-impl From<BodyError> for Undelivered {
+impl From<BodyError> for PartError {
     fn from(error: BodyError) -> Self {
         Self::Refused(error.to_string())
     }
 }
 
-/// Where the puts of one stream that are in order wait for those before them: a queue for each group.
+/// The queues of the ordered puts of one link, one for each group.
 #[derive(Debug, Default)]
-pub struct Queues([Queue; DATA_GROUPS as usize]);
+pub struct LinkQueues([OrderedQueue; DATA_GROUPS as usize]);
 
-/// Of one group.
+/// The ordered puts of one link for one group.
 #[derive(Debug, Default)]
-pub struct Queue {
-    turn: Mutex<()>,
-    /// One was not proposed and will be sent again, over another stream: those behind it must not come before that.
-    is_broken: AtomicBool,
+pub struct OrderedQueue {
+    /// Held by the put that is not queued at the group yet; later ones wait for it.
+    front: Mutex<()>,
+    /// A put was not proposed and will be sent again over another link: no later put may come before it.
+    is_fenced: AtomicBool,
 }
 
-impl Queue {
-    fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
+impl OrderedQueue {
+    fn is_fenced(&self) -> bool {
+        self.is_fenced.load(Ordering::Relaxed)
     }
 
-    fn break_off(&self) {
-        self.is_broken.store(true, Ordering::Relaxed);
+    fn fence(&self) {
+        self.is_fenced.store(true, Ordering::Relaxed);
     }
 }
 
-impl Queues {
-    fn of(&self, request: &peer::PutRequest) -> Option<&Queue> {
+impl LinkQueues {
+    fn of(&self, request: &peer::PutRequest) -> Option<&OrderedQueue> {
         let group = usize::try_from(request.group).ok()?.checked_sub(1)?;
         self.0.get(group).filter(|_| request.in_order)
     }
 
-    /// The answer to a put that nobody takes.
-    pub fn turn_away(&self, request: &peer::PutRequest) -> peer::PutResponse {
+    /// The answer to a put that this node does not take; fences the queue of an ordered one.
+    pub fn refuse(&self, request: &peer::PutRequest) -> peer::PutResponse {
         if let Some(queue) = self.of(request) {
-            queue.break_off();
+            queue.fence();
         }
-        peer::PutResponse { id: request.id, ..send_response(Err(Undelivered::NotProposed)) }
+        peer::PutResponse { id: request.id, ..send_response(Err(PartError::NotProposed)) }
     }
 }
 
 impl Appender {
-    /// Takes a part of a request that came to another node, in its turn of a queue if it has one. One outcome per
-    /// sub-batch.
+    /// Takes a part of a request that came to another node, in the order of `queue` if the part has one. Returns one outcome
+    /// per sub-batch.
     ///
     /// # Errors
-    /// [`Undelivered`].
+    /// [`PartError`].
     pub async fn receive(
         &self,
         group: u8,
         batches: Vec<SubBatch>,
-        is_paid: bool,
-        queue: Option<&Queue>,
-    ) -> Result<Vec<Delivered>, Undelivered> {
-        let Some(queue) = queue else { return self.receive_now(group, batches, is_paid, || ()).await };
-        let mut turn = Some(queue.turn.lock().await);
-        if queue.is_broken() {
-            return Err(Undelivered::NotProposed);
+        is_charged: bool,
+        queue: Option<&OrderedQueue>,
+    ) -> Result<Vec<BatchOutcome>, PartError> {
+        let Some(queue) = queue else { return self.receive_now(group, batches, is_charged, || ()).await };
+        let mut front = Some(queue.front.lock().await);
+        if queue.is_fenced() {
+            return Err(PartError::NotProposed);
         }
-        let received = self.receive_now(group, batches, is_paid, || turn = None).await;
-        if received == Err(Undelivered::NotProposed) {
-            queue.break_off();
+        let received = self.receive_now(group, batches, is_charged, || front = None).await;
+        if received == Err(PartError::NotProposed) {
+            queue.fence();
         }
         received
     }
 
-    /// As [`Self::receive`], without a turn. Calls `queued` when the part has its place.
+    /// Takes a part outside of any order. Calls `queued` when the part has its place.
     async fn receive_now(
         &self,
         group: u8,
         mut batches: Vec<SubBatch>,
-        is_paid: bool,
+        is_charged: bool,
         queued: impl FnOnce(),
-    ) -> Result<Vec<Delivered>, Undelivered> {
-        // Whoever is told of a new leader asks it at once: before it knows of itself that a majority follows it.
+    ) -> Result<Vec<BatchOutcome>, PartError> {
+        // A node that hears of a new leader asks it at once, before that leader knows that a majority follows it.
         if self.groups.leadership().leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
-            return Err(Undelivered::NotProposed);
+            return Err(PartError::NotProposed);
         }
         if let Some(refusal) = self.gate.refusal() {
             self.gate.count(refusal, batches.iter().map(|batch| u64::from(batch.count)).sum());
-            return Err(Undelivered::Refused(refusal.to_string()));
+            return Err(PartError::Refused(refusal.to_string()));
         }
-        let mut delivered = vec![Delivered { outcome: None, throttled: Vec::new() }; batches.len()];
-        if !is_paid {
+        let mut delivered = vec![BatchOutcome { outcome: None, throttled: Vec::new() }; batches.len()];
+        if !is_charged {
             let catalog = self.catalog_with(&batches).await?;
             for (batch, delivered) in batches.iter_mut().zip(&mut delivered) {
                 match find(&catalog, batch.shard) {
@@ -170,14 +137,14 @@ impl Appender {
             // What finds no room was not queued.
             let queueing =
                 self.groups.leadership().while_led_here(group, self.groups.appends().append(group, going));
-            let outcome = queueing.await.ok_or(Undelivered::NotProposed)?;
+            let outcome = queueing.await.ok_or(PartError::NotProposed)?;
             queued();
             let outcomes = self
                 .groups
                 .leadership()
                 .while_led_here(group, outcome)
                 .await
-                .ok_or(Undelivered::Unknown)???;
+                .ok_or(PartError::Unknown)???;
             assert_eq!(outcomes.len(), awaited.len(), "one outcome per sub-batch");
             for (outcome, awaited) in outcomes.into_iter().zip(awaited) {
                 *awaited = Some(outcome);
@@ -188,12 +155,12 @@ impl Appender {
 
     /// A catalog that has the shards of all of those, unless they are gone: the node that sends them may have heard of
     /// them earlier.
-    async fn catalog_with(&self, batches: &[SubBatch]) -> Result<Arc<Catalog>, Undelivered> {
+    async fn catalog_with(&self, batches: &[SubBatch]) -> Result<Arc<Catalog>, PartError> {
         let catalog = self.groups.catalog();
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {
             return Ok(catalog);
         }
-        self.groups.proposals().read_index(META_GROUP).await.map_err(|_| Undelivered::NotProposed)?;
+        self.groups.proposals().read_index(META_GROUP).await.map_err(|_| PartError::NotProposed)?;
         Ok(self.groups.catalog())
     }
 
@@ -207,7 +174,7 @@ impl Appender {
         let records = Records::new(batch.body.clone()).collect::<Result<Vec<_>, _>>()?;
         let sized = (0..records.len()).map(|at| (at as u32, records[at].charged_bytes()));
         let mut throttled = Vec::new();
-        let unit = Unit::of(batch.origin.is_some());
+        let unit = ChargeUnit::of(batch.origin.is_some());
         let refuse = |position| throttled.push(position);
         self.charge((stream, shard), self.groups.clock().now_ms(), unit, sized, refuse);
         if !throttled.is_empty() {
@@ -229,17 +196,17 @@ impl Appender {
     }
 
     /// Takes a part for a peer, from a stream with these queues.
-    pub async fn receive_for(&self, request: peer::PutRequest, queues: &Queues) -> peer::PutResponse {
+    pub async fn receive_for(&self, request: peer::PutRequest, queues: &LinkQueues) -> peer::PutResponse {
         let queue = queues.of(&request);
         let group = u8::try_from(request.group).ok().filter(|group| (1..=DATA_GROUPS).contains(group));
         let batches = request.batches.into_iter().map(read_batch).collect::<Option<Vec<_>>>();
         let received = match (group, batches) {
             (Some(group), Some(batches)) => {
                 let deadline = Duration::from_millis(request.deadline_ms.into());
-                let receiving = self.receive(group, batches, request.is_paid, queue);
-                timeout(deadline, receiving).await.unwrap_or(Err(Undelivered::Unknown))
+                let receiving = self.receive(group, batches, request.is_charged, queue);
+                timeout(deadline, receiving).await.unwrap_or(Err(PartError::Unknown))
             }
-            _ => Err(Undelivered::Refused("records that are damaged".into())),
+            _ => Err(PartError::Refused("records that are damaged".into())),
         };
         peer::PutResponse { id: request.id, ..send_response(received) }
     }
@@ -255,17 +222,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_broken_by_what_is_in_order_and_its_own() {
-        let queues = Queues::default();
+    fn an_ordered_put_that_is_refused_fences_the_queue_of_its_group() {
+        let queues = LinkQueues::default();
         let put = |group, in_order| peer::PutRequest { group, in_order, id: 7, ..Default::default() };
         for (group, in_order) in [(0, true), (u32::from(DATA_GROUPS) + 1, true), (u32::MAX, true), (2, false)]
         {
             assert!(queues.of(&put(group, in_order)).is_none(), "{group}");
         }
-        assert_eq!(queues.turn_away(&put(2, false)).id, 7);
-        let broken = |group| queues.of(&put(group, true)).is_some_and(Queue::is_broken);
-        assert!(!broken(2));
-        assert_eq!(queues.turn_away(&put(2, true)).outcome(), peer::Outcome::NotProposed);
-        assert!(broken(2) && !broken(1) && !broken(3));
+        assert_eq!(queues.refuse(&put(2, false)).id, 7);
+        let fenced = |group| queues.of(&put(group, true)).is_some_and(OrderedQueue::is_fenced);
+        assert!(!fenced(2));
+        assert_eq!(queues.refuse(&put(2, true)).outcome(), peer::Outcome::NotProposed);
+        assert!(fenced(2) && !fenced(1) && !fenced(3));
     }
 }

@@ -1,188 +1,252 @@
-//! Appends of a caller who wants each shard's records in the order of the appends, without waiting for each.
+//! Puts of one caller that keep the order of each shard although several of them are in flight.
 //!
-//! An append that goes the ways of those under way is handed over as soon as it has its places: in the queues of the
-//! groups that are led here, and in the streams of puts to the leaders of the others, who queue them as they come. The
-//! next one may begin then. Any other waits for the earlier ones, and so does what has to be sent again because a shard
-//! was sealed or a leader did not take it. Only a leader that loses its group when it has queued an append and regains it
-//! before the next may let the second one come first; and what has an unknown outcome may still be written, at any time.
-//! Called for messages of PutStream.
+//! A put *has its places* once it stands in the queue of every group that it needs: in the group's own queue where this
+//! node leads the group, otherwise in the link to the leader, which queues puts as they arrive. The next put of the session
+//! may begin then. A put waits until all earlier ones have ended if it would use another queue than the puts in flight, if
+//! it was routed by another version of the stream's shards, or if it has to be sent again because a shard was sealed or a
+//! leader did not take it. Two limits remain: a leader that loses its group after it has queued a put, and regains it before
+//! the next one arrives, may let the second one come first; and a put of unknown outcome may still be written at any time.
+//! PutStream has one session for each call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tidelog_proto::peer;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::encode::{GroupPart, Way};
+use super::encode::{Destination, GroupPart};
 use super::messages::{read_response, send_part};
-use super::outcomes::{Results, Retries, refuse, settle_delivered};
+use super::outcomes::{PartError, Results, Retries, settle_part};
 use super::put_link::{Answer, PutLink};
-use super::receive::Undelivered;
-use super::{AppendRefusal, Appender, NewRecord, Placed, outcome_deadline, place_queued};
+use super::{AppendRefusal, Appender, NewRecord, Placed, outcome_deadline};
 use crate::model::producer::Stamp;
 use crate::model::stream::Stream;
 use crate::replication::Leader;
 
-/// Where an append stands among those of its caller.
+/// The puts of one caller, in their order.
 #[derive(Debug, Default)]
-pub struct Turn {
-    /// How those went that may be under way.
-    pub ways: Ways,
-    /// Closed once all earlier appends are over.
-    pub earlier: Option<oneshot::Receiver<()>>,
-    /// Told what goes for the next append once that cannot come before this one.
-    pub handed_over: Option<oneshot::Sender<Ways>>,
+pub struct PutSession(Arc<watch::Sender<Progress>>);
+
+/// The progress of a session's puts, which are numbered from 1.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Number of the put that began last.
+    last: u64,
+    /// True until that put has its places.
+    is_placing: bool,
+    /// Numbers of the puts that have not ended.
+    in_flight: BTreeSet<u64>,
+    routes: Routes,
 }
 
-/// How appends went that may be under way: what they were routed by, and where to, by group.
+/// The routes of the puts in flight: the version of the stream that routed them, and the queue of each group.
 #[derive(Debug, Default)]
-pub struct Ways {
+struct Routes {
     stream: Option<Arc<Stream>>,
-    of_groups: BTreeMap<u8, Path>,
+    queues: BTreeMap<u8, Queue>,
 }
 
-/// Where a group's records went.
+/// A queue that keeps the order of a group's records.
 #[derive(Clone, Debug, PartialEq)]
-enum Path {
-    Here,
-    /// Over a stream of puts to another node.
-    Over(PutLink),
+enum Queue {
+    /// The queue of a group that this node leads.
+    Local,
+    /// The link to the node that leads the group.
+    Link(PutLink),
 }
 
-impl Ways {
-    /// Adds another append's; `None` if it might come before one that is under way.
-    fn with(mut self, stream: &Arc<Stream>, paths: impl IntoIterator<Item = (u8, Path)>) -> Option<Self> {
-        if self.stream.is_some_and(|routed| !Arc::ptr_eq(&routed, stream)) {
-            return None;
+impl Routes {
+    /// Adds the routes of one more put; false, with nothing added, if that put could overtake one in flight.
+    fn add<'a>(
+        &mut self,
+        stream: &Arc<Stream>,
+        queues: impl Iterator<Item = (u8, &'a Queue)> + Clone,
+    ) -> bool {
+        let is_same_stream = self.stream.as_ref().is_none_or(|routed| Arc::ptr_eq(routed, stream));
+        let is_same_queue = |(group, queue)| self.queues.get(&group).is_none_or(|known| known == queue);
+        if !is_same_stream || !queues.clone().all(is_same_queue) {
+            return false;
         }
         self.stream = Some(stream.clone());
-        for (group, path) in paths {
-            let known = self.of_groups.entry(group).or_insert_with(|| path.clone());
-            if *known != path {
-                return None;
-            }
-        }
-        Some(self)
+        self.queues.extend(queues.map(|(group, queue)| (group, queue.clone())));
+        true
     }
 }
 
-impl Turn {
-    /// Ends once all earlier appends have.
-    async fn comes(&mut self) {
-        if let Some(earlier) = self.earlier.take() {
-            let _ended = earlier.await;
-        }
+impl PutSession {
+    /// Begins the next put of the session. The put before it must have its places ([`Self::is_placed`]).
+    pub fn begin(&self) -> OrderedPut {
+        let mut number = 0;
+        self.0.send_modify(|progress| {
+            progress.last += 1;
+            number = progress.last;
+            progress.is_placing = true;
+            progress.in_flight.insert(number);
+        });
+        OrderedPut { progress: self.0.clone(), number }
     }
 
-    fn hand_over(&mut self, ways: Ways) {
-        if let Some(handed_over) = self.handed_over.take() {
-            // Nobody waits for it when the caller has gone.
-            let _ = handed_over.send(ways);
-        }
+    /// Waits until the put that began last has its places; false if that put was refused as a whole.
+    pub async fn is_placed(&self) -> bool {
+        let is_decided =
+            |progress: &Progress| !progress.is_placing || !progress.in_flight.contains(&progress.last);
+        let mut watching = self.0.subscribe();
+        watching.wait_for(is_decided).await.is_ok_and(|progress| !progress.is_placing)
+    }
+}
+
+/// One put of a session. Dropping it ends the put.
+#[derive(Debug)]
+pub struct OrderedPut {
+    progress: Arc<watch::Sender<Progress>>,
+    number: u64,
+}
+
+impl OrderedPut {
+    /// Adds this put's routes to those in flight; false if the put has to wait for the earlier ones.
+    fn join<'a>(&self, stream: &Arc<Stream>, queues: impl Iterator<Item = (u8, &'a Queue)> + Clone) -> bool {
+        let mut is_joined = false;
+        // No one waits for this change.
+        self.progress.send_if_modified(|progress| {
+            is_joined = progress.routes.add(stream, queues);
+            false
+        });
+        is_joined
+    }
+
+    /// Lets the next put begin behind this one.
+    fn has_places(&self) {
+        self.progress.send_if_modified(|progress| {
+            let is_placed_now = progress.is_placing && progress.last == self.number;
+            progress.is_placing &= !is_placed_now;
+            is_placed_now
+        });
+    }
+
+    /// Waits until all earlier puts have ended.
+    async fn follows_all(&self) {
+        let mut watching = self.progress.subscribe();
+        let is_first = |progress: &Progress| progress.in_flight.first() == Some(&self.number);
+        // This put holds the sender.
+        let _ = watching.wait_for(is_first).await;
+    }
+
+    /// Forgets the routes of earlier puts, all of which have ended.
+    fn forget_routes(&self) {
+        self.progress.send_if_modified(|progress| {
+            progress.routes = Routes::default();
+            false
+        });
+    }
+}
+
+impl Drop for OrderedPut {
+    fn drop(&mut self) {
+        self.progress.send_modify(|progress| {
+            progress.in_flight.remove(&self.number);
+            if progress.in_flight.is_empty() {
+                progress.routes = Routes::default();
+            }
+        });
     }
 }
 
 impl Appender {
-    /// As [`Self::append`], in its turn.
-    pub async fn append_in_turn(
+    /// Appends records as [`Self::append`] does, as one put of a session.
+    pub async fn append_in_order(
         &self,
         stream: &Arc<Stream>,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-        mut turn: Turn,
+        put: OrderedPut,
     ) -> Vec<Result<Placed, AppendRefusal>> {
         let (parts, mut results) = self.encode_all(stream, records, stamp);
-        let deadline = outcome_deadline();
-        let before = std::mem::take(&mut turn.ways);
-        let paths = self.paths(&parts);
-        let ways = paths.as_ref().and_then(|paths| {
-            before.with(stream, parts.iter().map(|part| part.group).zip(paths.iter().cloned()))
-        });
-        let (untaken, mut retries) = match (paths, ways) {
-            (Some(paths), Some(ways)) => {
-                let queued = || turn.hand_over(ways);
-                self.send_early(parts.into_iter().zip(paths), deadline, &mut results, queued).await
-            }
-            _ => (parts, Retries::default()),
+        let queues = self.queues(&parts);
+        let is_joined = queues
+            .as_ref()
+            .is_some_and(|queues| put.join(stream, parts.iter().map(|part| part.group).zip(queues)));
+        let (unsent, mut retries) = match queues.filter(|_| is_joined) {
+            Some(queues) => self.send_queued(parts.into_iter().zip(queues), &put, &mut results).await,
+            None => (parts, Retries::default()),
         };
-        if !untaken.is_empty() || !retries.is_empty() {
-            turn.comes().await;
+        if !is_joined || !unsent.is_empty() || !retries.is_empty() {
+            put.follows_all().await;
             let deadline = outcome_deadline();
-            retries.append(self.send(untaken, deadline, &mut results).await);
+            retries.append(self.send(unsent, deadline, &mut results).await);
             self.send_again(stream.uid, records, stamp, retries, deadline, &mut results).await;
         }
-        if turn.handed_over.is_some() {
-            turn.comes().await;
-            turn.hand_over(Ways::default());
+        if !is_joined {
+            put.forget_routes();
+            put.has_places();
         }
         results
     }
 
-    /// Where the parts can be queued at once; `None` if one cannot.
-    fn paths(&self, parts: &[GroupPart]) -> Option<Vec<Path>> {
-        let path = |part: &GroupPart| match (part.way, self.groups.leadership().leader(part.group)) {
-            (Way::Here, _) => Some(Path::Here),
-            (Way::Forward { .. }, Leader::At(node)) => self.put_links.running(node).map(Path::Over),
-            (Way::Forward { .. }, _) => None,
+    /// The queue of each part; `None` if a part has none at the moment.
+    fn queues(&self, parts: &[GroupPart]) -> Option<Vec<Queue>> {
+        let queue = |part: &GroupPart| match part.destination {
+            Destination::Local => Some(Queue::Local),
+            Destination::Remote => match self.groups.leadership().leader(part.group) {
+                Leader::At(node) => self.put_links.running(node).map(Queue::Link),
+                Leader::Here | Leader::Unknown => None,
+            },
         };
-        parts.iter().map(path).collect()
+        parts.iter().map(queue).collect()
     }
 
-    /// As [`Self::send`], but calls `queued` once every part has its place, and gives back what a leader did not take.
-    async fn send_early(
+    /// Sends parts as [`Self::send`] does, but through these queues alone; lets the next put begin once each part has its
+    /// place. Returns the parts that a leader did not take, and the records that have to be sent again.
+    async fn send_queued(
         &self,
-        parts: impl Iterator<Item = (GroupPart, Path)>,
-        deadline: Instant,
+        parts: impl Iterator<Item = (GroupPart, Queue)>,
+        put: &OrderedPut,
         results: &mut Results,
-        queued: impl FnOnce(),
     ) -> (Vec<GroupPart>, Retries) {
-        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
-        for (part, path) in parts {
-            match path {
-                Path::Here => here.push(part),
-                Path::Over(link) => elsewhere.push((part, link)),
+        let deadline = outcome_deadline();
+        let (mut local, mut remote) = (Vec::new(), Vec::new());
+        for (part, queue) in parts {
+            match queue {
+                Queue::Local => local.push(part),
+                Queue::Link(link) => remote.push((part, link)),
             }
         }
-        let (taken, placed) = tokio::join!(self.hand_to(elsewhere, deadline), self.queue(here, deadline));
-        queued();
-        let mut retries = Retries::default();
-        let answering = join_all(taken.into_iter().map(|(part, link, answer)| async move {
+        let (sent, queued) = tokio::join!(self.send_to_links(remote, deadline), self.queue(local, deadline));
+        put.has_places();
+        let answering = join_all(sent.into_iter().map(|(part, link, answer)| async move {
             let answer = match answer {
-                Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(Undelivered::Unknown)),
-                None => Err(Undelivered::Refused("no room in time".into())),
+                Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(PartError::Unknown)),
+                None => Err(PartError::NoRoom),
             };
             (answer.and_then(|answer| read_response(answer, &part.batches)), part, link)
         }));
-        let ((), answers) = tokio::join!(place_queued(placed, results, &mut retries), answering);
-        let mut untaken = Vec::new();
-        for (answer, part, link) in answers {
-            match answer {
-                Ok(delivered) if delivered.len() == part.sent.len() => {
-                    settle_delivered(results, delivered, part.sent, &mut retries);
-                }
-                Err(Undelivered::NotProposed) => {
-                    // The leader takes nothing more of this group over it that is in order.
-                    self.put_links.retire(&link);
-                    untaken.push(part);
-                }
-                Err(Undelivered::Refused(_)) => refuse(results, &part.sent, AppendRefusal::Unavailable),
-                Ok(_) | Err(Undelivered::Unknown) => refuse(results, &part.sent, AppendRefusal::Unknown),
+        let (queued, answers) = tokio::join!(join_all(queued), answering);
+        let (mut retries, mut untaken) = (Retries::default(), Vec::new());
+        for (outcome, sent) in queued {
+            settle_part(results, outcome, sent, &mut retries);
+        }
+        for (outcome, part, link) in answers {
+            if outcome == Err(PartError::NotProposed) {
+                // The leader takes no further ordered put of this group over this link.
+                self.put_links.retire(&link);
+                untaken.push(part);
+            } else {
+                settle_part(results, outcome, part.sent, &mut retries);
             }
         }
         (untaken, retries)
     }
 
-    /// Hands parts to their links. Each comes with the future of its answer, `None` where there was no room in time.
-    async fn hand_to(
+    /// Queues parts in their links. Each comes with the future of its answer, `None` if there was no room in time.
+    async fn send_to_links(
         &self,
         parts: Vec<(GroupPart, PutLink)>,
         deadline: Instant,
     ) -> Vec<(GroupPart, PutLink, Option<impl Future<Output = Answer> + use<>>)> {
-        // For all of them at once: two appends that each held a share and waited for more would wait for each other.
+        // One share for all of them: two puts that each held a share and waited for another would wait for each other.
         let share = self.forwarding_share(parts.iter().map(|(part, _)| part), deadline).await;
-        let mut handed = Vec::with_capacity(parts.len());
+        let mut sent = Vec::with_capacity(parts.len());
         for (part, link) in parts {
             let answer = match &share {
                 Some(share) => {
@@ -191,8 +255,67 @@ impl Appender {
                 }
                 None => None,
             };
-            handed.push((part, link, answer));
+            sent.push((part, link, answer));
         }
-        handed
+        sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::model::fixture;
+
+    #[test]
+    fn the_next_put_begins_once_the_one_before_has_its_places() {
+        let session = PutSession::default();
+        assert_eq!(session.is_placed().now_or_never(), Some(true), "nothing has begun");
+        let first = session.begin();
+        assert_eq!(session.is_placed().now_or_never(), None);
+        first.has_places();
+        assert_eq!(session.is_placed().now_or_never(), Some(true));
+        let second = session.begin();
+        first.has_places();
+        assert_eq!(session.is_placed().now_or_never(), None, "the first one says nothing of the second");
+        assert_eq!(second.follows_all().now_or_never(), None);
+        drop(first);
+        assert_eq!(second.follows_all().now_or_never(), Some(()));
+        drop(second);
+        assert_eq!(session.is_placed().now_or_never(), Some(false), "it was refused as a whole");
+    }
+
+    #[test]
+    fn a_put_waits_for_all_earlier_ones_and_not_for_later_ones() {
+        let session = PutSession::default();
+        let [first, second, third] = [(); 3].map(|()| session.begin());
+        drop(second);
+        assert_eq!(third.follows_all().now_or_never(), None);
+        assert_eq!(first.follows_all().now_or_never(), Some(()));
+        drop(first);
+        assert_eq!(third.follows_all().now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn another_queue_or_version_of_the_stream_does_not_join_those_in_flight() {
+        let (stream, newer) = (Arc::new(fixture::stream("a", 4)), Arc::new(fixture::stream("a", 4)));
+        let session = PutSession::default();
+        let first = session.begin();
+        let link = Queue::Link(PutLink::unconnected());
+        let other = Queue::Link(PutLink::unconnected());
+        let joins = |put: &OrderedPut, stream: &Arc<Stream>, queues: &[(u8, &Queue)]| {
+            put.join(stream, queues.iter().copied())
+        };
+        assert!(joins(&first, &stream, &[(1, &Queue::Local), (2, &link)]));
+        let second = session.begin();
+        assert!(!joins(&second, &newer, &[(1, &Queue::Local)]));
+        assert!(!joins(&second, &stream, &[(3, &Queue::Local), (2, &other)]));
+        assert!(!joins(&second, &stream, &[(1, &link)]));
+        assert!(joins(&second, &stream, &[(2, &link), (3, &other)]), "a refused put has left no route");
+        drop(first);
+        assert!(!joins(&second, &stream, &[(1, &link)]), "a route lasts while a put is in flight");
+        drop(second);
+        assert!(joins(&session.begin(), &newer, &[(1, &link), (2, &other)]));
     }
 }

@@ -1,12 +1,12 @@
 //! PutStream: messages of records that are put one after the other without waiting for each.
 //!
-//! A message is begun when the one before it has its places in the queues of its shards' groups, or in the streams to
-//! those that lead them (see [`Turn`]), so that records of one shard are written in the order in which they came. Answers come in the order of the messages. Further messages are taken
-//! only while less than [`UNANSWERED_BYTES_MAX`] and [`UNANSWERED_MAX`] of those that were taken are unanswered. The first message that is
-//! refused as a whole ends the call once those before it are answered; none after it is put. So does a stop of the broker.
-//! Each message is put in a task of its own: it may wait for shares of memory that all puts of the node wait for, and goes
-//! on though the client takes no answers.
-//! Data of a message that comes in one frame goes from there to the write-ahead log's encoding, without a copy in between.
+//! A call is one [`PutSession`]: a message begins when the one before it has its places in the queues, so that records of
+//! one shard are written in the order in which they came. Answers come in the order of the messages. The call takes further
+//! messages while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The first message
+//! that is refused as a whole ends the call once those before it are answered; no message after it is put. A stop of the
+//! broker ends the call alike. Each message is put by a task of its own: it may wait for shares of memory that all puts of
+//! the node wait for, and goes on although the client takes no answers. The data of a message that comes in one frame is
+//! encoded for the write-ahead log from that frame, without a copy in between.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use hyper::{Request, Response};
 use tidelog_proto::v1::{Acknowledgement, PutStreamRequest};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -25,7 +25,7 @@ use super::caller::Caller;
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, put, records, status};
 use crate::ops::{Call, native};
-use crate::service::{OwnTask, Service, Turn, Ways};
+use crate::service::{OwnTask, PutSession, Service};
 
 /// Where the call is found.
 pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
@@ -61,9 +61,8 @@ pub(super) fn begin(
         position: 0,
         unanswered: VecDeque::new(),
         unanswered_bytes: 0,
-        handing_over: None,
-        ways: Ways::default(),
-        earlier: None,
+        session: PutSession::default(),
+        is_placing: false,
     };
     let responses = stream::unfold(Some(put), |put| async move {
         let mut put = put?;
@@ -94,28 +93,23 @@ struct PutStream {
     /// In the order of the messages.
     unanswered: VecDeque<OwnTask<Answered>>,
     unanswered_bytes: usize,
-    /// Whether the message that was begun last lets the next one begin.
-    handing_over: Option<oneshot::Receiver<Ways>>,
-    /// How the messages went that are under way.
-    ways: Ways,
-    /// Closed once all messages are answered.
-    earlier: Option<oneshot::Receiver<()>>,
+    session: PutSession,
+    /// True while the message that began last has no places.
+    is_placing: bool,
 }
 
-/// A message that has its answer.
+/// The answer to a message.
 struct Answered {
     bytes: usize,
     /// The framed response.
     outcome: Result<Bytes, Status>,
-    /// Closed when the answer is given, and with it those of all messages before.
-    _answered: oneshot::Sender<()>,
 }
 
 impl PutStream {
     /// The next answer, in the order of the messages.
     async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         loop {
-            let takes = self.handing_over.is_none()
+            let takes = !self.is_placing
                 && self.unanswered_bytes < UNANSWERED_BYTES_MAX
                 && self.unanswered.len() < UNANSWERED_MAX;
             tokio::select! {
@@ -124,17 +118,13 @@ impl PutStream {
                     self.unanswered.pop_front();
                     self.unanswered_bytes -= answered.bytes;
                     self.room.give_back(answered.bytes);
-                    if self.unanswered.is_empty() && self.handing_over.is_none() {
-                        self.ways = Ways::default();
-                    }
                     return Some(answered.outcome);
                 }
-                ways = handed_over(&mut self.handing_over), if self.handing_over.is_some() => {
-                    self.handing_over = None;
-                    match ways {
-                        Some(ways) => self.ways = ways,
+                is_placed = self.session.is_placed(), if self.is_placing => {
+                    self.is_placing = false;
+                    if !is_placed {
                         // The message was refused, and its answer will say so.
-                        None => self.incoming = None,
+                        self.incoming = None;
                     }
                 }
                 () = stopped(&mut self.stopping), if self.incoming.is_some() => {
@@ -171,26 +161,20 @@ impl PutStream {
         if self.stream.is_empty() {
             return Err(Some(status::invalid("The first message has to name a stream.")));
         }
-        let (handed_over, handing_over) = oneshot::channel();
-        let (answered, earlier) = oneshot::channel();
-        let turn = Turn {
-            ways: std::mem::take(&mut self.ways),
-            earlier: self.earlier.replace(earlier),
-            handed_over: Some(handed_over),
-        };
-        self.handing_over = Some(handing_over);
+        let ordered = self.session.begin();
+        self.is_placing = true;
         self.unanswered_bytes += bytes;
         let (service, call, stream) = (self.service.clone(), self.call.clone(), self.stream.clone());
         let (position, acknowledgement) = (self.position, self.acknowledgement);
         self.position += 1;
         let putting = async move {
             let given = messages::given(&records);
-            let results = native::put(&service, &call, &stream, given, stamp.as_ref(), Some(turn)).await;
+            let results = native::put(&service, &call, &stream, given, stamp.as_ref(), Some(ordered)).await;
             let outcome = results.map(|results| match acknowledgement {
                 Acknowledgement::Each => acknowledgements::each(position, &results),
                 Acknowledgement::Failed => acknowledgements::failed(position, &results),
             });
-            Answered { bytes, outcome: outcome.map_err(status::of), _answered: answered }
+            Answered { bytes, outcome: outcome.map_err(status::of) }
         };
         self.unanswered.push_back(OwnTask::start(putting));
         Ok(())
@@ -199,10 +183,6 @@ impl PutStream {
 
 async fn first(unanswered: &mut VecDeque<OwnTask<Answered>>) -> Option<Answered> {
     Some(unanswered.front_mut()?.await)
-}
-
-async fn handed_over(handing_over: &mut Option<oneshot::Receiver<Ways>>) -> Option<Ways> {
-    handing_over.as_mut()?.await.ok()
 }
 
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
