@@ -5,10 +5,10 @@ use std::{env, fs};
 
 use prost::Message;
 
-/// What nodes store and say to each other.
+/// Messages that nodes store and exchange.
 const INTERNAL: [&str; 3] = ["stored.proto", "peer.proto", "cluster.proto"];
 
-/// What clients see.
+/// Messages of the public API.
 const PUBLIC: [&str; 4] = [
     "tidelog/v1/streams.proto",
     "tidelog/v1/records.proto",

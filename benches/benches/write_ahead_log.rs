@@ -1,4 +1,4 @@
-//! What a synced commit costs: the floor under every put.
+//! The time of a synced commit: the floor under every put.
 
 use std::sync::Arc;
 use std::time::Instant;

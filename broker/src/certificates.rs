@@ -20,7 +20,7 @@ const EXPIRES_SOON: Duration = Duration::from_secs(30 * DAY_SECONDS);
 const LOOK_EVERY: Duration = Duration::from_secs(DAY_SECONDS);
 const DAY_SECONDS: u64 = 86_400;
 
-/// See the module. Clones share them.
+/// The certificates for clients and for other nodes. Clones share the same certificates, also after a reload.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     clients: Tls,
@@ -28,7 +28,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Those for clients, and those for other nodes if there are any.
+    /// Takes the certificates for clients, and those for other nodes where the node has any.
     pub fn new(clients: Tls, peers: Option<PeerTls>) -> Self {
         Self { clients, peers }
     }

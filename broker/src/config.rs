@@ -25,7 +25,7 @@ pub struct Config {
     pub expects_data: bool,
     /// How much of the volume stays free.
     pub disk_reserve: DiskReserve,
-    /// What each shard lets through.
+    /// Limits of each shard.
     pub limits: ShardLimits,
     /// Rates and quotas of the control plane.
     pub control_limits: ControlLimits,
@@ -76,16 +76,16 @@ impl Config {
     }
 }
 
-/// What a node of a cluster is started with.
+/// Settings of a node that belongs to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// Which of the members this node is; at least 1.
+    /// The member that this node is; at least 1.
     pub node_id: u64,
     /// Every node the cluster is formed of, this one too, with its address as `HOST:PORT`.
     pub members: BTreeMap<u64, String>,
     /// Where other nodes are listened for, when that is not this node's own address of `members`.
     pub listen: Option<SocketAddr>,
-    /// What makes the traffic between nodes mutual TLS; `None` is plain TCP.
+    /// Files for mutual TLS between nodes; `None` is plain TCP.
     pub tls: Option<PeerCertificates>,
     /// Whether the cluster's port may be open to a network without certificates.
     pub is_insecure: bool,
@@ -94,7 +94,7 @@ pub struct ClusterConfig {
 /// A provisioned stream that is created at the start unless there is one of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitialStream {
-    /// Its name, in the configured account.
+    /// Name of the stream, in the configured account.
     pub name: Arc<str>,
     /// 1 to 20,000 shards.
     pub shard_count: u32,

@@ -24,11 +24,11 @@ pub(crate) const LOCK_FILE: &str = "LOCK";
 const EPHEMERAL_FILE: &str = "EPHEMERAL";
 /// How often a lock is taken that turns out to be removed.
 const LOCK_ATTEMPTS_MAX: u32 = 100;
-/// What stands in a directory that has data.
+/// Names of which at least one stands in a directory that has data.
 const DATA: [&str; 4] = ["IDENTITY", "wal", "checkpoint", "shards"];
 /// Permissions that a data directory should give to nobody.
 const OPEN_TO_OTHERS: u32 = 0o077;
-/// What the names of ephemeral directories begin with.
+/// Beginning of the names of ephemeral directories.
 const EPHEMERAL_PREFIX: &str = "tidelog-";
 
 /// Where records are kept.
@@ -120,7 +120,7 @@ impl DataDirectory {
         }
     }
 
-    /// As [`Self::open`], if data is there already; nothing is created where there is none.
+    /// Opens a directory that has data, like [`Self::open`]; creates nothing where there is none.
     ///
     /// # Errors
     /// [`DataDirectoryError::Empty`] without data, and those of [`Self::open`].
@@ -161,7 +161,7 @@ impl DataDirectory {
         self.is_new
     }
 
-    /// Its locks.
+    /// Returns the locks that this process holds on the directory.
     pub(crate) fn lock(&self) -> &Lock {
         &self.lock
     }
@@ -204,7 +204,7 @@ fn locked(path: &Path, may_create: bool) -> Result<Lock, DataDirectoryError> {
         };
         let directory = File::open(path).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            // Whoever held it before may have removed it.
+            // Another process may have removed the lock file or the directory before this one got the lock.
             Ok(()) if is_at(&lock, &file) && is_at(&directory, path) => {}
             Ok(()) => continue,
             Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::InUse { path: path.into() }),

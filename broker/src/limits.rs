@@ -150,7 +150,7 @@ const _: () = {
     assert!(CONSUMER_GROUPS_PER_STREAM_MAX <= CONSUMER_GROUPS_MAX);
 };
 
-/// What one shard takes and gives per second. `None` is no limit.
+/// The amounts that one shard accepts and delivers per second. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardLimits {
     /// Bytes of data and partition keys taken per second.

@@ -41,23 +41,23 @@ const HANDOVER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// A node's place among others.
 pub struct ClusterNode {
-    /// Its id, from 1.
+    /// The node's id, from 1.
     pub id: u64,
-    /// The nodes of its settings with their addresses, itself among them.
+    /// The nodes of the settings with their addresses, this one among them.
     pub members: BTreeMap<u64, String>,
-    /// Opens connections to them.
+    /// Opens connections to other nodes.
     pub dial: Dial,
-    /// Connections from them.
+    /// Connections from other nodes.
     pub incoming: Incoming,
 }
 
-/// What a node is started with.
+/// Everything that a node needs for its start.
 pub struct NodeConfig {
     /// The disk of the data directory.
     pub disk: Arc<dyn Disk>,
     /// The data directory, which this process has locked.
     pub data_dir: PathBuf,
-    /// Its place among others; `None` for a node on its own.
+    /// The cluster that the node belongs to; `None` for a node on its own.
     pub cluster: Option<ClusterNode>,
     /// Limits of every shard.
     pub limits: ShardLimits,
@@ -71,9 +71,9 @@ pub struct NodeConfig {
     pub pace: Pace,
     /// Where the time comes from.
     pub clock: Clock,
-    /// What the workers run in.
+    /// Runs the workers, as threads or as tasks of a simulation.
     pub shell: Shell,
-    /// Of files, and the bounds that go with them.
+    /// Sizes of files, and the bounds that go with them.
     pub sizes: Sizes,
 }
 
@@ -144,7 +144,7 @@ pub struct Node {
     directory: PathBuf,
     service: Arc<Service>,
     threads: GroupThreads,
-    /// What the node does by itself.
+    /// Tasks that the node repeats without a client's request.
     upkeep: Vec<OwnedTask>,
     running: watch::Sender<Running>,
     port: Option<ClusterPort>,
@@ -157,7 +157,7 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// As [`Self::start_telling`], where nobody asks how far the start is.
+    /// Starts a node like [`Self::start_telling`], without a stage that reports how far the start has come.
     ///
     /// # Errors
     /// [`NodeError`].

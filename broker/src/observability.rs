@@ -127,7 +127,7 @@ const OPERATIONS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0,
 /// Upper bounds of ages, seconds: the tip to the shortest retention, 24 hours.
 const AGES: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 3_600.0, 21_600.0, 86_400.0];
 
-/// What a metric is, for its description.
+/// The type of a metric in Prometheus, with the bounds of a histogram's buckets.
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,

@@ -80,7 +80,7 @@ fn is_gone(error: &io::Error) -> bool {
     is_stale || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What a running server owns.
+/// Handles of the files that a running server owns.
 pub struct Ownership {
     held: Vec<Held>,
     directory: PathBuf,
@@ -89,7 +89,8 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// What the server of these groups owns in that directory, which it has locked.
+    /// Opens handles of all files that the server of these groups owns in that directory, which the server
+    /// has locked.
     ///
     /// # Errors
     /// When a directory of the data cannot be opened.

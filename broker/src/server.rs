@@ -106,9 +106,9 @@ pub enum StartError {
     /// A stream that should be there could not be created.
     #[error("cannot create the stream {name} at the start: {source}")]
     Stream {
-        /// Its name.
+        /// The stream's name.
         name: Arc<str>,
-        /// Why.
+        /// The refusal of its creation.
         source: ServiceError,
     },
 }

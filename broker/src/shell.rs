@@ -1,6 +1,5 @@
-//! What the node's tasks run in, and who notices when one of them ends: threads and tasks of a process, or tasks of a
-//! simulation that has neither threads nor real time.
-//!
+//! Threads and tasks of the node, and the watch over their ends: threads and tasks of a process, or tasks of
+//! a simulation that has neither threads nor real time.
 //! Invariants: a lasting task that panics, or is ended by anyone but its owner, ends the process; one whose loop does
 //! not come round in its time is in [`Shell::late_tasks`], which `/livez` shows. So nothing else starts tasks or threads:
 //! a lint forbids `tokio::spawn`, `std::thread` and the like outside of this module. A worker is an async loop. As a thread it has a
@@ -66,7 +65,7 @@ fn runtime_shuts_down() -> bool {
 static PROCESS: Registry = Registry::new();
 
 impl Tasks {
-    /// What each commit and checkpoint takes from now on; requests gather meanwhile.
+    /// Sets the time that each commit and checkpoint takes from now on; requests gather meanwhile.
     pub fn set_sync_latency(&self, latency: Duration) {
         self.sync_micros.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -80,9 +79,9 @@ impl Tasks {
 /// A worker that has been started.
 #[derive(Debug)]
 pub enum Worker {
-    /// As a thread.
+    /// A worker with a thread of its own.
     Thread(std::thread::JoinHandle<()>),
-    /// As a task.
+    /// A worker that is a task of the caller's runtime.
     Task(OwnedTask),
 }
 
@@ -138,8 +137,8 @@ impl Shell {
         self.spawn_loop(name, Duration::MAX, |_| work)
     }
 
-    /// As [`Self::spawn_owned`], for a loop that comes round at least every `within` as long as it is well, and says so
-    /// each time by [`Heartbeat::beat`].
+    /// Starts a task like [`Self::spawn_owned`] whose loop calls [`Heartbeat::beat`] at least every `within`
+    /// as long as it is well.
     pub fn spawn_loop<F>(&self, name: &str, within: Duration, work: impl FnOnce(Heartbeat) -> F) -> OwnedTask
     where
         F: Future<Output = OwnerGone> + Send + 'static,

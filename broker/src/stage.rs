@@ -1,9 +1,9 @@
-//! What a node that does not serve yet waits for, in a sentence: the parts of its start say it, the pages of the client
-//! port show it.
+//! The step that a starting node waits for, as a sentence: the parts of the start write it, the pages of the
+//! client port show it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// See the module. Clones share it.
+/// The step that the node's start has come to. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Stage(Arc<Mutex<String>>);
 

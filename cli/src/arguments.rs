@@ -128,7 +128,7 @@ pub(crate) fn of_authority(arguments: &[OsString]) -> Result<Option<Vec<OsString
     Ok(Some(as_of_serve))
 }
 
-/// What `tidelog cluster` is asked for; `None` for another command.
+/// Reads the arguments of `tidelog cluster`; `None` for another command.
 pub(crate) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand>, clap::Error> {
     if arguments.get(1).is_none_or(|command| command != "cluster") {
         return Ok(None);
@@ -140,7 +140,7 @@ pub(crate) fn of_cluster(arguments: &[OsString]) -> Result<Option<ClusterCommand
     Cluster::from_arg_matches(matches)?.into_command(declared).map(Some)
 }
 
-/// What `tidelog segment` is asked for; `None` for another command.
+/// Reads the arguments of `tidelog segment`; `None` for another command.
 pub(crate) fn of_segment(arguments: &[OsString]) -> Result<Option<GiveUp>, clap::Error> {
     if arguments.get(1).is_none_or(|command| command != "segment") {
         return Ok(None);
@@ -150,7 +150,7 @@ pub(crate) fn of_segment(arguments: &[OsString]) -> Result<Option<GiveUp>, clap:
     Segment::from_arg_matches(matches).map(|segment| Some(segment.into_command()))
 }
 
-/// What `tidelog log` is asked for; `None` for another command.
+/// Reads the arguments of `tidelog log`; `None` for another command.
 pub(crate) fn of_log(arguments: &[OsString]) -> Result<Option<GiveUpLog>, clap::Error> {
     if arguments.get(1).is_none_or(|command| command != "log") {
         return Ok(None);
@@ -219,7 +219,7 @@ impl Matched {
         }
     }
 
-    /// As [`Self::rank`]; `TIDELOG_EPHEMERAL=false` decides nothing.
+    /// Ranks the setting `ephemeral` like [`Self::rank`]; `TIDELOG_EPHEMERAL=false` decides nothing.
     fn ephemeral_rank(&self) -> u8 {
         if self.serve.get_flag("ephemeral") { self.rank("ephemeral") } else { 0 }
     }

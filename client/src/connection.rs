@@ -23,10 +23,10 @@ const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Long-lived calls on one connection; servers bound the calls of a connection, and these must not use them up.
 const STREAMS_PER_CONNECTION: usize = 64;
 
-/// What HTTP/2 holds for one call before its reader takes it.
+/// Bytes that HTTP/2 buffers for one call before its reader takes them.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
-/// What it holds for all calls of a connection.
+/// Bytes that HTTP/2 buffers for all calls of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// A connection that is silent for so long is asked whether it is there, and has [`CONNECT_TIMEOUT`] to answer.

@@ -1,5 +1,5 @@
-//! What can go wrong, by what the caller can do about it. Made from the details of a gRPC status (see records.proto) and
-//! from the failures of single records; used by everything in this crate.
+//! Errors of the client, by the reaction that the caller can choose. Made from the details of a gRPC status
+//! (see records.proto) and from the failures of single records; used by everything in this crate.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct Error {
     retry_after: Option<Duration>,
 }
 
-/// What the caller can do.
+/// The kind of an error, by the reaction that the caller can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -60,7 +60,7 @@ impl Error {
         Self { reason, message: message.into(), retry_after: None }
     }
 
-    /// What the caller can do.
+    /// Returns the kind of the error, which says how the caller can react.
     pub fn reason(&self) -> Reason {
         self.reason
     }

@@ -53,8 +53,8 @@ impl Shards {
         self.0.iter()
     }
 
-    /// Those that take records, from the lowest hash key on. A shard that a further page has told the children of was closed
-    /// between the pages.
+    /// Returns the shards that take records, from the lowest hash key on. A shard whose children a further
+    /// page lists was closed between the pages.
     pub fn open(&self) -> Vec<&Shard> {
         let parents: BTreeSet<&String> = self.iter().flat_map(|shard| &shard.parents).collect();
         let is_open = |shard: &&Shard| shard.is_open && !parents.contains(&shard.shard_id);

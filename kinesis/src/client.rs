@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    /// What an answer says that is not 200: an exception, in JSON, or something else altogether.
+    /// Makes the error of an answer that is not 200: an exception, in JSON, or something else altogether.
     fn refused(&self, operation: &'static str, status: StatusCode, body: &[u8]) -> KinesisError {
         #[derive(Deserialize)]
         struct Exception {
@@ -164,7 +164,7 @@ impl Client {
                 let name = name.rsplit('#').next().unwrap_or_default();
                 (name.split(':').next().unwrap_or_default().to_owned(), message)
             }
-            // Of a balancer in between, perhaps.
+            // A balancer in between may have answered.
             Err(_) if status.is_server_error() => (status.to_string(), "no words".into()),
             Err(_) => return self.foreign(format!("it answers {status}")),
         };

@@ -64,7 +64,7 @@ pub enum CredentialsError {
     Fetched {
         /// The profile.
         profile: String,
-        /// What it has instead.
+        /// The key that the profile has instead.
         key: &'static str,
     },
     /// Nothing anywhere.
@@ -76,7 +76,7 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// What requests to endpoints that do not check signatures are signed with when nothing else is there.
+    /// The credentials for endpoints that do not check signatures, when there are no others.
     #[must_use]
     pub fn of_nobody() -> Self {
         Self { access_key_id: "tidelog".into(), secret_access_key: "tidelog".into(), session_token: None }

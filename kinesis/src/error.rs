@@ -18,37 +18,37 @@ pub enum KinesisError {
     Interrupted {
         /// Where.
         endpoint: String,
-        /// What was asked.
+        /// The operation that was called.
         operation: &'static str,
-        /// Why.
+        /// The reason for the interruption.
         reason: String,
     },
     /// The service answered with an exception.
     #[error("{operation} was refused: {exception}: {message}")]
     Refused {
-        /// What was asked.
+        /// The operation that was called.
         operation: &'static str,
         /// Name of the exception, such as `ResourceNotFoundException`.
         exception: String,
-        /// Its words.
+        /// The message of the exception.
         message: String,
         /// HTTP status of the answer.
         status: u16,
     },
-    /// What answered does not speak the protocol.
+    /// The server does not speak the protocol.
     #[error("what answers at {endpoint} does not speak Kinesis: {reason}")]
     Foreign {
         /// Where.
         endpoint: String,
-        /// What came instead.
+        /// The answer that came instead.
         reason: String,
     },
     /// The call could not be made of what was given.
     #[error("cannot make the call {operation}: {reason}")]
     Unsendable {
-        /// What was to be asked.
+        /// The operation that was to be called.
         operation: &'static str,
-        /// Why.
+        /// The reason why it cannot be sent.
         reason: String,
     },
 }
@@ -73,7 +73,7 @@ impl KinesisError {
                 | "RequestLimitExceeded"
                 | "SlowDown"
                 | "KMSThrottlingException" => true,
-                // The same name stands for quotas, for which waiting does not help.
+                // Quotas have the same exception, and waiting does not help with them.
                 "LimitExceededException" => message.starts_with("Rate exceeded"),
                 _ => false,
             },
@@ -91,7 +91,7 @@ impl KinesisError {
         }
     }
 
-    /// What to do where nobody answered who speaks Kinesis: a sentence to stand behind the error's own words.
+    /// Advice where no server answered that speaks Kinesis: a sentence to stand behind the error's own words.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// One profile's keys and values, of both files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Profile {
-    /// As given by --profile or AWS_PROFILE, `default` otherwise.
+    /// The name given by --profile or AWS_PROFILE, `default` otherwise.
     pub(super) name: String,
     /// Whether somebody asked for it by name.
     pub(super) is_named: bool,

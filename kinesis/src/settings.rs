@@ -90,10 +90,9 @@ impl Settings {
         Self::resolve(arguments, &|name| std::env::var(name).ok())
     }
 
-    /// As [`Self::of_process`], with an environment that is given.
+    /// Resolves the settings like [`Self::of_process`], with an environment that is given.
     ///
-    /// # Errors
-    /// As there.
+    /// # Errors Those of [`Self::of_process`].
     pub fn resolve(arguments: &ConnectionArguments, variable: Variables<'_>) -> Result<Self, SettingsError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let profile = Profile::load(arguments.profile.as_deref(), variable)?;
@@ -110,7 +109,8 @@ impl Settings {
         let found = Credentials::find(&profile, arguments.profile.is_some(), variable);
         let credentials = match found {
             Ok(credentials) => credentials,
-            // What does not check signatures can do without keys; a profile asked for by a flag has to be there.
+            // A server that does not check signatures needs no keys; a profile asked for by a flag has to be
+            // there.
             Err(_) if !is_aws(&endpoint) && arguments.profile.is_none() => Credentials::of_nobody(),
             Err(error) => return Err(error.into()),
         };

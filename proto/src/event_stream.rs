@@ -122,7 +122,7 @@ fn end(mut out: Vec<u8>) -> Bytes {
 pub struct Message {
     /// Names and texts, in order.
     pub headers: Vec<(String, String)>,
-    /// What follows them.
+    /// The bytes behind the headers.
     pub payload: Bytes,
 }
 
@@ -136,7 +136,7 @@ impl Message {
 /// Bytes that are no message, or none of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(
-    /// What is wrong with them.
+    /// The fault of the bytes.
     pub &'static str,
 );
 

@@ -23,7 +23,7 @@ pub mod stored {
     include!(concat!(env!("OUT_DIR"), "/tidelog.stored.v1.rs"));
 }
 
-/// What nodes say to each other (`peer.proto`).
+/// Messages between nodes (`peer.proto`).
 #[allow(
     missing_docs,
     rust_2018_idioms,

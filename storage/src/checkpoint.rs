@@ -67,7 +67,7 @@ pub struct Checkpoint {
     pub groups: Vec<GroupCheckpoint>,
 }
 
-/// What [`load`] found.
+/// The checkpoint that [`load`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// The newest whole checkpoint.
@@ -80,11 +80,11 @@ pub struct Loaded {
 /// A checkpoint file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedCheckpoint {
-    /// Its sequence, by its name.
+    /// The file's sequence, by its name.
     pub sequence: u64,
     /// The file.
     pub path: PathBuf,
-    /// What does not fit.
+    /// The fault of the file.
     pub reason: String,
 }
 
@@ -102,7 +102,7 @@ pub enum CheckpointError {
     /// The operating system refused. After a failed write or sync this is fatal.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was attempted, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
@@ -118,7 +118,7 @@ pub enum CheckpointError {
     AllDamaged {
         /// The newest file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
     /// A whole checkpoint of a format this program does not know.
@@ -126,7 +126,7 @@ pub enum CheckpointError {
     UnknownVersion {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         version: u16,
     },
 }
@@ -155,7 +155,8 @@ pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(),
 fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let file = disk.open(path, Open::Create).map_err(|source| io_error("create", path, source))?;
     if let Err(source) = file.write_all_at(bytes, 0) {
-        // What was written so far would hold the space that is lacking; a file that stays is emptied next time.
+        // The bytes that were written would take up space that is lacking; a file that stays is emptied next
+        // time.
         let _ = disk.remove_file(path);
         return Err(io_error("write", path, source));
     }

@@ -45,7 +45,7 @@ pub struct Flusher {
     cut_trims: HashMap<ShardKey, u64>,
     /// Whether there was a checkpoint since the last [`Flusher::unlink`].
     has_checkpointed: bool,
-    /// What was removed, each with how many durable checkpoints have come without it.
+    /// Removed streams and shards, each with how many durable checkpoints have come without it.
     removed: BTreeMap<Removed, Leaving>,
     /// Trim points whose files are held back, by shard; only of shards that have been trimmed.
     held: HashMap<ShardKey, Held>,
@@ -128,8 +128,8 @@ impl Flusher {
         self.unlink_after(Hold::NONE)
     }
 
-    /// As [`Flusher::unlink`], but files of trimmed records and of single shards that were removed stay until they have been
-    /// held back as long as `hold` says: a trim that should not have been can be seen in time.
+    /// Unlinks files like [`Flusher::unlink`], but keeps files of trimmed records and of single shards that
+    /// were removed as long as `hold` says: a trim that should not have been can be seen in time.
     ///
     /// # Errors
     /// As [`Flusher::unlink`].
@@ -150,7 +150,7 @@ impl Flusher {
                     0..=1 => kept_trim_ordinal,
                     _ => self.held.entry(key).or_default().released(kept_trim_ordinal, hold),
                 };
-                // What a transfer holds goes with a later checkpoint.
+                // Files that a transfer reads go with a later checkpoint.
                 if is_pinned { Vec::new() } else { state.drop_sealed_below(ordinal) }
             };
             for segment in dropped {

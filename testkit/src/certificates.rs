@@ -16,7 +16,7 @@ pub struct Authority {
 pub struct Issued {
     /// The certificate, in PEM form.
     pub certificate: PathBuf,
-    /// Its private key, in PEM form.
+    /// The private key of the certificate, in PEM form.
     pub key: PathBuf,
 }
 

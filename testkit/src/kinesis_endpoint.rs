@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// What the server does with a call.
+/// The server's reaction to a call.
 pub enum Reply {
     /// Answers with a status and a body.
     Answer(u16, Value),

@@ -1,4 +1,5 @@
-//! What the tests of several crates share. For development only: no crate depends on it but for its tests.
+//! Fixtures that the tests of several crates share. For development only: no crate depends on it but for its
+//! tests.
 
 pub mod certificates;
 pub mod kinesis_endpoint;

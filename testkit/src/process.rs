@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-/// What a command printed and how it ended.
+/// The output of a command, and its exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// The exit code; `None` after a signal.
@@ -124,7 +124,7 @@ impl Running {
         self.printed.split("http://").nth(1).and_then(|rest| rest.lines().next()).expect("it listens")
     }
 
-    /// The same as a URL.
+    /// Returns the address as a URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address())

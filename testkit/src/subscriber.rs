@@ -64,7 +64,7 @@ pub async fn take_all(body: &mut Incoming, pause: Duration) -> usize {
     bytes
 }
 
-/// What a subscriber is told.
+/// A message of the event stream.
 #[derive(Debug)]
 pub enum Told {
     /// An event with records, or an empty one.
@@ -131,7 +131,7 @@ impl Subscriber {
         subscriber
     }
 
-    /// What comes next; `None` when the stream has ended as it should.
+    /// Waits for the next message; `None` when the stream has ended as it should.
     pub async fn told(&mut self) -> Option<Told> {
         let message = self.message().await?;
         let payload: Value = serde_json::from_slice(&message.payload).unwrap();

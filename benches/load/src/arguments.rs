@@ -10,7 +10,7 @@ use super::skew::Skew;
 use crate::output::Output;
 use tidelog_kinesis::ConnectionArguments;
 
-/// What the load is, where it goes, and where the result goes.
+/// The load, its target, and the places of the result.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct BenchArguments {
     /// Stream to load.
@@ -126,7 +126,7 @@ pub struct BenchArguments {
 pub enum Rate {
     /// Records a second, in an open loop.
     PerSecond(f64),
-    /// As fast as they are answered: a closed loop.
+    /// Requests follow each other as fast as they are answered: a closed loop.
     Max,
 }
 

@@ -18,12 +18,12 @@ pub const REQUEST_BYTES_MAX: usize = 10 << 20;
 /// Characters of every key: `key-` and eight hexadecimal digits.
 pub const KEY_CHARACTERS: usize = 12;
 
-/// What all producers' records have in common.
+/// The parameters that all producers' records have in common.
 #[derive(Debug)]
 pub struct Load {
     /// Name of the stream.
     pub stream: String,
-    /// See [`Header::run`].
+    /// The run's number: [`Header::run`].
     pub run: u32,
     /// Records of a request.
     pub batch: usize,
@@ -31,7 +31,7 @@ pub struct Load {
     pub size: Size,
     /// Partition keys.
     pub keys: Keys,
-    /// What records are filled up with.
+    /// The bytes that fill records up.
     pub filler: Filler,
 }
 
@@ -79,7 +79,7 @@ impl Records {
         (self.load.batch, first)
     }
 
-    /// What they have in common with those of other producers.
+    /// Returns the parameters that these records share with those of other producers.
     pub fn load(&self) -> &Arc<Load> {
         &self.load
     }
@@ -107,7 +107,7 @@ pub struct Bodies {
 /// A body, and what is in it.
 #[derive(Debug)]
 pub struct Body {
-    /// As JSON.
+    /// The body in JSON.
     pub bytes: Bytes,
     /// Sequence of its first record; the others follow.
     pub first: u64,
@@ -116,7 +116,7 @@ pub struct Body {
 }
 
 impl Bodies {
-    /// Of those records.
+    /// Makes the bodies of those records.
     pub fn new(records: Records) -> Self {
         Self { records, last: Bytes::new(), slots: Vec::new() }
     }

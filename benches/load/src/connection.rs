@@ -80,7 +80,7 @@ impl Target {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Exchange<T> {
     /// Status and body.

@@ -52,7 +52,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// What to do about it, behind its own words.
+    /// The advice for the reader of the error, to stand behind its own words.
     pub(super) fn advice(&self) -> &'static str {
         match self {
             Self::Kinesis(error) | Self::Stream(StreamError::Kinesis(error)) => error.advice(),

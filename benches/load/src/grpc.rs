@@ -21,7 +21,7 @@ use super::run_state::RunState;
 use super::tally::{Counts, Tally};
 use tidelog_kinesis::Settings;
 
-/// What the API allows for a message.
+/// Bytes that the API allows for a message.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// HTTP/2's windows: a slow default would be what is measured.
@@ -68,7 +68,7 @@ impl Api {
         })
     }
 
-    /// Its calls on records.
+    /// Returns a client of the service Records.
     pub fn records(&self) -> RecordsClient<Channel> {
         RecordsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -87,13 +87,13 @@ impl Api {
 /// A producer and what it needs.
 #[derive(Debug)]
 pub struct GrpcProducer {
-    /// Of the run.
+    /// The state of the run.
     pub state: Arc<RunState>,
-    /// Of its thread.
+    /// The counts of the producer's thread.
     pub tally: Arc<Mutex<Tally>>,
-    /// Its own.
+    /// The producer's own connection.
     pub api: Api,
-    /// Its own.
+    /// The producer's own records.
     pub records: Records,
     /// Messages under way, at least 1.
     pub in_flight: usize,
@@ -253,7 +253,8 @@ impl GrpcProducer {
         }
     }
 
-    /// What is under way has an unknown outcome; where there was no connection, it certainly was not sent.
+    /// Counts the messages under way as of unknown outcome; where there was no connection, as certainly not
+    /// sent.
     fn given_up(&self, status: &Status, under_way: &VecDeque<UnderWay>, answers: &mut Answers) {
         let (now, words) = (Instant::now(), format!("{:?}: {}", status.code(), status.message()));
         let is_unsent = is_connect_error(status);

@@ -34,7 +34,7 @@ pub fn place(shard: &[u8], number: &[u8]) -> u64 {
     hash | 4
 }
 
-/// What a producer's records were answered with, by their sequence.
+/// The answers to a producer's records, by their sequence.
 #[derive(Debug, Default)]
 pub struct Answers(Vec<u64>);
 
@@ -59,18 +59,18 @@ impl Answers {
 /// The answers of all producers, by their number.
 #[derive(Debug)]
 pub struct Ledger {
-    /// Of the run.
+    /// Records of a request of the run.
     pub batch: u64,
     /// By producer.
     pub answers: Vec<Answers>,
 }
 
-/// What tells the records of a run from others.
+/// The mark that tells the records of a run from others.
 #[derive(Debug)]
 pub struct Mark {
-    /// Of the run.
+    /// The number of the run.
     pub run: u32,
-    /// Of the run.
+    /// Records of a request of the run.
     pub batch: u64,
     /// Nobody else writes to the stream.
     pub is_alone: bool,
@@ -85,7 +85,7 @@ struct Seen {
     place: u64,
 }
 
-/// What one consumer has read of one shard.
+/// The records that one consumer has read of one shard.
 #[derive(Debug, Default)]
 pub struct ShardLog {
     shard: String,
@@ -97,7 +97,7 @@ pub struct ShardLog {
 }
 
 impl ShardLog {
-    /// Of the shard of that identifier.
+    /// Begins the log of the shard with that identifier.
     pub fn new(shard: &str) -> Self {
         Self { shard: shard.into(), ..Self::default() }
     }
@@ -158,7 +158,7 @@ pub struct Kinds {
     pub refused: u64,
     /// Read although it was never sent.
     pub unsent: u64,
-    /// Of somebody else: no violation.
+    /// Records of another writer: no violation.
     pub foreign: u64,
 }
 
@@ -201,7 +201,7 @@ impl Findings {
     }
 }
 
-/// What the comparison has found.
+/// The result of the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Records that were acknowledged, those of the warm-up too.

@@ -40,9 +40,9 @@ pub use report::RunResult;
 pub use size::Size;
 pub use skew::Skew;
 
-/// As [`run`], and tells on standard error what went wrong. Exit codes: 0 when everything was as promised, 1 when it was
-/// not or nothing could be measured, 2 for arguments that contradict each other, 130 when it was interrupted before the
-/// load began.
+/// Runs the load like [`run`], and writes errors to standard error. Exit codes: 0 when everything was as
+/// promised, 1 when it was not or nothing could be measured, 2 for arguments that contradict each other, 130
+/// when it was interrupted before the load began.
 #[must_use]
 pub fn execute(arguments: &BenchArguments) -> ExitCode {
     match run(arguments) {

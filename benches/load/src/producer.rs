@@ -23,13 +23,13 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 /// A producer and what it needs.
 #[derive(Debug)]
 pub struct Producer {
-    /// Of the run.
+    /// The state of the run.
     pub state: Arc<RunState>,
-    /// Of its thread.
+    /// The counts of the producer's thread.
     pub tally: Arc<Mutex<Tally>>,
-    /// Its own.
+    /// The producer's own connection.
     pub connection: Connection,
-    /// Its own.
+    /// The producer's own request bodies.
     pub bodies: Bodies,
     /// Bytes of a record, on average.
     pub mean_bytes: f64,

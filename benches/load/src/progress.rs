@@ -1,4 +1,4 @@
-//! What is seen while a run lasts: a line on a terminal that renews itself, or a line a second elsewhere if asked for.
+//! Progress of a run: a line on a terminal that renews itself, or a line a second elsewhere if asked for.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};

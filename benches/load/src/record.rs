@@ -1,4 +1,5 @@
-//! What a record of the load holds: a header that says which one it is and when it was due, and bytes to fill it up.
+//! The format of a record of the load: a header that says which one it is and when it was due, and bytes to
+//! fill it up.
 //!
 //! ```text
 //! run u32, producer u16, sequence u64, due u64 (ns since the run began), length u32, CRC-32 of these u32
@@ -26,7 +27,7 @@ const PLACE_BYTES: usize = 48;
 pub struct Header {
     /// Random; tells the records of this run from others in the stream.
     pub run: u32,
-    /// Who has sent it.
+    /// The producer that sent it.
     pub producer: u16,
     /// The producer's request, times the records of a request, plus the place in it.
     pub sequence: u64,
@@ -37,7 +38,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// As bytes, with their checksum.
+    /// Encodes the header as bytes, with their checksum.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0..4].copy_from_slice(&self.run.to_be_bytes());
@@ -67,7 +68,7 @@ impl Header {
         })
     }
 
-    /// As [`Self::encode`], in base64, into exactly [`HEADER_CHARACTERS`] bytes.
+    /// Encodes the header like [`Self::encode`], in base64, into exactly [`HEADER_CHARACTERS`] bytes.
     pub fn encode_base64(&self, into: &mut [u8]) {
         let _ = STANDARD.encode(&self.encode(), into.as_out());
     }
@@ -90,13 +91,13 @@ impl Filler {
         Self { bytes, text }
     }
 
-    /// What follows the header in a record of `length` bytes, at a place in its request.
+    /// Returns the filler behind the header of a record of `length` bytes, at a place in its request.
     pub fn piece(&self, place: usize, length: usize) -> &[u8] {
         let from = Self::begin(place);
         &self.bytes[from..from + length - HEADER_BYTES]
     }
 
-    /// As [`Self::piece`], appended in base64.
+    /// Appends the filler that [`Self::piece`] returns, in base64.
     pub fn append_base64(&self, place: usize, length: usize, out: &mut Vec<u8>) {
         let (from, bytes) = (Self::begin(place), length - HEADER_BYTES);
         let whole = bytes / 3 * 3;

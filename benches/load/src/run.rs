@@ -31,7 +31,7 @@ mod reading;
 /// Shards of a stream that is created without a number.
 const SHARDS_BY_DEFAULT: u32 = 4;
 
-/// What every part of a run is given.
+/// The state that every part of a run is given.
 struct Context<'a> {
     arguments: &'a BenchArguments,
     settings: Settings,
@@ -39,7 +39,7 @@ struct Context<'a> {
     load: Arc<Load>,
     /// Open at the beginning.
     shards: Vec<String>,
-    /// Of the stream.
+    /// The ARN of the stream.
     arn: String,
     progress: Progress,
 }
@@ -112,7 +112,7 @@ async fn loaded(
     Ok(context.result(&state, &gathered(&state), verification, started, ended))
 }
 
-/// What all threads have counted.
+/// Adds up the counts of all threads.
 fn gathered(state: &RunState) -> Tally {
     let mut whole = Tally::new(state.window);
     for tally in &state.tallies {

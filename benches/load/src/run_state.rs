@@ -1,4 +1,4 @@
-//! What all producers of a run share: its schedule, and whether it is to go on.
+//! The state that all producers of a run share: its schedule, and whether it is to go on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,7 +13,7 @@ pub const UNANSWERED_MAX: Duration = Duration::from_secs(5);
 /// A run while it lasts.
 #[derive(Debug)]
 pub struct RunState {
-    /// Its times.
+    /// The times of the run.
     pub window: Window,
     /// When requests are due.
     pub schedule: Arc<Schedule>,

@@ -87,8 +87,8 @@ impl Schedule {
                 self.given.store(given, Ordering::Relaxed);
             }
             if now >= self.end {
-                // What became due last is still sent, unless everybody is busy. A permit that somebody has been given and
-                // has not seen yet would be lost by closing.
+                // Requests that became due last are still sent, unless all producers are busy. Closing would
+                // lose a permit that a producer has been given and has not seen yet.
                 if self.taken.load(Ordering::Relaxed) == given || now >= self.end + GRACE {
                     break;
                 }

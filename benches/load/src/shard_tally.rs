@@ -1,4 +1,4 @@
-//! What was counted for each shard, found quickly: it is looked up for every record.
+//! Counts by shard, found quickly: they are looked up for every record.
 
 use std::collections::HashMap;
 

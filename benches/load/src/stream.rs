@@ -28,7 +28,7 @@ struct SummaryAnswer {
     stream_description_summary: Description,
 }
 
-/// What a stream is.
+/// The description of a stream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Description {
@@ -96,9 +96,9 @@ pub enum StreamError {
     /// It does not become what it has to be.
     #[error("the stream {name} is still {status} after {} s", SETTLING_MAX.as_secs())]
     Unsettled {
-        /// Of the stream.
+        /// Name of the stream.
         name: String,
-        /// What it is instead of ACTIVE.
+        /// The status that it has instead of ACTIVE.
         status: String,
     },
     /// The endpoint says otherwise.

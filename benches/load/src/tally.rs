@@ -1,8 +1,8 @@
-//! What a run has counted so far: per second, per shard, in all. One for each thread of producers and of consumers,
-//! locked once per request; put together at the end.
+//! The counts of a run: per second, per shard, in all. One tally for each thread of producers and of
+//! consumers, locked once per request; added up at the end.
 //!
-//! Counts are of what was due after the warm-up. Latencies belong to the second in which a request was due, everything
-//! else to the second in which it happened.
+//! Counts cover requests that were due after the warm-up. Latencies belong to the second in which a request
+//! was due, everything else to the second in which it happened.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ impl Counts {
 /// One second of the run.
 #[derive(Clone, Debug)]
 pub struct Second {
-    /// What happened in it.
+    /// The counts of the second.
     pub counts: Counts,
     /// Microseconds from due to answered, of requests due in it.
     pub latency: Histogram<u32>,
@@ -93,11 +93,11 @@ pub struct Tally {
     window: Window,
     /// From the end of the warm-up on.
     pub seconds: Vec<Second>,
-    /// Of all requests that were answered.
+    /// Latencies of all requests that were answered, in microseconds.
     pub latency: Histogram<u64>,
-    /// Of all records that consumers have read.
+    /// Times from due to read, of all records that consumers have read, in microseconds.
     pub end_to_end: Histogram<u64>,
-    /// Of all seconds.
+    /// Counts of all seconds.
     pub total: Counts,
     /// Requests that were answered.
     pub requests: u64,
@@ -105,7 +105,7 @@ pub struct Tally {
     pub bytes: u64,
     /// By identifier.
     pub shards: Shards,
-    /// What went wrong, and for how many records.
+    /// Errors, and for how many records each happened.
     pub errors: BTreeMap<String, u64>,
     /// When the last answer came.
     pub last: Option<Instant>,

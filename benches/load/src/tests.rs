@@ -14,7 +14,7 @@ use tidelog_testkit::kinesis_endpoint::{Call, Fake, Reply};
 
 const SHARD: &str = "shardId-000000000000";
 
-/// What the endpoint does wrong.
+/// The way in which the endpoint breaks its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mischief {
     Nothing,

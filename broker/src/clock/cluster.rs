@@ -18,7 +18,7 @@ pub use super::times::Situation;
 /// Milliseconds by which the wall clock runs on between two looks before another one is due.
 const LOOK_MS: u64 = 1_000;
 
-/// What deletion goes by at one moment.
+/// The clocks that decide which records may be deleted, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     /// Records are deleted that have expired by then: the earlier of the two below.
@@ -31,7 +31,7 @@ pub struct Deletion {
     pub clocks_ms: BTreeMap<u64, u64>,
 }
 
-/// See the module.
+/// The clock of a node in its cluster, which dates records and decides what has expired.
 #[derive(Debug)]
 pub struct ClusterClock {
     clock: Clock,
@@ -155,7 +155,8 @@ impl ClusterClock {
         self.times().served_ms()
     }
 
-    /// What deletion goes by; `None` while a node does not know both the retention clock and the clocks of a majority.
+    /// Reads the clocks that deletion goes by; `None` while this node does not know both the retention clock
+    /// and the clocks of a majority.
     pub fn deletion(&self) -> Option<Deletion> {
         let times = self.times();
         Some(Deletion {
@@ -171,7 +172,7 @@ impl ClusterClock {
         self.times().retention_ms()
     }
 
-    /// What is wrong with the node's clock, in words for an operator.
+    /// Describes the fault of the node's clock for an operator; `None` while the clock is well.
     pub fn trouble(&self) -> Option<String> {
         let times = self.times();
         let wall_ms = self.clock.wall_ms();

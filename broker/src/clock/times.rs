@@ -18,12 +18,12 @@ const BEHIND_LOG_MS: u64 = 2 * LEAD_MS;
 /// Milliseconds of boot time for which what a peer has said of its clocks counts.
 const FRESH_MS: u64 = 5_000;
 
-/// What a peer has said of its times, and when by this node's boot time.
+/// The times that a peer has sent, and this node's boot time at their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Said {
-    /// Its wall clock; of the leader of the metadata its retention clock.
+    /// The peer's wall clock; in a message of the metadata leader, its retention clock.
     clock_ms: u64,
-    /// Its served time, 0 for none.
+    /// The peer's served time, 0 for none.
     served_ms: u64,
     at_boot_ms: u64,
 }
@@ -70,7 +70,7 @@ pub struct Look {
     pub earliest_ms: u64,
 }
 
-/// See the module.
+/// The times that this node goes by, and the clocks of its peers.
 #[derive(Debug, Default)]
 pub struct Times {
     pub situation: Situation,

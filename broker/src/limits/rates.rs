@@ -1,13 +1,14 @@
-//! What the rate of an operation of the control plane is. The rates themselves are a column of the table of operations.
+//! Rates of operations of the control plane: calls per second, and the calls that are counted together. The
+//! rates themselves are a column of the table of operations.
 
-/// Whose calls are counted together; always those of one account in one region.
+/// The calls that one rate counts together, always within one account and one region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of the caller's account.
+    /// All calls of the caller's account.
     Account,
-    /// Those to one stream.
+    /// Calls that name the same stream.
     Stream,
-    /// Those by one consumer to one shard; the operation counts them itself.
+    /// Calls by one consumer to one shard; the operation counts them itself.
     ConsumerAndShard,
 }
 
@@ -16,7 +17,7 @@ pub enum Scope {
 pub struct Rate {
     /// Calls per second; as many may come at once.
     pub per_second: u64,
-    /// Whose calls are counted together.
+    /// The calls that are counted together.
     pub scope: Scope,
 }
 

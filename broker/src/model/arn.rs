@@ -24,9 +24,9 @@ impl StreamArn {
 pub struct ConsumerArn {
     /// The stream it is registered with.
     pub stream: StreamKey,
-    /// Its name.
+    /// The consumer's name.
     pub name: Arc<str>,
-    /// Its registration, seconds since the epoch.
+    /// The consumer's registration, seconds since the epoch.
     pub created_s: u64,
 }
 

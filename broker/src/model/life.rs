@@ -36,12 +36,12 @@ impl FromStr for Life {
     }
 }
 
-/// What a directory knows of its lives.
+/// The lives that a directory knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lives {
     /// The newest one that the cluster took, as far as the directory knows.
     pub taken: Option<Life>,
-    /// Those begun since, oldest first; the cluster may have taken any one of them.
+    /// Lives begun since, oldest first; the cluster may have taken any one of them.
     pub begun: Vec<Life>,
 }
 
@@ -73,7 +73,7 @@ impl Lives {
     }
 }
 
-/// As a header has it: the life that was taken, or `-`, and those begun since.
+/// The form of a header: the life that was taken, or `-`, and the lives begun since.
 impl fmt::Display for Lives {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.taken {

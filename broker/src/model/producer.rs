@@ -1,4 +1,4 @@
-//! Who writes a batch, so that one that is sent again counts once; and which of its records go somewhere.
+//! The producer of a batch, so that a batch that is sent again counts once; and sets of positions in a batch.
 
 use std::num::NonZeroU64;
 

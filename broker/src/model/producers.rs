@@ -1,9 +1,9 @@
-//! What a shard remembers of the batches that producers have written, so that none is written twice.
+//! The table in which a shard remembers the batches of producers, so that no batch is written twice.
 //!
-//! Pure: time comes in as an argument. A batch is remembered from when it is written until its producer says that it is
-//! settled, or has not written to the shard for an hour. Nothing is forgotten to make room: what finds none is refused.
-//! Only a merge can leave more than the bounds, because children remember all that their parents do; then nothing new
-//! is taken until enough is settled or forgotten.
+//! Pure: time comes in as an argument. A batch is remembered from its write until its producer says that it
+//! is settled, or has not written to the shard for an hour. No batch is forgotten to make room: a new batch
+//! that finds none is refused. Only a merge can leave more than the bounds, because children remember all
+//! that their parents do; then no new batch is admitted until enough batches are settled or forgotten.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ pub struct Run {
     pub positions: Positions,
     /// The index of the shard: the one that remembers them, or one that it came from.
     pub shard: u32,
-    /// That shard's creation second.
+    /// The creation second of that shard.
     pub created_s: u64,
-    /// The ordinal of the first.
+    /// The ordinal of the first of these records.
     pub first_ordinal: u64,
-    /// Their arrival, milliseconds since the epoch.
+    /// The arrival time of the records, milliseconds since the epoch.
     pub time_ms: u64,
 }
 
@@ -41,13 +41,13 @@ pub fn positions(runs: &[Run]) -> Positions {
 /// Why a batch is not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProducerRefusal {
-    /// Its producer has said that it is settled.
+    /// The producer has said that the batch is settled.
     Stale,
-    /// There is no room to remember it.
+    /// The table has no room for the batch.
     TableFull,
 }
 
-/// What is remembered of one producer.
+/// One producer with the batches that are remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producer {
     settled_below: u64,
@@ -103,13 +103,13 @@ impl Producer {
         }
     }
 
-    /// What counts against the bounds: itself and its batches.
+    /// Counts the entries that the producer uses of the bounds: itself and its batches.
     fn entries(&self) -> usize {
         1 + self.batches.len()
     }
 }
 
-/// What a shard remembers.
+/// The producers and batches that a shard remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     producers: BTreeMap<u64, Producer>,

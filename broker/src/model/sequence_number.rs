@@ -22,7 +22,7 @@ pub const DIGITS: usize = 56;
 /// Limbs are worth this; three of them hold 57 digits.
 const LIMB: u64 = 10_000_000_000_000_000_000;
 const LIMB_DIGITS: usize = 19;
-/// What one ordinal adds, 2^80, as limbs from the lowest up.
+/// The step from one ordinal to the next, 2^80, as limbs from the lowest up.
 const STEP: [u64; 2] = [((1u128 << 80) % LIMB as u128) as u64, ((1u128 << 80) / LIMB as u128) as u64];
 
 const SECONDS_BITS: u64 = 36;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId(pub u32);
 
-/// Of the long form.
+/// Digits of the long form.
 const DIGITS: usize = 12;
 
 impl ShardId {

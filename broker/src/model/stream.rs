@@ -21,11 +21,11 @@ pub struct StreamKey {
 /// Life of a stream (AWS model, StreamStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamStatus {
-    /// Its shards are being opened: described, but it takes no records yet.
+    /// The shards of the stream are being opened: it is described, but takes no records yet.
     Creating,
     /// Takes and gives records.
     Active,
-    /// As [`Self::Active`], while shards or settings change.
+    /// Shards or settings change; the stream takes and gives records, like an active one.
     Updating,
     /// Takes and gives nothing; its data is being removed.
     Deleting,
@@ -82,7 +82,7 @@ pub enum ConsumerStatus {
     Creating,
     /// Shards can be subscribed to with it.
     Active,
-    /// Its subscriptions end.
+    /// The consumer's subscriptions end.
     Deleting,
 }
 
@@ -97,9 +97,9 @@ pub struct Consumer {
     pub status: ConsumerStatus,
     /// Registration, milliseconds since the epoch; its seconds are part of its ARN.
     pub created_ms: u64,
-    /// Its tags.
+    /// Tags of the consumer.
     pub tags: Tags,
-    /// Its resource policy, as it was put.
+    /// The consumer's resource policy, as it was put.
     pub policy: Option<Arc<str>>,
 }
 
@@ -164,13 +164,13 @@ pub struct Stream {
     pub is_auto_distributed: bool,
     /// MiB per second that were asked for ahead of need (AWS model, WarmThroughputMiBps).
     pub warm_mib_per_second: u32,
-    /// What is reported for each shard.
+    /// Metrics that are reported for each shard.
     pub shard_level_metrics: ShardLevelMetrics,
-    /// Its tags.
+    /// Tags of the stream.
     pub tags: Tags,
-    /// Its resource policy, as it was put.
+    /// The stream's resource policy, as it was put.
     pub policy: Option<Arc<str>>,
-    /// Its consumers, by name, ascending.
+    /// The stream's consumers, by name, ascending.
     pub consumers: Vec<Consumer>,
     /// The change of its shards that is under way; the stream is UPDATING then.
     pub reshard: Option<Reshard>,
@@ -281,7 +281,7 @@ pub struct Catalog {
     pub lives: BTreeMap<u64, Life>,
     /// The newest uid that was given out: a stream of a higher one has never been heard of here.
     pub newest_uid: u64,
-    /// What deletes records.
+    /// The clock that records are deleted by.
     pub retention_clock: RetentionClock,
 }
 

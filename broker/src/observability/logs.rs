@@ -176,7 +176,7 @@ fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<LogMessage>, mut 
                 }
                 count(&to.write_all(&line));
             }
-            // Who waits may have given up.
+            // The task that waits for the flush may have given up.
             LogMessage::Flush(written) => drop(written.try_send(())),
         }
     }

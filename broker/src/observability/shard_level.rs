@@ -55,7 +55,7 @@ const fn counter(name: &'static str, sentence: &'static str) -> Series {
     Series { name, kind: "counter", sentence }
 }
 
-/// What one shard took and gave since its stream asked for metrics.
+/// Counts of one shard since its stream enabled metrics.
 #[derive(Debug, Default)]
 pub struct ShardCounts {
     counts: [AtomicU64; ITERATOR_AGE],
@@ -106,11 +106,11 @@ const LEFT_OUT: &str = "tidelog_shard_series_left_out";
 /// A shard on the page, or a stream whose shards are added up.
 #[derive(Debug)]
 pub struct Row {
-    /// As Prometheus writes them, without the braces.
+    /// The labels in Prometheus' format, without the braces.
     pub labels: String,
     /// The enabled metrics, one bit each.
     pub enabled: u8,
-    /// What it took and gave.
+    /// The shard's counts.
     pub counts: std::sync::Arc<ShardCounts>,
 }
 

@@ -28,13 +28,13 @@ pub enum LostLogError {
     /// The directory cannot be had alone.
     #[error(transparent)]
     Directory(#[from] DataDirectoryError),
-    /// Its identity cannot be read.
+    /// The directory's identity cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// It is no directory of a node on its own.
+    /// The directory does not belong to a node on its own.
     #[error(transparent)]
     Forming(#[from] FormingError),
-    /// What is there cannot be read, or what is left cannot be used.
+    /// The log or a checkpoint cannot be read, or the part that is left cannot be used.
     #[error("{0}")]
     Groups(#[from] GroupError),
     /// Nothing is to be done, or it must not be.
@@ -95,7 +95,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// What is lost.
+    /// Describes the loss in sentences for an operator.
     ///
     /// # Errors
     /// [`LostLogError`] when a file cannot be looked at.

@@ -21,9 +21,9 @@ pub struct GiveUp {
     pub data: PathBuf,
     /// Name of the stream.
     pub stream: String,
-    /// Its account, where streams of several accounts have that name.
+    /// The stream's account, where several accounts have a stream of that name.
     pub account: Option<String>,
-    /// Its region, likewise.
+    /// The stream's region, where several regions have a stream of that name.
     pub region: Option<String>,
     /// Index of the shard.
     pub shard: u32,
@@ -41,7 +41,7 @@ pub enum GiveUpError {
     /// The directory cannot be had alone.
     #[error(transparent)]
     Directory(#[from] DataDirectoryError),
-    /// Its checkpoints cannot be read.
+    /// The directory's checkpoints cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The range cannot be written down.

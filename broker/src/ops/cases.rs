@@ -23,7 +23,7 @@ pub fn call(body: &str) -> Call {
     }
 }
 
-/// The same in CBOR, with byte strings for the members called Data.
+/// Makes a call in CBOR, with byte strings for the members called Data.
 pub fn cbor_call(body: &str) -> Call {
     let mut document = Codec::Json.decode(&Bytes::copy_from_slice(body.as_bytes())).expect("a JSON document");
     if let Document::Map(members) = &mut document {

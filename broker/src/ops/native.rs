@@ -1,5 +1,5 @@
-//! What the gRPC API asks of operations beyond [`super::dispatch`]: records as bytes, shards that are followed, and what
-//! its calls need to know of streams.
+//! Operations of the gRPC API beyond [`super::dispatch`]: records as bytes, shards that are followed, and the
+//! facts about streams that its calls need.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What tags and policies belong to: a stream, or a consumer of one.
+//! The resource of tags and policies: a stream, or a consumer of one.
 
 use std::sync::Arc;
 
@@ -59,18 +59,18 @@ impl Resource {
         &self.stream
     }
 
-    /// Its tags.
+    /// Returns the resource's tags.
     pub fn tags(&self) -> &Tags {
         self.consumer.as_ref().map_or(&self.stream.tags, |consumer| &consumer.tags)
     }
 
-    /// Its policy, as it was put.
+    /// Returns the resource's policy, as it was put.
     pub fn policy(&self) -> Option<&str> {
         let own = self.consumer.as_ref().map_or(&self.stream.policy, |consumer| &consumer.policy);
         own.as_deref()
     }
 
-    /// Its name, for faults.
+    /// Returns the resource's name, for faults.
     pub fn name(&self) -> ResourceName {
         let key = self.stream.key.clone();
         match &self.consumer {

@@ -1,5 +1,5 @@
-//! What a request points at: a stream by StreamName and StreamARN, which may come together and must agree, a consumer
-//! by its ARN, or the next page of a list.
+//! The target of a request: a stream by StreamName and StreamARN, which may come together and must agree, a
+//! consumer by its ARN, or the next page of a list.
 
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ pub fn named(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<Strea
     }
 }
 
-/// As [`named`], from the members of a request.
+/// Finds the stream that the members of a request name, like [`named`].
 pub fn key(call: &Call, targets: &dyn Targets) -> Result<StreamKey, Fault> {
     named(call, targets.stream_name(), targets.stream_arn())
 }
 
-/// As [`named`], by a text that is either a name or an ARN.
+/// Finds the stream that a text names, which is either a name or an ARN, like [`named`].
 pub fn by_text(call: &Call, text: &str) -> Result<StreamKey, Fault> {
     if text.starts_with("arn:") { named(call, None, Some(text)) } else { named(call, Some(text), None) }
 }
@@ -57,8 +57,8 @@ pub fn find(catalog: &Catalog, key: &StreamKey) -> Result<Arc<Stream>, Fault> {
     catalog.streams().get(key).cloned().ok_or_else(|| Fault::stream_not_found(key))
 }
 
-/// Of namesakes the StreamCreationTimestamp of a request tells which one is meant; clients may have lost its
-/// milliseconds.
+/// Checks that a stream was created at the request's StreamCreationTimestamp, which tells streams of one name
+/// apart. Clients may have lost its milliseconds.
 ///
 /// # Errors
 /// [`Fault::ResourceNotFound`] when it is another one.

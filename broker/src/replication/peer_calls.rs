@@ -1,4 +1,4 @@
-//! What peers ask of this node's groups.
+//! The calls by which peers reach this node's groups.
 
 use std::sync::Arc;
 
@@ -77,7 +77,8 @@ impl PeerCalls {
         first: peer::AppendRequest,
         rest: impl Stream<Item = Result<peer::AppendRequest, Status>> + Send + 'static,
     ) -> BoxStream<'static, Result<peer::AppendResponse, Status>> {
-        // What makes no sense ends the stream like a broken connection; the leader begins another one.
+        // A request that makes no sense ends the stream like a broken connection; the leader begins another
+        // one.
         let (replicated, promises) = (self.replicated.clone(), self.promises[usize::from(group)].clone());
         let read = move |request: Result<peer::AppendRequest, Status>| {
             let request = request.ok()?;

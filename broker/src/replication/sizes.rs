@@ -109,7 +109,7 @@ impl Sizes {
     #[must_use]
     pub fn within(mut self, memory: &Shares) -> Self {
         let (log, tail) = (memory.bytes(Class::Log), memory.bytes(Class::Tail) as u64);
-        // What is forwarded to other nodes and the entries kept for them are the rest of the class.
+        // Forwarded records and the entries kept for other nodes have the rest of the class.
         self.in_flight_bytes_max = self.in_flight_bytes_max.min(log / 2);
         self.unflushed_bytes_max = self.unflushed_bytes_max.min(tail / 2);
         let of_class = |bytes: usize| (bytes / PEER_FRACTION).clamp(PEER_BYTES_MIN, PEER_BYTES_MAX);

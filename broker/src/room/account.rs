@@ -1,5 +1,4 @@
-//! Who uses the room: each connection has an account, and the connections of one address are counted together.
-//!
+//! Accounts of the memory: each connection has one, and the connections of one address are counted together.
 //! An address is one of IPv4, or a network of 64 bits of IPv6, which one customer has. Shares by address bind only while
 //! there is another one: behind a load balancer all clients have the same.
 
@@ -34,14 +33,15 @@ struct Open {
     next_number: u64,
 }
 
-/// What the connections of one address use together.
+/// The amounts that the connections of one address use together.
 #[derive(Debug, Default)]
 struct Address {
     charged: [AtomicUsize; POOLS],
     connections: AtomicUsize,
 }
 
-/// What one connection uses. The connection has it, and so has everything that is charged for it.
+/// The amounts that one connection uses. The connection has its account, and so has everything that is
+/// charged for it.
 pub struct Account {
     accounts: Weak<Accounts>,
     key: IpAddr,
@@ -223,7 +223,7 @@ impl Drop for Busy {
     }
 }
 
-/// What of an address one customer has.
+/// The network of an address that one customer has: one IPv4 address, or 64 bits of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -259,12 +259,12 @@ mod tests {
         let pool = Pool::new("connections", 1 << 20, 0);
         let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
         let many = [(); 3].map(|()| charged(&pool, open(1), 1_000));
-        // What is past the bound, or has more connections with less, has nothing to give.
+        // An address past the bound, or one with more connections and fewer bytes, loses nothing.
         let (probe, modest) = (open(1), [(); 5].map(|()| charged(&pool, open(3), 100)));
         let newcomer = open(2);
         assert!(accounts.make_place(&newcomer, &pool));
         assert_eq!(many.each_ref().map(|one| is_closed(&one.0)), [false, false, true]);
-        // One more of those that are most has no place.
+        // A further connection of the address that has the most finds no place.
         assert!(!accounts.make_place(&open(1), &pool));
         assert!(
             ![&newcomer, &probe].into_iter().chain(modest.iter().map(|one| &one.0)).any(|one| is_closed(one))

@@ -1,4 +1,4 @@
-//! What an answer may take of the room.
+//! The memory that an answer may take.
 
 use std::sync::Arc;
 
@@ -72,9 +72,8 @@ impl AnswerRoom {
         }
     }
 
-    /// As [`Self::take`], for as many of these things as there is room for, in order; all of them, or a half, or a half
-    /// of that. Where even the first finds none, that is a refusal.
-    ///
+    /// Charges as many things of these sizes as there is room for, in order: all of them, or a half, or a
+    /// half of that. Refuses when even the first finds no room.
     /// # Errors
     /// [`Full`].
     pub fn take_some(&self, sizes: &[usize], around: usize) -> Result<(usize, Option<Charge>), Full> {

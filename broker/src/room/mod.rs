@@ -36,11 +36,11 @@ use std::sync::{Arc, OnceLock};
 
 const MIB: usize = 1 << 20;
 
-/// What code, runtime and TLS take before anybody has connected, bytes.
+/// Bytes that code, runtime and TLS take before anybody has connected.
 const FIXED_BYTES: usize = 56 * MIB;
-/// Percent of the whole that the allocator and the kernel may take beyond what is charged.
+/// Percent of `--memory` that the allocator and the kernel may take beyond the charged bytes.
 const SLACK_PERCENT: usize = 15;
-/// Percent of the whole for metadata and what is remembered of producers; bounds of the cluster hold it.
+/// Percent of `--memory` for metadata and the memory of producers; bounds of the cluster enforce it.
 const METADATA_PERCENT: usize = 15;
 
 /// Bytes of the largest request body with what stands around it: it finishes however full its class is.
@@ -72,13 +72,13 @@ pub enum Class {
 pub struct Declaration {
     /// Which.
     pub class: Class,
-    /// Its name in documents, metrics and `/health`.
+    /// The name of the class in documents, metrics and `/health`.
     pub name: &'static str,
     /// Percent of what `--memory` leaves for classes.
     pub percent: usize,
-    /// Bytes it has at least: what its largest member takes.
+    /// Bytes that the class has at least: the size of its largest member.
     pub bytes_min: usize,
-    /// Bytes it has at most, however large the machine is.
+    /// Bytes that the class has at most, however large the machine is.
     pub bytes_max: usize,
 }
 
@@ -166,7 +166,7 @@ impl Shares {
 pub const FILE_READS_MAX: usize = 16;
 
 impl Default for Shares {
-    /// Those of 2 GiB.
+    /// The shares of 2 GiB.
     fn default() -> Self {
         Self::of(2_048 * MIB)
     }
@@ -264,7 +264,7 @@ mod tests {
             let shares = Shares::of(total * MIB);
             let sum =
                 FIXED_BYTES + DECLARED.iter().map(|declared| shares.bytes(declared.class)).sum::<usize>();
-            // What classes have at least comes out of the slack where there is little.
+            // The minimum sizes of the classes come out of the slack where memory is small.
             assert!(sum <= total * MIB / 100 * (100 - METADATA_PERCENT / 2), "{total}: {}", sum / MIB);
         }
     }

@@ -40,7 +40,7 @@ const TROUBLE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// See the module.
+/// The bytes of one class of memory, and the charges on them.
 pub struct Pool {
     name: &'static str,
     place: usize,
@@ -91,13 +91,13 @@ impl Pool {
         })
     }
 
-    /// Its name in metrics and messages.
+    /// The name of the pool in metrics and messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its place among the pools of an account.
+    /// The index of the pool among the pools of an account.
     pub(super) fn place(&self) -> usize {
         self.place
     }
@@ -118,7 +118,7 @@ impl Pool {
         (self.general_bytes + small).saturating_sub(free) + finishing
     }
 
-    /// What is neither small nor reserved, for users that have no account.
+    /// The permits of the part that is neither small nor reserved, for users that have no account.
     pub(crate) fn permits(&self) -> &Arc<Semaphore> {
         &self.general
     }
@@ -227,7 +227,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Its bytes.
+    /// Bytes that are charged.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.small + self.general + self.reserve
@@ -411,7 +411,7 @@ mod tests {
         assert!(last.is_finishing() && began.elapsed() < PATIENCE);
         assert_eq!(charges[0].grow(3 * MIB, PATIENCE).await, Err(Full));
         assert_eq!((began.elapsed(), pool.refusals()), (PATIENCE, 1));
-        // What is small goes on.
+        // A small charge is still admitted.
         assert!(pool.try_charge(&account(), SMALL_BYTES).is_ok());
         assert_eq!(pool.try_charge(&account(), SMALL_BYTES + 1).err(), Some(Full));
         drop(last);

@@ -5,13 +5,13 @@
 /// A resource that a client can take.
 #[derive(Clone, Copy, Debug)]
 pub struct Resource {
-    /// What a client takes.
+    /// The thing that a client takes.
     pub name: &'static str,
-    /// How much of it there is.
+    /// The amount of it that there is.
     pub bound: &'static str,
-    /// What changes the bound; empty where nothing does.
+    /// The setting that changes the bound; empty where nothing does.
     pub setting: &'static str,
-    /// What happens to the client that meets the bound.
+    /// The refusal or delay that a client meets at the bound.
     pub at_bound: &'static str,
     /// The test: `file: function`.
     pub test: &'static str,

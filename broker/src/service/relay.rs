@@ -17,11 +17,11 @@ use crate::replication::{Leader, ProposeError, refused_or_unknown};
 /// Until an operation's answer begins.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
-/// What another node answered.
+/// The answer of another node to a relayed call.
 pub enum Relayed {
     /// The whole answer.
     Complete(Bytes),
-    /// An event stream, as it comes. Dropping it ends it there.
+    /// An event stream, as it comes. Dropping it ends the call on the other node.
     Events(BoxStream<'static, Result<Bytes, ExecuteFault>>),
     /// An error of the protocol.
     Fault(ExecuteFault),

@@ -16,8 +16,8 @@ tokio::task_local! {
     static SHELL: Shell;
 }
 
-/// What a lasting task returns when nobody needs it any more: its channel is closed, its node stops. Made only where
-/// that is certain, so that no loop ends by accident.
+/// The value that a lasting task returns when nobody needs it any more: its channel is closed, or its node
+/// stops. Made only where that is certain, so that no loop ends by accident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerGone;
 

@@ -58,7 +58,7 @@ pub struct Authority {
 pub struct Issued {
     /// The certificate.
     pub certificate: CertificateDer<'static>,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
@@ -202,11 +202,11 @@ fn self_signed(key: &KeyPair, now: SystemTime) -> Result<Certificate, rcgen::Err
     params.self_signed(key)
 }
 
-/// What an authority's certificate says, as far as it follows from its key.
+/// The parameters of an authority's certificate, as far as they follow from its key.
 fn authority_params(key: &KeyPair) -> CertificateParams {
     let mut params = CertificateParams::default();
     let id: String = params.key_identifier(key).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    // Authorities of several brokers in one trust store are told apart by it.
+    // The name tells the authorities of several brokers in one trust store apart.
     params.distinguished_name = named(&format!("Tidelog CA {id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -264,7 +264,7 @@ mod tests {
     fn an_authority_is_made_once_and_its_key_is_for_its_owner_only() {
         let data = tempfile::tempdir().unwrap();
         assert_eq!(certificate_pem(data.path()).unwrap(), None);
-        // What a crash in the middle leaves does not count.
+        // A directory that a crash left unfinished does not count.
         std::fs::create_dir(data.path().join(UNFINISHED)).unwrap();
         let first = Authority::open(&RealDisk, data.path(), machine_time()).unwrap();
         let again = Authority::open(&RealDisk, data.path(), machine_time()).unwrap();

@@ -58,7 +58,7 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         source: io::Error,
     },
     /// A file of the data directory is not what was written.
@@ -71,7 +71,7 @@ pub enum TlsError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
     /// A file of the user's own is wrong.
@@ -79,7 +79,7 @@ pub enum TlsError {
     Refused {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
     /// No certificate could be made.
@@ -104,7 +104,8 @@ pub enum Agreed {
     Nothing,
 }
 
-/// What a broker presents to clients that come by TLS. Clones share it, also when it is reloaded.
+/// The certificate that a broker presents to clients that connect by TLS. Clones share it, also when it is
+/// reloaded.
 #[derive(Clone)]
 pub struct Tls {
     presented: Arc<RwLock<Presented>>,
@@ -260,7 +261,7 @@ fn acceptor(
     Ok(Arc::new(config).into())
 }
 
-/// As a client with the authority as its only root judges the certificate.
+/// Judges the certificate like a client whose only root is the authority.
 fn verify(authority: &Authority, issued: &Issued, now: SystemTime) -> Result<(), Box<dyn std::error::Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.clone())?;

@@ -46,7 +46,7 @@ const REGIONS: [&str; 37] = [
     "us-west-2",
 ];
 
-/// What a certificate is good for.
+/// The hosts and addresses that a certificate is valid for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// DNS names, some with a wildcard as their first label.

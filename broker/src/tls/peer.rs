@@ -181,7 +181,7 @@ fn unproven(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
-/// What both sides judge each other by.
+/// Verifiers by which a node judges the certificates of the nodes that it dials and of those that dial it.
 struct Trust {
     servers: Arc<WebPkiServerVerifier>,
     clients: Arc<dyn ClientCertVerifier>,
@@ -194,7 +194,7 @@ impl Trust {
         Ok(Self { servers, clients })
     }
 
-    /// As the other sides judge this one's certificate.
+    /// Judges this node's own certificate like the nodes at the far ends of its connections.
     fn judge(
         &self,
         chain: &[CertificateDer<'static>],

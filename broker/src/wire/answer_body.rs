@@ -35,16 +35,16 @@ use crate::room::Charge;
 /// frame, also that of 500 records put.
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 
-/// See the module.
+/// The body of an answer: complete, or a stream of messages.
 pub(super) enum AnswerBody {
-    /// The rest of it; empty once all was taken.
+    /// The rest of the answer; empty once all was taken.
     Complete(Bytes),
     /// The rest of one that has a part of the memory for answers.
     Charged(ChargedBytes),
     /// The rest of the part that is being handed over, and the further ones; what ends it in any case, until it is told
     /// to the task.
     Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>, Option<End>),
-    /// Of a gRPC call; its status comes as trailers.
+    /// The answer of a gRPC call; its status comes as trailers.
     Grpc(Box<grpc::Answer>),
 }
 

@@ -24,11 +24,11 @@ pub(super) const PREPAID_BYTES: usize = 16 << 10;
 const STEP_MIN: usize = 64 << 10;
 /// Bytes that are charged ahead at most.
 const STEP_MAX: usize = 1 << 20;
-/// What there is no room for.
+/// The name of the class in refusals of bodies that find no room.
 const BODIES: &str = "request bodies";
 /// How long a body that has a part of the room waits for more.
 pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
-/// How long one waits that has none yet.
+/// How long a body that has no room yet waits for it.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a body that is refused for its size is read and thrown away, as a multiple of the bound: a client that
 /// is cut off in the middle of sending sees a broken connection and never the reason.

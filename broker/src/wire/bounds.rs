@@ -46,7 +46,7 @@ pub struct Bounds {
     pub start: Duration,
     /// From a complete request to the answer of its operation.
     pub request: Duration,
-    /// Of event streams, which outlast [`Self::request`].
+    /// The times of event streams, which outlast [`Self::request`].
     pub subscriptions: Pace,
     /// For requests in flight to finish when the server stops; those whose body is not complete after a quarter of it are
     /// refused, and event streams end at once.
@@ -99,7 +99,8 @@ pub(super) const PLACE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a connection that was told to end has for what is under way.
 pub(super) const GOODBYE: Duration = Duration::from_secs(5);
-/// The same of one with nothing under way whose place another one waits for: as long as its GOAWAY takes.
+/// The time for the same of an idle connection whose place another one waits for: as long as its GOAWAY
+/// takes.
 pub(super) const GOODBYE_WHEN_IDLE: Duration = Duration::from_millis(50);
 /// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with what arrives.
 pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
@@ -107,7 +108,7 @@ pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
 pub(super) const HEADERS_BYTES_MAX: usize = 16 * KIB;
 /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
 const HTTP2_WINDOWS: (u32, u32) = (256 * KIB as u32, MIB as u32);
-/// The same below [`SMALL_MEMORY_BYTES`] of memory.
+/// The two windows below [`SMALL_MEMORY_BYTES`] of memory.
 const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);
 /// Bytes of memory below which windows are small.
 const SMALL_MEMORY_BYTES: usize = GIB;

@@ -1,4 +1,4 @@
-//! Who calls, as far as the request says: the account and the region in its signature's credential.
+//! The caller of a request: the account and the region in its signature's credential.
 //!
 //! Signatures are not verified and unsigned requests are taken: the broker belongs on a trusted network.
 

@@ -21,7 +21,7 @@ use super::pace::Pace;
 use super::stall::{self, End};
 use crate::room::Charge;
 
-/// See the module.
+/// Bytes of an answer that are charged until the transport has taken the last of them.
 pub(super) struct ChargedBytes {
     rest: Bytes,
     progress: Arc<Progress>,

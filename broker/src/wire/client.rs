@@ -13,20 +13,20 @@ use crate::room::{Account, Busy, CONNECTION_BYTES, Charge, Full, Room};
 /// Streams that are charged at a time.
 const STREAMS_STEP: usize = 4;
 
-/// See the module.
+/// A client's connection and everything that is charged for it.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) room: Arc<Room>,
     pub(super) account: Arc<Account>,
     /// The interface of the listener that it came through.
     pub(super) interface: Interface,
-    /// Of the connection and its first stream.
+    /// The charge for the connection and its first stream.
     _connection: Charge,
     /// Requests under way.
     streams: AtomicUsize,
     /// How many of them are charged.
     streams_charged: AtomicUsize,
-    /// Of those beyond the first.
+    /// The charge for the requests beyond the first.
     further: Mutex<Charge>,
     /// Whether an answer was given before its request had come whole.
     lingers: AtomicBool,

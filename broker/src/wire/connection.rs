@@ -35,7 +35,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How every TLS client begins: a handshake record of SSL 3.x, which TLS goes by to this day (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
-/// What a connection speaks.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Http1,
@@ -165,7 +165,7 @@ async fn unused(client: &Client, idle: Duration) {
     }
 }
 
-/// As [`serve`], on a stream of any kind, where nobody speaks TLS.
+/// Serves a connection like [`serve`], on a stream of any kind, without TLS.
 pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     mut stream: S,
     gateway: &Arc<Gateway>,
@@ -196,7 +196,7 @@ async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) ->
     let Some(tls) = &gateway.tls else { return Err(io::Error::other("TLS where nobody speaks it")) };
     let (mut stream, agreed) = Box::pin(tls.accept(stream)).await?;
     let (protocol, first) = match agreed {
-        // Its first request may come later: clients keep connections in stock.
+        // The first request may come later: clients keep connections in stock.
         Agreed::Http1 => (Protocol::Http1, Bytes::new()),
         Agreed::Http2 | Agreed::Nothing => match sniff(&mut stream).await? {
             Some(sniffed) => sniffed,
@@ -223,7 +223,7 @@ async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Prot
     }
 }
 
-/// What a connection speaks that begins with these bytes, once they tell.
+/// Finds the protocol of a connection that begins with these bytes; `None` when more bytes are needed.
 fn spoken(first: &[u8]) -> Option<Protocol> {
     if first.starts_with(TLS_HANDSHAKE) {
         Some(Protocol::Tls)
@@ -314,7 +314,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let end = tokio::select! {
         outcome = &mut connection => return outcome,
         _ = stopping.wait_for(|stop| *stop) => End::Stop,
-        // Its client keeps it for later.
+        // The client keeps the connection for later.
         () = unused(client, gateway.bounds.idle) => End::Unused,
         () = client.account.closed() => End::Wanted,
     };

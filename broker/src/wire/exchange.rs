@@ -21,17 +21,17 @@ use super::refusal::Refusal;
 use super::{Gateway, grpc, kinesis, pages};
 use crate::room::Full;
 
-/// What scripts of other origins may read of an answer (AWS-recorded).
+/// Headers of an answer that scripts of other origins may read (AWS-recorded).
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date",
 );
 /// Seconds a browser may keep the answer to a preflight (AWS-recorded).
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("172800");
-/// What `POST /` and its preflight answer to other methods.
+/// The methods that `POST /` and its preflight name to other methods.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
-/// What there is no room for when a connection has as many streams as fit.
+/// The name of the refused thing when a connection has as many streams as fit.
 const STREAMS: &str = "requests under way";
-/// What there is no room for past the bound of connections.
+/// The name of the refused thing past the bound of connections.
 const CONNECTIONS: &str = "connections";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");

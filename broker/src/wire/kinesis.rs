@@ -29,9 +29,9 @@ use crate::room::{AnswerRoom, Full};
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Header that names the operation.
 const TARGET: &str = "x-amz-target";
-/// What there is no room for when an answer finds none.
+/// The name of the class in refusals of answers that find no room.
 pub(super) const ANSWERS: &str = "answers";
-/// What stands in front of the operation's name.
+/// The prefix of the operation's name.
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
 /// Carries out one call of a connection.
@@ -101,7 +101,7 @@ async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form:
         Ok(Ok(Reply::Complete(body))) => complete(body),
         Ok(Ok(Reply::Events(events))) => {
             let body = AnswerBody::events(events, gateway.bounds.stall, gateway.stopping.clone());
-            // Whoever takes it too slowly is cut, with its connection.
+            // A client that takes the stream too slowly loses its connection.
             Answer { close: true, ..Answer::new(StatusCode::OK, event_stream::CONTENT_TYPE, body) }
         }
         Ok(Err(refused)) => fault(&refused, form),
@@ -133,8 +133,8 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
         .with(ERROR_TYPE, HeaderValue::from_static(fault.name()))
 }
 
-/// What `operation` comes to, unless it panics or runs past `deadline`. An event stream has begun by then; it has
-/// bounds of its own.
+/// Returns the outcome of `operation`, or a refusal when it panics or runs past `deadline`. An event stream
+/// has begun by then; it has bounds of its own.
 async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> Result<T, Refusal> {
     match timeout(deadline, AssertUnwindSafe(operation).catch_unwind()).await {
         Ok(Ok(outcome)) => Ok(outcome),

@@ -1,4 +1,4 @@
-//! What operators and their tools ask for: health and metrics. Never authenticated, never a user's data.
+//! Pages for operators and their tools: health and metrics. Never authenticated, never a user's data.
 
 #![expect(clippy::disallowed_types, reason = "one caller makes a page, and the others wait for that page")]
 
@@ -27,8 +27,9 @@ pub(super) fn is_page(path: &str) -> bool {
     pages.contains(&path)
 }
 
-/// What is wrong with the node or with its cluster is in `reasons`. A node that has not started yet answers 503, because
-/// scripts wait for a 200 until they send requests; `services` is what those that wait for LocalStack look for.
+/// The page `/health`: `reasons` has the faults of the node and of its cluster. A node that has not started
+/// yet answers 503, because scripts wait for a 200 until they send requests; `services` is the member that
+/// scripts for LocalStack look for.
 pub(super) async fn health(gateway: &Gateway) -> Answer {
     let Some(service) = gateway.service() else {
         let reasons = [vec![gateway.stage.current()], late_tasks(gateway)].concat();
@@ -115,7 +116,7 @@ fn named(records: &DamagedRecords) -> serde_json::Value {
     })
 }
 
-/// What pages keep for those who ask again, or at the same time.
+/// Pages that are kept for requests that come soon after, or at the same time.
 #[derive(Default)]
 pub(super) struct Pages {
     status: CachedStatus,

@@ -1,6 +1,6 @@
-//! What the wire itself refuses, before and around an operation, each as status and body.
+//! Refusals by the wire itself, before and around an operation, each as status and body.
 //!
-//! What an operation refuses is in [`super::faults`], and so are those two of AWS's errors that the wire shares with
+//! [`super::faults`] has the refusals of operations, and the two of AWS's errors that the wire shares with
 //! operations. The names here are the wire's own; SDKs retry a 500 or 503 and nothing else of it.
 
 use hyper::StatusCode;

@@ -15,14 +15,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::shell::spawn_short;
 
-/// What an answer does not outlive.
+/// The event that ends an answer, however much of it is left.
 pub(super) type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 tokio::task_local! {
     static WATCH: Watch;
 }
 
-/// What a body tells the task that sends it.
+/// The state that a body shares with the task that sends it.
 struct Watch {
     /// How long a frame may wait; `None` where the transport keeps that time.
     stall: Option<Duration>,
@@ -70,7 +70,7 @@ pub(super) fn watched<F: Future>(
     WATCH.scope(watch, Watched { task: Box::pin(task), timer: None })
 }
 
-/// See [`watched`].
+/// A task that sends answers, under the watch of [`watched`].
 struct Watched<F> {
     task: Pin<Box<F>>,
     /// The instant since when it waits, and the timer that ends the wait.

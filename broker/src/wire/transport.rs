@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::client::Client;
 
-/// See the module.
+/// The stream of a connection, which fails once its client takes nothing for too long.
 #[derive(Debug)]
 pub(super) struct Transport<S> {
     stream: S,
@@ -25,7 +25,7 @@ pub(super) struct Transport<S> {
     stall: Duration,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Whose end may linger.
+    /// The client whose connection may linger at its end.
     client: Option<Arc<Client>>,
     lingering: Option<Lingering>,
 }

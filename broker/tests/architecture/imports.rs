@@ -117,7 +117,7 @@ fn parent(module: &[String]) -> &[String] {
     module.split_last().map_or(&[], |(_, parent)| parent)
 }
 
-/// What stands behind `::`, if that is where the tokens begin.
+/// Returns the tokens behind `::`, if the tokens begin with it.
 fn after_colons(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
     match tokens {
         [first, second, path @ ..] if is_punct(first, ':') && is_punct(second, ':') => Some(path),

@@ -81,7 +81,7 @@ pub const BROKER: Matrix = Matrix {
         ("data_directory", ""),
         ("stage", ""),
 
-        // What everything stands on.
+        // Modules that everything else stands on.
         ("clock", "model observability"),
         ("model", "limits"),
         ("limits", ""),

@@ -45,7 +45,7 @@ fn imports(file: &str, code: &str) -> Imports {
     Imports::of(code, &module)
 }
 
-/// What is wrong with the rows by themselves.
+/// Returns the faults of the rows by themselves.
 fn faults_of_rows(rows: &[(&str, &str)], foreign: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, (from, to)) in rows.iter().enumerate() {

@@ -62,7 +62,7 @@ async fn namesakes_in_other_accounts_and_regions_are_apart() {
             assert!(consumer.starts_with(&format!("{arn}/consumer/app:")), "{consumer}");
         }
     }
-    // What goes in one place stays in the others.
+    // A stream that is deleted in one account and region stays in the others.
     let delete = json!({"StreamName": "a", "EnforceConsumerDeletion": true});
     ok(&broker, PLACES[0], "DeleteStream", delete).await;
     let gone = broker.call_as(PLACES[0], "DescribeStreamSummary", json!({"StreamName": "a"})).await;

@@ -1,4 +1,4 @@
-//! What a node of a cluster refuses while its data directory is used without the others.
+//! Refusals of a node of a cluster while its data directory is used without the others.
 
 use serde_json::json;
 use tidelog::offline::log::Prepared;

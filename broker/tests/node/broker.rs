@@ -48,7 +48,7 @@ impl Broker {
         self.call_as(("000000000000", "us-east-1"), operation, body).await
     }
 
-    /// As a caller of that account and region.
+    /// Calls as a caller of that account and region.
     pub async fn call_as(&self, caller: (&str, &str), operation: &str, body: Value) -> Result<Value, Fault> {
         let Some(body) = testkit::body(self.reply(caller, operation, body).await?) else {
             panic!("{operation} answered with an event stream");

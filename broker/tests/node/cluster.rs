@@ -50,7 +50,8 @@ impl Cluster {
         cluster
     }
 
-    /// The same, whoever leads. Settings are asked for in the order of places.
+    /// Forms a cluster of nodes with changed settings, whichever node leads. Settings are asked for in the
+    /// order of places.
     pub async fn formed_with(change: fn(&mut NodeConfig)) -> Self {
         let (mut members, mut listening) = (Vec::new(), Vec::new());
         for _ in 0..3 {
@@ -246,7 +247,7 @@ impl Cluster {
     /// Ends a node without giving it time for anything.
     pub async fn kill(&mut self, at: usize) {
         let (node, runtime) = self.members[at].running.take().expect("a node that runs");
-        // What it was doing ends where it is; only then it is gone for its peers.
+        // Tasks of the node end where they are; only then it is gone for its peers.
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
             .await
             .expect("an end");
@@ -311,7 +312,7 @@ impl Cluster {
             let (node, runtime) = self.members[at].running.take().expect("a node that runs");
             let stopping =
                 runtime.spawn(async move { node.shutdown().await.map_err(|error| error.to_string()) });
-            // Those that stop last have no majority left for anything.
+            // The nodes that stop last have no majority left for anything.
             let _ = stopping.await.expect("no panic");
             runtime.shutdown_background();
         }

@@ -216,7 +216,7 @@ async fn a_delay_keeps_neither_a_deletion_nor_a_stop_waiting() {
     assert_eq!(status(&broker).await, None);
     broker.create("a").await;
     broker.stop().await;
-    // What was under way goes on, now without a delay.
+    // The change under way goes on, now without a delay.
     let broker = Broker::start(directory.path(), START_MS).await;
     while status(&broker).await.as_deref() == Some("CREATING") {
         assert!(began.elapsed() < Duration::from_secs(60));

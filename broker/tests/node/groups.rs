@@ -17,7 +17,7 @@ const LEASE: Duration = Duration::from_millis(1_000);
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What members do, at a broker. It keeps nothing of the broker, which could not stop otherwise.
+/// Calls of members at a broker. It keeps nothing of the broker, which could not stop otherwise.
 struct Members<'a> {
     broker: &'a Broker,
     group: GroupName,

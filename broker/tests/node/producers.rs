@@ -79,7 +79,7 @@ async fn a_batch_that_is_sent_again_is_answered_alike_through_splits_merges_and_
         }
         assert_eq!(count(&broker).await, 21);
     }
-    // What a child has written itself is known to it, too.
+    // A child remembers the batches that it has written itself, too.
     let third = placed(&broker, &KEYS, stamp(7, 3, 3)).await;
     assert!(third.iter().all(|placed| placed.shard > 3), "{third:?}");
     assert_eq!(placed(&broker, &KEYS, stamp(7, 3, 3)).await, third);
@@ -169,7 +169,7 @@ async fn records_without_keys_come_to_where_they_are_known() {
     let keyless = |hash_key| NewRecord { hash_key, partition_key: None, data: Payload::Raw(b"data") };
     let mut answers = Vec::new();
     for attempt in 0..3 {
-        // As those of an operation, hash keys are drawn anew each time.
+        // Hash keys are drawn anew each time, like those of an operation.
         let records: Vec<_> = (0..20_u128).map(|at| keyless((at + attempt) << 121)).collect();
         answers.push(service.appender().append(&auto, &records, Some(&stamp(7, 1, 1))).await);
     }

@@ -38,7 +38,7 @@ fn tasks(cluster: &Cluster, at: usize) -> Arc<Tasks> {
     }
 }
 
-/// What the node at a place says is wrong.
+/// Returns the troubles that the node at a place reports.
 async fn troubles_at(cluster: &Cluster, at: usize) -> String {
     let groups = cluster.node(at).service().groups().clone();
     troubles(&Administration::new(groups).status().await).join("\n")

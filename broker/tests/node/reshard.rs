@@ -133,7 +133,7 @@ async fn puts_go_on_and_keep_their_order_through_reshards() {
     check(read_all(&broker, "events").await);
     let broker = Arc::into_inner(broker).expect("the producers have ended");
     broker.stop().await;
-    // What was sealed stays so, with and without the checkpoint of the stop.
+    // A sealed shard stays sealed, with and without the checkpoint of the stop.
     let broker = Broker::start(directory.path(), START_MS + 1).await;
     check(read_all(&broker, "events").await);
     broker.stop().await;

@@ -1,4 +1,4 @@
-//! What has to hold once faults have ended: puts succeed soon, replicas become equal, and everything that was
+//! The checks after the faults have ended: puts succeed soon, replicas become equal, and everything that was
 //! acknowledged is read back through every node.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,7 @@ async fn replicas_become_equal(world: &World, healed: Instant) {
     }
 }
 
-/// What a node has applied: its catalog, and how far each shard reaches.
+/// Describes the state that a node has applied: its catalog, and how far each shard reaches.
 fn table(world: &World, node: usize) -> Option<String> {
     let service = world.nodes[node].service()?;
     let catalog = service.catalog();
@@ -96,7 +96,8 @@ fn table(world: &World, node: usize) -> Option<String> {
 }
 
 async fn everything_is_there(world: &World, stream: &str) {
-    // What one node gave every later one gives too, and at most what was still under way besides.
+    // Each node gives all the records that the nodes before it gave, and at most those besides that were
+    // still under way.
     let mut before: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     for node in world.whole() {
         let name = &world.nodes[node].name;

@@ -72,8 +72,9 @@ fn check_contents<'read>(
     }
 }
 
-/// What was acknowledged before another was sent has the lower number, through parents and children too: a child takes
-/// nothing before every parent is sealed. Gives the end of the shard for its children.
+/// Checks that a record acknowledged before another was sent has the lower number, through parents and
+/// children too: a child takes nothing before every parent is sealed. Returns the end of the shard for its
+/// children.
 fn check_order<'read>(
     history: &History,
     shard: &'read ShardRead,
@@ -149,7 +150,8 @@ fn check_acknowledged(
     }
 }
 
-/// What was readable stays readable: what a consumer has read of a shard is the beginning of what is there.
+/// Checks that readable records stay readable: the records that a consumer has read of a shard are the first
+/// ones that are there.
 pub fn check_kept(name: &str, earlier: &BTreeMap<String, Vec<Record>>, now: &StreamRead) -> Vec<String> {
     let mut found = Vec::new();
     for (id, records) in earlier {

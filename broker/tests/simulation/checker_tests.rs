@@ -51,7 +51,7 @@ fn sound() -> (History, StreamRead) {
 
 type Harm = fn(&mut History, &mut StreamRead);
 
-/// What is done to a sound history, and a word of what has to be said of it.
+/// Changes to a sound history, and a word of the violation that each must cause.
 const HARMS: [(&str, Harm); 12] = [
     ("lost", |_, shards| drop(shards[0].records.pop())),
     ("gap", |_, shards| drop(shards[0].records.remove(0))),
@@ -71,7 +71,7 @@ const HARMS: [(&str, Harm); 12] = [
     ("open shards", |_, shards| shards[2].is_closed = true),
 ];
 
-/// See the module.
+/// Plants each violation in a sound history, and fails unless the checker names it.
 pub fn all_are_seen() -> Result<(), String> {
     let (history, shards) = sound();
     let found = check_stream(NAME, &history, &shards);

@@ -11,7 +11,7 @@ use turmoil::net::TcpStream;
 /// Where brokers listen for clients.
 pub const PORT: u16 = 4567;
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The document of a status 200.

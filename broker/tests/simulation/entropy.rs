@@ -29,7 +29,7 @@ pub fn is_replaced() -> bool {
     DRAWN.load(Ordering::Relaxed) != before
 }
 
-/// As `getrandom(2)`, never failing and never short.
+/// Works like `getrandom(2)`, never failing and never short.
 ///
 /// # Safety
 /// `buffer` is valid for writes of `length` bytes, as the C library asks of its callers.

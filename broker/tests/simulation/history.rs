@@ -1,4 +1,4 @@
-//! What clients have sent and been told, in the one order of the simulation.
+//! The attempts and acknowledgements of all clients, in the one order of the simulation.
 
 use tidelog::model::sequence_number::SequenceNumber;
 
@@ -7,7 +7,7 @@ use tidelog::model::sequence_number::SequenceNumber;
 pub struct Attempt {
     /// The stream's name.
     pub stream: String,
-    /// Its partition key.
+    /// The record's partition key.
     pub key: String,
     /// When it was sent, in ticks.
     pub sent: u64,
@@ -73,7 +73,7 @@ pub fn attempt_of(data: &[u8]) -> Option<usize> {
 pub struct Record {
     /// Digits of its sequence number.
     pub number: String,
-    /// Its partition key.
+    /// The record's partition key.
     pub key: String,
     /// The attempt that its data name.
     pub attempt: Option<usize>,
@@ -82,7 +82,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Its place in its shard, from 1; 0 for a number that no shard gave out.
+    /// Returns the record's place in its shard, from 1; 0 for a number that no shard gave out.
     pub fn ordinal(&self) -> u64 {
         SequenceNumber::parse(&self.number).map_or(0, |number| number.ordinal)
     }
@@ -91,7 +91,7 @@ impl Record {
 /// A shard as it was listed and read from its beginning to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardRead {
-    /// Its id.
+    /// The shard's id.
     pub id: String,
     /// Ids of its parents that are listed too.
     pub parents: Vec<String>,

@@ -1,4 +1,4 @@
-//! What one node's disk loses for good: the end of its log, all of it, or everything since an older copy.
+//! Permanent losses of one node's disk: the end of its log, all of it, or everything since an older copy.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Of that run. The victim is the node whose segments may be flipped as well: the others are whole.
+    /// Plans the losses of that run. The victim is the node whose segments may be flipped as well: the others
+    /// are undamaged.
     pub fn new(plan: &Plan) -> Self {
         Self {
             dice: Dice::new(plan.seed, "losses"),

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use plan::{Plan, Planted};
 use tracing_subscriber::EnvFilter;
 
-/// What the program is asked to do.
+/// The task that the program's arguments name.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
     /// All tests whose name has that in it.
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the broker says of itself, if TIDELOG_LOG asks for it: to standard error.
+/// Writes the broker's log to standard error, if TIDELOG_LOG asks for it.
 fn tell_by_environment() {
     let filter = EnvFilter::new(std::env::var("TIDELOG_LOG").unwrap_or_else(|_| "off".into()));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();

@@ -14,7 +14,7 @@ use tidelog_storage::disk::{DiskFile, Open, SimDisk};
 
 use crate::trace::Trace;
 
-/// What a planted disk says it has synced and has not.
+/// The writes that a planted disk reports as synced and has not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Nothing of the write-ahead log.
@@ -28,7 +28,7 @@ pub enum Lie {
 pub struct Votes {
     /// For whom it was.
     cast: BTreeMap<(u8, u64), u64>,
-    /// Whom it has followed as elected: itself, whom it was for, or whom the others have elected.
+    /// The node that it has followed as elected: itself, the one it voted for, or the one that the others have elected.
     pub led_by: BTreeMap<(u8, u64), u64>,
     /// Votes given since someone last asked.
     pub fresh: u64,
@@ -65,7 +65,7 @@ impl Medium {
         &self.disk
     }
 
-    /// Whose it is.
+    /// Returns the node whose disk it is.
     pub fn node(&self) -> u64 {
         self.node
     }
@@ -150,7 +150,7 @@ struct Watched {
     votes_written: Mutex<Vec<Frame>>,
 }
 
-/// What was written by a handle since its last sync: at most that.
+/// The most that a handle has written since its last sync.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unsynced {
     Nothing,
@@ -248,7 +248,7 @@ const VOTE: u8 = 2;
 struct Frame {
     kind: u8,
     group: u8,
-    /// Of a vote: that it was won.
+    /// True for a vote that was won.
     is_committed: bool,
     term: u64,
     index: u64,

@@ -21,7 +21,7 @@ pub const CLIENTS: &str = "clients";
 enum Fall {
     /// The page cache stays.
     Process,
-    /// What was not synced goes.
+    /// Unsynced writes are lost.
     Power,
 }
 
@@ -35,7 +35,7 @@ enum Until {
     Link { from: String, to: String, kind: FaultKind },
 }
 
-/// See the module.
+/// The source of faults in a run.
 pub struct Nemesis {
     dice: Dice,
     next: Duration,
@@ -45,7 +45,7 @@ pub struct Nemesis {
 }
 
 impl Nemesis {
-    /// Of that world; the first fault comes once the streams are there.
+    /// Makes the faults of that world; the first fault comes once the streams are there.
     pub fn new(world: &World) -> Self {
         let votes_watched = world.plan.faults.contains(&FaultKind::PowerLossAfterVote);
         Self {
@@ -57,7 +57,7 @@ impl Nemesis {
         }
     }
 
-    /// What has to be done between two steps: ends faults, and begins one when it is time.
+    /// Ends faults that are due between two steps, and begins one when it is time.
     pub fn step(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, begins: bool) {
         self.bury(sim, world);
         let now = sim.elapsed();
@@ -217,8 +217,8 @@ impl Nemesis {
         }
     }
 
-    /// Of the node that the seed has chosen for all of them: the others have what it needs to repair itself. A single
-    /// node has nobody.
+    /// Flips a bit of the node that the seed has chosen for all of them: the others have the bytes with which
+    /// it repairs itself. A single node has nobody.
     fn flip_bit(&mut self, world: &World) {
         if world.nodes.len() == 1 {
             return;
@@ -255,8 +255,8 @@ impl Nemesis {
         }
     }
 
-    /// What a node that starts with most clocks far ahead hides would look lost: it starts with one that is right. Behind or in
-    /// 1970 it starts as it is.
+    /// Gives a node that starts with most clocks far ahead a clock that is right, because records that such
+    /// clocks hide would look lost. A node whose clock is behind, or in 1970, starts with it.
     fn judge_clock(world: &World, index: usize) {
         const FAR_MS: i64 = 3_600_000;
         let ahead = world.nodes.iter().filter(|node| node.skew_ms() > FAR_MS).count();

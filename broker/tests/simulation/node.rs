@@ -41,7 +41,7 @@ const EARLIEST_BEFORE_MS: u64 = 12 * 3_600_000;
 /// Where a node is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its software does not run.
+    /// The node's software does not run.
     Down,
     /// It recovers.
     Starting,
@@ -55,13 +55,13 @@ pub enum State {
     Stopped,
 }
 
-/// See the module.
+/// A broker in the simulation, through all its lives.
 pub struct SimNode {
     /// From 1.
     pub id: u64,
-    /// Its host.
+    /// The name of the node's host.
     pub name: String,
-    /// Its disk.
+    /// The node's disk.
     pub medium: Medium,
     clock: Arc<SteppedClock>,
     is_accept_wanted: Cell<bool>,
@@ -160,7 +160,7 @@ impl SimNode {
         self.life.borrow().tasks.aborted().map(str::to_owned)
     }
 
-    /// Its service, while it serves. Not to be kept: it would outlive a crash.
+    /// Returns the node's service, while it serves. Callers do not keep it: it would outlive a crash.
     pub fn service(&self) -> Option<Arc<Service>> {
         self.life.borrow().service.upgrade()
     }
@@ -248,7 +248,7 @@ impl SimNode {
         Ok(())
     }
 
-    /// Its place among others, if there are others.
+    /// Returns the node's place among others, if there are others.
     async fn cluster(&self) -> turmoil::Result<Option<ClusterNode>> {
         if self.nodes == 1 {
             return Ok(None);

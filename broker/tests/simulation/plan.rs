@@ -1,5 +1,6 @@
-//! What a seed makes of a run: how many of what, how slow, and which faults. Each run has some kinds of faults and not
-//! others, so that rare ones are not always hidden behind frequent ones.
+//! The plan of a run, made from its seed: how many nodes, clients and streams, how slow, and which faults.
+//! Each run has some kinds of faults and not others, so that rare ones are not always hidden behind frequent
+//! ones.
 
 use std::time::Duration;
 
@@ -60,8 +61,8 @@ const KINDS: [(FaultKind, u64); 15] = [
     (FaultKind::Checkpoint, 80),
 ];
 
-/// What a node's disk loses while the node is down, for good. The node must not take part from then on, and the others
-/// must not need it.
+/// The permanent loss of a node's disk while the node is down. The node must not take part from then on, and
+/// the others must not need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The newest file of the log.
@@ -70,7 +71,7 @@ pub enum Loss {
     WholeLog,
     /// The end of the newest file of the log: the file is shorter.
     LogCut,
-    /// The same, but zeros stand there.
+    /// The end of the newest file of the log: the file keeps its length, and zeros stand there.
     LogZeroed,
     /// Everything since an earlier start: an older copy of the directory was put back.
     RolledBack,
@@ -107,7 +108,7 @@ impl Planted {
     ];
 }
 
-/// See the module.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// All choices follow from it.
@@ -124,9 +125,9 @@ pub struct Plan {
     pub fault_every: Duration,
     /// How long faults go on.
     pub unsafe_time: Duration,
-    /// What a commit takes.
+    /// The duration of a commit.
     pub sync_latency: Duration,
-    /// Of a message, at most.
+    /// Latency of a message, at most.
     pub message_latency: Duration,
     /// Whether now and then a record is large.
     pub has_large_records: bool,
@@ -134,7 +135,7 @@ pub struct Plan {
     pub reshards: bool,
     /// How long a stream is said to be changing before the change is made.
     pub reshard_pause: Duration,
-    /// What one node's disk loses, once in a run.
+    /// The permanent loss of one node's disk, once in a run.
     pub loss: Option<Loss>,
     /// A mistake, if one is planted.
     pub planted: Option<Planted>,
@@ -195,7 +196,7 @@ impl Plan {
         plan
     }
 
-    /// What the nodes' disks lie about.
+    /// Returns the writes that the nodes' disks report as synced and have not synced.
     pub fn lie(&self) -> Option<Lie> {
         match self.planted {
             Some(Planted::AckBeforeSync) => Some(Lie::Log),

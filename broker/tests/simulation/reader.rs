@@ -112,7 +112,7 @@ fn records_of(answer: &Value) -> Vec<Record> {
 pub struct Follower {
     /// The stream's name.
     pub stream: String,
-    /// What it has read, by shard.
+    /// The records that it has read, by shard.
     pub shards: BTreeMap<String, Vec<Record>>,
     ended: BTreeSet<String>,
 }

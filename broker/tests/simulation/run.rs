@@ -24,11 +24,11 @@ const BEGIN_MAX: Duration = Duration::from_secs(60);
 /// The audit has to be done so long after faults have ended.
 const AUDIT_MAX: Duration = Duration::from_secs(120);
 
-/// What came of a run.
+/// The result of a run.
 pub struct Report {
     /// Hash of the trace, and its lines.
     pub trace: (u64, u64),
-    /// What is wrong.
+    /// The violations.
     pub violations: Vec<String>,
     /// Records sent, and acknowledged.
     pub records: (usize, usize),
@@ -81,7 +81,7 @@ pub fn run(plan: Plan, trace: Option<&str>) -> Report {
         .simulation_duration(Duration::from_secs(3_600))
         .min_message_latency(Duration::ZERO)
         .max_message_latency(plan.message_latency)
-        // Of connections and of messages on one: what was held up arrives at once.
+        // The capacity in connections, and in messages on one: messages that were held up arrive at once.
         .tcp_capacity(4_096)
         .enable_random_order()
         .build();

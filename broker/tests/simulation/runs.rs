@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use crate::plan::Planted;
 
-/// What a run's process has printed, and whether it ended well.
+/// The output of a run's process, and whether it ended well.
 pub struct Outcome {
-    /// Of the run.
+    /// The seed of the run.
     pub seed: u64,
     /// All that was printed.
     pub text: String,
@@ -25,7 +25,7 @@ impl Outcome {
     }
 }
 
-/// What is planted in a run, and whether it is left out after all: the same run without it.
+/// The mistake that is planted in a run, and whether it is left out after all: the same run without it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Planting {
     /// The mistake.

@@ -1,4 +1,4 @@
-//! What happened in a run, in its order, as one hash: two runs of one seed are equal if their hashes are.
+//! The events of a run, in their order, as one hash: two runs of one seed are equal if their hashes are.
 //!
 //! Every call and answer of a client, every fault and every byte written to a disk is part of it.
 

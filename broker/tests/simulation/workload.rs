@@ -1,4 +1,4 @@
-//! What clients do while faults go on: put, reshard, create and delete, and follow a stream.
+//! The work of clients while faults go on: put, reshard, create and delete, and follow a stream.
 
 use std::rc::Rc;
 use std::time::Duration;

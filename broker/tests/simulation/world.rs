@@ -1,4 +1,4 @@
-//! What all parts of a run share: its nodes, its history, its trace, and what was found wrong so far.
+//! The state that all parts of a run share: its nodes, its history, its trace, and the violations so far.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,19 +15,19 @@ use crate::node::{SimNode, State};
 use crate::plan::Plan;
 use crate::trace::Trace;
 
-/// See the module. All parts run on one thread.
+/// The state of a run. All parts run on one thread.
 pub struct World {
-    /// What the seed made of the run.
+    /// The plan of the run.
     pub plan: Plan,
     /// The brokers.
     pub nodes: Vec<Rc<SimNode>>,
-    /// What happened.
+    /// The events so far.
     pub trace: Arc<Trace>,
-    /// What was sent and acknowledged.
+    /// The attempts and their acknowledgements.
     pub history: RefCell<History>,
-    /// What a consumer has read while faults went on, by stream and shard.
+    /// Records that a consumer has read while faults went on, by stream and shard.
     pub consumed: RefCell<BTreeMap<String, BTreeMap<String, Vec<Record>>>>,
-    /// What is wrong.
+    /// The violations so far.
     pub violations: RefCell<Vec<String>>,
     /// The node whose disk has lost something for good: it must not take part.
     pub harmed: Cell<Option<usize>>,

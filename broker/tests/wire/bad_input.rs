@@ -1,4 +1,4 @@
-//! What the service model forbids is refused in AWS's words: every bound of every member, in both codecs.
+//! Input outside of the service model is refused in AWS's words: every bound of every member, in both codecs.
 
 use std::collections::BTreeSet;
 

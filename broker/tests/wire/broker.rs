@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 /// No answer of a healthy broker takes as long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What ListStreams of an empty account answers at least.
+/// The part that every answer of ListStreams for an empty account has.
 pub const NO_STREAMS: &str = "\"StreamNames\":[]";
 
 pub struct Broker {
@@ -70,7 +70,7 @@ impl Broker {
         assert_eq!(client.answer().await.status, 200);
     }
 
-    /// The same broker after its process has ended and begun again.
+    /// Ends the broker's process and begins it again, with the same data.
     pub async fn restart(self) -> Self {
         let Self { server, directory } = self;
         timeout(PATIENCE, server.shutdown()).await.expect("the broker stops").unwrap();
@@ -142,7 +142,7 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    /// As text; what is not text is shown as it can be.
+    /// The body as text; bytes that are no text are shown as well as they can be.
     pub body: String,
     pub bytes: Bytes,
 }
@@ -179,7 +179,7 @@ impl Client {
         timeout(PATIENCE, self.read_answer()).await.expect("an answer within bounds").expect("an answer")
     }
 
-    /// What the broker answers to a call: its status and its document, if it has one.
+    /// Calls the broker and returns the status and the document of its answer, if it has one.
     pub async fn call(
         &mut self,
         operation: &str,

@@ -118,7 +118,7 @@ async fn both_codecs_say_the_same() {
         let shape = inputs.get(operation).copied().flatten();
         (*operation, shape.map_or(document.clone(), |shape| model.typed(shape, document)))
     });
-    // Of every other operation the smallest request; those that make or end streams have had their turn.
+    // The smallest request of every other operation; operations that make or end streams were called above.
     let others = Operation::ALL.iter().map(|operation| operation.name()).filter(|name| {
         *name != "SubscribeToShard"
             && *name != "DeleteStream"

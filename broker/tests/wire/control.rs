@@ -17,7 +17,7 @@ async fn call(broker: &Broker, operation: &str, body: &Value) -> Answer {
     client.answer().await
 }
 
-/// What an operation answers that succeeds; null for no output.
+/// Calls an operation that must succeed, and returns its answer; null for no output.
 async fn ok(broker: &Broker, operation: &str, body: Value) -> Value {
     let answer = call(broker, operation, &body).await;
     assert_eq!(answer.status, 200, "{operation} {body}: {answer:?}");
@@ -118,7 +118,7 @@ async fn what_is_set_is_told_again_after_a_restart_and_goes_with_the_stream() {
     broker.stop().await;
 }
 
-/// What the operations that tell something tell.
+/// Returns the answers of the operations that describe something.
 async fn everything(broker: &Broker, consumer: &Value) -> Vec<Value> {
     let mut told = Vec::new();
     for (operation, body) in [

@@ -49,7 +49,7 @@ pub struct Broken {
     pub request: Document,
     /// Such as `records.1.member.data`.
     pub path: String,
-    /// As AWS tells it.
+    /// The constraint in AWS's words.
     pub constraint: String,
 }
 
@@ -248,7 +248,7 @@ impl Model {
     fn broken_text(&self, shape: &str, path: &str) -> Vec<Broken> {
         let mut broken = self.broken_length(shape, path, |length| "a".repeat(length).into());
         if let Some((pattern, sample, breaking)) = self.sample(shape) {
-            // As AWS writes it: without the anchors and the group around some of them.
+            // AWS writes the pattern without the anchors and the group around some of them.
             let pattern =
                 pattern.strip_prefix("^(").and_then(|text| text.strip_suffix(")$")).unwrap_or(pattern);
             let constraint = format!("Member must satisfy regular expression pattern: {pattern}");

@@ -10,7 +10,7 @@ use super::native::Broker;
 use super::output::{Column, Screen, pairs, print, print_json, table};
 use super::{CommandError, EXIT_CODES, Outcome, Output, Shared};
 
-/// What these commands need Tidelog for.
+/// The reason why these commands need Tidelog, for a refusal.
 const NEEDED: &str = "The clocks of AWS and of emulators are their own";
 /// Milliseconds by which two clocks are in step for people.
 const IN_STEP_MS: u64 = 1_000;

@@ -26,12 +26,12 @@ pub enum CommandError {
     /// The service cannot be reached, or will not do it.
     #[error("{error}{advice}")]
     Service {
-        /// What went wrong.
+        /// The error of the service.
         error: KinesisError,
-        /// What to do about it; begins with what separates it, or is empty.
+        /// Advice, with the punctuation that separates it from the error; may be empty.
         advice: String,
     },
-    /// What was asked for is not there, or something went on for too long.
+    /// The subject of the command is not there, or something went on for too long.
     #[error("{0}")]
     Failed(String),
     /// A file cannot be read or written.
@@ -61,7 +61,7 @@ impl CommandError {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// What a call about `stream` that failed says. Asks for the names of streams where that one is not there.
+    /// Describes a failed call about `stream`. Asks for the names of streams where that one is not there.
     pub(super) async fn of_call(client: &Client, stream: Option<&str>, error: KinesisError) -> Self {
         let advice = match (&error, error.exception()) {
             (_, Some("ResourceNotFoundException")) if stream.is_some() => {
@@ -94,7 +94,7 @@ fn of_exception(name: &str) -> &'static str {
     }
 }
 
-/// That there is no such stream, and which there are with names like it.
+/// Says that there is no such stream, and lists streams with names like it.
 pub(super) async fn unknown_stream(client: &Client, stream: &str) -> String {
     let settings = client.settings();
     let place = format!("there is no stream {stream} at {} in {}", settings.endpoint_text(), settings.region);
@@ -122,7 +122,7 @@ async fn stream_names(client: &Client) -> Result<Vec<String>, KinesisError> {
     Ok(names)
 }
 
-/// Those of `names` that `wanted` may have been meant for, the likeliest first.
+/// Finds the `names` that `wanted` may have been meant for, the likeliest first.
 pub(super) fn similar<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
     let lower = wanted.to_lowercase();
     let scored = names.iter().map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name.as_str()));

@@ -64,7 +64,7 @@ pub enum Commands {
     Man(man::ManArguments),
 }
 
-/// What the commands that speak to a service have in common.
+/// Arguments that the commands share which speak to a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 struct Shared {
     #[command(flatten)]
@@ -120,7 +120,7 @@ pub fn run(command: &Commands, declared: impl FnOnce() -> clap::Command) -> Exit
     };
     match outcome {
         Ok(outcome) => outcome.into(),
-        // Whoever read us has seen enough, as `head` has.
+        // The reader of the output has seen enough, like `head`.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidelog: {error}");

@@ -25,7 +25,7 @@ pub(super) struct Broker {
     /// By gRPC.
     pub(super) connection: Connection,
     client: Client,
-    /// What only Tidelog has, as the beginning of a sentence.
+    /// The thing that only Tidelog has, as the beginning of a sentence.
     needed: &'static str,
 }
 
@@ -51,17 +51,17 @@ impl Broker {
         self.client.settings()
     }
 
-    /// Its page of metrics; `Err` says why there is none.
+    /// Reads the broker's page of metrics; `Err` says why there is none.
     pub(super) async fn metrics(&self) -> Result<String, String> {
         self.page("/metrics").await.map_err(|error| error.to_string())
     }
 
-    /// Its page of health; `Err` says why there is none.
+    /// Reads the broker's page of health; `Err` says why there is none.
     pub(super) async fn health(&self) -> Result<String, String> {
         self.page("/health").await.map_err(|error| error.to_string())
     }
 
-    /// What a call about a stream, and perhaps a group of it, that failed says.
+    /// Describes a failed call about a stream, and perhaps a group of it.
     pub(super) async fn failed(&self, stream: &str, group: Option<&str>, error: Error) -> CommandError {
         match (error.reason(), group) {
             (Reason::NotFound, group) => self.missing(stream, group).await,
@@ -106,7 +106,7 @@ impl Broker {
         }
     }
 
-    /// What a GET of that path answers.
+    /// Returns the answer to a GET of that path.
     async fn page(&self, path: &'static str) -> Result<String, KinesisError> {
         let endpoint = self.settings().endpoint_text();
         let interrupted =

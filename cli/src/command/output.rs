@@ -9,7 +9,7 @@ use super::CommandError;
 
 pub use tidelog_load::Output;
 
-/// What standard output can show.
+/// The abilities of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Screen {
     /// Whether colours may be used.
@@ -80,7 +80,7 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print`], of what need not be text.
+/// Prints bytes like [`print`], which need not be text.
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
     output.write_all(bytes).and_then(|()| output.flush()).map_err(CommandError::Output)

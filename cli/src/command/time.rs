@@ -18,14 +18,14 @@ pub(super) enum Beginning {
     Trim,
     /// After the newest.
     Latest,
-    /// That long ago.
+    /// A span of time before now.
     Ago(Duration),
     /// At that time.
     At(Timestamp),
 }
 
 impl Beginning {
-    /// Of the command line.
+    /// Reads a beginning from the command line.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(

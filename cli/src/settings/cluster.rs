@@ -23,7 +23,7 @@ pub(crate) struct Given {
     pub(crate) is_ephemeral: bool,
 }
 
-/// What the arguments come to; `None` for a node on its own.
+/// Makes the cluster's settings from the arguments; `None` for a node on its own.
 ///
 /// # Errors
 /// One sentence that names the flags.

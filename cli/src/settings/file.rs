@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use crate::arguments::Matched;
 
-/// What is wrong with the file of settings.
+/// Errors of the file of settings.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
@@ -46,9 +46,9 @@ pub enum FileError {
         path: PathBuf,
         /// The key.
         key: String,
-        /// What stands there.
+        /// The type of the value that stands there.
         found: &'static str,
-        /// What should.
+        /// The type that the setting needs.
         wanted: &'static str,
     },
     /// A value is refused by its setting's own parser.

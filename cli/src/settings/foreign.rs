@@ -29,7 +29,7 @@ const DELAYS: [(&str, &str); 7] = [
     ("UPDATE_SHARD_COUNT_DURATION", "update-shard-count"),
 ];
 
-/// What the environment sets by other names than ours.
+/// Settings that the environment has by other names than ours.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// Arguments of `serve`.

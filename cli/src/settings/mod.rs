@@ -21,7 +21,7 @@ use crate::command::Commands;
 use crate::command::cluster::ClusterCommand;
 use crate::command::log::GiveUpLog;
 
-/// What the program is asked to do.
+/// The task of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Run the broker.
@@ -43,7 +43,7 @@ pub enum Command {
 pub struct ServeSettings {
     /// The settings of the broker.
     pub broker: Config,
-    /// What is logged: a level, or directives in the syntax of `tracing`'s environment filter.
+    /// The level of the log, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
     /// The variables of kinesis-mock that decided something of this; told at the start.
     pub foreign_variables: Vec<&'static str>,

@@ -13,7 +13,7 @@ const COUNT: usize = 6_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_death_of_a_leader_neither_loses_nor_doubles() {
     let (_data, mut nodes) = Node::cluster();
-    // Its shards are in groups that all three nodes lead.
+    // The stream's shards are in groups that all three nodes lead.
     nodes[0].create("orders", 6).await;
     let connection = connection(&nodes);
     let producer = Producer::builder(&connection, "orders").build().expect("is valid");

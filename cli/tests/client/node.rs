@@ -32,7 +32,8 @@ impl Node {
         Self::of(running, Some(data))
     }
 
-    /// The same with data that is kept, and TLS beside plain HTTP; and the CA that it is trusted by.
+    /// Starts a node with data that is kept, and with TLS beside plain HTTP; returns the CA that signs its
+    /// certificate.
     pub fn with_tls(data: &Path) -> (Self, Vec<u8>) {
         let data = data.to_str().expect("is UTF-8");
         let printed = TIDELOG.command().args(["ca", "--data", data]).output().expect("it runs");
@@ -65,7 +66,7 @@ impl Node {
         Self { url: running.url(), running, _data: data }
     }
 
-    /// As `kill -9` does it.
+    /// Kills the node like `kill -9`.
     pub fn kill(&mut self) {
         self.running.kill();
     }

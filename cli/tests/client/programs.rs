@@ -62,7 +62,7 @@ impl Program {
         Self(child.expect("it starts"))
     }
 
-    /// What it reads; to be dropped at the end.
+    /// Returns the program's standard input; the test drops it at the end.
     pub fn input(&mut self) -> ChildStdin {
         self.0.stdin.take().expect("is piped")
     }
@@ -72,7 +72,7 @@ impl Program {
         let output = BufReader::new(self.0.stdout.take().expect("is piped"));
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                // What the test harness prints is among it.
+                // The output of the test harness is among the lines.
                 let Some(record) = line.find("shardId-").map(|at| &line[at..]) else { continue };
                 if let Some(text) = record.splitn(3, ' ').nth(2)
                     && texts.send(text.to_owned()).is_err()
@@ -83,12 +83,12 @@ impl Program {
         });
     }
 
-    /// As Ctrl-C does it.
+    /// Interrupts the program like Ctrl-C.
     pub fn interrupt(&self) {
         kill_process(Pid::from_child(&self.0), Signal::INT).expect("it is there");
     }
 
-    /// As `kill -9` does it.
+    /// Kills the program like `kill -9`.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

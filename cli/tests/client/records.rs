@@ -10,7 +10,7 @@ pub fn record(number: usize, keys: usize) -> NewRecord {
     NewRecord::new(format!("key-{}", number % keys), text(number, keys))
 }
 
-/// What is in it: key and number.
+/// The data of a record: key and number.
 pub fn text(number: usize, keys: usize) -> String {
     format!("key-{},{}", number % keys, number / keys)
 }

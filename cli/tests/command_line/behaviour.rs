@@ -1,4 +1,4 @@
-//! What a recording cannot tell: order across reshards, a broker that goes away, signals, closed pipes.
+//! Behaviour that no recording shows: order across reshards, a broker that goes away, signals, closed pipes.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

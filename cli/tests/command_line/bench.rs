@@ -29,7 +29,7 @@ fn verified(said: &str) -> u64 {
     count.unwrap_or_else(|| panic!("{said}")).replace(',', "").parse().expect("a number")
 }
 
-/// What comes of so many that are due: a machine that is busy leaves some out.
+/// The range of requests that a busy machine makes of so many that are due.
 fn nearly(due: u64) -> std::ops::RangeInclusive<u64> {
     due * 3 / 4..=due
 }

@@ -35,7 +35,7 @@ impl Broker {
         Self::started(&["--ephemeral", "--limits", limits])
     }
 
-    /// The same without limits on a data directory that is kept.
+    /// Starts a broker without limits on a data directory that is kept.
     pub fn on(data: &Path) -> Self {
         Self::started(&["--data", data.to_str().unwrap(), "--limits", "off"])
     }
@@ -60,7 +60,7 @@ impl Broker {
         assert!(self.running.child.wait().unwrap().success());
     }
 
-    /// Its page of health.
+    /// Reads the broker's page of health.
     pub fn health(&self) -> serde_json::Value {
         let address = self.endpoint.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
@@ -70,7 +70,7 @@ impl Broker {
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
-    /// What the API answers, which has to be a success.
+    /// Calls the API, which must succeed, and returns its answer.
     pub fn call(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
         let address = self.endpoint.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
@@ -100,14 +100,14 @@ impl Broker {
         Ran::to_end(&mut self.command(arguments))
     }
 
-    /// As [`Self::run`], which has to succeed.
+    /// Runs a command like [`Self::run`], which must succeed.
     pub fn done(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
         ran.stdout
     }
 
-    /// As [`Self::run`], with that on standard input.
+    /// Runs a command like [`Self::run`], with that on standard input.
     pub fn fed(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();

@@ -21,7 +21,7 @@ fn run(broker: &Broker, arguments: &[&str]) -> Ran {
     Ran::to_end(tidelog().args(arguments).args(["--endpoint", &broker.endpoint]))
 }
 
-/// As [`run`], which has to succeed.
+/// Runs a command like [`run`], which must succeed.
 fn done(broker: &Broker, arguments: &[&str]) -> Ran {
     let ran = run(broker, arguments);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.stdout, ran.stderr);

@@ -104,7 +104,7 @@ fn the_first_page_has_all_that_is_declared_by_clean_names() {
         let unwanted = name.split('_').find(|part| UNWANTED.contains(part));
         assert_eq!(unwanted, None, "{name}");
     }
-    // What an alarm on the first of them needs.
+    // An alarm on the first increase needs these series from the start.
     for name in
         ["tidelog_damaged_segments_total", "tidelog_refused_records_total", "tidelog_clock_leaps_total"]
     {

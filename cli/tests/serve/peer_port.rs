@@ -86,7 +86,7 @@ impl Cluster {
         command.arg("--cluster-key").arg(files.key).arg("--cluster-ca").arg(files.ca);
     }
 
-    /// What `tidelog cluster status` says with this certificate.
+    /// Runs `tidelog cluster status` with this certificate.
     fn status(&self, certificate: &str) -> Output {
         let mut command = tidelog();
         command.args(["cluster", "status", "--wait", "healthy", "--timeout", "60"]);
@@ -113,7 +113,7 @@ impl Cluster {
         hello(connection.clone(), 2).await.ok().map(|_| connection)
     }
 
-    /// What node 1 presents to a program with a certificate that is no node's.
+    /// Connects with a certificate that is no node's, and returns the certificate that node 1 presents.
     async fn connect_application(&self) -> (Vec<u8>, BoxedIo) {
         let files = self.files("application");
         let mut roots = RootCertStore::empty();
@@ -211,7 +211,7 @@ async fn a_node_that_opens_connections_without_end_leaves_places_for_the_others(
     }
     let line = first.wait_for("tidelog:node:2 has 32 connections, which is the bound");
     assert!(line.contains("WARN"), "{line}");
-    // Its calls are those of no node, but its connection is taken.
+    // The connection is taken, although its calls are those of no node.
     let error = hello(cluster.connect("admin", Own::Administrator).await, 2).await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied, "{error}");
     drop(held);

@@ -73,7 +73,7 @@ fn a_hangup_reloads_certificates_and_the_level_of_the_log() {
     assert!(warning.contains("days=20"), "{warning}");
     broker.wait_for("the level of the log is reloaded");
     assert_eq!(presented(address, &path("own.pem")), second);
-    // What is logged at debug only.
+    // A line of the level debug.
     broker.wait_for("DEBUG");
     broker.running.signal(Signal::TERM);
     assert_eq!(broker.running.child.wait().unwrap().code(), Some(0));

@@ -10,7 +10,7 @@ use tidelog_testkit::process::Running;
 
 use crate::tidelog;
 
-/// Of a process that has been told to stop.
+/// The time that a process may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(8);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the page of metrics says of subscriptions. In a process of its own: metrics belong to a process.
+//! Metrics of subscriptions. In a process of its own: metrics belong to a process.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// What an aggregated record begins with.
+/// The first bytes of an aggregated record.
 pub const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
 /// Bytes of the MD5 at its end.

@@ -1,4 +1,4 @@
-//! What a consumer hands out: records of one shard, with the means to record that they are processed.
+//! A batch of a consumer: records of one shard, with the means to record that they are processed.
 
 use std::sync::Arc;
 

@@ -90,7 +90,7 @@ impl Lease {
         self.state().reached.get_or_insert(reached);
     }
 
-    /// As what a checkpoint names it.
+    /// Makes the message by which a checkpoint names this progress.
     pub fn progress(&self, reached: progress::Reached) -> v1::Progress {
         v1::Progress { shard_id: self.shard_id.clone(), epoch: self.epoch, reached: Some(reached) }
     }

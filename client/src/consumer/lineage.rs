@@ -10,7 +10,7 @@ pub(super) struct Lineage {
     /// With their parents.
     waiting: BTreeMap<String, Vec<String>>,
     reading: BTreeSet<String>,
-    /// As long as they are listed.
+    /// Shards that were read to their end, as long as they are listed.
     finished: BTreeSet<String>,
     /// Read as far as they went: neither they nor what comes after them is read.
     stopped: BTreeSet<String>,

@@ -29,12 +29,12 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time that a sync gets.
 const SYNC_TIME_MIN: Duration = Duration::from_millis(100);
 
-/// What comes to the application.
+/// An item for the application.
 #[derive(Debug)]
 pub(super) enum Delivery {
     Records(Arc<Lease>, Read),
     End(Arc<Lease>),
-    /// Something that does not pass by itself.
+    /// An error that does not pass by itself.
     Failed(Error),
 }
 
@@ -191,7 +191,7 @@ impl Membership {
         }
     }
 
-    /// What is to be given up with the next sync.
+    /// Returns the leases that the next sync gives up.
     fn released(&self) -> Vec<v1::LeaseRef> {
         let leases = self.leases.values().map(|reading| &reading.lease);
         leases

@@ -114,7 +114,7 @@ impl Consumer {
                 || progress::Reached::Finished(v1::Finished {}),
                 |read| progress::Reached::SequenceNumber(read.sequence_number.clone()),
             );
-            // What was read under a lease that is revoked or lost is another member's.
+            // Records read under a lease that is revoked or lost belong to another member.
             let Some(in_hand) = lease.take_in_hand() else { continue };
             if self.checkpoints == Checkpoints::Automatic {
                 if read.is_none() {

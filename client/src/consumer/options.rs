@@ -1,4 +1,4 @@
-//! What can be set about a consumer, with bounds and defaults.
+//! The options of a consumer, with bounds and defaults.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::shard_reading::Source;
 use crate::connection::Connection;
 use crate::error::{Error, Reason};
 
-/// Who says that records are processed.
+/// The moment at which records count as processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checkpoints {
     /// A batch is processed when the next one is asked for, or the consumer is closed.
@@ -63,7 +63,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Who says that records are processed; by default it goes by itself.
+    /// Sets when records count as processed; [`Checkpoints::Automatic`] by default.
     #[must_use]
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = checkpoints;

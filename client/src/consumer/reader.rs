@@ -125,7 +125,7 @@ impl Reader {
             let reading = ShardReading::new(self.source.clone(), shard_id.clone(), from.into());
             self.readings.spawn(read(reading, shard_id, self.sender.clone()));
         }
-        // Those that have ended.
+        // Takes out the tasks that have ended.
         while self.readings.try_join_next().is_some() {}
         Ok(())
     }
@@ -213,8 +213,8 @@ impl ReaderBuilder {
         self
     }
 
-    /// Whose share of the shards' throughput is used while following: the name of a consumer. By default the reader has one
-    /// of its own.
+    /// Sets the name of the consumer whose share of the shards' throughput is used while following. By
+    /// default the reader has a share of its own.
     #[must_use]
     pub fn consumer(mut self, name: impl Into<String>) -> Self {
         self.source.consumer = name.into();

@@ -1,4 +1,4 @@
-//! What readers hand out, and where they begin.
+//! Records that readers hand out, and the positions at which they begin.
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
@@ -14,13 +14,13 @@ use crate::aggregation::{UserRecord, deaggregate};
 pub struct Record {
     /// Absent where it was put without one.
     pub partition_key: Option<String>,
-    /// Of a record that was taken out of an aggregated one, where it was put with one.
+    /// The explicit hash key of a record that was taken out of an aggregated one, where it was put with one.
     pub explicit_hash_key: Option<String>,
     /// The record itself.
     pub data: Bytes,
     /// Decimal; increases within a shard. Records out of one aggregated record share it.
     pub sequence_number: String,
-    /// Its place in the aggregated record, from 0 on, if it comes out of one.
+    /// The record's place in the aggregated record, from 0 on, if it comes out of one.
     pub sub_sequence_number: Option<u32>,
     /// When the broker took it.
     pub approximate_arrival: SystemTime,
@@ -31,11 +31,11 @@ pub struct Record {
 pub enum Position {
     /// The oldest record that is kept.
     TrimHorizon,
-    /// What comes after reading has begun.
+    /// Records that arrive after reading has begun.
     Latest,
-    /// That record of the shard.
+    /// The record of the shard with that sequence number.
     AtSequenceNumber(String),
-    /// What comes after that record of the shard.
+    /// The record of the shard after that sequence number.
     AfterSequenceNumber(String),
     /// The first record that arrived then or later.
     AtTimestamp(SystemTime),

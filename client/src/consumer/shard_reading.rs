@@ -22,12 +22,12 @@ use crate::shards::Shards;
 /// The broker says something at least every 5 s: a subscription that is silent for so long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// What is read, and how. Shared by the readings of a stream's shards.
+/// The stream to read, and the way in which its shards are read. Shared by the readings of a stream's shards.
 #[derive(Debug)]
 pub(super) struct Source {
     pub connection: Connection,
     pub stream: String,
-    /// Whose share of the throughput it is; empty: one of its own.
+    /// The consumer whose share of the throughput is used; empty for a share of its own.
     pub consumer: String,
     /// Goes on at the tip.
     pub following: bool,
@@ -63,7 +63,7 @@ pub(super) struct ShardReading {
     succeeded: Instant,
 }
 
-/// What comes next.
+/// The next item of a shard.
 #[derive(Debug)]
 pub(super) enum Event {
     Records(Read),
@@ -77,7 +77,7 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Read {
     pub records: Vec<Record>,
-    /// Of the last record of the stream that was read for it.
+    /// The sequence number of the last record of the stream that was read for it.
     pub sequence_number: String,
     pub millis_behind_latest: u64,
 }
@@ -146,7 +146,7 @@ impl ShardReading {
         };
         let message = message.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("nothing comes")));
         let message = message.map_err(Error::from).inspect_err(|error| node.blame(error))?;
-        // What counts is that something came, not that a call was accepted.
+        // A message proves that reading works; an accepted call does not.
         self.failures = 0;
         self.succeeded = Instant::now();
         match message {
@@ -176,7 +176,7 @@ impl ShardReading {
         Ok(Call::Following(node.answer(node.records().subscribe(request)).await?, node))
     }
 
-    /// What a message brings. The position moves on only once everything in it is at hand.
+    /// Takes the records of a message. The position moves on only once everything in it is at hand.
     async fn take(&mut self, response: v1::ReadResponse) -> Result<Option<Event>, Error> {
         let v1::ReadResponse { records: came, millis_behind_latest, continuation, end } = response;
         let mut records = Vec::with_capacity(came.len());

@@ -20,13 +20,13 @@ pub struct FakeLease {
 #[derive(Debug, Default)]
 pub struct FakeGroup {
     pub lease_ms: u32,
-    /// Those that were ever there, and whether they are.
+    /// Members that were ever there, and whether they are.
     pub members: Vec<(String, bool)>,
     pub leases: BTreeMap<String, FakeLease>,
     pub checkpoints: BTreeMap<String, progress::Reached>,
     /// Sync and checkpoint are refused for now.
     pub is_out_of_reach: bool,
-    /// What happened, in words.
+    /// The events, in words.
     pub history: Vec<String>,
 }
 

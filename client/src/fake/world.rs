@@ -1,4 +1,4 @@
-//! What the fake broker knows, and what its writes do.
+//! The state of the fake broker, and the effects of writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use crate::aggregation::hash_key;
 /// Records of larger data are invalid.
 pub const DATA_BYTES_MAX: usize = 20_000;
 
-/// What happens to a put.
+/// The fault that happens to a put.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The call is refused, with a time to wait.
@@ -25,7 +25,7 @@ pub enum Fault {
     ShardThrottled(usize),
     /// Everything is written, and the answer is lost.
     AnswerLost,
-    /// The same, for each record.
+    /// Everything is written, and the outcome of each record is unknown.
     OutcomesLost,
     /// Written, and never answered.
     Hangs,
@@ -42,7 +42,7 @@ pub struct FakeShard {
     pub parents: Vec<usize>,
     pub is_open: bool,
     pub records: Vec<v1::Record>,
-    /// Of each producer the batches, of each batch the positions.
+    /// The positions of each batch of each producer, with their places.
     producers: HashMap<u64, BTreeMap<u64, HashMap<usize, v1::Placed>>>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Batch {
     pub producer: u64,
     pub number: u64,
     pub entries: Vec<Entry>,
-    /// Of the last attempt.
+    /// The error of the last attempt.
     pub failed: Option<Error>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Entry {
     pub state: State,
 }
 
-/// What is known of an entry.
+/// The state of an entry, as far as it is known.
 #[derive(Debug)]
 pub(super) enum State {
     /// Not answered, and certainly not written.
@@ -166,7 +166,7 @@ impl Batch {
     }
 }
 
-/// What a settled batch gives back.
+/// The records that a settled batch returns to their lanes.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     pub returned: Vec<Pending>,

@@ -24,7 +24,7 @@ const LIST_INTERVAL: Duration = Duration::from_millis(250);
 /// Commands that are taken at once.
 const COMMANDS_AT_ONCE: usize = 512;
 
-/// What the application asks for.
+/// A request of the application.
 #[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 #[derive(Debug)]
 pub(super) enum Command {
@@ -99,7 +99,7 @@ impl Driver {
         self.lanes.expire(now);
         while self.flushes.front().is_some_and(|(records, _)| Arc::strong_count(records) == 1) {
             let (_, flushed) = self.flushes.pop_front().expect("one is in front");
-            // Who asked may have gone.
+            // The caller of the flush may have gone.
             let _ = flushed.send(());
         }
         while let Some(batch) = self.lanes.next_batch(now, self.is_flushing()) {

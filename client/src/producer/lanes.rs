@@ -99,7 +99,8 @@ impl Lanes {
         }
         let limits = &self.limits;
         let due = self.lanes.iter_mut().filter_map(|lane| Some((lane.due(limits, flushing)?, lane)));
-        // Who waits for longest goes first, so that none starves where there are more lanes than batches.
+        // The lane that has waited longest goes first, so that none starves where there are more lanes than
+        // batches.
         let (_, lane) = due.filter(|(due, _)| *due <= now).min_by_key(|(due, _)| *due)?;
         let batch = lane.take_batch(limits);
         for other in &mut self.lanes {
@@ -231,8 +232,9 @@ impl Lane {
         entries
     }
 
-    /// As many of the first records as fit into one aggregated record, if it is two at least. It travels alone: when the
-    /// shard has been split, part of it has to be written again, which must not come after anything newer.
+    /// Takes as many of the first records as fit into one aggregated record, if it is two at least. The
+    /// aggregate is alone in its batch: when the shard has been split, part of it has to be written again,
+    /// which must not come after anything newer.
     fn take_aggregate(&mut self, bytes_max: usize) -> Option<Entry> {
         self.shard_id.as_ref()?;
         let mut aggregate = Aggregate::new();

@@ -28,7 +28,7 @@ pub use record::NewRecord;
 use crate::connection::Connection;
 use crate::error::{Error, Reason};
 
-/// What a record costs of the buffer beyond its key and data.
+/// Bytes that a record takes of the buffer beyond its key and data.
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
 /// Records between [`Producer::send`] and the task; the buffer bounds the bytes.

@@ -1,4 +1,4 @@
-//! What can be set about a producer, with bounds and defaults.
+//! The options of a producer, with bounds and defaults.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct ProducerBuilder {
     pub(super) buffer_bytes_max: usize,
 }
 
-/// What batches are made by.
+/// The limits by which batches are made.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub linger: Duration,

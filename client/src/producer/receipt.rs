@@ -1,5 +1,5 @@
-//! What becomes of a record: one outcome, exactly once. A [`Pending`] record carries the way to its [`Receipt`] through
-//! lanes and batches.
+//! The outcome of a record, exactly one for each. A [`Pending`] record carries the sender of its [`Receipt`]
+//! through lanes and batches.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Undelivered {
         self.may_be_written
     }
 
-    /// What the last attempt ended with.
+    /// Returns the error that the last attempt ended with.
     pub fn error(&self) -> &Error {
         &self.error
     }
@@ -67,10 +67,10 @@ pub(super) struct Pending {
     pub order: u64,
     pub accepted: Instant,
     pub deadline: Instant,
-    /// Of the last attempt, all of which are known not to have written it.
+    /// The error of the last attempt, when all attempts are known not to have written the record.
     pub failed: Option<Error>,
     outcome: oneshot::Sender<Result<Placed, Undelivered>>,
-    /// Its share of the buffer.
+    /// The record's share of the buffer.
     _share: OwnedSemaphorePermit,
     /// Tells a flush that it is done with.
     pub flush: Arc<()>,

@@ -77,7 +77,7 @@ impl NewRecord {
         }
     }
 
-    /// As a part of an aggregated record, which a record without a key cannot be.
+    /// Converts the record into a part of an aggregated record, which a record without a key cannot be.
     pub(super) fn to_part(&self) -> Option<UserRecord> {
         Some(UserRecord {
             partition_key: self.partition_key.clone()?,

@@ -18,7 +18,7 @@ fn producer(broker: &Broker, set: impl FnOnce(ProducerBuilder) -> ProducerBuilde
     set(builder).build().expect("is valid")
 }
 
-/// What a reader of KPL's format gets, key by key, parents before children.
+/// Reads all records like a reader of KPL's format, key by key, parents before children.
 fn read(world: &World) -> HashMap<String, Vec<String>> {
     let mut read: HashMap<String, Vec<String>> = HashMap::new();
     let text = |data: &bytes::Bytes| String::from_utf8(data.to_vec()).expect("is text");
@@ -190,7 +190,7 @@ async fn the_delivery_timeout_says_what_may_be_written() {
             assert_eq!(failed.error().reason(), reason, "{fault:?}: {failed}");
         }
         assert!(began.elapsed() >= timeout && began.elapsed() < timeout * 4, "{:?}", began.elapsed());
-        // What comes after them is written, and the given up do not come back.
+        // Later records are written, and the records that were given up do not come back.
         broker.world().faults.clear();
         let next = producer.send(NewRecord::new("key-0", "next")).await.expect("is accepted");
         next.await.expect("is written");

@@ -1,4 +1,4 @@
-//! See `tidelog_fuzz::targets::json`.
+//! Runs the target `tidelog_fuzz::targets::json` under libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::targets::json(data));

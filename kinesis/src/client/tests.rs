@@ -1,4 +1,4 @@
-//! What is made again and what is not, against a server that answers as told.
+//! Calls that are retried and calls that are not, against a server with scripted answers.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;

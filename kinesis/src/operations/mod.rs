@@ -23,11 +23,11 @@ pub use streams::{
 
 /// An operation of the service.
 pub trait Operation: Serialize + Send + Sync {
-    /// Its name on the wire.
+    /// The operation's name on the wire.
     const NAME: &'static str;
     /// Whether carrying it out twice comes to the same, so that it may be made again after an unknown outcome.
     const IS_REPEATABLE: bool;
-    /// What is answered.
+    /// The answer of the operation.
     type Answer: DeserializeOwned + Send;
 }
 

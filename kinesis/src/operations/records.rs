@@ -20,13 +20,13 @@ operation!(PutRecords, "PutRecords", repeatable: false, PutRecordsAnswer);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PutEntry {
-    /// Its bytes.
+    /// The bytes of the record.
     pub data: Blob,
-    /// What decides on its shard, 1 to 256 characters.
+    /// The key that decides on the record's shard, 1 to 256 characters.
     pub partition_key: String,
 }
 
-/// What became of the records.
+/// The outcomes of the records.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PutRecordsAnswer {
@@ -36,13 +36,13 @@ pub struct PutRecordsAnswer {
     pub records: Vec<PutResult>,
 }
 
-/// What became of a record: a place, or an error.
+/// The outcome of a record: a place, or an error.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PutResult {
-    /// Its number, if it is in.
+    /// The record's sequence number, if it was written.
     pub sequence_number: Option<String>,
-    /// Its shard, if it is in.
+    /// The record's shard, if it was written.
     pub shard_id: Option<String>,
     /// Why it is not: `ProvisionedThroughputExceededException` or `InternalFailure`.
     pub error_code: Option<String>,
@@ -127,7 +127,7 @@ pub struct GetRecordsAnswer {
     pub next_shard_iterator: Option<String>,
     /// How far behind the newest record this is, in milliseconds; 0 at the tip. Emulators may not say.
     pub millis_behind_latest: Option<u64>,
-    /// What comes after the closed shard.
+    /// The shards that follow the closed shard.
     #[serde(default)]
     pub child_shards: Vec<ChildShard>,
 }
@@ -136,14 +136,14 @@ pub struct GetRecordsAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Record {
-    /// Its number, increasing in its shard; decimal digits.
+    /// The record's sequence number, increasing in its shard; decimal digits.
     pub sequence_number: String,
     /// When it arrived.
     #[serde(default)]
     pub approximate_arrival_timestamp: Timestamp,
-    /// Its bytes.
+    /// The bytes of the record.
     pub data: Blob,
-    /// Its partition key.
+    /// The record's partition key.
     #[serde(default)]
     pub partition_key: String,
 }

@@ -53,7 +53,7 @@ pub struct Shard {
     pub adjacent_parent_shard_id: Option<String>,
     /// The keys that it takes.
     pub hash_key_range: HashKeyRange,
-    /// Its sequence numbers.
+    /// The shard's sequence numbers.
     pub sequence_number_range: SequenceNumberRange,
 }
 
@@ -99,11 +99,11 @@ pub struct SequenceNumberRange {
     pub ending_sequence_number: Option<String>,
 }
 
-/// What comes after a closed shard.
+/// A shard that follows a closed one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ChildShard {
-    /// Its id.
+    /// The id of the shard.
     pub shard_id: String,
     /// Where it came from.
     #[serde(default)]

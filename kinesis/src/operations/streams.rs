@@ -43,7 +43,7 @@ impl From<Mode> for ModeDetails {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateStream {
-    /// Its name.
+    /// Name of the stream.
     pub stream_name: String,
     /// How many shards, of a provisioned one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ operation!(CreateStream, "CreateStream", repeatable: false, Done);
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteStream {
-    /// Its name.
+    /// Name of the stream.
     pub stream_name: String,
     /// Also when consumers are registered with it.
     pub enforce_consumer_deletion: bool,
@@ -68,7 +68,7 @@ operation!(DeleteStream, "DeleteStream", repeatable: false, Done);
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeStreamSummary {
-    /// Its name.
+    /// Name of the stream.
     pub stream_name: String,
 }
 operation!(DescribeStreamSummary, "DescribeStreamSummary", repeatable: true, DescribeStreamSummaryAnswer);
@@ -85,9 +85,9 @@ pub struct DescribeStreamSummaryAnswer {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StreamSummary {
-    /// Its name.
+    /// Name of the stream.
     pub stream_name: String,
-    /// Its ARN.
+    /// ARN of the stream.
     #[serde(rename = "StreamARN")]
     pub stream_arn: String,
     /// `CREATING`, `ACTIVE`, `UPDATING` or `DELETING`.
@@ -135,16 +135,16 @@ pub struct ListStreamsAnswer {
     pub stream_summaries: Vec<ListedStream>,
 }
 
-/// What a list tells of a stream.
+/// A stream of a list.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListedStream {
-    /// Its name.
+    /// Name of the stream.
     pub stream_name: String,
-    /// Its ARN.
+    /// ARN of the stream.
     #[serde(rename = "StreamARN")]
     pub stream_arn: String,
-    /// As in [`StreamSummary`].
+    /// One of the states of [`StreamSummary`].
     pub stream_status: String,
     /// How it gets its shards.
     pub stream_mode_details: Option<ModeDetails>,

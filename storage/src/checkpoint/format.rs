@@ -125,7 +125,7 @@ pub(super) fn decode(file: &Bytes) -> Result<Checkpoint, Undecodable> {
     Ok(Checkpoint { sequence, durable_lsn, groups })
 }
 
-/// What is left to decode.
+/// The bytes that are left to decode.
 struct Parts(Bytes);
 
 impl Parts {

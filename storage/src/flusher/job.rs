@@ -1,4 +1,4 @@
-//! What is to be written next for one shard: decided under its lock, written outside, booked under the lock.
+//! The next write for one shard: decided under its lock, written outside, booked under the lock.
 
 use bytes::Bytes;
 

@@ -26,7 +26,7 @@ pub struct OpenCheckpoint {
     pub length: u64,
     /// Where the first frame starts that is not wholly in those blocks; `length` when there is none.
     pub tail_frame_offset: u64,
-    /// That frame's first ordinal; the shard's next ordinal when there is none.
+    /// The first ordinal of the tail frame; the shard's next ordinal when there is none.
     pub tail_frame_ordinal: u64,
     /// The bytes from the last multiple of 4,096 up to `length`.
     pub remainder: Bytes,

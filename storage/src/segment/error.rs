@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What went wrong with a shard's files.
+/// Errors of a shard's files.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
     /// The file system is full. Nothing is lost: the records stay in memory and in the write-ahead log, and the
@@ -18,7 +18,7 @@ pub enum ShardError {
     /// The operating system refused. After a failed write or sync this is fatal: the caller must not retry.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was attempted, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum ShardError {
         path: PathBuf,
         /// Where in the file, in bytes.
         offset: u64,
-        /// What does not fit.
+        /// The fault of the bytes.
         reason: &'static str,
     },
 }

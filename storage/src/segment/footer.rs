@@ -11,7 +11,7 @@ const MAGIC: [u8; 8] = *b"TIDELEND";
 /// Where the checksum stands in the footer; it covers everything from the index up to itself.
 const CHECKSUM_AT: usize = 52;
 
-/// What a sealed segment holds.
+/// The footer of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     /// Where the index starts, which is where the frames end.

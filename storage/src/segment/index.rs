@@ -46,7 +46,7 @@ pub(crate) fn entry_count(length: u64) -> u64 {
     1 + (length - 1) / INDEX_SPACING_BYTES
 }
 
-/// What a search looks for.
+/// The target of a search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sought {
     /// The frame that holds this ordinal.

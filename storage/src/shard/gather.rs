@@ -25,7 +25,7 @@ pub struct ReadRecord {
     pub record: Record,
 }
 
-/// What a read found.
+/// The records that a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBatch {
     /// Records with consecutive ordinals; empty when the shard has none there yet.

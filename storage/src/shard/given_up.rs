@@ -99,7 +99,7 @@ fn decode(key: ShardKey, bytes: &[u8]) -> Option<Vec<Range<u64>>> {
     is_sound.then(|| ranges.map(|range| u64_at(range, 0)..u64_at(range, 8)).collect())
 }
 
-/// The same ordinals as ranges in their order that do not touch each other.
+/// Merges ranges of ordinals into ranges in their order that do not touch each other.
 pub(super) fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());

@@ -39,7 +39,7 @@ pub use survey::DamagedSegment;
 use state::ShardState;
 pub(crate) use store::{Removed, Shared};
 
-/// What [`ShardLog::apply`] decided.
+/// The place and time that [`ShardLog::apply`] gave a sub-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Ordinal of the sub-batch's first record; the others follow.

@@ -67,7 +67,8 @@ impl ShardLog {
                     take_frames(&mut gather, frames).map_err(|frame| self.damaged_frame(&frame))?;
                 }
                 None => match self.retry_if_unlinked(self.read_file(&mut gather)) {
-                    // What is whole up to the damage is given; the next read begins there and fails.
+                    // The intact records up to the damage are returned; the next read begins at the damage
+                    // and fails.
                     Err(ShardError::Damaged { .. }) if !gather.is_empty() => break,
                     found => found?,
                 },
@@ -229,7 +230,8 @@ impl ShardLog {
     fn scan_for_time(&self, time_ms: u64) -> Result<u64, ShardError> {
         let mut stretch = match self.stretch(Sought::Time(time_ms)) {
             Err(error) if error.is_missing() || matches!(error, ShardError::Damaged { .. }) => {
-                // What an operator has given up of a file without a frame ends where the next records are.
+                // Records that an operator has given up of a file without a frame end where the next records
+                // are.
                 let state = self.state();
                 let place = place(&state, Sought::Time(time_ms)).first_ordinal().max(state.trim_ordinal);
                 return state.given_up_end(place).ok_or(error);

@@ -18,7 +18,7 @@ use crate::segment::tail::TailFrame;
 use crate::segment::{segment_path, shard_dir, verify, whole_blocks};
 use crate::transfer::{Extent, FileNeed, Staging, Wanted};
 
-/// What of a written segment is in the file for good, and what stands behind it.
+/// The part of a written segment that is in the file for good, and the frames behind it.
 struct Written {
     /// Where the frames end that are wholly in the file.
     frames_end: u64,
@@ -51,8 +51,8 @@ impl ShardStore {
         self.shared.damage.list()
     }
 
-    /// What is to be pulled to repair a damaged segment; `None` when it is not needed any more, and then it is no
-    /// longer listed as damaged.
+    /// Returns the bytes to pull for the repair of a damaged segment; `None` when it needs no repair any
+    /// more, and then it is no longer listed as damaged.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses.
@@ -198,17 +198,17 @@ pub struct RestingFiles {
 }
 
 impl RestingFiles {
-    /// Those in `dir` but the `damaged` ones, after [`ShardStore::damaged_open`] has looked at them: what is behind the
-    /// checkpoint has been cut off.
+    /// Takes the files in `dir` except the `damaged` ones, after [`ShardStore::damaged_open`] has looked at
+    /// them: bytes behind the checkpoint have been truncated.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, damaged: &[Wanted]) -> Self {
         let damaged = damaged.iter().map(|wanted| (wanted.need.key, wanted.need.first_ordinal)).collect();
         Self { disk, dir, damaged }
     }
 
-    /// As [`ShardStore::read_file`].
+    /// Reads bytes of a file like [`ShardStore::read_file`].
     ///
-    /// # Errors
-    /// As there; [`ShardError::Damaged`] for one that is known to be.
+    /// # Errors Those of [`ShardStore::read_file`]; [`ShardError::Damaged`] for a file that is known to be
+    /// damaged.
     pub fn read_file(
         &self,
         key: ShardKey,
@@ -241,7 +241,7 @@ fn has_raw_end(log: &ShardLog, first_ordinal: u64) -> bool {
     state.active.iter().any(|segment| segment.first_ordinal == first_ordinal && !segment.raw.is_empty())
 }
 
-/// What a copy of this segment must have; `None` when no readable record is in its file.
+/// Returns the bytes that a copy of this segment must have; `None` when no readable record is in its file.
 fn need_of(log: &ShardLog, first_ordinal: u64) -> Option<FileNeed> {
     let key = log.key();
     if let Some(written) = Written::of(log, first_ordinal) {

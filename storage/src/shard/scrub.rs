@@ -6,7 +6,7 @@
 use super::{ShardError, ShardKey, ShardStore};
 use crate::segment::{segment_path, verify};
 
-/// What a step of the scrub looked at.
+/// The result of one step of the scrub.
 #[derive(Debug)]
 pub struct Scrubbed {
     /// The shard.
@@ -15,7 +15,7 @@ pub struct Scrubbed {
     pub first_ordinal: u64,
     /// Bytes of its file.
     pub bytes: u64,
-    /// What is wrong with it; it is listed in [`ShardStore::damaged`] then.
+    /// The damage of the segment, which [`ShardStore::damaged`] lists then.
     pub damage: Option<ShardError>,
 }
 
@@ -53,7 +53,7 @@ impl ShardStore {
         logs.iter().find_map(|log| {
             let passed = after.filter(|after| after.0 == log.key()).map_or(0, |after| after.1);
             let state = log.state();
-            // Those that are wholly trimmed need not be whole any more.
+            // Segments that are wholly trimmed need not be intact any more.
             let starts = state.segment_starts().map(|start| start.0).skip(1).chain([state.next_ordinal]);
             let readable = state.sealed.iter().zip(starts).filter(|(_, next)| *next > state.trim_ordinal);
             let mut behind = readable.filter(|(segment, _)| segment.first_ordinal > passed);

@@ -43,7 +43,7 @@ pub(super) fn set_aside(
     for first_ordinal in meant {
         let (path, place) =
             (segment_path(shards, key, first_ordinal), segment_path(&aside, key, first_ordinal));
-        // Of two from the same ordinal the longer one has all bytes of the other.
+        // The longer one of two files from the same ordinal has all bytes of the other.
         if length_of(disk, &place)? > length_of(disk, &path)? {
             disk.remove_file(&path).map_err(|source| ShardError::io("remove", &path, source))?;
             continue;

@@ -1,5 +1,5 @@
-//! What one shard knows, behind its lock: a pure function of the applied log, and how much of it is in files.
-//!
+//! The state of one shard, behind its lock: a pure function of the applied log, and how much of it is in
+//! files.
 //! Invariants: ordinals have no gap but those that were given up; times never decrease; `sealed`, then `active`, are in order and gapless;
 //! only the last active segment may be open; segments are written strictly in order.
 
@@ -237,7 +237,7 @@ impl ShardState {
         }
     }
 
-    /// See [`Bounds::oldest_time_ms`].
+    /// Finds the time for [`Bounds::oldest_time_ms`].
     fn oldest_time_ms(&self, first: u64) -> Option<u64> {
         if first == self.next_ordinal {
             return None;

@@ -57,7 +57,7 @@ impl Default for StoreOptions {
     }
 }
 
-/// What all shards of a node share.
+/// The state that all shards of a node share.
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     /// The directory of all streams: `data/shards`.
@@ -70,7 +70,7 @@ pub(crate) struct Shared {
     pub dirty: Mutex<Vec<Weak<ShardLog>>>,
     /// Files that are being pulled from a peer to catch up.
     pub staging: Arc<Staging>,
-    /// The same, to replace damaged ones.
+    /// Files that are being pulled from a peer to replace damaged ones.
     pub repairs: Arc<Staging>,
     pub damage: Damage,
     /// Held while a segment is written and booked, or replaced. Holds the replaced ones that the flusher may still
@@ -90,7 +90,7 @@ impl Drop for Pin {
 }
 
 impl Shared {
-    /// What shards share; of `dir`'s siblings `transfer` and `repair` are the store's too.
+    /// Makes the shared state; the siblings `transfer` and `repair` of `dir` belong to the store too.
     fn new(disk: Arc<dyn Disk>, dir: PathBuf, options: StoreOptions) -> Shared {
         Shared {
             staging: Arc::new(Staging::new(disk.clone(), dir.with_file_name("transfer"))),
@@ -134,7 +134,8 @@ impl Shared {
 pub struct ShardStore {
     pub(crate) shared: Arc<Shared>,
     pub(super) shards: RwLock<HashMap<ShardKey, Arc<ShardLog>>>,
-    /// What was removed and whose directories wait for checkpoints without it; drained by the flusher.
+    /// Removed streams and shards whose directories wait for checkpoints without them; drained by the
+    /// flusher.
     pub(crate) removed: Mutex<BTreeSet<Removed>>,
 }
 
@@ -154,7 +155,7 @@ impl Removed {
         }
     }
 
-    /// Its directory below that of all shards.
+    /// Returns its directory below that of all shards.
     pub fn dir(&self, shards: &Path) -> PathBuf {
         match self {
             Removed::Stream(uid) => stream_dir(shards, *uid),

@@ -27,7 +27,7 @@ pub struct DamagedSegment {
     pub unreadable: Option<Vec<Range<u64>>>,
 }
 
-/// What a segment's file should hold, and where reads can begin in it.
+/// The records that a segment's file should hold, and where reads can begin in it.
 struct Expected {
     end_ordinal: u64,
     /// Where the frames in the file end, if that is known.
@@ -127,7 +127,7 @@ impl ShardLog {
             });
         }
         let active = state.active.iter().find(|active| active.first_ordinal == first_ordinal)?;
-        // What memory has is read from there.
+        // Records that are in memory are read from there.
         let (frames_end, end_ordinal) = match state.tail.front() {
             Some(frame) if frame.segment == first_ordinal => (frame.offset, frame.header.first_ordinal),
             _ => (active.length, active.next_ordinal),

@@ -26,7 +26,7 @@ pub struct FileNeed {
     pub(crate) extent: Extent,
 }
 
-/// What the needed bytes are, and so how they are verified.
+/// The kind of the needed bytes, which decides how they are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// A sealed segment, which ends before this ordinal.
@@ -42,7 +42,7 @@ pub(crate) enum Extent {
 pub struct Wanted {
     /// The file.
     pub need: FileNeed,
-    /// Its first bytes that are already staged; pulling goes on there.
+    /// Bytes at the beginning of the file that are already staged; pulling goes on there.
     pub from: u64,
 }
 

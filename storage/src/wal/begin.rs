@@ -33,7 +33,8 @@ impl Wal {
         // Names that only the page cache knows become durable before anything relies on them.
         disk.sync_dir(&dir).map_err(WalError::sync_at(&dir))?;
         if let Some(path) = &recovered.last_path {
-            // What was read may be in the page cache only; the new file's header will vouch for it.
+            // The bytes that were read may be in the page cache only; the new file's header will vouch for
+            // them.
             let last = disk.open(path, Open::Write).map_err(WalError::at(path))?;
             last.sync_data().map_err(WalError::sync_at(path))?;
         }

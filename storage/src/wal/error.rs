@@ -1,4 +1,4 @@
-//! What can go wrong in the write-ahead log; each variant says what its caller can do.
+//! Errors of the write-ahead log; each variant says what its caller can do.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub enum WalError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         source: io::Error,
     },
     /// The file system is full. Nothing of the failed call is acknowledged; it succeeds once there is space.
@@ -29,7 +29,7 @@ pub enum WalError {
         file: PathBuf,
         /// Where in the file, in bytes.
         offset: u64,
-        /// What is wrong there.
+        /// The fault of the bytes.
         why: &'static str,
     },
     /// The end of the log is gone: something outside of it says that it was longer. The node must neither vote nor serve
@@ -46,7 +46,7 @@ pub enum WalError {
         end_lsn: u64,
         /// The LSN that was durable.
         synced_lsn: u64,
-        /// What says so, as the beginning of a sentence.
+        /// The file or peer that says so, as the beginning of a sentence.
         witness: &'static str,
     },
     /// An operator has begun to give up the end of the log, and the command that does it has not finished.
@@ -86,7 +86,7 @@ pub enum WalError {
     SyncFailed {
         /// The file or directory.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         source: io::Error,
     },
     /// An earlier failure left the log in an unknown state. The process must end.

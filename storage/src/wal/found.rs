@@ -45,7 +45,7 @@ impl FoundWal {
         }
     }
 
-    /// As [`FoundWal::read`], also of a log whose end is being given up.
+    /// Reads a log like [`FoundWal::read`], also one whose end is being given up.
     pub(super) fn read_while_giving_up(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
         let names = log_names(&*disk, dir)?;
         let mark = MarkFile::read(&*disk, dir)?;
@@ -93,13 +93,13 @@ impl FoundWal {
         self.recovered.lsn_next - 1
     }
 
-    /// What the files hold.
+    /// Returns the summary of the files.
     #[must_use]
     pub fn summary(&self) -> &WalRecovery {
         &self.recovered.summary
     }
 
-    /// What the log knows about a group.
+    /// Returns the state of a group, as the log has it.
     ///
     /// # Panics
     /// When `group` is not below [`GROUPS`](super::GROUPS).
@@ -129,7 +129,7 @@ impl FoundWal {
         self.begin_seeded(options, RandomState::new().hash_one(0))
     }
 
-    /// As [`FoundWal::begin`], with the seed of the salts, as in [`Wal::open_seeded`].
+    /// Begins the log like [`FoundWal::begin`], with the seed of the salts, as in [`Wal::open_seeded`].
     ///
     /// # Errors
     /// As [`FoundWal::begin`].

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{GroupState, LogPosition, Vote};
 
-/// What a file's state block says about a group.
+/// The part of a file's state block about one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupRecord {
     pub vote: Option<Vote>,

@@ -26,7 +26,7 @@ const PLACES: u64 = 2;
 
 const _: () = assert!(VOTES_AT + GROUPS * VOTE_BYTES <= BLOCK_BYTES, "all votes fit a block");
 
-/// What a log must hold.
+/// The minimum that a log must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Starts of this directory, this one among them.

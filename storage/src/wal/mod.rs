@@ -146,7 +146,7 @@ impl Default for WalOptions {
     }
 }
 
-/// What [`Wal::commit`] did.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Bytes of the blocks written.
@@ -155,7 +155,7 @@ pub struct Commit {
     pub synced: bool,
 }
 
-/// What the log knows about a group.
+/// The state of a group, as the log has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupState {
     /// The last vote.
@@ -171,13 +171,13 @@ pub struct GroupState {
 /// An entry as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalEntry {
-    /// Its place.
+    /// Term and index of the entry.
     pub position: LogPosition,
-    /// Its bytes.
+    /// The bytes of the entry.
     pub payload: Bytes,
 }
 
-/// What the files of a log hold.
+/// A summary of the files of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalRecovery {
     /// Where an unfinished write was cut off, if the medium shows one.

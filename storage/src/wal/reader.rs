@@ -31,7 +31,7 @@ impl WalReader {
         Self { shared }
     }
 
-    /// What the log knows about a group.
+    /// Returns the state of a group, as the log has it.
     ///
     /// # Panics
     /// When `group` is not below [`GROUPS`](super::GROUPS).

@@ -31,7 +31,7 @@ pub(super) struct Recovered {
     pub summary: WalRecovery,
     /// The highest LSN that a sync point of the last file names.
     pub named_lsn: u64,
-    /// What is to be mended of the files.
+    /// Files that have to be mended.
     pub mends: Vec<Mend>,
 }
 
@@ -43,9 +43,9 @@ struct Replay {
 /// How much must be right with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// All of it.
+    /// Everything must be right.
     Strict,
-    /// Its header and its commits: the rest is mended.
+    /// The file's header and its commits must be right: the rest is mended.
     Mending,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, seqs: &[u64]) -> Result<Recov
     recover_upto(disk, dir, seqs, Reading::Strict, None).map_err(|broken| broken.error)
 }
 
-/// As [`recover`], and the commits from `lsn_end` on do not count.
+/// Recovers the log like [`recover`], without the commits from `lsn_end` on.
 pub(super) fn recover_upto(
     disk: &dyn Disk,
     dir: &Path,

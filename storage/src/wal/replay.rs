@@ -32,13 +32,13 @@ pub(super) struct ReplayFile {
     pub sync_point: Option<u64>,
     /// Where the last intact commit ends.
     pub used: u64,
-    /// What is to be mended of the file before it can be opened without [`Reading::Mending`].
+    /// The repair that the file needs before it can be opened without [`Reading::Mending`].
     pub mend: Option<Mend>,
     window: Vec<u8>,
     window_offset: u64,
 }
 
-/// What stands where the next commit should begin.
+/// The thing that stands where the next commit should begin.
 pub(super) enum Next {
     /// An intact commit, and where the one after it begins.
     Commit { changes: Vec<Placed>, end: u64 },

@@ -30,7 +30,7 @@ pub struct CutFile {
     pub bytes: u64,
 }
 
-/// What is whole of a log, and what is not.
+/// The intact part of a log, and the damage behind it.
 pub struct Salvage {
     found: FoundWal,
     damage: Option<WalError>,
@@ -114,7 +114,7 @@ impl Salvage {
         self.forgotten[usize::from(group)] = true;
     }
 
-    /// What is wrong with the log; `None` when it is whole.
+    /// Returns the damage of the log; `None` when it is intact.
     #[must_use]
     pub fn damage(&self) -> Option<&WalError> {
         self.damage.as_ref()
@@ -248,7 +248,7 @@ fn longest_whole(
             return Err(error);
         };
         damage.get_or_insert(error);
-        // What can be mended is no reason to go on without it.
+        // Damage that can be mended is no reason to give anything up.
         if reading == Reading::Strict {
             reading = Reading::Mending;
             continue;

@@ -76,8 +76,9 @@ impl Wal {
         Self::open_seeded(disk, dir, options, RandomState::new().hash_one(0))
     }
 
-    /// As [`Wal::open`], with the seed of the salts, so that the same calls give the same bytes. A seed must never
-    /// be used twice on one directory: the salt is what tells an old use of a file from the present one.
+    /// Opens a log like [`Wal::open`], with the seed of the salts, so that the same calls give the same
+    /// bytes. A seed must never be used twice on one directory: the salt is what tells an old use of a file
+    /// from the present one.
     ///
     /// # Errors
     /// As [`Wal::open`].
@@ -129,8 +130,8 @@ impl Wal {
         self.commit_when(ops, None)
     }
 
-    /// As [`Wal::commit`], and tells the time, by any clock that only goes on: a sync point is written every 10 ms or
-    /// 1 MiB at most, and not beside every commit.
+    /// Commits operations like [`Wal::commit`], at a time of any clock that only goes on: a sync point is
+    /// written every 10 ms or 1 MiB at most, and not beside every commit.
     ///
     /// # Errors
     /// As [`Wal::commit`].

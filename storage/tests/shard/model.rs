@@ -1,4 +1,4 @@
-//! What a shard must be, as plain vectors; and the steps the broker takes around a store.
+//! The expected state of a shard, as plain vectors; and the steps the broker takes around a store.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use std::path::Path;

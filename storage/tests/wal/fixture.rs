@@ -66,14 +66,14 @@ pub fn file_bytes(disk: &SimDisk, path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// What a group must hold.
+/// The expected state of a group.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupModel {
     pub state: GroupState,
     pub entries: BTreeMap<u64, (u64, Bytes)>,
 }
 
-/// What the log must hold.
+/// The expected state of the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model(pub [GroupModel; GROUPS]);
 

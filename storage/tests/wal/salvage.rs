@@ -75,7 +75,7 @@ fn flip(disk: &SimDisk, path: &Path, offset: u64) {
 
 type Harm = fn(&SimDisk);
 
-/// What is done to a log of entries 1 to 10, and up to which entry it is whole then.
+/// Kinds of damage to a log of entries 1 to 10, and the entry up to which the log is intact then.
 fn harms() -> [(&'static str, Harm, u64); 10] {
     [
         ("nothing", |_| {}, 10),
@@ -110,7 +110,8 @@ fn what_is_whole_is_kept_whenever_the_power_goes() {
             disk.crash();
             disk.cut_power_after(u64::MAX);
             if first.is_err() {
-                // What was not begun is still a loss, what was begun is said to be unfinished.
+                // Damage that was not begun to be given up is still a loss; once begun, it is reported as
+                // unfinished.
                 if let Err(error) = FoundWal::read(shared(&disk), Path::new(DIR)) {
                     let is_told = error.is_loss() || matches!(error, WalError::GivingUp { .. });
                     assert!(is_told, "{harm} after {operations}: {error}");

@@ -158,7 +158,7 @@ impl Registered {
     }
 }
 
-/// What a subscription has said.
+/// A message of a subscription.
 enum Said {
     Event(Event),
     Quiet,

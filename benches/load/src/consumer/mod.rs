@@ -33,16 +33,16 @@ pub type Expected = Option<Arc<HashMap<String, u64>>>;
 pub struct Clock {
     /// The times.
     pub window: Window,
-    /// Of all consumers.
+    /// The counts of all consumers.
     pub tally: Arc<Mutex<Tally>>,
 }
 
-/// What all readers of a run share.
+/// The state that all readers of a run share.
 #[derive(Debug)]
 pub struct Reading {
     /// Which records are the run's.
     pub mark: Mark,
-    /// What they hold.
+    /// The parameters of the run's records.
     pub load: Arc<Load>,
     /// Filled when the run begins; never while reading back.
     pub clock: Arc<OnceLock<Clock>>,
@@ -95,7 +95,7 @@ impl Ending {
     }
 }
 
-/// What is read, and how.
+/// The way in which shards are read.
 #[derive(Clone, Debug)]
 pub enum How {
     /// GetRecords.
@@ -106,7 +106,7 @@ pub enum How {
     FanOut(Arc<Registered>),
 }
 
-/// What came of a shard.
+/// The outcome of reading one shard.
 struct Read {
     shard: String,
     log: ShardLog,

@@ -17,13 +17,13 @@ pub enum Ink {
     RunFaint,
     /// The run that it is compared with.
     Other,
-    /// Its second line.
+    /// The second line of the other run.
     OtherSoft,
-    /// Its third line.
+    /// The third line of the other run.
     OtherFaint,
-    /// What went wrong.
+    /// Errors.
     Bad,
-    /// What went wrong in the other run.
+    /// Errors of the other run.
     OtherBad,
 }
 
@@ -42,7 +42,7 @@ impl Ink {
         Self::OtherBad,
     ];
 
-    /// Of the variable that the page's style gives a colour to.
+    /// Returns the variable that the page's style gives a colour to.
     pub fn variable(self) -> &'static str {
         match self {
             Self::Run => "--run",
@@ -67,13 +67,13 @@ impl Ink {
 pub struct Line {
     /// For the legend.
     pub name: String,
-    /// Its colour.
+    /// The colour of the series.
     pub ink: Ink,
     /// From left to right. Gaps divide it.
     pub points: Vec<Option<(f64, f64)>>,
 }
 
-/// What the axes show.
+/// The quantities of the two axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axes {
     /// Seconds, and figures from 0 on.

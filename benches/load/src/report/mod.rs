@@ -34,11 +34,11 @@ pub struct RunResult {
     pub cut_short: Option<String>,
     /// Whether the endpoint kept its word.
     pub verification: Verification,
-    /// What was asked for.
+    /// The arguments of the run.
     pub settings: RunSettings,
-    /// What the load came from.
+    /// The machine that the load came from.
     pub machine: Machine,
-    /// Of all that was due after the warm-up.
+    /// Counts of all requests that were due after the warm-up.
     pub records: Totals,
     /// Requests that ended, in whatever way.
     pub requests: u64,
@@ -46,7 +46,7 @@ pub struct RunResult {
     pub elapsed_s: f64,
     /// Acknowledged.
     pub records_per_s: f64,
-    /// Of the data of acknowledged records.
+    /// Bytes per second of the data of acknowledged records.
     pub bytes_per_s: f64,
     /// From due to answered; in a closed loop from sent to answered.
     pub latency_ms: Option<Percentiles>,
@@ -56,16 +56,16 @@ pub struct RunResult {
     pub seconds: Vec<SecondResult>,
     /// By identifier.
     pub shards: Vec<ShardResult>,
-    /// What went wrong.
+    /// Errors, and how often each happened.
     pub errors: Vec<ErrorResult>,
 }
 
-/// What was asked for.
+/// The arguments of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSettings {
     /// Where the load went.
     pub endpoint: String,
-    /// Its stream.
+    /// The stream that the load went to.
     pub stream: String,
     /// `PutRecords` or `Records.PutStream`.
     pub api: String,
@@ -75,7 +75,7 @@ pub struct RunSettings {
     pub rate: Option<f64>,
     /// Records of a request.
     pub batch: u16,
-    /// Of a record, in words.
+    /// Size of a record, in words.
     pub size: String,
     /// Partition keys.
     pub keys: u32,
@@ -156,9 +156,9 @@ pub struct SecondResult {
     pub failed: u64,
     /// Records that consumers read in it.
     pub received: u64,
-    /// Of requests that were due in it: p50, p99 and longest, in milliseconds.
+    /// Latencies of requests that were due in it: p50, p99 and longest, in milliseconds.
     pub latency_ms: Option<[f64; 3]>,
-    /// Of records that were due in it, until a consumer had them.
+    /// Times from due to read, of records that were due in it: p50, p99 and longest, in milliseconds.
     pub end_to_end_ms: Option<[f64; 3]>,
 }
 
@@ -196,7 +196,7 @@ pub enum Verification {
         /// Why.
         reason: String,
     },
-    /// What was found.
+    /// The records were read and compared.
     Done {
         /// The findings.
         verdict: Verdict,
@@ -214,7 +214,7 @@ impl RunResult {
         self.records.acknowledged > 0 && self.cut_short.is_none() && !is_violated
     }
 
-    /// What kind of load it is, in one phrase.
+    /// Describes the kind of load in one phrase.
     pub fn described(&self) -> String {
         let RunSettings { rate, batch, api, producers, .. } = &self.settings;
         match rate {
@@ -227,7 +227,7 @@ impl RunResult {
 }
 
 impl Percentiles {
-    /// Of microseconds; `None` when there are none.
+    /// Percentiles of a histogram of microseconds; `None` when it is empty.
     pub fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
         let mut curve: Vec<(f64, f64)> = histogram

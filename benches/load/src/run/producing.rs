@@ -23,7 +23,7 @@ pub(super) struct Producing {
     producers: usize,
 }
 
-/// What producers are made of.
+/// The things that each producer is made from.
 #[derive(Clone)]
 struct Makings {
     state: Arc<RunState>,
@@ -60,7 +60,7 @@ impl Producing {
             let runtime = runtime.map_err(BenchError::Runtime)?;
             let makings = makings.clone();
             thread::spawn(move || {
-                // Whoever waits for it may have been interrupted.
+                // The receiver is gone when the run was interrupted.
                 let _ = done.send(runtime.block_on(makings.run(&numbers, &tally)));
             });
             threads.push(ended);

@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    /// What happens when every process ends and starts again after so long; the metadata have the retention clock.
+    /// Ends every process and starts it again after so long; the metadata keep the retention clock.
     fn restart(&mut self, after_ms: u64) {
         self.kept.time_ms = self.nodes[0].retention_ms().unwrap_or(0);
         self.passed_ms += after_ms;

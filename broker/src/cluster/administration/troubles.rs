@@ -1,6 +1,6 @@
-//! What is wrong with a cluster, in sentences for an operator: read from its status, nothing else.
+//! Faults of a cluster, in sentences for an operator: read from its status, nothing else.
 //!
-//! `/health` and `tidelog cluster status` tell it.
+//! `/health` and `tidelog cluster status` show them.
 
 use tidelog_proto::cluster::{NodeStatus, StatusResponse};
 

@@ -83,7 +83,7 @@ impl ClusterClientError {
             | Code::PermissionDenied
             | Code::AlreadyExists
             | Code::NotFound => Self::Refused(reason),
-            // Of HTTP, by those who know nothing of gRPC.
+            // HTTP servers that do not speak gRPC cause these codes.
             Code::Unimplemented | Code::Unknown | Code::Internal | Code::Unauthenticated => {
                 Self::Foreign { at: at.into(), reason }
             }

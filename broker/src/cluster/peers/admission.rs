@@ -1,4 +1,5 @@
-//! Whose calls a node answers, and what the others are told.
+//! The check that each call between nodes passes before it is answered, and the sentences for refused
+//! callers.
 
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};

@@ -343,7 +343,7 @@ impl Peers {
             let answer = tokio::time::timeout(CONNECT_DEADLINE, client.hello(greeting)).await;
             let answer = answer.map_err(|_| unreachable("no answer to a greeting in time".into()))?;
             let hello = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
-            // Whoever else has this address knows nothing of this node's lives.
+            // Another node or cluster at this address cannot know this node's lives.
             let is_the_peer = hello.node == node && own_cluster.as_ref() == Some(&hello.cluster);
             if is_the_peer && hello.is_superseded {
                 known.superseded.send_replace(true);

@@ -1,7 +1,8 @@
-//! Who gets which shard: evenly, and every shard stays where it is as far as that allows.
+//! The assignment of shards to the members of a consumer group: even, and with as few moves as possible.
 //!
-//! A shard that nobody has is leased at once. One that a member has too many is revoked: it stays with the member until
-//! that releases it, so that no two members process one shard at a time unless one of them is taken for dead.
+//! A shard without an owner is leased at once. A shard that one member has too many is revoked: it stays with
+//! the member until the member releases it. So no two members process one shard at a time, unless one of them
+//! is taken for dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -51,13 +51,13 @@ pub struct Member {
 pub struct GroupShard {
     /// The shards it came from; those that are not listed any more count as finished.
     pub parents: Vec<u32>,
-    /// That of its newest lease; 0 before the first one.
+    /// The epoch of the newest lease; 0 before the first one.
     pub epoch: u64,
     /// The member that has it.
     pub owner: Option<u64>,
     /// The number of the revocation of its present lease: another member is to have it.
     pub revocation: Option<u64>,
-    /// Where to go on.
+    /// The position at which the next owner goes on.
     pub position: GroupPosition,
     /// Whether it was processed to its end.
     pub is_finished: bool,
@@ -79,7 +79,7 @@ pub enum GroupPosition {
 /// A record of a shard; the shard's creation second and its index make a sequence number of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPlace {
-    /// Its ordinal; 0 stands before the first record.
+    /// The record's ordinal; 0 stands before the first record.
     pub ordinal: u64,
     /// Arrival as its sequence number carries it, seconds since the epoch.
     pub time_s: u64,
@@ -185,7 +185,7 @@ impl ConsumerGroup {
         for Progress { lease, through } in progress {
             let shard = shards.get_mut(&lease.shard);
             match (shard, through) {
-                // The same was said before, and its answer was lost.
+                // An earlier sync said this already, and its answer was lost.
                 (Some(shard), _) if shard.is_finished && shard.epoch == lease.epoch => {}
                 (Some(shard), Some(place)) if shard.is_leased_to(uid, lease.epoch) => shard.advance(*place),
                 (Some(shard), None) if shard.is_leased_to(uid, lease.epoch) => {

@@ -17,7 +17,7 @@ impl GroupName {
         is_valid.then(|| Self(Arc::from(text)))
     }
 
-    /// Its characters.
+    /// Returns the characters of the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -73,7 +73,7 @@ fn the_first_member_gets_all_and_gives_up_half_to_the_second() {
 
     group.sync(1, &[lease(2, 1)]).expect("a member");
     assert_eq!(leases(&group, 2), [(2, 2, false)]);
-    // What it does not have, or under an epoch that is past, it cannot give up.
+    // A member cannot give up a shard that it does not have, nor one under an epoch that is past.
     group.sync(2, &[lease(2, 1), lease(0, 1), lease(77, 1)]).expect("a member");
     assert_eq!(leases(&group, 2), [(2, 2, false)]);
     assert_eq!(leases(&group, 1), [(0, 1, false), (1, 1, false), (3, 1, true)]);
@@ -245,7 +245,7 @@ struct World {
     stream: Stream,
     group: ConsumerGroup,
     next_uid: u64,
-    /// Who had (shard, epoch).
+    /// The member that had each (shard, epoch).
     given: BTreeMap<(u32, u64), u64>,
 }
 

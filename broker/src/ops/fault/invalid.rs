@@ -25,7 +25,7 @@ pub enum WrongType {
     Class {
         /// The Java class of the value.
         found: Cow<'static, str>,
-        /// What AWS calls the member's type.
+        /// AWS's name of the member's type.
         target: Cow<'static, str>,
     },
     /// A text that is not base64.
@@ -40,7 +40,7 @@ pub enum WrongType {
 /// Why a text is not base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotBase64 {
-    /// Its length, which is no multiple of four.
+    /// The text's length, which is no multiple of four.
     Length(usize),
     /// A character that base64 does not have.
     Character(char),
@@ -107,9 +107,9 @@ pub enum ResourceName {
     Stream(StreamKey),
     /// A consumer.
     Consumer {
-        /// Its stream.
+        /// The consumer's stream.
         key: StreamKey,
-        /// Its name.
+        /// The consumer's name.
         name: String,
     },
 }
@@ -222,7 +222,7 @@ pub enum InvalidRecords {
     Count(usize),
     /// A record of a gRPC call that is out of its bounds.
     Record {
-        /// Its position in the call, from 0.
+        /// The record's position in the call, from 0.
         position: usize,
         /// The bound.
         bound: OutOfBounds,
@@ -259,7 +259,7 @@ pub enum InvalidReshard {
     },
     /// A number of shards that the stream cannot be scaled to.
     ShardCount {
-        /// Its open shards.
+        /// Open shards of the stream.
         current: u32,
         /// The number asked for.
         target: u32,

@@ -1,6 +1,6 @@
-//! What a resource policy is: a document of IAM's grammar in JSON, with a principal in each statement.
+//! The form of a resource policy: a document of IAM's grammar in JSON, with a principal in each statement.
 //!
-//! Its form is checked, not what it means: whether principals exist and resources match is told when it is used.
+//! Only the form is checked: principals need not exist, and resources need not match.
 
 use tidelog_proto::{Document, json};
 
@@ -22,7 +22,7 @@ const STATEMENT_MEMBERS: &[&str] = &[
 const PRINCIPAL_KINDS: &[&str] = &["AWS", "Service", "Federated", "CanonicalUser"];
 /// Versions of the grammar.
 const VERSIONS: &[&str] = &["2012-10-17", "2008-10-17"];
-/// What the names of all actions of Kinesis begin with, in any case.
+/// Beginning of the names of all actions of Kinesis, in any case.
 const ACTION_PREFIX: &str = "kinesis:";
 
 /// Whether a text is a policy.

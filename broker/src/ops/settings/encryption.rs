@@ -1,4 +1,4 @@
-//! What both changes of a stream's encryption share.
+//! Checks that both changes of a stream's encryption share.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What both changes of a stream's shard-level metrics share. `ALL` stands for the seven.
+//! Steps that both changes of a stream's shard-level metrics share. `ALL` stands for the seven.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use crate::ops::stream::description;
 use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
-/// What a request asks for.
+/// The mode and throughput that a request asks for.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     mode: StreamMode,
@@ -40,7 +40,7 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &UpdateStreamModeIn
     changed.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-/// What changes.
+/// Decides which settings change.
 fn decide(stream: &Stream, asked: Asked, is_committed: bool) -> Result<StreamChange, Fault> {
     check_active(stream)?;
     if let Some(warm) = asked.warm_mib_per_second.filter(|warm| *warm > 0) {

@@ -27,7 +27,8 @@ pub fn check(mode: StreamMode, is_committed: bool, mib_per_second: u32) -> Resul
     Err(Fault::LimitExceeded(LimitExceeded::WarmThroughput(mib_per_second)))
 }
 
-/// What a stream was asked to have ahead of need, and what of it is there.
+/// Describes the throughput that a stream was asked to have ahead of need, and the part of it that its open
+/// shards have.
 pub fn describe(stream: &Stream, target_mib_per_second: u32) -> WarmThroughputObject {
     let open = u32::try_from(stream.routes.len()).unwrap_or(u32::MAX);
     WarmThroughputObject {

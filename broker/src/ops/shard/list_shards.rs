@@ -101,7 +101,7 @@ fn first_page(catalog: &Catalog, now_ms: u64, call: &Call, input: &ListShardsInp
     Ok((stream, start.max(after), filter))
 }
 
-/// What a ShardFilter asks for.
+/// The shards that a ShardFilter selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filter {
     All,

@@ -1,4 +1,4 @@
-//! What splitting and merging ask of a stream and of the shards they are given.
+//! Checks of the stream and of the shards that are to be split or merged.
 
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamKey, StreamMode, StreamStatus};

@@ -10,7 +10,7 @@ use crate::ops::api::DescribeLimitsOutput;
 use crate::ops::{Call, target};
 use crate::service::Service;
 
-/// What is told where there is no limit: the most that the service model lets an answer say.
+/// The figure for no limit: the most that the service model lets an answer say.
 const FIGURE_MAX: u32 = 1_000_000;
 
 /// Counts what there is.

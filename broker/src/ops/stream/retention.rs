@@ -1,4 +1,4 @@
-//! What both changes of a stream's retention share: members, order of checks, texts.
+//! Steps that both changes of a stream's retention share: members, order of checks, texts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the operations on a stream's tags and those on a resource's tags share.
+//! Changes of tags, shared by the operations on a stream's tags and those on a resource's tags.
 
 use std::sync::Arc;
 

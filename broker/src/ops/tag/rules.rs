@@ -1,4 +1,4 @@
-//! What tags may be, for every operation that sets or removes some.
+//! Rules for tags, for every operation that sets or removes some.
 
 use crate::limits::TAGS_PER_RESOURCE_MAX;
 use crate::model::stream::Tags;

@@ -87,7 +87,7 @@ impl Puller {
                     Err(error) => error,
                 };
                 tracing::warn!(?need, %failed, "a file cannot be pulled");
-                // What was staged before a crash may be torn: all of it is pulled anew.
+                // Bytes that were staged before a crash may be torn: the whole file is pulled anew.
                 if had == 0 || !matches!(failed, PullError::Shard(_)) {
                     break;
                 }

@@ -1,5 +1,5 @@
-//! Who may be handed a group, and which followers stand still: by what the present process of each peer has confirmed.
-//!
+//! The voters that may get the leadership of a group, and the followers that stand still: judged by the
+//! positions that the present process of each peer has confirmed.
 //! A node that has lost its log, or whose metadata is behind, would lead shards of streams that it has never heard of.
 //! So a group goes only to a voter that has confirmed its position since it started, and that applies the metadata at
 //! about the pace of this node; and a node whose own metadata stays behind that of a peer leads nothing.
@@ -70,7 +70,7 @@ impl Leadership {
             let voters = metrics.membership_config.membership().voter_ids().filter(|_| leads);
             let reached = |voter: u64| (voter, confirmed.get(&voter).copied().unwrap_or(0));
             let reached = voters.filter(|voter| *voter != self.peers.node()).map(reached).collect();
-            // What is applied here is committed.
+            // Every entry that is applied here is committed.
             let committed = metrics.last_applied.as_ref().map_or(0, |at| at.index);
             self.progress.note_followers(group, &reached, committed, now);
         }

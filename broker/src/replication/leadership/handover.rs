@@ -32,7 +32,7 @@ impl Leadership {
             return false;
         }
         let raft = self.rafts.of(group);
-        // What comes meanwhile waits in the group's queue and finds the next leader from there.
+        // Puts that come meanwhile wait in the group's queue and go to the next leader from there.
         let _pause = self.appends.pause(group, SETTLE_DEADLINE).await;
         if raft.trigger().transfer_leader(to).await.is_err() {
             return false;

@@ -82,7 +82,7 @@ pub fn follow(
                 () = lease.turn(&raft) => true,
             };
             if !is_running {
-                // Who waits for this node to lead, or to be told who does, waits in vain.
+                // Without Raft, tasks would wait in vain for this node to lead, or for another leader.
                 leaders.send_modify(|known| Arc::make_mut(known)[usize::from(group)] = Leader::Unknown);
                 return OwnerGone;
             }

@@ -1,4 +1,4 @@
-//! Who belongs to the cluster: the same members in every group, changed group by group by each group's leader.
+//! The members of the cluster: the same in every group, changed group by group by each group's leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

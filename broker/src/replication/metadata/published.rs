@@ -1,6 +1,7 @@
-//! What readers see of the metadata group's state: streams and consumer groups, each followed by itself.
+//! The metadata group's state as readers see it: streams and consumer groups, each followed by itself.
 //!
-//! Members of consumer groups sync all the time. That must neither copy the catalog nor wake those who follow it.
+//! Members of consumer groups sync all the time. A sync must neither copy the catalog nor wake the tasks that
+//! follow it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the metadata group does to a stream's shards: their birth, and the two ends of a reshard. Pure functions of the
-//! log, as all of its state.
+//! Changes of a stream's shards by the metadata group: their creation, and the two ends of a reshard. Pure
+//! functions of the log, like all of the group's state.
 
 use std::collections::BTreeSet;
 

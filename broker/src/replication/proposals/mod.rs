@@ -143,7 +143,7 @@ impl Proposals {
             crate::log_at_most_once_a_second!(error, %error, "an answer to a proposal");
             Err(ProposeError::Unknown)
         })?;
-        // Whoever proposed reads its own change on this node.
+        // The proposer reads its own change on this node, so the change must be applied here.
         self.applied(group, index, ends).await?;
         Ok(outcome)
     }

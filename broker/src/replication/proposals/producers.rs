@@ -1,5 +1,6 @@
-//! What children of a reshard remember of their parents' producers: read from what this node has applied, and proposed to
-//! the children's groups. Called by the saga of a reshard, between the seals and the commit.
+//! The transfer of remembered producers from the parents of a reshard to its children: read from the state
+//! that this node has applied, and proposed to the children's groups. Called by the saga of a reshard,
+//! between the seals and the commit.
 
 use std::collections::BTreeSet;
 

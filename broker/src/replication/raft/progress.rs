@@ -1,10 +1,11 @@
-//! What each peer is known to hold of the groups that are led here, by the answers of the process that runs there now.
+//! The positions that each peer is known to hold in the groups that are led here, by the answers of the
+//! process that runs there now.
 //!
-//! openraft believes what a peer has acknowledged for as long as a leadership lasts, also after the peer has restarted
-//! with less. Here a position counts only once the peer's present process has confirmed it, by an answer to entries or to
-//! a heartbeat, which names the last position that it acknowledged. Who may be handed a group, who counts as caught up,
-//! and which follower stands still are decided by these positions. The network writes them; leaders and administration
-//! read them.
+//! openraft believes what a peer has acknowledged for as long as a leadership lasts, also after the peer has
+//! restarted with less. Here a position counts only once the peer's present process has confirmed it, by an
+//! answer to entries or to a heartbeat, which names the last position that it acknowledged. These positions
+//! decide which peer may get a group, which one counts as caught up, and which follower stands still. The
+//! network writes them; leaders and administration read them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

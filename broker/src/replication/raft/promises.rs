@@ -1,10 +1,11 @@
-//! What a node has promised its peers, and what it does when one of them contradicts that.
+//! The promises that a node has made to its peers, and its reaction when a peer contradicts them.
 //!
-//! Raft rests on memory: an acknowledged entry stays, a committed one is never replaced. Where a disk or an operator has
-//! broken that, requests from a leader stop making sense, in ways that openraft takes for impossible: it checks them in
-//! debug builds only, and cuts what is applied in release builds. So each request is judged here before openraft sees
-//! it. None of these contradictions comes up in a legal run, whatever is lost, delayed or delivered twice on the network,
-//! because a request of a leader that has been followed by another one is left to openraft, which refuses it.
+//! Raft rests on memory: an acknowledged entry stays, a committed one is never replaced. Where a disk or an
+//! operator has broken that, requests from a leader stop making sense, in ways that openraft takes for
+//! impossible: it checks them in debug builds only, and truncates applied entries in release builds. So each
+//! request is judged here before openraft sees it. None of these contradictions comes up in a legal run,
+//! whatever is lost, delayed or delivered twice on the network, because a request of a leader that has been
+//! followed by another one is left to openraft, which refuses it.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -287,7 +287,8 @@ impl Worker {
     async fn gives_up(&mut self, obstacle: Obstacle, error: impl std::error::Error) -> bool {
         match obstacle {
             Obstacle::FullDisk => self.shared.disk_full.store(true, Ordering::Relaxed),
-            // What is on disk leaves no state to go on from: recovery decides.
+            // The state in memory is ahead of the disk for good: the process ends, and recovery decides what
+            // is there.
             Obstacle::Lasting => {
                 self.config.shell.abort(&format!("segments or checkpoint cannot be written: {error}"));
             }

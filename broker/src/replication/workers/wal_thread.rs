@@ -296,7 +296,7 @@ impl Worker {
         self.shared.committing_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         let commit = loop {
             if self.shared.disk_full.load(Ordering::Relaxed) && self.shared.stopping.load(Ordering::Relaxed) {
-                // Whoever waits learns that the log has stopped.
+                // The requests are dropped unanswered, so their senders learn that the log has stopped.
                 return;
             }
             match self.wal.commit_at(&ops, started.duration_since(self.shared.started)) {

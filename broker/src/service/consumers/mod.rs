@@ -92,7 +92,7 @@ impl Service {
         }
     }
 
-    /// As for a stream: it holds the service only while it takes a step.
+    /// Resumes the change of a consumer in a task that holds the service only while it takes a step.
     fn resume_consumer(self: &Arc<Self>, stream_uid: u64, uid: u64) {
         if !self.sagas().insert(uid) {
             return;
@@ -131,7 +131,7 @@ impl Service {
     }
 }
 
-/// What finishes a consumer's change; `None` when it is ACTIVE or gone.
+/// Returns the command that finishes a consumer's change; `None` when the consumer is ACTIVE or gone.
 fn next_step(catalog: &Catalog, stream_uid: u64, uid: u64) -> Option<Command> {
     let stream = catalog.by_uid(stream_uid)?;
     let consumer = stream.consumers.iter().find(|consumer| consumer.uid == uid)?;

@@ -1,5 +1,5 @@
-//! What shards are offered, wherever they are led: each leader counts for its own, and the leader of the metadata group
-//! asks for what it needs to know.
+//! Traffic offered to shards, on any node: each leader counts its own shards, and the leader of the metadata
+//! group asks for the counts that it needs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use crate::service::Service;
 /// How long a node may take to answer. One that does not is asked again at the next look.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What shards were offered, by stream and shard, and the node that counted.
+/// Traffic offered to shards, by stream and shard, and the node that counted it.
 pub type Counted = HashMap<(u64, u32), (u64, Demand)>;
 
 impl Service {
-    /// What the open shards of those streams that are led here were offered since this node began to count.
+    /// Counts the traffic offered to the open shards of those streams that are led here, since this node
+    /// began to count.
     pub fn demand_here(&self, stream_uids: &[u64]) -> Vec<(u64, u32, Demand)> {
         let catalog = self.catalog();
         let streams = stream_uids.iter().filter_map(|uid| catalog.by_uid(*uid));
@@ -36,7 +37,8 @@ impl Service {
         streams.flat_map(|stream| of_stream(stream)).collect()
     }
 
-    /// The same of all nodes that answer.
+    /// Asks all nodes for the traffic offered to the shards that they lead, and leaves out nodes that do not
+    /// answer.
     pub(in crate::service) async fn demand_everywhere(&self, stream_uids: &[u64]) -> Counted {
         let peers = self.groups.peers();
         let members = peers.members();
@@ -64,7 +66,7 @@ impl Service {
     }
 }
 
-/// As a peer is told.
+/// Encodes offered traffic as the answer to a peer.
 pub fn send_demand(offered: Vec<(u64, u32, Demand)>) -> peer::OfferedResponse {
     let send = |(stream_uid, shard, offered): (u64, u32, Demand)| peer::offered_response::Shard {
         stream_uid,

@@ -16,14 +16,14 @@ const BUCKETS_MAX: usize = 65_536;
 /// Milliseconds after which idle buckets are looked for.
 const SWEEP_EVERY_MS: u64 = 1_000;
 
-/// Whose calls are counted together.
+/// The calls that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// 12 digits.
     pub account: Arc<str>,
     /// Such as `us-east-1`.
     pub region: Arc<str>,
-    /// What the calls go to; empty for all calls of the account.
+    /// The resource that the calls name; empty for all calls of the account.
     pub resource: Arc<str>,
 }
 

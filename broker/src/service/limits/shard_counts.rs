@@ -1,4 +1,5 @@
-//! What single shards took and gave, for streams that ask for it. A stream that does not costs a look at its settings.
+//! Traffic of single shards, counted for streams that ask for it. A stream that does not costs a look at its
+//! settings.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -41,7 +42,7 @@ impl CountsTable {
     }
 }
 
-/// What fits a page.
+/// The detail in which the series fit on a page.
 #[derive(Debug, PartialEq, Eq)]
 enum Detail {
     Shards,

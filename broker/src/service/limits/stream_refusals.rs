@@ -1,5 +1,5 @@
-//! What single streams were refused for the budgets of their shards, by this node. Every stream is counted once it was
-//! refused something; a stream that was not costs nothing.
+//! Records and calls of single streams that this node refused because of the budgets of their shards. A
+//! stream is counted from its first refusal on; other streams cost nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write;

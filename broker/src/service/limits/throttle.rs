@@ -13,7 +13,7 @@ const MILLIS: i64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled;
 
-/// What one shard may still take and give.
+/// The token buckets of one shard.
 #[derive(Clone, Debug, Default)]
 pub struct Budget {
     write_bytes: Bucket,
@@ -24,7 +24,7 @@ pub struct Budget {
     offered: Demand,
 }
 
-/// What was offered to a shard since its budget was made, taken or refused.
+/// The traffic offered to a shard since its budget was made, whether it was admitted or refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// Bytes of data and keys.
@@ -34,7 +34,7 @@ pub struct Demand {
 }
 
 impl Budget {
-    /// What was offered so far.
+    /// Returns the traffic offered so far.
     pub fn offered(&self) -> Demand {
         self.offered
     }
@@ -108,7 +108,8 @@ impl Budget {
     }
 }
 
-/// What one consumer with a throughput of its own may still be given of one shard. It is held back, never refused.
+/// The token bucket of one consumer with a throughput of its own in one shard. Delivery is delayed, never
+/// refused.
 #[derive(Clone, Debug, Default)]
 pub struct FanoutBudget {
     bytes: Bucket,

@@ -30,7 +30,7 @@ pub enum Unread {
     Time(u64),
 }
 
-/// What lies behind a position.
+/// The records behind a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// The ordinal that the shard's next record gets.
@@ -44,7 +44,8 @@ pub struct Behind {
 }
 
 impl Service {
-    /// What lies behind positions in shards of a stream, by shard; those of which it is not known now are absent.
+    /// Finds the records behind positions in shards of a stream, by shard; shards of which they are not known
+    /// now are absent.
     pub(in crate::service) async fn behind(
         &self,
         stream: &Stream,
@@ -88,7 +89,7 @@ impl Service {
         Some(shards.map(read).collect())
     }
 
-    /// The same of the shards that are led here.
+    /// Finds the records behind positions in the shards that are led here.
     async fn behind_here(&self, stream: &Stream, unread: &[(u32, Unread)]) -> Vec<(u32, Behind)> {
         let ends = Instant::now() + LOOK_DEADLINE;
         let now_ms = self.now_ms();

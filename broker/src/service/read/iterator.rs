@@ -34,7 +34,7 @@ const _: () = assert!((HEAD_BYTES + ITERATOR_BYTES + TAG_BYTES).div_ceil(3) * 4 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position(pub u64);
 
-/// What a shard iterator carries.
+/// The contents of a shard iterator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardIterator {
     /// The stream, also when its name was given to another one since.
@@ -47,10 +47,10 @@ pub struct ShardIterator {
     pub issued_ms: u64,
 }
 
-/// What a NextToken carries.
+/// The contents of a NextToken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageToken {
-    /// Of ListShards.
+    /// A page of ListShards.
     Shards {
         /// The stream whose shards are listed.
         stream_uid: u64,
@@ -61,14 +61,14 @@ pub enum PageToken {
         /// When it was given out, milliseconds since the epoch.
         issued_ms: u64,
     },
-    /// Of ListStreams.
+    /// A page of ListStreams.
     Streams {
         /// The last name of the page before.
         after_name: String,
         /// When it was given out, milliseconds since the epoch.
         issued_ms: u64,
     },
-    /// Of ListStreamConsumers.
+    /// A page of ListStreamConsumers.
     Consumers {
         /// The stream whose consumers are listed.
         stream_uid: u64,

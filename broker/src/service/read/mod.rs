@@ -16,7 +16,7 @@ use crate::model::stream::{Shard, Stream};
 /// A record on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRecord {
-    /// Its place in the shard, from 1.
+    /// The record's place in the shard, from 1.
     pub ordinal: u64,
     /// Arrival, milliseconds since the epoch.
     pub time_ms: u64,
@@ -26,12 +26,12 @@ pub struct ReadRecord {
     pub data: Bytes,
 }
 
-/// What one read gave.
+/// The records that one read found, and where it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadAnswer {
-    /// In order, without a gap.
+    /// The records in order, without a gap.
     pub records: Vec<ReadRecord>,
-    /// Where to go on.
+    /// The ordinal at which the next read goes on.
     pub next_ordinal: u64,
     /// Milliseconds between now and the arrival of the last record given, 0 at the tip.
     pub millis_behind: u64,
@@ -54,8 +54,8 @@ impl Service {
         Ok(answer)
     }
 
-    /// As [`Self::read`], with the turn that stands for the memory of what was read from files: to be dropped once the
-    /// records are written elsewhere. Who holds one waits for nothing.
+    /// Reads like [`Self::read`], and returns the turn that covers the memory of records read from files. The
+    /// caller drops it once the records are written elsewhere, and waits for nothing while it has one.
     pub async fn read_in_turn(
         &self,
         stream: &Stream,
@@ -121,14 +121,14 @@ impl Service {
         self.in_reader_turn(read).await.map(|(value, _turn)| value)
     }
 
-    /// As [`Self::on_reader_pool`], with the turn that it was done in.
+    /// Runs a read like [`Self::on_reader_pool`], and returns the turn in which it ran.
     async fn in_reader_turn<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<(T, ReadTurn), ServiceError> {
         let (turns, shell, reader) =
             (self.read_turns.clone(), self.groups.shell().clone(), Reader::current());
-        // Whoever waits for the result may be polled by a client's window.
+        // The read has a task of its own, because its caller may be polled only when a client's window opens.
         let done = OwnTask::start(async move {
             let turn = turns.take(reader).await;
             let reading = move || read().map(|value| (value, turn));

@@ -1,6 +1,6 @@
-//! Who reads, and its turns to read files: all readers of a node have a bounded number of reads under way, and each reader
-//! a quarter of them, so that one with thousands of calls does not have the others wait behind all of these.
-//!
+//! A reader and its turns to read files: all readers of a node have a bounded number of reads under way, and
+//! each reader a quarter of them, so that one with thousands of calls does not make the others wait behind
+//! all of these.
 //! A reader is a client's connection. The wire names it ([`Reader::scope`]), and work that is started in a task of its own
 //! takes it along. A node that relays a call names its client's connection to the leader. Work of no connection, and what
 //! the simulation does, has turns without a share.

@@ -16,7 +16,7 @@ const HALF_BYTES: usize = 12;
 /// Encrypts tokens by XAES-256-GCM.
 pub struct TokenCipher {
     block: Aes256,
-    /// What derivations are masked with: K1 of CMAC.
+    /// The mask of derivations: K1 of CMAC.
     mask: [u8; 16],
 }
 

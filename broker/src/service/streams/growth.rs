@@ -16,14 +16,14 @@ use crate::service::limits::throttle::Demand;
 /// Percent of a shard's limits from which on it is split.
 const NEAR_LIMIT_PERCENT: u64 = 70;
 
-/// What the shards of on-demand streams were offered until the last look.
+/// The traffic offered to the shards of on-demand streams until the last look.
 #[derive(Debug, Default)]
 pub struct Looked {
     at_ms: u64,
     counted: Counted,
 }
 
-/// What a shard is offered per second.
+/// The traffic offered to a shard per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
     bytes: u64,
@@ -48,7 +48,7 @@ impl Service {
         *looked = Looked { at_ms: now_ms, counted };
         let elapsed_ms = now_ms.saturating_sub(before.at_ms);
         for uid in uids {
-            // As it is by now: growing the ones before took time.
+            // The present catalog, because growing the streams before this one took time.
             let catalog = self.catalog();
             let Some(stream) = catalog.by_uid(uid).filter(|stream| is_growing(stream)) else { continue };
             let load = |shard: &Shard| {

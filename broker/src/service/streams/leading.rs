@@ -1,6 +1,8 @@
-//! What falls to the leader of the metadata group: the key of the cluster's tokens, and every saga that is under way.
+//! The duties of the metadata group's leader: the key of the cluster's tokens, and every saga that is under
+//! way.
 //!
-//! Whoever becomes the leader takes over what the one before has begun; whoever no longer is leaves it at the next step.
+//! A new leader takes over the sagas that the leader before has begun; a former leader leaves them at their
+//! next step.
 
 use std::sync::Arc;
 

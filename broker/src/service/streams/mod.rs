@@ -29,7 +29,7 @@ pub(super) const STEP_RETRY: Duration = Duration::from_millis(50);
 /// How long a request waits for the end of the saga it began.
 const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
-/// What a stream is created with.
+/// The settings of a stream that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewStream {
     /// Shards, at least 1.
@@ -38,7 +38,7 @@ pub struct NewStream {
     pub mode: StreamMode,
     /// KiB of data and key of one record.
     pub max_record_kib: u32,
-    /// Its tags.
+    /// Tags of the stream.
     pub tags: Tags,
     /// MiB per second asked for ahead of need.
     pub warm_mib_per_second: u32,
@@ -280,7 +280,7 @@ fn delay(stream: &Stream, transitions: &Transitions) -> Duration {
     }
 }
 
-/// What the metadata group made of a change.
+/// Converts the metadata group's outcome of a change into a result.
 pub(super) fn changed(outcome: MetaOutcome) -> Result<(), ServiceError> {
     match outcome {
         MetaOutcome::Done | MetaOutcome::Created(_) => Ok(()),

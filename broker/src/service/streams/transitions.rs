@@ -25,7 +25,7 @@ pub struct Transitions {
 }
 
 impl Transitions {
-    /// The same for every change.
+    /// Uses one delay for every change.
     pub const fn all(delay: Duration) -> Self {
         Self {
             create_stream: delay,

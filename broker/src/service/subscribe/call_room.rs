@@ -28,13 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct CallRoom {
     batches: Arc<Semaphore>,
-    /// Of all calls.
+    /// The room of all calls.
     pool: Arc<Pool>,
-    /// Of the call's connection.
+    /// The account of the call's connection.
     account: Arc<Account>,
 }
 
-/// What a batch has of the room, until it is dropped.
+/// The part of the room that a batch takes, until it is dropped.
 #[derive(Debug, Default)]
 pub struct Held {
     charge: Option<Charge>,

@@ -1,5 +1,5 @@
-//! What the subscribers of a shard share: each run of records is read and encoded once, by the first who wants it.
-//!
+//! The runs of records that the subscribers of a shard share: each is read and encoded once, by the first
+//! subscriber that wants it.
 //! Subscribers at the tip all want the run that begins where the last one ended. A run is found by the ordinal it
 //! begins at; a later reader of the same place may get fewer records than there are by then, and goes on from there.
 //! Bounds: a few runs per shard, and a quarter of the room on the node or one run; what is over is encoded for each subscriber. All

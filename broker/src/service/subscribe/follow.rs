@@ -1,12 +1,14 @@
-//! Following a shard without a subscription of a consumer: by a name, with the share of the shard's throughput that goes with it, and without
-//! an end of its own. What Subscribe of the gRPC API does on the node that leads the shard.
+//! Following a shard without a subscription of a consumer: by a name, with the share of the shard's
+//! throughput that goes with it, and without an end of its own. Subscribe of the gRPC API does this on the
+//! node that leads the shard.
 //!
-//! As a subscription (`subscribe.rs`) it is pulled, makes one batch at a time, and waits for news of the shard, of the
-//! catalog and of the leaders. Any number may follow under one name and share what it is given. A batch has its room
-//! before it is read, so that followers are polled in tasks of their own.
+//! A follower is pulled, like a subscription (`subscribe/mod.rs`); it makes one batch at a time, and waits
+//! for records of the shard and for changes of the catalog and of the leaders. Any number of followers may
+//! use one name and share its throughput. A batch has its room before it is read, so that followers are
+//! polled in tasks of their own.
 //!
-//! Bounds of a node, which streams share ([`StreamShares`]): [`SHARES_MAX`] names, [`FOLLOWED_SHARDS_MAX`] shards that
-//! calls follow.
+//! Bounds of a node, which streams share ([`StreamShares`]): [`SHARES_MAX`] names, [`FOLLOWED_SHARDS_MAX`]
+//! shards that calls follow.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -35,7 +37,7 @@ pub(in crate::service) const FOLLOWED_SHARDS_MAX: usize = 131_072;
 /// How often shares that nobody uses are forgotten, milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
-/// What a name may still be given of a shard. Clones are one share.
+/// The throughput that a name still has in a shard. Clones are one share.
 pub type Share = Arc<Mutex<FanoutBudget>>;
 
 /// All shares that are used, or were a moment ago: coming back does not fill one.
@@ -118,7 +120,7 @@ impl Drop for FollowedShards {
     }
 }
 
-/// What following a shard comes to next.
+/// The next step of following a shard.
 #[derive(Debug)]
 pub enum Followed {
     /// Records, or none for a while.
@@ -146,19 +148,19 @@ pub struct Batch {
 pub struct Follower {
     service: Arc<Service>,
     key: ShardKey,
-    /// Of the shard.
+    /// The group of the shard.
     group: u8,
     share: Share,
     news: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
     leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
-    /// Of the last record given.
+    /// The arrival of the last record given, milliseconds since the epoch.
     last_time_ms: Option<u64>,
     /// When an empty batch is due.
     due: Instant,
     room: CallRoom,
-    /// Of the batch that was given last.
+    /// The room of the batch that was given last.
     held: Held,
     open: Gauge,
 }
@@ -240,7 +242,7 @@ impl Follower {
         std::mem::take(&mut self.held)
     }
 
-    /// What comes next, once it comes.
+    /// Waits for the next step and returns it.
     ///
     /// # Errors
     /// [`ServiceError`], which ends it: the stream is gone, or the shard cannot be read here.
@@ -306,7 +308,7 @@ impl Follower {
                 self.service.on_reader_pool(move || log.read(from, limit)).await
             }
         };
-        // What is being deleted cannot be read any more: that is the reason to tell.
+        // A stream that is being deleted cannot be read; its state is the error to report then.
         let ReadBatch { records, next_ordinal } = match read {
             Ok(read) => read,
             Err(error) => return Err(self.stream().err().unwrap_or(error)),
@@ -379,9 +381,9 @@ mod tests {
         assert_eq!(wait(&share, 0), 0);
         share.lock().unwrap().charge(8 << 20);
         drop(share);
-        // Whoever comes back finds the debt.
+        // A name that comes back soon still has its debt.
         assert!(wait(&of(shard, "a", 1_500), 1_500) > 0);
-        // Once it is paid and the share was left alone, it is forgotten.
+        // A share that was left alone until its debt is gone is forgotten.
         assert_eq!(wait(&of(shard, "a", 9_000), 9_000), 0);
         drop(of(shard, "c", 12_000));
         let table = shares.0.lock().unwrap();

@@ -32,7 +32,7 @@ use subscriptions::{ActiveSubscription, SubscribeRefusal, SubscriptionKey};
 pub struct Pace {
     /// Without records, until an empty event.
     pub pause: Duration,
-    /// Of a whole subscription.
+    /// The life of a whole subscription.
     pub life: Duration,
     /// Bytes of all encoded runs of records that are alive, be it that clients take them slowly. Past it subscriptions
     /// are held back.
@@ -55,7 +55,7 @@ impl Default for Pace {
 /// Writes records as an event carries them.
 pub type Encode = fn(&Shard, &[ReadRecord]) -> Vec<u8>;
 
-/// What a subscription comes to next.
+/// The next step of a subscription.
 #[derive(Debug)]
 pub enum Next {
     /// Records, or none for a while.
@@ -73,7 +73,7 @@ pub enum Next {
 /// One event.
 #[derive(Debug)]
 pub struct Event {
-    /// Its records; `None` when there were none.
+    /// The records of the event; `None` when there were none.
     pub run: Option<Arc<Run>>,
     /// The first ordinal not passed yet.
     pub next_ordinal: u64,
@@ -91,11 +91,11 @@ pub struct Subscription {
     encode: Encode,
     news: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// Of the shard.
+    /// The group of the shard.
     group: u8,
     leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
-    /// Of the last record given.
+    /// The arrival of the last record given, milliseconds since the epoch.
     last_time_ms: Option<u64>,
     /// When an empty event is due.
     due: Instant,
@@ -170,7 +170,7 @@ impl Subscription {
         }
     }
 
-    /// What comes next, once it comes.
+    /// Waits for the next step and returns it.
     ///
     /// # Errors
     /// [`ServiceError`], which ends it: stream or consumer are gone, or the shard cannot be read here.
@@ -234,7 +234,7 @@ impl Subscription {
         let run = match self.feed.run(self.next_ordinal, bytes, self.due, make).await {
             Ok(Some(run)) => run,
             Ok(None) => return Ok(None),
-            // What is being deleted cannot be read any more: that is the reason to tell.
+            // A stream that is being deleted cannot be read; its state is the error to report then.
             Err(error) => return Err(self.stream().err().unwrap_or(error)),
         };
         self.active.budget.lock().expect("no code panics while it holds this lock").charge(run.bytes);

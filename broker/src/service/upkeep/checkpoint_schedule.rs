@@ -19,7 +19,7 @@ const AFTER_WHEN_FULL: Duration = Duration::from_secs(5);
 /// Rounds that a start owes which finds much of the log in use.
 const ROUNDS_AT_START: u8 = 2;
 
-/// What the decision rests on.
+/// The figures that the decision rests on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogFigures {
     /// Bytes written to the log since the process started.

@@ -1,5 +1,5 @@
-//! What the service does about clocks: turns the node's, keeps the cluster's retention clock in the metadata while it leads
-//! them, and takes an operator's word that the clocks are right.
+//! Upkeep of clocks: reads the node's clocks, keeps the cluster's retention clock in the metadata while it
+//! leads them, and takes an operator's word that the clocks are right.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::shell::{Heartbeat, OwnerGone};
 
 /// How often the clocks are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The same while a start waits for the clocks of a majority.
+/// How often the clocks are looked at while a start waits for the clocks of a majority.
 const LOOK_AT_START_EVERY: Duration = Duration::from_millis(20);
 /// Milliseconds of the retention clock after which it is stored while other things are stored as well.
 const STORE_AFTER_MS: u64 = 60_000;

@@ -1,4 +1,4 @@
-//! What the broker does by itself: checkpoints, retention, an eye on the disk's free space.
+//! Work that the broker does without a request: checkpoints, retention, a watch over the disk's free space.
 
 pub mod checkpoint_schedule;
 pub mod clocks;

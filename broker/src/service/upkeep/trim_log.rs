@@ -1,5 +1,6 @@
-//! What trims say in the log: for each stream how many records went, how old they were, and by which clocks; at most a
-//! line for a stream in ten minutes, and some lines for a pass over all streams. What is not told yet is told later.
+//! Log lines about trims: for each stream how many records were deleted, how old they were, and by which
+//! clocks; at most a line for a stream in ten minutes, and some lines for a pass over all streams. A stream
+//! that has no line in one pass has it in a later one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ const TELL_EVERY_MS: u64 = 600_000;
 /// Lines of one pass.
 const LINES_MAX: usize = 20;
 
-/// What has gone of a stream since it was last told of.
+/// Records of a stream that were deleted since its last line.
 #[derive(Debug, Default)]
 struct Trimmed {
     records: u64,

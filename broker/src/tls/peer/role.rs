@@ -61,7 +61,7 @@ impl Role {
 pub enum Own {
     /// A node that others dial at `host`, where that is known.
     Node {
-        /// Its id.
+        /// The node's id.
         id: u64,
         /// Name or address in the members' list.
         host: Option<String>,

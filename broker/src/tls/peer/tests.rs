@@ -11,12 +11,12 @@ use crate::clock::machine_time;
 const NODE_1: Own = Own::Node { id: 1, host: None };
 
 impl PeerTls {
-    /// The same node, which dials by `connector`.
+    /// Replaces the connector by which the node dials.
     fn with_connector(&self, connector: TlsConnector) -> Self {
         Self { ends: Arc::new(RwLock::new(Ends { connector, ..self.ends() })), ..self.clone() }
     }
 
-    /// The same node, which takes connections by `acceptor`.
+    /// Replaces the acceptor by which the node takes connections.
     fn with_acceptor(&self, acceptor: TlsAcceptor) -> Self {
         Self { ends: Arc::new(RwLock::new(Ends { acceptor, ..self.ends() })), ..self.clone() }
     }

@@ -32,7 +32,7 @@ use crate::wire::stall;
 /// Frames of data after which an answer is one of many messages: a single message has one.
 const FRAMES_OF_ONE: u32 = 1;
 
-/// See the module.
+/// The body of a gRPC answer.
 pub(in crate::wire) struct Answer {
     body: Body,
     /// The rest of the frame that is being handed over.
@@ -48,12 +48,12 @@ pub(in crate::wire) struct Answer {
     is_over: bool,
     /// Ends with why the answer has to end early.
     cut: Pin<Box<dyn Future<Output = Status> + Send>>,
-    /// Of the request, until it is answered.
+    /// The request's share of the room, until the request is answered.
     _room: Room,
 }
 
 impl Answer {
-    /// Of that body, until `deadline` if there is one and until `stopping` is true; without that until it ends.
+    /// Makes an answer of that body, which ends at `deadline` if there is one and once `stopping` is true.
     pub(super) fn new(
         body: Body,
         room: Room,
@@ -169,13 +169,13 @@ impl Answer {
 
     fn end(&mut self, status: &Status) -> Poll<Option<Frame<Bytes>>> {
         self.is_over = true;
-        // What makes the messages is let go of at once.
+        // Dropping the body at once frees the state that makes its messages.
         self.body = Body::empty();
         Poll::Ready(Some(Frame::trailers(trailers(status))))
     }
 }
 
-/// What a call ends with because the broker stops.
+/// The status of a call that ends because the broker stops.
 pub(super) fn stopping_node() -> Status {
     status::unavailable("This node is stopping.")
 }

@@ -19,8 +19,8 @@ use crate::wire::body::{PREPAID_BYTES, ROOM_PATIENCE};
 use crate::wire::client::Client;
 use crate::wire::pace::Pace;
 
-/// What one call takes of the room for all requests' bodies. Clones are one share; it is given back with the last. What
-/// the connection is charged covers the first [`PREPAID_BYTES`].
+/// The bytes that one call takes of the room for all requests' bodies. Clones are one share; it is given back
+/// with the last. The charge of the connection covers the first [`PREPAID_BYTES`].
 #[derive(Clone, Debug)]
 pub(super) struct Room(Arc<Mutex<Share>>);
 
@@ -32,7 +32,7 @@ struct Share {
 }
 
 impl Share {
-    /// What has to be charged when so many more bytes are here.
+    /// Bytes that have to be charged when so many more are here.
     fn needed(&self, more: usize) -> usize {
         (self.bytes + more).saturating_sub(PREPAID_BYTES)
     }
@@ -56,7 +56,7 @@ impl Room {
         has_room
     }
 
-    /// The same, once there is room; false when there was none in time.
+    /// Takes in bytes once there is room for them; false when there was none in time.
     async fn add(self, bytes: usize) -> bool {
         let (mut further, more) = {
             let share = self.share();
@@ -87,9 +87,9 @@ impl Room {
 /// A message is longer than any may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TooLong {
-    /// Its bytes.
+    /// Bytes of the message.
     length: usize,
-    /// Of the bytes gone over, those that belong to messages before it.
+    /// Bytes gone over that belong to messages before it.
     before: usize,
 }
 
@@ -137,7 +137,7 @@ impl Coming {
 
 type Waiting = Pin<Box<dyn Future<Output = bool> + Send>>;
 
-/// See the module.
+/// The body of a gRPC request, charged to the class bodies.
 pub(super) struct RequestBody {
     incoming: Incoming,
     room: Room,
@@ -148,7 +148,7 @@ pub(super) struct RequestBody {
     waiting: Option<(Bytes, Waiting)>,
     pace: Pace,
     late: Option<Pin<Box<Sleep>>>,
-    /// What it ends with once what came before is handed over.
+    /// The status that ends the body once the bytes before it are handed over.
     failure: Option<Status>,
 }
 

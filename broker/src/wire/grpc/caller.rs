@@ -1,5 +1,5 @@
-//! Who calls, as far as the metadata say: `tidelog-account` and `tidelog-region`. What every service needs to serve
-//! them.
+//! The caller of a gRPC call, as its metadata `tidelog-account` and `tidelog-region` name it, with the
+//! service that serves it.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ const ACCOUNT: &str = "tidelog-account";
 /// Metadata entry with the region.
 const REGION: &str = "tidelog-region";
 
-/// What serves callers. Clones share it.
+/// The service, and the account and region of callers that name none. Clones share it.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) service: Arc<Service>,
-    /// Of callers who name none.
+    /// The account of callers that name none.
     pub(super) account: Arc<str>,
-    /// Of callers who name none.
+    /// The region of callers that name none.
     pub(super) region: Arc<str>,
 }
 

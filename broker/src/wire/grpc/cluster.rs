@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::status::{UNAVAILABLE, with_reason};
 use crate::cluster::administration::{Administration, Clocks};
 
-/// See the module.
+/// The service Cluster for one caller.
 pub(super) struct Cluster(pub(super) Caller);
 
 #[tonic::async_trait]

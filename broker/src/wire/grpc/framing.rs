@@ -39,7 +39,7 @@ pub(super) struct MessageReader<B> {
     /// The beginning of what is coming, out of the frames before: frames themselves are not held, because a small one
     /// takes much more memory than its bytes.
     partial: BytesMut,
-    /// Of the message that is coming, once its prefix has come.
+    /// The length of the message that is coming, once its prefix has come.
     length: Option<usize>,
 }
 

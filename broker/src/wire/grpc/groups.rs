@@ -29,7 +29,7 @@ use crate::service::{
     ShardDescription, ShardProgress,
 };
 
-/// See the module.
+/// The service Groups.
 pub(super) struct Groups(pub(super) Caller);
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -195,7 +195,7 @@ fn group_begin(position: Option<&Position>) -> Result<GroupBegin, Status> {
     match messages::at(position)? {
         None | Some(At::TrimHorizon) => Ok(GroupBegin::TrimHorizon),
         Some(At::Latest) => Ok(GroupBegin::Latest),
-        // What came before 1970 is the oldest there is.
+        // A time before 1970 is before the oldest record.
         Some(At::Time(time_ms)) => Ok(GroupBegin::Time(u64::try_from(time_ms).unwrap_or(0))),
         Some(At::Number(_) | At::AfterNumber(_)) => {
             let words = "A group begins at the trim horizon, latest or a timestamp: a sequence number is of one shard.";

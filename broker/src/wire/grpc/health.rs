@@ -13,7 +13,7 @@ use super::{Messages, status};
 use crate::replication::{Leader, META_GROUP};
 use crate::service::Service;
 
-/// What can be asked about; the empty name stands for all of it.
+/// Services that a health check may name; the empty name stands for all of them.
 const SERVICES: [&str; 5] = [
     "",
     v1::streams_server::SERVICE_NAME,
@@ -25,7 +25,7 @@ const SERVICES: [&str; 5] = [
 /// Watches of one node, which last as long as their clients like; some 10 KiB each.
 const WATCHES_MAX: usize = 1_024;
 
-/// See the module.
+/// The health service of this node.
 pub(super) struct Health {
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
@@ -33,7 +33,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Of that service, until `stopping` is true.
+    /// Reports the health of that service, until `stopping` is true.
     pub(super) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
         Self { service, stopping, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
     }

@@ -23,7 +23,7 @@ pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Give
     })
 }
 
-/// What became of records, one for each.
+/// The outcome of each record, as a message.
 pub(super) fn results(results: &[Result<Placed, AppendRefusal>]) -> Vec<PutResult> {
     let mut places = Places::default();
     let result = |result: &Result<Placed, AppendRefusal>| {

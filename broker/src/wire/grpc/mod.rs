@@ -62,17 +62,17 @@ use caller::Caller;
 
 /// Bytes of one message, in either direction.
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// What there is no room for when a connection has as many calls under way as fit.
+/// The name of the refused thing when a connection has as many calls under way as fit.
 const CALLS: &str = "calls under way";
 /// How the content type of every gRPC request begins.
 const CONTENT_TYPE_PREFIX: &str = "application/grpc";
-/// What may follow it: the messages are protobuf, which is the default.
+/// The ending that a content type may have: the messages are protobuf, which is the default.
 const PROTOBUF: &str = "+proto";
 
 /// How the paths begin of calls that wait for the start of the node: checks of its health and of the cluster do not.
 const SERVICES_THAT_WAIT: [&str; 3] = ["/tidelog.v1.Groups/", "/tidelog.v1.Records/", "/tidelog.v1.Streams/"];
 
-/// What a call that answers with messages answers.
+/// The answer of a call that returns a stream of messages.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The services behind the port, built once.
@@ -112,7 +112,7 @@ impl Api {
             .add_service(ClusterServer::new(cluster::Cluster(caller.clone())))
             .add_service(HealthServer::new(health::Health::new(service.clone(), stopping)))
             .add_service(reflection().build_v1().expect(sound))
-            // What most tools ask for still.
+            // Most tools still ask for v1alpha.
             .add_service(reflection().build_v1alpha().expect(sound))
             .prepare();
         Self { routes, caller }
@@ -130,7 +130,7 @@ pub(super) fn is_readable(headers: &HeaderMap) -> bool {
     matches!(form, Some("" | PROTOBUF))
 }
 
-/// What follows the common beginning of the content types of gRPC.
+/// The rest of a content type of gRPC, behind the common beginning.
 fn form(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()?.strip_prefix(CONTENT_TYPE_PREFIX)
 }
@@ -200,7 +200,7 @@ pub(super) fn refuse(client: &Client) -> Response<AnswerBody> {
     response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, Room::of(client), None, None))))
 }
 
-/// What a call answers with, unless it panics or does not within `patience`.
+/// Returns the answer of a call, or a status when the call panics or has none within `patience`.
 async fn begun(
     beginning: impl Future<Output = Result<Response<tonic::body::Body>, Status>>,
     patience: Duration,

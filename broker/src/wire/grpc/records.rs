@@ -19,7 +19,7 @@ use crate::service::{Batch, Service, in_own_tasks};
 /// Calls whose messages have their room as records, before these are read.
 pub(super) const GIVING_RECORDS: [&str; 2] = ["/tidelog.v1.Records/Read", "/tidelog.v1.Records/Subscribe"];
 
-/// See the module.
+/// The service Records.
 pub(super) struct Records(pub(super) Caller);
 
 #[tonic::async_trait]
@@ -65,7 +65,7 @@ impl records_server::Records for Records {
     }
 }
 
-/// Who writes, if it is said.
+/// The stamp of the producer that a request names, if it names one.
 pub(super) fn stamp(producer: Option<Producer>) -> Result<Option<Stamp>, Status> {
     let stamp = |Producer { id, batch, settled_below }| Stamp::new(id, batch, settled_below);
     producer.map(stamp).transpose().map_err(|error| status::invalid(format!("Producer: {error}.")))
@@ -77,7 +77,7 @@ struct Reading {
     source: Source,
     /// Where it began.
     place: Batch,
-    /// Of the last message.
+    /// The continuation of the last message.
     continuation: Option<String>,
 }
 
@@ -105,7 +105,7 @@ impl Reading {
                     self.continuation = Some(response.continuation.clone());
                     return Some((Ok(response), false));
                 }
-                // Who was at the tip already is told the place.
+                // A reader that was at the tip from the start gets the position.
                 Ok(Item::Done) if self.continuation.is_none() => return Some((Ok(self.last()), true)),
                 Ok(Item::Done) => return None,
                 Ok(Item::EndOfShard(children)) => {

@@ -1,10 +1,10 @@
-//! Which of the many shards of a call are asked for records, and what they say.
+//! The shards of one call, of which a few at a time are asked for records.
 //!
-//! A few sources are awake at a time, each in a task of its own, because they wait for room and for their turns to read
-//! files whether the client takes anything or not. The others rest, as places of some hundred bytes: they have their turn
-//! when news of their shard come, when it is closed, or when nothing was heard of them for a while. A call of few shards
-//! has all of them awake. An awake source without an answer gives up its turn after a time, so that those that are held
-//! back do not keep it from others.
+//! A few sources are awake at a time, each in a task of its own, because they wait for room and for their
+//! turns to read files whether the client takes anything or not. The others sleep, as places of some hundred
+//! bytes: they wake when their shard has new records, when it is closed, or when it was silent for a while. A
+//! call of few shards has all of them awake. An awake source without an answer goes to sleep after a time, so
+//! that sources that are held back do not keep others from waking.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::resume_unwind;
@@ -25,15 +25,15 @@ use crate::service::{Reader, Service};
 const AWAKE_MAX: usize = 64;
 /// How long a source is awake without an answer while others wait for a turn.
 const TURN: Duration = Duration::from_millis(100);
-/// The same when none do.
+/// How long a source is awake without an answer while no other waits.
 const LONG_TURN: Duration = Duration::from_secs(2);
 
 type Answer = Option<Result<Item, Fault>>;
 
-/// See the module.
+/// The sources of one call, awake and asleep.
 pub(super) struct Sources {
     service: Arc<Service>,
-    /// For whom they read.
+    /// The reader that the sources read for.
     reader: Reader,
     /// Sources whose turn comes next.
     ready: VecDeque<Source>,
@@ -154,7 +154,7 @@ impl Sources {
         }
     }
 
-    /// Of those that rest, the ones whose shard is closed or gone have something to say, without records that are news.
+    /// Wakes the sources whose shard is closed or gone: they have an end to report, but no new records.
     fn make_ended_ready(&mut self, is_stopping: bool) {
         let catalog = self.catalog.borrow_and_update().clone();
         let has_ended = |shard: &&ShardKey| {

@@ -12,11 +12,11 @@ use crate::ops::Fault;
 use crate::ops::fault::{InUse, LimitExceeded, NotFound};
 use crate::service::AppendRefusal;
 
-/// Of every ErrorInfo.
+/// The domain of every ErrorInfo.
 const DOMAIN: &str = "tidelog";
-/// When what is beyond a limit may succeed: budgets are filled by the second.
+/// After how long a throttled call may succeed: budgets are filled by the second.
 const THROTTLED_DELAY: Duration = Duration::from_millis(250);
-/// When what could not be done may succeed: an election takes a second or two.
+/// After how long an unavailable call may succeed: an election takes a second or two.
 const UNAVAILABLE_DELAY: Duration = Duration::from_millis(500);
 
 pub(super) const THROTTLED: &str = "THROTTLED";
@@ -118,7 +118,7 @@ pub(super) fn unavailable(words: impl Into<String>) -> Status {
     with_reason(Code::Unavailable, UNAVAILABLE, words)
 }
 
-/// What was asked for may be done or not.
+/// The status of a call whose effect may have taken place or not.
 pub(super) fn unknown_outcome() -> Status {
     of(Fault::Internal)
 }

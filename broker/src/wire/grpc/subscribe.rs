@@ -76,7 +76,7 @@ struct Following {
     follows_reshards: bool,
     /// Indices of all shards that it has followed, follows or will follow.
     followed: BTreeSet<u32>,
-    /// Of those, which have come to their end.
+    /// Indices of the followed shards that have come to their end.
     ended: BTreeSet<u32>,
     /// Shards whose parents are not at their end.
     waiting: Vec<Place>,

@@ -14,7 +14,7 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     parse(headers.get(HEADER)?.to_str().ok()?)
 }
 
-/// What a call ends with whose time has passed.
+/// The status of a call whose time has passed.
 pub(super) fn passed() -> Status {
     Status::new(Code::DeadlineExceeded, "The time that the client gave the call has passed.")
 }

@@ -44,7 +44,7 @@ async fn messages_are_answered_in_order_and_records_of_a_shard_stay_in_theirs() 
     let grpc = Grpc::new(4).await;
     let mut messages = Vec::new();
     for number in 0..400u32 {
-        // Of every message some records go to one shard only, some to all.
+        // Some records of every message go to one shard only, some to all.
         let records = (0..1 + number % 7).map(|at| record(&format!("k{at}"), format!("k{at} {number:05}")));
         messages.push(message(records.collect()));
     }

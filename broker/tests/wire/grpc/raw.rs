@@ -1,5 +1,4 @@
-//! What a client of another kind sends and sees: HTTP/1.1, other forms of messages, and a deadline that only the broker
-//! keeps.
+//! Clients of other kinds: HTTP/1.1, other forms of messages, and a deadline that only the broker keeps.
 
 use std::time::{Duration, Instant};
 

@@ -23,15 +23,15 @@ use super::Output;
 pub struct ClusterCommand {
     /// Cluster address of the node that is asked, as `HOST:PORT`.
     pub at: String,
-    /// What the nodes trust; `None` when they speak plain TCP.
+    /// Files for TLS to the nodes; `None` when they speak plain TCP.
     pub tls: Option<PeerCertificates>,
     /// How the result is written.
     pub output: Output,
-    /// What is wanted.
+    /// The action that the command takes.
     pub action: Action,
 }
 
-/// What is wanted of the cluster.
+/// An action on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// How it is, at once or when it has come to a state.

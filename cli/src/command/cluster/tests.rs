@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 
-/// What the node was asked for, and what it answers.
+/// The calls that the node got, and its answers.
 #[derive(Clone, Default)]
 struct Script {
     asked: Arc<Mutex<Vec<String>>>,

@@ -13,7 +13,7 @@ pub(super) struct Damaged {
     pub(super) first: u64,
     /// The last one, where it is known.
     pub(super) last: Option<u64>,
-    /// What the broker says about them.
+    /// The broker's advice about them.
     pub(super) advice: String,
 }
 
@@ -25,7 +25,7 @@ struct Page {
     damaged: Vec<Damaged>,
 }
 
-/// Those of a stream.
+/// Reads the damaged records of a stream from a page of health.
 ///
 /// # Errors
 /// Why the page is none of Tidelog's.

@@ -1,4 +1,4 @@
-//! What there is to know of a stream, gathered from its broker.
+//! The facts about a stream, gathered from its broker.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) struct Group {
     pub(super) described: DescribeGroupResponse,
 }
 
-/// What is known of a stream.
+/// The facts about a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Facts {
     pub(super) stream: String,
@@ -38,25 +38,25 @@ pub(super) struct Facts {
     pub(super) shards: Vec<Shard>,
     /// Span of the samples.
     pub(super) span: Duration,
-    /// Of open shards, in their order.
+    /// Samples of the open shards, in their order.
     pub(super) samples: Vec<Sample>,
     pub(super) groups: Vec<Group>,
     pub(super) throttles: Option<Throttles>,
-    /// What a shard takes; AWS's figures where the broker does not say.
+    /// The limits of a shard; AWS's figures where the broker does not say.
     pub(super) limits: Limits,
     /// Records of the stream that the node which was asked cannot read.
     pub(super) damaged: Vec<Damaged>,
-    /// What could not be looked at, and why.
+    /// Facts that could not be gathered, and the reasons.
     pub(super) unknown: Vec<String>,
 }
 
 impl Facts {
-    /// What all shards took.
+    /// Adds up the traffic of all shards.
     pub(super) fn amount(&self) -> Amount {
         sum(self.samples.iter().map(|sample| sample.amount))
     }
 
-    /// The same by their keys, records of KPL in their parts.
+    /// Adds up the traffic of all shards by keys, records of KPL in their parts.
     pub(super) fn keyed(&self) -> Amount {
         sum(self.samples.iter().map(|sample| sample.keyed))
     }

@@ -17,7 +17,7 @@ use super::output::{Screen, print, print_json};
 use super::time::span;
 use super::{CommandError, Outcome, Output, Shared};
 
-/// What it needs Tidelog for.
+/// The reason why the command needs Tidelog, for a refusal.
 const NEEDED: &str = "`tidelog doctor` asks for what only Tidelog tells, such as its consumer groups";
 
 /// Arguments of `tidelog doctor`.
@@ -80,7 +80,7 @@ impl DoctorArguments {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a value so that a shell takes it for one word.
 fn quoted(value: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+=,".contains(letter);
     if !value.is_empty() && value.chars().all(is_plain) {

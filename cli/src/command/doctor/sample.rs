@@ -1,4 +1,5 @@
-//! What a shard took of late, by its keys and its seconds: counted while it is read, the records themselves are not kept.
+//! The recent traffic of a shard, by its keys and its seconds: counted while it is read, the records
+//! themselves are not kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tidelog_client::Connection;
 use tidelog_client::Error;
 use tidelog_client::aggregation::deaggregate;
 
-/// What is read of a shard at most.
+/// Records, and bytes, that are read of a shard at most.
 pub(super) const RECORDS_MAX: u64 = 10_000;
 pub(super) const BYTES_MAX: u64 = 4 << 20;
 /// How many of a shard's keys are kept: those with the most records, and those with the most bytes.
@@ -29,7 +30,7 @@ impl Amount {
         self.bytes += other.bytes;
     }
 
-    /// What part of `whole` it is, 0 to 1: of its records or of its bytes, whichever is more.
+    /// The part of `whole` that it is, 0 to 1: of its records or of its bytes, whichever is more.
     pub(super) fn part_of(self, whole: Self) -> f64 {
         let part = |own: u64, all: u64| own as f64 / all.max(1) as f64;
         part(self.records, whole.records).max(part(self.bytes, whole.bytes))
@@ -44,13 +45,13 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// What part of a shard's limits it is: 1 at the nearer one, 0 where there are none.
+    /// The part of a shard's limits that it is: 1 at the nearer one, 0 where there are none.
     pub(super) fn used(self, limits: Limits) -> f64 {
         (self.records / limits.records).max(self.bytes / limits.bytes)
     }
 }
 
-/// What a shard takes a second; infinite where the broker sets no limit.
+/// The limits of a shard per second; infinite where the broker sets no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limits {
     pub(super) records: f64,
@@ -71,11 +72,11 @@ pub(super) struct Key {
     pub(super) amount: Amount,
 }
 
-/// What a shard took.
+/// The recent traffic of a shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     pub(super) shard_id: String,
-    /// As it was put.
+    /// The traffic as it was put.
     pub(super) amount: Amount,
     /// On average.
     pub(super) rate: Rate,

@@ -1,4 +1,4 @@
-//! What was refused for a shard's budget, from two readings of the broker's page of metrics.
+//! Refusals because of a shard's budget, from two readings of the broker's page of metrics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,9 +39,9 @@ impl Refused {
 /// One reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reading {
-    /// What the node that was asked refused to the stream.
+    /// Requests to the stream that the node which was asked refused.
     pub(super) stream: Refused,
-    /// Of the stream, by shard id; empty unless it asks for metrics of its shards.
+    /// Refusals by shard id; empty unless the stream asks for metrics of its shards.
     pub(super) shards: BTreeMap<String, Refused>,
     /// The limits in force.
     pub(super) limits: Limits,

@@ -54,9 +54,9 @@ pub(in crate::command) enum Standing {
     Owned,
     /// Nobody has it, and somebody could.
     Unowned,
-    /// Its parents are not finished.
+    /// The shard's parents are not finished.
     Waiting,
-    /// It was processed to its end.
+    /// The shard was processed to its end.
     Finished,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn lag(millis: Option<u64>) -> String {
     millis.map_or_else(|| "?".into(), |millis| lasting(Duration::from_millis(millis)))
 }
 
-/// What each member is called, by its id: its name, and its id too where others have the same name.
+/// Names for the members, by id: a member's name, with the id where others have the same name.
 fn owner_names(members: &[Member]) -> BTreeMap<&str, String> {
     let is_unique = |name: &str| members.iter().filter(|member| member.name == name).count() == 1;
     let called = |member: &Member| match member.name.as_str() {

@@ -13,7 +13,7 @@ use tidelog_client::Error;
 
 pub(super) use describe::{Standing, described, standing};
 
-/// What these commands need Tidelog for.
+/// The reason why these commands need Tidelog, for a refusal.
 const NEEDED: &str = "Consumer groups are Tidelog's own, AWS and emulators have none";
 
 /// Arguments of `tidelog group`.

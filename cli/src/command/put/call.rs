@@ -9,7 +9,7 @@ use super::queue::Pending;
 use tidelog_kinesis::operations::{PutEntry, PutRecords, PutResult};
 use tidelog_kinesis::{Blob, Client, KinesisError};
 
-/// What one call came to.
+/// The outcome of one call.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) acknowledged: Vec<Pending>,

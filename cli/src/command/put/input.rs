@@ -13,7 +13,7 @@ use super::CommandError;
 
 /// How many lines wait to be taken, at most.
 const LINES_MAX: usize = 1024;
-/// What a file is read by, in bytes.
+/// Bytes by which a file is read.
 const BUFFER: usize = 256 * 1024;
 
 /// Where a line stands.
@@ -25,7 +25,7 @@ pub(super) struct Spot {
     pub(super) line: u64,
 }
 
-/// What comes of the inputs.
+/// An item of the inputs.
 #[derive(Debug)]
 pub(super) enum Read {
     /// A line without its end.
@@ -81,7 +81,7 @@ impl Input {
         self.lines.recv().await
     }
 
-    /// As [`Self::next`], if there is one already.
+    /// Returns the item that [`Self::next`] would, if there is one already.
     pub(super) fn next_at_hand(&mut self) -> Option<Read> {
         self.lines.try_recv().ok()
     }

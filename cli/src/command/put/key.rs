@@ -11,7 +11,7 @@ const KEY_MAX: usize = 256;
 /// Where the partition key of a line comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeySource {
-    /// The same for all.
+    /// One key for all records.
     Fixed(String),
     /// A field of the line, which is a JSON object; fields of fields with a point between.
     Field(String),
@@ -49,7 +49,7 @@ fn of_field(line: &[u8], field: &str) -> Result<String, String> {
         other if other == "null" || other.starts_with(['{', '[']) => {
             return Err(format!("the field {field} is neither text nor a number"));
         }
-        // As it is written: a number of the machine would make one key of two large ones.
+        // The text of the number stays: a float would make one key of two large numbers.
         number => number.to_owned(),
     };
     match fixed(&key) {

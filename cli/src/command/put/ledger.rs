@@ -13,12 +13,12 @@ use super::CommandError;
 use super::input::Spot;
 use crate::command::figures;
 
-/// What became of the lines.
+/// The outcomes of the lines.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Lines that are acknowledged.
     pub(super) acknowledged: u64,
-    /// Their data and keys, in bytes.
+    /// Data and keys of the acknowledged lines, in bytes.
     pub(super) bytes: u64,
     /// Lines that may be in the stream twice.
     pub(super) maybe_twice: u64,
@@ -83,8 +83,8 @@ impl Ledger {
         self.unread = Some(spot);
     }
 
-    /// What was not acknowledged, and what is wrong with the file of rejects, which is complete then, and taken away
-    /// if it is empty.
+    /// Returns the lines that were not acknowledged, and the error of the file of rejects, which is complete
+    /// then, and removed if it is empty.
     pub(super) fn close(&mut self) -> (Named, Option<CommandError>) {
         let error = self.rejects.take().and_then(Rejects::close);
         let mut refused: Vec<_> = std::mem::take(&mut self.refused).into_iter().collect();

@@ -22,7 +22,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// What the service counts, in bytes.
+    /// Bytes as the service counts them.
     pub(super) fn size(&self) -> usize {
         self.key.len() + self.data.len()
     }

@@ -61,7 +61,7 @@ pub(super) enum Ending {
     Interrupted,
 }
 
-/// What is under way and what waits.
+/// The calls under way and the records that wait.
 struct Loop<'a> {
     queue: Queue,
     calls: FuturesUnordered<BoxFuture<'a, Settled>>,
@@ -157,7 +157,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// What was read, if it is a line of ours.
+    /// Returns the line that was read, if it is one of ours and complete.
     fn whole(&mut self, read: Read, next: &mut Spot) -> Option<(Spot, Bytes)> {
         let (Read::Line(spot, _) | Read::TooLong(spot) | Read::Broken(spot, _)) = read;
         *next = Spot { line: spot.line + 1, ..spot };

@@ -14,7 +14,7 @@ const BAR_WIDTH_MIN: u16 = 90;
 /// Escapes that make a terminal write in bold red, and as before.
 const RED: &str = "\u{1b}[1;31m";
 const PLAIN: &str = "\u{1b}[0m";
-/// What marks a hot shard.
+/// The mark of a hot shard.
 const HOT: &str = "hot";
 
 /// One line for each shard.

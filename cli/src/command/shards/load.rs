@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Place, Record, Shard};
 use tidelog_kinesis::{Client, KinesisError, Timestamp};
 
-/// What AWS lets into a shard each second.
+/// The records and bytes that AWS lets into a shard each second.
 const RECORDS_MAX: f64 = 1000.0;
 const BYTES_MAX: f64 = 1024.0 * 1024.0;
 /// A shard that takes this part of it is hot.
@@ -15,7 +15,7 @@ const HOT_TIMES: f64 = 2.0;
 /// ... when the stream takes so many records a second that this is no accident.
 const RECORDS_TELLING: f64 = 10.0;
 
-/// What a shard took a second.
+/// The traffic of a shard per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Load {
     /// Records.

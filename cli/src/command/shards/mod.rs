@@ -55,7 +55,7 @@ impl ShardsArguments {
         Ok(Outcome::Done)
     }
 
-    /// What each shard took of late; `None` for those that are closed or were not looked at.
+    /// Measures the recent traffic of each shard; `None` for shards that are closed or were not looked at.
     async fn loads(&self, client: &Client, shards: &[Shard]) -> Result<Vec<Option<Load>>, CommandError> {
         let is_wanted = !self.sample.is_zero();
         let samples = shards.iter().map(|shard| async move {

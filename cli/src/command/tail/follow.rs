@@ -44,7 +44,7 @@ pub(super) struct Reader<'a> {
     positions: HashMap<String, Position>,
 }
 
-/// What one call to a shard came to.
+/// The outcome of one call to a shard.
 type Answered = (Shard, Result<GetRecordsAnswer, KinesisError>);
 
 impl<'a> Reader<'a> {

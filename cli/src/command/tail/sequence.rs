@@ -7,7 +7,7 @@ use tidelog_kinesis::operations::{Place, Shard};
 /// Where one shard stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Its parents are still being read.
+    /// The shard's parents are still being read.
     Waiting,
     /// It is read.
     Reading,

@@ -16,7 +16,7 @@ enum Change {
     SetLength(usize),
 }
 
-/// What a crash does to the unsynced changes of every file: drawn once per crash.
+/// The effect of a crash on the unsynced changes of every file: drawn once per crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CrashMode {
     LoseAll,

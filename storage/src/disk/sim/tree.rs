@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::random::Random;
 
-/// What a name stands for.
+/// The object that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Directory,

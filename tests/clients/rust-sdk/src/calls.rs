@@ -23,7 +23,7 @@ macro_rules! send {
     };
 }
 
-/// The same for a request that names its stream.
+/// Sends a request that names its stream.
 macro_rules! send_to_stream {
     ($request:expr, $input:ident $($more:tt)*) => {
         send!($request.set_stream_name(member($input, "StreamName")?).set_stream_arn(member($input, "StreamARN")?),

@@ -1,4 +1,4 @@
-//! What is drawn, and how it is labelled.
+//! Charts have the right shapes and labels.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is counted is what is stored or more, and what is beyond a bound changes nothing.
+//! The count of bytes is never below the stored size, and a command beyond a bound changes nothing.
 
 use prost::Message;
 use tidelog_proto::stored::{GroupBegin, GroupCommand, JoinGroup, MetaCommand, group_begin};

@@ -1,4 +1,4 @@
-//! What commands make of consumer groups, and that a checkpoint gives them back.
+//! Commands change consumer groups as they should, and a checkpoint restores them.
 
 use tidelog_proto::stored::meta_command::Command;
 

@@ -1,4 +1,4 @@
-//! What commands make of the metadata group's state, and that a checkpoint gives it back.
+//! Commands change the metadata group's state as they should, and a checkpoint restores it.
 
 use super::*;
 use crate::model::stream::{StreamKey, Tags};

@@ -71,15 +71,15 @@ async fn a_leader_with_other_entries_below_what_is_applied_is_contradicted() {
         Some(Contradiction::OtherEntryApplied { group: GROUP, leader, theirs, term })
     };
     for (request, expected) in [
-        // What a leader may send: at the end, a little behind, again, beyond the end, and another end than what is not
-        // applied.
+        // A leader may send entries at the end, a little behind, again, and beyond the end, and it may
+        // replace entries that are not applied.
         (request(2, at(2, 12), &[at(2, 13)]), None),
         (request(2, at(2, 10), &[at(2, 11)]), None),
         (request(2, at(1, 4), &[at(1, 5), at(2, 6), at(2, 7)]), None),
         (request(3, at(3, 40), &[]), None),
         (request(3, at(2, 10), &[at(3, 11)]), None),
         (request(3, at(3, 11), &[]), None),
-        // What none may.
+        // No leader may send these.
         (request(2, at(1, 10), &[]), other(2, at(1, 10), 2)),
         (request(3, at(3, 7), &[]), other(3, at(3, 7), 2)),
         (request(3, at(1, 5), &[at(3, 6)]), other(3, at(3, 6), 2)),

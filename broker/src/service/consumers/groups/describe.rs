@@ -1,4 +1,4 @@
-//! What there is to see of groups: who is in them, who has which shard, and how far behind it is.
+//! Descriptions of consumer groups: their members, the owner of each shard, and how far behind it is.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct GroupDescription {
 /// A member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberDescription {
-    /// Its uid.
+    /// The member's uid.
     pub member: u64,
     /// For people.
     pub name: Arc<str>,
@@ -32,13 +32,13 @@ pub struct MemberDescription {
 /// A shard of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardDescription {
-    /// Its index.
+    /// The shard's index.
     pub shard: u32,
     /// The member that has it.
     pub owner: Option<u64>,
-    /// That of its newest lease; 0 before the first one.
+    /// The epoch of the newest lease; 0 before the first one.
     pub epoch: u64,
-    /// Where to go on.
+    /// The position at which the next owner goes on.
     pub from: GoOn,
     /// Whether it was processed to its end.
     pub is_finished: bool,

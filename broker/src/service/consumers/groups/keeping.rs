@@ -1,8 +1,8 @@
-//! Who is absent for too long, as the leader of the metadata group sees it.
+//! The expiry of members that are absent for too long, as the leader of the metadata group sees it.
 //!
-//! Only it judges, by its own monotonic clock, and only by what it watched itself without a break: clocks of nodes
-//! differ, and while nobody led no member could sync. What it saw is in the command, which changes nothing if the member
-//! has synced in the meantime.
+//! Only the leader judges, by its own monotonic clock, and only by what it watched itself without a break:
+//! clocks of nodes differ, and without a leader no member could sync. The command carries what the leader
+//! saw, and changes nothing if the member has synced in the meantime.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const BREAK: Duration = Duration::from_millis(crate::limits::LEASE_MS_MIN as u64
 /// Stream, group, and the member or the shard.
 type PartKey<Of> = (u64, Arc<str>, Of);
 
-/// What was seen, and since when it has not changed.
+/// The heartbeats and revocations that were seen, and since when each has not changed.
 #[derive(Default)]
 struct Watched {
     /// How often each member has synced.
@@ -63,7 +63,7 @@ impl Service {
 }
 
 impl Watched {
-    /// What has not changed for a lease time, as commands.
+    /// Makes commands that expire the members and revocations that have not changed for a lease time.
     fn look(&mut self, groups: &ConsumerGroups, now: Instant) -> Vec<stored::GroupCommand> {
         let before = std::mem::take(self);
         let looking = groups.iter().filter_map(|(stream_uid, name, group)| {

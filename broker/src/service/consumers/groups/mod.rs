@@ -34,7 +34,8 @@ pub enum GroupError {
     /// A position that is not of its shard, or lies in the future.
     #[error("{0}")]
     OutOfRange(String),
-    /// As with streams: [`ServiceError::StreamGone`], [`ServiceError::NotActive`], not now, or an unknown outcome.
+    /// An error that operations on streams have as well: [`ServiceError::StreamGone`],
+    /// [`ServiceError::NotActive`], not now, or an unknown outcome.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
@@ -45,7 +46,7 @@ impl From<ProposeError> for GroupError {
     }
 }
 
-/// Who joins.
+/// A member that asks to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMember {
     /// For people; up to [`MEMBER_NAME_LENGTH_MAX`](crate::limits::MEMBER_NAME_LENGTH_MAX).
@@ -55,12 +56,12 @@ pub struct NewMember {
     pub lease_ms: u32,
 }
 
-/// Who has joined.
+/// A member that has joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// Names the member from now on; unique for ever in the cluster.
     pub member: u64,
-    /// That of the group.
+    /// The lease time of the group, milliseconds.
     pub lease_ms: u32,
 }
 

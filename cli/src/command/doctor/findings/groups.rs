@@ -17,7 +17,7 @@ const RETENTION_CRITICAL: f64 = 0.8;
 const RETENTION_PASSED: f64 = 0.98;
 /// A lag that says that a group does not keep up.
 const LAG_TELLING: Duration = Duration::from_secs(60);
-/// What retention can be set to, in hours.
+/// The longest retention that can be set, in hours.
 const RETENTION_HOURS_MAX: u32 = 8760;
 
 pub(super) fn found(facts: &Facts) -> Vec<Finding> {

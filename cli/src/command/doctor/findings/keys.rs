@@ -46,7 +46,7 @@ pub(super) fn found(facts: &Facts) -> Vec<Finding> {
 
 fn finding(facts: &Facts, seen: &Seen<'_>, keyed: Amount) -> Finding {
     let Seen { key, sample } = seen;
-    // What the key alone uses of its shard's limits.
+    // The part of its shard's limits that the key alone uses.
     let part = |own: u64, all: u64| own as f64 / all.max(1) as f64;
     let own = Rate {
         records: part(key.amount.records, sample.keyed.records) * sample.rate.records,

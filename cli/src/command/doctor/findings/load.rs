@@ -44,7 +44,7 @@ fn rate(rate: Rate, limits: Limits) -> String {
     )
 }
 
-/// What to do about a shard that takes too much, and the command if there is one.
+/// Gives advice about a shard that takes too much, and the command if there is one.
 fn relief(facts: &Facts, sample: &Sample) -> (String, Option<String>) {
     if let Some(key) = dominating(sample) {
         let part = percent(key.amount.part_of(sample.keyed));

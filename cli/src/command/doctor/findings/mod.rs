@@ -1,5 +1,5 @@
-//! What is wrong with a stream: pure functions of what is known of it. Each finding says what it is, by what it was seen,
-//! and what to do.
+//! Findings about a stream: pure functions of the facts. Each finding says what is wrong, by what it was
+//! seen, and what to do.
 
 mod damage;
 mod groups;
@@ -48,7 +48,7 @@ pub(super) struct Finding {
     pub(super) what: String,
     pub(super) evidence: String,
     pub(super) advice: String,
-    /// What to run, without the flags of the connection.
+    /// The command to run, without the flags of the connection.
     pub(super) command: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Of a whole, without digits behind the point.
+/// Percent of a whole, without decimals.
 fn percent(part: f64) -> String {
     format!("{:.0} %", part * 100.0)
 }
@@ -81,7 +81,7 @@ fn shards_named(shard_ids: &[&str]) -> String {
     }
 }
 
-/// The same as the beginning of a sentence.
+/// Names shards at the beginning of a sentence.
 fn shards_first(shard_ids: &[&str]) -> String {
     let named = shards_named(shard_ids);
     format!("S{}", &named[1..])

@@ -1,4 +1,4 @@
-//! What is found in what is known.
+//! Facts lead to the right findings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub(in crate::command::doctor) fn facts(shards: usize, samples: &[Sample]) -> Fa
     }
 }
 
-/// What a shard took within [`SPAN`], evenly: keys with how many records and how much data in each.
+/// Makes the sample of a shard that took its records within [`SPAN`], evenly: keys with how many records and
+/// how much data in each.
 pub(in crate::command::doctor) fn sample(shard: usize, keys: &[(&str, u64, u64)]) -> Sample {
     let key = |(name, records, bytes): &(&str, u64, u64)| Key {
         name: (*name).into(),
@@ -94,7 +95,7 @@ fn kinds(facts: &Facts) -> Vec<(&'static str, &'static str)> {
     all(facts).iter().map(|finding| (finding.kind, finding.severity.word())).collect()
 }
 
-/// What it is, the shards' samples, the findings, and the command that the first of them advises.
+/// A name, the shards' samples, the findings, and the command that the first of them advises.
 type Case = (&'static str, Vec<Sample>, &'static [(&'static str, &'static str)], Option<&'static str>);
 
 #[test]
@@ -280,7 +281,7 @@ fn refusals_count_when_they_go_on_and_by_shard_where_that_is_known() {
             reading(9, None),
             Some(("critical", "2 records refused within 1 s, 9 records since")),
         ),
-        // Of other streams.
+        // Refusals of other streams.
         (reading(7, Some(0)), reading(9, Some(0)), None),
         (
             reading(7, Some(1)),
