@@ -23,7 +23,7 @@ pub fn write(model: &Model<'_>) -> String {
     out
 }
 
-/// The type of what a shape holds.
+/// The type of a shape's contents.
 fn rust_type(model: &Model<'_>, shape: &str) -> String {
     match model.kind(shape) {
         "string" if model.choices(shape).is_empty() => "String".to_owned(),

@@ -33,7 +33,8 @@ impl Certificates {
         Self { clients, peers }
     }
 
-    /// Presents what the files hold now. What is refused leaves its predecessor in use; the log says which is which.
+    /// Presents the certificates that the files hold now. A certificate that is refused leaves its predecessor in
+    /// use; the log says which is which.
     pub fn reload(&self, now: SystemTime) {
         told("clients", self.clients.trust(), self.clients.reload(now));
         if let Some(peers) = &self.peers {

@@ -37,7 +37,7 @@ pub struct Config {
     pub initial_streams: Vec<InitialStream>,
     /// When an acknowledged write is on the medium.
     pub durability: Durability,
-    /// Bytes of memory the process may take; `None` is what the system allows.
+    /// Bytes of memory the process may take; `None` is the system's limit.
     pub memory: Option<u64>,
     /// The cluster it is a node of; `None` is a node on its own.
     pub cluster: Option<ClusterConfig>,

@@ -1,8 +1,8 @@
-//! Every limit of the service that is a number, with its unit and where it comes from.
+//! Every limit of the service that is a number, with its unit and its source.
 //!
 //! The bounds of single members of a request (lengths, ranges, patterns) stand with the operations' tables, which
-//! repeat the service model; what an operation decides by itself stands here. "Model" is the service model of
-//! 2013-12-02, "guide" the Kinesis developer guide, "recorded" what the service was seen to do.
+//! repeat the service model; limits that an operation checks by itself stand here. "Model" is the service model of
+//! 2013-12-02, "guide" the Kinesis developer guide, "recorded" the behaviour of the service as it was observed.
 
 pub mod rates;
 
@@ -70,8 +70,8 @@ pub const GET_RECORDS_MAX: usize = 10_000;
 pub const GET_RECORDS_BYTES_MAX: usize = 10 * MIB as usize;
 /// Records of one event of SubscribeToShard, as in an answer of GetRecords (no figure is known of AWS).
 pub const EVENT_RECORDS_MAX: usize = 10_000;
-/// Bytes of data and partition keys of one event of SubscribeToShard; a first record always fits (no figure is known of
-/// AWS; half of what a consumer is given per second).
+/// Bytes of data and partition keys of one event of SubscribeToShard; a first record always fits (no figure is
+/// known of AWS; half of a consumer's bytes per second).
 pub const EVENT_BYTES_MAX: usize = MIB as usize;
 /// Milliseconds between two successful calls of SubscribeToShard for one consumer and shard (model).
 pub const SUBSCRIPTION_PAUSE_MS: u64 = 5_000;
@@ -110,7 +110,7 @@ pub const ITERATOR_LENGTH_MAX: usize = 510;
 
 // ---- consumer groups ---------------------------------------------------------------------------
 //
-// Not of Kinesis: bounds of what the replicated metadata holds. A group takes about 100 bytes for each shard.
+// Not of Kinesis: bounds of the replicated metadata. A group takes about 100 bytes for each shard.
 
 /// Consumer groups of one stream.
 pub const CONSUMER_GROUPS_PER_STREAM_MAX: usize = 100;
@@ -194,7 +194,7 @@ impl ShardLimits {
 }
 
 /// Rates and quotas of the control plane. `None` is no quota; a quota holds per account and region unless it says
-/// otherwise, and what is past it is LimitExceeded.
+/// otherwise, and a call beyond it fails with LimitExceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlLimits {
     /// Whether calls per second are limited.

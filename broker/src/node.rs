@@ -288,7 +288,7 @@ impl Node {
             // It still has to let go of the service.
             task.stop().await;
         }
-        // Before the checkpoint, which may take longer than a stop: what the next start has to know is on the disk then.
+        // The log is synced and the directory marked as safe before the checkpoint, which may take longer than a stop.
         let safe = match self.service.groups().disk().sync_for_good().await {
             Ok(()) => boot::note_safe(&*self.disk, &self.directory),
             Err(error) => {

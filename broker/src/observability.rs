@@ -356,7 +356,7 @@ fn begin() {
     }
 }
 
-/// Every metric as Prometheus reads it. What is counted elsewhere is fetched first.
+/// Every metric as Prometheus reads it. Figures that are counted elsewhere are fetched first.
 pub fn render() -> String {
     let dropped = logs::dropped();
     for (reason, lines) in [("unwritten", dropped.unwritten), ("repeated", dropped.repeated)] {

@@ -1,9 +1,10 @@
 //! Whether the process still owns the files it works on; one that does not ends, before it acknowledges more into nothing.
 //!
-//! A file that was removed or replaced can still be written to: the process that has it open notices nothing, and what it
-//! acknowledges is gone with it. So the server looks each second, through handles that it keeps, whether the paths still
-//! lead to the same directories and the same `LOCK`, whether `IDENTITY` still says who this node is, and whether the
-//! log's files still have a name. IDENTITY is compared by what it says, because the node itself replaces the file.
+//! A file that was removed or replaced can still be written to: the process that has it open notices nothing, and
+//! the records that it acknowledges are gone with it. So the server looks each second, through handles that it
+//! keeps, whether the paths still lead to the same directories and the same `LOCK`, whether `IDENTITY` still says
+//! who this node is, and whether the log's files still have a name. IDENTITY is compared by its contents, because
+//! the node itself replaces the file.
 
 use std::fs::{File, Metadata, metadata};
 use std::io::{self, ErrorKind};
@@ -46,7 +47,7 @@ pub enum Lost {
     Identity(PathBuf),
 }
 
-/// A path, and what was open there at the start.
+/// A path, and the file or directory that was open there at the start.
 struct Held {
     path: PathBuf,
     file: File,
@@ -144,7 +145,7 @@ impl Ownership {
     }
 }
 
-/// Ends the process. What it would acknowledge from here on would be kept nowhere.
+/// Ends the process: records that it acknowledged from here on would be lost.
 fn end(directory: &Path, lost: &Lost) -> ! {
     let words = format!(
         "this process no longer owns the data directory {}: {lost}. It ends at once, so that it acknowledges nothing that \
@@ -172,7 +173,7 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert!(matches!(held.look().unwrap(), Some(Lost::Replaced(_))));
         std::fs::remove_dir(&path).unwrap();
-        // Another file system: what a volume that was unmounted, or mounted over it, looks like.
+        // Another file system: a volume was unmounted, or mounted over the path.
         std::os::unix::fs::symlink("/proc", &path).unwrap();
         assert!(matches!(held.look().unwrap(), Some(Lost::Mounted(_))));
         std::fs::remove_file(&path).unwrap();

@@ -253,7 +253,7 @@ fn open_directory(config: &Config) -> Result<DataDirectory, DataDirectoryError> 
     Ok(directory)
 }
 
-/// The disk for a data directory, and the sizes of what is kept there.
+/// The disk for a data directory, and the sizes of its files.
 fn disk_and_sizes(config: &Config, directory: &DataDirectory) -> (Arc<dyn Disk>, Sizes) {
     let volume_bytes = match rustix::fs::statvfs(directory.path()) {
         Ok(volume) => volume.f_blocks.saturating_mul(volume.f_frsize),

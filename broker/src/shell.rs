@@ -1,10 +1,11 @@
 //! Threads and tasks of the node, and the watch over their ends: threads and tasks of a process, or tasks of
 //! a simulation that has neither threads nor real time.
-//! Invariants: a lasting task that panics, or is ended by anyone but its owner, ends the process; one whose loop does
-//! not come round in its time is in [`Shell::late_tasks`], which `/livez` shows. So nothing else starts tasks or threads:
-//! a lint forbids `tokio::spawn`, `std::thread` and the like outside of this module. A worker is an async loop. As a thread it has a
-//! runtime to itself and may block in its disk; as a task it shares the caller's runtime, and what a disk would take is
-//! slept.
+//!
+//! Invariants: a lasting task that panics, or is ended by anyone but its owner, ends the process; a task whose loop
+//! does not come round in its time is in [`Shell::late_tasks`], which `/livez` shows. So nothing else starts tasks
+//! or threads: a lint forbids `tokio::spawn`, `std::thread` and the like outside of this module. A worker is an
+//! async loop. As a thread it has a runtime to itself and may block in its disk; as a task it shares the caller's
+//! runtime, and sleeps for the time that a disk would take.
 
 #![expect(clippy::disallowed_methods, reason = "this module is what everything else calls instead")]
 
@@ -70,7 +71,7 @@ impl Tasks {
         self.sync_micros.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Why the node has ended itself. Whoever runs it has to crash it then, at once.
+    /// The reason why the node has ended itself. The simulation that runs it has to crash it then, at once.
     pub fn aborted(&self) -> Option<&str> {
         self.aborted.get().map(String::as_str)
     }

@@ -1,4 +1,4 @@
-//! The command line of Tidelog: what the binary `tidelog` is made of.
+//! The command line of Tidelog, of which the binary `tidelog` is made.
 //!
 //! [`settings::load`] reads arguments, environment and the file of settings; [`command`] has the commands beside `serve`.
 

@@ -31,7 +31,7 @@ const BLOCKING_THREADS_MAX: usize = 64;
 /// Runs a broker until a signal ends it.
 pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
     let config = &settings.broker;
-    // Before the first thread: what the broker creates is its user's alone.
+    // Set before the first thread: only the broker's user may read the files that it creates.
     umask(Mode::RWXG | Mode::RWXO);
     if let Err(error) = logs::start(&settings.log) {
         return failed(&format!("cannot start the log: {error}"));
@@ -82,7 +82,7 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     let mut hangup = signal(SignalKind::hangup())?;
     let server = tokio::select! {
         started = Server::start(config, Bounds::within(&Shares::of(memory.bytes)), Clock::System) => started?,
-        // Nothing has been acknowledged yet: what a start leaves behind is what a crash would leave.
+        // Nothing has been acknowledged yet: an interrupted start leaves the files that a crash would leave.
         () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::from(CUT_SHORT)),
     };
     let descriptors = Descriptors::found();
@@ -114,7 +114,7 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     Ok(ExitCode::SUCCESS)
 }
 
-/// On SIGHUP: certificates are read again, and the settings for what is logged, which can only have changed in the file
+/// On SIGHUP: certificates are read again, and the settings of the log, which can only have changed in the file
 /// that --config names.
 fn reload(server: &Server) {
     tracing::info!("SIGHUP: the certificates and the level of the log are reloaded");

@@ -40,7 +40,8 @@ pub enum Reason {
     Quota,
     /// The broker no longer knows, or cannot keep, what it needs to recognize this producer's batches.
     ProducerRefused,
-    /// Another member may have the shard: what was processed since the last checkpoint is processed again.
+    /// Another member may have the shard: records that were processed since the last checkpoint are processed
+    /// again.
     LeaseLost,
     /// The member was absent for too long. [`Consumer`](crate::Consumer) joins again by itself.
     MemberUnknown,

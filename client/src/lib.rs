@@ -11,9 +11,9 @@
 //! | know what to do about a failure | [`Error::reason`] |
 //! | read and write records in the format of KPL by hand | [`aggregation`] |
 //!
-//! Everything goes by the broker's gRPC API. What waits is bounded everywhere: records to be written by
-//! [`ProducerBuilder::buffer_bytes_max`], records that were read by a few messages and one for each shard, and by HTTP/2's
-//! windows. Every call may be cancelled; what that means is said where it is not plain.
+//! Everything goes by the broker's gRPC API. Every queue is bounded: records to be written by
+//! [`ProducerBuilder::buffer_bytes_max`], records that were read by a few messages and one for each shard, and by
+//! HTTP/2's windows. Every call may be cancelled; calls whose cancellation has an effect document it.
 //!
 //! Spans and events go to `tracing`, counters and histograms to `metrics`; [`mod@metrics`] has their names.
 

@@ -1,4 +1,4 @@
-//! The names of what the client counts and measures, by the `metrics` crate: install a recorder to see them.
+//! The names of the client's metrics, which it records by the `metrics` crate: install a recorder to see them.
 
 /// Counter: records that were acknowledged.
 pub const RECORDS_WRITTEN: &str = "tidelog_client_records_written_total";

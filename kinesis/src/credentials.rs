@@ -1,7 +1,7 @@
 //! The keys that requests are signed with: of the environment, or of a profile's files.
 //!
-//! Static keys only. What has to be fetched (SSO, assumed roles, a `credential_process`, an instance's role) is left to
-//! the aws command line, and the error says how to take it from there.
+//! Static keys only. Keys that have to be fetched (SSO, assumed roles, a `credential_process`, an instance's role)
+//! are left to the aws command line, and the error says how to take them from there.
 
 use std::path::PathBuf;
 

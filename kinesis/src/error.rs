@@ -43,7 +43,7 @@ pub enum KinesisError {
         /// The answer that came instead.
         reason: String,
     },
-    /// The call could not be made of what was given.
+    /// No request could be made of the given values.
     #[error("cannot make the call {operation}: {reason}")]
     Unsendable {
         /// The operation that was to be called.

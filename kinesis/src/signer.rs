@@ -36,7 +36,7 @@ impl Signer {
         Self { credentials, region: region.into() }
     }
 
-    /// Adds the headers of the signature. Whatever headers are there already are signed; `Host` is that of the URI.
+    /// Adds the headers of the signature. Headers that are there already are signed; `Host` is that of the URI.
     ///
     /// # Errors
     /// The signer's words when headers or URI cannot be signed, such as a header that is not text.

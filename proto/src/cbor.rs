@@ -2,7 +2,7 @@
 //! are byte strings.
 //!
 //! The AWS SDKs for Java, which speak it, open every structure and list without a length and cut long texts into
-//! chunks; what is written here has lengths. Decoding is bounded in depth and number of values and sets nothing aside
+//! chunks; this encoder writes lengths. Decoding is bounded in depth and number of values and sets nothing aside
 //! for a length that is only announced, so that no body can exhaust stack or memory. [`Reader`] and the writers of
 //! single values are for the operations that do without a [`Document`].
 

@@ -1,8 +1,8 @@
 //! A body of the Kinesis protocol, free of how it was written.
 //!
-//! Every codec reads into and writes from this one type, so that an operation never sees the text of a request.
-//! What a codec cannot tell apart stays apart here only where it could: JSON yields neither [`Document::Blob`]
-//! nor [`Document::Timestamp`], and a reader of documents accepts their JSON forms (text and numbers) as well.
+//! Every codec reads into and writes from this one type, so that an operation never sees the text of a request. A
+//! document keeps only the distinctions that its codec has: JSON yields neither [`Document::Blob`] nor
+//! [`Document::Timestamp`], and a reader of documents accepts their JSON forms (text and numbers) as well.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,8 +21,8 @@ pub const MEMBERS_MAX: usize = 10_000;
 /// structures.
 pub const VALUES_MAX: usize = 400_000;
 
-/// A body that is not one document of its codec, or passes one of the bounds above. What is wrong with it stays untold
-/// because the protocol has no words for it.
+/// A body that is not one document of its codec, or passes one of the bounds above. The type carries no reason,
+/// because the protocol has no words for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 

@@ -89,7 +89,7 @@ pub fn write_blob(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
 }
 
-/// Reads one value, while there is room for it and for what it contains.
+/// Reads one value, while there is room for it and for its contents.
 #[derive(Clone, Copy)]
 struct Room<'a> {
     depth: usize,

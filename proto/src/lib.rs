@@ -1,4 +1,4 @@
-//! Tidelog's messages: what is stored, what nodes say to each other, and the codecs of the Kinesis protocol.
+//! Tidelog's messages: stored ones, those between nodes, and the codecs of the Kinesis protocol.
 //!
 //! The codecs need the feature `codecs`; clients of the gRPC API do without it.
 

@@ -183,7 +183,7 @@ fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<(), CheckpointError> {
 /// Loads the newest whole checkpoint; `None` when there has never been one.
 ///
 /// # Errors
-/// [`CheckpointError::AllDamaged`] names the newest file and what an operator can do;
+/// [`CheckpointError::AllDamaged`] names the newest file and the operator's choices;
 /// [`CheckpointError::UnknownVersion`] rather than an older checkpoint; [`CheckpointError::Io`].
 pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>, CheckpointError> {
     let names = match disk.list(dir) {

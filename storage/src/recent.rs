@@ -1,6 +1,6 @@
 //! A map that knows which of its entries was used the longest ago: open files, for reading and for writing.
 //!
-//! Safe code over two standard maps: a use costs a lookup in each, whatever the number of entries.
+//! Safe code over two standard maps: a use costs a lookup in each, however many entries there are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! Brokers as processes: a program under test, what it prints, its log, its signals, its exit codes.
+//! Brokers as processes: a program under test, its output, its log, its signals, its exit codes.
 //!
 //! A test program names its binary once, as `Program::new(env!("CARGO_BIN_EXE_tidelog"))`: only Cargo knows where it is.
 
@@ -34,8 +34,8 @@ impl Program {
         self.0
     }
 
-    /// A command without environment and input, whose output is piped: what the tester exports for clients counts for
-    /// brokers too.
+    /// A command without environment and input, whose output is piped: variables that the tester exports for
+    /// clients would count for brokers too.
     #[must_use]
     pub fn command(self) -> Command {
         let mut command = Command::new(self.0);
@@ -81,7 +81,7 @@ impl Ran {
     }
 }
 
-/// A running broker and what it printed until it was ready. It is killed when it is dropped.
+/// A running broker and its output until it was ready. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Running {
     /// The process.

@@ -163,7 +163,7 @@ impl Subscriber {
         assert!(self.told().await.is_none(), "an exception is the last message");
     }
 
-    /// Reads whatever comes until the stream ends or is cut; the bytes of it.
+    /// Reads everything until the stream ends or is cut; the bytes of it.
     pub async fn take_all(&mut self) -> usize {
         self.read.len() + take_all(&mut self.body, Duration::ZERO).await
     }

@@ -104,7 +104,7 @@ pub struct Bodies {
     slots: Vec<(usize, usize)>,
 }
 
-/// A body, and what is in it.
+/// A body, and the records in it.
 #[derive(Debug)]
 pub struct Body {
     /// The body in JSON.

@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection of a producer, without a pool around it: what is between a request and the socket is part of
-//! what is measured.
+//! One HTTP/1.1 connection of a producer, without a pool around it: every layer between a request and the socket is
+//! part of the measurement.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -123,7 +123,7 @@ impl Connection {
         let handshake = Builder::new().max_buf_size(BUFFER_BYTES).handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| told(&error))?;
         tokio::spawn(async move {
-            // How it ended is seen by whoever waits for an answer.
+            // The caller that waits for an answer sees how it ended.
             let _ = connection.await;
         });
         self.sender = Some(sender);

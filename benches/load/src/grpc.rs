@@ -84,7 +84,7 @@ impl Api {
     }
 }
 
-/// A producer and what it needs.
+/// A producer and the things it needs.
 #[derive(Debug)]
 pub struct GrpcProducer {
     /// The state of the run.
@@ -114,7 +114,7 @@ struct UnderWay {
 }
 
 impl GrpcProducer {
-    /// Sends what is due until the schedule is over. What its records were answered with.
+    /// Sends records as they become due, until the schedule is over. Returns the answers to its records.
     pub async fn run(mut self) -> Answers {
         let mut answers = Answers::default();
         loop {

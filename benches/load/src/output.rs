@@ -1,4 +1,5 @@
-//! Where results go: standard output and files. What cannot be written is found out before the load, not after it.
+//! Where results go: standard output and files. A path that cannot be written is found out before the load, not
+//! after it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -39,7 +40,7 @@ pub fn read(path: &Path) -> Result<RunResult, BenchError> {
     Ok(result)
 }
 
-/// Creates the files that are to be written, so that a wrong path costs no run. What is in them stays for now.
+/// Creates the files that are to be written, so that a wrong path costs no run. Their contents stay for now.
 ///
 /// # Errors
 /// When one cannot be.

@@ -20,7 +20,7 @@ const UNREACHABLE_PAUSE: Duration = Duration::from_millis(50);
 /// Pause after a request of which nothing was written.
 const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
-/// A producer and what it needs.
+/// A producer and the things it needs.
 #[derive(Debug)]
 pub struct Producer {
     /// The state of the run.
@@ -36,7 +36,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Sends what is due until the schedule is over. What its records were answered with.
+    /// Sends records as they become due, until the schedule is over. Returns the answers to its records.
     pub async fn run(mut self) -> Answers {
         let mut answers = Answers::default();
         // Without it the first request of every producer would measure the connection as well.

@@ -6,7 +6,7 @@
 //! filler: a piece of the run's pool that the record's place in its request decides
 //! ```
 //! Numbers are big endian. The header has a multiple of three bytes, and every piece begins at one: so the pool is
-//! base64 once and for all, and a request is made by copying. Whoever reads a record compares every byte of it.
+//! base64 once and for all, and a request is made by copying. A reader of a record compares every byte of it.
 
 use base64_simd::{AsOut, STANDARD};
 use rand::rngs::SmallRng;

@@ -1,4 +1,4 @@
-//! A run from its beginning to its result: the stream, the consumers, the load, what is read afterwards.
+//! A run from its beginning to its result: the stream, the consumers, the load, the reading afterwards.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -79,7 +79,8 @@ impl Keys {
     }
 }
 
-/// Fills up what is rarer than the mean with what is more frequent, so that each place holds at most two.
+/// Fills up keys that are rarer than the mean with keys that are more frequent, so that each place holds at most
+/// two.
 fn aliases(weights: &[f64]) -> Vec<(f64, u32)> {
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     let mut shares: Vec<f64> = weights.iter().map(|weight| weight / mean).collect();

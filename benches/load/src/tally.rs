@@ -233,7 +233,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.min(LATENCY_MAX).as_micros()).expect("an hour of microseconds fits")
 }
 
-/// Whether one sequence number comes before another. Those of a stream may differ in length.
+/// Whether one sequence number comes before another. Sequence numbers of a stream may differ in length.
 pub fn is_before(one: &str, other: &str) -> bool {
     (one.len(), one) < (other.len(), other)
 }

@@ -159,7 +159,7 @@ async fn a_stall_is_seen_by_all_that_were_due_in_it() {
         (600, 600),
         "each that was due was sent and answered"
     );
-    // A third of the requests were due in the stall and waited for what was left of it: half a second on average.
+    // A third of the requests were due in the stall and waited for the rest of it: half a second on average.
     assert!(all.p50 < 300.0, "{all:?}");
     assert!(all.p90 > 500.0, "{all:?}");
     assert!(all.p99 > 900.0 && all.max < 2_500.0, "{all:?}");

@@ -1,4 +1,5 @@
-//! Measures enhanced fan-out: from the begin of a put to its event at every subscriber, and what the broker spends.
+//! Measures enhanced fan-out: from the begin of a put to its event at every subscriber, and the CPU time that the
+//! broker spends.
 //!
 //! `cargo run --release -p tidelog-benches --bin fan_out -- --endpoint 127.0.0.1:4567 --subscribers 20 --pid PID`
 //!

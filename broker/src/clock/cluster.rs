@@ -81,7 +81,7 @@ impl ClusterClock {
         self.clock.wall_ms().clamp(least_ms, most_ms)
     }
 
-    /// Takes note of what a voter says of its clock and of the time that it goes by.
+    /// Takes note of a voter's clock and of the time that it goes by.
     pub fn hear(&self, node: u64, clock_ms: u64, served_ms: u64) {
         if clock_ms > 0 {
             let boot_ms = self.boot_ms();
@@ -89,7 +89,7 @@ impl ClusterClock {
         }
     }
 
-    /// Takes note of what the leader of the metadata says of the cluster's times.
+    /// Takes note of the cluster's times as the leader of the metadata has them.
     pub fn be_told(&self, served_ms: u64, retention_ms: u64) {
         let boot_ms = self.boot_ms();
         self.times().be_told(served_ms, retention_ms, boot_ms);

@@ -38,7 +38,7 @@ impl Said {
     }
 }
 
-/// A node's place in its cluster and what is known of the data.
+/// A node's place in its cluster and the facts about its data that bound its times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
     /// This node.
@@ -108,7 +108,8 @@ impl Times {
         if is_accepted {
             (self.told, self.retention_ms) = (None, None);
             self.heard.values_mut().for_each(|said| said.served_ms = 0);
-            // Not with the clocks: what was heard of them may be from before they were set right.
+            // The times do not begin with the peers' clocks: their last messages may be from before the clocks were
+            // set right.
             let is_running = self.looked.is_some();
             self.served_ms = (is_running && self.keeps_times()).then_some(self.situation.kept.time_ms);
         }
@@ -182,7 +183,7 @@ impl Times {
         };
         Some(match before_ms {
             Some(before_ms) => follow(before_ms, aim_ms, elapsed_ms),
-            // A start: what the clocks say, unless the cluster goes by a time already.
+            // A start: the time of the clocks, unless the cluster goes by a time already.
             None => of_peers().unwrap_or(aim_ms),
         })
     }

@@ -195,7 +195,8 @@ impl Forming {
         Ok(())
     }
 
-    /// Refuses to come back to peers that do not want this node any more. Who does not answer at once is not waited for.
+    /// Refuses to come back to peers that do not want this node any more. Does not wait for peers that do not
+    /// answer at once.
     ///
     /// # Errors
     /// [`FormingError::Refused`].

@@ -1,8 +1,9 @@
 //! The owner of a data directory and the steps it has been through: the file IDENTITY, written when its node
 //! comes to a cluster, and again when its log is begun and its cluster founded. From then on the absence of
 //! the log or the cluster is damage.
-//! The incarnation is drawn with the directory. Peers know it, so that a node that comes back without its data, which
-//! has forgotten its votes and what it acknowledged, is not taken for the one it was.
+//!
+//! The incarnation is drawn with the directory. Peers know it, so that a node that comes back without its data,
+//! which has forgotten its votes and acknowledgements, is not taken for the one it was.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

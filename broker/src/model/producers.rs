@@ -76,8 +76,8 @@ impl Producer {
         self.batches.iter().map(|(number, runs)| (*number, runs.as_slice()))
     }
 
-    /// Remembers records of a batch. Those that are known stay where they are, so that a batch has no more runs than
-    /// records.
+    /// Remembers records of a batch. Records that are known stay where they are, so that a batch has no more runs
+    /// than records.
     pub fn remember(&mut self, batch: u64, run: Run) {
         if batch < self.settled_below {
             return;

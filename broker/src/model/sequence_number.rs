@@ -1,4 +1,4 @@
-//! Sequence numbers: what a client sees of a record's ordinal.
+//! Sequence numbers: a record's ordinal in the form that clients see.
 //!
 //! 186 bits, always 56 decimal digits, in the layout that real clients take apart:
 //!
@@ -138,7 +138,7 @@ fn add_steps(limbs: [u64; 3], count: u64) -> [u64; 3] {
     [low, middle, limbs[2] + carry]
 }
 
-/// A sum as its limb and what it carries over. A sum of two limbs needs no division.
+/// A sum as its limb and its carry. A sum of two limbs needs no division.
 fn split(sum: u128) -> (u64, u64) {
     let limb = u128::from(LIMB);
     match sum {

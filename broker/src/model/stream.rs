@@ -160,7 +160,8 @@ pub struct Stream {
     pub mode: StreamMode,
     /// 1,024 to 10,240 KiB of data and key (AWS model, MaxRecordSizeInKiB).
     pub max_record_kib: u32,
-    /// Whether records are spread over the shards whatever their keys (AWS model, RecordDistributionStrategy AUTO).
+    /// Whether records are spread over the shards regardless of their keys (AWS model, RecordDistributionStrategy
+    /// AUTO).
     pub is_auto_distributed: bool,
     /// MiB per second that were asked for ahead of need (AWS model, WarmThroughputMiBps).
     pub warm_mib_per_second: u32,

@@ -109,7 +109,7 @@ fn parsed(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(filter).map_err(|error| error.to_string())
 }
 
-/// Writes a line whatever is logged, as far as standard error takes it, and everything logged before.
+/// Writes a line at every level of the log, as far as standard error takes it, and all lines before it.
 pub fn print(line: &str) {
     match LOG.get() {
         Some(log) => log.lines.push(format!("{line}\n").into_bytes()),

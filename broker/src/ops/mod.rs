@@ -76,7 +76,7 @@ pub enum Reply {
     Answer(Box<Answer>),
     /// A body in the codec of the request; empty for an answer without members.
     Complete(Bytes),
-    /// A body and what it takes of the memory for answers.
+    /// A body and its charge on the memory for answers.
     Charged(Bytes, Charge),
     /// An event stream, as it comes. Dropping it ends the subscription.
     Events(Events),
@@ -84,9 +84,9 @@ pub enum Reply {
 
 /// An event stream.
 pub struct Events {
-    /// Parts of its messages, or what goes wrong with it and ends it.
+    /// Parts of its messages, or the error that ends it.
     pub messages: Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>,
-    /// Ends once nothing more is to come but what its client has been late to take.
+    /// Ends once no message is left but those that the client has been late to take.
     pub over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -99,11 +99,11 @@ impl<T: Into<Answer>> From<T> for Reply {
 /// The operation that AWS serves in JSON only; the SDKs that speak CBOR otherwise switch to JSON for it.
 const JSON_ONLY: Operation = Operation::SubscribeToShard;
 
-/// Runs a call, here or on the node that leads what it is about. `None` stands for an operation that the service model
+/// Runs a call, here or on the node that leads its subject. `None` stands for an operation that the service model
 /// does not have.
 ///
 /// # Errors
-/// Whatever the operation answers instead of its output.
+/// The fault that the operation answers instead of its output.
 pub async fn dispatch(
     service: &Arc<Service>,
     call: &Call,
@@ -120,10 +120,10 @@ pub async fn dispatch(
     }
 }
 
-/// Runs a request that came in no body, here or on the node that leads what it is about.
+/// Runs a request that came in no body, here or on the node that leads its subject.
 ///
 /// # Errors
-/// Whatever the operation answers instead of its output.
+/// The fault that the operation answers instead of its output.
 pub async fn ask<I: Input>(service: &Arc<Service>, call: &Call, input: I) -> Result<I::Output, Fault> {
     let request = api::check(&input.into())?;
     let answer = match placement::run(service, call, &request).await? {
@@ -142,10 +142,10 @@ pub async fn ask<I: Input>(service: &Arc<Service>, call: &Call, input: I) -> Res
     })
 }
 
-/// Runs a call that another node has taken; `None` when nothing was done because what it is about is led elsewhere.
+/// Runs a call that another node has taken; `None` when nothing was done because another node leads its subject.
 ///
 /// # Errors
-/// Whatever the operation answers instead of its output.
+/// The fault that the operation answers instead of its output.
 pub async fn execute(service: &Arc<Service>, call: &Call, name: &str) -> Result<Option<Reply>, Fault> {
     if name == record::follow::OPERATION {
         return record::follow::execute(service, call).await;

@@ -1,9 +1,9 @@
-//! Where an operation runs, and what its denials rest on.
+//! Where an operation runs, and which knowledge its denials rest on.
 //!
-//! The control plane runs on the leader of the metadata group; what reads a shard, on the leader of the shard's group.
-//! Another node's answer is relayed as it is, and a call that came from another node goes no further. Without a leader
-//! in reach reads are answered from what this node has applied; everything else is refused with an error that clients
-//! retry.
+//! The control plane runs on the leader of the metadata group; operations that read a shard run on the leader of
+//! the shard's group. Another node's answer is relayed as it is, and a call that came from another node goes no
+//! further. Without a leader in reach reads are answered from the state that this node has applied; everything else
+//! is refused with an error that clients retry.
 //!
 //! A denial that rests on metadata is given only once this node is known to have applied all metadata that was committed
 //! before: consumers take a missing shard for its end.

@@ -25,7 +25,7 @@ pub fn request(call: &Call, request: &Request, answer_bytes_max: usize) -> Execu
     }
 }
 
-/// The answer, for its client. What was charged for it beforehand shrinks to what it takes.
+/// The answer, for its client. The charge that was taken for it beforehand shrinks to its size.
 ///
 /// # Errors
 /// The other node's fault.

@@ -15,7 +15,7 @@ use super::types::command;
 /// Reads a message as one that a peer sends, of the kind that `kind` chooses, and returns whether a node takes it.
 ///
 /// # Panics
-/// When a message that is taken is not sent as what was read.
+/// When a message that is taken is sent with other contents than were read.
 pub fn check_peer_message(kind: u8, body: Bytes) -> bool {
     match kind % 7 {
         0 => is_kept(body, append_request, |request| {

@@ -70,7 +70,7 @@ impl GivingUp {
     pub fn look(disk: Arc<dyn Disk>, directory: &Path, history: History) -> Result<Self, GroupError> {
         let loaded = checkpoint::load(&*disk, &directory.join(CHECKPOINTS))?;
         let mut salvage = Salvage::read(disk.clone(), &directory.join("wal"))?;
-        // Looked at before anything is given up: what was purged can only stand in a checkpoint.
+        // The checkpoints are read before anything is given up: purged entries can only stand in a checkpoint.
         let has_purged = (0..GROUPS as u8).any(|group| salvage.found().state(group).purged.is_some());
         let lacks_checkpoint = has_purged && loaded.is_none();
         let durable_lsn = loaded.as_ref().map(|loaded| loaded.checkpoint.durable_lsn);
@@ -179,7 +179,7 @@ fn applied(loaded: Option<&checkpoint::Loaded>, group: u8) -> Option<(u64, u64)>
     loaded?.checkpoint.groups.iter().find(|saved| saved.group == group)?.applied
 }
 
-/// Moves segments that no checkpoint lists to what was lost: nothing brings their records back.
+/// Moves segments that no checkpoint lists to the lost files: nothing brings their records back.
 fn keep_segments(disk: &dyn Disk, directory: &Path) -> Result<(), GroupError> {
     let aside = directory.join(SET_ASIDE);
     match disk.list(&aside) {

@@ -1,4 +1,4 @@
-//! The node's groups: what is applied, and a handle for each thing that callers do with them.
+//! The node's groups: their applied state, and a handle for each use that callers make of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,7 @@ impl Groups {
     }
 }
 
-/// The applied state of the node, and what it goes by.
+/// The applied state of the node, its peers and its clock.
 impl Groups {
     /// This node's id.
     pub fn node(&self) -> u64 {
@@ -203,8 +203,9 @@ impl Groups {
 
 /// From the start of the groups to their end.
 impl Groups {
-    /// Returns when every group has applied what was acknowledged before, or when that takes longer than `deadline`
-    /// because too few peers are there: what is applied can be read all the same. True for the former.
+    /// Returns when every group has applied the entries that were acknowledged before, or when that takes longer
+    /// than `deadline` because too few peers are there: applied records can be read all the same. True for the
+    /// former.
     ///
     /// # Errors
     /// When a group has ended.
@@ -213,8 +214,8 @@ impl Groups {
         Ok(try_join_all(coming).await?.into_iter().all(|is_ready| is_ready))
     }
 
-    /// Checkpoints and stops the groups. What was acknowledged is durable either way; this makes the next start
-    /// quick. Afterwards drop the groups and join their threads.
+    /// Checkpoints and stops the groups. Acknowledged records are durable either way; the checkpoint makes the next
+    /// start quick. Afterwards drop the groups and join their threads.
     ///
     /// # Errors
     /// [`GroupError`] when the last checkpoint has failed.

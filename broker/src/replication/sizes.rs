@@ -1,4 +1,4 @@
-//! Sizes of the files under the groups, and the bounds that go with them. Defaults are what a broker runs with.
+//! Sizes of the files under the groups, and the bounds that go with them. A broker runs with the defaults.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 /// The part of the unflushed bytes at which a flush begins, of those at which proposals wait: numerator and denominator.
 const FLUSH_FROM: (u64, u64) = (3, 8);
-/// The part of a class that what goes to other nodes, or comes from them, has of it, as a fraction.
+/// The part of a class that records on their way to other nodes, or from them, may take, as a fraction.
 const PEER_FRACTION: usize = 8;
-/// Bytes of the largest message of records: 10 MiB of data and keys, and what stands around them.
+/// Bytes of the largest message of records: 10 MiB of data and keys, and the encoding around them.
 const PEER_BYTES_MIN: usize = 11 << 20;
-/// Bytes that are enough for what is under way between nodes, however much memory there is.
+/// Bytes that are enough for the records on their way between nodes, however much memory there is.
 const PEER_BYTES_MAX: usize = 64 << 20;
 const WAL_FILE_BYTES: u64 = 128 << 20;
 const WAL_FIRST_FILE_BYTES: u64 = 4 << 20;
@@ -45,7 +45,7 @@ pub struct RepairPace {
     pub look_every: Duration,
     /// Before the first round of the scrub, and between two.
     pub scrub_pause: Duration,
-    /// Bytes that the scrub reads in a second: a hundredth of what a disk reads, and a hundredth of a core.
+    /// Bytes that the scrub reads in a second: a hundredth of a disk's rate, and a hundredth of a core.
     pub scrub_bytes_per_second: u64,
 }
 
@@ -91,8 +91,8 @@ pub struct Sizes {
     pub unflushed_bytes_max: u64,
     /// Bytes of records on their way to other nodes, until these have answered.
     pub forwarded_bytes_max: usize,
-    /// Bytes of records that came from all other nodes and are not answered. Each of them may send as much as its own
-    /// setting allows; what is beyond waits in the connection.
+    /// Bytes of records that came from all other nodes and are not answered. Each of them may send as much as its
+    /// own setting allows; records beyond the bound wait in the connection.
     pub received_bytes_max: usize,
     /// Bytes of records that other nodes' clients read here, on their way to those nodes.
     pub events_for_peers_bytes_max: usize,
@@ -105,7 +105,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// These sizes with what is held in memory within the classes log and tail.
+    /// These sizes, with the bounds of memory cut to the classes log and tail.
     #[must_use]
     pub fn within(mut self, memory: &Shares) -> Self {
         let (log, tail) = (memory.bytes(Class::Log), memory.bytes(Class::Tail) as u64);

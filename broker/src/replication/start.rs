@@ -1,4 +1,4 @@
-//! Starting the groups on what was recovered and opened: the threads run, and every group comes up.
+//! The start of the groups on the recovered log and the opened shards: the threads run, and every group comes up.
 
 use std::sync::Arc;
 
@@ -53,8 +53,8 @@ struct Shared {
 }
 
 impl Groups {
-    /// Starts the groups on what was opened: they vote and take entries from then on. `founding` is asked for the first
-    /// members when the groups have none yet; without it they wait for a leader that takes them in.
+    /// Starts the groups on the opened log and shards: they vote and take entries from then on. `founding` is asked
+    /// for the first members when the groups have none yet; without it they wait for a leader that takes them in.
     ///
     /// # Errors
     /// [`GroupError`], whose message says what an operator can do.

@@ -1,4 +1,5 @@
 //! Accounts of the memory: each connection has one, and the connections of one address are counted together.
+//!
 //! An address is one of IPv4, or a network of 64 bits of IPv6, which one customer has. Shares by address bind only while
 //! there is another one: behind a load balancer all clients have the same.
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::Account;
 use super::pool::{Charge, Full, Pool};
 
-/// Bytes of an answer that what its connection is charged covers.
+/// Bytes of an answer that the charge of its connection covers.
 pub const PREPAID_ANSWER_BYTES: usize = 16 << 10;
 
 /// The room for one connection's answers. Nobody waits for it: who would has read records, which take memory that no
@@ -36,9 +36,9 @@ impl AnswerRoom {
         Self { bytes_max, ..self }
     }
 
-    /// Charges room for an answer that another node is asked for, before it is known how large it will be: as much as there
-    /// is now while a quarter stays free, at most `bytes`. Returns how large the answer may be. Nobody is refused: what the
-    /// connection has paid for is left in any case.
+    /// Charges room for an answer that another node is asked for, before it is known how large it will be: as much
+    /// as there is now while a quarter stays free, at most `bytes`. Returns how large the answer may be. No caller
+    /// is refused: the bytes that the connection's own charge covers are left in any case.
     #[must_use]
     pub fn take_up_to(&self, bytes: usize) -> (usize, Option<Charge>) {
         let Some((pool, account)) = &self.charged else { return (bytes, None) };
@@ -54,8 +54,8 @@ impl AnswerRoom {
         (PREPAID_ANSWER_BYTES, None)
     }
 
-    /// Charges that many bytes, if there is room now; the one that finishes may take of the reserve. `None` is a charge
-    /// that the connection has paid for.
+    /// Charges that many bytes, if there is room now; the one that finishes may take of the reserve. `None` stands
+    /// for bytes that the connection's own charge covers.
     ///
     /// # Errors
     /// [`Full`], which is counted.
@@ -74,6 +74,7 @@ impl AnswerRoom {
 
     /// Charges as many things of these sizes as there is room for, in order: all of them, or a half, or a
     /// half of that. Refuses when even the first finds no room.
+    ///
     /// # Errors
     /// [`Full`].
     pub fn take_some(&self, sizes: &[usize], around: usize) -> Result<(usize, Option<Charge>), Full> {
@@ -136,7 +137,7 @@ mod tests {
         let room = Room::new(Shares::default().with(Class::Answers, bytes));
         let account = Account::detached();
         let answers = AnswerRoom::new(&room.answers, &account);
-        // 16 MiB in all, of which 14 are the reserve and 2 for what is small: nothing else is left.
+        // 16 MiB in all, of which 14 are the reserve and 2 for small charges: nothing else is left.
         assert!(answers.take(PREPAID_ANSWER_BYTES).unwrap().is_none());
         let sizes = [MIB; 8];
         let (count, first) = answers.take_some(&sizes, 100).unwrap();

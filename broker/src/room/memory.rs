@@ -173,7 +173,8 @@ impl<'a> Mount<'a> {
             };
             is_it.then_some(path)
         });
-        // In a container the path may be one that only the machine knows; the limit stands in what is mounted.
+        // In a container the path may be one that only the machine knows; the limit stands in the mounted
+        // directory.
         let below = own.and_then(|own| own.strip_prefix(self.root.trim_end_matches('/'))).unwrap_or_default();
         let own = self.at.join(below.trim_start_matches('/'));
         own.ancestors()
@@ -227,7 +228,7 @@ mod tests {
         let memory = found(None, None, &v2).unwrap();
         assert_eq!((memory.bytes, memory.source), (384 << 20, Source::ControlGroup(512 * MIB)));
         assert_eq!(memory.to_string(), "384 MiB (75 % of the control group's 512 MiB)");
-        // In a container the limit stands in the root of what is mounted.
+        // In a container the limit stands in the root of the mounted directory.
         let inside = files("0::/\n", V2, &[("/sys/fs/cgroup/memory.max", &above)]);
         assert_eq!(found(None, None, &inside), Ok(memory));
         let v1 = files(

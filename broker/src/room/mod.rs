@@ -11,10 +11,10 @@
 //!      ├────────► answers
 //!      └────────► events
 //! ```
-//! Log and tail drain by commits and flushes, which wait for no client. Within a class nobody waits while it holds a
-//! part, but for two seconds, and the oldest waiter gets a reserve that is as large as anything of the class: a full
-//! class always drains. What peers ask for is served from classes that never wait for another node (the log, and answers
-//! by [`Pool::try_charge`]), so that two full nodes do not wait for each other.
+//! Log and tail drain by commits and flushes, which wait for no client. Within a class nobody waits while it holds
+//! a part, but for two seconds, and the oldest waiter gets a reserve that is as large as anything of the class: a
+//! full class always drains. Calls of peers are served from classes that never wait for another node (the log, and
+//! answers by [`Pool::try_charge`]), so that two full nodes do not wait for each other.
 //!
 //! A holder of the last class in a row waits for nothing but its own client, and clients that take or send too little
 //! are cut.
@@ -43,9 +43,9 @@ const SLACK_PERCENT: usize = 15;
 /// Percent of `--memory` for metadata and the memory of producers; bounds of the cluster enforce it.
 const METADATA_PERCENT: usize = 15;
 
-/// Bytes of the largest request body with what stands around it: it finishes however full its class is.
+/// Bytes of the largest request body with its message around it: it finishes however full its class is.
 pub const LARGEST_BODY_BYTES: usize = 20 * MIB;
-/// Bytes of the largest answer in JSON: 10 MiB of data in base64, and what stands around it.
+/// Bytes of the largest answer in JSON: 10 MiB of data in base64, and the document around it.
 pub const LARGEST_ANSWER_BYTES: usize = 14 * MIB;
 /// Bytes that a read of segment files may hold until its answer is encoded: the largest frame.
 pub const FILE_READ_BYTES: usize = 10 * MIB;
@@ -172,8 +172,8 @@ impl Default for Shares {
     }
 }
 
-/// Bytes that a connection takes, and a stream of HTTP/2 beyond the first: what is kept of it, its head, and a request
-/// and an answer that are small.
+/// Bytes that a connection takes, and a stream of HTTP/2 beyond the first: its state, its head, and a small request
+/// and answer.
 pub const CONNECTION_BYTES: usize = 32 << 10;
 
 /// The declaration as a table of Markdown, with the shares of some figures in MiB. `docs/design/memory.md` has it.

@@ -1,7 +1,7 @@
-//! The bytes of one class, and what is charged to it.
+//! The bytes of one class, and the charges on them.
 //!
-//! A pool has three parts: an eighth for what is small, a reserve for the one that finishes, and the rest for everything
-//! else. Shares of connections and addresses bind only while the rest is more than half taken.
+//! A pool has three parts: an eighth for small charges, a reserve for the one that finishes, and the rest for
+//! everything else. Shares of connections and addresses bind only while the rest is more than half taken.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,8 @@ impl Pool {
         Self::with_share(name, bytes, largest, largest.max(SHARE_MIN))
     }
 
-    /// A pool without a reserve and without a part for what is small, of which one connection has `share_min` at least.
+    /// A pool without a reserve and without a part for small charges, of which one connection has `share_min` at
+    /// least.
     #[must_use]
     pub fn unreserved(name: &'static str, bytes: usize, share_min: usize) -> Arc<Self> {
         Self::with_share(name, bytes, 0, share_min)
@@ -165,8 +166,8 @@ impl Pool {
         if charge.try_grow(bytes) { Ok(charge) } else { Err(Full) }
     }
 
-    /// A charge of that many bytes, if there is room, whatever share the address has: connections make place for each
-    /// other instead.
+    /// A charge of that many bytes, if there is room, beyond the share of its address too: connections make place
+    /// for each other instead.
     ///
     /// # Errors
     /// [`Full`].
@@ -273,7 +274,7 @@ impl Charge {
         true
     }
 
-    /// Grows to that many bytes, if there is room now and a quarter of what is neither small nor reserved stays free.
+    /// Grows to that many bytes, if there is room now and a quarter of the general part stays free.
     pub fn try_grow_modestly(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes());
         self.pool.general.available_permits() >= more + self.pool.general_bytes / MODEST_FRACTION
@@ -284,7 +285,7 @@ impl Charge {
     /// reserve.
     ///
     /// # Errors
-    /// [`Full`] when there was no room until then. What it has stays charged until it is dropped.
+    /// [`Full`] when there was no room until then. The bytes that it has stay charged until it is dropped.
     pub async fn grow(&mut self, bytes: usize, patience: Duration) -> Result<(), Full> {
         let ends = Instant::now() + patience;
         let more = bytes.saturating_sub(self.bytes());
@@ -341,7 +342,7 @@ impl Charge {
         self.pool.charge(&self.account, self.is_small)
     }
 
-    /// Grows or shrinks to exactly that many bytes; `None` when there is no room for what is more.
+    /// Grows or shrinks to exactly that many bytes; `None` when there is no room to grow.
     #[must_use]
     pub fn fitted(mut self, bytes: usize) -> Option<Self> {
         let fits = self.try_grow(bytes);
@@ -425,7 +426,7 @@ mod tests {
     async fn shares_bind_only_a_busy_pool() {
         let (pool, accounts) = (pool(340), Arc::new(Accounts::default()));
         let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
-        // A sixteenth is 21 MiB, a quarter 85, and half of what is general 138.
+        // A sixteenth is 21 MiB, a quarter 85, and half of the general part 138.
         let (one, same, other) = (open(1), open(1), open(2));
         let all = pool.try_charge(&one, 120 * MIB).unwrap();
         assert!(!pool.is_busy());

@@ -1,10 +1,11 @@
 //! Work for a client that may wait for a permit or a lock, in a task of its own.
 //!
-//! A semaphore or a mutex hands what is freed to its oldest waiter, which has it from then on but uses it only when it is
-//! polled. Bodies of answers are polled when their client's window has room. A future that waits for a permit in such a
-//! body, beside others that have something to say, can keep the permit from everybody for as long as the client takes
-//! nothing. Invariant: nothing that is polled by a client's window waits for a permit or a lock that others wait for; it
-//! awaits an [`OwnTask`], which takes the permit, uses it and gives it back whatever the client does.
+//! A semaphore or a mutex hands a freed permit to its oldest waiter, which has it from then on but uses it only
+//! when it is polled. Bodies of answers are polled when their client's window has room. A future that waits for a
+//! permit in such a body, beside others that have something to say, can keep the permit from all others for as long
+//! as the client takes nothing. Invariant: nothing that is polled by a client's window waits for a permit or a lock
+//! that others wait for; it awaits an [`OwnTask`], which takes the permit, uses it and gives it back, even if the
+//! client takes nothing.
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -34,7 +35,7 @@ impl<T> Future for OwnTask<T> {
             Ok(output) => Poll::Ready(output),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // The runtime ends, and with it whoever waits here.
+                // The runtime is ending, and the task that waits here with it.
                 Err(_) => Poll::Pending,
             },
         }

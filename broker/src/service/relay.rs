@@ -1,4 +1,5 @@
-//! Whole operations for other nodes to run: what they are about is led there. This node relays the answer.
+//! Operations that this node hands to another one, because that node leads their subject. This node relays the
+//! answer.
 //!
 //! Every call has a deadline until its answer begins; an event stream is bounded by its own life and is pulled: the
 //! connection holds a window of it and no more.
@@ -37,7 +38,7 @@ pub enum NotRelayed {
 }
 
 impl Service {
-    /// Has an operation run by the node that leads its group. That is given up when the node cannot be reached until
+    /// Has an operation run by the node that leads its group. Gives up when the node cannot be reached until
     /// `ends`, or does not lead the group any more.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! The certificate authority of a data directory: `tls/ca.pem` and `tls/ca.key`, made once and kept.
 //!
-//! Invariants: both files come into being together, by one rename of their directory; a directory that has only one of
-//! them, or one that is damaged, is refused by name and never repaired, because clients trust the old certificate.
-//! The issuer's name follows from its key, so the certificate's own bytes are not needed to issue under it. Whoever
-//! creates an authority holds the data directory's lock; reading needs none.
+//! Invariants: both files come into being together, by one rename of their directory; a directory that has only one
+//! of them, or one that is damaged, is refused by name and never repaired, because clients trust the old
+//! certificate. The issuer's name follows from its key, so the certificate's own bytes are not needed to issue
+//! under it. A process that creates an authority has the data directory's lock; reading needs none.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -219,8 +219,9 @@ fn named(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// Dates a certificate for a life from now on. A clock that is behind the build of this program counts as that, and an
-/// authority, which is kept, is good from the build on, so that it is one today whatever the clock said when it was made.
+/// Dates a certificate for a life from now on. A clock that is behind the build of this program counts as that, and
+/// an authority, which is kept, is good from the build on, so that it is valid today even if the clock was wrong
+/// when it was made.
 fn live(params: &mut CertificateParams, now: SystemTime, life: Duration) {
     let epoch = date_time_ymd(1970, 1, 1);
     let built = Duration::from_millis(BUILT_MS);

@@ -1,6 +1,6 @@
-//! Certificates and keys in files of the user's, in PEM form. Each refusal names the file and what is wrong with it.
+//! The user's files of certificates and keys, in PEM form. Each refusal names the file and what is wrong with it.
 //!
-//! [`super::Tls`] and [`super::peer`] read theirs by it.
+//! Used by [`super::Tls`] and [`super::peer`].
 
 use std::path::Path;
 

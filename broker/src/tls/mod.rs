@@ -38,7 +38,7 @@ const HTTP1: &[u8] = b"http/1.1";
 /// A certificate chain and its key, as files of the user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// PEM: the server's certificate, and what stands between it and its root.
+    /// PEM: the server's certificate, and the intermediate certificates up to its root.
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
@@ -175,7 +175,7 @@ impl Tls {
     }
 
     /// Reads the user's files again, or issues another certificate, for the handshakes from now on. No session of a
-    /// certificate before is resumed. Whatever is wrong, the certificate before stays.
+    /// certificate before is resumed. On any error the certificate before stays.
     ///
     /// # Errors
     /// As [`Self::with_files`] and [`Self::with_authority`].

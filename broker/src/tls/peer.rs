@@ -1,9 +1,9 @@
-//! Mutual TLS between the nodes of a cluster, and for those who administer it: each side proves a certificate by the
-//! cluster's authority, and the role in the cluster that its certificate names ([`Role`]). The dialling side also checks
-//! that the certificate is good for the host and the node that it dialled.
+//! Mutual TLS between the nodes of a cluster, and with its administrators: each side proves a certificate by the
+//! cluster's authority, and the role in the cluster that its certificate names ([`Role`]). The dialling side also
+//! checks that the certificate is good for the host and the node that it dialled.
 //!
-//! Invariants: no stream comes out of here whose far end has not proved its role; both ends are Tidelog,
-//! so it is TLS 1.3 and `h2` or nothing; a handshake has a deadline. In TLS 1.3 whoever dials is done first: a refusal
+//! Invariants: no stream comes out of here whose far end has not proved its role; both ends are Tidelog, so it is
+//! TLS 1.3 and `h2` or nothing; a handshake has a deadline. In TLS 1.3 the dialling side is done first: a refusal
 //! of its certificate comes with its first read, as an error of the stream. The peers' connections are made by it.
 
 use std::fmt;
@@ -37,7 +37,8 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A node's certificate, its key, and the authority that all nodes of the cluster are trusted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificates {
-    /// PEM: the node's certificate, for both ends of a connection, and what stands between it and the authority.
+    /// PEM: the node's certificate, for both ends of a connection, and the intermediate certificates up to the
+    /// authority.
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
@@ -78,7 +79,8 @@ impl PeerTls {
         Ok(Self { ends: Arc::new(RwLock::new(ends)), files: Arc::new(files.clone()), own: Arc::new(own) })
     }
 
-    /// Reads the files again, for the connections from now on. Whatever is wrong with them, what was read before stays.
+    /// Reads the files again, for the connections from now on. On any error the files that were read before stay in
+    /// use.
     ///
     /// # Errors
     /// As [`Self::with_files`].

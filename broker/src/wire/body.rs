@@ -1,8 +1,8 @@
 //! Reads a request body into one run of bytes, within bounds of size, time and memory.
 //!
-//! Memory is charged for what has come, never for what is announced. What the connection is charged covers the first
-//! [`PREPAID_BYTES`]; past them a step is charged before the next bytes are taken, so that a body which waits for room
-//! leaves its bytes where they are.
+//! Memory is charged for bytes that have come, never for a length that is announced. The charge of the connection
+//! covers the first [`PREPAID_BYTES`]; past them a step is charged before the next bytes are taken, so that a body
+//! which waits for room leaves its bytes where they are.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::pace::Pace;
 use super::refusal::Refusal;
 use crate::room::{Charge, Full, SMALL_BYTES};
 
-/// Bytes of a body that what the connection is charged covers.
+/// Bytes of a body that the charge of the connection covers.
 pub(super) const PREPAID_BYTES: usize = 16 << 10;
 /// Bytes that are charged ahead at least: the largest frame.
 const STEP_MIN: usize = 64 << 10;
@@ -34,7 +34,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// is cut off in the middle of sending sees a broken connection and never the reason.
 const DISCARD_FACTOR: usize = 3;
 
-/// A complete body and what is charged for it until it is dropped.
+/// A complete body and its charge, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) bytes: Bytes,
@@ -149,7 +149,7 @@ impl Reading<'_> {
         Body { bytes, _charge: Some(self.charge) }
     }
 
-    /// Charges a step ahead of what has come: as much as has come already, while there is as much room.
+    /// Charges a step ahead of the bytes that have come: as much as has come already, while there is as much room.
     async fn make_room(&mut self) -> Result<(), Full> {
         let left = self.left.unwrap_or(usize::MAX);
         let least = self.taken + left.min(STEP_MIN);

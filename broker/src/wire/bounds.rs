@@ -34,15 +34,15 @@ pub struct Bounds {
     pub memory: Shares,
     /// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
     pub http2_windows: (u32, u32),
-    /// Bytes that the kernel holds of what a client has sent and nobody has read; Linux counts them twice over. `None`
-    /// leaves it to the kernel.
+    /// Bytes from a client that the kernel buffers before the broker reads them; Linux counts them twice over.
+    /// `None` leaves it to the kernel.
     pub kernel_receive_bytes: Option<usize>,
-    /// Streams of one HTTP/2 connection: consumers hold one per shard. 2,048, or half of what the class connections has
-    /// room for.
+    /// Streams of one HTTP/2 connection: consumers hold one per shard. 2,048, or half of the streams that the class
+    /// connections has room for.
     pub http2_streams_max: u32,
-    /// From the beginning of a node's start, how long requests wait for its end, which most restarts reach; later ones are
-    /// refused at once with what the node waits for. SDKs try three times within about a second, and may reach the same node
-    /// each time.
+    /// From the beginning of a node's start, how long requests wait for its end, which most restarts reach; later
+    /// ones are refused at once, with the stage of the start. SDKs try three times within about a second, and may
+    /// reach the same node each time.
     pub start: Duration,
     /// From a complete request to the answer of its operation.
     pub request: Duration,
@@ -97,7 +97,7 @@ pub(super) const PROBES_MAX: usize = 64;
 pub(super) const PLACE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one past the bound may take for its request, and for its answer.
 pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a connection that was told to end has for what is under way.
+/// How long a connection that was told to end has for its requests under way.
 pub(super) const GOODBYE: Duration = Duration::from_secs(5);
 /// The time for the same of an idle connection whose place another one waits for: as long as its GOAWAY
 /// takes.
@@ -114,7 +114,7 @@ const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);
 const SMALL_MEMORY_BYTES: usize = GIB;
 /// Largest HTTP/2 frame taken, bytes: a frame is held whole, beside what the windows count.
 pub(super) const HTTP2_FRAME_MAX: u32 = 64 * KIB as u32;
-/// Answers buffered for one HTTP/2 stream, bytes: one frame is what is used.
+/// Answers buffered for one HTTP/2 stream, bytes: one frame is used.
 pub(super) const HTTP2_SEND_BUFFER_MAX: usize = 64 * KIB;
 /// Streams of one HTTP/2 connection, however much memory there is.
 const HTTP2_STREAMS_MAX: u32 = 2_048;

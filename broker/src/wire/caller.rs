@@ -16,7 +16,7 @@ pub(super) struct Caller {
     pub(super) region: Arc<str>,
 }
 
-/// The caller of a request with these headers; what they do not say is the configured `account` and `region`.
+/// The caller of a request with these headers; where they name none, it has the configured `account` and `region`.
 pub(super) fn of(headers: &HeaderMap, account: &Arc<str>, region: &Arc<str>) -> Caller {
     let credential = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credential);
     let (own_account, own_region) = credential.unwrap_or_default();

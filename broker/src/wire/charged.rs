@@ -174,7 +174,7 @@ mod tests {
         let (slow, steady) = (Duration::from_secs(29), Duration::from_secs(3));
         for (mib, pause, is_cut) in [(78, slow, true), (78, steady, false), (560, slow, false)] {
             let room = room(mib);
-            // In the smaller one, more than half of what is neither reserved nor for small answers.
+            // In the smaller one, more than half of the general part.
             let _others = room.answers.try_charge(&Account::detached(), 15 * MIB).unwrap();
             let began = Instant::now();
             let (taken, was_cut) = taken(&room, 5 * MIB, pause).await;
@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_out_of_the_reserve_is_taken_fast_or_cut() {
         for (pause, is_cut) in [(Duration::from_millis(50), false), (Duration::from_millis(100), true)] {
-            // 24 MiB beside the reads: 7 for what is neither small nor finishing.
+            // 24 MiB beside the reads: 7 for the general part.
             let room = room(44);
             let (_, was_cut) = taken(&room, 13 * MIB, pause).await;
             assert_eq!(was_cut, is_cut, "{pause:?}");

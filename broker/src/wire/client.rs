@@ -1,6 +1,6 @@
-//! A client's connection in the room: its account, and what is charged for it and for its streams of HTTP/2.
+//! A client's connection in the room: its account, and the charges for it and for its streams of HTTP/2.
 //!
-//! What the connection is charged covers its first stream with one small request and its answer, so that those write
+//! The charge of the connection covers its first stream with one small request and its answer, so that these write
 //! nothing that cores share. Further streams are charged by fours, and leave a quarter of the class to connections.
 
 use std::net::IpAddr;
@@ -84,7 +84,8 @@ impl Client {
         Ok(exchange)
     }
 
-    /// The connection's end waits for what its client is still sending, so that the client gets to the answer.
+    /// The end of the connection waits for bytes that its client is still sending, so that the client gets to the
+    /// answer.
     pub(super) fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
     }

@@ -209,7 +209,7 @@ async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) ->
     Ok(Some(Opened::Secure(Box::new(Transport::new(stream, first, stall)), protocol)))
 }
 
-/// Reads until the protocol is certain; what was read comes along. `None`: closed before that.
+/// Reads until the protocol is certain, and returns the bytes that it read too. `None`: closed before that.
 async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Protocol, Bytes)>> {
     let mut first = BytesMut::with_capacity(HTTP2_PREFACE.len());
     loop {

@@ -114,8 +114,8 @@ pub(super) fn refuse(headers: &HeaderMap, what: &'static str) -> Answer {
     refused(operation(headers), Refusal::NoRoom(what), Form::of(headers).unwrap_or(Form::JSON))
 }
 
-/// A refusal of the wire as the operation's clients take it: what is throttled is tried again after a longer pause than
-/// what is unavailable.
+/// A refusal of the wire as the operation's clients understand it: they retry a throttled call after a longer pause
+/// than an unavailable one.
 fn refused(operation: Option<Operation>, refusal: Refusal, form: Form) -> Answer {
     match refusal {
         Refusal::NoRoom(what) if operation.is_some_and(Operation::may_be_throttled) => {

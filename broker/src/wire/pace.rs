@@ -16,7 +16,7 @@ pub(super) struct Pace {
     bytes: usize,
 }
 
-/// Bytes per second at least, of what has a part of a room that is more than half taken.
+/// Bytes per second at least, for an answer with a part of a room that is more than half taken.
 const PACE_MIN: usize = 16 << 10;
 /// Bytes per second at least of the one that finishes out of the reserve, which counts over a fifth of the time.
 const FINISHER_PACE_MIN: usize = 1 << 20;

@@ -148,7 +148,8 @@ pub(super) async fn metrics(gateway: &Gateway) -> Answer {
     Answer::new(StatusCode::OK, PROMETHEUS, gateway.pages.metrics.get(make).await)
 }
 
-/// A page that is made by one caller at a time. Whoever waited for one that was begun after it asked has that one.
+/// A page that one caller makes at a time. A caller that waited gets the page that another one began to make after
+/// its request.
 #[derive(Default)]
 struct KeptPage(Mutex<Option<(Instant, Bytes)>>);
 

@@ -42,7 +42,7 @@ pub(super) fn note(handed_over: bool) {
     let _ = WATCH.try_with(set);
 }
 
-/// The task ends with `end`, whatever of the answer its client has taken by then.
+/// The task ends with `end`, however much of the answer its client has taken by then.
 pub(super) fn end_by(end: End) {
     let _ = WATCH.try_with(|watch| *watch.end.borrow_mut() = Some(end));
 }

@@ -55,7 +55,7 @@ impl<S> Transport<S> {
         self
     }
 
-    /// Passes on what a write came to, and fails one that has waited for too long.
+    /// Passes on the result of a write, and fails one that has waited for too long.
     fn watched<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;

@@ -52,7 +52,7 @@ async fn namesakes_in_other_accounts_and_regions_are_apart() {
         let listed = ok(&broker, place, "ListStreams", json!({})).await;
         assert_eq!(listed["StreamNames"], json!(["a"]));
         assert_eq!(listed["StreamSummaries"][0]["StreamARN"], json!(arn));
-        // With an ARN its account and region decide, whoever asks.
+        // With an ARN its account and region decide, not those of the caller.
         for caller in PLACES {
             assert_eq!(read(&broker, caller, &arn).await, [format!("AAA{shards}")]);
             let found = ok(&broker, caller, "ListShards", json!({"StreamARN": arn})).await;
@@ -103,7 +103,7 @@ async fn invented_accounts_do_not_fill_the_metadata() {
         }
     }
     assert_eq!(shards, 300, "each leaves as much as it has");
-    // Others still find room, and what is deleted makes room again.
+    // Others still find room, and a deleted stream makes room again.
     ok(
         &broker,
         ("999999999999", "us-east-1"),

@@ -53,7 +53,7 @@ async fn records_are_charged_once_and_where_their_shard_is_led() {
     })
     .await;
     create(&cluster, "a", 1).await;
-    // Each request is of one second and more than the shard takes in it, whoever is asked.
+    // Each request has more than the shard takes in its second, on every node.
     let records = json!(vec![json!({"Data": "aGk=", "PartitionKey": "k"}); 100]);
     for at in 0..3 {
         tokio::time::sleep(Duration::from_millis(1_100)).await;

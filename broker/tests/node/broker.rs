@@ -1,4 +1,4 @@
-//! A node whose clock the tests turn, and what they ask of it.
+//! A node whose clock the tests set, and the calls that they make.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Broker {
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") })
     }
 
-    /// Whatever comes of a call.
+    /// The outcome of a call.
     pub async fn reply(
         &self,
         (account, region): (&str, &str),
@@ -87,7 +87,7 @@ impl Broker {
         iterator["ShardIterator"].as_str().expect("an iterator").to_owned()
     }
 
-    /// Sequence numbers and data of what the stream holds, from its oldest record on.
+    /// Sequence numbers and data of the stream's records, from the oldest on.
     pub async fn read(&self, name: &str) -> Vec<(String, String)> {
         let read = self.ok("GetRecords", json!({"ShardIterator": self.iterator(name).await})).await;
         let records = read["Records"].as_array().expect("records").iter();

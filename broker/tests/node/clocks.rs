@@ -1,4 +1,4 @@
-//! Clocks that leap, stand in 1970 or were off: what is deleted, what readers see, and when puts are taken.
+//! Clocks that leap, stand in 1970 or were off: which records are deleted and seen, and when puts are taken.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -167,12 +167,12 @@ impl Cluster {
         }
     }
 
-    /// Whatever comes of a call to the node at a place.
+    /// The outcome of a call to the node at a place.
     pub async fn reply(&self, at: usize, operation: &str, body: Value) -> Result<Reply, Fault> {
         self.reply_in(AnswerRoom::default(), at, operation, body).await
     }
 
-    /// Whatever comes of a call to the node at a place, with that room for its answer.
+    /// The outcome of a call to the node at a place, with that room for its answer.
     pub async fn reply_in(
         &self,
         answers: AnswerRoom,

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
 
-/// A put and its answer must have come by then, whatever happens: clients wait for about as long.
+/// A put must be answered by then under every fault: clients wait for about as long.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 fn put(name: &str, key: u64) -> Value {
@@ -68,7 +68,7 @@ async fn requests_go_on_when_a_leader_dies() {
 async fn a_node_whose_disk_is_almost_full_leads_nothing() {
     static NODES: AtomicUsize = AtomicUsize::new(0);
     let cluster = Cluster::formed_with(|config| {
-        // At place 0 nothing is left but what is reserved.
+        // At place 0 only the reserve is left.
         if NODES.fetch_add(1, Ordering::Relaxed) == 0 {
             config.sizes.reserved_bytes = u64::MAX;
         }

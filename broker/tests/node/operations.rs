@@ -37,7 +37,7 @@ async fn shards_are_changed_through_any_node() {
         let put = json!({"StreamName": "a", "PartitionKey": "k", "Data": "aGk="});
         cluster.ok(at, "PutRecord", put).await;
     }
-    // A denial is the same whoever gives it.
+    // Every node gives the same denial.
     let mut denials = Vec::new();
     for at in 0..3 {
         let denied = cluster.call(at, "DescribeStream", json!({"StreamName": "b"})).await;
@@ -92,7 +92,7 @@ async fn a_subscription_through_another_node_is_pushed_records_and_ends_with_its
     });
     let reply = cluster.reply(gateway, "SubscribeToShard", subscribe.clone()).await;
     let Ok(Reply::Events(mut events)) = reply else { panic!("a subscription") };
-    // The seat is the shard's, whichever node is asked.
+    // The shard has one subscription per consumer, whichever node is asked.
     let refused = cluster.call(other, "SubscribeToShard", subscribe).await;
     assert!(matches!(refused, Err(Fault::ResourceInUse(_))), "{refused:?}");
     let put = json!({"StreamName": "a", "PartitionKey": "k", "Data": "aGVsbG8="});

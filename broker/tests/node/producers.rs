@@ -1,4 +1,5 @@
-//! Batches of producers that are sent again: written once, answered with where they stand, whatever became of their shard.
+//! Batches of producers that are sent again: written once, answered with their places, also when their shard was
+//! split or merged.
 
 use std::sync::Arc;
 

@@ -132,7 +132,7 @@ async fn a_group_goes_to_nobody_who_has_not_confirmed_its_position() {
     let status = groups.membership().status().swap_remove(usize::from(led));
     assert!(status.matched.contains_key(&3), "node 3 has confirmed its position: {status:?}");
     cluster.restart(1).await;
-    // Whatever it held before, it is listed only once it has said so since its start, and handed a group only then.
+    // A node is listed only once it has confirmed its position since its start, and gets a group only then.
     let began = Instant::now();
     while !groups.leadership().transfer(led, 2).await {
         assert!(began.elapsed() < PATIENCE, "node 2 is never handed group {led}");

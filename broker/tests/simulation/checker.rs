@@ -1,4 +1,5 @@
-//! Compares what was sent with what was read, in time linear in both, and names every promise that was broken.
+//! Compares the records sent with the records read, in time linear in both, and names every promise that was
+//! broken.
 
 use std::collections::BTreeMap;
 

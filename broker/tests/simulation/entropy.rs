@@ -1,8 +1,8 @@
 //! The operating system's randomness, replaced in this one program by a stream that follows from a seed.
 //!
 //! Hash maps, the runtime's choices among ready branches, election timeouts, ids and nonces all come from
-//! `getrandom`. The symbol defined here takes the place of the C library's, so that whatever draws from it in this
-//! process draws the same with the same seed, without a line for that in the broker.
+//! `getrandom`. The symbol defined here takes the place of the C library's, so that all code in this process that
+//! draws from it draws the same with the same seed, without a line for that in the broker.
 
 #![allow(
     unsafe_code,

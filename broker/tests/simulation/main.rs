@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(Task::Run { seed, planted, honest, trace }) => {
             tell_by_environment();
             entropy::begin(seed);
-            // A thread of its own has drawn nothing yet, whatever came before.
+            // A new thread has drawn nothing from the seed yet.
             let running =
                 std::thread::spawn(move || run::run(Plan::new(seed, planted, honest), trace.as_deref()));
             let Ok(report) = running.join() else {
@@ -76,7 +76,7 @@ fn tell_by_environment() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
-/// Reads the command line. What it does not know is taken for a test runner's and passed over.
+/// Reads the command line. Arguments that it does not know are taken for a test runner's and passed over.
 fn read(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
     let mut arguments = arguments.peekable();
     let (mut filter, mut run, mut count, mut first) = (String::new(), None, None, 1);

@@ -1,7 +1,7 @@
 //! A node's disk as the run sees it: the simulated disk of `storage`, traced, its votes noted, and able to lie.
 //!
-//! A vote is read from the bytes that are written, by the layout of `storage/FORMAT.md`, so that what is checked
-//! about votes does not rest on the code that casts them.
+//! A vote is read from the bytes that are written, by the layout of `storage/FORMAT.md`, so that the checks of
+//! votes do not rest on the code that casts them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ use crate::trace::Trace;
 pub enum Lie {
     /// Nothing of the write-ahead log.
     Log,
-    /// Commits of the write-ahead log that hold nothing but votes, and what the log's mark says of them.
+    /// Commits of the write-ahead log that hold nothing but votes, and the log's mark about them.
     Votes,
 }
 

@@ -101,8 +101,8 @@ impl Nemesis {
         }
     }
 
-    /// Takes down what has ended itself, and starts again what has stopped. What a failed sync left in the page cache
-    /// alone is gone by then.
+    /// Takes down nodes that have ended themselves, and starts again nodes that have stopped. Bytes that a failed
+    /// sync left in the page cache alone are gone by then.
     fn bury(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
         for (index, node) in world.nodes.iter().enumerate() {
             if let Some(words) = node.aborted() {

@@ -16,7 +16,7 @@ pub enum FaultKind {
     PowerLoss,
     /// All nodes lose power at once.
     PowerLossOfAll,
-    /// The power goes in the middle of what the disk does next.
+    /// The power goes in the middle of the disk's next change.
     PowerCut,
     /// All lose power soon after somebody has voted.
     PowerLossAfterVote,

@@ -53,7 +53,7 @@ pub async fn open_children_early(node: Rc<SimNode>) {
         let catalog = service.catalog();
         let begun = catalog.streams().values().find(|stream| stream.reshard.is_some());
         if let Some(stream) = begun {
-            // Whatever comes of it: the mistake is made when it can be.
+            // The result is ignored: the mistake is made when it can be.
             let _ = commit(&service, stream).await;
         }
     }
@@ -102,7 +102,7 @@ pub async fn trim_by_own_clock(node: Rc<SimNode>) {
                 };
                 let points = vec![trim::Point { uid: stream.uid, shard: shard.index, ordinal }];
                 let command = data_command::Command::Trim(stored::Trim { points });
-                // Whatever comes of it: the mistake is made when it can be.
+                // The result is ignored: the mistake is made when it can be.
                 let _ = service.groups().proposals().propose_data(shard.group, command).await;
             }
         }

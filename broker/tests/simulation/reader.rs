@@ -123,7 +123,7 @@ impl Follower {
         Self { stream: stream.to_owned(), shards: BTreeMap::new(), ended: BTreeSet::new() }
     }
 
-    /// Reads once from each shard that has not ended. Whoever does not answer is asked another time.
+    /// Reads once from each shard that has not ended. A node that does not answer is asked another time.
     pub async fn round(&mut self, world: &World, dice: &mut Dice, patience: Duration) {
         let body = json!({"StreamName": self.stream});
         let answer = world.call(world.any_node(dice), "ListShards", body, patience).await;

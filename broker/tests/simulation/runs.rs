@@ -48,7 +48,7 @@ pub fn run_one(seed: u64, planting: Planting) -> Outcome {
     let output = command.output().expect("this program can be started");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() && !text.lines().any(|line| line.starts_with("violation ")) {
-        // It died: what it said last is all there is.
+        // The process died: its last output is all there is.
         text += &format!(
             "violation the run ended with {}: {}",
             output.status,

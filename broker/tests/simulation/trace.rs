@@ -44,7 +44,7 @@ impl Trace {
         state.hash = line.bytes().fold(state.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
         state.lines += 1;
         if let Some(file) = &mut state.file {
-            // A trace that cannot be written is missed by whoever asked for it, not by the run.
+            // The run goes on without a trace that cannot be written.
             let _ = file.write_all(line.as_bytes());
         }
     }

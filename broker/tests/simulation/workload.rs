@@ -165,7 +165,7 @@ async fn reshard(world: Rc<World>) {
             listed["Shards"].as_array().into_iter().flatten().map(range_and_id).collect();
         open.sort();
         let Some((operation, body)) = step(&stream, &open, &mut dice) else { continue };
-        // Whatever comes of it: another one, whose outcome is unknown, may have closed the shard meanwhile.
+        // The result is ignored: another reshard, whose outcome is unknown, may have closed the shard meanwhile.
         world.call(world.any_node(&mut dice), operation, body, PATIENCE).await;
     }
 }

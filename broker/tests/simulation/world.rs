@@ -35,7 +35,7 @@ pub struct World {
     pub is_over: Cell<bool>,
     /// Clients that have not.
     pub clients_busy: Cell<usize>,
-    /// Calls by what came of them, for the report.
+    /// Calls by their outcome, for the report.
     pub calls: RefCell<BTreeMap<String, u64>>,
     /// Faults by kind, for the report.
     pub faults: RefCell<BTreeMap<&'static str, u64>>,
@@ -48,8 +48,7 @@ impl World {
         self.violations.borrow_mut().push(what);
     }
 
-    /// Calls a node, and notes the call and what came of it. What does not exist for certain was made before by every
-    /// caller here, so that a node which denies it is wrong.
+    /// Calls a node, and notes the call and its outcome.
     pub async fn call(&self, node: usize, operation: &str, body: Value, patience: Duration) -> Answer {
         let host = &self.nodes[node].name;
         self.trace.note(&format!("call {host} {operation} {body}"));

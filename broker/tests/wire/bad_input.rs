@@ -21,7 +21,7 @@ fn codecs(operation: &str) -> impl Iterator<Item = Codec> {
     CODECS.into_iter().filter(move |codec| !is_json_only || *codec == Codec::Json)
 }
 
-/// Requests on one connection, each with what its answer must be.
+/// Requests on one connection, each with the answer that it must get.
 struct Pipeline<T> {
     client: Client,
     waiting: Vec<(Codec, T)>,

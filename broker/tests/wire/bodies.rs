@@ -1,5 +1,5 @@
-//! Memory for request bodies: what is charged has come, what finds no room is refused so that it is read, and what is
-//! slow holds up nobody.
+//! Memory for request bodies: only bytes that have come are charged, a body that finds no room is refused so that
+//! its client sees it, and a slow one delays no other.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::broker::{Broker, Client, NO_STREAMS, post};
 
 const MIB: usize = 1 << 20;
 
-/// A pool with that many MiB beside its reserve and what is kept for the small.
+/// A pool with that many MiB beside its reserve and the part for small charges.
 fn bounds(mib: usize) -> Bounds {
     let bytes = (LARGEST_BODY_BYTES + mib * MIB) * 8 / 7;
     Bounds::within(&Shares::default().with(Class::Bodies, bytes))

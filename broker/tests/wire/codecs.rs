@@ -13,8 +13,8 @@ use tidelog_proto::Document;
 use crate::broker::{Broker, Client};
 use crate::model::Model;
 
-/// Operations and requests, in order; `$Name` stands for the last token of that name that was answered. What follows
-/// from a call is waited for (see `settled`).
+/// Operations and requests, in order; `$Name` stands for the last token of that name that was answered. The effects
+/// of a call are waited for (`settled`).
 const CALLS: &[(&str, &str)] = &[
     ("CreateStream", r#"{"StreamName":"a","ShardCount":2}"#),
     ("CreateStream", r#"{"StreamName":"a","ShardCount":2}"#),
@@ -91,7 +91,7 @@ impl Side {
         (status, answer.map(shown))
     }
 
-    /// The stream, if there is one, is through with what it was told to do.
+    /// Waits until the stream, if there is one, has completed its last change.
     async fn settled(&mut self) {
         let request = Document::structure([("StreamName", "a".into())]);
         for _ in 0..500 {

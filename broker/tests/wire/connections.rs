@@ -1,4 +1,5 @@
-//! Connections past the bound and connections that nobody uses: who goes, and what is served all the same.
+//! Connections past the bound and connections that nobody uses: which ones go, and which pages are served all the
+//! same.
 
 use std::time::Duration;
 

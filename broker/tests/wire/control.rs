@@ -1,5 +1,5 @@
-//! The control plane over the wire: what is set for a stream, its consumers and its account is told again, also after a
-//! restart, and goes with the stream.
+//! The control plane over the wire: settings of a stream, its consumers and its account are described again, also
+//! after a restart, and go with the stream.
 
 use serde_json::{Value, json};
 

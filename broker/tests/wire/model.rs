@@ -1,6 +1,6 @@
 //! Requests made from the service model: a valid one of each operation, and values that break each bound of it.
 //!
-//! Whatever the model gains is covered without a change here, except that a new pattern needs a sample.
+//! An addition to the model is covered without a change here, except that a new pattern needs a sample.
 
 use serde_json::Value;
 use tidelog_proto::Document;

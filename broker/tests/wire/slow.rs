@@ -1,4 +1,4 @@
-//! Clients that take their answers slowly or not at all, and what the broker keeps for them.
+//! Clients that take their answers slowly or not at all, and the memory that the broker keeps for them.
 
 use std::time::{Duration, Instant};
 

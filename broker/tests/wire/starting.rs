@@ -1,4 +1,4 @@
-//! The client port answers while the node starts: what it waits for, and refusals that can be retried.
+//! The client port answers while the node starts: the stage of the start, and refusals that can be retried.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

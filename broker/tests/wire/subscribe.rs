@@ -1,4 +1,5 @@
-//! SubscribeToShard at the wire, over HTTP/1.1 and HTTP/2: what a subscriber is told, when, and how it ends.
+//! SubscribeToShard at the wire, over HTTP/1.1 and HTTP/2: the messages that a subscriber gets, when, and how the
+//! stream ends.
 
 use std::time::{Duration, Instant};
 
@@ -211,7 +212,7 @@ async fn what_is_wrong_at_the_beginning_is_an_ordinary_answer() {
         let (status, answer) = call(scene.address(), "SubscribeToShard", &input).await;
         assert_eq!((status, &answer["__type"]), (400, &json!(expected)), "{input}");
     }
-    // None of them took the seat; a StreamId is accepted.
+    // None of them took over the subscription; a StreamId is accepted.
     let mut subscriber =
         Subscriber::begin(scene.address(), false, &with("StreamId", "abcdefghijklmnopqrst-abc".into())).await;
     let answer = call(scene.address(), "SubscribeToShard", &with("DryRun", true.into())).await;

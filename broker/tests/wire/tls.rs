@@ -1,4 +1,4 @@
-//! TLS on the port of plain HTTP: what a client that trusts the broker's CA alone gets, and what others get.
+//! TLS on the port of plain HTTP: clients that trust the broker's CA alone, and others.
 
 use std::path::Path;
 use std::sync::Arc;

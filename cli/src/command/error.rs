@@ -17,7 +17,7 @@ const PAGES_MAX: usize = 10;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The arguments contradict each other or what is there.
+    /// The arguments contradict each other or the state of the service.
     #[error("{0}")]
     Arguments(String),
     /// Endpoint, region, keys or certificates are wrong.

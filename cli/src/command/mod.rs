@@ -1,5 +1,5 @@
-//! The command line: streams, records and shards by the Kinesis protocol, of Tidelog, AWS or an emulator; consumer groups
-//! and what is wrong with a stream by gRPC, of Tidelog only.
+//! The command line: streams, records and shards by the Kinesis protocol, of Tidelog, AWS or an emulator; consumer
+//! groups and the doctor by gRPC, of Tidelog only.
 //!
 //! Each command is a file that declares its arguments and carries them out. The binary of the broker takes
 //! [`Commands`] among its own and calls [`run`]. Results go to standard output, everything else to standard error.

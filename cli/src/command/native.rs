@@ -1,5 +1,6 @@
-//! A Tidelog broker, for the commands that ask for what nothing else has: its gRPC API and its page of metrics, at the
-//! endpoint that the other commands use too. Whatever else answers there is told apart and named.
+//! A Tidelog broker, for the commands that no other service can answer: its gRPC API and its page of metrics, at
+//! the endpoint that the other commands use too. Another server at that address is recognized and named in the
+//! error.
 
 use std::time::Duration;
 

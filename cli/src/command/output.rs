@@ -1,4 +1,4 @@
-//! Standard output: what it can show, tables for it, and JSON.
+//! Standard output: its abilities, tables for it, and JSON.
 
 use std::io::{self, IsTerminal, Write};
 

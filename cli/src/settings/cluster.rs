@@ -1,7 +1,7 @@
-//! The flags of a node of a cluster: who it is, who the others are, and what they trust each other by.
+//! The flags of a node of a cluster: its id, the other nodes, and their certificates.
 //!
 //! Invariants: a [`ClusterConfig`] names its own node among the members, and no id or address twice. Host names are
-//! kept as they were written and resolved whenever one is dialled: what they stand for may change.
+//! kept as they were written and resolved whenever one is dialled: their addresses may change.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -86,7 +86,7 @@ pub(super) fn arguments(path: &Path, above: &Matched) -> Result<Vec<OsString>, F
     Ok(arguments)
 }
 
-/// One value as arguments, or what was expected instead.
+/// One value as arguments, or the type that was expected instead.
 fn texts(setting: &clap::Arg, value: &Value) -> Result<Vec<OsString>, &'static str> {
     let key = setting.get_long().unwrap_or_default();
     let argument = |text: &str| OsString::from(format!("--{key}={text}"));

@@ -85,7 +85,7 @@ pub(super) fn settings(
     Ok(foreign)
 }
 
-/// The level in our words; what is none was meant for another program.
+/// The level in our words; a text that is no level was meant for another program.
 fn log(value: &str) -> Option<String> {
     let level = value.to_lowercase();
     let is_level = ["error", "warn", "info", "debug", "trace"].contains(&level.as_str());

@@ -1,4 +1,4 @@
-//! One node: what is produced is consumed, plain and aggregated, by the library and by the example programs.
+//! One node: records are produced and consumed, plain and aggregated, by the library and by the example programs.
 
 use std::io::Write;
 use std::sync::mpsc;

@@ -67,7 +67,8 @@ impl Program {
         self.0.stdin.take().expect("is piped")
     }
 
-    /// Sends on what a `run_consume` prints: the text of each record. Each line is one write, so that none is cut short.
+    /// Sends on the output of a `run_consume`: the text of each record. Each line is one write, so that none is cut
+    /// short.
     pub fn follow(&mut self, texts: mpsc::Sender<String>) {
         let output = BufReader::new(self.0.stdout.take().expect("is piped"));
         std::thread::spawn(move || {

@@ -54,7 +54,7 @@ impl Seen {
         self.check(count, keys, <[_]>::to_vec);
     }
 
-    /// Each record is there at least once, and each key's came in order but for what came again.
+    /// Each record is there at least once, and each key's came in order but for repeated ones.
     pub fn check_at_least_once_in_order(&self, count: usize, keys: usize) {
         self.check(count, keys, |numbers| {
             let mut first = Vec::new();

@@ -44,7 +44,7 @@ fn a_tail_across_reshards_has_every_line_once_and_each_key_in_order() {
         let shards = broker.done(&["shards", "clicks", "--output", "json"]);
         let shards: Vec<Value> = serde_json::from_str(&shards).unwrap();
         let open: Vec<_> = shards.iter().filter(|shard| shard["open"] == true).collect();
-        // By their place among the open ones, whatever their numbers are.
+        // Ordered by their place among the open ones, not by their numbers.
         let id = |place: usize| open[place % open.len()]["shard"].as_str().unwrap().to_owned();
         let arguments: Vec<String> = match change {
             ["--split", _] => vec!["--split".into(), id(1)],

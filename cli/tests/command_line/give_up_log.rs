@@ -15,7 +15,7 @@ use crate::broker::{Broker, tidelog};
 const SHARDS: usize = 2;
 /// Records of one put.
 const RECORDS: usize = 40;
-/// Longer than the log waits between two sync points: what is written before one is known to have been durable.
+/// Longer than the log waits between two sync points: commits before one are known to have been durable.
 const BETWEEN_PUTS: Duration = Duration::from_millis(15);
 
 /// Sequence number and data of a record.
@@ -98,8 +98,8 @@ fn refusal(data: &Path) -> String {
     ran.stderr
 }
 
-/// A data directory whose broker was killed, and what it had acknowledged: `kept` before its last checkpoint, `late`
-/// after it.
+/// A data directory whose broker was killed, and the records that it had acknowledged: `kept` before its last
+/// checkpoint, `late` after it.
 struct Used {
     data: tempfile::TempDir,
     kept: Vec<Vec<Record>>,
@@ -208,7 +208,7 @@ fn a_broker_goes_on_without_the_end_of_its_log_once_an_operator_has_given_it_up(
             |data| {
                 let path = log_files(data).pop().unwrap();
                 let mut bytes = fs::read(&path).unwrap();
-                // In the header of a commit, which begins a block: what is behind its frames is padding.
+                // In the header of a commit, which begins a block: bytes behind its frames are padding.
                 let middle = end_of(&path) as usize / 2 / 4_096 * 4_096;
                 bytes[middle + 20] ^= 1;
                 File::create(path).unwrap().write_all(&bytes).unwrap();

@@ -1,7 +1,7 @@
-//! The command line by its real binary, against a broker of its own: what it prints, and how it ends.
+//! The command line by its real binary, against a broker of its own: its output, and its exit codes.
 //!
-//! `recorded.rs` holds whole sessions to files of expected output; `TIDELOG_RECORD=1` writes them anew. What is in
-//! `behaviour.rs` could not be told from a recording: order, lost brokers, signals, closed pipes.
+//! `recorded.rs` holds whole sessions to files of expected output; `TIDELOG_RECORD=1` writes them anew.
+//! `behaviour.rs` checks behaviour that no recording shows: order, lost brokers, signals, closed pipes.
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 

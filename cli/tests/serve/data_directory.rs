@@ -1,4 +1,5 @@
-//! The data directory of a process: who may read it, what becomes of a process that loses it, and what it takes up.
+//! The data directory of a process: its permissions, the end of a process that loses it, and old directories that
+//! it opens.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};

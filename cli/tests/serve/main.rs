@@ -1,4 +1,4 @@
-//! The binary as a broker: its settings, what it prints, its signals, its files, its log, and the port for other nodes.
+//! The binary as a broker: its settings, its output, its signals, its files, its log, and the port for other nodes.
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 

@@ -1,4 +1,4 @@
-//! The cluster's port: which certificates it takes for a node's, and what it tells callers that are none.
+//! The cluster's port: which certificates it takes for a node's, and how it refuses other callers.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

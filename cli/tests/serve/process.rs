@@ -1,4 +1,4 @@
-//! The binary as a process: what it prints, its exit codes, its environment, its signals.
+//! The binary as a process: its output, its exit codes, its environment, its signals.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

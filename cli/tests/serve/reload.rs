@@ -1,4 +1,4 @@
-//! SIGHUP: certificates and the level of the log come anew from their files, and what is wrong stays out.
+//! SIGHUP: certificates and the level of the log come anew from their files, and faulty ones are refused.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Settings from flags and a file: what they come to, and how wrong ones are refused.
+//! Settings from flags and a file: the resulting configuration, and how wrong ones are refused.
 
 use std::ffi::OsString;
 use std::io::Write;

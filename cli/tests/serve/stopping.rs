@@ -1,4 +1,4 @@
-//! A stop ends in time, whatever clients do.
+//! A stop ends in time, even if clients misbehave.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ fn clients_that_neither_go_on_nor_go_away_do_not_hold_up_a_stop() {
     silent.read_exact(&mut [0; 9]).unwrap();
     let handshake = connect(&[0x16, 3, 1]);
     let half_head = connect(b"POST / HTT");
-    // It is served, and what was sent before is taken.
+    // The connection is served, and the bytes sent before are taken.
     let mut whole = connect(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
     whole.read_exact(&mut [0; 12]).unwrap();
     broker.signal(Signal::TERM);

@@ -5,9 +5,9 @@
 //! F3 89 9A C2 | AggregatedRecord, as Protocol Buffers | MD5 of the part in the middle
 //! ```
 //!
-//! The producer packs with [`Aggregate`]; readers, and `tidelog tail`, unpack with [`deaggregate`]. Whoever reads a
-//! shard leaves out the records that [`belong`](UserRecord::belongs_to) elsewhere: after a reshard their producer has
-//! written them again where they belong.
+//! The producer packs with [`Aggregate`]; readers, and `tidelog tail`, unpack with [`deaggregate`]. A reader of a
+//! shard leaves out the records that [`belong`](UserRecord::belongs_to) elsewhere: after a reshard their producer
+//! has written them again where they belong.
 
 mod format;
 mod pack;
@@ -41,8 +41,8 @@ impl UserRecord {
         }
     }
 
-    /// Whether the record is one of the shard with these hash keys. What cannot be told belongs everywhere, so that
-    /// nothing is lost.
+    /// Whether the record is one of the shard with these hash keys. A record whose hash key is not known belongs
+    /// everywhere, so that nothing is lost.
     pub fn belongs_to(&self, shard: &RangeInclusive<u128>) -> bool {
         self.hash_key().is_none_or(|hash_key| shard.contains(&hash_key))
     }

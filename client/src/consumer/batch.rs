@@ -53,8 +53,8 @@ impl Batch {
     /// may be cancelled and called again.
     ///
     /// # Errors
-    /// [`Reason::LeaseLost`]: nothing was recorded, and what came since the last checkpoint is processed by another member.
-    /// Any other: it may be recorded or not.
+    /// [`Reason::LeaseLost`]: nothing was recorded, and another member processes the records since the last
+    /// checkpoint. Any other: it may be recorded or not.
     pub async fn checkpoint(&self) -> Result<(), Error> {
         let lease = self.in_hand.lease();
         let lost = || {

@@ -1,8 +1,8 @@
 //! A shard's lease as this member sees it. Shared by `membership`, which gets and releases leases, the task that reads
 //! the shard, and the batches in the application's hands.
 //!
-//! What holds: records are handed out only while the lease is held and not revoked, and it is released only when nothing
-//! is in hand and nothing that was processed waits to be checkpointed.
+//! Invariants: records are handed out only while the lease is held and not revoked, and it is released only when
+//! nothing is in hand and nothing that was processed waits to be checkpointed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -118,7 +118,7 @@ impl Lease {
         state.phase == Phase::Released
     }
 
-    /// Another member may have the shard. Whether that is news.
+    /// Notes that another member may have the shard. Returns whether that was not known.
     pub fn lose(&self) -> bool {
         let mut state = self.state();
         let is_news = matches!(state.phase, Phase::Held | Phase::Revoked);

@@ -75,7 +75,7 @@ impl Membership {
             _ = stopped => None,
         };
         if let Some(member_id) = self.member_id.take() {
-            // On the way out this is all that can be done; what is not recorded is processed again.
+            // At the end nothing more can be done; records whose checkpoint failed are processed again.
             let _ = self.checkpoint(&member_id).await;
             let _ = self.group.leave(&member_id).await;
         }
@@ -155,7 +155,7 @@ impl Membership {
                 sync_at = began + wait;
             }
             let wait = sync_at.saturating_duration_since(Instant::now()).min(CHECKPOINT_INTERVAL);
-            // Woken by what was processed, or is no longer in hand.
+            // Woken by records that were processed, or that are no longer in hand.
             let _ = timeout(wait, self.changed.notified()).await;
         }
     }
@@ -244,7 +244,7 @@ impl Membership {
     }
 }
 
-/// Reads a shard as long as its lease goes on. What waits to be handed out is at most one message.
+/// Reads a shard as long as its lease goes on. At most one message waits to be handed out.
 async fn read(mut reading: ShardReading, lease: Arc<Lease>, deliveries: mpsc::Sender<Delivery>) {
     loop {
         let (delivery, is_last) = match reading.next().await {

@@ -55,8 +55,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long a member may be silent before its shards go to others: 1 s to 5 minutes, by default 10 s. That of the
-    /// first member counts for the group.
+    /// How long a member may be silent before its shards go to others: 1 s to 5 minutes, by default 10 s. The time
+    /// of the first member counts for the group.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);

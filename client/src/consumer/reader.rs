@@ -199,7 +199,7 @@ impl ReaderBuilder {
         self
     }
 
-    /// Goes on at the tip with what comes, without end. Off by default.
+    /// Goes on at the tip with new records, without end. Off by default.
     #[must_use]
     pub fn follow(mut self, following: bool) -> Self {
         self.source.following = following;

@@ -1,6 +1,5 @@
-//! Reads one shard, from a position to its end or its tip, through whatever happens to the connection: after a failure it
-//! goes on behind the last record that it has handed out. Used by [`Reader`](super::Reader), and for each lease by
-//! `membership`.
+//! Reads one shard, from a position to its end or its tip. After a failure of the connection it goes on behind the
+//! last record that it has handed out. Used by [`Reader`](super::Reader), and for each lease by `membership`.
 
 #![expect(clippy::disallowed_types, reason = "readers of one stream wait for one listing of its shards")]
 
@@ -102,10 +101,10 @@ impl ShardReading {
         }
     }
 
-    /// Waits for what comes next. To be called again unless it was the end or the tip.
+    /// Waits for the next item. To be called again unless it was the end or the tip.
     ///
     /// # Errors
-    /// What does not pass by itself, or has not for too long.
+    /// An error that does not pass by itself, or has lasted for too long.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
             match self.step().await {

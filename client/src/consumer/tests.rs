@@ -116,7 +116,7 @@ async fn a_revoked_shard_is_finished_recorded_and_released() {
     let batch = next(&mut consumer).await;
     broker.world().group.leases.get_mut(FIRST).expect("is leased").is_revoked = true;
     let more = async {
-        // Some may have been handed out before the news came.
+        // Some may have been handed out before the loss was known.
         let mut batches = vec![batch];
         while let Ok(batch) = timeout(Duration::from_millis(300), consumer.next()).await {
             batches.push(batch.expect("it goes well"));

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::world::{World, refusal, shard_id};
 
-/// A lease, whoever has it.
+/// A lease and the member that has it.
 #[derive(Clone, Debug, Default)]
 pub struct FakeLease {
     pub member: String,

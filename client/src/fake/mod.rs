@@ -1,5 +1,6 @@
-//! A broker for tests: what the contract says of records, shards, producers and groups, in memory, with failures on order.
-//! Nodes share one [`World`]; each has a runtime of its own, so that killing it breaks its connections.
+//! A broker for tests, with the contract's behaviour of records, shards, producers and groups, in memory, with
+//! failures on order. Nodes share one [`World`]; each has a runtime of its own, so that killing it breaks its
+//! connections.
 
 mod calls;
 mod group;

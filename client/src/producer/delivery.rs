@@ -29,7 +29,7 @@ pub(super) struct Settled {
     pub returned: Vec<Pending>,
     /// Why, as far as waiting helps.
     pub failed: Option<Error>,
-    /// One of what is returned is invalid: smaller batches will tell which.
+    /// One of the returned records is invalid: smaller batches will show which.
     pub is_split: bool,
     /// A record went to another shard than expected.
     pub has_strayed: bool,

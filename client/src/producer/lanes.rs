@@ -1,8 +1,8 @@
 //! Records that wait, in lanes: one for each open shard, as far as the shards are known. Decides what goes into which
 //! batch and when; time is passed in. Owned by `driver`.
 //!
-//! What holds: no two batches under way share a hash key. A lane whose hash keys are in a batch waits until that is
-//! settled, also when the lane came into being since, by a reshard. What comes back from a batch goes before
+//! Invariant: no two batches under way share a hash key. A lane whose hash keys are in a batch waits until that is
+//! settled, also when the lane came into being since, by a reshard. Records that come back from a batch go before
 //! everything else in its lane. So the records of a key never overtake each other.
 
 use std::collections::VecDeque;
@@ -110,7 +110,7 @@ impl Lanes {
         Some(batch)
     }
 
-    /// A batch is settled: its hash keys are free, and what it gives back comes first.
+    /// A batch is settled: its hash keys are free, and the records that it gives back come first.
     pub fn settle(
         &mut self,
         range: &RangeInclusive<u128>,

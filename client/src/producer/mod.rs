@@ -1,6 +1,6 @@
-//! Writing records: [`Producer`]. What goes where, from the outside in: a record waits in the lane of its shard (`lanes`),
-//! is sent in a batch until the outcome is known (`batch` decides, `delivery` sends), and tells its [`Receipt`]
-//! (`receipt`). One task drives it all (`driver`).
+//! Writing records: [`Producer`]. The path of a record, from the outside in: it waits in the lane of its shard
+//! (`lanes`), is sent in a batch until the outcome is known (`batch` decides, `delivery` sends), and tells its
+//! [`Receipt`] (`receipt`). One task drives it all (`driver`).
 
 mod batch;
 mod delivery;

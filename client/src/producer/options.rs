@@ -22,7 +22,7 @@ const AGGREGATE_BYTES: RangeInclusive<usize> = 64..=1_000_000;
 
 const LINGER_MAX: Duration = Duration::from_secs(60);
 
-/// Brokers forget a producer after an hour; what is sent again must be known to them.
+/// Brokers forget a producer after an hour; they must still know a batch that is sent again.
 const DELIVERY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(1_800);
 
 /// How a producer is to be. Made by [`Producer::builder`].

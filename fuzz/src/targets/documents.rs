@@ -43,7 +43,7 @@ fn request(data: &[u8]) -> (&str, Bytes) {
     (operation, Bytes::copy_from_slice(data.get(end + 1..).unwrap_or_default()))
 }
 
-/// Whatever comes of it is right, as long as it is no panic.
+/// Every result is right, as long as it is no panic.
 fn judge(operation: &str, codec: Codec, body: &Bytes) {
     let call = Call {
         account: Arc::from("000000000000"),

@@ -11,11 +11,11 @@ const CHECKSUM_BYTES: usize = 4;
 /// Characters of a name that are used; longer ones are errors of the program.
 const NAME_LENGTH: usize = 64;
 
-/// Event streams: any bytes are read without a panic and with progress, also when their checksums are right; what is
-/// written is read as what it was, whole and in pieces.
+/// Event streams: any bytes are read without a panic and with progress, also when their checksums are right;
+/// messages that are written are read back unchanged, whole and in pieces.
 ///
 /// # Panics
-/// When one of that does not hold.
+/// When one of these does not hold.
 pub fn event_stream(data: &[u8]) {
     read_all(Bytes::copy_from_slice(data));
     read_all(with_checksums(data));

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use tidelog::wire::grpc::check;
 
-/// Bodies of Put and PutStream: the messages are the same however the body is cut into frames, none is lost or longer
-/// than what came, and the counter of records sees those that decoding gives.
+/// Bodies of Put and PutStream: the messages are the same however the body is cut into frames, none is lost or
+/// longer than its bytes, and the counter of records counts as many as decoding gives.
 ///
 /// # Panics
-/// When one of that does not hold.
+/// When one of these does not hold.
 pub fn grpc(data: &[u8]) {
     let (frame_bytes, body) = data.split_first().unwrap_or((&0, &[]));
     let body = Bytes::copy_from_slice(body);

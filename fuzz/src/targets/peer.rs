@@ -4,11 +4,11 @@ use bytes::Bytes;
 use tidelog::replication::check_peer_message;
 use tidelog::service::check_peer_put;
 
-/// Messages of peers: votes, entries, answers, proposals and records are taken or refused without a panic, and a message
-/// that is taken is sent again as what was read.
+/// Messages of peers: votes, entries, answers, proposals and records are taken or refused without a panic, and a
+/// message that is taken is sent again unchanged.
 ///
 /// # Panics
-/// When one of that does not hold.
+/// When one of these does not hold.
 pub fn peer(data: &[u8]) {
     is_taken(data);
 }

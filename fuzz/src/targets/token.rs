@@ -1,4 +1,4 @@
-//! Shard iterators and NextTokens: only what was sealed opens, as what it was.
+//! Shard iterators and NextTokens: only a sealed token opens, and unchanged.
 
 use std::sync::LazyLock;
 

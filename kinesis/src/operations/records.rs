@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ChildShard, operation};
 use crate::{Blob, Timestamp};
 
-/// Puts up to 500 records and 10 MiB. Whoever makes it again after an unknown outcome may put records twice.
+/// Puts up to 500 records and 10 MiB. A retry after an unknown outcome may put records twice.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PutRecords {

@@ -8,7 +8,7 @@ use crate::Timestamp;
 /// How a stream gets its shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Mode {
-    /// By whoever sets their number.
+    /// The user sets their number.
     #[serde(rename = "PROVISIONED")]
     Provisioned,
     /// By the service, as the load asks for.
@@ -163,7 +163,7 @@ pub struct IncreaseRetention {
 }
 operation!(IncreaseRetention, "IncreaseStreamRetentionPeriod", repeatable: true, Done);
 
-/// Keeps records shorter; what is older goes for good.
+/// Keeps records shorter; older ones are deleted for good.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DecreaseRetention {

@@ -1,5 +1,5 @@
-//! Reads CBOR piece by piece and borrows from it. Made for the plain form of one request: whoever meets anything else
-//! decodes the whole document instead.
+//! Reads CBOR piece by piece and borrows from it. Made for the plain form of one request: a caller that meets
+//! anything else decodes the whole document instead.
 
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};

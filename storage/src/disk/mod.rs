@@ -32,9 +32,10 @@ pub enum Open {
 
 /// A directory tree that survives the process. Paths are absolute or relative to the process, as given.
 pub trait Disk: Send + Sync + 'static {
-    /// Creates a directory and its parents; an existing directory is fine. What it creates is durable on return.
+    /// Creates a directory and its parents; an existing directory is fine. The new directories are durable on
+    /// return.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Names (not paths) of what stands in a directory, sorted.
+    /// Names (not paths) of a directory's entries, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file as `how` says.
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;

@@ -1,8 +1,8 @@
 //! POSIX files: the disk of a running broker.
 //!
-//! Owns no state. Called through [`Disk`] by the log, the segments and the checkpoints. What it creates is its user's
-//! alone, whatever the umask: files 0600, directories 0700. It never follows a symbolic link in place of a file, and what
-//! it creates is a new file: another file behind a link of that name keeps its contents.
+//! Owns no state. Called through [`Disk`] by the log, the segments and the checkpoints. Only the process's user may
+//! read its files, with every umask: files 0600, directories 0700. It never follows a symbolic link in place of a
+//! file, and always creates a new file: another file behind a link of that name keeps its contents.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -116,7 +116,7 @@ fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).expect("a flag of open fits its argument")
 }
 
-/// Creates the file; whatever has its name is unlinked first, and a link with it rather than the file behind it.
+/// Creates the file; an entry that has its name is unlinked first, a link rather than the file behind it.
 fn create_anew(path: &Path, options: &OpenOptions) -> io::Result<File> {
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

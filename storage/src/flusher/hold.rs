@@ -18,8 +18,8 @@ impl Hold {
     }
 }
 
-/// One shard's trim points: one whose files may go, and one that waits. Those between come with the next that waits, so
-/// that a file stays twice as long at most.
+/// One shard's trim points: one whose files may go, and one that waits. Points between the two go with the next one
+/// that waits, so that a file stays twice as long at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     released: u64,

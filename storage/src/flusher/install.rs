@@ -1,7 +1,8 @@
 //! Taking over a group's state from another node: the flusher's part, because it owns all writes of segments.
 //!
-//! The order is what a crash at any point can be recovered from: [`Flusher::prepare_install`], then a checkpoint with
-//! the manifest, durable, then [`Flusher::install`]. A start between the last two finds the staged files and finishes.
+//! A crash at any point of this order can be recovered from: [`Flusher::prepare_install`], then a checkpoint with
+//! the manifest, durable, then [`Flusher::install`]. A start between the last two finds the staged files and
+//! finishes.
 
 use std::sync::Arc;
 

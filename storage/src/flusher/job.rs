@@ -12,7 +12,8 @@ use crate::shard::state::ShardState;
 /// Most bytes of frames in one write; large enough that a write's fixed cost does not count.
 const WRITE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// How far to write: what was in memory when the flusher came. What is applied meanwhile waits for the next time.
+/// How far to write: up to the records that were in memory when the flusher came. Later ones wait for its next
+/// visit.
 pub(super) struct Goal {
     first_ordinal: u64,
     sealed: bool,

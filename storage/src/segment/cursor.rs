@@ -112,7 +112,7 @@ impl<'a> FrameCursor<'a> {
         Ok(self.window.slice(start..start + bytes as usize))
     }
 
-    /// Reads ahead; where that meets the file's end or a sector that cannot be read, no more than what is asked for.
+    /// Reads ahead; at the file's end, or at a sector that cannot be read, reads no more than the caller asks for.
     fn read(&self, at: u64, bytes: u64) -> Result<Bytes, ShardError> {
         let ahead = bytes.max(self.read_bytes).min(self.end - at);
         let mut buffer = vec![0; ahead as usize];

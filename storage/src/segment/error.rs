@@ -1,4 +1,4 @@
-//! Why a shard's files could not be read or written, by what the caller can do about it.
+//! Errors of reading and writing a shard's files, by the reaction that the caller can choose.
 
 use std::io;
 use std::path::{Path, PathBuf};

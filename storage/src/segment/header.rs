@@ -1,4 +1,4 @@
-//! The first 64 bytes of a segment file: what the file is and which shard's records it holds.
+//! The first 64 bytes of a segment file: the kind of the file and the shard whose records it holds.
 //!
 //! Fixed at the segment's creation. Checked whenever the file is opened for reading.
 

@@ -1,8 +1,8 @@
 //! The bytes of segment files: names, header, frames, sparse index and footer. No state, no policy.
 //!
 //! A segment is a function of the applied log alone, so sealed segments are byte-identical on every replica.
-//! `FORMAT.md` specifies these bytes; whoever changes them here raises [`VERSION`]. Called by
-//! [`crate::shard`] (reading, recovery) and [`crate::flusher`] (writing).
+//! `FORMAT.md` specifies these bytes; a change of them here raises [`VERSION`]. Called by [`crate::shard`]
+//! (reading, recovery) and [`crate::flusher`] (writing).
 
 mod checkpoint;
 pub(crate) mod cursor;

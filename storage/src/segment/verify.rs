@@ -33,7 +33,7 @@ pub(crate) fn frames(
 }
 
 /// Where the last frame ends that lies wholly within the first `bytes` of the file, and the ordinal behind it.
-/// Checks all frames before. What follows is not looked at.
+/// Checks all frames before. Later bytes are not looked at.
 pub(crate) fn whole_frames(
     file: &dyn DiskFile,
     path: &Path,

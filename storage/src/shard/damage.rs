@@ -1,7 +1,7 @@
 //! Segments of this node that are known to be damaged: found by a read, at the start, by the scrub or by the flusher.
 //!
-//! Nothing here repairs: the broker takes the list, where there is a peer to repair from. What does not fit the list
-//! is found again.
+//! Nothing here repairs: the broker takes the list, where there is a peer to repair from. Damage that does not fit
+//! the list is found again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -54,7 +54,7 @@ impl Damage {
         self.damaged().keys().copied().collect()
     }
 
-    /// All of them with what is known of each.
+    /// All of them, with the unreadable ordinals of each where they are known.
     pub fn surveyed(&self) -> Vec<((ShardKey, u64), Unreadable)> {
         self.damaged().iter().map(|(segment, unreadable)| (*segment, unreadable.clone())).collect()
     }

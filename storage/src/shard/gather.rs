@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::record::{BodyError, Record, Records};
 use crate::segment::frame::FrameHeader;
 
-/// How much one read may return. One record is returned if there is one, whatever its size.
+/// How much one read may return. One record is returned if there is one, however large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
     /// Most records.

@@ -97,8 +97,8 @@ impl Stretch {
     }
 }
 
-/// Finds the segment of what is sought: the last that starts at or before it, or the first with readable records.
-/// What is wholly trimmed is not looked at: its file need not be whole any more.
+/// Finds the segment of the sought ordinal or time: the last that starts at or before it, or the first with
+/// readable records. Segments that are wholly trimmed are not looked at: their files need not be intact any more.
 pub(super) fn place(state: &ShardState, sought: Sought) -> Place {
     let before = |ordinal, time_ms| {
         ordinal <= state.trim_ordinal || sought.is_at_or_behind(&IndexEntry { ordinal, time_ms, offset: 0 })

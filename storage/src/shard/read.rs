@@ -140,8 +140,8 @@ impl ShardLog {
         self.complete_index_with(first_ordinal, missing_until, Err)
     }
 
-    /// Completes the index as [`ShardLog::complete_index`] does, also where damage is met: that is noted, and what is
-    /// behind it is sought where it begins, so that a read fails there.
+    /// Completes the index like [`ShardLog::complete_index`], also past damage: the damage is noted, and a search
+    /// for records behind it leads to its beginning, so that a read fails there.
     pub(crate) fn complete_index_over_damage(
         &self,
         first_ordinal: u64,

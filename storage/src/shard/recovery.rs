@@ -77,9 +77,9 @@ pub(super) fn list<T>(
     }
 }
 
-/// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is whole takes its place
-/// first, whatever stands there: an install was cut short, and a file of the same length may be one whose bytes were
-/// never synced and whose removal was not either.
+/// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is whole takes the
+/// place of any other file first: an install was interrupted, and a file of the same length may be one whose bytes
+/// were never synced and whose removal was not either.
 pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<ShardState, ShardError> {
     let mut state = ShardState::new();
     state.next_ordinal = checkpoint.next_ordinal;
@@ -117,8 +117,8 @@ pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<Sh
     Ok(state)
 }
 
-/// Whether a sealed segment without readable records is there. It may be gone; what is there of another length is not
-/// the sealed file, and is set aside.
+/// Whether a sealed segment without readable records is there. It may be gone; a file of another length is not the
+/// sealed file, and is set aside.
 fn keep_trimmed(shared: &Shared, key: ShardKey, segment: &SegmentCheckpoint) -> Result<bool, ShardError> {
     let path = segment_path(&shared.dir, key, segment.first_ordinal);
     let length = length_of(&*shared.disk, &path)?;
@@ -167,9 +167,9 @@ fn recover_open(
     recover_open_file(&*shared.disk, &shared.dir, key, open, state)
 }
 
-/// The open segment whose last frames cannot be told apart any more: it goes on behind them, and what is damaged is
-/// noted. Its file is made as long as it was, so that what comes is written where it belongs. Where nobody has a copy it
-/// is sealed, so that no new record stands behind the damage.
+/// The open segment whose last frames cannot be told apart any more: it goes on behind them, and the damage is
+/// noted. Its file is made as long as it was, so that new records are written where they belong. Where no node has
+/// a copy it is sealed, so that no new record stands behind the damage.
 fn recover_damaged_open(
     shared: &Shared,
     key: ShardKey,
@@ -288,7 +288,7 @@ fn recover_frames(
     Ok((segment, tail))
 }
 
-/// Cuts a file that went on after the checkpoint; what is cut off is written again, the same, from the log.
+/// Truncates a file that went on after the checkpoint; the log writes the same bytes again.
 fn cut_to(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), ShardError> {
     let file = disk
         .open(path, Open::Write)

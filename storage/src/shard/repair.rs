@@ -1,7 +1,8 @@
 //! Swapping a damaged segment for a peer's copy, and giving peers bytes of segments.
 //!
-//! A replaced file is renamed over, never written in place: readers that have the old one open keep it. What the medium has lost of a segment that is still written comes from the peer as far as frames are
-//! wholly in the file, and from memory behind them.
+//! A replaced file is renamed over, never written in place: readers that have the old one open keep it. Lost bytes
+//! of a segment that is still written come from the peer as far as frames are wholly in the file, and from memory
+//! behind them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -76,12 +77,13 @@ impl ShardStore {
         &self.shared.repairs
     }
 
-    /// Puts the copy that is staged in [`ShardStore::repairs`] in the damaged segment's place, if it is what is needed.
-    /// Gives false when the segment has changed since [`ShardStore::repair_need`]: ask again. Blocks the flusher.
+    /// Puts the copy that is staged in [`ShardStore::repairs`] in the damaged segment's place, if it is the needed
+    /// one. Gives false when the segment has changed since [`ShardStore::repair_need`]: ask again. Blocks the
+    /// flusher.
     ///
     /// # Errors
-    /// [`ShardError::Damaged`] when the copy, or what of the own file it lacks, is damaged; the copy is removed then.
-    /// [`ShardError::NoSpace`] and [`ShardError::Io`]: the damaged segment stands.
+    /// [`ShardError::Damaged`] when the copy, or the part of the own file that completes it, is damaged; the copy
+    /// is removed then. [`ShardError::NoSpace`] and [`ShardError::Io`]: the damaged segment stands.
     pub fn replace_segment(&self, need: &FileNeed) -> Result<bool, ShardError> {
         let Some(log) = self.get(need.key) else { return Ok(false) };
         let mut replaced = self.shared.writing();
@@ -169,8 +171,8 @@ impl ShardStore {
         })
     }
 
-    /// Bytes of a segment's file for a peer, at most `bytes_max` and only such as are not written any more; empty at
-    /// the end. They are not verified: whoever asks does that.
+    /// Bytes of a segment's file for a peer, at most `bytes_max` and only such as are not written any more; empty
+    /// at the end. They are not verified: the peer does that.
     ///
     /// # Errors
     /// [`ShardError::Io`] when there is no such file or it cannot be read; [`ShardError::Damaged`] when the medium

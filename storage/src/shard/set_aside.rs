@@ -1,8 +1,9 @@
 //! Segments that no checkpoint lists: set aside at a start or an install, never removed because a list lacks them.
 //!
-//! They wait in `set-aside`, beside the directory of the shards, under the names they had. The log behind the checkpoint
-//! brings their records back. They go when it has ([`ShardStore::discard_set_aside`]); what it does not bring back stays,
-//! because it may be the last copy, also when other records have taken the place of its own.
+//! They wait in `set-aside`, beside the directory of the shards, under the names they had. The log behind the
+//! checkpoint brings their records back. They go when it has ([`ShardStore::discard_set_aside`]); a segment whose
+//! records it does not bring back stays, because it may be the last copy, also when other records have taken their
+//! place.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ impl ShardStore {
     /// brought their records back.
     ///
     /// # Errors
-    /// [`ShardError::Io`] when the operating system refuses; what is left goes another time.
+    /// [`ShardError::Io`] when the operating system refuses; the rest goes another time.
     pub fn discard_set_aside(
         &self,
         is_known: impl Fn(u64) -> bool,

@@ -1,5 +1,6 @@
 //! The state of one shard, behind its lock: a pure function of the applied log, and how much of it is in
 //! files.
+//!
 //! Invariants: ordinals have no gap but those that were given up; times never decrease; `sealed`, then `active`, are in order and gapless;
 //! only the last active segment may be open; segments are written strictly in order.
 
@@ -157,7 +158,7 @@ impl ShardState {
     /// Moves the trim point. Once everything is trimmed the open segment is sealed, so that its file can go.
     /// Gives whether there is more to write.
     pub fn trim(&mut self, ordinal: u64) -> bool {
-        // Nothing can be read up to the end of what was given up: the files before it need not wait for more.
+        // No record before the end of the given-up range can be read: the files before it need not wait for more.
         let ordinal = self.given_up_end(ordinal).unwrap_or(ordinal);
         self.trim_ordinal = self.trim_ordinal.max(ordinal.min(self.next_ordinal));
         match self.active.back_mut() {

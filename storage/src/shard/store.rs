@@ -1,4 +1,4 @@
-//! The shards of this node, and what they share: the disk, the open files and the accounts of memory.
+//! The shards of this node, and their shared state: the disk, the open files and the accounts of memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -165,9 +165,9 @@ impl Removed {
 }
 
 impl ShardStore {
-    /// Brings the directory to what the checkpoint says and opens its shards. Segments the checkpoint does
-    /// not list are set aside (the log behind the checkpoint brings their records back), open segments are cut to
-    /// whole blocks. Finishes an install that a crash cut short. Does not scan files. A file that is missing, short or
+    /// Brings the directory to the state of the checkpoint and opens its shards. Segments the checkpoint does not
+    /// list are set aside (the log behind the checkpoint brings their records back), open segments are cut to whole
+    /// blocks. Finishes an install that a crash cut short. Does not scan files. A file that is missing, short or
     /// does not go on where it must is listed in [`ShardStore::damaged`].
     ///
     /// # Errors
@@ -291,8 +291,8 @@ impl ShardStore {
         self.removed.lock().expect("no holder of the list panics").insert(part);
     }
 
-    /// Opens the shards of a manifest whose files are in place, instead of a group's old ones. Readers of an old one
-    /// keep its state; what is no shard of the group any more is removed.
+    /// Opens the shards of a manifest whose files are in place, instead of a group's old ones. Readers of an old
+    /// one keep its state; shards that the group does not have any more are removed.
     ///
     /// # Errors
     /// As [`ShardStore::open`]; then the old ones stay.

@@ -1,4 +1,4 @@
-//! Which records damage has made unreadable: what operators are told, and what they may give up.
+//! The records that damage has made unreadable, for operators, who may give them up.
 //!
 //! A survey reads a damaged segment from its first to its last byte. Behind damaged frames it goes on at the next frame
 //! that the index leads to, as reads do.

@@ -1,10 +1,11 @@
-//! Files that come from another node: what a manifest needs, where its files wait, and how they get into place.
+//! Files that come from another node: the files that a manifest needs, where they wait, and how they get into
+//! place.
 //!
-//! A manifest is a list of [`ShardCheckpoint`]s. Sealed segments and every written prefix of an open one are the same
-//! bytes on all replicas, so a file of the right length is had, and a part of one is a beginning to go on from. What is
-//! pulled waits in a directory beside that of the shards until it is whole, verified and durable; only then is it
-//! renamed into place, so that a reader never meets a file that changes under it. Called by the broker's transfers
-//! and repairs, by [`crate::flusher::Flusher`] and by recovery.
+//! A manifest is a list of [`ShardCheckpoint`]s. Sealed segments and every written prefix of an open one are the
+//! same bytes on all replicas, so a file of the right length is had, and a part of one is a beginning to go on
+//! from. A pulled file waits in a directory beside that of the shards until it is complete, verified and durable;
+//! only then is it renamed into place, so that a reader never meets a file that changes under it. Called by the
+//! broker's transfers and repairs, by [`crate::flusher::Flusher`] and by recovery.
 
 mod staging;
 
@@ -71,7 +72,8 @@ pub(crate) fn needs(shard: &ShardCheckpoint) -> Vec<FileNeed> {
 }
 
 impl FileNeed {
-    /// Whether a copy that ends before [`FileNeed::bytes`] is of use: what a peer has not written yet is here.
+    /// Whether a copy that ends before [`FileNeed::bytes`] is of use: this node has the bytes that the peer has not
+    /// written yet.
     pub fn may_be_shorter(&self) -> bool {
         self.extent == Extent::Prefix
     }

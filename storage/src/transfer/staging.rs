@@ -1,7 +1,7 @@
 //! The directory where pulled files wait: `<stream uid>/<shard>/<first ordinal>.seg`, as below `shards`.
 //!
-//! A staged file only grows; it is verified when it is whole, and removed when it turns out to be damaged. What is
-//! staged survives a failed attempt and a restart; after a restart it is verified again before it is used.
+//! A staged file only grows; it is verified when it is whole, and removed when it turns out to be damaged. Staged
+//! bytes survive a failed attempt and a restart; after a restart it is verified again before it is used.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -46,7 +46,7 @@ impl Staging {
     /// [`Staging::complete`] only.
     ///
     /// # Errors
-    /// [`ShardError::NoSpace`] and [`ShardError::Io`]; what was staged before stays.
+    /// [`ShardError::NoSpace`] and [`ShardError::Io`]; bytes that were staged before stay.
     pub fn append(&self, need: &FileNeed, offset: u64, bytes: &[u8]) -> Result<(), ShardError> {
         let path = self.path(need);
         let how = if offset == 0 { Open::Create } else { Open::Write };
@@ -153,7 +153,7 @@ impl Staging {
         }
     }
 
-    /// The staged file, for whoever goes on from its bytes.
+    /// The staged file, for a pull that goes on from its bytes.
     pub(crate) fn open(&self, need: &FileNeed) -> Result<(Arc<dyn DiskFile>, PathBuf), ShardError> {
         let path = self.path(need);
         let file = self.disk.open(&path, Open::Write);

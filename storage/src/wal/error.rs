@@ -81,7 +81,8 @@ pub enum WalError {
         /// The file.
         file: PathBuf,
     },
-    /// A sync failed: what the medium holds is unknown. The process must end; its log is read anew at the next start.
+    /// A sync failed: the contents of the medium are unknown. The process must end; its log is read anew at the
+    /// next start.
     #[error("{} cannot be synced, this process must not go on: {source}", path.display())]
     SyncFailed {
         /// The file or directory.

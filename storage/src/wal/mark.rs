@@ -102,7 +102,7 @@ pub(super) fn path_of(dir: &Path) -> PathBuf {
     dir.with_file_name(name)
 }
 
-/// The mark's file and what it says.
+/// The mark's file and its contents.
 pub(super) struct MarkFile {
     path: PathBuf,
     /// The open file, once it is written to.

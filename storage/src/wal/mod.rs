@@ -162,7 +162,7 @@ pub struct GroupState {
     pub vote: Option<Vote>,
     /// The last purged entry.
     pub purged: Option<LogPosition>,
-    /// The last entry; what is purged when no entry is left.
+    /// The last entry; the last purged one when no entry is left.
     pub last: Option<LogPosition>,
     /// The hint how far the group has committed, never beyond `last`.
     pub committed: Option<LogPosition>,

@@ -136,8 +136,8 @@ fn open_all(disk: &dyn Disk, dir: &Path, seqs: &[u64], reading: Reading) -> Resu
 }
 
 impl Replay {
-    /// Follows a file's commits up to `lsn_stop`, where the next file begins; in the last file up to the end of
-    /// what was written.
+    /// Follows a file's commits up to `lsn_stop`, where the next file begins; in the last file up to the end of its
+    /// commits.
     fn file(
         &mut self,
         file: &mut ReplayFile,

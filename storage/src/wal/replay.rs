@@ -1,5 +1,5 @@
-//! Reads one log file at the start of the process: its header, its commits in order, and what stands behind the
-//! first commit that is not intact.
+//! Reads one log file at the start of the process: its header, its commits in order, and the bytes behind the first
+//! commit that is not intact.
 //!
 //! Used by recovery, which owns the decision what the findings mean.
 

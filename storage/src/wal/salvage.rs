@@ -1,8 +1,9 @@
-//! Giving up the end of a log: what is whole is kept, and what is not is set aside, never removed.
+//! Giving up the end of a log: the intact part is kept, and the rest is set aside, never removed.
 //!
-//! Used by an operator's command while no broker runs. The mark says that it has begun until [`finish_giving_up`] says
-//! that it is over: in between [`FoundWal::read`] refuses the log, and [`Salvage::read`] can be called again. Invariant:
-//! no byte leaves the log's directory, or is written over, before a durable copy of it stands among what was lost.
+//! Used by an operator's command while no broker runs. The mark says that it has begun until [`finish_giving_up`]
+//! says that it is over: in between [`FoundWal::read`] refuses the log, and [`Salvage::read`] can be called again.
+//! Invariant: no byte leaves the log's directory, or is written over, before a durable copy of it stands among the
+//! lost files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl Salvage {
         }
     }
 
-    /// Notes that none of what is whole can be used, and why.
+    /// Notes that not even the intact part can be used, and why.
     ///
     /// # Errors
     /// [`WalError::Io`].
@@ -98,7 +99,7 @@ impl Salvage {
         Ok(())
     }
 
-    /// Has the group vote in no earlier term than this vote's, whatever the log and its mark have lost.
+    /// Makes the group vote in no earlier term than this vote's, also when the log and its mark have lost the vote.
     ///
     /// # Panics
     /// When `group` is not below [`GROUPS`].

@@ -1,8 +1,8 @@
 //! The writing half of the log: commits, syncs, sync points, the mark, and the passage from one file to the next.
 //!
-//! Owned by one thread. Invariants: what is written lies behind everything written before, in the same file or in a
-//! newer one; the state in memory changes only when the bytes are in the file; after a failure that leaves the
-//! medium in doubt every call fails.
+//! Owned by one thread. Invariants: new bytes lie behind everything written before, in the same file or in a newer
+//! one; the state in memory changes only when the bytes are in the file; after a failure that leaves the medium in
+//! doubt every call fails.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

@@ -64,7 +64,7 @@ fn a_flipped_bit_is_never_served_and_repaired_wherever_it_is() {
                 own.disk.flip_bit(&path, bit);
                 continue;
             }
-            // Opened anew, so that what is checked at opening is checked.
+            // Opened anew, so that the checks of an opening run.
             own = reopen(own);
             let log = own.shard(key(0));
             let mut next = 1;

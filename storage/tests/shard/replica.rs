@@ -1,4 +1,4 @@
-//! A node's storage as the broker drives it, with what it takes to get files from another one.
+//! A node's storage as the broker drives it, with transfers of files from another one.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@ use tidelog_storage::flusher::Flusher;
 use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardLog, ShardStore};
 use tidelog_storage::{Disk, SimDisk, disk::Open};
 
-/// A sealed segment of one block, an open one of a block and a remainder, and what they hold.
+/// A sealed segment of one block, an open one of a block and a remainder, and their records.
 struct Files {
     disk: SimDisk,
     checkpoint: ShardCheckpoint,
@@ -43,8 +43,8 @@ impl Files {
         Ok((store, log))
     }
 
-    /// Reads everything from `from` on; what is read must be right. Gives whether nothing damaged was met: bytes that
-    /// are not a record's are noted, and the records are given.
+    /// Reads everything from `from` on; every record must be right. Gives whether nothing damaged was met: bytes
+    /// that are not a record's are noted, and the records are given.
     fn read_all(&self, from: u64) -> bool {
         let mut is_noted = false;
         let read = self.reopen().and_then(|(store, log)| {

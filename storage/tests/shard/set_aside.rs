@@ -25,7 +25,7 @@ fn aside(name: &str) -> PathBuf {
     Path::new("data/set-aside").join(format!("{}/0/{name}", key(0).stream_uid))
 }
 
-/// A shard of four segments, and what stands in their files.
+/// A shard of four segments, and the bytes of their files.
 fn filled() -> (SimDisk, Model, Vec<(String, Vec<u8>)>) {
     let disk = SimDisk::new(1);
     let store = open(&disk, options(), Vec::new());
@@ -50,7 +50,7 @@ fn without_a_checkpoint_every_segment_is_set_aside_and_goes_when_the_log_is_repl
     for (name, bytes) in &files {
         assert!(file_bytes(&disk, &aside(name)) == *bytes, "{name}");
     }
-    // The log has not been replayed: nothing may go, whoever asks.
+    // The log has not been replayed: no segment may go yet.
     assert_eq!(store.discard_set_aside(|_| false).expect("listed").len(), 4);
     let log = store.create(key(0));
     let mut again = Model::default();

@@ -1,4 +1,4 @@
-//! A lagging node takes over another one's state by manifest and files: whatever happens on the way, it has the same
+//! A lagging node takes over another one's state by manifest and files: after every interruption it has the same
 //! records and, from then on, the same bytes.
 
 use crate::model::{ALL, Model, body, key, small_options};

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tidelog_storage::wal::{GroupId, SpareFiles, Wal, WalOp, WalOptions, WalReader};
 use tidelog_storage::{SimDisk, WalError};
 
-/// One step of a run. Positions are drawn relative to what the log holds at that moment.
+/// One step of a run. Positions are drawn relative to the log's entries at that moment.
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<Intent>),
@@ -15,7 +15,7 @@ enum Step {
     Crash,
     /// The process ends and starts again; the disk keeps what it was given, synced or not.
     Restart,
-    /// The power goes after so many changes of the disk, in the middle of what comes next.
+    /// The power goes after so many changes of the disk, in the middle of the next one.
     CutPower(u64),
 }
 

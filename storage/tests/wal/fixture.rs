@@ -1,4 +1,4 @@
-//! A log on a simulated disk with small files, and a model of what it must hold.
+//! A log on a simulated disk with small files, and a model of its contents.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 

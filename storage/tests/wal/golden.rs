@@ -1,5 +1,5 @@
-//! The bytes of the log's format versions: what is written today must equal those of the newest one, and each must be
-//! read for as long as its version is. `TIDELOG_WRITE_GOLDEN=1` writes the files of the newest one anew.
+//! The bytes of the log's format versions: today's bytes must equal those of the newest one, and each must be read
+//! for as long as its version is. `TIDELOG_WRITE_GOLDEN=1` writes the files of the newest one anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The end of the log that is gone without a trace in what is left: a start that finds it refuses, and changes nothing.
+//! The end of the log that is gone without a trace in the rest: a start that finds it refuses, and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

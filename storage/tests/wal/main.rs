@@ -1,4 +1,4 @@
-//! The write-ahead log: what it keeps through crashes, lost writes and damage, and its bytes on the medium.
+//! The write-ahead log: its contents through crashes, lost writes and damage, and its bytes on the medium.
 
 mod crash;
 mod damage;

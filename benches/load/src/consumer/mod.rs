@@ -20,9 +20,9 @@ use tidelog_kinesis::operations::{ChildShard, Place};
 pub use fan_out::Registered;
 pub use grpc::subscribe;
 
-/// After the last news, how long a consumer that lacks records goes on waiting for them.
+/// How long after the last record a consumer that lacks records goes on waiting for them.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After the last news, how long one that lacks none waits for records that should not come.
+/// How long after the last record a consumer that lacks none waits for records that should not come.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// Records acknowledged for each shard, when there will be no more.

@@ -10,7 +10,7 @@ use crate::ledger::ShardLog;
 use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Place};
 use tidelog_kinesis::{Client, KinesisError};
 
-/// After a call that was throttled: what the protocol counts is calls and bytes in a second.
+/// Pause after a call that was throttled: the protocol counts calls and bytes in a second.
 const THROTTLED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads until the shard's end or until everything expected was read.

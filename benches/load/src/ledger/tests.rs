@@ -1,4 +1,4 @@
-//! Violations that are planted, and what is none.
+//! Planted violations, and behaviour that is none.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The result of a run: what is written as JSON, and shown as text and as a page.
+//! The result of a run, which is written as JSON, and shown as text and as a page.
 
 mod charts;
 mod machine;
@@ -40,7 +40,7 @@ pub struct RunResult {
     pub machine: Machine,
     /// Counts of all requests that were due after the warm-up.
     pub records: Totals,
-    /// Requests that ended, in whatever way.
+    /// Requests that ended, with or without an answer.
     pub requests: u64,
     /// From the end of the warm-up to the last answer, and not less than was asked for unless it was cut short.
     pub elapsed_s: f64,
@@ -269,7 +269,7 @@ fn three<T: Counter>(histogram: &Histogram<T>) -> Option<[f64; 3]> {
     (!histogram.is_empty()).then(|| [at(0.5), at(0.99), histogram.max() as f64 / 1_000.0])
 }
 
-/// Per second and per shard, what was counted.
+/// Counts per second and per shard.
 pub fn series(tally: &Tally) -> (Vec<SecondResult>, Vec<ShardResult>) {
     let seconds = tally.seconds.iter().map(SecondResult::of).collect();
     let shard = |(id, shard): (&str, &Shard)| ShardResult {

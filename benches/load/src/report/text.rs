@@ -1,4 +1,4 @@
-//! The result as lines of text: what is wrong first, then the figures, beside those of another run if there is one.
+//! The result as lines of text: violations first, then the figures, beside those of another run if there is one.
 
 use std::fmt::Write;
 

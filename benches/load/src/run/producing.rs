@@ -68,7 +68,7 @@ impl Producing {
         Ok(Self { threads, producers: arguments.producers.into() })
     }
 
-    /// Waits for all of them. What their records were answered with, by producer.
+    /// Waits for all of them. Returns the answers to their records, by producer.
     pub(super) async fn ended(self) -> Vec<Answers> {
         let mut answers: Vec<Answers> = (0..self.producers).map(|_| Answers::default()).collect();
         for thread in self.threads {

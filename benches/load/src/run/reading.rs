@@ -94,7 +94,7 @@ impl Readers {
         let _ = self.clock.set(Clock { window: state.window, tally });
     }
 
-    /// Waits until each has read everything. What each has read.
+    /// Waits until each has read everything. Returns the records that each has read.
     pub(super) async fn ended(mut self, context: &Context<'_>) -> Result<Vec<Vec<ShardLog>>, String> {
         let mut readings = Ok(Vec::new());
         while let Some(ended) = self.tasks.join_next().await {

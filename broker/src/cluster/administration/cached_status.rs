@@ -1,7 +1,7 @@
-//! The cluster's status as it was a moment ago, for callers whom nobody has checked: a status asks every other node, and
-//! whoever asks again within [`KEPT`] is told what the last one was.
+//! The cluster's status as it was a moment ago, for callers whom nobody has checked: a status asks every other
+//! node, and a caller that asks again within [`KEPT`] gets the last one.
 //!
-//! Those who ask at the same time wait for one status, made in a task of its own.
+//! Callers that ask at the same time wait for one status, made in a task of its own.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Administration, AdministrationError, Teller};
 
-/// Entries of each group that a node may lack when it becomes a voter: what is under way at any moment of a busy
-/// group.
+/// Entries of each group that a node may lack when it becomes a voter: a busy group has as many under way at any
+/// moment.
 const LAG_MAX: u64 = 256;
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

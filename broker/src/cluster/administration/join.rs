@@ -66,8 +66,8 @@ impl Administration {
         self.check_not_own(old)
     }
 
-    /// Judges a node that is to come in, and tells it the cluster. Returns it as a member. It may stand where the one
-    /// that it replaces stood: what is meant for that one names its id, and is refused by the new one.
+    /// Judges a node that is to come in, and tells it the cluster. Returns it as a member. It may have the address
+    /// of the node that it replaces: calls for that node name its id, and the new one refuses them.
     async fn welcome(
         &self,
         members: &GroupStatus,

@@ -1,10 +1,10 @@
-//! Administration of a cluster: how it is, who belongs to it, who leads.
+//! Administration of a cluster: its state, its members and its leaders.
 //!
-//! Every change is a sequence of steps that each may be repeated: what is as wanted already is left, so a change that
-//! was cut short goes on when it is asked for again, at any node. Invariants: a node becomes a voter only after it has
-//! caught up in every group; a voter is replaced in one change of each group, so that none has fewer voters than
-//! before in between; an id that was ever a member's is never given to another node. One change at a time runs in the
-//! cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
+//! Every change is a sequence of steps that each may be repeated: a step whose result is there already is skipped,
+//! so a change that was cut short goes on when it is asked for again, at any node. Invariants: a node becomes a
+//! voter only after it has caught up in every group; a voter is replaced in one change of each group, so that none
+//! has fewer voters than before in between; an id that a member once had is never given to another node. One change
+//! at a time runs in the cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
 
 mod cached_status;
 mod catching_up;
@@ -38,7 +38,7 @@ pub enum AdministrationError {
     /// It must not be done.
     #[error("{0}")]
     Refused(String),
-    /// It could not be done now; what was begun goes on when it is asked for again.
+    /// It could not be done now; a change that has begun goes on when it is asked for again.
     #[error("{0}")]
     NotNow(String),
 }

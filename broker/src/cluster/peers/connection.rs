@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to a peer. Whoever holds it knows whether a call was handed to it.
+//! One HTTP/2 connection to a peer, which tells its callers whether a call was handed to it.
 
 use std::task::{Context, Poll};
 use std::time::Duration;

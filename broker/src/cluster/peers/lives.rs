@@ -24,7 +24,8 @@ impl Known {
         self.processes.lock().expect("no code panics while it holds this lock")
     }
 
-    /// Whether a node with these lives may be the one that the cluster knows. What does not name lives has none.
+    /// Whether a node with these lives may be the one that the cluster knows. A message that names no lives has
+    /// none.
     pub(super) fn may_follow(&self, node: u64, lives: &str) -> bool {
         let kept = self.kept.read().expect("no code panics while it holds this lock").get(&node).copied();
         lives.parse::<Lives>().unwrap_or_default().may_follow(kept)

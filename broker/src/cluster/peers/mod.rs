@@ -1,9 +1,9 @@
-//! The other nodes of the cluster: who they are, how they are reached, and one kept connection to each of them per
+//! The other nodes of the cluster: their identities and addresses, and one kept connection to each of them per
 //! lane.
 //!
-//! Knows gRPC and nothing of what is said. A call that found no connection was certainly not heard; whatever fails
-//! later may have been. Used by replication (the log), by the service (records for other leaders) and by the wire
-//! (whole operations for other leaders).
+//! Knows gRPC and nothing of the calls. A call that found no connection certainly did not arrive; a call that
+//! failed later may have arrived. Used by replication (the log), by the service (records for other leaders) and by
+//! the wire (whole operations for other leaders).
 
 mod address;
 mod admission;
@@ -103,8 +103,8 @@ pub struct Identity {
     pub node: u64,
     /// Drawn when the directory was made: a node of the same id with another one has lost its data.
     pub incarnation: String,
-    /// Whether the node founded the cluster: its groups begin with the members of its settings, those of other nodes
-    /// with what a leader sends.
+    /// Whether the node founded the cluster: its groups begin with the members of its settings, the groups of other
+    /// nodes with the entries that a leader sends.
     pub is_founder: bool,
 }
 

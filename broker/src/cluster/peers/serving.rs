@@ -17,7 +17,7 @@ use crate::tls::peer::Role;
 /// Silence after which a peer is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
-/// Calls that a peer may have given up before this node has looked at them, which is what a node finds that was stopped
+/// Calls that a peer may have given up before this node has looked at them, as happens to a node that was stopped
 /// for a while. Past it the connection is closed; the protocol's own default, 20, is for strangers.
 const GIVEN_UP_MAX: usize = 10_000;
 
@@ -30,7 +30,7 @@ const CALLS_MAX: u32 = 16_384;
 pub enum Caller {
     /// It proved this role by its certificate.
     Proven(Role),
-    /// There are no certificates: it is what its requests say.
+    /// Without certificates the peer is the node that its requests name.
     Unproven,
 }
 

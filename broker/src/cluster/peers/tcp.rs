@@ -44,7 +44,7 @@ pub fn dial(tls: Option<PeerTls>) -> Dial {
     })
 }
 
-/// Listens for peers at an address, or at the first that works of what a `HOST:PORT` stands for.
+/// Listens for peers at an address, or at the first that works of the addresses of a `HOST:PORT`.
 ///
 /// # Errors
 /// When none can be listened on.

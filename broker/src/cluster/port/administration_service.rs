@@ -53,7 +53,7 @@ impl AdministrationServer {
         Ok(Administration::new(groups))
     }
 
-    /// Runs `change` in a task and answers with what it tells.
+    /// Runs `change` in a task and answers with its progress.
     fn carry_out(
         &self,
         change: impl FnOnce(Administration, Teller) -> BoxFuture<'static, Outcome>,

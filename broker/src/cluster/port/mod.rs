@@ -1,7 +1,7 @@
 //! The cluster's port: the services that a node offers its peers and its operators, from start to stop.
 //!
-//! The port is served before the node has come to its cluster, because peers greet each other to form one. What a service
-//! needs of the node it takes from [`Running`], call by call.
+//! The port is served before the node has come to its cluster, because peers greet each other to form one. A
+//! service takes the parts of the node that it needs from [`Running`], call by call.
 
 mod administration_service;
 mod execution;
@@ -69,7 +69,8 @@ impl ClusterPort {
         Self { stop, served }
     }
 
-    /// Stops serving. Calls under way have deadlines of their own; what a peer has left open ends with the process.
+    /// Stops serving. Calls under way have deadlines of their own; calls that a peer has left open end with the
+    /// process.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         drop(tokio::time::timeout(STOP_DEADLINE, self.served.join()).await);

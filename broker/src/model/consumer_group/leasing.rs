@@ -54,7 +54,7 @@ impl ConsumerGroup {
         owned
     }
 
-    /// Revokes what a member has beyond its quota. What it was to give up and is within it now stays.
+    /// Revokes the shards that a member has beyond its quota, and withdraws the revocations of shards within it.
     fn revoke_beyond(&mut self, owned: &BTreeMap<u64, Vec<u32>>, quotas: &BTreeMap<u64, usize>) {
         for (uid, shards) in owned {
             for (position, index) in shards.iter().enumerate() {

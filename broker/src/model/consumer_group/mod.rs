@@ -1,8 +1,9 @@
 //! Consumer groups: members share the shards of a stream by leases, and record how far each shard was processed.
 //!
 //! Pure functions of (group, change): the metadata group applies them, so every replica comes to the same leases.
-//! Nothing here knows the time. Who has been absent for too long is judged by the leader of the metadata group, which
-//! names what it saw ([`Member::beats`], [`GroupShard::revocation`]); the change counts only if that is still so.
+//! Nothing here knows the time. The leader of the metadata group judges which members are absent for too long, and
+//! names the counts that it saw ([`Member::beats`], [`GroupShard::revocation`]); the change takes effect only if
+//! they are unchanged.
 //!
 //! Always: a shard has one owner at most; its epoch grows with each lease, so that (shard, epoch) names one member for
 //! ever; a checkpoint counts only under the present epoch and never goes back; a shard is leased only when all its
@@ -170,8 +171,8 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Records how far a member has come. Returns the shards whose lease it does not have any more: nothing is recorded
-    /// for them. What lies below the present checkpoint changes nothing.
+    /// Records how far a member has come. Returns the shards whose lease it does not have any more: nothing is
+    /// recorded for them. A position below the present checkpoint changes nothing.
     ///
     /// # Errors
     /// [`GroupRefusal::MemberUnknown`].

@@ -61,7 +61,7 @@ impl ConsumerGroups {
     /// Changes a group.
     ///
     /// # Errors
-    /// [`GroupRefusal::NoSuchGroup`], and what the change is refused with.
+    /// [`GroupRefusal::NoSuchGroup`], and the refusals of the change.
     pub fn change<T>(
         &mut self,
         stream_uid: u64,

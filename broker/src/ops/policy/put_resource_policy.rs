@@ -1,7 +1,7 @@
 //! PutResourcePolicy: keeps a policy with a stream or a consumer, in place of the one before.
 //!
-//! Limits: 20 KiB. Errors: ResourceNotFound, ResourceInUse while the resource is not ACTIVE (a stream may be UPDATING),
-//! InvalidArgument for what is not a policy.
+//! Limits: 20 KiB. Errors: ResourceNotFound, ResourceInUse while the resource is not ACTIVE (a stream may be
+//! UPDATING), InvalidArgument for a document that is no policy.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ pub enum Direction {
     Disable,
 }
 
-/// Enables or disables metrics; what is as asked already stays.
+/// Enables or disables metrics; a metric that has the wanted state already keeps it.
 pub async fn run(
     service: &Arc<Service>,
     call: &Call,

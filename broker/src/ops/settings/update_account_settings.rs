@@ -1,7 +1,8 @@
-//! UpdateAccountSettings: enables or disables the commitment of the caller's account in the region, and answers what it
-//! is then. What it is already stays as it is.
+//! UpdateAccountSettings: enables or disables the commitment of the caller's account in the region, and answers
+//! with its new state. A commitment that has the wanted state already keeps it.
 //!
-//! Nothing is billed; on-demand streams get what AWS gives with the commitment: 50 consumers and warm throughput.
+//! Nothing is billed; on-demand streams get the benefits that the commitment has at AWS: 50 consumers and warm
+//! throughput.
 //!
 //! Errors: none of its own.
 

@@ -20,7 +20,7 @@ pub enum Direction {
     Down,
 }
 
-/// Sets the retention, unless it is what it was.
+/// Sets the retention, unless it is unchanged.
 pub async fn run(
     service: &Arc<Service>,
     call: &Call,

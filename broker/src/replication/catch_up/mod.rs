@@ -1,9 +1,10 @@
 //! Files between nodes: a lagging node catches up by manifest and files, a damaged segment is replaced by a peer's copy.
 //!
-//! A group whose leader's log no longer reaches back to what this node has gets the group's part of a checkpoint (the
-//! manifest), pulls the files it lacks over a connection of their own, verifies them, and only then installs the
-//! state. Nothing has a total deadline: what makes no progress for [`PROGRESS_DEADLINE`](super::raft::send_snapshot::PROGRESS_DEADLINE) is given up, and what was
-//! pulled until then is not pulled again. Bytes are never trusted: a file is taken when all its checksums match.
+//! A group whose leader's log no longer reaches back to this node's entries gets the group's part of a checkpoint
+//! (the manifest), pulls the files it lacks over a connection of their own, verifies them, and only then installs
+//! the state. Nothing has a total deadline: a transfer that makes no progress for
+//! [`PROGRESS_DEADLINE`](super::raft::send_snapshot::PROGRESS_DEADLINE) is given up, and bytes that were pulled
+//! until then are not pulled again. Bytes are never trusted: a file is taken when all its checksums match.
 //!
 //! `receive` is the receiver's side of a transfer, `serve` gives peers bytes of files, and `repair` runs as long as the
 //! node does. The sender's side belongs to openraft's network ([`super::raft::send_snapshot`]).
@@ -24,8 +25,8 @@ use super::workers::flush_thread::FlushHandle;
 use crate::shell::Shell;
 use pull::Puller;
 
-/// Bytes of a segment that travel at once. What a connection loses when it breaks, and what has to come within
-/// `PROGRESS_DEADLINE` over the slowest link.
+/// Bytes of a segment that are sent at once. A connection that breaks loses as many, and as many have to come
+/// within `PROGRESS_DEADLINE` over the slowest link.
 const PIECE_BYTES: u64 = 256 << 10;
 
 /// Takes groups' states from their leaders, and gives peers files of this node.

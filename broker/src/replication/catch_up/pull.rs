@@ -16,14 +16,14 @@ use crate::observability as names;
 use crate::replication::raft::send_snapshot::PROGRESS_DEADLINE;
 use crate::shell::Shell;
 
-/// Bytes that a node pulls in a second, all transfers together. Half of what a gigabit link carries and of what a
-/// modest disk writes: the other half is for the log, without which the node would fall behind again.
+/// Bytes that a node pulls in a second, all transfers together. Half of the rate of a gigabit link and of a modest
+/// disk: the other half is for the log, without which the node would fall behind again.
 const PULL_BYTES_PER_SECOND: u64 = 64 << 20;
 
 /// Why a file could not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// The peer does not give it, or not all of it, or not in time. What came is staged.
+    /// The peer does not give it, or not all of it, or not in time. The bytes that came are staged.
     #[error("node {node}: {reason}")]
     Peer {
         /// Which one.

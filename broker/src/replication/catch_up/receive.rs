@@ -48,7 +48,7 @@ impl Progress {
     }
 }
 
-/// Why a transfer failed. What was pulled is kept for the next attempt.
+/// The error of a failed transfer. Bytes that were pulled are kept for the next attempt.
 #[derive(Debug, thiserror::Error)]
 enum TransferError {
     #[error(transparent)]
@@ -71,8 +71,8 @@ impl TransferError {
 }
 
 impl CatchUp {
-    /// Takes a group's state from `caller`, its leader. Tells of progress until the state is installed; whoever stops listening
-    /// ends the transfer.
+    /// Takes a group's state from `caller`, its leader. Reports progress until the state is installed; dropping the
+    /// receiver of the reports ends the transfer.
     pub fn take_state(
         self: &Arc<Self>,
         caller: u64,

@@ -15,15 +15,17 @@ use super::PIECE_BYTES;
 use crate::observability::logs::LogSite;
 use crate::shell::Shell;
 
-/// How long what is in memory may take to be written before what the file has is given: less than whoever asks waits.
+/// How long the records in memory may take to be written before the peer gets the bytes that the file has: less
+/// than the peer waits.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(5);
 
 static UNREADABLE: LogSite = LogSite::new();
 
 impl CatchUp {
-    /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on the
-    /// disk: whoever takes them verifies them. The file is found anew for each piece, by its name. What is still in
-    /// memory only is written first: whoever repairs a segment may have written more of it than this node has.
+    /// A part of a segment's file in pieces, until the file's end if it is shorter. The bytes are as they stand on
+    /// the disk: the receiver verifies them. The file is found anew for each piece, by its name. Records that are
+    /// only in memory are written first: a peer that repairs a segment may have written more of it than this node
+    /// has.
     pub fn give_segment(
         &self,
         request: &peer::PullSegmentRequest,

@@ -1,7 +1,7 @@
 //! Notifications of new records: a reader that waits for a shard hears that its group has applied some.
 //!
-//! Applying an entry notifies, and costs a load of one counter while nobody waits. A listener that reads the shard after it began to
-//! listen misses nothing: what was applied before is there, what comes later is told.
+//! Applying an entry notifies, and costs a load of one counter while nobody waits. A listener that reads the shard
+//! after it began to listen misses nothing: records that were applied before are there, and later ones notify it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering, fence};

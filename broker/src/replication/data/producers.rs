@@ -1,5 +1,6 @@
 //! The producers that the shards of one data group remember: part of the group's state, changed by its apply
 //! task alone.
+//!
 //! A pure function of the log. Producers are forgotten by the log's time: it follows the newest arrival of any record of the
 //! group since something is remembered, so that a clock that goes back makes nothing forgotten too early, and by a minute
 //! at a time at most, so that neither does one that is ahead. A group without records for long remembers longer.

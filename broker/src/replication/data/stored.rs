@@ -5,7 +5,7 @@ use tidelog_proto::stored;
 use crate::model::producer::Positions;
 use crate::model::producers::{Producer, Run, Table};
 
-/// The stored form of what is remembered of one producer.
+/// The stored form of one producer's remembered batches.
 pub fn store_producer((id, producer): (u64, &Producer)) -> stored::Producer {
     let batch = |(number, runs): (u64, &[Run])| stored::producer::Batch {
         number,

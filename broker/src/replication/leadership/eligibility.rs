@@ -1,5 +1,6 @@
 //! The voters that may get the leadership of a group, and the followers that stand still: judged by the
 //! positions that the present process of each peer has confirmed.
+//!
 //! A node that has lost its log, or whose metadata is behind, would lead shards of streams that it has never heard of.
 //! So a group goes only to a voter that has confirmed its position since it started, and that applies the metadata at
 //! about the pace of this node; and a node whose own metadata stays behind that of a peer leads nothing.
@@ -16,7 +17,7 @@ use super::leaders::Leadership;
 
 /// How long a node may take to apply what another one had applied of the metadata, to lead groups.
 const METADATA_DELAY_MAX: Duration = Duration::from_secs(2);
-/// How long a follower may take nothing of what is committed until `/health` says so.
+/// How long a follower may take no committed entries until `/health` says so.
 const STANDSTILL_MAX: Duration = Duration::from_secs(5);
 
 /// A follower that takes nothing of a group, although more is committed than it holds.
@@ -76,7 +77,7 @@ impl Leadership {
         }
     }
 
-    /// Followers of groups that are led here that take nothing of what is committed.
+    /// Followers that take no committed entries, of groups that are led here.
     pub fn standing_still(&self) -> Vec<StandingStill> {
         let now = Instant::now();
         let mut found = Vec::new();

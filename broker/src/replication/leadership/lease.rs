@@ -1,7 +1,8 @@
 //! For how long a leader may still call itself one: until its lease has ended, which each answer of a majority renews.
 //!
-//! A leader that is cut off keeps its term and its role as openraft has them, and takes nothing any more. To this node
-//! the group has no leader then: what is asked of it waits for the next one, or is refused. [`super::leaders`] follows it.
+//! A leader that loses its majority keeps its term and its role as openraft has them, and accepts nothing any more.
+//! To this node the group has no leader then: requests wait for the next one, or are refused. [`super::leaders`]
+//! follows it.
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use crate::replication::raft::GroupRaft;
 use crate::replication::raft::start::LEASE_MS;
 use crate::replication::types::config::TypeConfig;
 
-/// How long what was proposed may take to come to its end once this node does not lead the group any more. Whoever leads
-/// it then has committed it by that time, or put something else in its place; a leader that is cut off hears of neither.
+/// How long a proposal may take to come to its end once this node does not lead the group any more. The next leader
+/// has committed it by that time, or put another entry in its place; a leader that lost its majority hears of
+/// neither.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// The lease of the leader that this node may be.

@@ -22,8 +22,8 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(20);
 /// Pause before a change that found no leader is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// A change of a group's members: the learners come in, then the voters become those named, if any are, and whoever is
-/// neither goes.
+/// A change of a group's members: the learners come in, then the voters become the named nodes, if any are named,
+/// and nodes that are neither leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembershipChange {
     /// Members to come in, by id.
@@ -92,8 +92,8 @@ impl Membership {
         Self { rafts, peers, leadership, changing: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Begins an operator's change of the members, which lasts as long as what it returns; `None` while there is one
-    /// under way here.
+    /// Begins an operator's change of the members, which lasts as long as the returned guard; `None` while there is
+    /// one under way here.
     pub fn begin_changing(&self) -> Option<OwnedSemaphorePermit> {
         self.changing.clone().try_acquire_owned().ok()
     }
@@ -148,7 +148,7 @@ impl Membership {
         }
     }
 
-    /// Changes a group's members, wherever it is led. What is as wanted already is left.
+    /// Changes a group's members, wherever it is led. A group that has the wanted members already is skipped.
     ///
     /// # Errors
     /// [`MembershipError`].

@@ -1,9 +1,10 @@
 //! How large the metadata of a cluster may grow, judged where it is applied.
 //!
-//! The proposer writes the bounds into each command, so that applying it stays a pure function of the log: all replicas
-//! judge alike, whatever their versions and settings are. Commands of before there were bounds have none. What is counted
-//! is an upper bound of what a checkpoint stores, because the state of a group has to fit one message between nodes.
-//! Streams and shards are shared by accounts: none has more of them than what is left for all others.
+//! The proposer writes the bounds into each command, so that applying it stays a pure function of the log: all
+//! replicas judge alike, whatever their versions and settings are. Commands of before there were bounds have none.
+//! The count is an upper bound of the bytes that a checkpoint stores, because the state of a group has to fit one
+//! message between nodes. Accounts share streams and shards: no account has more of them than are left for all
+//! others.
 
 use serde::{Deserialize, Serialize};
 use tidelog_proto::stored::{self, MetadataBounds, group_command::Change, meta_command::Command};
@@ -46,7 +47,7 @@ pub enum MetadataFull {
     Share(u64),
 }
 
-/// Streams, shards and bytes: what there is of them, or what is added.
+/// Numbers of streams, shards and bytes: those that there are, or those that a command adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MetadataSize {
     /// Streams.
@@ -123,8 +124,8 @@ fn other_bytes(catalog: &Catalog, groups: &ConsumerGroups) -> u64 {
     groups + catalog.commitments.keys().map(of_commitment).sum::<u64>()
 }
 
-/// Why a command is not applied that would have the metadata grow beyond its bounds; `streams` is what the streams take
-/// together.
+/// Why a command is not applied that would have the metadata grow beyond its bounds; `streams` is the count of all
+/// streams together.
 pub fn check(
     command: &stored::MetaCommand,
     catalog: &Catalog,

@@ -159,8 +159,8 @@ impl Proposals {
         applied.map(drop).map_err(|_| ProposeError::Unknown)
     }
 
-    /// Returns once this node has applied everything of a group that was committed before the call: what its state
-    /// denies from then on is certain.
+    /// Returns once this node has applied everything of a group that was committed before the call: denials by its
+    /// state are certain from then on.
     ///
     /// # Errors
     /// [`ProposeError`] when nobody could say in time.

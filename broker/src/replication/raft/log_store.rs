@@ -1,8 +1,8 @@
 //! openraft's log storage over one group's share of the node's write-ahead log.
 //!
 //! Entries not applied yet stay in memory, so that applying never reads the disk in the ordinary run; older ones
-//! (recovery, a lagging follower) are read back from the log. The memory is bounded: what is
-//! in the file already goes first.
+//! (recovery, a lagging follower) are read back from the log. The memory is bounded: entries that are in the file
+//! already go first.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -30,7 +30,7 @@ const READ_BYTES_MAX: usize = 4 << 20;
 
 /// Record bytes of all groups of a node past which entries that are in the log's file are not kept in memory as well.
 const RECENT_BYTES_MAX: usize = 64 << 20;
-/// Record bytes that a group may keep whatever the others do: they give up their own only as they append.
+/// Record bytes that a group may keep however much the others have: they give up their own only as they append.
 const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
 
 type LogEntry = EntryOf<TypeConfig>;
@@ -110,8 +110,9 @@ impl LogStore {
         in_memory.or_else(|| self.reader.term(self.group, index)).or_else(purged)
     }
 
-    /// Forgets the entries up to `index`, which are applied, as far as they are in the log's file for whoever
-    /// still wants them: a follower applies what it has accepted, and its own write may be under way.
+    /// Forgets the entries up to `index`, which are applied, as far as the log's file has them for readers that
+    /// still need them: a follower applies entries that it has accepted, and its own write of them may be under
+    /// way.
     pub fn forget_through(&self, index: u64) {
         let Some(written) = self.reader.state(self.group).last else { return };
         let index = index.min(written.index);

@@ -244,8 +244,9 @@ impl Follower {
     /// Takes note of an answer to a request that was sent when the peer had acknowledged the log up to `acknowledged`.
     ///
     /// # Errors
-    /// When the peer lacks what it had acknowledged: openraft takes that for impossible, goes on from what it believes in
-    /// release builds and panics in others, so it is not told. The peer finds out by the next heartbeat and ends itself.
+    /// When the peer lacks entries that it had acknowledged: openraft takes that for impossible, goes on from the
+    /// wrong position in release builds and panics in others, so openraft never sees the answer. The peer finds out
+    /// by the next heartbeat and ends itself.
     fn judge(
         &self,
         result: &StreamAppendResult<TypeConfig>,

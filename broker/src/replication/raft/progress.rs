@@ -37,7 +37,7 @@ impl FollowerPosition {
         self.acknowledged_before.max(self.confirmed.load(Ordering::Relaxed))
     }
 
-    /// The peer lacks what it has acknowledged; true when that is news.
+    /// Notes that the peer lacks entries that it has acknowledged; true when that was not known.
     pub fn note_loss(&self) -> bool {
         !self.has_lost.swap(true, Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl Pursuit {
         Self { reached: 0, goal, goal_since: now, still_since: now, has_arrived: false }
     }
 
-    /// Takes note of what is reached now; once the goal is, `goal` takes its place.
+    /// Takes note of the position that is reached now; once it is the goal, `goal` is the next one.
     fn note(&mut self, reached: u64, goal: u64, now: Instant) {
         if reached != self.reached {
             (self.reached, self.still_since) = (reached, now);
@@ -149,8 +149,8 @@ impl ReplicationProgress {
         locked(&self.own_metadata).is_some_and(|own| now - own.goal_since > delay && own.reached < own.goal)
     }
 
-    /// Takes note of what the followers of one group that is led here hold, and of what is committed; to be called a few
-    /// times a second. Followers that are not named are forgotten.
+    /// Takes note of the positions of the followers of one group that is led here, and of the committed one; to be
+    /// called a few times a second. Followers that are not named are forgotten.
     pub fn note_followers(&self, group: u8, reached: &BTreeMap<u64, u64>, committed: u64, now: Instant) {
         let mut followers = locked(&self.followers);
         followers.retain(|(of, peer), _| *of != group || reached.contains_key(peer));

@@ -77,7 +77,7 @@ async fn hand_over(
         }
         if pulled.is_none_or(|pulled| bytes_pulled > pulled) {
             pulled = Some(bytes_pulled);
-            // With every file there, what is left is the installation.
+            // With every file there, only the installation is left.
             let is_all = bytes_pulled >= bytes_wanted;
             due = Instant::now() + if is_all { INSTALL_DEADLINE } else { PROGRESS_DEADLINE };
         }

@@ -17,8 +17,8 @@ use crate::shell::{OwnerGone, Shell, inherited};
 
 /// Milliseconds for which a majority's answer makes a leader; openraft takes proposals as long.
 pub const LEASE_MS: u64 = 700;
-/// Milliseconds between two signs of life of a leader. Most of what an idle node does is to look every 13/64 of it, in
-/// each group, whether something is due; one may be lost, and come that late, before a lease ends.
+/// Milliseconds between two heartbeats of a leader. An idle node mostly looks every 13/64 of it, in each group,
+/// whether something is due; one may be lost, and come that late, before a lease ends.
 const HEARTBEAT_MS: u64 = 252;
 const _: () = assert!(2 * (HEARTBEAT_MS + HEARTBEAT_MS * 13 / 64) < LEASE_MS);
 /// Milliseconds after the end of a leader's lease when a follower stands for election, drawn between the two. The lease

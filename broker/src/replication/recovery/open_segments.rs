@@ -16,8 +16,8 @@ use crate::replication::catch_up::serve_at_start::SegmentsAtStart;
 /// Pause before the peers are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a start waits for copies that no peer gives. Longer than nodes that were started together need to find each
-/// other; what has not come by then is repaired while the node runs.
+/// How long a start waits for copies that no peer gives. Longer than nodes that were started together need to find
+/// each other; segments that have not come by then are repaired while the node runs.
 const COPIES_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Stages a peer's copy of every open segment that is damaged here, so that the store finds it when it is opened. Waits

@@ -1,5 +1,6 @@
-//! A start in three steps: what the directory holds is recovered by reading alone, it is judged, and only then does
-//! anything change. A start that is refused leaves the directory as it was, so that what is missing can be put back.
+//! A start in three steps: the state in the directory is recovered by reading alone, it is judged, and only then
+//! does anything change. A start that is refused leaves the directory as it was, so that missing files can be put
+//! back.
 //!
 //! Log and checkpoints are compared by LSN, never by Raft index: an install that was cut short legally leaves a
 //! checkpoint whose index lies beyond the log's end. Called by the node.

@@ -1,4 +1,5 @@
 //! Payloads of log entries: commands, and their bytes.
+//!
 //! A payload begins with its kind. Control commands are protobuf (`stored.proto`); records have the layout of
 //! `storage/FORMAT.md`, "Records entry": a table of sub-batch headers, then their bodies, which go unchanged from
 //! here into the log, to every replica and into the segments.

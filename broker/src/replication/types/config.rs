@@ -1,4 +1,5 @@
-//! The types openraft is configured with, and their conversions to what the log and the checkpoints store.
+//! The types openraft is configured with, and their conversions to the types that the log and the checkpoints
+//! store.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -365,7 +365,7 @@ impl Worker {
 
     /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.
     async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
-        // With an interval, what was applied may not be durable in the log yet; a checkpoint never runs ahead of it.
+        // With an interval, applied entries may not be durable in the log yet; a checkpoint never runs ahead of it.
         let wal = &self.config.wal;
         let durable_lsn = self.heartbeat.excused(|| wal.disk_full(), wal.sync_and_mark()).await.ok()?;
         self.config.shell.pass_sync_latency().await;

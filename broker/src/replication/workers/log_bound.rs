@@ -85,7 +85,7 @@ impl LogBound {
         pace(self.live_bytes(), self.bytes_max()) == Pace::Stopped
     }
 
-    /// True when the log must be purged as far as checkpoints allow, whoever lags.
+    /// True when the log must be purged as far as checkpoints allow, even if followers lag.
     pub fn is_pressed(&self) -> bool {
         self.live_bytes() / (self.bytes_max() / PARTS).max(1) >= KEEP_UNTIL
     }

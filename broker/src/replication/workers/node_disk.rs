@@ -1,4 +1,4 @@
-//! The node's disk as its workers find it: full or slow, how much is free, and what the log takes of it.
+//! The node's disk as its workers find it: full or slow, how much is free, and how much the log takes.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::flush_thread::FlushHandle;
 use super::log_bound::LogBound;
 use super::wal_thread::WalHandle;
 
-/// A commit that takes longer means a disk that holds up whoever waits for this node.
+/// A commit that takes longer is a sign of a disk that delays every request that waits for this node.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
 
 /// A state of the disk that keeps the node from taking records.
@@ -86,7 +86,7 @@ impl NodeDisk {
         RealDisk::syncs()
     }
 
-    /// Whether the disk still has more free than what is reserved for the broker's own survival. Asks the disk.
+    /// Whether the disk still has more free space than the reserve that the broker needs to go on. Asks the disk.
     pub fn has_space(&self) -> bool {
         self.free_bytes().is_none_or(|free| free > self.reserved_bytes)
     }

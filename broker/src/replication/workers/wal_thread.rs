@@ -134,8 +134,8 @@ impl WalHandle {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Makes everything written so far durable, whatever the setting, and has the log's mark say so. Gives the LSN of
-    /// the last commit.
+    /// Makes everything written so far durable, with every durability setting, and writes that to the log's mark.
+    /// Gives the LSN of the last commit.
     pub async fn sync_and_mark(&self) -> io::Result<u64> {
         let (done, answer) = oneshot::channel();
         self.send(Request { ops: Vec::new(), bytes: 0, done: Done::Marked(done) }).await?;

@@ -1,8 +1,8 @@
 //! Consumers come and go as streams do: begin → finish, both in the metadata group.
 //!
-//! Nothing has to be opened for a consumer and nothing dropped with it; the states between are there because clients
-//! wait for them. The leader of the metadata group takes the steps. Each may run again: what a crash or a change of
-//! leaders cut short is resumed.
+//! Nothing has to be opened for a consumer and nothing dropped with it; the states between are there because
+//! clients wait for them. The leader of the metadata group takes the steps. Each may run again: a change that a
+//! crash or a change of leaders interrupted is resumed.
 
 pub mod groups;
 

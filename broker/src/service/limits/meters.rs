@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::limits::ShardLimits;
 use crate::observability as names;
 
-/// Handles of what the service counts.
+/// Handles of the service's metrics.
 pub struct Meters {
     /// Data and keys taken.
     pub incoming_bytes: Counter,

@@ -1,8 +1,9 @@
 //! The budget of one shard, as the shard's leader keeps it. Pure: time comes in as an argument.
 //!
-//! Bytes are debts, not caps: a record or a read passes while the bucket is above zero and is then charged whole,
-//! so that a 10 MiB record passes and the next ones wait until the debt is paid. Records and calls are counted:
-//! one passes while a whole one is left. A bucket is full at the start and holds what flows in within a second.
+//! Bytes are debts, not caps: a record or a read passes while the bucket is above zero and is then charged in full,
+//! so that a 10 MiB record passes and the next ones wait until the bucket is above zero again. Records and calls
+//! are counted: one passes while a whole one is left. A bucket is full at the start and holds one second's worth of
+//! tokens.
 
 use crate::limits::ShardLimits;
 
@@ -71,8 +72,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Lets one call of a polling reader in, or refuses it and charges nothing. What it then reads is charged by
-    /// [`Self::charge_read`].
+    /// Lets one call of a polling reader in, or refuses it and charges nothing. [`Self::charge_read`] charges the
+    /// bytes that it then reads.
     ///
     /// # Errors
     /// [`Throttled`] while the bytes are in debt or no call is left.
@@ -102,7 +103,7 @@ impl Budget {
     }
 
     /// Charges the bytes of data and keys that an admitted call has read. A read larger than a second's worth is
-    /// paid in full, without the credit: 10 MiB silence a shard of 2 MiB/s for five seconds (model, GetRecords).
+    /// charged in full, without the credit: 10 MiB silence a shard of 2 MiB/s for five seconds (model, GetRecords).
     pub fn charge_read(&mut self, bytes: u64) {
         self.read_bytes.take_without_credit(bytes);
     }

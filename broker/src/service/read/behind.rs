@@ -14,7 +14,7 @@ use crate::model::stream::{Shard, Stream};
 use crate::replication::Leader;
 use crate::service::Service;
 
-/// How long a node may take to answer. What it has not answered by then is not known.
+/// How long a node may take to answer. Positions without an answer by then are not known.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long it looks itself: a position that is not in memory costs a read of a file.
 const LOOK_DEADLINE: Duration = Duration::from_secs(1);

@@ -1,9 +1,10 @@
 //! A reader and its turns to read files: all readers of a node have a bounded number of reads under way, and
 //! each reader a quarter of them, so that one with thousands of calls does not make the others wait behind
 //! all of these.
-//! A reader is a client's connection. The wire names it ([`Reader::scope`]), and work that is started in a task of its own
-//! takes it along. A node that relays a call names its client's connection to the leader. Work of no connection, and what
-//! the simulation does, has turns without a share.
+//!
+//! A reader is a client's connection. The wire names it ([`Reader::scope`]), and work that is started in a task of
+//! its own takes it along. A node that relays a call names its client's connection to the leader. Work without a
+//! connection, and the simulation, have turns without a share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +92,7 @@ impl ReadTurns {
 
     /// The next turn of a reader. To be awaited in a task of its own.
     pub async fn take(&self, reader: Reader) -> ReadTurn {
-        // The reader's share first: whoever waits for it holds nothing.
+        // The reader's share comes first: a task that waits for it holds nothing.
         let share = match self.share(reader) {
             Some(share) => Some(share.acquire_owned().await.expect("the semaphore is never closed")),
             None => None,

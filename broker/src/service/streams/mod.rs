@@ -42,7 +42,7 @@ pub struct NewStream {
     pub tags: Tags,
     /// MiB per second asked for ahead of need.
     pub warm_mib_per_second: u32,
-    /// Whether records are spread whatever their keys.
+    /// Whether records are spread over the shards regardless of their keys.
     pub is_auto_distributed: bool,
 }
 
@@ -256,7 +256,7 @@ fn is_changing(stream: &Stream) -> bool {
     }
 }
 
-/// Returns after `delay`, when the stream's state changes, or when the process ends, whatever comes first.
+/// Returns after `delay`, when the stream's state changes, or when the process ends.
 async fn linger(service: Arc<Service>, stream: &Stream, delay: Duration) {
     let mut catalogs = service.groups.watch_catalog();
     drop(service);

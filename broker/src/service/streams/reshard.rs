@@ -81,7 +81,7 @@ impl Service {
             let (mut table, mut clock_ms) = (Table::default(), 0);
             for (group, parents) in parents {
                 let (theirs, their_clock_ms) = self.groups.proposals().producers_of(group, parents).await?;
-                // Groups forget by times of their own: what was gathered so far goes over to the later one.
+                // Groups forget producers by clocks of their own: both tables move to the later of the two clocks.
                 let later_ms = their_clock_ms.max(clock_ms);
                 table = table.moved(clock_ms, later_ms);
                 table.unite(theirs.moved(their_clock_ms, later_ms));

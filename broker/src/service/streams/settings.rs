@@ -18,7 +18,7 @@ pub struct ResourceId {
     pub consumer_uid: Option<u64>,
 }
 
-/// New settings of a stream; what is absent stays as it is.
+/// New settings of a stream; a setting that is absent stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamChange {
     /// Provisioned or on demand.
@@ -27,7 +27,7 @@ pub struct StreamChange {
     pub max_record_kib: Option<u32>,
     /// MiB per second asked for ahead of need.
     pub warm_mib_per_second: Option<u32>,
-    /// Whether records are spread whatever their keys.
+    /// Whether records are spread over the shards regardless of their keys.
     pub is_auto_distributed: Option<bool>,
     /// Reports of each shard that begin.
     pub enabled_metrics: ShardLevelMetrics,

@@ -1,11 +1,11 @@
 //! Room for the records that one call has on their way to its client: taken before they are read, and held until the
 //! client takes them.
 //!
-//! A call has a few batches under way at a time, so that one whose client takes nothing holds little. Rooms of clients and
-//! of peers are apart: a node that relays records holds its client's room while it waits for the leader's room for peers,
-//! whose holders wait for nothing but the taking of what they have. Waiting for room is done in an
-//! [`OwnTask`](crate::service::OwnTask), for a bounded time: a call that finds none is
-//! told so and goes on without records.
+//! A call has a few batches under way at a time, so that one whose client takes nothing holds little. Rooms of
+//! clients and of peers are apart: a node that relays records holds its client's room while it waits for the
+//! leader's room for peers, whose holders wait only until the taking node has their records. Waiting for room is
+//! done in an [`OwnTask`](crate::service::OwnTask), for a bounded time: a call that finds none learns so and goes
+//! on without records.
 //!
 //! While more than half of the room is taken, a connection that has its share gets no more.
 

@@ -340,8 +340,8 @@ impl Follower {
         Batch { records, next_ordinal: self.next_ordinal, millis_behind }
     }
 
-    /// Returns when there may be something to do; false when the broker stops. Records that are `held` back are no news
-    /// for that long.
+    /// Returns when there may be something to do; false when the broker stops. Records that are `held` back do not
+    /// wake it for that long.
     async fn wait(&mut self, held: Option<Duration>) -> bool {
         let until = held.map_or(self.due, |held| self.due.min(Instant::now() + held));
         tokio::select! {

@@ -1,8 +1,9 @@
 //! Subscriptions: a shard's records pushed to a consumer, as they are applied.
 //!
-//! A subscription is pulled by its connection and makes one event at a time. Between events it waits for news of the
-//! shard, of the catalog and of a later subscription: nothing is polled. What ends it is decided from the catalog, so that a shard
-//! is over only when its closing is committed and all its records were given. Dropping it ends the subscription.
+//! A subscription is pulled by its connection and makes one event at a time. Between events it waits for
+//! notifications of the shard, of the catalog and of a later subscription: nothing is polled. The catalog decides
+//! when it ends, so that a shard is over only when its closing is committed and all its records were given.
+//! Dropping it ends the subscription.
 
 pub mod call_room;
 pub mod feed;
@@ -272,7 +273,7 @@ impl Subscription {
         passed_ms.map_or(0, |passed_ms| self.service.now_ms().saturating_sub(passed_ms))
     }
 
-    /// Returns when there may be something to do. Records that are `held` back are no news for that long.
+    /// Returns when there may be something to do. Records that are `held` back do not wake it for that long.
     async fn wait(&mut self, held: Option<Duration>) {
         let until = self.due.min(self.ends);
         let until = held.map_or(until, |held| until.min(Instant::now() + held));

@@ -13,13 +13,12 @@ use crate::limits::SUBSCRIPTION_PAUSE_MS;
 use crate::service::limits::stream_shares::StreamShares;
 use crate::service::limits::throttle::FanoutBudget;
 
-/// Subscriptions of one node: what an operator of many thousand shards and twenty consumers may still hope for. Streams share them
-/// ([`StreamShares`]).
+/// Subscriptions of one node: enough for twenty consumers of 5,000 shards. Streams share them ([`StreamShares`]).
 const SUBSCRIPTIONS_MAX: usize = 100_000;
 /// How often subscriptions that are free are forgotten, milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
-/// A consumer and a shard, of whatever stream: numbers of consumers are unique in the cluster.
+/// A consumer and a shard of its stream. Numbers of consumers are unique in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriptionKey {
     /// The consumer's stream.

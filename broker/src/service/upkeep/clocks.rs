@@ -34,8 +34,8 @@ struct Served {
 }
 
 impl Served {
-    /// Whether the served time has become known or unknown, or begins anew, as after an acceptance or a word of the
-    /// metadata's leader: what is hidden by the time before may have to be shown.
+    /// Whether the served time has become known or unknown, or begins anew, as after an acceptance or a message of
+    /// the metadata's leader: records that the time before hides may have to be shown.
     fn has_leapt(before: Option<Self>, now: Option<Self>) -> bool {
         match (before, now) {
             (Some(before), Some(now)) => {

@@ -1,8 +1,8 @@
 //! The body of a gRPC answer: messages as they come, and the status as trailers.
 //!
 //! Messages are handed over in frames that are small enough that a client which takes nothing is seen
-//! (`wire/stall.rs`), and the next message is made when the connection can take it. What has begun to give messages ends
-//! with its status when the client's time has passed, when the broker stops, and when it panics.
+//! (`wire/stall.rs`), and the next message is made when the connection can take it. An answer that has begun to
+//! give messages ends with its status when the client's time has passed, when the broker stops, and when it panics.
 //!
 //! The only message of an answer is charged to the class answers, unless it is small, until the transport has taken it
 //! (`wire/charged.rs`). Calls that give records have their room elsewhere (`subscribe.rs`, `records.rs`).

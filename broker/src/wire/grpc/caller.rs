@@ -29,10 +29,10 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// A call of whoever these metadata name, to be filled in.
+    /// A call of the caller that these metadata name, to be filled in.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for an account or a region that can be none.
+    /// INVALID_ARGUMENT for a malformed account or region.
     pub(super) fn call(&self, metadata: &MetadataMap) -> Result<Call, Status> {
         Ok(Call {
             account: named(metadata, ACCOUNT, is_account, &self.account)?,

@@ -36,8 +36,8 @@ pub(super) struct MessageReader<B> {
     body: B,
     /// The rest of the frame that came last.
     frame: Bytes,
-    /// The beginning of what is coming, out of the frames before: frames themselves are not held, because a small one
-    /// takes much more memory than its bytes.
+    /// The beginning of the message that is coming, out of the frames before: frames themselves are not kept,
+    /// because a small one takes much more memory than its bytes.
     partial: BytesMut,
     /// The length of the message that is coming, once its prefix has come.
     length: Option<usize>,

@@ -86,7 +86,7 @@ impl Named {
         }
     }
 
-    /// The member of that name. Whatever is no number was never given out.
+    /// The member with that id. A text that is no number was never given out as an id.
     fn member(&self, text: &str) -> Result<u64, Status> {
         let number = text.parse::<u64>().ok().filter(|number| number.to_string() == text);
         number.ok_or_else(|| self.failed(GroupRefusal::MemberUnknown.into()))

@@ -6,9 +6,10 @@
 //!               panics)                          (messages, status)
 //!                 └────────► put, put_stream (framing, acknowledgements) ────► crate::ops
 //! ```
-//! A service is one file and one line of [`Api::new`]. Invariants: what the wire promises of any call holds for these
-//! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in frames
-//! whose taking is watched (`answer.rs`), a panicking call is INTERNAL, and a stop ends every stream with UNAVAILABLE.
+//! A service is one file and one line of [`Api::new`]. Invariants: the promises of the wire hold for these calls
+//! too. The bytes of requests have their share of the room for all bodies (`body.rs`), answers are handed over in
+//! frames whose taking is watched (`answer.rs`), a panicking call is INTERNAL, and a stop ends every stream with
+//! UNAVAILABLE.
 
 mod acknowledgements;
 mod answer;

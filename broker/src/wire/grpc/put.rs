@@ -49,7 +49,7 @@ pub(super) async fn answer(
 /// they are read.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for what is none, or has too many.
+/// INVALID_ARGUMENT for bytes that are no such message, or for too many records.
 pub(super) fn read<M: Message + Default>(message: &Bytes) -> Result<M, Status> {
     let unreadable = |error| status::invalid(format!("The message cannot be read: {error}."));
     native::check_count_max(count(message).map_err(unreadable)?).map_err(status::of)?;

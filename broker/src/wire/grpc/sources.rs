@@ -127,7 +127,7 @@ impl Sources {
     fn rest(&mut self, mut source: Source) {
         let shard = key(&source);
         self.news.add(shard);
-        // Looked at after the listening began: what comes later is heard.
+        // The shard is read after the listening began: records that come later notify.
         if source.has_more() {
             self.ready.push_back(source);
             return;

@@ -59,8 +59,8 @@ impl Cluster {
         cluster
     }
 
-    /// Goes on with a shard that holds nothing yet, of another stream; returns the one before with what was written to
-    /// it, for [`Cluster::turn_to`].
+    /// Goes on with an empty shard of another stream; returns the shard before with the records that were written
+    /// to it, for [`Cluster::turn_to`].
     pub async fn turn_to_new(&mut self, stream: &str) -> ((ShardKey, u8), u64) {
         let before = (self.shard, self.written);
         self.create_stream(stream).await;
@@ -116,7 +116,7 @@ impl Cluster {
         timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not in time: {what}"))
     }
 
-    /// Writes records that tell their number, each of so many bytes, through whoever leads.
+    /// Writes records that tell their number, each of so many bytes, through the present leader.
     pub async fn write(&mut self, records: u64, bytes: usize) {
         let ends = self.written + records;
         while self.written < ends {

@@ -39,7 +39,7 @@ async fn records_of_all_shards_come_though_few_are_awake() {
             assert!(shards.insert(shard), "each record comes once");
         }
     }
-    // All of them rest now, and news of any of them wake it at once.
+    // All sources are asleep now, and a record of any of them wakes its source at once.
     let mut waits = Vec::new();
     for shard in [0, SHARDS / 2, SHARDS - 1, 7, 8] {
         let put = Instant::now();

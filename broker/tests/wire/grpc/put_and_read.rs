@@ -1,4 +1,4 @@
-//! Put and Read: where records go, from where they are read, and what is refused.
+//! Put and Read: where records go, from where they are read, and which calls are refused.
 
 use std::time::{Duration, Instant};
 

@@ -193,7 +193,7 @@ async fn the_cluster_its_health_and_its_api_are_told() {
         assert!(names.iter().any(|own| own == name), "{name} of {names:?}");
     }
 
-    // A stop is told to whoever listens.
+    // Watchers of the health learn of a stop.
     let Grpc { broker, channel } = grpc;
     let stop = tokio::spawn(broker.stop());
     let ends = loop {

@@ -1,4 +1,4 @@
-//! Subscribe: what comes, across reshards, by name, and to readers who are slow.
+//! Subscribe: records across reshards, by name, and to slow readers.
 
 use std::time::{Duration, Instant};
 

@@ -113,7 +113,7 @@ async fn any_node_serves_and_readers_go_on_with_the_next_leader() {
     }
 }
 
-/// Sequence numbers by shard, in the order of the messages, of what was acknowledged. All have 56 digits.
+/// Sequence numbers of the acknowledged records by shard, in the order of the messages. All have 56 digits.
 fn numbers(answers: Vec<PutStreamResponse>) -> BTreeMap<String, Vec<String>> {
     let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for result in answers.into_iter().flat_map(|answer| answer.results) {

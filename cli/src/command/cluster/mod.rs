@@ -1,7 +1,7 @@
 //! `tidelog cluster`: asks a node of a running cluster how it is, or to change it.
 //!
-//! The command itself decides nothing: whatever is refused is refused by the cluster. Results go to standard output,
-//! what happens meanwhile to standard error. Every change may be repeated: one that is there already is none.
+//! The command itself decides nothing: every refusal comes from the cluster. Results go to standard output,
+//! progress to standard error. Every change may be repeated: one that is there already changes nothing.
 
 mod status;
 mod table;

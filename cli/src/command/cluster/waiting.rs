@@ -37,7 +37,7 @@ pub(super) async fn wait(
     }
 }
 
-/// A status, and whether it is what is waited for. `ends` is where the groups ended at the look before.
+/// A status, and whether it is the awaited one. `ends` is where the groups ended at the look before.
 async fn look(
     command: &ClusterCommand,
     state: Wait,

@@ -69,10 +69,10 @@ fn sum(amounts: impl Iterator<Item = Amount>) -> Amount {
     })
 }
 
-/// Asks for all of it. What fails for one shard or group is told as unknown.
+/// Gathers all facts. A fact that fails for one shard or group becomes unknown.
 ///
 /// # Errors
-/// Of the first question: a stream that is not there, a broker that is none.
+/// Errors of the first call: there is no such stream, or the server is no broker.
 pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> Result<Facts, Error> {
     let described = stream_of(broker, stream).await?;
     let mut facts = Facts {

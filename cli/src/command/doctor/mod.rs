@@ -1,7 +1,7 @@
-//! `tidelog doctor`: what is wrong with a stream, and what to do about it.
+//! `tidelog doctor`: the faults of a stream, and advice about them.
 //!
-//! [`Facts`](facts::Facts) are gathered first, by gRPC and from the page of metrics; what is found in them is decided by
-//! pure functions in `findings`, one file for each kind of cause; `report` writes it.
+//! [`Facts`](facts::Facts) are gathered first, by gRPC and from the page of metrics; pure functions in `findings`
+//! decide what is wrong, one file for each kind of cause; `report` writes it.
 
 mod damaged;
 mod facts;

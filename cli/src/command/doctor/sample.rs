@@ -65,7 +65,7 @@ impl Default for Limits {
     }
 }
 
-/// A partition key and what came with it, records of KPL in their parts.
+/// A partition key and its traffic, records of KPL in their parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) name: String,

@@ -1,4 +1,4 @@
-//! One PutRecords: which of its lines are acknowledged, and what is known of the others.
+//! One PutRecords: which of its lines are acknowledged, and the outcome of the others.
 
 use std::time::Duration;
 

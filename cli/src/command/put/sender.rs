@@ -21,7 +21,7 @@ use super::queue::{BatchBounds, Pending, Queue};
 use crate::command::figures;
 use tidelog_kinesis::Client;
 
-/// One call: 500 records as the service has it, and half of what it takes in bytes, which emulators take too.
+/// One call: 500 records, as the service has it, and half of the service's bytes, which emulators accept too.
 const BOUNDS: BatchBounds = BatchBounds { records: 500, bytes: 4 * 1024 * 1024 };
 /// Lines that are read ahead, at most.
 const WAITING_LINES_MAX: usize = 20_000;

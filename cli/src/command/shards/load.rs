@@ -51,7 +51,7 @@ fn reckoned(records: &[Record], is_whole: bool, since: i64, span: Duration) -> L
     Load { records_per_second: records.len() as f64 / covered, bytes_per_second: bytes as f64 / covered }
 }
 
-/// Which shards take too much: near the limits, or far above their share of what the stream takes.
+/// Which shards take too much: near the limits, or far above their share of the stream's traffic.
 pub(super) fn hot(shards: &[Shard], loads: &[Option<Load>]) -> Vec<bool> {
     let total: f64 = loads.iter().flatten().map(|load| load.records_per_second).sum();
     let is_hot = |(shard, load): (&Shard, &Option<Load>)| {

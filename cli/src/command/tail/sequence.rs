@@ -29,8 +29,8 @@ impl Sequence {
         Self { place, shards: BTreeMap::new(), began: false }
     }
 
-    /// Takes in shards that are not known yet. Those of the first call are the ones that are there at the beginning;
-    /// what comes later has come about since, so that all its records are wanted.
+    /// Takes in shards that are not known yet. Shards of the first call are there at the beginning; later ones were
+    /// made since, so that all their records are wanted.
     pub(super) fn take(&mut self, shards: Vec<Shard>) {
         for shard in shards {
             let is_latest = self.place == Place::Latest;

@@ -1,5 +1,5 @@
-//! Damage to what a simulated disk has stored: bits that flip, files that are lost, cut or zeroed, and a disk that is put
-//! back to an older copy of itself.
+//! Damage to the bytes that a simulated disk has stored: bits that flip, files that are lost, cut or zeroed, and a
+//! disk that is put back to an older copy of itself.
 //!
 //! All of it changes the medium at once, as a failing device or an operator with the wrong copy does: a later crash
 //! brings nothing back.

@@ -74,7 +74,7 @@ impl Inode {
         self.pending.clear();
     }
 
-    /// Flips one bit on the medium and in what is read from it.
+    /// Flips one bit on the medium and in reads of it.
     pub(super) fn flip_bit(&mut self, bit: u64) {
         let byte = in_memory(bit / 8);
         for bytes in [&mut self.durable, &mut self.visible] {
@@ -97,8 +97,8 @@ impl Inode {
         });
     }
 
-    /// Harms the durable and the visible bytes alike. What was not synced is settled before: a change that waits would
-    /// write over the damage.
+    /// Harms the durable and the visible bytes alike. Unsynced changes are settled before: a change that waits
+    /// would write over the damage.
     fn damage(&mut self, harm: impl Fn(&mut Vec<u8>)) {
         self.sync();
         harm(&mut self.durable);

@@ -97,8 +97,8 @@ impl SimDisk {
         self.lock().capacity_bytes = bytes;
     }
 
-    /// The next [`DiskFile::sync_data`] fails; what it should have made durable stays readable and is lost at the
-    /// next crash, whatever later syncs say.
+    /// The next [`DiskFile::sync_data`] fails; the bytes that it should have made durable stay readable and are
+    /// lost at the next crash, even if later syncs succeed.
     pub fn fail_next_sync(&self) {
         self.lock().sync_fails = true;
     }

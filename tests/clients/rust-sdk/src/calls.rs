@@ -1,8 +1,8 @@
 //! Calls the operations it is told to, for the scenario that all clients play.
 //!
-//! One JSON object per line in, one or more out; `tests/clients/program.py` describes them. Calls run side by
-//! side, so that they go on while a subscription is open. The SDK's types have no JSON of their own: what is
-//! read into its builders and out of its answers is spelled out in `operations.rs` and `documents.rs`.
+//! One JSON object per line in, one or more out; `tests/clients/program.py` describes them. Calls run side by side,
+//! so that they go on while a subscription is open. The SDK's types have no JSON of their own: the members that go
+//! into its builders and come out of its answers are spelled out in `operations.rs` and `documents.rs`.
 
 use crate::Outcome;
 use aws_sdk_kinesis::Client;

@@ -29,7 +29,7 @@ impl Row {
     }
 }
 
-/// One record sent once. What was never acknowledged has no shard, number or acknowledgement.
+/// One record sent once. A record that was never acknowledged has no shard, number or acknowledgement.
 #[derive(Serialize)]
 pub(crate) struct Attempt {
     pub(crate) attempt_id: String,
@@ -109,7 +109,7 @@ impl Clock {
     }
 }
 
-/// Base64 of what the SDK calls a blob.
+/// Base64 of the SDK's blob.
 pub(crate) fn encode(blob: &Blob) -> String {
     base64::encode(blob.as_ref())
 }

@@ -1,8 +1,8 @@
 //! Puts records from several producers for a time while the broker may die and come back, or reshard.
 //!
-//! Each producer sends its next request only after the answer to the one before. A failed put is not sent
-//! again as it was: the next attempt carries an id of its own in its bytes, so that whatever the broker did
-//! with the failed one can be told apart from a duplicate.
+//! Each producer sends its next request only after the answer to the one before. A failed put is not sent again as
+//! it was: the next attempt carries an id of its own in its bytes, so that a failed one that was written after all
+//! is not taken for a duplicate.
 
 use crate::Outcome;
 use crate::lines::{Attempt, Clock, Row, read_rows, write_lines};

@@ -1,7 +1,7 @@
 //! A test client built on the AWS SDK for Rust.
 //!
-//! It owns no verdict: it creates a stream, puts rows and reads shards as an application would, and writes
-//! what was sent, what was acknowledged and what was read as JSON lines. The test runner starts it, kills
+//! It owns no verdict: it creates a stream, puts rows and reads shards as an application would, and writes the
+//! records that it sent, that were acknowledged and that it read as JSON lines. The test runner starts it, kills
 //! the broker under it, and compares. The formats of the lines are in `lines.rs`.
 
 mod calls;

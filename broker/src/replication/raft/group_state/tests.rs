@@ -61,7 +61,7 @@ fn table(group: &GroupState, shard: u32) -> Option<&Table> {
     group.data().and_then(|state| state.producers_of(key(shard)))
 }
 
-/// The group with what a checkpoint keeps of producers.
+/// The group with the producers that a checkpoint keeps.
 fn stored_and_restored(group: &mut GroupState) {
     let store = |group: &GroupState| group.store(&StoredMembershipOf::<TypeConfig>::default());
     let stored = store(group);

@@ -1,5 +1,5 @@
-//! Where a group begins, and begins anew. "After the newest record" is looked up once, when the group begins: whoever
-//! takes over a shard before its first checkpoint begins there too, and skips nothing.
+//! Where a group begins, and begins anew. "After the newest record" is looked up once, when the group begins: a
+//! member that takes over a shard before its first checkpoint begins there too, and skips nothing.
 
 use tidelog_proto::stored::{self, group_command::Change};
 

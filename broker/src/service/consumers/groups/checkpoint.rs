@@ -1,4 +1,4 @@
-//! Checkpoints: what a member says it has processed is judged by the shard before it is proposed.
+//! Checkpoints: the position that a member reports is checked against the shard before it is proposed.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl Service {
         for own in shards {
             let through = match stream.shard(own.lease.shard) {
                 Some(shard) => reached(shard, &own.reached)?,
-                // It is forgotten: the lease is lost, whatever was reached.
+                // The shard is forgotten: the lease is lost, however far the member came.
                 None => None,
             };
             progress.push(Progress { lease: own.lease, through });

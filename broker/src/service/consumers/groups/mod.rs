@@ -106,7 +106,7 @@ pub struct Lease {
 }
 
 impl Service {
-    /// The stream of that key. That there is none, or that it is still being created, is certain.
+    /// The stream of that key. An error that there is none, or that it is still being created, is certain.
     ///
     /// # Errors
     /// [`ServiceError::StreamGone`]; [`ServiceError::Unavailable`] when this node cannot know now.
@@ -231,7 +231,7 @@ impl Service {
     }
 }
 
-/// A read that could not be made certain: nothing was done by it, whatever went wrong.
+/// A read that could not be made certain: it changed nothing, so the caller may retry after any error.
 fn not_now(_: ProposeError) -> ServiceError {
     ServiceError::Unavailable(crate::service::Unavailable::NoMetadataLeader)
 }

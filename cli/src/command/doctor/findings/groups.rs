@@ -13,7 +13,7 @@ use crate::command::time::lasting;
 /// Part of the retention from which on a lag will cost records, or is about to.
 const RETENTION_WARNING: f64 = 0.5;
 const RETENTION_CRITICAL: f64 = 0.8;
-/// From here on it cannot be told whether records are lost already: what has expired is not counted.
+/// From here on it is not known whether records are lost already: expired ones are not counted.
 const RETENTION_PASSED: f64 = 0.98;
 /// A lag that says that a group does not keep up.
 const LAG_TELLING: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Throttles: what the broker has refused for the budget of a shard.
+//! Throttles: records and calls that the broker has refused for the budget of a shard.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! One entry per operation: which members go into the SDK's builder, and which come out of its answer. Those
-//! of a stream as a whole are in `streams.rs`.
+//! One entry per operation: which members go into the SDK's builder, and which come out of its answer. Operations
+//! on a stream as a whole are in `streams.rs`.
 
 use super::Failure;
 use super::documents::{

@@ -97,7 +97,7 @@ pub(super) async fn changes(client: &Client, operation: &str, input: &Value) -> 
     Ok(json!({}))
 }
 
-/// Changes that answer with what has become of it.
+/// Changes that answer with the new state of the stream.
 async fn answered_changes(client: &Client, operation: &str, input: &Value) -> Result<Value, Failure> {
     Ok(match operation {
         "UpdateShardCount" => {
