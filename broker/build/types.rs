@@ -169,7 +169,7 @@ fn write_requests(model: &Model<'_>, out: &mut String) {
     }
 }
 
-/// Members by which a request names what it is about, and how the trait calls them.
+/// Members by which a request names its subject, and how the trait calls them.
 const TARGETS: [&str; 5] = ["ConsumerARN", "ResourceARN", "ShardId", "StreamARN", "StreamName"];
 
 fn write_targets(model: &Model<'_>, out: &mut String) {

@@ -47,7 +47,7 @@ pub struct Config {
     pub public_hosts: Vec<String>,
     /// Account of callers whose access key id is not one itself; 12 digits.
     pub account: Arc<str>,
-    /// Region of callers who name none, such as `us-east-1`.
+    /// Region of callers that name none, such as `us-east-1`.
     pub region: Arc<str>,
 }
 

@@ -109,7 +109,7 @@ impl BrokerBuilder {
         self
     }
 
-    /// Decides what each shard lets through before callers are throttled; by default what Kinesis does.
+    /// Sets the rates of each shard beyond which callers are throttled; by default those of Kinesis.
     pub fn limits(mut self, limits: ShardLimits) -> Self {
         self.config.limits = limits;
         self
@@ -121,7 +121,7 @@ impl BrokerBuilder {
         self
     }
 
-    /// Bounds the memory of the broker, in bytes; 192 MiB at least. By default what the system allows the process.
+    /// Bounds the memory of the broker, in bytes; 192 MiB at least. By default the system's limit for the process.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.config.memory = Some(bytes);
         self

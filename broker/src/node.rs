@@ -28,7 +28,8 @@ use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
 use crate::shell::{OwnedTask, OwnerGone};
 use crate::stage::Stage;
 
-/// How long a start waits for enough peers to know what was acknowledged before; later it serves what it has applied.
+/// How long a start waits for enough peers to apply every entry that was acknowledged before; later it serves the
+/// entries that it has applied.
 const PEERS_WAIT: Duration = Duration::from_secs(5);
 /// How long a start with enough peers waits for their clocks.
 const CLOCKS_WAIT: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ const CLOCKS_WAIT: Duration = Duration::from_secs(2);
 const BALANCE_WITHIN: Duration = Duration::from_secs(60);
 /// How long the repair or the look at one segment may take.
 const FILES_WITHIN: Duration = Duration::from_secs(600);
-/// How long a stop tries to hand over what it leads.
+/// How long a stop tries to hand over the groups that the node leads.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// A node's place among others.
@@ -98,7 +99,7 @@ pub enum NodeError {
     /// The lives of the node.
     #[error("the lives of this node: {0}")]
     Lives(io::Error),
-    /// The node may have lost what it told its peers it holds.
+    /// The node may have lost entries that it acknowledged to its peers.
     #[error("{FORGETFUL}")]
     Forgetful,
     /// The node could not notice that it has.
@@ -109,13 +110,13 @@ pub enum NodeError {
         "this data directory is that of node {0} of a cluster: start it with --node-id {0} and --cluster"
     )]
     NoPeers(u64),
-    /// The node has been found to lack what it had acknowledged.
+    /// The node has been found to lack entries that it had acknowledged.
     #[error("{0}")]
     LostLog(String),
 }
 
-/// Notes what the next start has to know, before the first vote or entry: whether the machine may take commits back, and
-/// that there is a log.
+/// Writes the facts that the next start needs, before the first vote or entry: whether the machine may take commits
+/// back, and that there is a log.
 fn note_start(
     disk: &dyn Disk,
     directory: &Path,
@@ -165,7 +166,8 @@ impl Node {
         Self::start_telling(config, Stage::default()).await
     }
 
-    /// Finds the node's cluster, recovers what the directory holds and starts to serve it; `stage` says what it waits for.
+    /// Finds the node's cluster, recovers the directory's data and starts to serve it; `stage` says which step it
+    /// waits for.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -272,7 +274,7 @@ impl Node {
         self.service.clone()
     }
 
-    /// Hands over what this node leads; it goes on taking requests, and leads nothing any more.
+    /// Hands over the groups that this node leads; it goes on taking requests, and leads nothing any more.
     pub async fn retire(&self) {
         let groups = self.service.groups();
         groups.leadership().set_reluctance(Some(STOPPING));
@@ -308,7 +310,7 @@ impl Node {
     }
 }
 
-/// Starts what the groups need done from time to time: their leaders spread, their files whole.
+/// Starts the periodic work of the groups: their leaders spread, their files whole.
 fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
     let balance = Balance::new(groups.leadership().clone(), groups.membership().clone());
     let [repaired, scrubbed] = [(); 2].map(|()| groups.repairs().clone());

@@ -34,7 +34,7 @@ use crate::tls::peer::{Own, PeerTls};
 use crate::tls::{Names, Tls, TlsError};
 use crate::wire::{Audience, Bounds, Gateway, accept};
 
-/// How often the recorder folds what was recorded into its histograms; bounds its memory between two scrapes.
+/// How often the recorder folds recorded values into its histograms; bounds its memory between two scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How long a look at the data directory may take before its loop counts as stuck.
 const OWNERSHIP_WITHIN: Duration = Duration::from_secs(60);
@@ -224,8 +224,8 @@ impl Server {
         self.directory.is_new()
     }
 
-    /// Stops accepting, finishes what is in flight while the node hands over what it leads, and stops the node with a
-    /// checkpoint if that does not take long.
+    /// Stops accepting, finishes requests in flight while the node hands over the groups that it leads, and stops
+    /// the node with a checkpoint if that does not take long.
     ///
     /// # Errors
     /// When the node could not write its checkpoint; acknowledged records are kept all the same.

@@ -46,8 +46,8 @@ pub struct Tasks {
     registry: Registry,
 }
 
-/// Starts a task that ends by itself. A panic in it is logged and harms what it was for, nothing else: its caller
-/// awaits it, or sees to it that nothing is left behind.
+/// Starts a task that ends by itself. A panic in it is logged and harms its own purpose only: its caller awaits it,
+/// or sees to it that nothing is left behind.
 pub fn spawn_short<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(work)
 }
@@ -173,12 +173,13 @@ impl Shell {
         self.registry().late()
     }
 
-    /// Has a lasting task panic, as a bug in it would: for tests of who notices. False when there is none of that name.
+    /// Makes a lasting task panic, as a bug in it would: for tests of the watch over tasks. False when there is
+    /// none of that name.
     pub fn kill_task(&self, name: &str) -> bool {
         self.registry().kill(name)
     }
 
-    /// Runs what may block, where it may; tasks run it in place.
+    /// Runs work that may block, on a thread where it may; tasks run it in place.
     ///
     /// # Errors
     /// When `work` panicked on its thread.

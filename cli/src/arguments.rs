@@ -169,7 +169,7 @@ pub(crate) fn of_client(arguments: &[OsString]) -> Result<Option<Commands>, clap
     Commands::from_arg_matches(&matches).map(Some)
 }
 
-/// The whole command line, for those who describe it.
+/// The whole command line, for generators of its documentation.
 pub(crate) fn declared() -> Command {
     CommandLine::command()
 }

@@ -61,7 +61,7 @@ fn print_authority(location: &DataLocation) -> ExitCode {
     )
 }
 
-/// `tidelog segment give-up`: says what was done.
+/// `tidelog segment give-up`: reports the result.
 fn give_up(wanted: &GiveUp) -> ExitCode {
     let done = match segment::give_up(wanted) {
         Ok(done) => done,
@@ -73,7 +73,7 @@ fn give_up(wanted: &GiveUp) -> ExitCode {
     }
 }
 
-/// `tidelog log give-up`: says what is lost, asks, and goes on without it.
+/// `tidelog log give-up`: shows the loss, asks, and goes on without it.
 fn give_up_log(wanted: &GiveUpLog) -> ExitCode {
     umask(Mode::RWXG | Mode::RWXO);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -24,8 +24,8 @@ use crate::{LEFTOVERS, failed};
 const CUT_SHORT: u8 = 130;
 /// How long a stop may take in all; a machine gives a process 10 s until it kills it.
 const STOP_MAX: Duration = Duration::from_millis(7_000);
-/// Threads for what may block: 16 reads of files for clients, pieces of files for peers, names to be looked up. Further work
-/// waits for one of them.
+/// Threads for work that may block: 16 reads of files for clients, pieces of files for peers, names to be looked
+/// up. Further work waits for one of them.
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Runs a broker until a signal ends it.

@@ -1,5 +1,5 @@
-//! The way to the broker: any node of a list, another one when that fails, TLS, deadlines, and who calls. Everything in
-//! this crate that talks gRPC goes through it.
+//! The way to the broker: any node of a list, another one when that fails, TLS, deadlines, and the caller's
+//! identity. Everything in this crate that talks gRPC goes through it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -266,7 +266,7 @@ impl Node {
         ClusterClient::new(self.channel.clone())
     }
 
-    /// A request that says who calls.
+    /// A request that names its caller.
     pub fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let inner = &self.connection.inner;

@@ -38,7 +38,7 @@ pub enum Reason {
     Throttled,
     /// Beyond a limit that waiting does not change.
     Quota,
-    /// The broker no longer knows, or cannot keep, what it needs to recognize this producer's batches.
+    /// The broker no longer has, or cannot keep, the memory of this producer's batches by which it recognizes them.
     ProducerRefused,
     /// Another member may have the shard: records that were processed since the last checkpoint are processed
     /// again.
@@ -71,8 +71,8 @@ impl Error {
         self.retry_after
     }
 
-    /// Whether the same call may succeed later. Of a write whose outcome is unknown this says nothing about what is
-    /// written already.
+    /// Whether the same call may succeed later. After a write whose outcome is unknown, the records may be written
+    /// already all the same.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.reason,
@@ -134,8 +134,8 @@ fn named(reason: &str) -> Option<Reason> {
     })
 }
 
-/// A status that is not from the broker itself: of the transport, or of something in between. Only what failed while the
-/// connection was made was certainly not heard.
+/// A status that is not from the broker itself: of the transport, or of something in between. Only a call that
+/// failed while the connection was made certainly did not arrive.
 fn unnamed(status: &Status) -> Reason {
     let mut source = status.source();
     while let Some(error) = source {

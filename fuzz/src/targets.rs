@@ -1,4 +1,4 @@
-//! The targets. Each takes any bytes and panics when what it promises does not hold.
+//! The targets. Each takes any bytes and panics when its promise does not hold.
 
 mod aggregate;
 mod documents;

@@ -1,8 +1,7 @@
 //! A small client of the Kinesis Data Streams protocol, in JSON 1.1, for any endpoint that speaks it.
 //!
-//! [`Settings`] says where requests go and who signs them, [`Client`] makes them, [`operations`] has one type per
-//! operation. The command line and the load test work by it, so that
-//! they work with AWS and with emulators too.
+//! [`Settings`] has the endpoint and the credentials, [`Client`] makes them, [`operations`] has one type per
+//! operation. The command line and the load test work by it, so that they work with AWS and with emulators too.
 //!
 //! The feature `clap` makes [`ConnectionArguments`] a group of command-line flags.
 

@@ -1,7 +1,7 @@
 //! The files of the AWS command line, `~/.aws/credentials` and `~/.aws/config`: sections of `key = value` lines.
 //!
-//! Only what a request needs is read: static keys and the region. [`super::credentials`] and [`super::settings`] look
-//! things up here.
+//! Only the keys that a request needs are read: static keys and the region. [`super::credentials`] and
+//! [`super::settings`] look things up here.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Where requests go, which region they are for, and who signs them: from flags, environment and profile, in that order.
+//! The endpoint, region and credentials of requests: from flags, environment and profile, in that order.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct ConnectionArguments {
     pub ca: Option<PathBuf>,
 }
 
-/// Where requests go and who signs them.
+/// The endpoint and the credentials of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `http://` or `https://`, a host, perhaps a port; no path.

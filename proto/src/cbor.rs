@@ -113,7 +113,7 @@ impl<'a> Decoding<'a> {
         })
     }
 
-    /// Tags other than that of instants say nothing about what they stand before.
+    /// Tags other than that of instants do not change the value behind them.
     fn tagged(&mut self, depth: usize) -> Result<Document, Unreadable> {
         let tag = self.decoder().tag()?;
         Ok(match self.value(depth)? {

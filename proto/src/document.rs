@@ -12,8 +12,8 @@ use bytes::Bytes;
 /// Structures and lists inside one another that a codec reads. The deepest request of the service model has 5.
 pub const DEPTH_MAX: usize = 32;
 
-/// Members of one structure that a codec reads; far above any request of the service model, below what would make
-/// looking them up by name slow.
+/// Members of one structure that a codec reads; far above any request of the service model, and few enough to be
+/// found by name quickly.
 pub const MEMBERS_MAX: usize = 10_000;
 
 /// Values of one document, those inside others included, that a codec reads. A value takes many times more memory than

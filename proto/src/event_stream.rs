@@ -16,9 +16,9 @@ use crc32fast::Hasher;
 
 /// Content type of a body that is a stream of messages.
 pub const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
-/// Bytes of one message; what SDKs accept (their payload's bound is 16 MiB). The largest record fits as base64.
+/// Bytes of one message; SDKs accept as many (their payload's bound is 16 MiB). The largest record fits as base64.
 pub const EVENT_MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// Bytes of the headers of one message; what SDKs accept.
+/// Bytes of the headers of one message; SDKs accept as many.
 pub const HEADERS_BYTES_MAX: usize = 128 << 10;
 
 /// Total length and headers length.

@@ -40,7 +40,7 @@ impl GroupCheckpoint {
         format::encode(0, 0, std::slice::from_ref(self)).into()
     }
 
-    /// Reads what [`GroupCheckpoint::encode`] gave; state and remainders are slices of it.
+    /// Reads the bytes of [`GroupCheckpoint::encode`]; state and remainders are slices of it.
     ///
     /// # Errors
     /// Why the bytes are not such a part, or not one of a version that this program knows.

@@ -1,4 +1,4 @@
-//! Lays applied records out in segment files, makes them durable for a checkpoint, and unlinks what is trimmed.
+//! Lays applied records out in segment files, makes them durable for a checkpoint, and unlinks trimmed ones.
 //!
 //! One thread owns the [`Flusher`] and calls its steps; nothing here waits or knows a clock. Invariants: a
 //! shard's segments are written in order, whole blocks at a time, and a written block is never written with
@@ -89,7 +89,8 @@ impl Flusher {
         Ok(written)
     }
 
-    /// Writes what a shard has in memory, save the last block's part, and seals what is to be sealed. Syncs nothing.
+    /// Writes the records that a shard has in memory, save the last block's part, and seals full segments. Syncs
+    /// nothing.
     ///
     /// # Errors
     /// As [`Flusher::flush_some`].
@@ -100,8 +101,8 @@ impl Flusher {
         }
     }
 
-    /// Brings the files of every cut shard to its cut, makes all written files durable, and gives what the
-    /// checkpoint stores. May be called once for all groups or once per group.
+    /// Brings the files of every cut shard to its cut, makes all written files durable, and returns the shards'
+    /// part of the checkpoint. May be called once for all groups or once per group.
     ///
     /// # Errors
     /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.
@@ -228,7 +229,7 @@ impl Flusher {
         logs.into_iter().map(|(_, log)| log).collect()
     }
 
-    /// Writes what the shard had in memory when the call began, save the last block's part.
+    /// Writes the records that the shard had in memory when the call began, save the last block's part.
     fn write_shard(&mut self, log: &Arc<ShardLog>) -> Result<u64, ShardError> {
         let goal = Goal::of(&log.state());
         let Some(goal) = goal else { return Ok(0) };

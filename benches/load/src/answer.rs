@@ -1,6 +1,6 @@
 //! Reads answers to PutRecords without building a document: one look at each byte, nothing allocated.
 //!
-//! What the fast reader does not expect, such as an escape in a message, is left to serde_json.
+//! The fast reader leaves everything that it does not expect, such as an escape in a message, to serde_json.
 
 use std::borrow::Cow;
 

@@ -184,7 +184,7 @@ impl BenchArguments {
     /// Whether the parts agree with each other; clap has checked each of them.
     ///
     /// # Errors
-    /// What contradicts what, in words.
+    /// The two arguments that contradict each other, in words.
     pub fn check(&self) -> Result<(), String> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if self.stream.is_empty() || self.stream.len() > 128 || !self.stream.bytes().all(is_name) {

@@ -24,7 +24,7 @@ use tidelog_kinesis::Settings;
 /// Bytes that the API allows for a message.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// HTTP/2's windows: a slow default would be what is measured.
+/// HTTP/2's windows: the measurement would be of a slow default.
 const WINDOW_BYTES: u32 = 4 << 20;
 /// Before a call that was cut off is made again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -73,7 +73,7 @@ impl Api {
         RecordsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// A message, and who sends it.
+    /// A message, and the call that sends it.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("tidelog-region", self.region.clone());

@@ -1,9 +1,9 @@
 //! Holds an endpoint to its word: every acknowledged record is read exactly once, where it was said to be, with its
 //! bytes; sequence numbers increase within a shard, and a producer's requests keep their order there.
 //!
-//! Producers write down what each of their records was answered with, consumers what they have read; the comparison is
-//! a pure function of both. A record of unknown outcome may appear once or not at all. Within one request no order is
-//! promised.
+//! Producers write down the answer to each of their records, consumers the records that they have read; the
+//! comparison is a pure function of both. A record of unknown outcome may appear once or not at all. Within one
+//! request no order is promised.
 
 use std::collections::HashMap;
 
@@ -74,7 +74,7 @@ pub struct Mark {
     pub batch: u64,
     /// Nobody else writes to the stream.
     pub is_alone: bool,
-    /// Whether what is read is written down.
+    /// Whether records that are read are written down.
     pub keeps: bool,
 }
 

@@ -53,7 +53,7 @@ pub fn probe(arguments: &BenchArguments) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Writes what was asked for; the summary always.
+/// Writes the files that were asked for; the summary always.
 ///
 /// # Errors
 /// When a file cannot be written. The summary is out by then.

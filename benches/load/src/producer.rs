@@ -58,7 +58,7 @@ impl Producer {
         answers
     }
 
-    /// Counts what came of a request. How long to wait before the next one, when nothing came of it.
+    /// Counts the outcome of a request. How long to wait before the next one, when nothing came of it.
     fn settle(
         &mut self,
         due: Instant,

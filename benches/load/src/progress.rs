@@ -31,7 +31,7 @@ impl Progress {
         if is_asked_for { Self::Lines } else { Self::Silent }
     }
 
-    /// Says what is done now.
+    /// Shows the present step.
     pub fn say(&self, words: &str) {
         match self {
             Self::Terminal(bar) => {

@@ -17,8 +17,8 @@ const NAP_LEAST: Duration = Duration::from_micros(100);
 /// It sleeps no longer, so that a run that is cut short ends at once.
 const NAP_MOST: Duration = Duration::from_millis(20);
 
-/// How long after its end a schedule waits for producers to take what became due before.
-/// A hiccup at the very end is no reason to call an endpoint too slow.
+/// How long after its end a schedule waits for producers to take the requests that became due before. A hiccup at
+/// the very end is no reason to call an endpoint too slow.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Requests to come.

@@ -1,6 +1,6 @@
 //! The stream that is loaded: found or created, and deleted afterwards.
 //!
-//! Of the answers only what is needed is read, so that the simplest of endpoints will do.
+//! Only the needed members of answers are read, so that the simplest endpoint will do.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ pub enum StreamError {
         "the stream {0} exists: --create makes a stream of its own and deletes it afterwards; leave it out, or name another"
     )]
     Exists(String),
-    /// It does not become what it has to be.
+    /// It does not become ACTIVE.
     #[error("the stream {name} is still {status} after {} s", SETTLING_MAX.as_secs())]
     Unsettled {
         /// Name of the stream.

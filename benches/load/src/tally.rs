@@ -40,7 +40,7 @@ impl Window {
     }
 }
 
-/// Records by what became of them.
+/// Records by their outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Handed to a connection.
@@ -184,7 +184,7 @@ impl Tally {
         *self.errors.entry(words.to_owned()).or_default() += records;
     }
 
-    /// Adds what another thread has counted.
+    /// Adds the counts of another thread.
     pub fn merge(&mut self, other: Self) {
         self.total.add(&other.total);
         self.requests += other.requests;

@@ -1,8 +1,8 @@
 //! The clock that a node goes by: its own, held against those of the other voters and against the time since the boot.
 //!
-//! [`ClusterClock::now_ms`] dates records and ages iterators; it reads the wall clock and two numbers, and nothing else as
-//! long as the wall clock lies between them. Upkeep turns the clock every half second; the network hands in what peers
-//! say of theirs.
+//! [`ClusterClock::now_ms`] dates records and ages iterators; it reads the wall clock and two numbers, and nothing
+//! else as long as the wall clock lies between them. Upkeep turns the clock every half second; the network hands in
+//! the clocks that peers report.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

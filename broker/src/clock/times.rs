@@ -1,10 +1,11 @@
 //! The times that a node goes by, as a state that is turned by looks at its clocks: no clock and no lock in here.
 //!
-//! The leader of the metadata group keeps two times for the cluster and tells them to the others with its heartbeats. The
-//! *served time* dates records, and decides what readers see and what has aged. The *retention clock* decides what is
-//! deleted. The retention clock follows the median of the voters' clocks; the served time follows the node's own clock,
-//! kept within a minute of the median. Both move at [`PACE`](super::bounded::PACE) times the time that passes at most; the
-//! served time begins with the clocks at a start, the retention clock where it was left before.
+//! The leader of the metadata group keeps two times for the cluster and tells them to the others with its
+//! heartbeats. The *served time* dates records, and decides which records readers see and which iterators have
+//! expired. The *retention clock* decides which records are deleted. The retention clock follows the median of the
+//! voters' clocks; the served time follows the node's own clock, kept within a minute of the median. Both move at
+//! [`PACE`](super::bounded::PACE) times the time that passes at most; the served time begins with the clocks at a
+//! start, the retention clock where it was left before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::model::stream::RetentionClock;
 pub const LEAD_MS: u64 = 60_000;
 /// Milliseconds by which the clock may be behind the log's newest arrival, which may have had the lead of another node.
 const BEHIND_LOG_MS: u64 = 2 * LEAD_MS;
-/// Milliseconds of boot time for which what a peer has said of its clocks counts.
+/// Milliseconds of boot time for which a peer's report of its clocks counts.
 const FRESH_MS: u64 = 5_000;
 
 /// The times that a peer has sent, and this node's boot time at their arrival.

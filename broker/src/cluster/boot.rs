@@ -1,9 +1,10 @@
 //! Whether the machine went down under a node that does not sync every commit.
 //!
-//! With an interval between syncs a power loss takes what was acknowledged since the last one, and votes apart, a
-//! node of a cluster that comes back from it would deny what it has told its peers it holds. So such a node writes down
-//! under which boot of the machine it runs, and once more when it has stopped in order. A crash of the process alone is
-//! no matter: the page cache outlives it. The node calls this at its start and at its end.
+//! With an interval between syncs a power loss takes the entries that were acknowledged since the last one. Votes
+//! apart, a node of a cluster that comes back from it would lack entries that it has acknowledged to its peers. So
+//! such a node writes down under which boot of the machine it runs, and once more when it has stopped in order. A
+//! crash of the process alone is no matter: the page cache outlives it. The node calls this at its start and at its
+//! end.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// More than any record of a boot has.
 const RECORD_BYTES_MAX: u64 = 256;
 
-/// The refusal of a node that may have forgotten what it acknowledged.
+/// The refusal of a node that may have forgotten entries that it acknowledged.
 pub const FORGETFUL: &str = "the machine went down while this node ran with interval durability, so it may have lost \
      what it told its peers it holds: it must not come back under its id. Start it with an empty data directory under an \
      id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`";

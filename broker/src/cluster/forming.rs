@@ -22,7 +22,7 @@ use crate::stage::Stage;
 
 /// Pause between two rounds of greetings.
 const GREET_EVERY: Duration = Duration::from_millis(300);
-/// How often it is told what is waited for.
+/// How often the log says which nodes the start waits for.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Deadline of a greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(3);
 /// The id of a node on its own.
 const ALONE: u64 = 1;
 
-/// Finds out who the first members of a cluster are.
+/// Finds out the first members of a cluster.
 pub type Founding = BoxFuture<'static, BTreeMap<u64, ClusterMember>>;
 
 /// Why a node does not come to a cluster.
@@ -279,7 +279,8 @@ impl Forming {
         })
     }
 
-    /// The founder's part: tells every node of its settings who it is, and gives the members. Ends when all know.
+    /// The founder's part: gives every node of its settings its identity in the cluster, and returns the members.
+    /// Ends once all nodes have theirs.
     pub fn founding(self: Arc<Self>) -> Option<Founding> {
         if !self.peers.identity()?.is_founder {
             return None;
@@ -337,19 +338,19 @@ impl Forming {
     }
 }
 
-/// Asks a node who it is.
+/// Greets a node, and returns its answer.
 ///
 /// # Errors
-/// Why there is no answer.
+/// The reason why there is no answer.
 pub async fn greet(peers: &Peers, node: u64) -> Result<peer::HelloResponse, String> {
     let client = peers.client(node, Lane::Control).await.map_err(|error| error.reason)?;
     hello(peers, node, client).await
 }
 
-/// Asks who is at an address where `node` is expected.
+/// Greets the address at which `node` is expected.
 ///
 /// # Errors
-/// Why there is no answer.
+/// The reason why there is no answer.
 pub async fn greet_at(peers: &Peers, node: u64, address: &str) -> Result<peer::HelloResponse, String> {
     let client = peers.client_at(node, address).await.map_err(|error| error.reason)?;
     hello(peers, node, client).await
@@ -376,7 +377,7 @@ enum Verdict {
     Wait(String),
 }
 
-/// Tells an operator what is waited for: at once when it is something new, and now and then.
+/// Tells an operator which nodes the start waits for: at once when it is something new, and now and then.
 #[derive(Default)]
 struct Waiting {
     told: Option<(String, Instant)>,

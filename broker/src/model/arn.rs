@@ -76,7 +76,7 @@ impl ArnPlace<'_> {
     }
 }
 
-/// Account, region and what follows `stream/`.
+/// Account, region and the text behind `stream/`.
 fn split(text: &str) -> Option<(ArnPlace<'_>, &str)> {
     let mut parts = text.splitn(6, ':');
     let mut part = || parts.next();

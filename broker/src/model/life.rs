@@ -51,8 +51,8 @@ impl Lives {
         self.begun.last().copied().or(self.taken)
     }
 
-    /// Whether the directory may be one that follows `kept`, the newest life that somebody knows. Somebody who lags knows
-    /// an older one.
+    /// Whether the directory may be one that follows `kept`, the newest life that the caller knows. A caller that
+    /// lags knows an older one.
     pub fn may_follow(&self, kept: Option<Life>) -> bool {
         let Some(kept) = kept else { return true };
         let is_known = self.taken == Some(kept) || self.begun.contains(&kept);

@@ -191,7 +191,7 @@ impl Table {
         self
     }
 
-    /// Remembers what another table does besides. Doing it again changes nothing.
+    /// Remembers the batches of another table besides its own. Doing it again changes nothing.
     pub fn unite(&mut self, other: Self) {
         for (id, theirs) in other.producers {
             self.producers.entry(id).or_default().unite(theirs);

@@ -1,9 +1,10 @@
 //! The process's log on standard error. Losing a line is harmless; a broker that stops because of one is not.
 //!
-//! Invariants: nobody who logs waits for standard error, and no line that cannot be written ends anything. A thread of
-//! its own writes; lines that find its queue full, or standard error broken, are dropped and counted. Nor does a client
-//! write the log at the rate of its requests: [`log_at_most_once_a_second!`](crate::log_at_most_once_a_second) lets one
-//! line through and counts the others. The binary starts it, `/metrics` shows what was dropped.
+//! Invariants: no task that logs waits for standard error, and no line that cannot be written ends anything. A
+//! thread of its own writes; lines that find its queue full, or standard error broken, are dropped and counted. Nor
+//! does a client write the log at the rate of its requests:
+//! [`log_at_most_once_a_second!`](crate::log_at_most_once_a_second) lets one line through and counts the others.
+//! The binary starts it, `/metrics` counts the dropped lines.
 
 #![expect(
     clippy::disallowed_methods,
@@ -165,7 +166,7 @@ impl Lines {
     }
 }
 
-/// Writes what comes; `told` of the lines that were dropped before are in the log already.
+/// Writes lines as they come; `told` of the lines that were dropped before are in the log already.
 fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<LogMessage>, mut told: u64) {
     while let Ok(entry) = entries.recv() {
         match entry {
@@ -294,7 +295,7 @@ mod tests {
         }
     }
 
-    /// Counts are the process's, so what counts them is one test.
+    /// Counts are the process's, so a single test checks them.
     #[test]
     fn a_line_that_cannot_be_written_is_dropped_and_counted() {
         let before = dropped().unwritten;

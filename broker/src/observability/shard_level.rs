@@ -115,7 +115,7 @@ pub struct Row {
 }
 
 impl ShardCounts {
-    /// Adds what another shard took and gave; the one that is read furthest behind counts.
+    /// Adds the counts of another shard; the one that is read furthest behind counts.
     pub fn add_all(&self, other: &Self) {
         for (own, other) in self.counts.iter().zip(&other.counts) {
             own.fetch_add(other.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The log: an operator decides that a node on its own goes on without the end of its log.
 //!
 //! It works on the data directory of a broker that is stopped, under its lock, and removes nothing. On a node of a
-//! cluster it refuses: that one may have lost what it told its peers, and is replaced.
+//! cluster it refuses: such a node may have lost entries that it acknowledged to its peers, and is replaced.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -147,7 +147,8 @@ impl Prepared {
         Ok(words)
     }
 
-    /// Moves what is cut off away. No broker starts on the directory from then on, until [`Self::go_on_without`] is over.
+    /// Moves the part that is given up out of the log's directory. No broker starts on the directory from then on,
+    /// until [`Self::go_on_without`] is over.
     ///
     /// # Errors
     /// [`LostLogError`]; nothing is lost then.

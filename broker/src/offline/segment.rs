@@ -1,7 +1,7 @@
 //! Segments: an operator decides that reads pass over records that cannot be read any more.
 //!
 //! It works on the data directory of a broker that is stopped, under its lock, and deletes nothing. On a node of a
-//! cluster a peer's copy replaces what is damaged, so that the operator has to say that no node has a whole one.
+//! cluster a peer's copy replaces a damaged segment, so the operator has to say that no node has an intact one.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub enum GiveUpError {
     /// The range cannot be written down.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The directory does not have what was named, or must not lose it.
+    /// The directory does not have the named records, or must not lose them.
     #[error("{0}")]
     Refused(String),
 }
@@ -56,7 +56,7 @@ fn refused<T>(reason: impl Into<String>) -> Result<T, GiveUpError> {
     Err(GiveUpError::Refused(reason.into()))
 }
 
-/// Has reads pass over the records from the next start on. Gives what was done, for the operator.
+/// Has reads pass over the records from the next start on. Returns a report for the operator.
 ///
 /// # Errors
 /// [`GiveUpError`]; nothing has changed then.

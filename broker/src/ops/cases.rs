@@ -64,7 +64,7 @@ pub fn said<T: std::fmt::Debug>(result: Result<T, Fault>) -> (&'static str, Stri
     (exception.name, exception.text().to_owned())
 }
 
-/// The violations that a fault names, without what they have in common.
+/// The violations that a fault names, without the text that they share.
 pub fn violations(fault: &Fault) -> BTreeSet<String> {
     assert!(matches!(fault, Fault::Validation(_)), "{fault:?} is no validation fault");
     let exception = fault.exception();

@@ -8,7 +8,7 @@ use super::{Call, Fault, check_operation, record};
 /// Reads the request of a call in every way that there is, and checks it against the service model.
 ///
 /// # Errors
-/// What [`super::dispatch`] answers before it looks at any stream.
+/// The faults of [`super::dispatch`] before it looks at any stream.
 ///
 /// # Panics
 /// When the fast way of reading a put takes a request that the table of members refuses or understands differently, and

@@ -23,7 +23,7 @@ use crate::room::{Charge, LARGEST_ANSWER_BYTES, SMALL_BYTES};
 use crate::service::iterator::ShardIterator;
 use crate::service::{NotRelayed, Service};
 
-/// How long what changes something waits for a leader.
+/// How long an operation that changes something waits for a leader.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a read waits for a leader before this node answers it: an election takes about as long.
 const READ_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -75,7 +75,7 @@ impl About {
 /// Runs a call of a client where it belongs.
 ///
 /// # Errors
-/// The operation's fault, or [`Fault::Unavailable`] while nobody leads what it is about.
+/// The operation's fault, or [`Fault::Unavailable`] while no node leads its subject.
 pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Result<Reply, Fault> {
     let about = &About::of(service, request).await?;
     if service.groups().leadership().leaders().iter().all(|leader| *leader == Leader::Here) {
@@ -132,7 +132,7 @@ fn room_for_records(service: &Service, call: &Call, about: &About) -> (usize, Op
     call.answers.take_up_to(bytes)
 }
 
-/// Runs a call that came from another node if what it is about is led here; `None` when it is not.
+/// Runs a call that came from another node if this node leads its subject; `None` when it is not.
 ///
 /// # Errors
 /// The operation's fault.
@@ -181,7 +181,7 @@ async fn look(service: &Service) -> Result<(), Fault> {
     service.groups().proposals().read_index(META_GROUP).boxed().await.map_err(|_| Fault::leaderless())
 }
 
-/// The group whose leader runs the call; `None` when what it is about is certainly not there.
+/// The group whose leader runs the call; `None` when its subject certainly does not exist.
 async fn group(
     service: &Arc<Service>,
     call: &Call,

@@ -1,4 +1,4 @@
-//! Reads what peers send without acting on it: fuzz targets call it with any bytes.
+//! Reads messages of peers without acting on them: fuzz targets call it with any bytes.
 
 use std::fmt::Debug;
 

@@ -25,9 +25,9 @@ pub struct GroupsConfig {
     pub shell: Shell,
     /// Sizes of files, and the bounds that go with them.
     pub sizes: Sizes,
-    /// How large the metadata of the cluster may grow by what this node proposes.
+    /// How large the metadata of the cluster may grow by commands of this node.
     pub metadata_bounds: MetadataBounds,
-    /// Quotas of what this node proposes.
+    /// Quotas of the commands that this node proposes.
     pub quotas: Quotas,
     /// The other nodes.
     pub peers: Arc<Peers>,

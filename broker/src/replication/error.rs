@@ -22,7 +22,7 @@ pub enum ProposeError {
     Unknown,
 }
 
-/// Only what openraft refused before appending is known not to have been proposed.
+/// Only a command that openraft refused before appending it was certainly not proposed.
 pub fn propose_error(error: &ClientWriteError<TypeConfig>) -> ProposeError {
     match error {
         ClientWriteError::ForwardToLeader(_) => ProposeError::NotProposed,
@@ -87,7 +87,7 @@ pub enum Loss {
         "group {0} has neither a log nor a checkpoint, though IDENTITY says that this node founded its cluster"
     )]
     EmptyGroup(u8),
-    /// A group's log was cut below what was committed.
+    /// A group's log was truncated below a committed entry.
     #[error(
         "the log of group {group} says that its entries up to {committed:?} were committed, and it ends at {last:?}"
     )]
@@ -117,7 +117,7 @@ pub enum Loss {
 /// An operator's remedy for a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// The node has peers, which it may have promised what it has lost.
+    /// The node has peers, to which it may have acknowledged entries that it has lost.
     Replace,
     /// The node is on its own.
     Restore(PathBuf),

@@ -1,10 +1,10 @@
 //! Giving up the end of the log of a node that is alone, while no broker runs.
 //!
-//! What is cut off is set aside first, and the mark says so: no broker opens the log until all of it is over, and all of
-//! it can be done again. The groups then run over what is left, without a client. Each shard passes over more ordinals
-//! than a lost log can have given out, so that no sequence number comes twice: a reader that holds a lost one goes on
-//! with the next record that comes. Uids and creation seconds pass over what was lost as well. Two checkpoints later
-//! nothing on the disk speaks of the lost end any more.
+//! The part that is given up is set aside first, and the mark says so: no broker opens the log until all of it is
+//! over, and all of it can be done again. The groups then run over the rest, without a client. Each shard passes
+//! over more ordinals than a lost log can have given out, so that no sequence number comes twice: a reader that
+//! holds a lost one goes on with the next record that comes. Uids and creation seconds pass over lost ones as well.
+//! Two checkpoints later nothing on the disk speaks of the lost end any more.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +36,7 @@ const SKIPPED_ORDINALS: u64 = 1 << 40;
 const SKIPPED_UIDS: u64 = 1 << 32;
 /// Points of one command.
 const POINTS_MAX: usize = 1_000;
-/// Where what was cut off is kept, below the data directory.
+/// Where the part that was given up is kept, below the data directory.
 const LOST: &str = "lost";
 /// Where the store puts segments that no checkpoint lists.
 const SET_ASIDE: &str = "set-aside";
@@ -63,7 +63,7 @@ pub struct GivingUp {
 }
 
 impl GivingUp {
-    /// Looks at what is lost, and changes nothing.
+    /// Finds out the loss, and changes nothing.
     ///
     /// # Errors
     /// [`GroupError`] when something cannot be read.
@@ -96,7 +96,8 @@ impl GivingUp {
         self.loss.as_deref()
     }
 
-    /// Whether the log has purged what only a checkpoint can hold, and there is none: the segments belong to nothing then.
+    /// Whether the log has purged entries that only a checkpoint can hold, and there is no checkpoint: the segments
+    /// belong to nothing then.
     pub fn lacks_checkpoint(&self) -> bool {
         self.lacks_checkpoint
     }
@@ -111,7 +112,8 @@ impl GivingUp {
         self.loaded.as_ref().map(|loaded| &loaded.checkpoint)
     }
 
-    /// Sets aside what is cut off, on the node of that id. No broker opens the log from then on, until [`GivingUp::go_on_without`] is over.
+    /// Sets aside the part that is given up, on the node of that id. No broker opens the log from then on, until
+    /// [`GivingUp::go_on_without`] is over.
     ///
     /// # Errors
     /// [`GroupError`]; nothing is lost then, and all of it can be done again.
@@ -127,8 +129,8 @@ impl GivingUp {
         Ok(self.salvage.set_aside(&directory.join(LOST))?)
     }
 
-    /// Runs the groups over what is left, and has nothing be given out again that the lost part may have given out. Gives
-    /// where each open shard ends.
+    /// Runs the groups over the rest, and makes them pass over every number that the lost part may have given out.
+    /// Gives where each open shard ends.
     ///
     /// # Errors
     /// The errors of [`GivingUp::set_aside`].

@@ -145,7 +145,7 @@ impl Groups {
         &self.0.peers
     }
 
-    /// Whether other nodes have copies of what this one keeps.
+    /// Whether other nodes have copies of this node's data.
     pub fn has_peers(&self) -> bool {
         self.0.peers.are_there()
     }
@@ -234,7 +234,7 @@ impl Groups {
                 tracing::warn!(group, %error, "replication did not end by itself");
             }
         }
-        // Nothing is waited for that needs them: what still runs would hold up the threads' end.
+        // Nothing is waited for that needs them: a running task would delay the threads' end.
         self.leadership().end();
         self.disk().stop_flushing().await;
         checkpointed

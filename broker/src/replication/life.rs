@@ -108,7 +108,7 @@ impl LifeKeeper {
 
     async fn propose_life(&self, lives: &Lives) {
         let Some(present) = lives.present() else { return };
-        // On the disk first: a start that does not know what was proposed could not follow it.
+        // On the disk first: a start that does not know the proposed life could not follow it.
         if !self.note_lives(lives) {
             return;
         }

@@ -1,8 +1,8 @@
 //! Replication: seven Raft groups on one write-ahead log, behind a narrow interface.
 //!
 //! This is the only module that names openraft. Group 0 holds metadata, groups 1 to 6 hold records
-//! ([`GROUPS`](tidelog_storage::wal::GROUPS) in all). Outside, one proposes commands ([`Groups`]) and reads what
-//! has been applied; who leads, how entries travel and when the log is cut stays in here.
+//! ([`GROUPS`](tidelog_storage::wal::GROUPS) in all). Callers propose commands ([`Groups`]) and read the applied
+//! state; leadership, the transport of entries and the purging of the log stay in here.
 //!
 //! A single node is a cluster with one voter: the same path, the same files.
 

@@ -145,7 +145,7 @@ impl Sizes {
         };
         let reserved_bytes = reserved_bytes.max(DISK_RESERVE_BYTES_MIN);
         let log_bytes = (volume_bytes / WAL_PART).max(WAL_LIVE_BYTES_MIN);
-        // Two log files fit what is reserved and leave something for a checkpoint; on the smallest volumes one does.
+        // Two log files fit the reserve and leave space for a checkpoint; on the smallest volumes one does.
         let fitting = (1 << (reserved_bytes / 5 * 2).ilog2()).max(WAL_FILE_BYTES_MIN);
         Self {
             wal_file_bytes: WAL_FILE_BYTES.min(fitting),

@@ -226,7 +226,7 @@ fn restore(
     (0..GROUPS as u8).map(restore).collect()
 }
 
-/// Runs every group's Raft, and follows who leads it.
+/// Runs every group's Raft, and follows its leader.
 async fn start_rafts(
     config: &GroupsConfig,
     restored: Vec<Restored>,

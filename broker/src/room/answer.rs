@@ -8,8 +8,8 @@ use super::pool::{Charge, Full, Pool};
 /// Bytes of an answer that the charge of its connection covers.
 pub const PREPAID_ANSWER_BYTES: usize = 16 << 10;
 
-/// The room for one connection's answers. Nobody waits for it: who would has read records, which take memory that no
-/// class counts, and gives fewer of them instead.
+/// The room for one connection's answers. No caller waits for it: a caller has records in memory that no class
+/// counts, and answers with fewer of them instead.
 #[derive(Clone, Debug)]
 pub struct AnswerRoom {
     charged: Option<(Arc<Pool>, Arc<Account>)>,
@@ -24,7 +24,7 @@ impl Default for AnswerRoom {
 }
 
 impl AnswerRoom {
-    /// Room out of that pool, for answers on the connection of `account`. By default an answer takes what it likes.
+    /// Room out of that pool, for answers on the connection of `account`. By default answers are not bounded.
     #[must_use]
     pub fn new(pool: &Arc<Pool>, account: &Arc<Account>) -> Self {
         Self { charged: Some((pool.clone(), account.clone())), ..Self::default() }

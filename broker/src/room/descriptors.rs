@@ -16,7 +16,7 @@ const PEERS: (usize, usize) = (64, 1_024);
 /// bound.
 const OTHERS: usize = 176;
 
-/// Files that may be open, and for what.
+/// Files that may be open, and their uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     /// The limit of the process.

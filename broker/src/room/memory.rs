@@ -52,7 +52,7 @@ pub enum Source {
 pub struct MemoryError(Memory);
 
 impl Memory {
-    /// The figure that is set, or else what the system allows.
+    /// The figure that is set, or else the system's limit.
     ///
     /// # Errors
     /// [`MemoryError`] below 192 MiB.
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(figure(found(Some(256 * MIB), None, &unlimited)), 256);
         let unknown = found(None, None, &[]).unwrap();
         assert_eq!((unknown.bytes, unknown.source), (512 << 20, Source::Unknown));
-        // A limit above what the machine has limits nothing.
+        // A limit above the machine's memory limits nothing.
         let larger = files("0::/\n", V2, &[("/sys/fs/cgroup/memory.max", "99999999999\n")]);
         assert_eq!(found(None, None, &larger).unwrap().source, Source::Machine(16_384 * MIB));
     }

@@ -74,7 +74,7 @@ pub struct Declaration {
     pub class: Class,
     /// The name of the class in documents, metrics and `/health`.
     pub name: &'static str,
-    /// Percent of what `--memory` leaves for classes.
+    /// Percent of the part of `--memory` that is left for classes.
     pub percent: usize,
     /// Bytes that the class has at least: the size of its largest member.
     pub bytes_min: usize,
@@ -191,7 +191,7 @@ pub fn table() -> String {
     text
 }
 
-/// The pools that connections and their requests use, and who uses them.
+/// The pools that connections and their requests use, and the accounts of these connections.
 #[derive(Debug)]
 pub struct Room {
     shares: Shares,

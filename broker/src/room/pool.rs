@@ -21,7 +21,7 @@ const SMALL_FRACTION: usize = 8;
 const CONNECTION_FRACTION: usize = 16;
 /// The share of one address, while there is another, of a pool that is more than half taken, as a fraction.
 const ADDRESS_FRACTION: usize = 4;
-/// The part of a pool that is left to others by what grows modestly, as a fraction.
+/// The part of a pool that a modest growth leaves to others, as a fraction.
 const MODEST_FRACTION: usize = 4;
 /// Bytes of the smallest share: eight streams of HTTP/2.
 const SHARE_MIN: usize = 256 << 10;
@@ -31,7 +31,7 @@ const NAMES: [&str; POOLS] = ["bodies", "answers", "connections", EVENTS, PEERS]
 pub const EVENTS: &str = "events";
 /// Events on their way to other nodes, in metrics and messages.
 pub const PEERS: &str = "events for other nodes";
-/// Pause before what has its share looks again whether there is more for it.
+/// Pause before a charge that has its share looks again whether there is more for it.
 const SHARE_PAUSE: Duration = Duration::from_millis(50);
 /// How long a pool refuses before that is a trouble of the node's.
 const TROUBLE: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub struct Pool {
     general_bytes: usize,
     general: Arc<Semaphore>,
     small: Arc<Semaphore>,
-    /// One permit: who has it takes from the reserve.
+    /// One permit: its holder takes from the reserve.
     finishing: Arc<Semaphore>,
     refusals: AtomicU64,
     /// When it began to refuse, and when it last did.
@@ -327,7 +327,7 @@ impl Charge {
         self.finisher.is_some() && self.try_grow(bytes)
     }
 
-    /// Takes over what is charged by another one of the same connection and pool.
+    /// Takes over the bytes of another charge of the same connection and pool.
     pub fn merge(&mut self, mut other: Self) {
         assert!(Arc::ptr_eq(&self.pool, &other.pool) && Arc::ptr_eq(&self.account, &other.account));
         self.small += std::mem::take(&mut other.small);
@@ -350,7 +350,7 @@ impl Charge {
         fits.then_some(self)
     }
 
-    /// Gives back what is over that many bytes.
+    /// Gives back all beyond that many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         let mut over = self.bytes().saturating_sub(bytes);
         self.account.subtract(self.pool.place, over);

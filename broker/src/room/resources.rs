@@ -1,4 +1,5 @@
-//! Every resource that a client can take: its bound, its setting, what happens at it, and the test that holds it.
+//! Every resource that a client can take: its bound, its setting, its effect on clients, and the test that checks
+//! it.
 //!
 //! `deploy/RESOURCES.md` is made from [`RESOURCES`]; a test compares the two, and looks for each test that is named.
 

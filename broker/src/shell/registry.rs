@@ -69,8 +69,8 @@ impl Heartbeat {
         self.0.beat_ms.store(elapsed_ms + 1, Ordering::Relaxed);
     }
 
-    /// Does a piece of work that may take any time while `is_excused` says so, as while a disk is full: only what lasts
-    /// without an excuse counts.
+    /// Does a piece of work that may take any time while `is_excused` says so, as while a disk is full: only the
+    /// time without an excuse counts.
     pub async fn excused<T>(&self, is_excused: impl Fn() -> bool, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         self.beat();

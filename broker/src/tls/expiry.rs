@@ -8,7 +8,7 @@ use x509_parser::parse_x509_certificate;
 /// When the first certificate of a chain expires.
 ///
 /// # Errors
-/// What cannot be read as a certificate, or is none.
+/// The bytes cannot be read as a certificate, or are none.
 pub(super) fn of_chain(chain: &[CertificateDer<'_>]) -> Result<SystemTime, String> {
     let mut first: Option<SystemTime> = None;
     for certificate in chain {

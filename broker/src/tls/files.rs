@@ -1,4 +1,4 @@
-//! The user's files of certificates and keys, in PEM form. Each refusal names the file and what is wrong with it.
+//! The user's files of certificates and keys, in PEM form. Each refusal names the file and its fault.
 //!
 //! Used by [`super::Tls`] and [`super::peer`].
 

@@ -61,7 +61,7 @@ pub enum TlsError {
         /// The error of the file system.
         source: io::Error,
     },
-    /// A file of the data directory is not what was written.
+    /// A file of the data directory does not have the bytes that were written.
     #[error(
         "{}: {reason}; restore the file from a copy of the data directory, or remove the whole directory {} to have a \
          new CA made, which clients then have to be given",

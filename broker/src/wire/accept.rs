@@ -119,8 +119,8 @@ fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Bounds what the kernel holds for a listener's connections, which inherit it: unsent bytes always, unread ones where
-/// memory is little. A control group counts both as the process's memory.
+/// Bounds the bytes that the kernel buffers for a listener's connections, which inherit it: unsent bytes always,
+/// unread ones where memory is little. A control group counts both as the process's memory.
 fn bound_kernel_buffers(listener: &TcpListener, receive_bytes: Option<usize>) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -131,7 +131,7 @@ fn bound_kernel_buffers(listener: &TcpListener, receive_bytes: Option<usize>) ->
 /// Serves a connection without TLS that another transport has accepted, such as a simulated network, until it ends.
 ///
 /// # Errors
-/// What ended it other than a regular close.
+/// The reason for its end other than a regular close.
 pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     gateway: Arc<Gateway>,
@@ -140,8 +140,8 @@ pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection::serve_plain(stream, &gateway, stopping).await
 }
 
-/// Takes the next connection, once there is a `slot` for it. One that was found is kept when this is dropped: it would
-/// be taken anew from what another connection has just given up for the sake of one that waits.
+/// Takes the next connection, once there is a `slot` for it. One that was found is kept when this is dropped: it
+/// would take memory that another connection has just given up for one that waits.
 async fn accept(listener: &TcpListener, gateway: &Gateway, slot: &mut Option<ConnectionSlot>) -> Accepted {
     loop {
         if slot.is_none() {

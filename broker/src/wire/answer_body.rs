@@ -41,8 +41,8 @@ pub(super) enum AnswerBody {
     Complete(Bytes),
     /// The rest of one that has a part of the memory for answers.
     Charged(ChargedBytes),
-    /// The rest of the part that is being handed over, and the further ones; what ends it in any case, until it is told
-    /// to the task.
+    /// The rest of the part that is being handed over, and the further ones; the event that ends it in any case,
+    /// until it is handed to the task.
     Events(Bytes, Pin<Box<dyn Stream<Item = Bytes> + Send>>, Option<End>),
     /// The answer of a gRPC call; its status comes as trailers.
     Grpc(Box<grpc::Answer>),
@@ -161,8 +161,9 @@ impl Body for AnswerBody {
     }
 }
 
-/// Bytes of a frame that keeps its request under way until HTTP/2 has sent it. HTTP/2 keeps the last frame of an answer
-/// for its client when the body is gone; smaller ones weigh little beside what it keeps of a stream anyway.
+/// Bytes of a frame that keeps its request under way until HTTP/2 has sent it. HTTP/2 keeps the last frame of an
+/// answer for its client when the body is gone; smaller ones weigh little beside the state that it keeps of a
+/// stream anyway.
 const KEEPING_FRAME_BYTES: usize = 1 << 10;
 
 /// The body of an answer and the request that it belongs to, which is under way until it is dropped, and over HTTP/2

@@ -102,7 +102,8 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(5);
 /// The time for the same of an idle connection whose place another one waits for: as long as its GOAWAY
 /// takes.
 pub(super) const GOODBYE_WHEN_IDLE: Duration = Duration::from_millis(50);
-/// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with what arrives.
+/// Read buffer of an HTTP/1.1 connection at its largest, bytes; it starts at 8 KiB and grows with the bytes that
+/// arrive.
 pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
 /// Headers of a request, bytes; session tokens take a few KiB.
 pub(super) const HEADERS_BYTES_MAX: usize = 16 * KIB;
@@ -112,7 +113,7 @@ const HTTP2_WINDOWS: (u32, u32) = (256 * KIB as u32, MIB as u32);
 const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);
 /// Bytes of memory below which windows are small.
 const SMALL_MEMORY_BYTES: usize = GIB;
-/// Largest HTTP/2 frame taken, bytes: a frame is held whole, beside what the windows count.
+/// Largest HTTP/2 frame taken, bytes: a frame is buffered completely, beside the bytes that the windows count.
 pub(super) const HTTP2_FRAME_MAX: u32 = 64 * KIB as u32;
 /// Answers buffered for one HTTP/2 stream, bytes: one frame is used.
 pub(super) const HTTP2_SEND_BUFFER_MAX: usize = 64 * KIB;
@@ -124,18 +125,18 @@ const HTTP2_STREAMS_MIN: u32 = 100;
 pub(super) const HTTP2_RESETS_MAX: usize = 100;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it has to answer.
 pub(super) const HTTP2_PING: Duration = Duration::from_secs(20);
-/// Bytes that the kernel holds of what one client has sent, below [`SMALL_MEMORY_BYTES`] of memory. With more the kernel
-/// finds the size by itself, up to `net.ipv4.tcp_rmem`: a size of our own is capped by `net.core.rmem_max`, and bodies of
-/// 500 KiB took a tenth longer.
+/// Bytes from one client that the kernel buffers, below [`SMALL_MEMORY_BYTES`] of memory. With more the kernel
+/// finds the size by itself, up to `net.ipv4.tcp_rmem`: a size of our own is capped by `net.core.rmem_max`, and
+/// bodies of 500 KiB took a tenth longer.
 const KERNEL_SMALL_RECEIVE_BYTES: usize = 64 * KIB;
-/// Bytes that the kernel holds of what nobody has sent yet before it lets a connection wait.
+/// Unsent bytes that the kernel buffers before it lets a connection wait.
 pub(super) const KERNEL_UNSENT_BYTES: u32 = 128 * KIB as u32;
 
 /// Silence of a connection after which the kernel asks whether the other end is there, how often, and how many times.
 pub(super) const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 pub(super) const KEEPALIVE_PROBES: u32 = 3;
-/// How long what was sent may stay without the other kernel's acknowledgement.
+/// How long sent bytes may stay without the other kernel's acknowledgement.
 pub(super) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 const _: () = assert!(HTTP2_STREAMS_MAX >= 1_000 && HTTP2_WINDOWS.1 >= HTTP2_WINDOWS.0);

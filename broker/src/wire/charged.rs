@@ -148,7 +148,7 @@ mod tests {
     const MIB: usize = 1 << 20;
     const WINDOW: Duration = Duration::from_secs(10);
 
-    /// A room with that many MiB for answers and for what file reads hold.
+    /// A room with that many MiB for answers and for file reads.
     fn room(mib: usize) -> Arc<Room> {
         Room::new(Shares::default().with(Class::Answers, mib * MIB))
     }

@@ -43,7 +43,7 @@ enum Protocol {
     Tls,
 }
 
-/// A connection that has shown what it speaks.
+/// A connection whose protocol is known.
 enum Opened {
     Plain(Transport<TcpStream>, Protocol),
     Secure(Box<Transport<SecureStream<Transport<TcpStream>>>>, Protocol),
@@ -52,7 +52,7 @@ enum Opened {
 /// Serves a connection until the client closes it, a bound is passed, or `stopping` is true and it is idle.
 ///
 /// # Errors
-/// What ended it other than a regular close; good for a debug line only.
+/// The reason for its end other than a regular close; good for a debug line only.
 pub(super) async fn serve(
     stream: TcpStream,
     gateway: &Arc<Gateway>,
@@ -82,7 +82,7 @@ pub(super) async fn serve(
 /// Serves one request of a connection past the bound, for a page of operators; everything else is refused.
 ///
 /// # Errors
-/// What ended it other than a regular close.
+/// The reason for its end other than a regular close.
 pub(super) async fn serve_probe(
     stream: TcpStream,
     gateway: &Arc<Gateway>,
@@ -185,7 +185,7 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
     }
 }
 
-/// Finds out what a connection speaks, inside TLS where it speaks that. `None`: closed before that.
+/// Finds out the protocol of a connection, inside TLS where it uses TLS. `None`: closed before that.
 async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) -> io::Result<Option<Opened>> {
     let stall = gateway.bounds.stall;
     let Some((protocol, first)) = sniff(&mut stream).await? else { return Ok(None) };

@@ -204,7 +204,7 @@ async fn route(
     }
 }
 
-/// Answers what a browser asks before it posts from another origin, which is an allowed one: all it asks for is granted.
+/// Answers the preflight of a browser that posts from another, allowed, origin: all it asks for is granted.
 fn preflight(asked: &HeaderMap) -> Answer {
     let mut answer = Answer::new(StatusCode::OK, pages::JSON, Bytes::new())
         .with(ALLOW, ALLOWED_METHODS)

@@ -13,7 +13,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Kinesis's JSON protocol, in which also those are answered who name none.
+    /// Kinesis's JSON protocol, which also answers requests that name none.
     pub(super) const JSON: Self = Self { codec: Codec::Json, content_type: "application/x-amz-json-1.1" };
     /// JSON as browsers and scripts name it.
     const PLAIN_JSON: Self = Self { codec: Codec::Json, content_type: pages::JSON };

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::room::Charge;
 
-/// Counts what a client sends or takes, by windows of time.
+/// Counts the bytes that a client sends or takes, by windows of time.
 #[derive(Debug)]
 pub(super) struct Pace {
     window: Duration,

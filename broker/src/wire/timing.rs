@@ -21,8 +21,8 @@ const OUTCOMES: [&str; 3] = ["ok", "client_fault", "server_fault"];
 /// Operations that are on the page of metrics before they are called: those whose latencies CloudWatch has too.
 const FROM_THE_START: [Operation; 3] = [Operation::GetRecords, Operation::PutRecord, Operation::PutRecords];
 
-/// One operation's histograms. All of them are made when the first is recorded to, so that `/metrics` lists what was called,
-/// and an alarm on failures sees the step from 0 to 1.
+/// One operation's histograms. All of them are made when the first is recorded to, so that `/metrics` lists the
+/// called operations, and an alarm on failures sees the step from 0 to 1.
 #[derive(Debug, Default)]
 pub(super) struct OperationTiming {
     name: Cow<'static, str>,

@@ -1,8 +1,9 @@
 //! A stream, encrypted or not, that first gives back the bytes that were read to tell its protocol, and that fails once
 //! its client has taken none of the bytes written for too long. Connections hand it to TLS or to hyper.
 //!
-//! One whose client was answered before it had sent its whole request lingers at its end: what still comes is read and
-//! dropped. Closed over bytes that nobody has read, it would be reset, and the client would never see its answer.
+//! One whose client was answered before it had sent its whole request lingers at its end: bytes that still come are
+//! read and dropped. Closed over bytes that nobody has read, it would be reset, and the client would never see its
+//! answer.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -123,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
 }
 
 impl<S: AsyncRead + Unpin> Transport<S> {
-    /// Reads and drops what comes, until the client closes, pauses or has sent more than any request has.
+    /// Reads and drops bytes, until the client closes, pauses or has sent more than any request has.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let lingering = self.lingering.get_or_insert_with(|| Lingering {

@@ -27,7 +27,7 @@ pub struct Exception {
     pub file: &'static str,
     /// The module that it imports.
     pub imports: &'static str,
-    /// Why this has to be, or what takes it away.
+    /// The reason for the exception, or the change that will remove it.
     pub reason: &'static str,
 }
 

@@ -38,7 +38,7 @@ struct ClusterMember {
 }
 
 impl Cluster {
-    /// Three nodes, once they have formed a cluster and everybody knows who leads what.
+    /// Three nodes, once they have formed a cluster and every node knows each group's leader.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
@@ -254,7 +254,7 @@ impl Cluster {
         drop(node);
     }
 
-    /// Has a node hand over what it leads, as one does that is told to stop.
+    /// Makes a node hand over the groups that it leads, like a node that stops.
     pub async fn retire(&self, at: usize) {
         self.node(at).retire().await;
     }

@@ -31,7 +31,7 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-/// Returns once nothing changes any more: the threads of a node that was killed in this process finish what they began.
+/// Returns once nothing changes any more: the threads of a node that was killed in this process finish their work.
 async fn at_rest(directory: &Path) {
     let mut before = contents(directory);
     loop {

@@ -1,4 +1,4 @@
-//! Operations through nodes that do not lead what they are about.
+//! Operations through nodes that do not lead their subjects.
 
 use std::time::Duration;
 

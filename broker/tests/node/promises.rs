@@ -1,4 +1,5 @@
-//! A node that has lost what it had promised: noticed by its peers, never trusted, and no shard waits for it.
+//! A node that has lost entries that it had acknowledged: noticed by its peers, never trusted, and no shard waits
+//! for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tidelog_proto::peer::{AppendRequest, LogId, Vote};
 
 use crate::cluster::Cluster;
 
-/// How long nodes are watched for what must not happen: longer than leaders take to be spread anew.
+/// How long nodes are watched for events that must not happen: longer than leaders take to be spread anew.
 const WATCHED: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(60);
 

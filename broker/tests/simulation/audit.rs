@@ -23,7 +23,7 @@ const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// How long one attempt may take in that time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Notes as violations what does not hold. To be run when everything has just been healed.
+/// Notes every broken promise as a violation. To be run when everything has just been healed.
 pub async fn audit(world: Rc<World>) {
     let healed = Instant::now();
     for index in 0..world.plan.shards.len() {

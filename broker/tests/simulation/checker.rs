@@ -105,7 +105,7 @@ fn check_order<'read>(
     (newest, latest_sent)
 }
 
-/// One open shard covers each hash key, and who is closed has children.
+/// One open shard covers each hash key, and every closed shard has children.
 fn check_cover(shards: &StreamRead, found: &mut Vec<String>) {
     let mut open: Vec<(u128, u128)> =
         shards.iter().filter(|shard| !shard.is_closed).map(|shard| shard.range).collect();

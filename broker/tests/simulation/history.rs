@@ -11,7 +11,7 @@ pub struct Attempt {
     pub key: String,
     /// When it was sent, in ticks.
     pub sent: u64,
-    /// When it was acknowledged, and as what.
+    /// When it was acknowledged, and the acknowledged place.
     pub acknowledged: Option<(u64, Place)>,
 }
 

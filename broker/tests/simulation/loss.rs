@@ -63,7 +63,7 @@ impl Losses {
         let files = log_files(disk);
         let Some(newest) = files.last() else { return };
         let used = used_bytes(disk, newest);
-        // Far enough from the end that more is gone than what nobody can tell from a torn commit.
+        // Far enough from the end that the loss cannot be taken for a torn commit.
         let most = used.saturating_sub(COMMITS_BEGIN) * 6 / 10;
         let at = COMMITS_BEGIN + self.dice.below(most.max(1));
         match loss {

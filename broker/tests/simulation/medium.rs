@@ -23,10 +23,10 @@ pub enum Lie {
     Votes,
 }
 
-/// Votes of one node, by group and term, and what contradicts them.
+/// Votes of one node, by group and term, and contradictions among them.
 #[derive(Debug, Default)]
 pub struct Votes {
-    /// For whom it was.
+    /// The candidate of each vote.
     cast: BTreeMap<(u8, u64), u64>,
     /// The node that it has followed as elected: itself, the one it voted for, or the one that the others have elected.
     pub led_by: BTreeMap<(u8, u64), u64>,

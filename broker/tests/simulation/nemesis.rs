@@ -113,7 +113,7 @@ impl Nemesis {
                 if let State::Refused(words) = node.state() {
                     let is_excused = self.may_refuse(index, &words);
                     if world.harmed.get() == Some(index) && !is_excused {
-                        // It stays down, and has to say what is wrong.
+                        // It stays down, and its error must name the loss.
                         world.trace.note(&format!("{} is out: {words}", node.name));
                         if !words.contains("is damaged") && !words.contains("cluster replace") {
                             world.violation(format!("{} does not say what is wrong: {words}", node.name));

@@ -144,7 +144,7 @@ impl SimNode {
         self.skew_ms.set(ms);
     }
 
-    /// Sets what a commit takes from now on.
+    /// Sets the duration of a commit from now on.
     pub fn set_sync_latency(&self, latency: Duration) {
         self.sync_latency.set(latency);
         self.life.borrow().tasks.set_sync_latency(latency);

@@ -12,7 +12,7 @@ use crate::medium::Lie;
 pub enum FaultKind {
     /// A process is killed; the page cache stays.
     Kill,
-    /// A node loses power, and with it what was not synced, whole or torn.
+    /// A node loses power, and with it unsynced writes, whole or torn.
     PowerLoss,
     /// All nodes lose power at once.
     PowerLossOfAll,
@@ -186,7 +186,7 @@ impl Plan {
                 plan.faults = vec![FaultKind::ClockStep];
                 plan.fault_every = Duration::from_millis(500);
             }
-            // Only who stands for election against others is voted for or not.
+            // Votes matter only in elections between several nodes.
             Some(Planted::VoteNotSynced) => {
                 plan.nodes = 3;
                 plan.faults = vec![FaultKind::PowerLossAfterVote];

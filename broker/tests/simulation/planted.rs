@@ -85,7 +85,7 @@ async fn commit(service: &Service, stream: &Stream) -> Option<()> {
     Some(())
 }
 
-/// Trims what is older than a day by the node's own wall clock, in the shards that it leads.
+/// Trims records that are older than a day by the node's own wall clock, in the shards that it leads.
 pub async fn trim_by_own_clock(node: Rc<SimNode>) {
     loop {
         sleep(Duration::from_millis(200)).await;

@@ -32,7 +32,7 @@ impl Trace {
         }
     }
 
-    /// Says what time it is in the simulation.
+    /// Sets the present time of the simulation.
     pub fn tick(&self, now: Duration) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).now = now;
     }

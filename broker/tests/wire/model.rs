@@ -58,7 +58,7 @@ impl Broken {
         Self { request, path: path.to_owned(), constraint: constraint.into() }
     }
 
-    /// Puts the broken value into what it is a part of.
+    /// Puts the broken value into the value that contains it.
     fn within(self, wrap: impl Fn(Document) -> Document) -> Self {
         Self { request: wrap(self.request), ..self }
     }

@@ -1,4 +1,4 @@
-//! `tidelog clock`: ClockStatus, and AcceptClocks for an operator who says that the clocks are right.
+//! `tidelog clock`: ClockStatus, and AcceptClocks for an operator's word that the clocks are right.
 
 use clap::Subcommand;
 use jiff::Timestamp;

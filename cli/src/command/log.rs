@@ -1,4 +1,4 @@
-//! `tidelog log give-up`: says what is lost, asks, and has a node on its own go on without the end of its log.
+//! `tidelog log give-up`: shows the loss, asks, and makes a node on its own go on without the end of its log.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -33,10 +33,11 @@ pub enum LogCommandError {
     Unconfirmed(&'static str),
 }
 
-/// Says what is lost, asks, and has the node go on without it.
+/// Shows the loss, asks, and makes the node go on without it.
 ///
 /// # Errors
-/// [`LogCommandError`]. Nothing has changed before the confirmation; what fails later is run again.
+/// [`LogCommandError`]. Nothing has changed before the confirmation; after a later failure the command is run
+/// again.
 pub fn give_up(
     wanted: &GiveUpLog,
     input: &mut impl BufRead,

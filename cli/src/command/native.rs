@@ -96,7 +96,7 @@ impl Broker {
         Ok(answer.groups)
     }
 
-    /// Asks for what every Tidelog answers, to know whether it is one that failed.
+    /// Makes a call that every Tidelog answers, to know whether a Tidelog has failed.
     async fn unanswered(&self, error: Error) -> CommandError {
         match self.page("/health").await {
             Err(unreachable @ KinesisError::Unreachable { .. }) => {

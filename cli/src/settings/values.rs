@@ -1,4 +1,5 @@
-//! Parsers of single settings. Each error says what would have been right; clap names the flag and the value.
+//! Parsers of single settings. Each error names the values that would have been right; clap names the flag and the
+//! value.
 
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ fn control_limit(mut limits: ControlLimits, part: &str) -> Result<ControlLimits,
         .trim()
         .split_once('=')
         .ok_or_else(|| format!("`{part}` is not `aws`, `off`, or a list such as `rates=off,shards=100`"))?;
-    // No account comes near what 32 bits cannot hold.
+    // No account comes near the bound of 32 bits.
     let count =
         |value| figure(name, value).map(|figure| figure.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
     let bound = |count: Option<u32>| count.ok_or_else(|| format!("`{name}` needs a whole number above zero"));
@@ -205,7 +206,7 @@ pub(crate) fn account(text: &str) -> Result<String, String> {
     }
 }
 
-/// 1 to 32 lower-case letters, digits and hyphens: what may stand in an ARN.
+/// 1 to 32 lower-case letters, digits and hyphens: the characters that an ARN may have.
 pub(crate) fn region(text: &str) -> Result<String, String> {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if (1..=32).contains(&text.len()) && text.bytes().all(legal) {

@@ -129,7 +129,8 @@ impl Used {
         self.data.path()
     }
 
-    /// Verifies what the broker serves after the end of its log was given up. Gives how many late records are left.
+    /// Verifies the records that the broker serves after the end of its log was given up. Gives how many late
+    /// records are left.
     fn require_whole(&self) -> usize {
         let broker = Broker::on(self.path());
         let left = from_trim(&broker);

@@ -1,4 +1,4 @@
-//! `tidelog group` and `tidelog doctor` by the real binary, against a real broker and against what is none.
+//! `tidelog group` and `tidelog doctor` by the real binary, against a real broker and against another server.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

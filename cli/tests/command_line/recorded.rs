@@ -1,4 +1,4 @@
-//! Sessions whose whole output is in `expected`, with what changes from run to run replaced.
+//! Sessions whose whole output is in `expected`, with placeholders for the parts that change from run to run.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn settled(text: &str, broker: &Broker) -> String {
         .fold(text, |text, (pattern, by)| Regex::new(pattern).unwrap().replace_all(&text, *by).into_owned())
 }
 
-/// Runs the commands one after the other and holds what they print to the file.
+/// Runs the commands one after the other and compares their output with the file.
 fn held(name: &str, broker: &Broker, commands: &[&str]) {
     let mut told = String::new();
     for line in commands {

@@ -65,7 +65,7 @@ impl Lease {
         })
     }
 
-    /// Whether what is processed still counts.
+    /// Whether processed records still count.
     pub fn counts(&self) -> bool {
         matches!(self.state().phase, Phase::Held | Phase::Revoked)
     }
@@ -80,12 +80,12 @@ impl Lease {
         }
     }
 
-    /// Takes what is to be checkpointed.
+    /// Takes the position that waits to be checkpointed.
     pub fn take_reached(&self) -> Option<progress::Reached> {
         self.state().reached.take()
     }
 
-    /// The checkpoint failed for now; something newer goes before what is put back.
+    /// The checkpoint failed for now; a newer position goes before the one that is put back.
     pub fn put_back(&self, reached: progress::Reached) {
         self.state().reached.get_or_insert(reached);
     }

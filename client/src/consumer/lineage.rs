@@ -12,7 +12,7 @@ pub(super) struct Lineage {
     reading: BTreeSet<String>,
     /// Shards that were read to their end, as long as they are listed.
     finished: BTreeSet<String>,
-    /// Read as far as they went: neither they nor what comes after them is read.
+    /// Read as far as they went: neither they nor their descendants are read further.
     stopped: BTreeSet<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The consumer's task: joins the group, stays in it, reads the shards that are leased to it, gives up what is revoked, and
-//! joins again when the broker no longer knows it.
+//! The consumer's task: joins the group, stays in it, reads the shards that are leased to it, gives up revoked
+//! shards, and joins again when the broker no longer knows it.
 //!
 //! A member that cannot reach the broker for a lease time counts its leases as lost, since others may have them by then.
 
@@ -160,7 +160,7 @@ impl Membership {
         }
     }
 
-    /// Records what was processed. Whether a shard has come to its end with it.
+    /// Checkpoints the processed records. Whether a shard has come to its end with it.
     async fn checkpoint(&self, member_id: &str) -> Result<bool, Error> {
         let leases = self.leases.values().map(|reading| &reading.lease);
         let reached: Vec<(&Arc<Lease>, progress::Reached)> =

@@ -41,7 +41,7 @@ const WAITING_MAX: usize = 4;
 /// is processed at least once. It comes again, to this member or to another, when its checkpoint was not recorded: after a
 /// crash, or when a member could not reach the broker for the lease time.
 ///
-/// By default what was handed out counts as processed when [`next`](Self::next) is called again, and is recorded within a
+/// By default a batch counts as processed when [`next`](Self::next) is called again, and is recorded within a
 /// second; with [`Checkpoints::Manual`] the application says so by [`Batch::checkpoint`].
 ///
 /// When another member is to have a shard, no more of it is handed out, and it is released as soon as the application has no
@@ -98,7 +98,7 @@ impl Consumer {
     /// anything.
     ///
     /// # Errors
-    /// What does not pass by itself, such as [`Reason::NotFound`] for a stream that is gone; afterwards
+    /// An error that does not pass by itself, such as [`Reason::NotFound`] for a stream that is gone; afterwards
     /// [`Reason::Closed`] when the membership has ended with it.
     pub async fn next(&mut self) -> Result<Batch, Error> {
         self.count_as_processed();

@@ -76,8 +76,8 @@ impl Reader {
     /// without losing anything.
     ///
     /// # Errors
-    /// What does not pass by itself: [`Reason::NotFound`], [`Reason::OutOfRange`], or a broker that could not be reached
-    /// for as long as [`ReaderBuilder::give_up_after`] says. The shard that it concerns is read no
+    /// An error that does not pass by itself: [`Reason::NotFound`], [`Reason::OutOfRange`], or a broker that could
+    /// not be reached for as long as [`ReaderBuilder::give_up_after`] says. The shard that it concerns is read no
     /// further; the next call goes on with its descendants and with the others.
     pub async fn next(&mut self) -> Result<Option<Records>, Error> {
         loop {

@@ -1,9 +1,9 @@
-//! A batch under way: what each of its records has come to, as answers arrive. Decisions only; `delivery` sends it.
+//! A batch under way: the outcome of each of its records, as answers arrive. Decisions only; `delivery` sends it.
 //!
-//! The rules, by the contract of records.proto: while one record's outcome is unknown the whole batch is sent again, the
-//! same records under the same number. A record that an attempt may have written stays uncertain until the broker says
-//! where it stands: that a later attempt was refused says nothing about the earlier one. Once nothing is uncertain, what
-//! certainly was not written goes back to its lane, and into a later batch.
+//! The rules, by the contract of records.proto: while one record's outcome is unknown the whole batch is sent
+//! again, the same records under the same number. A record that an attempt may have written stays uncertain until
+//! the broker says where it stands: that a later attempt was refused says nothing about the earlier one. Once
+//! nothing is uncertain, records that were certainly not written go back to their lane, and into a later batch.
 
 use std::mem;
 use std::ops::RangeInclusive;
@@ -95,7 +95,7 @@ impl Batch {
         }
     }
 
-    /// Gives up what is uncertain and late.
+    /// Gives up records that are uncertain and late.
     pub fn give_up_late(&mut self, now: Instant) {
         let error = self.failed.clone().unwrap_or_else(|| {
             Error::new(Reason::UnknownOutcome, "the delivery timeout ended before the outcome was known")
@@ -123,7 +123,8 @@ impl Batch {
         self.entries.iter().map(|entry| entry.members.len()).sum()
     }
 
-    /// Takes out what is not written, once nothing is uncertain: what may be tried again comes back, the rest ends here.
+    /// Takes out records that are not written, once nothing is uncertain: records that may be retried come back,
+    /// the rest ends here.
     pub fn unwritten(&mut self) -> Unwritten {
         let is_alone = self.len() <= 1;
         let mut unwritten = Unwritten::default();
@@ -194,7 +195,7 @@ impl Entry {
         }
     }
 
-    /// Tells those who wait that the entry is written; not yet when it may have to be written again elsewhere.
+    /// Resolves the receipts of an entry that is written; not yet when it may have to be written again elsewhere.
     fn acknowledge(&mut self, expected: Option<&str>) {
         let State::Placed(placed) = &self.state else { return };
         if self.is_aggregate && Some(placed.shard_id.as_str()) != expected {

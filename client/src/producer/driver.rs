@@ -1,6 +1,6 @@
-//! The producer's task: takes records from [`send`](super::Producer::send), starts batches, takes back what they return,
-//! and keeps the lanes in line with the stream's shards. It ends when the producer is closed or dropped and every record
-//! has its outcome.
+//! The producer's task: takes records from [`send`](super::Producer::send), starts batches, takes back the records
+//! that they return, and keeps the lanes in line with the stream's shards. It ends when the producer is closed or
+//! dropped and every record has its outcome.
 
 use std::collections::VecDeque;
 use std::panic;
@@ -93,7 +93,7 @@ impl Driver {
         self.closing || !self.flushes.is_empty()
     }
 
-    /// Does what is due.
+    /// Does the work that is due.
     fn advance(&mut self) {
         let now = Instant::now();
         self.lanes.expire(now);

@@ -1,5 +1,5 @@
-//! Records that wait, in lanes: one for each open shard, as far as the shards are known. Decides what goes into which
-//! batch and when; time is passed in. Owned by `driver`.
+//! Records that wait, in lanes: one for each open shard, as far as the shards are known. Decides which records go
+//! into which batch and when; time is passed in. Owned by `driver`.
 //!
 //! Invariant: no two batches under way share a hash key. A lane whose hash keys are in a batch waits until that is
 //! settled, also when the lane came into being since, by a reshard. Records that come back from a batch go before
@@ -146,7 +146,7 @@ impl Lanes {
         }
     }
 
-    /// Gives up what has waited for too long without being sent.
+    /// Gives up records that have waited for too long without being sent.
     pub fn expire(&mut self, now: Instant) {
         for lane in &mut self.lanes {
             while lane.pending.front().is_some_and(|pending| pending.is_late(now)) {

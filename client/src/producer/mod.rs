@@ -36,17 +36,18 @@ const COMMANDS_MAX: usize = 1_024;
 
 /// Writes records to a stream, in batches.
 ///
-/// **Outcomes.** Every record that [`send`](Self::send) has accepted ends in one outcome: where it stands, or an error that
-/// says whether it may be written nevertheless. Only the records that failed are tried again, until the delivery timeout.
-/// A batch whose outcome is unknown is sent again under its number, to any node, and the broker drops what it has
-/// already: retries write nothing twice. Only what the application sends twice is there twice.
+/// **Outcomes.** Every record that [`send`](Self::send) has accepted ends in one outcome: where it stands, or an
+/// error that says whether it may be written nevertheless. Only the records that failed are tried again, until the
+/// delivery timeout. A batch whose outcome is unknown is sent again under its number, to any node, and the broker
+/// drops the records that it has already: retries write nothing twice. Only records that the application sends
+/// twice are there twice.
 ///
-/// **Order.** Records of one key are written in the order in which they were sent, also across failures, retries and
-/// reshards; a record that was given up does not hold up those behind it. For this there is one lane for each open shard,
-/// with one batch under way at a time, and at most 64 batches in all. It costs throughput where the way to the broker
-/// is long: a shard takes up to 500 records (or one aggregated record) in each round trip. It keeps what is remembered small on
-/// both sides: each lane is a producer of its own to the broker, and has nothing but its present batch unsettled, so that
-/// a shard that cannot be written to holds up no other.
+/// **Order.** Records of one key are written in the order in which they were sent, also across failures, retries
+/// and reshards; a record that was given up does not hold up those behind it. For this there is one lane for each
+/// open shard, with one batch under way at a time, and at most 64 batches in all. It costs throughput where the way
+/// to the broker is long: a shard takes up to 500 records (or one aggregated record) in each round trip. The memory
+/// of both sides stays small: each lane is a producer of its own to the broker, and has nothing but its present
+/// batch unsettled, so that a shard that cannot be written to holds up no other.
 ///
 /// **Backpressure.** Records between acceptance and outcome are bounded in bytes; [`send`](Self::send) waits for room.
 ///
@@ -116,8 +117,8 @@ impl Producer {
         Ok(receipt)
     }
 
-    /// Sends what waits without further delay, and returns once every record that was accepted before has its outcome.
-    /// Takes up to the delivery timeout and one request.
+    /// Sends waiting records without further delay, and returns once every record that was accepted before has its
+    /// outcome. Takes up to the delivery timeout and one request.
     pub async fn flush(&self) {
         let (flushed, done) = oneshot::channel();
         if self.commands.send(Command::Flush(flushed)).await.is_ok() {

@@ -57,8 +57,8 @@ impl ProducerBuilder {
         Self { connection: connection.clone(), stream, limits, buffer_bytes_max: 32 << 20 }
     }
 
-    /// How long a record waits for others to travel with: up to a minute, by default 5 ms. A batch that is full, and what
-    /// gathers while the batch before it is under way, does not wait.
+    /// How long a record waits for others to travel with: up to a minute, by default 5 ms. Full batches, and
+    /// records that gather while the batch before them is under way, do not wait.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.limits.linger = linger;

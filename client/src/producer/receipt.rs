@@ -63,7 +63,7 @@ impl Future for Receipt {
 pub(super) struct Pending {
     pub record: NewRecord,
     pub hash_key: u128,
-    /// Counts what the producer has accepted; set when it comes to its lane, as the deadline is.
+    /// Counts the records that the producer has accepted; set when it comes to its lane, as the deadline is.
     pub order: u64,
     pub accepted: Instant,
     pub deadline: Instant,

@@ -7,8 +7,8 @@ use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Codec, check};
 use tidelog_proto::Document;
 
-/// JSON: what can be read can be written and read again as the same; every request is read without a panic, and in
-/// both ways alike where there are two.
+/// JSON: a document that can be read can be written and read again unchanged; every request is read without a
+/// panic, and in both ways alike where there are two.
 ///
 /// # Panics
 /// When one of that does not hold.

@@ -1,4 +1,5 @@
-//! One type per operation: its fields are the request, its `Answer` the response. Only what the command line uses.
+//! One type per operation: its fields are the request, its `Answer` the response. Only the members that the command
+//! line uses.
 
 mod records;
 mod shards;

@@ -52,7 +52,7 @@ pub fn write_bool(out: &mut Vec<u8>, value: bool) {
     certain(Encoder::new(out).bool(value));
 }
 
-/// Writes what is there without a value.
+/// Writes a member that is there without a value.
 pub fn write_null(out: &mut Vec<u8>) {
     certain(Encoder::new(out).null());
 }

@@ -20,7 +20,7 @@ const DAMAGED_LENGTHS: Undecodable = Undecodable::Damaged("its parts do not fit 
 /// Why bytes are not a checkpoint.
 #[derive(Debug)]
 pub(super) enum Undecodable {
-    /// They are not what was written.
+    /// They differ from the bytes that were written.
     Damaged(&'static str),
     /// They are whole, of another version.
     Version(u16),

@@ -1,4 +1,4 @@
-//! The seam between the log and the medium: what storage asks of a file system, and nothing more.
+//! The seam between the log and the medium: the calls that storage makes to a file system, and nothing more.
 //!
 //! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses
 //! unsynced writes, tears them, flips bits, fills up and fails to sync. All are held to one conformance suite.

@@ -127,7 +127,7 @@ fn create_anew(path: &Path, options: &OpenOptions) -> io::Result<File> {
     }
 }
 
-/// Says in words what `ELOOP` means for a file that must not be a link.
+/// Explains `ELOOP` for a file that must not be a link.
 fn name_a_link(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         return io::Error::other("a symbolic link stands in place of the file; put the file itself there");

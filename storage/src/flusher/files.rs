@@ -1,4 +1,5 @@
-//! Segment files open for writing, and what must be synced before a checkpoint may rely on it.
+//! Segment files open for writing, and the files and directories that must be synced before a checkpoint may rely
+//! on them.
 
 use std::collections::BTreeSet;
 use std::io;

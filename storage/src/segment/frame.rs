@@ -1,4 +1,4 @@
-//! The 40 bytes in front of each body in a segment: what apply decided about a sub-batch.
+//! The 40 bytes in front of each body in a segment: the place and time that apply gave a sub-batch.
 //!
 //! The header has a checksum of its own, seeded with the shard's identity; the body's checksum is the one the
 //! leader computed when it encoded the body, and has not changed since.
@@ -46,7 +46,7 @@ impl FrameHeader {
         bytes
     }
 
-    /// Reads a header that was written for this shard; the error says what is wrong with it.
+    /// Reads a header that was written for this shard; the error names its fault.
     pub fn decode(
         key: ShardKey,
         bytes: &[u8; FRAME_HEADER_BYTES as usize],

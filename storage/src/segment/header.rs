@@ -24,7 +24,7 @@ pub(crate) fn encode(key: ShardKey, first_ordinal: u64) -> [u8; HEADER_BYTES as 
     bytes
 }
 
-/// Accepts the header of exactly this segment; the error says what is wrong with it.
+/// Accepts the header of exactly this segment; the error names its fault.
 pub(crate) fn check(
     bytes: &[u8; HEADER_BYTES as usize],
     key: ShardKey,

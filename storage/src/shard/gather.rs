@@ -67,7 +67,7 @@ impl Gather {
         self.batch.next_ordinal = ordinal;
     }
 
-    /// Takes what fits out of the frame that holds the next ordinal.
+    /// Takes the records that fit out of the frame that holds the next ordinal.
     pub fn take(&mut self, header: &FrameHeader, body: Bytes) -> Result<(), BodyError> {
         let end = body.len();
         let mut records = Records::new(body);

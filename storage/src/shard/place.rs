@@ -44,7 +44,7 @@ impl Place {
 }
 
 impl ShardLog {
-    /// Opens the file that holds what is sought, which is not in memory.
+    /// Opens the file of the sought record, which is not in memory.
     pub(super) fn stretch(&self, sought: Sought) -> Result<Stretch, ShardError> {
         let shared = self.shared();
         loop {

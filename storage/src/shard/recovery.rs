@@ -1,5 +1,5 @@
-//! From a checkpoint and a directory to shards: sets aside what is newer than the checkpoint, finishes an install that a
-//! crash cut short, notes what is damaged.
+//! From a checkpoint and a directory to shards: sets aside segments that are newer than the checkpoint, finishes an
+//! install that a crash interrupted, notes damage.
 //!
 //! Reads one list per directory and less than two frames per open segment; never a whole file.
 

@@ -228,7 +228,7 @@ impl ShardState {
         self.trim_ordinal.max(self.hidden_below)
     }
 
-    /// The bounds of what lies at or behind `first`, which is not below the trim point.
+    /// The bounds of the records from `first` on, which is not below the trim point.
     pub fn bounds_from(&self, first: u64) -> Bounds {
         Bounds {
             first_ordinal: first,

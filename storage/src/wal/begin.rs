@@ -1,4 +1,4 @@
-//! The beginning of a log's files: the first one of a process over what was found, and each one after it.
+//! The beginning of a log's files: the first one of a process behind the recovered ones, and each one after it.
 //!
 //! Called once by [`FoundWal::begin`], and by the writer when a file is full.
 
@@ -18,7 +18,7 @@ use crate::disk::{Disk, Open};
 use crate::wal::WalError;
 
 impl Wal {
-    /// Begins a new file over what was found, and the next life.
+    /// Begins a new file behind the recovered ones, and the next life.
     pub(super) fn begin(
         found: FoundWal,
         options: WalOptions,

@@ -22,7 +22,7 @@ pub enum WalError {
         /// The file that could not grow.
         path: PathBuf,
     },
-    /// Bytes that were durable are not what was written. The node must neither vote nor serve from this log.
+    /// Durable bytes differ from those that were written. The node must neither vote nor serve from this log.
     #[error("{} is damaged at byte {offset}: {why}", file.display())]
     Damaged {
         /// The damaged file.

@@ -57,7 +57,7 @@ pub(super) struct FrameHeader {
     pub payload_bytes: u32,
 }
 
-/// Why bytes are not what they should be.
+/// The fault of bytes that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Invalid {
     /// Other bytes, or bytes of another use of the file.

@@ -117,7 +117,7 @@ impl FoundWal {
         self.recovered.groups[usize::from(group)].record().committed
     }
 
-    /// Begins a new file behind what was found, and the next life: the log takes commits from then on.
+    /// Begins a new file behind the recovered ones, and the next life: the log takes commits from then on.
     ///
     /// # Errors
     /// [`WalError::NoSpace`], [`WalError::Io`] and [`WalError::SyncFailed`].

@@ -1,4 +1,4 @@
-//! The mark of a log: a small file beside the log's directory that says what the log must hold.
+//! The mark of a log: a small file beside the log's directory that says how far the log must reach.
 //!
 //! It is written, synced, at events that are rare: a vote, before the commit that holds it; a new log file, before its
 //! first commit; a checkpoint; a start; a stop in order. So a missing log file and a lost vote are noticed exactly, also

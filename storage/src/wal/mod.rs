@@ -1,9 +1,10 @@
 //! The write-ahead log: one per node, and the Raft log of all its groups.
 //!
-//! Owns the directory `wal` and the file `wal.mark` beside it. One thread owns [`Wal`] and commits; any thread reads through [`WalReader`] or prepares
-//! files through [`SpareFiles`]. The bytes are specified in `FORMAT.md`. Invariants: a block that holds an
-//! acknowledged frame is never rewritten; what [`Wal::commit`] acknowledged as synced is there after every crash, or
-//! opening says that it is damaged; an entry that is read is the entry that was appended.
+//! Owns the directory `wal` and the file `wal.mark` beside it. One thread owns [`Wal`] and commits; any thread
+//! reads through [`WalReader`] or prepares files through [`SpareFiles`]. The bytes are specified in `FORMAT.md`.
+//! Invariants: a block that holds an acknowledged frame is never rewritten; commits that [`Wal::commit`]
+//! acknowledged as synced are there after every crash, or opening says that the log is damaged; an entry that is
+//! read is the entry that was appended.
 
 mod begin;
 mod encode;
@@ -96,14 +97,14 @@ pub enum WalOp {
     Truncate {
         /// The group.
         group: GroupId,
-        /// The last entry that stays; not below what is purged.
+        /// The last entry that stays; not below a purged one.
         after: Option<LogPosition>,
     },
     /// Removes the entries up to a position, which may lie beyond the last one (after a snapshot of another node).
     Purge {
         /// The group.
         group: GroupId,
-        /// The last entry that goes. Below what is purged already it changes nothing.
+        /// The last entry that goes. Below the last purged entry it changes nothing.
         upto: LogPosition,
     },
     /// Stores a hint how far the group has committed.
@@ -136,7 +137,8 @@ pub struct WalOptions {
     pub file_bytes: u64,
     /// Bytes of a file that is made at the start, small so that the start is quick; same bounds.
     pub first_file_bytes: u64,
-    /// True: every commit is durable when it returns. False: only what [`Wal::sync`] or a vote made durable.
+    /// True: every commit is durable when it returns. False: only commits that [`Wal::sync`] or a vote made
+    /// durable.
     pub sync_every_commit: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Reads entries on any thread while the writer goes on.
 //!
-//! Every frame is verified before it is handed out. When a frame is not what the index said, the index is asked
+//! Every frame is verified before it is handed out. When a frame is not the one of the index, the index is asked
 //! again: if the entry is gone or has moved meanwhile, the read starts over; if it has not, the file is damaged.
 
 use std::io;
@@ -90,8 +90,8 @@ impl WalReader {
     /// as fit `bytes_max` of payload.
     ///
     /// # Errors
-    /// [`WalError::Damaged`] when an entry's bytes are not what was appended, [`WalError::Io`] when they cannot be
-    /// read.
+    /// [`WalError::Damaged`] when an entry's bytes differ from those that were appended, [`WalError::Io`] when they
+    /// cannot be read.
     ///
     /// # Panics
     /// When `group` is not below [`GROUPS`](super::GROUPS).

@@ -172,7 +172,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Decides what a commit that is not intact means.
+    /// Decides whether a commit that is not intact is a torn write or damage.
     fn end(
         &self,
         file: &mut ReplayFile,

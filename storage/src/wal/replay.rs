@@ -1,7 +1,7 @@
 //! Reads one log file at the start of the process: its header, its commits in order, and the bytes behind the first
 //! commit that is not intact.
 //!
-//! Used by recovery, which owns the decision what the findings mean.
+//! Used by recovery, which decides on the findings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

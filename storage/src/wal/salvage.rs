@@ -165,8 +165,8 @@ impl Salvage {
         Ok(cut)
     }
 
-    /// Moves what is cut off into the directory `lost`, has the mark say that giving up has begun, and makes the rest of
-    /// the log one that can be opened. May be called again after a crash.
+    /// Moves the part that is given up into the directory `lost`, has the mark say that giving up has begun, and
+    /// makes the rest of the log one that can be opened. May be called again after a crash.
     ///
     /// # Errors
     /// [`WalError::Io`], [`WalError::NoSpace`] and [`WalError::SyncFailed`]. Nothing is lost then.
@@ -231,7 +231,7 @@ pub fn finish_giving_up(disk: Arc<dyn Disk>, dir: &Path) -> Result<(), WalError>
     mark.write(&*found.disk, present)
 }
 
-/// The log up to the first damage, with what can be mended of its files.
+/// The log up to the first damage, with the repairs that its files need.
 fn longest_whole(
     disk: &dyn Disk,
     dir: &Path,

@@ -1,10 +1,10 @@
 //! Files that are ready for the log's next commits, and log files that nobody needs any more.
 //!
-//! [`SpareFiles::prepare`] is slow and belongs to a thread of its own; the writer takes what is ready and makes a
-//! file itself only when nothing is. Retired files go one at a time, the oldest first, each durably before the next,
-//! so that no crash leaves a hole in the sequence. At most [`SPARE_FILES_MAX`] spares are kept. A process begins with a
-//! small file, and each further file has up to [`GROWTH`] times the bytes of the one before it until it has full size, so
-//! that a process that is killed again and again does not leave a large file behind each time.
+//! [`SpareFiles::prepare`] is slow and belongs to a thread of its own; the writer takes a ready file and makes one
+//! itself only when there is none. Retired files go one at a time, the oldest first, each durably before the next,
+//! so that no crash leaves a hole in the sequence. At most [`SPARE_FILES_MAX`] spares are kept. A process begins
+//! with a small file, and each further file has up to [`GROWTH`] times the bytes of the one before it until it has
+//! full size, so that a process that is killed again and again does not leave a large file behind each time.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,9 +1,9 @@
 //! The two sync points of a log file: blocks that say up to which LSN the log was synced.
 //!
-//! One is written beside a commit now and then, in turns, and becomes durable by that commit's own sync. A file whose
-//! commits end before the higher one has lost its end, also where every byte behind the loss is zero. Invariant: a sync
-//! point names only what was synced before it was written, and is not written before the one before it is durable, so
-//! that one of the two is always intact.
+//! One is written beside a commit now and then, in turns, and becomes durable by that commit's own sync. A file
+//! whose commits end before the higher one has lost its end, also where every byte behind the loss is zero.
+//! Invariant: a sync point names only commits that were synced before it was written, and is not written before the
+//! one before it is durable, so that one of the two is always intact.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) struct SyncPoints {
 }
 
 impl SyncPoints {
-    /// Sync points of a new file, in which both name what was synced before it.
+    /// Sync points of a new file, in which both name the commits that were synced before it.
     pub(super) fn of_new_file(synced_lsn: u64) -> Self {
         Self {
             named_lsn: synced_lsn,

@@ -59,7 +59,7 @@ pub(super) struct Current {
 }
 
 impl Wal {
-    /// Opens or creates the log in a directory: recovers what is there and begins a new file, as [`FoundWal::read`] and
+    /// Opens or creates the log in a directory: recovers the log and begins a new file, as [`FoundWal::read`] and
     /// [`FoundWal::begin`] do. `prepare` of [`Wal::spare_files`] should run soon after on another thread.
     ///
     /// # Errors
@@ -379,7 +379,7 @@ impl Wal {
     }
 
     /// Lets the oldest files go as long as none of their entries counts. The state block of the current file, which
-    /// is durable, carries what they said.
+    /// is durable, has their contents.
     pub(super) fn retire_files(&self) {
         assert_eq!(
             self.file.offset, COMMITS_AT,

@@ -1,4 +1,5 @@
-//! One suite for all disks, and what only the simulated one can show: crashes, damage, full space, failed syncs.
+//! One suite for all disks, and tests that only the simulated one can run: crashes, damage, full space, failed
+//! syncs.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Damage that tests do to a simulated disk lasts: neither a read nor a crash brings back what was taken.
+//! Damage that tests do to a simulated disk lasts: neither a read nor a crash brings back lost bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,7 @@ fn a_disk_that_is_rolled_back_has_the_files_of_the_copy() {
         assert_eq!(read(&disk, "made later"), None);
         disk.crash();
     }
-    // The copy stays what it was, for a second time.
+    // The copy stays unchanged, for a second time.
     write(&disk, "kept", b"again", true);
     disk.roll_back(&copy);
     assert_eq!(read(&disk, "kept").as_deref(), Some(&b"old"[..]));

@@ -34,7 +34,7 @@ impl Replica {
         Replica::open(SimDisk::new(seed), options).expect("an empty disk").0
     }
 
-    /// Recovers what the disk holds; gives the index up to which group 1 was applied.
+    /// Recovers the contents of the disk; gives the index up to which group 1 was applied.
     pub fn open(disk: SimDisk, options: StoreOptions) -> Result<(Replica, u64), ShardError> {
         let loaded = checkpoint::load(&disk, Path::new(CHECKPOINTS)).map_err(failed)?;
         let saved = loaded.map(|loaded| loaded.checkpoint);
@@ -51,7 +51,7 @@ impl Replica {
         self.store.create(key)
     }
 
-    /// Makes a checkpoint of these shards durable; gives what it says of group 1.
+    /// Makes a checkpoint of these shards durable; returns its part for group 1.
     pub fn checkpoint(&mut self, keys: &[ShardKey], index: u64) -> Result<GroupCheckpoint, ShardError> {
         let logs: Vec<_> = keys.iter().map(|key| self.shard(*key)).collect();
         let shards = self.flusher.checkpoint(logs.iter().map(|log| log.cut()).collect())?;
@@ -68,7 +68,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Pulls what the manifest needs and this node lacks, in pieces; gives the bytes pulled.
+    /// Pulls the files that the manifest needs and this node lacks, in pieces; gives the bytes pulled.
     pub fn pull(
         &self,
         from: &ShardStore,
@@ -79,7 +79,7 @@ impl Replica {
         for wanted in self.store.wanted(manifest)? {
             pulled += pull_file(self.store.staging(), from, &wanted, piece)?;
             match self.store.staging().complete(&wanted.need) {
-                // A power cut has torn what was staged before it.
+                // A power cut has torn bytes that were staged before it.
                 Err(ShardError::Damaged { .. }) if wanted.from > 0 => {
                     pulled +=
                         pull_file(self.store.staging(), from, &Wanted { from: 0, ..wanted.clone() }, piece)?;

@@ -13,7 +13,7 @@ enum Step {
     Sync,
     Prepare,
     Crash,
-    /// The process ends and starts again; the disk keeps what it was given, synced or not.
+    /// The process ends and starts again; the disk keeps all writes, synced or not.
     Restart,
     /// The power goes after so many changes of the disk, in the middle of the next one.
     CutPower(u64),
@@ -171,7 +171,7 @@ impl Run {
             Ok((wal, reader, _)) => {
                 self.spares = wal.spare_files();
                 (self.wal, self.reader) = (wal, reader);
-                // The start made durable what it found, which is everything.
+                // The start made everything durable that it found, which is the whole log.
                 self.history.drain(..self.history.len() - 1);
             }
             Err(WalError::Io { .. } | WalError::SyncFailed { .. }) => self.crash(), // The power went meanwhile.

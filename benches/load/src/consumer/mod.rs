@@ -1,4 +1,5 @@
-//! Consumers: each reads the whole stream while records are put, across reshards, and writes down what it has read.
+//! Consumers: each reads the whole stream while records are put, across reshards, and writes down every record that
+//! it has read.
 
 mod fan_out;
 mod grpc;

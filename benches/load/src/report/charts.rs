@@ -199,7 +199,7 @@ fn draw(canvas: Canvas, draw: impl for<'a> FnOnce(&Area<'a>) -> Drawn<'a>) -> Op
     Some(themed(&svg))
 }
 
-/// Puts the page's colours in, and takes out what an SVG within a page does without.
+/// Puts the page's colours in, and removes the parts that an SVG within a page does not need.
 fn themed(svg: &str) -> String {
     let begin = svg.find("viewBox").map_or(0, |begin| begin);
     let view = svg[begin..].split('"').nth(1).unwrap_or_default();

@@ -103,7 +103,7 @@ pub struct RunSettings {
     pub timeout_s: f64,
 }
 
-/// Records by what became of them.
+/// Records by their outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Handed to a connection.

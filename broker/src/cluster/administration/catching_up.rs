@@ -1,4 +1,4 @@
-//! Waiting until a learner has what the voters have.
+//! Waiting until a learner has the entries of the voters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How long the learner may not answer before the wait is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How long followers may take to confirm what they hold.
+/// How long followers may take to confirm their positions.
 const CONFIRMATION_MAX: Duration = Duration::from_secs(5);
 /// Deadline of asking a leader how its groups are.
 const STATUS_DEADLINE: Duration = Duration::from_secs(3);
@@ -53,8 +53,8 @@ impl Administration {
         }
     }
 
-    /// Refuses a change unless a majority of the voters that would be left hold all of each group by what they have
-    /// confirmed since they started: a node that answers and has lost its log is no copy.
+    /// Refuses a change unless a majority of the voters that would be left have confirmed all of each group since
+    /// they started: a node that answers and has lost its log is no copy.
     pub(super) async fn check_copies(&self, voters: &[u64]) -> Result<(), AdministrationError> {
         let began = Instant::now();
         loop {
@@ -62,7 +62,7 @@ impl Administration {
             let short =
                 (0..GROUPS as u32).find_map(|group| missing_copies(group, groups.get(&group), voters));
             let Some(reason) = short else { return Ok(()) };
-            // Followers of a leader that was just elected confirm what they hold with its next heartbeat.
+            // Followers of a leader that was just elected confirm their positions with its next heartbeat.
             if began.elapsed() > CONFIRMATION_MAX {
                 return Err(AdministrationError::NotNow(reason));
             }

@@ -5,7 +5,7 @@ use tidelog_proto::cluster::NodeStatus;
 use super::Administration;
 use crate::clock::bounded::median;
 
-/// The nodes with their clocks, and what follows from them.
+/// The nodes with their clocks, and the judgement of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clocks {
     /// Every member.

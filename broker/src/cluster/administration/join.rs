@@ -12,7 +12,7 @@ use crate::cluster::peers::{self, ClusterMember, wrong_incarnation};
 use crate::replication::{GroupStatus, MembershipChange};
 
 impl Administration {
-    /// Takes a node in; returns what an operator is told at the end.
+    /// Takes a node in; returns the final message for the operator.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -143,7 +143,7 @@ impl Administration {
     }
 }
 
-/// Whether who answers is a node that can come in.
+/// Whether the node that answers can join.
 fn check_newcomer(
     hello: &peer::HelloResponse,
     id: u64,

@@ -70,7 +70,7 @@ impl Teller {
     }
 
     async fn tell(&self, line: impl Into<String>) {
-        // An operator who has gone does not stop a step that is half done.
+        // The operator's call may have ended; a step that is half done goes on all the same.
         drop(self.0.send(line.into()).await);
     }
 
@@ -91,9 +91,9 @@ impl Administration {
         Self { groups }
     }
 
-    /// Begins a change of the members, which lasts as long as what this returns. Two that went on at once would each
-    /// check what the other undoes. This one is seen before it looks for others, so that of two that begin at the same
-    /// time at least one gives way.
+    /// Begins a change of the members, which lasts as long as the returned guard. Two changes at once would each
+    /// rely on a state that the other one changes. This one is seen before it looks for others, so that of two that
+    /// begin at the same time at least one gives way.
     async fn begin(&self) -> Result<OwnedSemaphorePermit, AdministrationError> {
         let busy = |node: u64| {
             AdministrationError::not_now(format!(

@@ -1,7 +1,7 @@
 //! A client of the nodes' own port: asks a node of a running cluster how the cluster is, or to change it.
 //!
-//! The client decides nothing: the cluster refuses what must not be. Every change may be repeated: one that is there
-//! already is none. `tidelog cluster` is made of it.
+//! The client decides nothing: the cluster refuses changes that must not be made. Every change may be repeated: one
+//! that is there already is none. `tidelog cluster` is made of it.
 
 mod change;
 mod connection;

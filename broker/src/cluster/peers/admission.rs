@@ -17,7 +17,7 @@ impl Peers {
         self.identity().is_some_and(|own| named == Some(&own.cluster))
     }
 
-    /// Whether that request may be answered; returns who asks.
+    /// Checks that a request may be answered, and returns its sender.
     ///
     /// # Errors
     /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, for one that does not name its

@@ -79,7 +79,7 @@ pub struct Destination {
 /// Opens a connection to a node.
 pub type Dial = Arc<dyn Fn(Destination) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
 
-/// The purpose of a connection. Bulk data on one never holds up what goes over another.
+/// The purpose of a connection. Bulk data on one never delays the messages on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Heartbeats, votes, greetings.
@@ -268,7 +268,8 @@ impl Peers {
         self.known.processes().get(&node).copied()
     }
 
-    /// A client of what should be that node, at an address that no membership knows yet, over a connection of its own.
+    /// A client of the node that should be at an address which no membership knows yet, over a connection of its
+    /// own.
     ///
     /// # Errors
     /// [`Unreachable`]: nothing was said.
@@ -371,7 +372,7 @@ impl Peers {
         self.connections.lock().expect("no code panics while it holds this lock")
     }
 
-    /// A request to `target` that says who asks, and gives up after `deadline` if there is one.
+    /// A request to `target` that names this node as its sender, and gives up after `deadline` if there is one.
     pub fn request<T>(&self, target: u64, message: T, deadline: Option<Duration>) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(identity) = self.identity() {

@@ -1,4 +1,4 @@
-//! The service of `cluster.proto` on the cluster's port: what `tidelog cluster` asks of this node.
+//! The service of `cluster.proto` on the cluster's port: the calls of `tidelog cluster` to this node.
 //!
 //! A change goes on in a task of its own when its caller is gone, up to the end of the step it is in; a node that stops
 //! ends it at once, and it goes on when it is asked for again.

@@ -1,4 +1,4 @@
-//! Operations that came to another node and are run here, because what they are about is led here.
+//! Operations that came to another node and run here, because this node leads their subject.
 
 use std::future::ready;
 use std::panic::AssertUnwindSafe;
@@ -53,7 +53,7 @@ fn one(part: Part) -> Parts {
     stream::iter([response(part)]).boxed()
 }
 
-/// An answer that is charged until it is handed over and what follows is asked for.
+/// An answer that is charged until it is handed over and the next part is asked for.
 fn one_charged(part: Part, charge: Charge) -> Parts {
     let held = stream::once(async move { drop(charge) }).filter_map(|()| ready(None));
     stream::iter([response(part)]).chain(held).boxed()

@@ -15,7 +15,7 @@ impl ConsumerGroup {
         shard.parents.iter().any(|parent| self.shards.get(parent).is_some_and(|parent| !parent.is_finished))
     }
 
-    /// Leases what nobody has, and revokes what is to move.
+    /// Leases the shards that no member has, and revokes those that must move.
     pub(super) fn rebalance(&mut self) {
         self.finish_empty();
         let leasable: Vec<u32> = (self.shards.iter())
@@ -69,7 +69,7 @@ impl ConsumerGroup {
         }
     }
 
-    /// Leases what nobody has to the members that have the fewest.
+    /// Leases the shards that no member has to the members that have the fewest.
     fn lease_unowned(
         &mut self,
         leasable: &[u32],

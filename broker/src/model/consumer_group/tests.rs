@@ -1,4 +1,4 @@
-//! A group under random changes keeps its promises, and single changes do what they are for.
+//! A group under random changes keeps its promises, and single changes have their effects.
 
 use std::collections::BTreeMap;
 
@@ -314,7 +314,7 @@ impl World {
         }
     }
 
-    /// A checkpoint of any lease that was ever given out, by who had it; or of a present one.
+    /// A checkpoint of any lease that was ever given out, by the member that had it; or of a present one.
     fn checkpoint(&mut self, at: usize, is_by_present: bool, through: Option<u64>) {
         let of_present = |((index, epoch), uid): (&(u32, u64), &u64)| {
             self.group
@@ -377,7 +377,7 @@ impl World {
         }
     }
 
-    /// Has everybody give up what is revoked, until nothing is.
+    /// Has every member give up its revoked shards, until there are none.
     fn settle(&mut self) {
         for _ in 0..64 {
             let uids: Vec<u64> = self.group.members.keys().copied().collect();

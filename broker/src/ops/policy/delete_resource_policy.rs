@@ -1,6 +1,6 @@
 //! DeleteResourcePolicy: removes the policy of a stream or a consumer.
 //!
-//! Errors: ResourceNotFound, also when there is no policy (nobody recorded what AWS answers then); ResourceInUse while
+//! Errors: ResourceNotFound, also when there is no policy (AWS's answer then is not recorded); ResourceInUse while
 //! the resource is not ACTIVE (a stream may be UPDATING).
 
 use std::sync::Arc;

@@ -28,7 +28,7 @@ const ACTION_PREFIX: &str = "kinesis:";
 /// Whether a text is a policy.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence.
+/// The fault of the document, as the end of a sentence.
 pub fn check(text: &str) -> Result<(), String> {
     let policy = json::decode(text.as_bytes()).map_err(|_| "it is not a JSON document".to_owned())?;
     check_members(&policy, POLICY_MEMBERS, "the policy")?;

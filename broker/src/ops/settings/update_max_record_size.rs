@@ -1,5 +1,5 @@
-//! UpdateMaxRecordSize: sets what one record of a stream may have of data and key. The present value is fine and changes
-//! nothing; records that are there already stay.
+//! UpdateMaxRecordSize: sets the most KiB of data and key of one record of a stream. The present value is fine and
+//! changes nothing; records that are there already stay.
 //!
 //! Limits: 1,024 to 10,240 KiB. Errors: ResourceNotFound, ResourceInUse when the stream is not ACTIVE.
 

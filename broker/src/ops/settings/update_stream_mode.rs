@@ -1,7 +1,8 @@
 //! UpdateStreamMode: makes a stream provisioned or on demand. Its shards stay. The present mode is fine and changes
 //! nothing, save for a warm throughput that comes with it.
 //!
-//! What only on-demand streams have goes when a stream becomes provisioned: the strategy AUTO and warm throughput.
+//! A stream that becomes provisioned loses the settings that only on-demand streams have: the strategy AUTO and
+//! warm throughput.
 //!
 //! Limits: 2 switches of a stream within 24 hours, the account's on-demand streams and shards. Errors: ResourceNotFound,
 //! ResourceInUse when the stream is not ACTIVE, InvalidArgument for a warm throughput that it cannot have,

@@ -1,5 +1,5 @@
-//! UpdateStreamWarmThroughput: sets what an on-demand stream has ahead of need. The present value is fine and changes
-//! nothing.
+//! UpdateStreamWarmThroughput: sets the throughput that an on-demand stream has ahead of need. The present value is
+//! fine and changes nothing.
 //!
 //! Limits: 10,240 MiB per second; the account's shards. Errors: ResourceNotFound, ResourceInUse when the stream is not
 //! ACTIVE, InvalidArgument on a provisioned stream or without the account's commitment, LimitExceeded.

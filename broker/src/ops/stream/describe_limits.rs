@@ -13,7 +13,7 @@ use crate::service::Service;
 /// The figure for no limit: the most that the service model lets an answer say.
 const FIGURE_MAX: u32 = 1_000_000;
 
-/// Counts what there is.
+/// Describes the limits of the caller's account, with its open shards and on-demand streams.
 pub fn run(service: &Arc<Service>, call: &Call) -> DescribeLimitsOutput {
     answer(&service.catalog(), call, service.control_limits())
 }

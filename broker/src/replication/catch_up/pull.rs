@@ -63,8 +63,8 @@ impl Puller {
         nodes.into_iter().collect()
     }
 
-    /// Pulls what is lacking of a file from the first of `nodes` that has it, and verifies it. `pulled` counts the
-    /// bytes as they come.
+    /// Pulls the missing bytes of a file from the first of `nodes` that has them, and verifies the file. `pulled`
+    /// counts the bytes as they come.
     ///
     /// # Errors
     /// The last node's [`PullError`].
@@ -170,7 +170,7 @@ impl Puller {
         self.blocking(move || staging.append(&need, offset, &bytes)).await
     }
 
-    /// Runs what touches the disk.
+    /// Runs work that touches the disk.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ShardError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The receiver's side of a transfer: it pulls what it lacks, verifies it, and installs the state.
+//! The receiver's side of a transfer: it pulls the files that it lacks, verifies them, and installs the state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,7 +145,7 @@ impl CatchUp {
         Ok(response.vote)
     }
 
-    /// Removes what is staged and was not needed in the end, unless another group is receiving.
+    /// Removes staged files that were not needed in the end, unless another group is receiving.
     async fn clear_staging(&self, group: u8) -> Result<(), PullError> {
         let others = self.receiving.iter().enumerate().filter(|(other, _)| *other != usize::from(group));
         let turns: Option<Vec<_>> = others.map(|(_, turn)| turn.clone().try_lock_owned().ok()).collect();

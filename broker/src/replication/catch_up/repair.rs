@@ -1,8 +1,9 @@
 //! Keeping the node's files whole: damaged segments are replaced by a peer's copy, and sealed ones are looked at from
 //! time to time before somebody needs them.
 //!
-//! What is damaged is never served: a read of it is answered with an error that can be retried, and lists the segment.
-//! One repair at a time; the list is bounded where it is kept. A single node has nobody to repair from: it reports.
+//! Damaged bytes are never served: a read of it is answered with an error that can be retried, and lists the
+//! segment. One repair at a time; the list is bounded where it is kept. A single node has nobody to repair from: it
+//! reports.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

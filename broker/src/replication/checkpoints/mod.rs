@@ -1,4 +1,5 @@
-//! Checkpoints of all groups, and what may go once they are durable: entries of the log, and segments set aside.
+//! Checkpoints of all groups, and the removals that they allow once they are durable: entries of the log, and
+//! segments set aside.
 
 mod purge;
 mod round;
@@ -49,7 +50,7 @@ pub struct Parts {
     pub shell: Shell,
 }
 
-/// Makes checkpoints of all groups, and lets go of what two of them cover.
+/// Makes checkpoints of all groups, and removes log and files that two of them cover.
 pub struct Checkpoints {
     parts: Parts,
     set_aside: SetAside,

@@ -18,11 +18,11 @@ pub enum Purge {
     Replicated,
     /// Up to the end of the checkpoint: the log is too large.
     All,
-    /// Not at all: a transfer is under way whose receiver needs what follows.
+    /// Not at all: a transfer is under way whose receiver needs the entries behind it.
     Nothing,
 }
 
-/// Notes what the followers have of the groups that are led here.
+/// Notes the positions of the followers in the groups that are led here.
 pub fn note_followers(rafts: &Rafts, replicated: &Replicated) {
     for (group, raft) in rafts.iter() {
         let metrics = raft.metrics();

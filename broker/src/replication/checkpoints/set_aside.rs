@@ -1,7 +1,7 @@
 //! Segments that the start has set aside because no checkpoint lists them: the log brings their records back.
 //!
-//! They go only once two checkpoints agree on it. Nothing is removed by what this process remembers: both checkpoint
-//! files are read again first.
+//! They go only once two checkpoints agree on it. No removal rests on this process's memory: both checkpoint files
+//! are read again first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

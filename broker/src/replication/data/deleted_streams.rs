@@ -28,8 +28,8 @@ impl DeletedStreams {
         self.0.iter().copied().collect()
     }
 
-    /// Looks at a command before it is applied: takes note of the end of a stream, and answers what opens shards of one
-    /// that is gone, of which nothing comes.
+    /// Looks at a command before it is applied: takes note of the end of a stream, and answers commands that open
+    /// shards of a stream that is gone, without opening them.
     pub fn judge(&mut self, command: &stored::DataCommand) -> Option<Outcome> {
         let opened = match command.command.as_ref()? {
             Command::OpenShards(open) => open.uid,

@@ -101,7 +101,8 @@ impl Producers {
         self.clock_ms
     }
 
-    /// A shard remembers besides what another does, whose group forgets by `clock_ms`: from here on as long as there.
+    /// A shard remembers the batches of another shard besides its own, whose group forgets by `clock_ms`: from here
+    /// on as long as there.
     pub fn inherit(&mut self, key: ShardKey, table: Table, clock_ms: u64) {
         if self.tables.is_empty() {
             (self.clock_ms, self.newest_ms) = (clock_ms, clock_ms);
@@ -153,7 +154,7 @@ impl Producers {
     }
 }
 
-/// Writes what of a sub-batch is not among the known records of its batch.
+/// Writes the records of a sub-batch that are not among the known records of its batch.
 fn write_missing(
     batch: &SubBatch,
     origin: &Origin,

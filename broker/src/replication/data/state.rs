@@ -1,4 +1,4 @@
-//! The state of one data group: what applying its log changes.
+//! The state of one data group: which applying its log changes.
 //!
 //! Applying is a pure function of the log: no clock, no random number, no map with a seeded order.
 

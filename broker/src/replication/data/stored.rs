@@ -1,4 +1,4 @@
-//! How what shards remember of producers is stored: the domain's types and those of `stored.proto`, into each other.
+//! The stored form of remembered producers: conversions between the domain's types and those of `stored.proto`.
 
 use tidelog_proto::stored;
 

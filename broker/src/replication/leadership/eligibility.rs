@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::leaders::Leadership;
 
-/// How long a node may take to apply what another one had applied of the metadata, to lead groups.
+/// How far, in time, a node's metadata may be behind that of another node if it is to lead groups.
 const METADATA_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long a follower may take no committed entries until `/health` says so.
 const STANDSTILL_MAX: Duration = Duration::from_secs(5);

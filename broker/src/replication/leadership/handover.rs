@@ -19,7 +19,7 @@ const HANDOVER_LAG_MAX: u64 = 64;
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long another node may take to hand a group over.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
-/// How long what is under way in a group may take before a handover goes on without its end.
+/// How long puts under way in a group may take before a handover goes on without their end.
 const SETTLE_DEADLINE: Duration = Duration::from_millis(500);
 /// Pause of a handover that waits for somebody to hand groups to.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -95,7 +95,7 @@ pub fn unknown() -> watch::Sender<Leaders> {
     watch::Sender::new(Arc::new(vec![Leader::Unknown; GROUPS]))
 }
 
-/// Says who leads each group, and hands groups over.
+/// Knows the leader of each group, and hands groups over.
 pub struct Leadership {
     pub(super) rafts: Rafts,
     pub(super) peers: Arc<Peers>,
@@ -134,7 +134,7 @@ impl Leadership {
         self.leaders.borrow().clone()
     }
 
-    /// Follows who leads which group.
+    /// Follows the leader of each group.
     pub fn watch_leaders(&self) -> watch::Receiver<Leaders> {
         self.leaders.subscribe()
     }

@@ -27,7 +27,7 @@ pub enum LeaderLease {
     /// It does not lead.
     #[default]
     None,
-    /// There is nobody else who could lead.
+    /// No other node could lead.
     Endless,
     /// It was elected, and no majority has answered it since: openraft takes no proposals yet.
     Unheard,
@@ -70,7 +70,7 @@ impl LeaderLease {
     }
 }
 
-/// When the leader that this node is last asked what a majority has answered.
+/// When this node, as the leader, last sent the heartbeat that a majority has answered.
 pub fn answered(raft: &GroupRaft) -> Option<Instant> {
     asked_at(&raft.data_metrics().borrow_watched())
 }

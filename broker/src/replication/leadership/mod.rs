@@ -1,4 +1,4 @@
-//! Leaders and members of the groups: who leads, for how long, who may be handed a group, and who belongs to it.
+//! Leaders and members of the groups: the leader and its lease, the nodes that may get a group, and the members.
 //!
 //! [`leaders::Leadership`] is the handle of leading, [`membership::Membership`] that of the members; [`balance`] keeps the
 //! leaders spread.

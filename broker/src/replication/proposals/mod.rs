@@ -36,7 +36,7 @@ pub struct Proposals {
     peers: Arc<Peers>,
     leadership: Arc<Leadership>,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// How large the metadata of the cluster may grow by what this node proposes.
+    /// How large the metadata of the cluster may grow by commands of this node.
     bounds: MetadataBounds,
     quotas: Quotas,
 }
@@ -52,7 +52,7 @@ impl Proposals {
         Self { rafts, peers, leadership, catalog, bounds, quotas }
     }
 
-    /// Proposes a metadata command; returns what applying it made of it.
+    /// Proposes a metadata command; returns the outcome of applying it.
     ///
     /// # Errors
     /// [`ProposeError`].
@@ -74,7 +74,7 @@ impl Proposals {
         }
     }
 
-    /// Proposes a control command to a data group; returns what applying it made of it.
+    /// Proposes a control command to a data group; returns the outcome of applying it.
     ///
     /// # Errors
     /// [`ProposeError`].

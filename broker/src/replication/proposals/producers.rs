@@ -40,8 +40,8 @@ impl Proposals {
         reading.await.map_err(|_| ProposeError::NotProposed)
     }
 
-    /// Has a shard that takes no records yet remember what `table` does, whose producers are forgotten by `clock_ms`. It may
-    /// be done again.
+    /// Makes a shard that takes no records yet remember the batches of `table`, whose producers are forgotten by
+    /// `clock_ms`. It may be done again.
     ///
     /// # Errors
     /// [`ProposeError`].

@@ -24,8 +24,8 @@ use crate::replication::types::config::{TypeConfig, log_id, position, raft_vote,
 use crate::replication::workers::wal_thread::WalHandle;
 use crate::shell::Shell;
 
-/// Payload bytes of one read of the log: what apply takes at a time during recovery, and what one
-/// AppendEntries carries at most.
+/// Payload bytes of one read of the log: as many as apply takes at a time during recovery, and as one AppendEntries
+/// carries at most.
 const READ_BYTES_MAX: usize = 4 << 20;
 
 /// Record bytes of all groups of a node past which entries that are in the log's file are not kept in memory as well.
@@ -35,7 +35,7 @@ const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
 
 type LogEntry = EntryOf<TypeConfig>;
 
-/// Bytes of an entry's records; what other entries hold is small.
+/// Bytes of an entry's records; other entries are small.
 fn record_bytes(entry: &LogEntry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(Command::Records(batches)) => batches.iter().map(|batch| batch.body.len()).sum(),
@@ -71,7 +71,7 @@ struct Recent {
 }
 
 impl LogStore {
-    /// The log of `group` as recovery found it; `of_all` is what all logs of the node keep in memory.
+    /// The log of `group` as recovery found it; `of_all` counts the bytes that all logs of the node keep in memory.
     pub fn new(group: GroupId, wal: WalHandle, reader: WalReader, shell: Shell, of_all: RecentBytes) -> Self {
         let committed = reader.state(group).committed.map(log_id);
         let recent = Recent { committed, of_all, ..Recent::default() };

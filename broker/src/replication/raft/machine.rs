@@ -1,4 +1,4 @@
-//! A group's state machine: applies its log, and cuts what a checkpoint stores.
+//! A group's state machine: applies its log, and takes the state that a checkpoint stores.
 //!
 //! The group's apply task owns the mutable state; readers get a published catalog (group 0) or a shard's log
 //! (groups 1 to 6), never a lock that applying waits for. The state itself: [`super::group_state`].

@@ -1,6 +1,6 @@
 //! openraft's requests and answers as `peer.proto` has them, and back.
 //!
-//! What a peer sends is checked: an answer that makes no sense is an error, never a guess.
+//! Messages of peers are checked: an answer that makes no sense is an error, never a guess.
 
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;

@@ -1,7 +1,7 @@
 //! openraft's seams: the log store, the state machine, the network, and how a group is configured and started.
 //!
-//! Requests of peers are judged against what this node has promised before openraft sees them ([`promises`]).
-//! [`progress`] and [`replicated`] remember what followers have confirmed.
+//! Requests of peers are checked against this node's promises before openraft sees them ([`promises`]).
+//! [`progress`] and [`replicated`] remember the positions that followers have confirmed.
 
 pub mod group_state;
 pub mod log_store;

@@ -267,7 +267,7 @@ impl Follower {
     }
 }
 
-/// A follower has lost what it had acknowledged.
+/// A follower has lost entries that it had acknowledged.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "node {node} lacks entry {index} of group {group}, and had acknowledged the log up to {acknowledged}"

@@ -1,11 +1,11 @@
 //! The positions that each peer is known to hold in the groups that are led here, by the answers of the
 //! process that runs there now.
 //!
-//! openraft believes what a peer has acknowledged for as long as a leadership lasts, also after the peer has
-//! restarted with less. Here a position counts only once the peer's present process has confirmed it, by an
-//! answer to entries or to a heartbeat, which names the last position that it acknowledged. These positions
-//! decide which peer may get a group, which one counts as caught up, and which follower stands still. The
-//! network writes them; leaders and administration read them.
+//! openraft relies on a peer's acknowledgements for as long as a leadership lasts, also after the peer has
+//! restarted with less. Here a position counts only once the peer's present process has confirmed it, by an answer
+//! to entries or to a heartbeat, which names the last position that it acknowledged. These positions decide which
+//! peer may get a group, which one counts as caught up, and which follower stands still. The network writes them;
+//! leaders and administration read them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -76,7 +76,7 @@ impl Pursuit {
     }
 }
 
-/// The positions of all peers in all groups, by what their present processes have confirmed.
+/// The positions of all peers in all groups, as their present processes have confirmed them.
 #[derive(Default)]
 pub struct ReplicationProgress {
     by_peer: Mutex<BTreeMap<(u8, u64), Arc<FollowerPosition>>>,
@@ -105,15 +105,15 @@ impl ReplicationProgress {
             confirmed: AtomicU64::new(0),
             has_lost: AtomicBool::new(false),
         });
-        // A late call of an earlier term must not erase what the present one has confirmed.
+        // A late call of an earlier term must not erase the confirmations of the present one.
         if by_peer.get(&(group, peer)).is_none_or(|known| known.term <= term) {
             by_peer.insert((group, peer), position.clone());
         }
         position
     }
 
-    /// Up to where that process of a peer has confirmed a group's log in `term`; `None` while it has not, or when it lacks
-    /// what it had acknowledged.
+    /// Up to where that process of a peer has confirmed a group's log in `term`; `None` while it has not, or when
+    /// it lacks entries that it had acknowledged.
     pub fn confirmed(&self, group: u8, peer: u64, term: u64, process: Option<u64>) -> Option<u64> {
         let by_peer = locked(&self.by_peer);
         let known = by_peer.get(&(group, peer))?;
@@ -127,7 +127,7 @@ impl ReplicationProgress {
         locked(&self.metadata).entry(peer).or_default().0 = applied;
     }
 
-    /// Compares what this node and its peers have applied of the metadata; to be called a few times a second.
+    /// Compares how far this node and its peers have applied the metadata; to be called a few times a second.
     pub fn compare_metadata(&self, own: u64, now: Instant) {
         let mut newest = 0;
         for (applied, pursuit) in locked(&self.metadata).values_mut() {
@@ -243,12 +243,12 @@ mod tests {
             assert_eq!(look(100, 0), (false, false));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        // It keeps up with what moves, at some distance.
+        // It keeps up with a moving goal, at some distance.
         for step in 0..5 {
             assert_eq!(look(200 + 50 * step, 150 + 50 * step), (true, false), "step {step}");
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        // This node falls behind: it takes longer than the delay to reach what the peer had applied.
+        // This node falls behind: it takes longer than the delay to reach the position that the peer had applied.
         let seen: Vec<bool> = {
             let mut seen = Vec::new();
             for step in 0..5 {

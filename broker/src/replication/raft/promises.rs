@@ -50,7 +50,7 @@ impl Applied {
     }
 }
 
-/// A request that cannot be true together with what this node holds.
+/// A request that contradicts the entries of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contradiction {
     /// This node's log lacks an entry that its leader has seen it acknowledge.
@@ -180,9 +180,9 @@ impl Promises {
         })
     }
 
-    /// Ends the node, which has lost what it acknowledged: the leader of a heartbeat that openraft has taken has an
-    /// acknowledgement for `at`. From then on the data directory is refused at every start, because the next leader would
-    /// not know and would fill it again as if nothing had been promised.
+    /// Ends the node, which has lost entries that it acknowledged: the leader of a heartbeat that openraft has
+    /// taken has an acknowledgement for `at`. From then on the data directory is refused at every start, because
+    /// the next leader would not know and would fill it again as if nothing had been promised.
     pub fn end_after_loss(&self, leader: u64, at: LogPosition) -> ! {
         let missing = Contradiction::AcknowledgedEntryMissing { group: self.group, leader, at };
         let words = lost_log::sentence(self.node, &missing.to_string());

@@ -1,7 +1,7 @@
 //! The index up to which every member of a group holds its log.
 //!
-//! The leader knows it, and tells its followers with the entries, so that the next leader still keeps what some member
-//! lacks.
+//! The leader knows it, and tells its followers with the entries, so that the next leader still keeps entries that
+//! some member lacks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -40,11 +40,11 @@ pub async fn start_raft(
         election_timeout_min: ELECTION_MIN_MS,
         election_timeout_max: ELECTION_MAX_MS,
         enable_pre_vote: Some(true),
-        // Entries go to followers before they are durable here, so that a leader that restarts may have lost what they
-        // hold: in its old term it would give other entries the same places. It has to be elected again. A node on its
-        // own sends nothing, and leads on at once.
+        // Entries go to followers before they are durable here, so that a leader that restarts may have lost
+        // entries that they hold: in its old term it would give other entries the same places. It has to be elected
+        // again. A node on its own sends nothing, and leads on at once.
         enable_leader_restore: Some(network.peers.configured().is_empty()),
-        // A leader that hears nothing falls silent, so that those who still hear it elect another one.
+        // A leader without answers falls silent, so that nodes that still hear it elect another one.
         quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
         // Checkpoints are this node's to time, and the log is purged up to them and no further.
         snapshot_policy: SnapshotPolicy::Never,
@@ -78,7 +78,7 @@ pub async fn found(rafts: &Rafts, founding: Founding) -> Result<(), GroupError> 
     Ok(())
 }
 
-/// Waits until the group has applied what its log held; false when that takes longer than `deadline`.
+/// Waits until the group has applied the entries of its log; false when that takes longer than `deadline`.
 pub async fn ready(group: u8, raft: &GroupRaft, deadline: Option<Duration>) -> Result<bool, GroupError> {
     match raft.wait_for_recovery(deadline).await {
         Ok(_) => Ok(true),

@@ -1,4 +1,4 @@
-//! The start over what a data directory holds: read, judged, and only then opened.
+//! The start over the contents of a data directory: read, judged, and only then opened.
 
 pub mod open_segments;
 pub mod recovered;

@@ -20,9 +20,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// each other; segments that have not come by then are repaired while the node runs.
 const COPIES_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Stages a peer's copy of every open segment that is damaged here, so that the store finds it when it is opened. Waits
-/// [`COPIES_DEADLINE`] for a peer that has it; meanwhile peers that wait for copies as well get what is whole here. A
-/// segment without a copy is opened as it is: its shard goes on behind the damage.
+/// Stages a peer's copy of every open segment that is damaged here, so that the store finds it when it is opened.
+/// Waits [`COPIES_DEADLINE`] for a peer that has it; meanwhile peers that wait for copies as well get the intact
+/// ones of this node. A segment without a copy is opened as it is: its shard goes on behind the damage.
 ///
 /// # Errors
 /// [`ShardError`] when the checkpoint contradicts itself, or the operating system refuses.
@@ -71,7 +71,7 @@ pub async fn repair_open_segments(
     Ok(())
 }
 
-/// Stages the first whole copy of a file that a peer gives, or says what is wrong with each peer.
+/// Stages the first whole copy of a file that a peer gives, or says why each peer gives none.
 async fn fetch(
     puller: &Puller,
     need: &FileNeed,

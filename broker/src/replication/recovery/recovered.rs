@@ -96,7 +96,7 @@ impl Recovered {
         self.loss.as_ref()
     }
 
-    /// Opens the shards, and begins a new log file over what was recovered.
+    /// Opens the shards, and begins a new log file behind the recovered ones.
     ///
     /// # Errors
     /// [`GroupError`], whose message says what an operator can do. The log has not changed then.

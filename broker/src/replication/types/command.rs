@@ -188,7 +188,7 @@ pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
     }
 }
 
-/// The payload of what [`encode`] gave, part by part: bodies of records are shared with the parts.
+/// The payload that [`encode`] gave, part by part: bodies of records are shared with the parts.
 pub fn decode_parts(mut parts: Vec<Bytes>) -> Result<Payload, String> {
     if parts.len() == 1 {
         return decode(parts.remove(0));

@@ -26,7 +26,7 @@ use crate::shell::{Heartbeat, OwnerGone, Shell, Worker as Started};
 const QUEUE_REQUESTS_MAX: usize = 64;
 /// Milliseconds for which files of trimmed records stay.
 const HOLD_MS: u64 = 3_600_000;
-/// How long the worker may take to write what is due, or a checkpoint, before it counts as stuck.
+/// How long the worker may take to write due records, or a checkpoint, before it counts as stuck.
 const WRITE_WITHIN: Duration = Duration::from_secs(300);
 /// Pause before a write that found the disk full, or a segment damaged, is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ enum Request {
     Stop,
     Cut(CutInHand),
     Install(Install),
-    /// To be answered once the shard's files have what memory has, or cannot have it now.
+    /// To be answered once the shard's files have all records of the memory, or cannot have them now.
     WriteOut(ShardKey, oneshot::Sender<()>),
 }
 
@@ -132,9 +132,9 @@ impl FlushHandle {
         }
     }
 
-    /// Hands in a group's cut and waits until a checkpoint that holds it, or a newer state of the group, is durable:
-    /// for ever when the worker ends or gives up before, because a cut that fails is fatal to its group. Gives what the
-    /// checkpoint says of the group, unless a newer state overtook it.
+    /// Hands in a group's cut and waits until a checkpoint that holds it, or a newer state of the group, is
+    /// durable: for ever when the worker ends or gives up before, because a cut that fails is fatal to its group.
+    /// Returns the group's part of the checkpoint, unless a newer state overtook it.
     pub async fn checkpoint(
         &self,
         checkpoint: GroupCheckpoint,
@@ -165,7 +165,7 @@ impl FlushHandle {
     pub async fn write_out(&self, key: ShardKey) {
         let (written, answer) = oneshot::channel();
         if self.queue.send(Request::WriteOut(key, written)).await.is_ok() {
-            // A worker that ends has written what it could.
+            // A worker that ends has written as much as it could.
             let _ = answer.await;
         }
     }
@@ -310,7 +310,8 @@ impl Worker {
         metrics::gauge!(names::UNFLUSHED_BYTES).set(self.shared.store.unflushed_bytes() as f64);
     }
 
-    /// Writes the bytes that are in memory, for a peer that asks for a file: it takes what is there, so nothing is waited for.
+    /// Writes the bytes that are in memory, for a peer that asks for a file: it takes the requests that are there,
+    /// without waiting for more.
     fn write_out(&mut self, key: ShardKey) {
         let Err(error) = self.flusher.write_out(key) else { return };
         match (&error).into() {

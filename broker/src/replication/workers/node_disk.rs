@@ -61,7 +61,7 @@ impl NodeDisk {
         self.wal.disk_full() || self.flush.disk_full()
     }
 
-    /// True while a commit takes so long that it holds up everybody who waits for this node.
+    /// True while a commit takes so long that it delays every request that waits for this node.
     pub fn is_slow(&self) -> bool {
         self.wal.committing_for() > COMMIT_MAX
     }

@@ -1,7 +1,7 @@
 //! The worker that owns the write-ahead log: it drains its queue, writes and syncs once, and calls everybody back.
 //!
-//! Group commit needs no timer: what arrives while one sync runs is the next commit. The log itself is a step
-//! function of `storage`; this file is only the shell around it.
+//! Group commit needs no timer: requests that arrive while one sync runs are the next commit. The log itself is a
+//! step function of `storage`; this file is only the shell around it.
 
 use std::io;
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl WalHandle {
         answer.await.map_err(|_| stopped())
     }
 
-    /// From now on a full disk is given up on instead of waited out, and every commit is synced: the process is ending, and
-    /// what could not be written was never acknowledged.
+    /// From now on a full disk is given up on instead of waited out, and every commit is synced: the process is
+    /// ending, and entries that could not be written were never acknowledged.
     pub fn hurry(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
@@ -363,8 +363,8 @@ impl Worker {
     }
 }
 
-/// After a failed write or sync the page cache may say one thing and the disk another: no answer given from here
-/// on could be trusted, so the process ends and recovery decides from what is on disk.
+/// After a failed write or sync the page cache may say one thing and the disk another: no answer given from here on
+/// could be trusted, so the process ends, and recovery decides from the bytes on disk.
 fn abort(shell: &Shell, error: &WalError) -> ! {
     shell.abort(&format!("the write-ahead log failed: {error}"))
 }

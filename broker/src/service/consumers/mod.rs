@@ -73,7 +73,7 @@ impl Service {
         saga.await.map_err(|error| ServiceError::Internal(error.to_string()))?
     }
 
-    /// Resumes what is under way with a stream's consumers.
+    /// Resumes the changes of a stream's consumers that are under way.
     pub(super) fn resume_consumers(self: &Arc<Self>, stream_uid: u64) {
         let catalog = self.catalog();
         for consumer in catalog.by_uid(stream_uid).iter().flat_map(|stream| &stream.consumers) {
@@ -100,7 +100,7 @@ impl Service {
         let weak = Arc::downgrade(self);
         self.groups.shell().spawn_owned("change of a consumer", async move {
             let next = |service: &Self| {
-                // Under the lock, so that what begins from now on finds that nobody drives it.
+                // Decided under the lock, so that a change that begins from now on finds that no task drives it.
                 let mut sagas = service.sagas();
                 let step = next_step(&service.catalog(), stream_uid, uid);
                 let step = step.filter(|_| service.leads(META_GROUP));

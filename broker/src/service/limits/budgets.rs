@@ -1,4 +1,4 @@
-//! The budgets of one stream's shards, which outlive a reshard: the shards that stay keep what they owe.
+//! The budgets of one stream's shards, which outlive a reshard: the shards that stay keep their debts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};

@@ -32,7 +32,7 @@ impl CountsTable {
         table.get(&(stream_uid, shard)).cloned()
     }
 
-    /// Forgets what no stream asks for any more, and shards that are gone.
+    /// Forgets metrics that no stream asks for any more, and shards that are gone.
     pub fn forget(&self, catalog: &Catalog) {
         let mut table = self.0.write().expect("no code panics while it holds this lock");
         table.retain(|(uid, index), _| {

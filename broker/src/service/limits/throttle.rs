@@ -146,8 +146,8 @@ pub(in crate::service) struct Bucket {
 }
 
 impl Bucket {
-    /// Adds what flowed in since the last refill. A clock that goes back adds nothing, and what flows in
-    /// counts from there; a new rate keeps a debt.
+    /// Adds the tokens since the last refill. A clock that goes back adds nothing, and later tokens count from
+    /// there; a new rate keeps a debt.
     fn refill(&mut self, rate: Option<u64>, now_ms: u64) {
         let Some(per_second) = rate else {
             *self = Self::default();

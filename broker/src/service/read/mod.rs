@@ -113,7 +113,7 @@ impl Service {
         self.on_reader_pool(move || log.ordinal_at_time(time_ms)).await
     }
 
-    /// Runs what may read files where it may block, a bounded number at a time.
+    /// Runs a read of files on a thread that may block, a bounded number at a time.
     pub(super) async fn on_reader_pool<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,

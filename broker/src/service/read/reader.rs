@@ -41,7 +41,7 @@ impl Reader {
         if connection == 0 { Self::default() } else { Self { node, connection } }
     }
 
-    /// For whom the present work is done.
+    /// The reader for which the present task works.
     pub fn current() -> Self {
         CURRENT.try_with(|reader| *reader).unwrap_or_default()
     }

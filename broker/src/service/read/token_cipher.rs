@@ -31,13 +31,13 @@ impl TokenCipher {
         Self { block, mask: mask.to_be_bytes() }
     }
 
-    /// Seals what is short.
+    /// Seals a short text.
     pub fn encrypt(&self, nonce: &[u8; NONCE_BYTES], payload: Payload<'_, '_>) -> Vec<u8> {
         let (cipher, rest) = self.derived(nonce);
         cipher.encrypt(&rest.into(), payload).expect("a few bytes can always be sealed")
     }
 
-    /// Opens what was sealed; `None` when it was not, or was changed.
+    /// Opens a sealed text; `None` when it was not, or was changed.
     pub fn decrypt(&self, nonce: &[u8; NONCE_BYTES], payload: Payload<'_, '_>) -> Option<Vec<u8>> {
         let (cipher, rest) = self.derived(nonce);
         cipher.decrypt(&rest.into(), payload).ok()

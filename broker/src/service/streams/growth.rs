@@ -1,7 +1,8 @@
-//! On-demand streams grow: a shard that is offered nearly what it can take is split in the middle.
+//! On-demand streams grow: a shard whose offered traffic is near its limit is split in the middle.
 //!
-//! AWS keeps room for double the peak; so a stream never gets more open shards than twice what its load needs, which
-//! also keeps one hot key, that no split can help, from splitting its shard for ever. A stream does not shrink.
+//! AWS keeps room for double the peak; so a stream never gets more than twice the open shards that its load needs,
+//! which also keeps one hot key, that no split can help, from splitting its shard for ever. A stream does not
+//! shrink.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ struct Load {
 }
 
 impl Service {
-    /// Looks at what on-demand streams were offered since the last look, and splits what needs it, if this node leads
-    /// the metadata.
+    /// Looks at the traffic offered to on-demand streams since the last look, and splits shards that need it, if
+    /// this node leads the metadata.
     pub(in crate::service) async fn grow_on_demand(self: &Arc<Self>, looked: &mut Looked) {
         let before = std::mem::take(looked);
         let is_growing =

@@ -165,7 +165,8 @@ impl Service {
             let mut delayed = None;
             while let Some(service) = service.upgrade() {
                 let stream = {
-                    // Under the lock, so that what begins from now on finds that nobody drives it.
+                    // Decided under the lock, so that a change that begins from now on finds that no task drives
+                    // it.
                     let mut sagas = service.sagas();
                     match service.catalog().by_uid(uid) {
                         Some(stream) if is_changing(stream) && service.leads(META_GROUP) => stream.clone(),

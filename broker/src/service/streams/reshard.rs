@@ -1,8 +1,9 @@
 //! Resharding: shards are closed and others opened in their place, by a saga that the metadata group drives.
 //!
-//! begin (UPDATING, what will be is written down) → every group seals its parents and opens its children → the children
-//! remember what their parents do of producers → commit (parents closed, children listed, in one step). Records go to a parent until its group has sealed it, and to the
-//! children only after the commit; a put that meets a sealed parent waits for that. Each step may run again.
+//! begin (UPDATING, the new shards are written down) → every group seals its parents and opens its children → the
+//! children remember their parents' producers → commit (parents closed, children listed, in one step). Records go
+//! to a parent until its group has sealed it, and to the children only after the commit; a put that meets a sealed
+//! parent waits for that. Each step may run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,8 +69,8 @@ impl Service {
         self.groups.proposals().propose_meta(self.now_ms(), commit).await.map(drop)
     }
 
-    /// Has the children remember what their sealed parents do of producers, so that a batch that comes again after the
-    /// commit is known.
+    /// Makes the children remember the producers of their sealed parents, so that a batch that comes again after
+    /// the commit is known.
     async fn pass_on_producers(&self, stream: &Stream, reshard: &Reshard) -> Result<(), ProposeError> {
         let key = |shard| ShardKey { stream_uid: stream.uid, shard };
         for child in reshard.opened.iter().filter(|shard| shard.closed_ms.is_none()) {

@@ -58,7 +58,7 @@ impl CallRoom {
 }
 
 impl Held {
-    /// Gives back what is beyond that many bytes.
+    /// Gives back all beyond that many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         if let Some(charge) = &mut self.charge {
             charge.shrink(bytes);

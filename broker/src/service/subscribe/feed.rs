@@ -103,7 +103,7 @@ impl Drop for Kept {
 pub struct Feeds {
     by_shard: Mutex<HashMap<ShardKey, Weak<Feed>>>,
     bytes_kept: Arc<AtomicUsize>,
-    /// The memory of runs and of what calls are given.
+    /// The memory of runs, and of batches for calls.
     pool: Arc<Pool>,
 }
 
@@ -145,7 +145,7 @@ impl Feeds {
         CallRoom::new(self.pool.clone(), account)
     }
 
-    /// The memory of runs and of what calls are given.
+    /// The memory of runs, and of batches for calls.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -176,9 +176,9 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The run that begins at `from`: the one that is known, or what `make` comes to; `None` when there was no room
-    /// of `bytes` for it until `until`. Of those who ask at the same time one makes it and the others wait; when that one fails
-    /// or leaves, another does.
+    /// The run that begins at `from`: the known one, or the result of `make`; `None` when there was no room of
+    /// `bytes` for it until `until`. One of the subscribers that ask at the same time makes it and the others wait;
+    /// when that one fails or leaves, another one makes it.
     ///
     /// # Errors
     /// Those of `make`.

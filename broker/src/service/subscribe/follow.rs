@@ -231,7 +231,7 @@ pub fn batch_bytes_max(stream: &Stream) -> usize {
 }
 
 impl Follower {
-    /// Ends when the shard is led elsewhere, also while nobody asks what comes next.
+    /// Ends when the shard is led elsewhere, also while nobody asks for the next step.
     pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
         let (group, mut leaders) = (self.group, self.leaders.clone());
         async move { drop(leaders.wait_for(|leaders| !is_led_here(leaders, group)).await) }
@@ -296,7 +296,8 @@ impl Follower {
         self.share.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
 
-    /// Reads what waits; no records when they have just expired, and `None` when there is no room for them.
+    /// Reads the waiting records; no records when they have just expired, and `None` when there is no room for
+    /// them.
     async fn read(&mut self, stream: &Stream, log: &Arc<ShardLog>) -> Result<Option<Batch>, ServiceError> {
         let Some(mut held) = self.room.take(batch_bytes_max(stream)).await else { return Ok(None) };
         let (from, limit) =

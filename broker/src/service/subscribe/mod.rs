@@ -157,8 +157,8 @@ impl Service {
 }
 
 impl Subscription {
-    /// Ends when it has lasted as long as it may, a later one has taken over, or the shard is led elsewhere, also while
-    /// nobody asks what comes next.
+    /// Ends when it has lasted as long as it may, a later one has taken over, or the shard is led elsewhere, also
+    /// while nobody asks for the next step.
     pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
         let (lost, ends, group) = (self.active.lost(), self.ends, self.group);
         let mut leaders = self.leaders.clone();

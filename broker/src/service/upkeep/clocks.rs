@@ -48,8 +48,8 @@ impl Served {
 }
 
 impl Service {
-    /// Goes by the clocks from now on, and hides what has expired before anybody reads. Waits at most so long for the
-    /// clocks of a majority, without which puts are refused. To be called once, before anybody is served.
+    /// Goes by the clocks from now on, and hides expired records before any client reads. Waits at most so long for
+    /// the clocks of a majority, without which puts are refused. To be called once, before anybody is served.
     pub async fn begin_time(&self, patience: Duration) {
         self.look_at_newest();
         let late = Instant::now() + patience;

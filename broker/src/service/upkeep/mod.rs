@@ -34,14 +34,15 @@ const CLOCKS_WITHIN: Duration = Duration::from_secs(300);
 const LEASES_WITHIN: Duration = Duration::from_secs(60);
 /// How long a checkpoint, or a trim of all shards, may take.
 const WORK_WITHIN: Duration = Duration::from_secs(900);
-/// How often on-demand streams are looked at; a burst shorter than that is not what they grow for.
+/// How often on-demand streams are looked at; they do not grow for a shorter burst.
 const GROW_EVERY: Duration = Duration::from_secs(5);
 /// How often expired records are trimmed. A record may be served this much longer than its retention.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 
 impl Service {
-    /// Starts the periodic work, and what falls to this node while it leads the metadata. Stop the returned tasks to
-    /// end it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its leader.
+    /// Starts the periodic work, and the duties of this node while it leads the metadata. Stop the returned tasks
+    /// to end it. A node on its own has the key of its tokens from then on; one of a cluster gets it from its
+    /// leader.
     ///
     /// # Errors
     /// When a node on its own does not come by its key.
@@ -140,7 +141,7 @@ impl Service {
             self.accounts.budgets.retain(&self.catalog());
             self.accounts.shard_counts.forget(&self.catalog());
             self.accounts.stream_refusals.forget(&self.catalog());
-            // By the newest retention periods only: one that was raised elsewhere keeps what it keeps.
+            // By the newest retention periods only: a retention that was raised elsewhere keeps its records.
             if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
                 tracing::warn!(%error, "expired records are kept for now");
                 continue;

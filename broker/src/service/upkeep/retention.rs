@@ -38,8 +38,8 @@ fn keep_from_ms(stream: &Stream, now_ms: u64) -> u64 {
 }
 
 impl Service {
-    /// Trims what is older than its stream's retention in the shards that are led here; returns the number of shards
-    /// trimmed.
+    /// Trims records that are older than their stream's retention, in the shards that are led here; returns the
+    /// number of shards trimmed.
     ///
     /// # Errors
     /// [`ServiceError`] when a leader did not take a trim; the next call tries again.
@@ -52,7 +52,7 @@ impl Service {
         if expired.is_empty() {
             return Ok(0);
         }
-        // The search may have taken long: a retention that was raised meanwhile keeps what it keeps.
+        // The search may have taken long: a retention that was raised meanwhile keeps its records.
         self.groups.proposals().read_index(META_GROUP).await?;
         let catalog = self.catalog();
         expired.retain(|expired| {
@@ -120,7 +120,8 @@ impl Service {
         self.log(stream, shard).map_or(0, count)
     }
 
-    /// Hides what has expired by the served time, as far as deletion is behind it, and shows everything else.
+    /// Hides records that have expired by the served time, as far as deletion is behind it, and shows everything
+    /// else.
     pub(in crate::service) async fn hide_expired(&self) {
         // A node of a cluster that knows too few clocks leaves everything as it is.
         let Some(served_ms) = self.groups.clock().served_ms() else { return };

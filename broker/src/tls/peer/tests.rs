@@ -26,7 +26,7 @@ fn tls(files: &PeerCertificates) -> PeerTls {
     PeerTls::with_files(files, NODE_1, machine_time()).unwrap()
 }
 
-/// Shakes hands and sends one byte each way. The first error of the one who dials, or of the one who accepts.
+/// Shakes hands and sends one byte each way. Returns the first error of the dialling side, or of the accepting one.
 async fn meet(dialling: &PeerTls, host: &str, accepting: &PeerTls) -> (io::Result<()>, io::Result<()>) {
     let (near, far) = duplex(4_096);
     let dial = async {

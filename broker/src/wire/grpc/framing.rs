@@ -19,7 +19,7 @@ use tonic::metadata::MetadataValue;
 
 use super::status;
 
-/// A flag and the length of what follows stand before every message.
+/// Bytes before every message: a flag and the message's length.
 pub(super) const PREFIX_BYTES: usize = 5;
 /// Headers that tell how messages are encoded, and how they would be read.
 const ENCODING: &str = "grpc-encoding";
@@ -27,8 +27,8 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const IDENTITY: &str = "identity";
 /// The flag of a message as it is.
 const PLAIN: u8 = 0;
-/// Bytes of a frame that is not filled up with what else is ready. Clients bound the frames that they have not read, most
-/// of all small ones.
+/// Bytes of a frame that is not filled up with further messages. Clients bound the frames that they have not read,
+/// most of all small ones.
 const FRAME_BYTES_MIN: usize = 16 << 10;
 
 /// Takes messages out of a request's body.
@@ -85,7 +85,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
         }
     }
 
-    /// Takes so many bytes once all of them have come. Until then what has come is put aside.
+    /// Takes so many bytes once all of them have come. Until then the bytes that have come are put aside.
     fn take(&mut self, length: usize) -> Option<Bytes> {
         if self.partial.is_empty() && self.frame.len() >= length {
             return Some(self.frame.split_to(length));
@@ -99,7 +99,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
 /// Messages are read as they are.
 ///
 /// # Errors
-/// UNIMPLEMENTED, with what would be taken, for a request that announces anything else.
+/// UNIMPLEMENTED, with the encodings that would be accepted, for a request that announces another one.
 pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
     match headers.get(ENCODING) {
         Some(encoding) if encoding != IDENTITY => {

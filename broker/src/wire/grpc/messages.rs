@@ -1,4 +1,4 @@
-//! Messages of the API from and to what operations know.
+//! Conversions between messages of the API and types of operations.
 
 use prost_types::Timestamp;
 use tidelog_proto::v1::{

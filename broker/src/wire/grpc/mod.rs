@@ -84,7 +84,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Over `service`, with the account and region of callers who name none.
+    /// The API over `service`, with the account and region of callers that name none.
     pub(super) fn new(
         service: &Arc<Service>,
         account: &Arc<str>,
@@ -216,7 +216,7 @@ async fn begun(
     }
 }
 
-/// How a call is counted: as the Kinesis protocol would answer what became of it.
+/// How a call is counted: by the status with which the Kinesis protocol would answer it.
 fn http_status(headers: &HeaderMap) -> StatusCode {
     match Status::from_header_map(headers).map_or(Code::Ok, |status| status.code()) {
         Code::Ok => StatusCode::OK,

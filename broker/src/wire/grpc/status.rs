@@ -1,4 +1,4 @@
-//! The one table that turns what goes wrong into a google.rpc status, as `records.proto` lists them.
+//! The one table that turns faults into a google.rpc status, as `records.proto` lists them.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -26,7 +26,7 @@ async fn leave_behind(cluster: &mut Cluster) {
     for node in [1, 2] {
         cluster
             .until("the log is purged", || {
-                // Checkpoints come by themselves too: what lies in the newer half of the bound may be kept.
+                // Checkpoints come by themselves too: entries in the newer half of the bound may be kept.
                 (cluster.groups(node).membership().status()[group].purged_index > 20).then_some(())
             })
             .await;
@@ -94,7 +94,7 @@ async fn a_transfer_over_connections_that_break_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub() {
-    // Also where the peers have in memory only what the node has lost: of a sealed segment, and of an open one.
+    // The same where the peers have the lost records in memory only: of a sealed segment, and of an open one.
     for (is_scrubbed, written, segment) in
         [(false, &[1, 2, 3][..], 1), (true, &[1, 2, 3], 1), (false, &[2], 1), (false, &[2], usize::MAX)]
     {

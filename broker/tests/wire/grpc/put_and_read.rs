@@ -108,7 +108,7 @@ async fn a_put_is_refused_as_a_whole_when_it_is_out_of_bounds() {
         let request = PutRequest { producer, ..put("S", vec![record("k", "x")]) };
         assert_eq!(told(records.put(request).await), invalid, "{producer:?}");
     }
-    // More than a message may have, though within what the test's client sends.
+    // More than a message may have, though within the bound of the test's client.
     let request = put("S", vec![record("k", vec![0; 17 << 20])]);
     assert_eq!(told(records.put(request).await), invalid);
     assert_eq!(data(&grpc.read(0, horizon(), 0).await).len(), 0, "nothing was written");

@@ -124,7 +124,7 @@ async fn what_is_refused_says_why() {
     let token = ListStreamsRequest { page_size: 0, page_token: "x".into() };
     assert_eq!(told(streams.list_streams(token).await), invalid);
 
-    // An account of its own does not see the stream; what can be none is refused.
+    // An account of its own does not see the stream; malformed ones are refused.
     for (account, expected) in [("123456789012", missing), ("12", invalid)] {
         let mut request = Request::new(describe(S));
         request.metadata_mut().insert("tidelog-account", account.parse().unwrap());

@@ -181,7 +181,7 @@ async fn subscribers_of_one_name_share_what_it_is_given() {
         let mut subscriber = Subscriber::begin(&grpc, request).await.unwrap();
         subscriber.take(8).await;
     };
-    // 6.4 MB at 2 MiB/s: two seconds after what is given at once; twice that for two of one name.
+    // 6.4 MB at 2 MiB/s: two seconds after the records that are given at once; twice that for two of one name.
     let began = Instant::now();
     begin("alone").await;
     let alone = began.elapsed();

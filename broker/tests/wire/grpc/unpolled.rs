@@ -50,7 +50,7 @@ async fn a_subscriber_that_takes_nothing_holds_up_no_reads_of_files() {
                 taking_nothing.push(slow.subscribe(request).await.unwrap().into_inner());
             }
         }
-        // The broker has begun to read by then; if it has not, what follows holds all the more.
+        // The broker has begun to read by then; if it has not, the checks below hold all the more.
         tokio::time::sleep(Duration::from_millis(300)).await;
         for shard in [0, SHARDS - 1] {
             let reading = grpc.read(shard, horizon(), 1);
@@ -80,7 +80,7 @@ async fn subscribers_that_take_nothing_leave_others_room_for_their_records() {
         let endpoint = Endpoint::from_shared(format!("http://{}", grpc.broker.address())).unwrap();
         let slow = endpoint.initial_stream_window_size(WINDOW_BYTES).connect().await.unwrap();
         taking_nothing.push(records(&slow).subscribe(request()).await.unwrap().into_inner());
-        // It has the room that it gets by then; if it has not, what follows holds all the more.
+        // It has the room that it gets by then; if it has not, the checks below hold all the more.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let mut other = grpc.records().subscribe(request()).await.unwrap().into_inner();

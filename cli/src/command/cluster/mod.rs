@@ -45,7 +45,7 @@ pub enum Action {
 pub enum Wait {
     /// Every node answers, every group has a leader, and no node is degraded.
     Healthy,
-    /// Healthy, and every node has what the groups had half a second before.
+    /// Healthy, and every node has the entries that the groups had half a second before.
     CaughtUp,
 }
 

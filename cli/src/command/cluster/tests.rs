@@ -1,4 +1,4 @@
-//! The command against a node that answers what a test has laid down for it.
+//! The command against a node with scripted answers.
 
 use std::sync::{Arc, Mutex};
 
@@ -74,7 +74,7 @@ async fn node(script: Script, tls: Option<PeerTls>) -> String {
     address.to_string()
 }
 
-/// The result, the progress, and what became of the command.
+/// The result, the progress, and the outcome of the command.
 async fn ran(command: ClusterCommand) -> (String, String, Result<Outcome, String>) {
     let (mut results, mut progress) = (Vec::new(), Vec::new());
     let outcome = run(&command, &mut results, &mut progress).await.map_err(|error| error.to_string());

@@ -62,7 +62,7 @@ async fn look(
     Ok((status, has_come))
 }
 
-/// Every group as its leader sees it: only the leader knows what the other nodes have.
+/// Every group as its leader sees it: only the leader knows the positions of the other nodes.
 async fn led(
     command: &ClusterCommand,
     status: &StatusResponse,

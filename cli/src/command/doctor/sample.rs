@@ -89,7 +89,7 @@ pub(super) struct Sample {
     pub(super) keys: Vec<Key>,
 }
 
-/// Reads what arrived within `span`, up to the bounds.
+/// Reads the records that arrived within `span`, up to the bounds.
 pub(super) async fn sampled(
     connection: &Connection,
     stream: &str,

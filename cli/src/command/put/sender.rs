@@ -1,5 +1,5 @@
-//! The loop between lines and calls: fills calls, keeps several under way, puts again what failed, and gives up when
-//! nothing has been acknowledged for too long.
+//! The loop between lines and calls: fills calls, keeps several under way, puts failed records again, and gives up
+//! when nothing has been acknowledged for too long.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -196,7 +196,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Writes down what a call came to; whether it is time to give up.
+    /// Writes down the outcome of a call; whether it is time to give up.
     fn settle(&mut self, state: &mut Loop<'a>, settled: Settled) -> bool {
         let (done, failed) = (settled.acknowledged.len(), settled.failed.len());
         let mut bytes = 0;

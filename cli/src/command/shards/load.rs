@@ -10,7 +10,7 @@ const RECORDS_MAX: f64 = 1000.0;
 const BYTES_MAX: f64 = 1024.0 * 1024.0;
 /// A shard that takes this part of it is hot.
 const HOT_PART: f64 = 0.8;
-/// So is one that takes this many times what its range would have it take ...
+/// So is a shard that takes this many times the share of its range ...
 const HOT_TIMES: f64 = 2.0;
 /// ... when the stream takes so many records a second that this is no accident.
 const RECORDS_TELLING: f64 = 10.0;
@@ -24,7 +24,7 @@ pub(super) struct Load {
     pub(super) bytes_per_second: f64,
 }
 
-/// Reads what arrived within `span`, one call's worth of it.
+/// Reads the records that arrived within `span`, at most those of one call.
 pub(super) async fn sampled(
     client: &Client,
     stream: &str,

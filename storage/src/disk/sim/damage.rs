@@ -30,7 +30,7 @@ impl SimDisk {
         self.damage(path, |inode| inode.set_unreadable(range));
     }
 
-    /// Loses a file with its name. Handles that are open go on reading what the file held.
+    /// Loses a file with its name. Handles that are open go on reading the old contents.
     ///
     /// # Panics
     /// When there is no such file.
@@ -59,8 +59,8 @@ impl SimDisk {
         self.damage(path, |inode| inode.zero_from(offset));
     }
 
-    /// Replaces all files by those of an older [`SimDisk::fork`], as an operator does who puts back a copy. Handles that
-    /// were opened before are dead. Capacity, choices ahead and planned failures stay.
+    /// Replaces all files by those of an older [`SimDisk::fork`], like an operator that puts back a copy. Handles
+    /// that were opened before are dead. Capacity, choices ahead and planned failures stay.
     pub fn roll_back(&self, copy: &SimDisk) {
         let copy = copy.fork();
         let copy = copy.lock();

@@ -105,7 +105,7 @@ impl Inode {
         harm(&mut self.visible);
     }
 
-    /// Loses, keeps or tears what was not synced; what remains is durable and visible.
+    /// Loses, keeps or tears unsynced writes; the remaining bytes are durable and visible.
     pub(super) fn crash(&mut self, mode: CrashMode, random: &mut Random) {
         match mode {
             CrashMode::LoseAll => self.pending.clear(),

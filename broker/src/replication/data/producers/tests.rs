@@ -99,7 +99,7 @@ impl World {
         self.inherit(child, &[lower, upper]);
     }
 
-    /// Sends what of a batch goes to the shards that are reached, and checks every answer.
+    /// Sends the records of a batch that go to the reached shards, and checks every answer.
     fn send(&mut self, stamp: Stamp, reached: u8, settled: &BTreeMap<u64, u64>) {
         let (producer, batch) = (stamp.producer(), stamp.batch());
         let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

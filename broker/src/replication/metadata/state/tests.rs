@@ -55,7 +55,7 @@ fn a_name_is_taken_until_its_stream_is_gone_and_its_successor_sorts_above() {
     assert_eq!(state.catalog().streams()[&key("a")].shards[0].created_s, 51);
 }
 
-/// Applies commands one after another, a second apart, and tells what came of them.
+/// Applies commands one after another, a second apart, and returns their outcomes.
 fn run(state: &mut MetaState, commands: impl IntoIterator<Item = Command>) -> Vec<MetaOutcome> {
     let apply = |(second, own): (u64, Command)| state.apply(&command(100_000 + 1_000 * second, own));
     (0..).zip(commands).map(apply).collect()
@@ -120,7 +120,7 @@ fn consumers_come_and_go_by_name() {
     assert_eq!(stream(&state, 1).consumer("a").expect("a").created_ms, 101_000);
     assert_eq!(stream(&state, 1).consumer("a").expect("a").tags["team"], "a");
 
-    // A registration that finishes late does not bring back what is going.
+    // A registration that finishes late does not bring back a consumer that is being deleted.
     let ended = [
         Command::BeginDeregisterConsumer(consumer(3)),
         Command::FinishRegisterConsumer(consumer(3)),

@@ -1,4 +1,4 @@
-//! Groups as their logs leave them: what producers have written, through a reshard and a checkpoint.
+//! Groups as their logs leave them: the batches of producers, through a reshard and a checkpoint.
 
 use tidelog_storage::disk::RealDisk;
 use tidelog_storage::record::RecordRef;
@@ -145,7 +145,8 @@ fn records_that_are_hidden_count_as_held_when_a_state_is_compared() {
     let log = store.get(key(0)).expect("the shard");
     log.hide_below(3);
     assert_eq!(log.bounds().first_ordinal, 3);
-    // A leader trims by a clock that is behind this node's, so its state may begin before what is hidden here.
+    // A leader trims by a clock that is behind this node's, so its state may begin before the records that are
+    // hidden here.
     let bounds = group.bounds();
     assert_eq!((bounds[0].1.first_ordinal, bounds[0].1.next_ordinal), (1, 4));
 }

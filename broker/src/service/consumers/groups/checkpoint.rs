@@ -70,7 +70,7 @@ impl Service {
         }
     }
 
-    /// A position beyond the shard's records would skip what is to come. Where the end is not known now, it is let
+    /// A position beyond the shard's records would skip later ones. Where the end is not known now, it is let
     /// through: the member was given the number by a node that knew.
     async fn check_is_there(&self, stream: &Stream, progress: &[Progress]) -> Result<(), GroupError> {
         let is_here = |shard: &Shard, ordinal: u64| {

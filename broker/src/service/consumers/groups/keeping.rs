@@ -1,8 +1,8 @@
 //! The expiry of members that are absent for too long, as the leader of the metadata group sees it.
 //!
-//! Only the leader judges, by its own monotonic clock, and only by what it watched itself without a break:
-//! clocks of nodes differ, and without a leader no member could sync. The command carries what the leader
-//! saw, and changes nothing if the member has synced in the meantime.
+//! Only the leader judges, by its own monotonic clock, and only by counts that it watched itself without a break:
+//! clocks of nodes differ, and without a leader no member could sync. The command carries what the leader saw, and
+//! changes nothing if the member has synced in the meantime.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ struct Watched {
 }
 
 impl Service {
-    /// Takes leases from those who are absent, whenever this node leads the metadata.
+    /// Takes leases from absent members, whenever this node leads the metadata.
     pub(in crate::service) async fn keep_leases(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let (mut watched, mut looked) = (Watched::default(), Instant::now());
         let mut look = interval(LOOK_EVERY);

@@ -1,7 +1,7 @@
 //! Consumer groups: members come, sync, checkpoint and go, on any node.
 //!
-//! Each of these is one command of the metadata group. A member's leases are read from what this node has applied once
-//! the command is: never from before it.
+//! Each of these is one command of the metadata group. A member's leases are read from this node's applied state
+//! once the command is applied: never from before it.
 
 mod begin;
 mod checkpoint;

@@ -8,7 +8,7 @@ use crate::command::tail::show::visible;
 
 /// A key with this part of the stream's records or bytes is hot ...
 const HOT_PART: f64 = 0.2;
-/// ... if it is so many times what a key has on average: few keys have large parts, each of them.
+/// ... if it is so many times the average of a key: few keys have large parts, each of them.
 const HOT_TIMES: f64 = 5.0;
 /// How many are told.
 const FINDINGS_MAX: usize = 3;

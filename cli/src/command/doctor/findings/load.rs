@@ -11,7 +11,7 @@ use tidelog_client::Shard;
 const UNEVEN_TIMES: f64 = 1.5;
 /// A range that is more than this many times the smallest one is too large; one split makes twice.
 const RANGE_TIMES: f64 = 2.01;
-/// A key that makes up this part of a shard's load is what fills it.
+/// A key that makes up this part of a shard's load is the reason for the load.
 const DOMINATING: f64 = 0.5;
 
 pub(super) fn found(facts: &Facts) -> Vec<Finding> {
@@ -175,7 +175,7 @@ fn share(shard: &Shard) -> f64 {
     (last.saturating_sub(first) as f64 + 1.0) / (u128::MAX as f64 + 1.0)
 }
 
-/// Ranges of unequal size, unless they are what makes the load even.
+/// Ranges of unequal size, unless they make the load even.
 fn uneven_ranges(facts: &Facts) -> Option<Finding> {
     let by_share = |one: &&Shard, other: &&Shard| share(one).total_cmp(&share(other));
     let largest = facts.shards.iter().max_by(by_share)?;

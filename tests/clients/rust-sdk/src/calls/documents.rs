@@ -66,7 +66,7 @@ pub(super) fn entries(input: &Value, name: &str) -> Result<Option<Vec<PutRecords
     rows.iter().map(entry).collect::<Result<_, _>>().map(Some)
 }
 
-/// A list of what `write` makes of each item.
+/// A list of the values that `write` makes of each item.
 pub(super) fn list<T>(items: &[T], write: impl Fn(&T) -> Value) -> Value {
     items.iter().map(write).collect()
 }
