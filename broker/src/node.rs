@@ -252,7 +252,7 @@ impl Node {
         let wait = port.is_some().then_some(PEERS_WAIT);
         let is_ready = groups.ready(wait).await?;
         if !is_ready {
-            tracing::warn!("too few peers are there; what is here already can be read");
+            tracing::warn!("start: too few peers answer; serving reads of the records that are applied here");
         }
         let service_config = ServiceConfig {
             limits: config.limits,
@@ -294,7 +294,7 @@ impl Node {
         let safe = match self.service.groups().disk().sync_for_good().await {
             Ok(()) => boot::note_safe(&*self.disk, &self.directory),
             Err(error) => {
-                tracing::warn!(%error, "the log is not synced at the stop");
+                tracing::warn!(%error, "stop: cannot sync the log; stopping without marking the directory as safe");
                 Ok(())
             }
         };

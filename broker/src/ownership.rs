@@ -136,7 +136,7 @@ impl Ownership {
                 Ok(Some(lost)) => end(&self.directory, &lost),
                 Err(error) if !is_unknown => {
                     is_unknown = true;
-                    tracing::warn!(%error, "data directory: cannot look whether it is still there; looking on");
+                    tracing::warn!(%error, "data directory: cannot check whether it is still there; checking again in 1 s");
                 }
                 Err(_) => {}
             }

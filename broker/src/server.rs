@@ -258,7 +258,7 @@ fn disk_and_sizes(config: &Config, directory: &DataDirectory) -> (Arc<dyn Disk>,
     let volume_bytes = match rustix::fs::statvfs(directory.path()) {
         Ok(volume) => volume.f_blocks.saturating_mul(volume.f_frsize),
         Err(error) => {
-            tracing::warn!(%error, "cannot ask how large the volume is; the sizes are those of a large one");
+            tracing::warn!(%error, "cannot find out how large the volume is; using the sizes of a large one");
             0
         }
     };
@@ -289,7 +289,7 @@ async fn create_in_time(
     let creating = async {
         for stream in &config.initial_streams {
             while let Err(error) = create(&service, &config, stream).await {
-                tracing::warn!(%error, "it is tried again");
+                tracing::warn!(%error, stream = %stream.name, "cannot create a stream of the settings; trying again");
                 tokio::time::sleep(CREATE_AGAIN).await;
             }
         }

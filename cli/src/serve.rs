@@ -49,7 +49,7 @@ pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
     };
     if memory.source == Source::Unknown {
         tracing::warn!(
-            "neither a limit of memory nor the machine's can be read; --memory sets what may be taken"
+            "cannot read the memory limit of the process or of the machine; set one with --memory"
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -105,7 +105,9 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     match timeout(STOP_MAX, server.shutdown()).await {
         Ok(stopped) => stopped?,
         Err(_) => {
-            tracing::warn!("the stop takes too long and is cut; nothing that was acknowledged is lost");
+            tracing::warn!(
+                "stop: ending the process, because the stop takes too long; no acknowledged record is lost"
+            );
             logs::flush();
             exit(0);
         }
@@ -123,7 +125,7 @@ fn reload(server: &Server) {
         Ok(Command::Serve(settings)) => settings,
         Ok(_) => return,
         Err(error) => {
-            tracing::error!(%error, "the settings are refused; what is logged stays as it was");
+            tracing::error!(%error, "the settings are refused; the level of the log stays as it was");
             return;
         }
     };

@@ -124,7 +124,7 @@ impl Connection {
         if now.turn == turn && self.inner.nodes.len() > 1 {
             *now = Now { turn: turn.wrapping_add(1), ..Now::default() };
             metrics::counter!(crate::metrics::NODE_CHANGES).increment(1);
-            tracing::debug!(node = %self.endpoint(now.turn).uri(), "another node");
+            tracing::debug!(node = %self.endpoint(now.turn).uri(), "going on to another node");
         }
     }
 

@@ -197,7 +197,7 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>, CheckpointErr
             Ok(checkpoint) => return Ok(Some(Loaded { checkpoint, damaged_newer })),
             Err(reason) => reason,
         };
-        tracing::error!(path = %path.display(), reason, "a checkpoint is damaged");
+        tracing::error!(path = %path.display(), reason, "a checkpoint is damaged; trying the one before it");
         damaged_newer.get_or_insert(DamagedCheckpoint { sequence, path, reason });
     }
     match damaged_newer {

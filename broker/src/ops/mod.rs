@@ -136,7 +136,7 @@ pub async fn ask<I: Input>(service: &Arc<Service>, call: &Call, input: I) -> Res
         crate::log_at_most_once_a_second!(
             error,
             operation,
-            "an answer does not have the members of its operation"
+            "an answer lacks members of its operation; failing the call with an internal error"
         );
         Fault::Internal
     })

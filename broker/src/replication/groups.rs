@@ -225,13 +225,13 @@ impl Groups {
         let checkpointed = match tokio::time::timeout(LAST_CHECKPOINT, checkpointing).await {
             Ok(checkpointed) => checkpointed,
             Err(_) => {
-                tracing::warn!("the last checkpoint is given up; the next start replays the log instead");
+                tracing::warn!("stop: giving up the last checkpoint; the next start replays the log instead");
                 Ok(())
             }
         };
         for (group, raft) in self.0.rafts.iter() {
             if let Err(error) = raft.shutdown().await {
-                tracing::warn!(group, %error, "replication did not end by itself");
+                tracing::warn!(group, %error, "stop: a group did not shut down cleanly; stopping all the same");
             }
         }
         // Nothing is waited for that needs them: a running task would delay the threads' end.

@@ -30,7 +30,7 @@ type Answer<T> = Result<T, Box<Status>>;
 
 fn ended<E: std::fmt::Display>(error: E) -> Box<Status> {
     // The reason may name files of this node, and ends the node by itself.
-    tracing::debug!(%error, "replication has ended: a peer's call is refused");
+    tracing::debug!(%error, "replication has ended on this node; refusing a peer's call");
     Box::new(Status::unavailable("replication has ended on this node"))
 }
 
@@ -88,7 +88,7 @@ impl PeerCalls {
                 Ok(request)
             });
             let request = request.inspect_err(
-                |error| crate::log_at_most_once_a_second!(error, %error, "entries from a leader"),
+                |error| crate::log_at_most_once_a_second!(error, %error, "a leader's entries are malformed; ending its stream"),
             );
             request.ok().inspect(|request| promises.check(request))
         };

@@ -225,7 +225,7 @@ async fn settle(
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        crate::log_at_most_once_a_second!(error, %error, "a connection's task failed");
+        crate::log_at_most_once_a_second!(error, %error, "the task of a connection panicked; the connection is closed");
     }
 }
 

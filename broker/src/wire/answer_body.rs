@@ -62,10 +62,7 @@ impl AnswerBody {
             Ok(Ok(message)) => message,
             Ok(Err(fault)) => faults::message(&fault),
             Err(_panic) => {
-                crate::log_at_most_once_a_second!(
-                    error,
-                    "an event stream panicked; its client is told and it ends"
-                );
+                crate::log_at_most_once_a_second!(error, "an event stream panicked; ending it with an error");
                 faults::message(&Fault::Internal)
             }
         };

@@ -109,7 +109,7 @@ impl<F: Future> Future for Watched<F> {
             return Poll::Ready(Some(output));
         }
         if self.is_stalled(context) || is_over(context) {
-            tracing::debug!("a client takes too little of an answer, which is cut");
+            tracing::debug!("cutting an answer: its client takes too little of it");
             return Poll::Ready(None);
         }
         Poll::Pending

@@ -1,6 +1,7 @@
 //! Holds the documents to the code (files and functions, the operations, the tables that are made from code), and the
-//! code to the matrix of allowed imports.
+//! code to the matrix of allowed imports and to the guide for comments.
 
+mod comments;
 mod documents;
 mod imports;
 mod matrix;

@@ -154,7 +154,7 @@ impl Driver {
             }
             Ok(Done::Shards(Ok(shards))) => self.lanes.reshape(&shards),
             Ok(Done::Shards(Err(error))) => {
-                tracing::debug!(%error, "shards are not known");
+                tracing::debug!(%error, "cannot list the stream's shards; trying again");
                 self.list_at = Some(now + error.retry_after().unwrap_or_default().max(LIST_INTERVAL * 4));
             }
             Err(failed) => panic::resume_unwind(failed.into_panic()),

@@ -74,10 +74,7 @@ fn send_events(events: Events) -> Parts {
         Ok(Ok(bytes)) => response(Part::Events(bytes)),
         Ok(Err(fault)) => response(send_fault(&fault)),
         Err(_panic) => {
-            crate::log_at_most_once_a_second!(
-                error,
-                "an event stream panicked; its client is told and it ends"
-            );
+            crate::log_at_most_once_a_second!(error, "an event stream panicked; ending it with an error");
             response(send_fault(&Fault::Internal))
         }
     };

@@ -86,7 +86,7 @@ impl Puller {
                     }
                     Err(error) => error,
                 };
-                tracing::warn!(?need, %failed, "a file cannot be pulled");
+                tracing::warn!(?need, %failed, "catch-up: cannot pull a file from a node; trying again or the next node");
                 // Bytes that were staged before a crash may be torn: the whole file is pulled anew.
                 if had == 0 || !matches!(failed, PullError::Shard(_)) {
                     break;

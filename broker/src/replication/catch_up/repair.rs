@@ -60,7 +60,7 @@ impl Repairs {
                 match self.repair(key, first_ordinal).await {
                     Ok(()) => {}
                     Err(error) => {
-                        crate::log_at_most_once_a_second!(warn, ?key, first_ordinal, %error, "a damaged segment cannot be repaired yet");
+                        crate::log_at_most_once_a_second!(warn, ?key, first_ordinal, %error, "repair: a damaged segment cannot be repaired yet; trying again");
                         has_failed = true;
                     }
                 }
@@ -86,7 +86,9 @@ impl Repairs {
                     );
                 }
             }
-            Err(error) => tracing::warn!(%error, "a damaged segment cannot be surveyed yet"),
+            Err(error) => {
+                tracing::warn!(%error, "repair: cannot list the unreadable records of a damaged segment yet; trying again");
+            }
         }
     }
 
@@ -142,7 +144,7 @@ impl Repairs {
         let scrubbed = match scrubbed {
             Ok(scrubbed) => scrubbed?,
             Err(error) => {
-                tracing::error!(%error, "segments cannot be looked at");
+                tracing::error!(%error, "scrub: cannot read segments; trying again at the next pass");
                 return None;
             }
         };

@@ -54,8 +54,12 @@ impl SetAside {
                     );
                 }
             }
-            Ok(Err(error)) => tracing::warn!(%error, "segments that were set aside cannot be removed yet"),
-            Err(error) => tracing::warn!(%error, "segments that were set aside cannot be looked at"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot remove segments that were set aside; trying again after the next checkpoint");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at segments that were set aside; trying again after the next checkpoint");
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn follow(
             leaders.send_if_modified(|known| {
                 let is_news = known[usize::from(group)] != leader;
                 if is_news {
-                    tracing::debug!(group, ?leader, "leadership");
+                    tracing::debug!(group, ?leader, "the leader of a group has changed");
                     Arc::make_mut(known)[usize::from(group)] = leader;
                 }
                 is_news
@@ -183,7 +183,7 @@ impl Leadership {
         tokio::select! {
             biased;
             client = self.peers.client(node, lane) => {
-                client.inspect_err(|error| tracing::debug!(%error, "a leader")).ok()
+                client.inspect_err(|error| tracing::debug!(%error, "cannot reach a group's leader")).ok()
             }
             _ = leaders.wait_for(|leaders| leaders[usize::from(group)] != Leader::At(node)) => None,
         }

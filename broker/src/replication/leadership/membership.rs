@@ -280,7 +280,7 @@ impl Membership {
         }
         let change = MembershipChange { learners: changed, voters: BTreeSet::new() };
         if let Err(error) = self.change_here(group, &change).await {
-            tracing::warn!(group, %error, "the members' addresses stay as they were");
+            tracing::warn!(group, %error, "cannot update the addresses of a group's members; they stay as they were");
         }
     }
 }

@@ -140,7 +140,7 @@ impl Proposals {
         let answer = client.propose(self.peers.request(node, message, Some(deadline))).await;
         let answer = answer.map_err(|status| refused_or_unknown(&status))?.into_inner();
         let (outcome, index) = messages::read_proposed(answer).unwrap_or_else(|error| {
-            crate::log_at_most_once_a_second!(error, %error, "an answer to a proposal");
+            crate::log_at_most_once_a_second!(error, %error, "a peer's answer to a proposal is malformed; its outcome counts as unknown");
             Err(ProposeError::Unknown)
         })?;
         // The proposer reads its own change on this node, so the change must be applied here.

@@ -316,7 +316,7 @@ impl Worker {
         let Err(error) = self.flusher.write_out(key) else { return };
         match (&error).into() {
             Obstacle::FullDisk => {
-                crate::log_at_most_once_a_second!(warn, ?key, %error, "a shard cannot be written now");
+                crate::log_at_most_once_a_second!(warn, ?key, %error, "flush: no space to write a shard for a peer; the peer gets the bytes that the file has");
             }
             Obstacle::Lasting => self.config.shell.abort(&format!("segments cannot be written: {error}")),
         }
@@ -354,7 +354,7 @@ impl Worker {
         }
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!(names::CHECKPOINT_SECONDS).record(seconds);
-        tracing::debug!(sequence = self.sequence, seconds, "checkpoint");
+        tracing::debug!(sequence = self.sequence, seconds, "checkpoint written");
     }
 
     /// How long files of trimmed records stay: not at all while space is short.

@@ -95,7 +95,7 @@ impl NodeDisk {
     pub fn free_bytes(&self) -> Option<u64> {
         let free = self.disk.free_bytes(&self.directory);
         free.inspect_err(
-            |error| crate::log_at_most_once_a_second!(warn, %error, "cannot ask how much space is free"),
+            |error| crate::log_at_most_once_a_second!(warn, %error, "cannot find out how much space is free on the disk; asking again"),
         )
         .ok()
     }

@@ -188,7 +188,9 @@ async fn prepare_spares(
             Ok(true) => continue,
             Ok(false) => {}
             Err(error @ (WalError::SyncFailed { .. } | WalError::Stopped)) => abort(&shell, &error),
-            Err(error) => tracing::warn!(%error, "cannot prepare the next log file ahead of time"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot prepare the next log file ahead of time; a commit makes it when it is needed");
+            }
         }
         heartbeat.pause();
         if wanted.recv().await.is_none() {

@@ -115,7 +115,7 @@ impl Service {
                 let taken = caught(service.groups.proposals().propose_meta(service.now_ms(), step)).await;
                 drop(service);
                 if let Err(error) = taken {
-                    crate::log_at_most_once_a_second!(warn, uid, %error, "a consumer's change of state waits");
+                    crate::log_at_most_once_a_second!(warn, uid, %error, "a consumer's change of state is delayed; trying again");
                     tokio::time::sleep(STEP_RETRY).await;
                 }
             }

@@ -60,10 +60,10 @@ impl Service {
             let Some(plan) = plan(stream, &loads, &limits) else { continue };
             match self.begin_reshard(stream.uid, &plan, false).await {
                 Ok(()) => {
-                    tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "an on-demand stream grows");
+                    tracing::info!(stream = %stream.key.name, shards = plan.sealed.len(), "splitting shards of an on-demand stream");
                 }
                 Err(error) => {
-                    crate::log_at_most_once_a_second!(warn, stream = %stream.key.name, %error, "an on-demand stream does not grow now");
+                    crate::log_at_most_once_a_second!(warn, stream = %stream.key.name, %error, "cannot split shards of an on-demand stream; deciding anew at the next look");
                 }
             }
         }

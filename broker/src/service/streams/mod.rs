@@ -188,7 +188,7 @@ impl Service {
                 match step {
                     Ok(()) => delayed = None,
                     Err(error) => {
-                        crate::log_at_most_once_a_second!(warn, uid, %error, "a stream's change of state waits");
+                        crate::log_at_most_once_a_second!(warn, uid, %error, "a stream's change of state is delayed; trying again");
                         tokio::time::sleep(STEP_RETRY).await;
                     }
                 }

@@ -117,7 +117,7 @@ impl Service {
         schedule.begin(&log, Instant::now());
         let written = self.groups.checkpoints().make().await;
         if let Err(error) = &written {
-            tracing::error!(%error, "no checkpoint; the log keeps growing until one succeeds");
+            tracing::error!(%error, "checkpoint failed; the log keeps growing until one succeeds");
         }
         written.is_ok()
     }
@@ -143,14 +143,14 @@ impl Service {
             self.accounts.stream_refusals.forget(&self.catalog());
             // By the newest retention periods only: a retention that was raised elsewhere keeps its records.
             if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
-                tracing::warn!(%error, "expired records are kept for now");
+                tracing::warn!(%error, "retention: metadata is not up to date; expired records stay until the next pass");
                 continue;
             }
             if let Err(error) = self.trim_expired().await {
-                tracing::warn!(%error, "expired records are kept for now");
+                tracing::warn!(%error, "retention: cannot trim expired records; trying again at the next pass");
             }
             if let Err(error) = self.forget_expired_shards().await {
-                tracing::warn!(%error, "closed shards are listed for now");
+                tracing::warn!(%error, "retention: cannot remove expired closed shards; trying again at the next pass");
             }
         }
     }

@@ -150,7 +150,7 @@ impl Answer {
                 Err(_panic) => {
                     crate::log_at_most_once_a_second!(
                         error,
-                        "an answer panicked; its client is told and it ends"
+                        "an answer panicked; ending its call with INTERNAL"
                     );
                     return self.end(&status::unknown_outcome());
                 }

@@ -171,7 +171,7 @@ fn filled(
 pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if let Err(error) = status.add_header(&mut trailers) {
-        crate::log_at_most_once_a_second!(error, %error, "a status cannot be told");
+        crate::log_at_most_once_a_second!(error, %error, "a status cannot be encoded as headers; the call ends without one");
     }
     trailers
 }

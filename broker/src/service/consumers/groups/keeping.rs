@@ -53,7 +53,7 @@ impl Service {
                 let name = command.name.clone();
                 let command = Command::ConsumerGroup(command);
                 if let Err(error) = self.groups.proposals().propose_meta(self.now_ms(), command).await {
-                    crate::log_at_most_once_a_second!(warn, group = name, %error, "absent members keep their shards for now");
+                    crate::log_at_most_once_a_second!(warn, group = name, %error, "cannot expire absent members; they keep their shards until the next attempt");
                     watched = Watched::default();
                     break;
                 }

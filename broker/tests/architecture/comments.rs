@@ -1,0 +1,91 @@
+//! Holds doc comments to rule 2 of the guide (CONTRIBUTING.md, "Write plain English"): each stands alone.
+
+use super::{rust_files, workspace};
+
+/// Words that refer to something outside of the comment, or take the place of a noun.
+const BEGINNINGS: [&str; 12] =
+    ["As", "Its", "Of", "See", "That", "The same", "Those", "What", "Whatever", "Who", "Whoever", "Whose"];
+/// Directories with the workspace's Rust code.
+const CODE: [&str; 10] = [
+    "benches",
+    "broker",
+    "cli",
+    "client",
+    "fuzz",
+    "kinesis",
+    "proto",
+    "storage",
+    "testkit",
+    "tests/clients/rust-sdk/src",
+];
+/// Files and directories whose comments are still to be rewritten.
+const EXCEPTIONS: [&str; 8] = [
+    "broker/src/cluster/port/peer_service.rs",
+    "broker/src/ops/api/",
+    "broker/src/ops/record/",
+    "broker/src/replication/appends/",
+    "broker/src/service/append/",
+    "broker/src/service/mod.rs",
+    "broker/src/wire/grpc/put_stream.rs",
+    "broker/src/wire/mod.rs",
+];
+
+/// The marker of a line's doc comment, and the comment's text.
+fn doc_comment(line: &str) -> Option<(&str, &str)> {
+    let (marker, text) = line.trim_start().split_at_checked(3)?;
+    let is_doc = marker == "//!" || marker == "///" && !text.starts_with('/');
+    is_doc.then_some((marker, text.trim_start()))
+}
+
+fn is_dependent(text: &str) -> bool {
+    let ends_word = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    BEGINNINGS.iter().any(|beginning| text.strip_prefix(beginning).is_some_and(ends_word))
+}
+
+/// Doc comments of a file that begin with a word from the list.
+fn dependent_comments(name: &str, code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut marker_before = None;
+    for (line, number) in code.lines().zip(1..) {
+        let comment = doc_comment(line);
+        if let Some((marker, text)) = comment
+            && marker_before != Some(marker)
+            && is_dependent(text)
+        {
+            found.push(format!("{name}:{number}: {text}"));
+        }
+        marker_before = comment.map(|(marker, _)| marker);
+    }
+    found
+}
+
+#[test]
+fn doc_comments_stand_alone() {
+    let root = workspace();
+    let mut found = Vec::new();
+    for path in CODE.iter().flat_map(|directory| rust_files(&root.join(directory))) {
+        let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name");
+        if name.split('/').any(|part| part == "target")
+            || EXCEPTIONS.iter().any(|skip| name.starts_with(skip))
+        {
+            continue;
+        }
+        found.extend(dependent_comments(name, &std::fs::read_to_string(&path).expect("a text")));
+    }
+    assert_eq!(found, [""; 0], "a doc comment names its subject: CONTRIBUTING.md, \"Write plain English\"");
+}
+
+#[test]
+fn a_dependent_comment_is_found() {
+    for (code, count) in [
+        ("/// The shard's id.\nid: u64,\n\n/// Its name.\nname: String,", 1),
+        ("//! What a node owns.\n\nuse std::fs;", 1),
+        ("    /// The same for every change.\n    fn all() {}", 1),
+        ("/// As [`run`], with a clock.", 1),
+        ("/// A lease.\n/// Of a member.", 0),
+        ("/// Offers a record. Itself, Assigned.\n// Of nobody.\n//// Its rule.", 0),
+        ("/// Assigns a shard.\n", 0),
+    ] {
+        assert_eq!(dependent_comments("file.rs", code).len(), count, "{code}");
+    }
+}
