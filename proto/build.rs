@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".")
         .btree_map(".")
         .compile_fds(protox::compile(INTERNAL, ["."])?)?;
-    // Kept whole, for clients that ask the broker for its API.
+    // The descriptor set, for clients that ask the broker for its API.
     let described = Path::new(&env::var("OUT_DIR")?).join("tidelog.v1.bin");
     let public = protox::compile(PUBLIC, ["."])?;
     fs::write(described, public.encode_to_vec())?;

@@ -1,6 +1,6 @@
-//! The certificates that a running broker presents: reloaded when it is told to, and watched for their end.
+//! The certificates that a running broker presents: reloaded on SIGHUP, and watched for their end.
 //!
-//! The server owns one [`Certificates`]; SIGHUP reloads them.
+//! The server owns one [`Certificates`].
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -156,7 +156,7 @@ impl DataDirectory {
         &self.path
     }
 
-    /// Whether it held no data when it was opened.
+    /// Whether it had no data when it was opened.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
@@ -230,7 +230,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     matches!((held, there), (Ok(held), Ok(there)) if (held.dev(), held.ino()) == (there.dev(), there.ino()))
 }
 
-/// Removes the ephemeral directories of this user that nobody holds. One that cannot be removed is told and left.
+/// Removes the ephemeral directories of this user that nobody holds. One that cannot be removed is logged and left.
 fn remove_abandoned(parent: &Path) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
     for path in entries.filter(|path| is_ephemeral(path)) {
@@ -247,7 +247,7 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// Removes a directory that is locked. Out of the way first, so that nobody can open it while it goes.
+/// Removes a directory that is locked. Renamed first, so that no process can open it while it is removed.
 fn remove(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
     let away = tempfile::Builder::new().prefix(EPHEMERAL_PREFIX).tempdir_in(parent);

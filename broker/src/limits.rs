@@ -27,7 +27,7 @@ pub const ON_DEMAND_STREAMS_MAX: u32 = 50;
 pub const SHARDS_PER_CHANGE_MAX: u32 = 20_000;
 /// Open shards that UpdateShardCount brings a stream to at most (model).
 pub const SHARD_COUNT_MAX: u32 = 10_000;
-/// Hours a record is kept at least, and unless told otherwise (guide).
+/// Hours a record is kept at least, and by default (guide).
 pub const RETENTION_HOURS_MIN: u32 = 24;
 /// Hours a record is kept at most: 365 days (guide).
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
@@ -93,13 +93,13 @@ pub const PRODUCER_LIFE_MS: u64 = 3_600_000;
 
 // ---- pages and tokens --------------------------------------------------------------------------
 
-/// Shards of one page of ListShards; a larger MaxResults is cut to it (model).
+/// Shards of one page of ListShards; a larger MaxResults counts as this one (model).
 pub const LIST_SHARDS_PAGE: usize = 1_000;
-/// Shards of one page of DescribeStream; a larger Limit is cut to it (model).
+/// Shards of one page of DescribeStream; a larger Limit counts as this one (model).
 pub const DESCRIBE_STREAM_PAGE: usize = 100;
-/// Streams of one page of ListStreams; a larger Limit is cut to it (model).
+/// Streams of one page of ListStreams; a larger Limit counts as this one (model).
 pub const LIST_STREAMS_PAGE: usize = 100;
-/// Consumers of one page of ListStreamConsumers; a larger MaxResults is cut to it (model).
+/// Consumers of one page of ListStreamConsumers; a larger MaxResults counts as this one (model).
 pub const LIST_CONSUMERS_PAGE: usize = 100;
 /// Milliseconds a shard iterator is good for (model).
 pub const ITERATOR_LIFE_MS: u64 = 300_000;

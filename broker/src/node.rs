@@ -1,4 +1,4 @@
-//! A node: its way to its cluster, its groups, its service, from start to stop.
+//! A node from start to stop: it comes to its cluster, recovers its groups and runs its service.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub enum NodeError {
     /// The service above them.
     #[error(transparent)]
     Service(#[from] ServiceError),
-    /// The way to its cluster.
+    /// The node did not come to its cluster.
     #[error(transparent)]
     Forming(#[from] FormingError),
     /// The directory's identity file.
@@ -310,7 +310,7 @@ impl Node {
     }
 }
 
-/// Starts the periodic work of the groups: their leaders spread, their files whole.
+/// Starts the periodic work of the groups: balancing leaders, repairing files.
 fn keep_groups(groups: &Arc<Groups>, shell: &Shell) -> [OwnedTask; 3] {
     let balance = Balance::new(groups.leadership().clone(), groups.membership().clone());
     let [repaired, scrubbed] = [(); 2].map(|()| groups.repairs().clone());

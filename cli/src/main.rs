@@ -1,7 +1,8 @@
 //! The `tidelog` binary: one broker, or one of the small commands beside it.
 //!
 //! Exit codes: 0 after a clean stop, 1 when the broker could not start or stop, 2 for wrong arguments, 130 when a
-//! signal cut the start short, or a second one the stop. The commands of the client have their own, told in their help.
+//! signal interrupted the start, or a second one the stop. The commands of the client have their own, which their
+//! help lists.
 
 mod serve;
 

@@ -1,4 +1,4 @@
-//! The way to the broker: any node of a list, another one when that fails, TLS, deadlines, and the caller's
+//! Connections to the broker: any node of a list, another one when that fails, TLS, deadlines, and the caller's
 //! identity. Everything in this crate that talks gRPC goes through it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! The shards of a stream, as ListShards tells them: their hash ranges and their parents. The producer groups records by
-//! them, readers find their way across reshards.
+//! The shards of a stream, as ListShards tells them: their hash ranges and their parents. The producer groups
+//! records by them, readers follow reshards by them.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

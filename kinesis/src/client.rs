@@ -31,7 +31,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// How long [`Self::call`] keeps trying unless told otherwise.
+    /// How long [`Self::call`] keeps trying by default.
     pub const PATIENCE: Duration = Duration::from_secs(15);
 
     /// A client by these settings; connects at the first call.

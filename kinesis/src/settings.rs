@@ -7,7 +7,7 @@ use hyper::Uri;
 use super::profile::{Profile, Variables};
 use super::{Credentials, CredentialsError};
 
-/// Where Tidelog listens unless it is told otherwise.
+/// The address on which Tidelog listens by default.
 const LOCAL: &str = "http://127.0.0.1:4567";
 /// Stands for AWS's own endpoint of the region.
 const AWS: &str = "aws";

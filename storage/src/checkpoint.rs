@@ -1,6 +1,6 @@
 //! Durable state up to an applied index: one file per checkpoint, the two newest kept.
 //!
-//! Invariant: a checkpoint file is whole or refused; there is always one on disk that was once complete. The
+//! Invariant: a checkpoint file is intact or refused; there is always one on disk that was once complete. The
 //! write-ahead log behind the newest one may be purged only after [`write()`] returned. Called by the broker.
 
 mod format;
@@ -70,7 +70,7 @@ pub struct Checkpoint {
 /// The checkpoint that [`load`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// The newest whole checkpoint.
+    /// The newest intact checkpoint.
     pub checkpoint: Checkpoint,
     /// The newest checkpoint there was, if it is damaged. The one loaded is good only if the write-ahead log
     /// still reaches back to it.
@@ -109,7 +109,7 @@ pub enum CheckpointError {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// There are checkpoints, and none of them is whole.
+    /// There are checkpoints, and none of them is intact.
     #[error(
         "no usable checkpoint: {path} is damaged ({reason}), and so is every older one. Restore the file from a \
          backup of this data directory, or, in a cluster, replace this node by an empty one with `tidelog cluster \
@@ -121,7 +121,7 @@ pub enum CheckpointError {
         /// The fault of the file.
         reason: String,
     },
-    /// A whole checkpoint of a format this program does not know.
+    /// An intact checkpoint of a format this program does not know.
     #[error("{path} has checkpoint format {version}; start the version of the program that wrote it")]
     UnknownVersion {
         /// The file.
@@ -180,7 +180,7 @@ fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Loads the newest whole checkpoint; `None` when there has never been one.
+/// Loads the newest intact checkpoint; `None` when there has never been one.
 ///
 /// # Errors
 /// [`CheckpointError::AllDamaged`] names the newest file and the operator's choices;

@@ -47,7 +47,7 @@ pub struct Flusher {
     has_checkpointed: bool,
     /// Removed streams and shards, each with how many durable checkpoints have come without it.
     removed: BTreeMap<Removed, Leaving>,
-    /// Trim points whose files are held back, by shard; only of shards that have been trimmed.
+    /// Trim points whose files are kept for a while, by shard; only of shards that have been trimmed.
     held: HashMap<ShardKey, Held>,
 }
 
@@ -101,8 +101,8 @@ impl Flusher {
         }
     }
 
-    /// Brings the files of every cut shard to its cut, makes all written files durable, and returns the shards'
-    /// part of the checkpoint. May be called once for all groups or once per group.
+    /// Brings the files of every shard to its cut, makes all written files durable, and returns the shards' part of
+    /// the checkpoint. May be called once for all groups or once per group.
     ///
     /// # Errors
     /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.

@@ -147,7 +147,7 @@ impl Iterator for Records {
     }
 }
 
-/// A body of some of a body's records, told by their number from 0 on.
+/// A body of some of a body's records, named by their number from 0 on.
 ///
 /// # Errors
 /// When the body cannot be taken apart.

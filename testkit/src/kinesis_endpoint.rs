@@ -48,7 +48,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Serves until the runtime ends. `reply` is told how many calls came before.
+    /// Serves until the runtime ends. `reply` gets the number of calls before.
     ///
     /// # Panics
     /// Without a free port, and in the server's task when a call is not JSON.

@@ -51,7 +51,7 @@ pub async fn call(address: SocketAddr, operation: &str, input: &Value) -> (u16, 
     (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
 }
 
-/// Reads a body until it ends or is cut, with a pause before each 64 KiB; the bytes of it.
+/// Reads a body until it ends or is cut off, with a pause before each 64 KiB; the bytes of it.
 pub async fn take_all(body: &mut Incoming, pause: Duration) -> usize {
     let (mut bytes, mut paused) = (0, 0);
     while let Some(Ok(frame)) = timeout(PATIENCE, body.frame()).await.expect("an end within bounds") {
@@ -163,7 +163,7 @@ impl Subscriber {
         assert!(self.told().await.is_none(), "an exception is the last message");
     }
 
-    /// Reads everything until the stream ends or is cut; the bytes of it.
+    /// Reads everything until the stream ends or is cut off; the bytes of it.
     pub async fn take_all(&mut self) -> usize {
         self.read.len() + take_all(&mut self.body, Duration::ZERO).await
     }

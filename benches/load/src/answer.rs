@@ -26,7 +26,7 @@ pub enum Entry<'a> {
 /// Calls `each` for every record of the answer, in order.
 ///
 /// # Errors
-/// When it is no answer to PutRecords. Some records may have been told then.
+/// When it is no answer to PutRecords. Some records may have been reported by then.
 pub fn read(answer: &[u8], mut each: impl FnMut(Entry<'_>)) -> Result<(), serde_json::Error> {
     let mut told = 0;
     let whole = fast(answer, |entry| {
@@ -198,7 +198,7 @@ mod tests {
                 "{ \"Records\" : [ { \"ShardId\" : \"a\" , \"SequenceNumber\" : \"1\" , \"ErrorCode\" : null } ] } \n",
                 vec!["a/1"],
             ),
-            // The escape is behind a record that the fast reader has told already.
+            // The escape is behind a record that the fast reader has reported already.
             (
                 r#"{"Records":[{"ShardId":"a","SequenceNumber":"1"},{"ErrorCode":"E","ErrorMessage":"a \"b\""},{"ShardId":"c","SequenceNumber":"2"}]}"#,
                 vec!["a/1", "!E", "c/2"],

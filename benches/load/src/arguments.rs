@@ -156,7 +156,7 @@ pub enum Consume {
     Grpc,
 }
 
-/// Whether the endpoint is held to its word.
+/// Whether the records are verified against the acknowledgements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verify {
     /// Unless there are too many records.

@@ -206,7 +206,7 @@ mod tests {
     fn every_record_of_a_body_is_whole() {
         for size in ["31", "100", "uniform:30-300", "lognormal:200:1"] {
             let mut bodies = bodies(size, 70);
-            // The third is held by somebody else while the fourth is made.
+            // A connection still has the third while the fourth is made.
             let mut held = Bytes::new();
             for request in 0..5_u64 {
                 let body = bodies.next(request * 1_000);

@@ -26,7 +26,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// HTTP/2's windows: the measurement would be of a slow default.
 const WINDOW_BYTES: u32 = 4 << 20;
-/// Before a call that was cut off is made again.
+/// Pause before an interrupted call is made again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The API at an endpoint, as one caller. Cheap to clone.

@@ -102,7 +102,7 @@ impl ShardLog {
         Self { shard: shard.into(), ..Self::default() }
     }
 
-    /// Takes the next record. Its header, if it is of this run and whole.
+    /// Takes the next record. The record's header, if the record is of this run and intact.
     pub fn take(&mut self, mark: &Mark, filler: &Filler, number: &str, data: &[u8]) -> Option<Header> {
         let shard = &self.shard;
         if !self.last.is_empty() && !is_before(&self.last, number) {

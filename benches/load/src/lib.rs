@@ -59,7 +59,7 @@ pub fn execute(arguments: &BenchArguments) -> ExitCode {
     }
 }
 
-/// Runs the load test and writes its results. Whether it came through: not cut short, and no promise was broken.
+/// Runs the load test and writes its results. Whether it came through: not interrupted, and no promise was broken.
 ///
 /// # Errors
 /// When there was nothing to measure, or a result could not be written.

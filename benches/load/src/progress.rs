@@ -9,7 +9,7 @@ use super::report::short_latency;
 use super::run_state::RunState;
 use super::tally::Counts;
 
-/// Where progress is told.
+/// Where progress is shown.
 #[derive(Debug)]
 pub enum Progress {
     /// On the terminal; cut off at its width.

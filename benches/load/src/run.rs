@@ -89,7 +89,7 @@ async fn loaded(
     });
     let context = Context { arguments, settings, client: client.clone(), load, shards, arn, progress };
     let (expect, expected) = watch::channel(None);
-    // Consumers are ready before the run begins, and are told its times then.
+    // Consumers are ready before the run begins, and get its times then.
     let readers = tokio::select! {
         readers = Readers::start(&context, expected.clone()) => readers?,
         _ = ctrl_c() => return Err(BenchError::Interrupted),

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 /// The thread wakes up no more often: above 10,000 requests a second several become due at once.
 const NAP_LEAST: Duration = Duration::from_micros(100);
-/// It sleeps no longer, so that a run that is cut short ends at once.
+/// It sleeps no longer, so that an interrupted run ends at once.
 const NAP_MOST: Duration = Duration::from_millis(20);
 
 /// How long after its end a schedule waits for producers to take the requests that became due before. A hiccup at
@@ -63,7 +63,7 @@ impl Schedule {
         Some(self.began + Duration::from_secs_f64(number as f64 / rate))
     }
 
-    /// No more requests: the run is cut short.
+    /// No more requests: the run is interrupted.
     pub fn stop(&self) {
         self.due.close();
     }

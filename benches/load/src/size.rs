@@ -11,7 +11,7 @@ use super::record::HEADER_BYTES;
 
 /// Bytes of the largest record that the Kinesis protocol takes, its key apart.
 pub const RECORD_BYTES_MAX: usize = (10 << 20) - 256;
-/// A drawn size is cut off at the size that streams take without being told otherwise.
+/// A drawn size is cut off at the record size that streams have by default.
 const DRAWN_BYTES_MAX: usize = (1 << 20) - 256;
 
 /// Bytes of a record's data.

@@ -1,4 +1,5 @@
-//! The clock that a node goes by: its own, held against those of the other voters and against the time since the boot.
+//! The clock that a node goes by: its own, compared with those of the other voters and with the time since the
+//! boot.
 //!
 //! [`ClusterClock::now_ms`] dates records and ages iterators; it reads the wall clock and two numbers, and nothing
 //! else as long as the wall clock lies between them. Upkeep turns the clock every half second; the network hands in

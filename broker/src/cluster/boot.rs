@@ -43,7 +43,7 @@ pub fn went_down(disk: &dyn Disk, directory: &Path, boot: &str) -> io::Result<bo
     let file = disk.open(&directory.join(NAME), Open::Read)?;
     let mut bytes = vec![0; usize::try_from(file.len()?.min(RECORD_BYTES_MAX)).expect("at most 256")];
     file.read_exact_at(&mut bytes, 0)?;
-    // A record that was cut short is one of a boot that has ended.
+    // A record that is incomplete is one of a boot that has ended.
     Ok(bytes != record(boot).as_bytes())
 }
 

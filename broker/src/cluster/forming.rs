@@ -1,9 +1,9 @@
 //! How a node comes to a cluster.
 //!
-//! A node without data takes its identity from one of three: it founds a cluster on its own; it belongs to the nodes of
-//! its settings, of which the one with the lowest id founds the cluster once all have answered, and the others are told
-//! (`Adopt`); or it waits until an operator adds it to a cluster that is there. A cluster is founded once: the founder
-//! writes down its id before it tells anyone, and goes on with that after a crash.
+//! A node without data takes its identity from one of three: it founds a cluster on its own; it belongs to the
+//! nodes of its settings, of which the one with the lowest id founds the cluster once all have answered, and gives
+//! the others their identity (`Adopt`); or it waits until an operator adds it to a cluster that is there. A cluster
+//! is founded once: the founder writes down its id before it tells anyone, and goes on with that after a crash.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,14 +65,15 @@ pub fn alone(disk: &dyn Disk, directory: &Path) -> Result<(Identity, Founding), 
     Ok((identity, Box::pin(async move { members })))
 }
 
-/// A node's way to its cluster. The cluster's port answers greetings while it is on it.
+/// The forming of a cluster, or the joining of one, by one node. The cluster's port answers greetings while it is
+/// on it.
 pub struct Forming {
     disk: Arc<dyn Disk>,
     directory: std::path::PathBuf,
     peers: Arc<Peers>,
     /// The node's incarnation, as long as it has no identity and in the identity.
     incarnation: String,
-    /// The identity that the founder, or a leader that adds this node, has told.
+    /// The identity that the founder, or a leader that adds this node, has sent.
     told: watch::Sender<Option<Identity>>,
     /// Where the node's start is.
     stage: Stage,
@@ -82,7 +83,7 @@ pub struct Forming {
 }
 
 impl Forming {
-    /// Begins the way of the node of `peers`, in that directory, to its cluster.
+    /// Begins to bring the node of `peers`, in that directory, to its cluster.
     ///
     /// # Errors
     /// [`FormingError`]: the directory is another node's, or its identity cannot be read.

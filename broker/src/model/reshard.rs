@@ -87,7 +87,7 @@ impl Planner {
 }
 
 impl Reshard {
-    /// The sealed shards whose records a new one goes on from, be it by way of steps between.
+    /// The sealed shards whose records a new one goes on from, directly or through shards between them.
     pub fn sealed_ancestors(&self, shard: &Shard) -> BTreeSet<u32> {
         let mut ancestors = BTreeSet::new();
         let mut next: Vec<u32> = shard.parent.into_iter().chain(shard.adjacent_parent).collect();

@@ -166,7 +166,7 @@ impl Lines {
     }
 }
 
-/// Writes lines as they come; `told` of the lines that were dropped before are in the log already.
+/// Writes lines as they come; `told` counts the dropped lines that the log has reported already.
 fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<LogMessage>, mut told: u64) {
     while let Ok(entry) = entries.recv() {
         match entry {

@@ -46,7 +46,7 @@ fn refused<T>(reason: impl Into<String>) -> Result<T, LostLogError> {
     Err(LostLogError::Refused(reason.into()))
 }
 
-/// A directory whose log has lost its end, held by this process alone.
+/// A directory whose log has lost its end, locked by this process.
 pub struct Prepared {
     directory: DataDirectory,
     node: u64,

@@ -31,7 +31,7 @@ pub struct GiveUp {
     pub first: u64,
     /// The last record.
     pub last: u64,
-    /// Whether the operator has made sure that no node of the cluster has a whole copy.
+    /// Whether the operator has made sure that no node of the cluster has an intact copy.
     pub has_no_copy: bool,
 }
 
@@ -98,7 +98,7 @@ pub fn give_up(wanted: &GiveUp) -> Result<String, GiveUpError> {
     ))
 }
 
-/// The uid of the stream that is meant, unless a peer may have a whole copy of it.
+/// The uid of the stream that is meant, unless a peer may have an intact copy of it.
 fn stream_of(groups: &[GroupCheckpoint], wanted: &GiveUp) -> Result<u64, GiveUpError> {
     let state = groups.iter().find(|group| group.group == META_GROUP).map(|group| group.state.clone());
     let Ok(meta) = stored::MetaState::decode(state.unwrap_or_default()) else {

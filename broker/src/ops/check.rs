@@ -5,13 +5,13 @@ use tidelog_proto::Document;
 use super::api::{Operation, Request};
 use super::{Call, Fault, check_operation, record};
 
-/// Reads the request of a call in every way that there is, and checks it against the service model.
+/// Reads the request of a call by every reader that there is, and checks it against the service model.
 ///
 /// # Errors
 /// The faults of [`super::dispatch`] before it looks at any stream.
 ///
 /// # Panics
-/// When the fast way of reading a put takes a request that the table of members refuses or understands differently, and
+/// When the fast reader of a put takes a request that the table of members refuses or understands differently, and
 /// when a request that is written and read again is another one.
 pub fn check(call: &Call, operation: Option<Operation>) -> Result<(), Fault> {
     let operation = check_operation(call, operation)?;

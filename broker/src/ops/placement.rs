@@ -161,7 +161,7 @@ async fn run_here(
 /// Runs an operation; again when it was denied something that this node's metadata may have been behind in.
 ///
 /// # Errors
-/// The operation's fault, or [`Fault::Unavailable`] when it cannot be told for certain.
+/// The operation's fault, or [`Fault::Unavailable`] when the answer is not certain.
 pub async fn certain<T, Running>(service: &Service, run: impl Fn() -> Running + Send) -> Result<T, Fault>
 where
     Running: Future<Output = Result<T, Fault>> + Send,

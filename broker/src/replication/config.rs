@@ -31,7 +31,7 @@ pub struct GroupsConfig {
     pub quotas: Quotas,
     /// The other nodes.
     pub peers: Arc<Peers>,
-    /// The node's clock; peers are told its times.
+    /// The node's clock; peers get its times.
     pub clock: Arc<ClusterClock>,
     /// Segments that peers get while this node cannot start yet.
     pub segments_at_start: Arc<SegmentsAtStart>,

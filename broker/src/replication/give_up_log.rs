@@ -102,7 +102,7 @@ impl GivingUp {
         self.lacks_checkpoint
     }
 
-    /// The part of the log that is whole.
+    /// The part of the log that is intact.
     pub fn salvage(&self) -> &Salvage {
         &self.salvage
     }
@@ -121,7 +121,7 @@ impl GivingUp {
         for group in 0..GROUPS as u8 {
             match applied(self.loaded.as_ref(), group) {
                 Some((term, _)) => self.salvage.raise_vote(group, Vote { term, node, committed: false }),
-                // It is founded anew, and nobody else was ever told of its vote.
+                // It is founded anew, and no other node ever learnt of its vote.
                 None if self.salvage.found().state(group).last.is_none() => self.salvage.forget_vote(group),
                 None => {}
             }

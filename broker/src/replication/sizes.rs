@@ -100,7 +100,7 @@ pub struct Sizes {
     pub file_reads_max: usize,
     /// Sizes of segments, and of their part in memory.
     pub store: StoreOptions,
-    /// How files are kept whole.
+    /// The pace of scrub and repair.
     pub repair_pace: RepairPace,
 }
 

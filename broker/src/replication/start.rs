@@ -41,7 +41,7 @@ use super::workers::node_disk::NodeDisk;
 use super::workers::wal_thread::WalHandle;
 use crate::cluster::forming::Founding;
 
-/// Files of trimmed records are held back while so many times the reserve is free.
+/// Files of trimmed records are kept while so many times the reserve is free.
 const HOLD_RESERVES: u64 = 3;
 
 /// State that the groups share from their start on, beside the log and the store.

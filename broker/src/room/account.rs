@@ -55,7 +55,7 @@ pub struct Account {
     idle_since_ms: AtomicU64,
     /// Told to end.
     closing: Notify,
-    /// Whether it was told already, so that the next newcomer has another one's place.
+    /// Whether it was told to close already, so that the next newcomer gets another one's place.
     is_told: AtomicBool,
 }
 
@@ -162,7 +162,7 @@ impl Account {
         is_idle.then(|| now_ms.saturating_sub(self.idle_since_ms.load(Ordering::Relaxed)))
     }
 
-    /// Returns when the connection is told to end, because another one needs its place.
+    /// Returns when the connection has to end, because another one needs its place.
     pub async fn closed(&self) {
         self.closing.notified().await;
     }

@@ -16,8 +16,8 @@
 //! full class always drains. Calls of peers are served from classes that never wait for another node (the log, and
 //! answers by [`Pool::try_charge`]), so that two full nodes do not wait for each other.
 //!
-//! A holder of the last class in a row waits for nothing but its own client, and clients that take or send too little
-//! are cut.
+//! A holder of the last class in a row waits for nothing but its own client, and clients that take or send too
+//! little are disconnected.
 
 mod account;
 mod answer;

@@ -103,7 +103,7 @@ impl Pool {
         self.place
     }
 
-    /// Bytes of the whole.
+    /// Bytes of the pool.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes

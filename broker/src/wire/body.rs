@@ -30,8 +30,8 @@ const BODIES: &str = "request bodies";
 pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a body that has no room yet waits for it.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
-/// How much of a body that is refused for its size is read and thrown away, as a multiple of the bound: a client that
-/// is cut off in the middle of sending sees a broken connection and never the reason.
+/// How much of a body that is refused for its size is read and thrown away, as a multiple of the bound: a client
+/// that is disconnected in the middle of sending sees a broken connection and never the reason.
 const DISCARD_FACTOR: usize = 3;
 
 /// A complete body and its charge, until it is dropped.
@@ -65,7 +65,7 @@ impl From<Full> for Failure {
 /// Reads the whole of `incoming`. A client that `waits` for a 100 before it sends a body is refused without it.
 ///
 /// # Errors
-/// When the body is too large, too slow, or cut off, or when there is no room for it.
+/// When the body is too large, too slow or incomplete, or when there is no room for it.
 pub(super) async fn read(
     gateway: &Gateway,
     client: &Client,

@@ -107,7 +107,7 @@ pub(super) const GOODBYE_WHEN_IDLE: Duration = Duration::from_millis(50);
 pub(super) const HTTP1_BUFFER_MAX: usize = 128 * KIB;
 /// Headers of a request, bytes; session tokens take a few KiB.
 pub(super) const HEADERS_BYTES_MAX: usize = 16 * KIB;
-/// Bytes a client may send on one HTTP/2 stream before it is told to go on, and on one connection.
+/// Bytes a client may send on one HTTP/2 stream before the broker opens the window again, and on one connection.
 const HTTP2_WINDOWS: (u32, u32) = (256 * KIB as u32, MIB as u32);
 /// The two windows below [`SMALL_MEMORY_BYTES`] of memory.
 const HTTP2_SMALL_WINDOWS: (u32, u32) = (64 * KIB as u32, 256 * KIB as u32);

@@ -4,8 +4,8 @@
 //! before that, so the task that sends it, which bounds how long a frame may wait (`stall.rs`), lives as long as the
 //! charge: HTTP/2 would otherwise keep the last frame for a client that gives no window, with nobody watching.
 //!
-//! While the class is more than half taken, a client that takes less than [`Pace`] asks for is cut. A frame is counted
-//! once all of it is taken, so one frame more than is counted may have passed.
+//! While the class is more than half taken, a client that takes less than [`Pace`] asks for is disconnected. A
+//! frame is counted once all of it is taken, so one frame more than is counted may have passed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -153,7 +153,8 @@ mod tests {
         Room::new(Shares::default().with(Class::Answers, mib * MIB))
     }
 
-    /// Takes an answer of that many bytes, with a pause after each frame; the bytes taken, and whether it was cut.
+    /// Takes an answer of that many bytes, with a pause after each frame; the bytes taken, and whether the client
+    /// was disconnected.
     async fn taken(room: &Room, bytes: usize, pause: Duration) -> (usize, bool) {
         let charge = AnswerRoom::new(&room.answers, &Account::detached()).take(bytes).unwrap().unwrap();
         let mut answer = ChargedBytes::new(Bytes::from(vec![b'x'; bytes]), charge, WINDOW);

@@ -28,7 +28,7 @@ pub(super) struct Client {
     streams_charged: AtomicUsize,
     /// The charge for the requests beyond the first.
     further: Mutex<Charge>,
-    /// Whether an answer was given before its request had come whole.
+    /// Whether an answer was given before its request had come completely.
     lingers: AtomicBool,
 }
 

@@ -118,7 +118,7 @@ async fn probe<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     watched(None, connection).await.unwrap_or(Ok(())).map_err(|error| error.to_string())
 }
 
-/// Why a connection of HTTP/2 is told to end.
+/// The reason why a connection of HTTP/2 has to end.
 #[derive(Clone, Copy)]
 enum End {
     Stop,
@@ -126,8 +126,8 @@ enum End {
     Wanted,
 }
 
-/// Awaits the end of a connection that was told to end: for [`GOODBYE`], or, while nothing is under way on it and another
-/// one waits for its place, for [`GOODBYE_WHEN_IDLE`].
+/// Awaits the end of a connection that has to end: for [`GOODBYE`], or, while nothing is under way on it and
+/// another one waits for its place, for [`GOODBYE_WHEN_IDLE`].
 async fn ended<F: Future<Output = hyper::Result<()>>>(
     client: &Client,
     is_wanted: bool,

@@ -61,7 +61,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamTasks {
     }
 }
 
-/// A task that is watched; `None` when it was cut.
+/// A task that is watched; `None` when the answer was cut off.
 pub(super) fn watched<F: Future>(
     stall: Option<Duration>,
     task: F,
@@ -124,7 +124,7 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(30);
 
-    /// Runs a stream that does that and then waits; true when it was cut before `within`.
+    /// Runs a stream that does that and then waits; true when the answer was cut off before `within`.
     async fn is_cut(within: Duration, act: impl FnOnce() + Send + 'static) -> bool {
         let (alive, cut) = oneshot::channel::<()>();
         StreamTasks { stall: STALL }.execute(async move {

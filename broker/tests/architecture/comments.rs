@@ -19,8 +19,7 @@ const CODE: [&str; 10] = [
     "tests/clients/rust-sdk/src",
 ];
 /// Files and directories whose comments are still to be rewritten.
-const EXCEPTIONS: [&str; 8] = [
-    "broker/src/cluster/port/peer_service.rs",
+const EXCEPTIONS: [&str; 7] = [
     "broker/src/ops/api/",
     "broker/src/ops/record/",
     "broker/src/replication/appends/",

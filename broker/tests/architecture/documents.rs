@@ -24,7 +24,7 @@ const DOCUMENTS: [&str; 10] = [
 ];
 /// Ends of names that are files of the repository wherever a document writes them with their directory.
 const FILES: [&str; 8] = [".rs", ".md", ".py", ".proto", ".toml", ".json", ".bin", ".yml"];
-/// Functions that the documents name at least: a document that loses its names is no longer held to the code.
+/// Functions that the documents name at least: a document that loses its names is no longer compared with the code.
 const NAMED_FUNCTIONS_MIN: usize = 270;
 
 /// Texts by their path from the root.

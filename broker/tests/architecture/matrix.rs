@@ -45,7 +45,7 @@ pub const BROKER: Matrix = Matrix {
         ("certificates", "clock observability shell tls"),
         ("ownership", "cluster::identity cluster::peers data_directory observability replication shell storage"),
 
-        // The way of a request.
+        // The modules that a request passes through.
         ("wire", "cluster::administration limits model observability ops replication room service shell stage tls proto"),
         ("cluster::port", "cluster::administration cluster::forming cluster::peers observability ops replication room service shell proto"),
         ("ops", "limits model observability replication room service proto"),

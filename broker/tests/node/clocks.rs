@@ -1,4 +1,4 @@
-//! Clocks that leap, stand in 1970 or were off: what is deleted, what readers see, and when puts are taken.
+//! Clocks that leap, stand in 1970 or were off: which records are deleted and seen, and when puts are taken.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,8 @@ async fn a_clock_that_leaps_ahead_for_a_while_deletes_and_hides_nothing() {
     }
     let trouble = broker.node.service().groups().clock().trouble().expect("a leap is named");
     assert!(trouble.contains("1 days 23 h ahead"), "{trouble}");
-    // What is put meanwhile does not run ahead with the clock, and can be followed when it is right again.
+    // Records that are put meanwhile are not dated by the clock that ran ahead, and others can follow them
+    // when it is right again.
     broker.put("events", "eA==").await;
     machine.set(START_MS + 15_000);
     assert_eq!(broker.trim().await, 0);

@@ -52,7 +52,7 @@ async fn a_call_too_many_of_a_second_is_refused_in_aws_words() {
     }
     broker.pass(1_000);
     assert_eq!(passed(&broker, "DescribeLimits", &json!({}), 2, &of_account).await, 1);
-    // A request that is invalid by itself is told so, and not counted.
+    // A request that is invalid by itself is refused as such, and not counted.
     for _ in 0..7 {
         let refused = broker.call("ListStreams", json!({"Limit": 0})).await;
         assert!(matches!(refused, Err(Fault::Validation(_))), "{refused:?}");

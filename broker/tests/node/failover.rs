@@ -222,7 +222,7 @@ async fn a_rolling_restart_fails_no_request() {
     create(&cluster, "a", 6).await;
     let mut acknowledged = 0;
     for at in 0..3 {
-        // Clients are told by their load balancer which nodes there are; the node that stops still answers the puts
+        // Clients learn from their load balancer which nodes there are; the node that stops still answers the puts
         // that it took.
         let others = [(at + 1) % 3, (at + 2) % 3];
         for key in 0..20 {

@@ -1,4 +1,4 @@
-//! Consumer groups in a cluster: any node answers, and what is recorded survives the leader of the metadata.
+//! Consumer groups in a cluster: any node answers, and checkpoints survive the leader of the metadata.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

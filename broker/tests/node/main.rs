@@ -1,5 +1,5 @@
-//! A node as a whole, below HTTP, with a clock that the tests turn: retention, iterators, restarts, recreation, reshards,
-//! consumers, consumer groups.
+//! A node as a whole, below HTTP, with a clock that the tests set: retention, iterators, restarts, recreation,
+//! reshards, consumers, consumer groups.
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 

@@ -121,7 +121,7 @@ async fn everything_is_there(world: &World, stream: &str) {
 /// Files of a shard that are sealed have the same bytes wherever they are (invariant I3): all but the last one.
 fn sealed_segments_are_equal(world: &World) {
     let mut first: BTreeMap<PathBuf, (String, u32)> = BTreeMap::new();
-    // Where a bit was flipped it is repaired when somebody reads it, or when its turn comes.
+    // A flipped bit is repaired when a reader meets it, or when the scrub does.
     let whole = world.whole().into_iter().map(|index| &world.nodes[index]);
     for node in whole.filter(|node| !node.medium.has_flipped()) {
         for path in sealed_segments(&node.medium) {

@@ -146,7 +146,7 @@ struct Watched {
     is_log: bool,
     is_mark: bool,
     unsynced: Mutex<Unsynced>,
-    /// Votes that nobody has been told of yet: only a sync makes them count.
+    /// Votes that no other node knows yet: only a sync makes them count.
     votes_written: Mutex<Vec<Frame>>,
 }
 

@@ -83,7 +83,7 @@ impl Nemesis {
         }
     }
 
-    /// Ends everything at once: links, disks and clocks are whole again and every node runs.
+    /// Ends everything at once: links, disks and clocks work again and every node runs.
     pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>) {
         world.trace.note("heal");
         self.bury(sim, world);

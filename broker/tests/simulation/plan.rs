@@ -36,7 +36,7 @@ pub enum FaultKind {
     Partition,
     /// Messages from one host to another are lost for a while.
     PartitionOneWay,
-    /// Messages between two hosts are held up for a while, and then delivered.
+    /// Messages between two hosts are delayed for a while, and then delivered.
     Delay,
     /// A node makes a checkpoint right now.
     Checkpoint,

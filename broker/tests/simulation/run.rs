@@ -81,7 +81,7 @@ pub fn run(plan: Plan, trace: Option<&str>) -> Report {
         .simulation_duration(Duration::from_secs(3_600))
         .min_message_latency(Duration::ZERO)
         .max_message_latency(plan.message_latency)
-        // The capacity in connections, and in messages on one: messages that were held up arrive at once.
+        // The capacity in connections, and in messages on one: delayed messages arrive at once.
         .tcp_capacity(4_096)
         .enable_random_order()
         .build();

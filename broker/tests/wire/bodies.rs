@@ -76,7 +76,7 @@ async fn large_bodies_finish_one_after_the_other_in_a_full_room() {
 
 #[tokio::test]
 async fn a_refusal_for_lack_of_room_is_read_and_puts_are_throttled() {
-    // Nobody is cut for being slow: one of the holders has the reserve until the test is over.
+    // No client is disconnected for being slow: one of the holders has the reserve until the test is over.
     let broker = Broker::start_with(Bounds { pace: Duration::from_secs(300), ..bounds(3) }).await;
     let holders = holders(&broker, 4, 2 * MIB).await;
     let refused = [

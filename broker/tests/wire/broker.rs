@@ -55,7 +55,7 @@ impl Broker {
         Client::connect(self.address()).await
     }
 
-    /// Another connection's request is answered: the broker as a whole is well.
+    /// Another connection's request is answered: the broker itself is well.
     pub async fn assert_well(&self) {
         let mut client = self.client().await;
         client.send(&post("ListStreams", "{}")).await;

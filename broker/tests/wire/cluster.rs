@@ -38,7 +38,7 @@ impl Place {
         self.directory.path().join(node.to_string())
     }
 
-    /// The settings of a node that was told of these, itself among them.
+    /// The settings of a node of a cluster of these, itself among them.
     fn settings(&self, node: u64, members: &[u64]) -> Config {
         let members = members.iter().map(|member| (*member, self.addresses[member].clone())).collect();
         let cluster = ClusterConfig { node_id: node, members, listen: None, tls: None, is_insecure: false };

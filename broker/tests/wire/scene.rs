@@ -17,7 +17,7 @@ use tidelog_testkit::subscriber::{Subscriber, call};
 /// The protocols that subscribers speak.
 pub const HTTP1_AND_2: [bool; 2] = [false, true];
 
-/// A broker with stream `S` of one shard and consumers `a` and `b`, and a clock that the test can turn on.
+/// A broker with stream `S` of one shard and consumers `a` and `b`, and a clock that the test can advance.
 pub struct Scene {
     pub broker: Broker,
     now_ms: Arc<AtomicU64>,

@@ -134,7 +134,7 @@ async fn a_slow_reader_is_cut_while_answers_are_short_of_memory() {
         let mut steady = ask().await;
         let steady_length = steady.size_hint().exact().expect("a length") as usize;
         assert_eq!(take_all(&mut steady, Duration::from_millis(10)).await, steady_length);
-        // Far from the time after which a client that takes nothing is cut in any case.
+        // Far from the time after which a client that takes nothing is disconnected in any case.
         tokio::time::sleep(pace * 5 / 2).await;
         assert!(take_all(&mut slow, Duration::ZERO).await < length, "HTTP/2: {is_http2}: it was never cut");
         scene.broker.stop().await;

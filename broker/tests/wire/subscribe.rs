@@ -109,7 +109,7 @@ async fn a_later_subscription_takes_over() {
             let (status, answer) = call(scene.address(), "SubscribeToShard", &input).await;
             assert_eq!((status, &answer["__type"]), (400, &json!("ResourceInUseException")), "{answer}");
         }
-        // Another consumer is not in the way.
+        // Another consumer has a subscription of its own.
         let _other = scene.subscribe(is_http2, "b", latest()).await;
         scene.pass(5_000);
         let mut second = Subscriber::begin(scene.address(), is_http2, &input).await;

@@ -25,7 +25,7 @@ pub enum LogCommandError {
     /// The directory has nothing to give up, or must not lose it, or cannot be used.
     #[error(transparent)]
     Log(#[from] LostLogError),
-    /// The operator cannot be told, or not be asked.
+    /// The loss cannot be shown to the operator, or the question not be asked.
     #[error("cannot ask for a confirmation: {0}")]
     Terminal(#[from] io::Error),
     /// The operator did not confirm it.

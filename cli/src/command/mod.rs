@@ -90,9 +90,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 par
 enum Outcome {
     /// All of it is done.
     Done,
-    /// Some of it is not, which has been told.
+    /// Some of it is not done, and the output says so.
     Partly,
-    /// All of it is done, and something is wrong, which has been told.
+    /// All of it is done, and something is wrong; the output says so.
     Found,
     /// It was interrupted.
     Interrupted,

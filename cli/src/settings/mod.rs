@@ -45,7 +45,7 @@ pub struct ServeSettings {
     pub broker: Config,
     /// The level of the log, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
-    /// The variables of kinesis-mock that decided something of this; told at the start.
+    /// The variables of kinesis-mock that decided something of this; logged at the start.
     pub foreign_variables: Vec<&'static str>,
 }
 

@@ -1,6 +1,6 @@
 //! The command line by its real binary, against a broker of its own: its output, and its exit codes.
 //!
-//! `recorded.rs` holds whole sessions to files of expected output; `TIDELOG_RECORD=1` writes them anew.
+//! `recorded.rs` compares sessions with files of expected output; `TIDELOG_RECORD=1` writes them anew.
 //! `behaviour.rs` checks behaviour that no recording shows: order, lost brokers, signals, closed pipes.
 
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]

@@ -24,7 +24,7 @@ impl Lineage {
         }
     }
 
-    /// The shards whose turn it is; they count as being read from now on.
+    /// The shards that can be read now; they count as being read from now on.
     pub fn ready(&mut self) -> Vec<String> {
         let is_pending = |id: &String| self.waiting.contains_key(id) || self.reading.contains(id);
         let is_ready =

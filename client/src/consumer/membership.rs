@@ -68,7 +68,7 @@ impl Membership {
         Self { group, source, deliveries, changed, leases: BTreeMap::new(), member_id: None }
     }
 
-    /// Until `stopped` is told or dropped, or the group cannot be had. In the end it leaves the group.
+    /// Runs until `stopped` is sent or dropped, or the group cannot be joined. In the end it leaves the group.
     pub async fn run(mut self, stopped: oneshot::Receiver<()>) {
         let failed = tokio::select! {
             failed = self.belong() => Some(failed),

@@ -100,7 +100,7 @@ impl Reader {
         }
     }
 
-    /// Starts with the shards whose turn it is.
+    /// Starts with the shards that can be read now.
     async fn start_ready(&mut self) -> Result<(), Error> {
         if self.lineage.is_some() && self.ended.is_none() {
             return Ok(());

@@ -21,7 +21,7 @@ pub fn json(data: &[u8]) {
     assert!(is_same(&document, &again), "{document:?} comes back as {again:?}");
 }
 
-/// CBOR: as [`json`], and bytes come back exactly. Every document can be told in JSON.
+/// CBOR: as [`json`], and bytes come back exactly. Every document can be written in JSON.
 ///
 /// # Panics
 /// When one of that does not hold.

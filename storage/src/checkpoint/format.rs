@@ -22,7 +22,7 @@ const DAMAGED_LENGTHS: Undecodable = Undecodable::Damaged("its parts do not fit 
 pub(super) enum Undecodable {
     /// They differ from the bytes that were written.
     Damaged(&'static str),
-    /// They are whole, of another version.
+    /// They are intact, of another version.
     Version(u16),
 }
 

@@ -1,7 +1,7 @@
 //! The seam between the log and the medium: the calls that storage makes to a file system, and nothing more.
 //!
-//! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses
-//! unsynced writes, tears them, flips bits, fills up and fails to sync. All are held to one conformance suite.
+//! Two implementations: [`RealDisk`] (POSIX files) and [`SimDisk`], which keeps its files in memory, loses unsynced
+//! writes, tears them, flips bits, fills up and fails to sync. One conformance suite tests all of them.
 //! [`VolatileDisk`] is the first one with the syncs left out.
 
 mod real;

@@ -1,6 +1,6 @@
 //! How long files of trimmed records stay after their trim: pure, the time is the caller's.
 
-/// Until when files are held back.
+/// Until when files of trimmed records are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Now, by a clock that never goes back.
@@ -10,7 +10,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Nothing is held back.
+    /// Files are removed at once.
     pub const NONE: Hold = Hold { now_ms: 0, hold_ms: 0 };
 
     fn is_over(self, since_ms: u64) -> bool {

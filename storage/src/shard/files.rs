@@ -59,7 +59,7 @@ impl Files {
     }
 
     /// The sealed segment, which ends before `next_ordinal`; checked when it is opened. One whose end is damaged is
-    /// noted, and gets its index from its frames as far as they are whole.
+    /// noted, and gets its index from its frames as far as they are intact.
     pub fn sealed(
         &self,
         shared: &Shared,

@@ -1,7 +1,7 @@
 //! The records of each shard: an in-memory tail over segment files.
 //!
-//! One apply task per group calls [`ShardLog::apply`], [`ShardLog::trim`] and [`ShardLog::cut`]; any thread
-//! reads; one thread runs [`crate::flusher::Flusher`]. Each shard has a lock of its own, held only to look up
+//! One apply task per group calls [`ShardLog::apply`], [`ShardLog::trim`] and [`ShardLog::cut`]; any thread reads;
+//! one thread runs [`crate::flusher::Flusher`]. Each shard has a lock of its own, which is only taken to look up
 //! and clone handles: decoding, checksums and disk access happen outside it. A reader never sees a gap, a torn
 //! frame or a trimmed ordinal. Nothing here decides an acknowledgement: the write-ahead log did.
 

@@ -39,9 +39,9 @@ impl ShardLog {
     /// Reads from memory and files; starts at the trim point when `from` is below it.
     ///
     /// # Errors
-    /// [`ShardError::Damaged`] when bytes on disk are not those that were written and no whole record stands before
-    /// them; [`ShardError::Io`] when the operating system refuses, or when the shard's stream was removed. Wrong data
-    /// is never returned.
+    /// [`ShardError::Damaged`] when bytes on disk are not those that were written and no intact record stands
+    /// before them; [`ShardError::Io`] when the operating system refuses, or when the shard's stream was removed.
+    /// Wrong data is never returned.
     pub fn read(&self, from: u64, limit: ReadLimit) -> Result<ReadBatch, ShardError> {
         let mut gather = Gather::new(from, limit);
         while !gather.is_full() {

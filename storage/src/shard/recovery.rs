@@ -77,7 +77,7 @@ pub(super) fn list<T>(
     }
 }
 
-/// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is whole takes the
+/// Rebuilds a shard's state; the directory holds nothing newer any more. A staged file that is complete takes the
 /// place of any other file first: an install was interrupted, and a file of the same length may be one whose bytes
 /// were never synced and whose removal was not either.
 pub(super) fn recover(shared: &Shared, checkpoint: ShardCheckpoint) -> Result<ShardState, ShardError> {

@@ -148,7 +148,7 @@ impl ShardStore {
         synced.map_err(|source| ShardError::Io { action: "sync", path: dir, source })
     }
 
-    /// The bytes of the damaged file that the copy lacks, which may be whole.
+    /// The bytes of the damaged file that the copy lacks, which may be intact.
     fn read_own(&self, path: &Path, from: u64, to: u64) -> Result<Vec<u8>, ShardError> {
         let mut bytes = vec![0; to.saturating_sub(from) as usize];
         if !bytes.is_empty() {

@@ -25,7 +25,7 @@ pub(super) fn dir_beside(shards: &Path) -> PathBuf {
     shards.with_file_name("set-aside")
 }
 
-/// Moves all segments of a shard that are meant out of the way, durably.
+/// Sets aside, durably, the segments of a shard that `is_meant` selects.
 pub(super) fn set_aside(
     disk: &dyn Disk,
     shards: &Path,
@@ -59,7 +59,7 @@ pub(super) fn set_aside(
     sync_dir(disk, &from)
 }
 
-/// Moves all segments of a stream's shards that are meant out of the way, and removes the directories that are empty
+/// Sets aside the segments of a stream's shards that `is_meant` selects, and removes the directories that are empty
 /// then.
 pub(super) fn set_aside_stream(
     disk: &dyn Disk,
@@ -131,8 +131,8 @@ impl ShardStore {
     }
 }
 
-/// The last whole frame of a segment that was set aside; `None` when nothing in it can be read, so that it holds no record
-/// that could be brought back.
+/// The last intact frame of a segment that was set aside; `None` when nothing in it can be read, so that it holds
+/// no record that could be brought back.
 fn last_frame(
     shared: &Shared,
     aside: &Path,

@@ -33,8 +33,9 @@ pub(crate) struct ActiveSegment {
     pub sealed: bool,
     /// Bytes in the file, whole blocks.
     pub written: u64,
-    /// Bytes from `written` on, less than a block, of frames that a damaged file keeps from being told apart. They are
-    /// written before the tail's frames; empty for a segment that was recovered whole, and after they were written.
+    /// Bytes from `written` on, less than a block, of frames that a damaged file keeps from being told apart. They
+    /// are written before the tail's frames; empty for a segment that was recovered completely, and after they were
+    /// written.
     pub raw: Bytes,
     pub index: SparseIndex,
 }
@@ -92,7 +93,7 @@ pub(crate) struct ShardState {
     pub sealed: VecDeque<SegmentCheckpoint>,
     pub active: VecDeque<ActiveSegment>,
     pub tail: Tail,
-    /// Whether the flusher has been told of the shard and has not finished with it.
+    /// Whether the flusher has been notified of the shard and has not finished with it.
     pub dirty: bool,
     /// The trim point of the last durable checkpoint: the older of the two that are kept once another one is.
     pub kept_trim_ordinal: u64,

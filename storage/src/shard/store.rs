@@ -166,9 +166,9 @@ impl Removed {
 
 impl ShardStore {
     /// Brings the directory to the state of the checkpoint and opens its shards. Segments the checkpoint does not
-    /// list are set aside (the log behind the checkpoint brings their records back), open segments are cut to whole
-    /// blocks. Finishes an install that a crash cut short. Does not scan files. A file that is missing, short or
-    /// does not go on where it must is listed in [`ShardStore::damaged`].
+    /// list are set aside (the log behind the checkpoint brings their records back), open segments are truncated to
+    /// whole blocks. Finishes an install that a crash interrupted. Does not scan files. A file that is missing,
+    /// short or does not go on where it must is listed in [`ShardStore::damaged`].
     ///
     /// # Errors
     /// [`ShardError::Damaged`] when the checkpoint contradicts itself; [`ShardError::Io`] when the operating system

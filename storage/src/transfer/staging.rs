@@ -1,7 +1,7 @@
 //! The directory where pulled files wait: `<stream uid>/<shard>/<first ordinal>.seg`, as below `shards`.
 //!
-//! A staged file only grows; it is verified when it is whole, and removed when it turns out to be damaged. Staged
-//! bytes survive a failed attempt and a restart; after a restart it is verified again before it is used.
+//! A staged file only grows; it is verified when it is complete, and removed when it turns out to be damaged.
+//! Staged bytes survive a failed attempt and a restart; after a restart it is verified again before it is used.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,7 +19,7 @@ use crate::segment::{ShardKey, segment_path, shard_dir, verify};
 pub struct Staging {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Files that were found whole since the start, with their length then.
+    /// Files that were found intact since the start, with their length then.
     verified: Mutex<BTreeSet<(ShardKey, u64, u64)>>,
 }
 
@@ -108,8 +108,8 @@ impl Staging {
         self.disk.remove_dir_all(&self.dir).map_err(|source| ShardError::io("remove", &self.dir, source))
     }
 
-    /// Moves a staged file into the directory of shards if it is whole. Gives whether it was. A file of that name
-    /// there is replaced by the rename, so that its readers keep the old one.
+    /// Moves a staged file into the directory of shards if it is complete and intact. Gives whether it was. A file
+    /// of that name there is replaced by the rename, so that its readers keep the old one.
     pub(crate) fn place(&self, shards: &Path, need: &FileNeed) -> Result<bool, ShardError> {
         if !need.is_met_by(self.staged_bytes(need)?) || need.bytes == 0 {
             return Ok(false);

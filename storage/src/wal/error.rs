@@ -75,7 +75,7 @@ pub enum WalError {
         /// The largest payload in bytes.
         bytes_max: u64,
     },
-    /// A file is whole, and of a format that this version does not know. Nothing is lost.
+    /// A file is intact, and of a format that this version does not know. Nothing is lost.
     #[error("{} was written by a newer version of the program: start that version", file.display())]
     Newer {
         /// The file.

@@ -91,8 +91,8 @@ impl GroupLog {
         }
     }
 
-    /// Makes a change that is in order. `slot` stands for an appended entry; `dropped` is told the file of each
-    /// entry that goes.
+    /// Makes a change that is in order. `slot` stands for an appended entry; `dropped` gets the file of each entry
+    /// that goes.
     pub(super) fn apply(&mut self, change: Change, slot: Option<Slot>, dropped: &mut impl FnMut(u64)) {
         match change {
             Change::Append(position) => self.append(position, slot.expect("an appended entry has a slot")),

@@ -182,7 +182,7 @@ pub struct WalEntry {
 /// A summary of the files of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalRecovery {
-    /// Where an unfinished write was cut off, if the medium shows one.
+    /// Where an unfinished write was dropped, if the medium shows one.
     pub torn_tail: Option<TornTail>,
     /// Entries that are there.
     pub entries: u64,
@@ -195,6 +195,6 @@ pub struct WalRecovery {
 pub struct TornTail {
     /// The log file.
     pub file: PathBuf,
-    /// The first byte that was cut off.
+    /// The first byte that was dropped.
     pub offset: u64,
 }

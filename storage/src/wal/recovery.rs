@@ -1,9 +1,9 @@
 //! Rebuilds the log from its files, and decides at the first commit that is not intact: an unfinished write at the
-//! end is cut, anything that was durable and is gone is damage.
+//! end is dropped, anything that was durable and is gone is damage.
 //!
-//! A pure function of the files, which it only reads; called by [`FoundWal::read`](super::FoundWal::read). The cut itself
-//! needs no write: the log always goes on in a new file, whose header says with which LSN, and nothing beyond that LSN
-//! is read from the files before it.
+//! A pure function of the files, which it only reads; called by [`FoundWal::read`](super::FoundWal::read). Dropping
+//! it needs no write: the log always goes on in a new file, whose header says with which LSN, and nothing beyond
+//! that LSN is read from the files before it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(super) enum Reading {
     Mending,
 }
 
-/// Up to where a log is whole that is damaged.
+/// The place up to which a damaged log is intact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The files that can be read, the oldest first.
@@ -58,7 +58,7 @@ pub(super) struct Cut {
     pub lsn_end: Option<u64>,
 }
 
-/// Damage, and up to where the log is whole, where that is known.
+/// Damage, and the place up to which the log is intact, where that is known.
 pub(super) struct Broken {
     pub error: WalError,
     pub cut: Option<Cut>,

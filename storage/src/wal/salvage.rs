@@ -45,7 +45,7 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Reads the log in a directory as far as it is whole. Changes nothing.
+    /// Reads the log in a directory as far as it is intact. Changes nothing.
     ///
     /// # Errors
     /// [`WalError::Io`], and [`WalError::Newer`] when a newer version of the program wrote the log.
@@ -121,7 +121,7 @@ impl Salvage {
         self.damage.as_ref()
     }
 
-    /// True when giving up has begun and was cut short.
+    /// True when giving up has begun and was interrupted.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.is_begun
@@ -133,7 +133,7 @@ impl Salvage {
         self.known_lsn
     }
 
-    /// The log as far as it is whole.
+    /// The log as far as it is intact.
     #[must_use]
     pub fn found(&self) -> &FoundWal {
         &self.found
@@ -209,7 +209,7 @@ impl Salvage {
         Ok(())
     }
 
-    /// The log as far as it is whole, ready to be begun. To be called after [`Salvage::set_aside`].
+    /// The log as far as it is intact, ready to be begun. To be called after [`Salvage::set_aside`].
     ///
     /// # Panics
     /// When nothing was set aside.
@@ -258,7 +258,8 @@ fn longest_whole(
     }
 }
 
-/// A file whose commits are whole and whose frame is not: it is shorter than it was made, or lacks its sync points.
+/// A file whose commits are intact and whose frame is not: it is shorter than it was made, or lacks its sync
+/// points.
 #[derive(Clone, Debug)]
 pub(super) struct Mend {
     pub path: PathBuf,

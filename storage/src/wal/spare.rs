@@ -183,7 +183,7 @@ impl Pool {
         };
         self.disk.sync_dir(&self.dir).map_err(WalError::sync_at(&self.dir))?;
         // Only now may the next one go. After a failed sync this one stays first in the queue, where it cannot be
-        // found any more: no later file goes before it, and the failure is told again.
+        // found any more: no later file goes before it, and the failure is returned again.
         retired.pop_front();
         if let Some(path) = recycled {
             self.offer(Spare { path, bytes: self.file_bytes }).map_err(WalError::at(&self.dir))?;

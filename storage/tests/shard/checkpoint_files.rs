@@ -1,4 +1,4 @@
-//! Checkpoint files: the newest whole one is loaded, a damaged one is never believed, a crash leaves the old or the
+//! Checkpoint files: the newest intact one is loaded, a damaged one is never used, a crash leaves the old or the
 //! new one. And the bytes of both format versions.
 
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ fn put_file(disk: &SimDisk, sequence: u64, bytes: &[u8]) {
     file.write_all_at(bytes, 0).expect("written");
 }
 
-/// The older checkpoint is loaded, and the damage of the newer is told.
+/// The older checkpoint is loaded, and the damage of the newer one is reported.
 fn assert_older(disk: &SimDisk, what: &str) {
     let loaded = load_from(disk).expect("the older one is whole").expect("there is one");
     assert_eq!(loaded.checkpoint, checkpoint(1), "{what}");

@@ -217,7 +217,7 @@ proptest! {
 
 #[test]
 fn power_lost_at_every_change_of_the_disk_is_survived() {
-    // A run through several files with purges, cut at its first change, its second, and so on.
+    // A run through several files with purges, interrupted at its first change, its second, and so on.
     for changes in 0..160 {
         for seed in 0..3 {
             let mut run = Run::new(seed, seed != 1);

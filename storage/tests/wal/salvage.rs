@@ -1,4 +1,4 @@
-//! Giving up the end of a damaged log: the whole part is kept, the rest is set aside, whenever the power goes.
+//! Giving up the end of a damaged log: the intact part is kept, the rest is set aside, whenever the power goes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -71,7 +71,7 @@ fn a_spare_file_carries_the_log_over_a_full_disk() {
 
 #[test]
 fn a_write_that_fails_in_the_middle_is_never_found_again() {
-    // A file system that copies on write can run out of space inside a file: the file is cut to show it.
+    // A file system that copies on write can run out of space inside a file: the file is truncated to show it.
     let disk = SimDisk::new(3);
     let (mut wal, reader, _) = open(&disk, options(32 * KIB)).expect("a new log");
     let spares = wal.spare_files();

@@ -21,7 +21,7 @@ pub const FORMAT: u32 = 1;
 /// Percentiles above are left out of the curve: one in a hundred thousand.
 const CURVE_END: f64 = 0.99999;
 
-/// A run, and everything that is told of it.
+/// A run, and everything that is reported about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// [`FORMAT`].
@@ -42,7 +42,8 @@ pub struct RunResult {
     pub records: Totals,
     /// Requests that ended, with or without an answer.
     pub requests: u64,
-    /// From the end of the warm-up to the last answer, and not less than was asked for unless it was cut short.
+    /// From the end of the warm-up to the last answer, and not less than was asked for unless the run was
+    /// interrupted.
     pub elapsed_s: f64,
     /// Acknowledged.
     pub records_per_s: f64,
@@ -204,7 +205,8 @@ pub enum Verification {
 }
 
 impl RunResult {
-    /// Whether nothing speaks against it: something was acknowledged, it was not cut short, and no promise was broken.
+    /// Whether nothing speaks against it: something was acknowledged, it was not interrupted, and no promise was
+    /// broken.
     pub fn is_clean(&self) -> bool {
         let is_violated = match &self.verification {
             Verification::Off { .. } => false,

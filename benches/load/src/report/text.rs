@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Percentiles, RunResult, Totals, Verification};
 
-/// A row of figures: its name, and how it is told of a run.
+/// A row of figures: its name, and its text for a run.
 pub(super) type Row = (&'static str, fn(&RunResult) -> String);
 
 /// Words for a terminal, without colours. `other` is shown in a second column.

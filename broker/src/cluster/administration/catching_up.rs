@@ -15,7 +15,7 @@ use super::{Administration, AdministrationError, Teller};
 const LAG_MAX: u64 = 256;
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often the operator is told how it goes.
+/// How often the operator gets a line of progress.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How long the learner may not answer before the wait is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);

@@ -1,10 +1,10 @@
 //! Administration of a cluster: its state, its members and its leaders.
 //!
 //! Every change is a sequence of steps that each may be repeated: a step whose result is there already is skipped,
-//! so a change that was cut short goes on when it is asked for again, at any node. Invariants: a node becomes a
-//! voter only after it has caught up in every group; a voter is replaced in one change of each group, so that none
-//! has fewer voters than before in between; an id that a member once had is never given to another node. One change
-//! at a time runs in the cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
+//! so an interrupted change goes on when it is asked for again, at any node. Invariants: a node becomes a voter
+//! only after it has caught up in every group; a voter is replaced in one change of each group, so that none has
+//! fewer voters than before in between; an id that a member once had is never given to another node. One change at
+//! a time runs in the cluster, as far as its nodes reach each other. The wire calls this for `tidelog cluster`.
 
 mod cached_status;
 mod catching_up;
@@ -92,8 +92,8 @@ impl Administration {
     }
 
     /// Begins a change of the members, which lasts as long as the returned guard. Two changes at once would each
-    /// rely on a state that the other one changes. This one is seen before it looks for others, so that of two that
-    /// begin at the same time at least one gives way.
+    /// rely on a state that the other one changes. A change is visible before it looks for others, so that at least
+    /// one of two that begin at the same time is refused.
     async fn begin(&self) -> Result<OwnedSemaphorePermit, AdministrationError> {
         let busy = |node: u64| {
             AdministrationError::not_now(format!(

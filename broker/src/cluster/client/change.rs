@@ -1,4 +1,4 @@
-//! Changes of a cluster: one call each, whose progress is told as it comes.
+//! Changes of a cluster: one call each, whose progress is shown as it comes.
 
 use futures_util::future::FutureExt;
 use tidelog_proto::cluster::{

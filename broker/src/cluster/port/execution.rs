@@ -15,7 +15,7 @@ use crate::ops::{self, Call, Codec, Events, Fault, Reply, relayed};
 use crate::room::Charge;
 use crate::service::Service;
 
-/// How long a client may take for the rest of an event stream that is over before it is cut.
+/// How long a client may take for the rest of an event stream that is over before its connection is closed.
 const REST_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) type Parts = Pin<Box<dyn Stream<Item = Result<peer::ExecuteResponse, Status>> + Send>>;

@@ -1,4 +1,4 @@
-//! What this node answers its peers: the service of `peer.proto` on the cluster's port.
+//! The service of `peer.proto`, by which this node answers its peers on the cluster's port.
 //!
 //! Every call but a greeting is admitted first. As long as the node is on its way to its cluster, or recovering, it
 //! answers greetings, and gives peers that cannot start without it bytes of segments; nothing else.

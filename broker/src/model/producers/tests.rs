@@ -41,7 +41,7 @@ fn a_batch_is_known_until_it_is_settled_and_stale_then() {
         (1, 1, Ok(7_001)),
         (3, 3, Ok(7_003)),
         (2, 1, Err(ProducerRefusal::Stale)),
-        // An attempt that was held up does not unsettle anything.
+        // A delayed attempt does not unsettle anything.
         (4, 1, Ok(7_004)),
         (2, 2, Err(ProducerRefusal::Stale)),
         (9, 9, Ok(7_009)),

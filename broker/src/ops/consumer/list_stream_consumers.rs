@@ -3,8 +3,9 @@
 //! Every page names the stream by its ARN, which the model requires; a NextToken goes with that stream only, and
 //! excludes a StreamCreationTimestamp, because it stands for a stream that was chosen already.
 //!
-//! Limits: 100 consumers a page; a larger MaxResults is cut; a NextToken is good for 300 s. Errors: ResourceNotFound,
-//! ResourceInUse while the stream is CREATING or DELETING, ExpiredNextToken, InvalidArgument.
+//! Limits: 100 consumers a page; a larger MaxResults counts as the page size; a NextToken is good for 300 s.
+//! Errors: ResourceNotFound, ResourceInUse while the stream is CREATING or DELETING, ExpiredNextToken,
+//! InvalidArgument.
 
 use std::sync::Arc;
 

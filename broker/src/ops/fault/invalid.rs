@@ -296,7 +296,7 @@ pub enum InvalidRetention {
     TooShort(i64),
     /// Hours above the most.
     TooLong(i64),
-    /// The call goes the other way than the retention.
+    /// The call would change the retention in the wrong direction.
     Direction {
         /// The name of the stream.
         stream: String,

@@ -9,7 +9,7 @@ use crate::ops::stream::description;
 use crate::ops::{Call, Fault, target};
 use crate::service::{Service, StreamChange};
 
-/// Which way a change goes.
+/// The direction of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Metrics come.

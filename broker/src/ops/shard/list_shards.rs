@@ -4,8 +4,8 @@
 //! A time before the trim horizon is raised to it, so that AT_TRIM_HORIZON and AT_TIMESTAMP always cover the whole
 //! hash range.
 //!
-//! Limits: 1,000 shards a page; a larger MaxResults is cut; a NextToken is good for 300 s. Errors: ResourceNotFound,
-//! ResourceInUse while the stream is CREATING or DELETING, ExpiredNextToken, InvalidArgument.
+//! Limits: 1,000 shards a page; a larger MaxResults counts as the page size; a NextToken is good for 300 s. Errors:
+//! ResourceNotFound, ResourceInUse while the stream is CREATING or DELETING, ExpiredNextToken, InvalidArgument.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! DeleteStream: removes a stream and its records, in any state it is in.
 //!
-//! Its consumers stand in the way, unless EnforceConsumerDeletion lets them go along; those that are being deregistered
-//! do not. So do members of its consumer groups; a group without any goes along.
+//! Its consumers prevent it, unless EnforceConsumerDeletion deletes them too; those that are being deregistered do
+//! not. So do members of its consumer groups; a group without any goes along.
 //!
 //! Errors: ResourceNotFound, ResourceInUse when there are consumers.
 

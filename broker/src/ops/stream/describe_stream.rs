@@ -2,8 +2,8 @@
 //!
 //! It succeeds from the moment CreateStream has answered; a stream that is CREATING shows no shards.
 //!
-//! Limits: 100 shards a page; a larger Limit is cut. Errors: ResourceNotFound, and InvalidArgument for an
-//! ExclusiveStartShardId that is none.
+//! Limits: 100 shards a page; a larger Limit counts as the page size. Errors: ResourceNotFound, and InvalidArgument
+//! for an ExclusiveStartShardId that is none.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! ListStreams: the streams of the account in the region, sorted by name.
 //!
-//! Limits: 100 streams a page; a larger Limit is cut; a NextToken is good for 300 s. A NextToken counts more than
-//! an ExclusiveStartStreamName beside it, because paginators repeat the first call's members.
+//! Limits: 100 streams a page; a larger Limit counts as the page size; a NextToken is good for 300 s. A NextToken
+//! counts more than an ExclusiveStartStreamName beside it, because paginators repeat the first call's members.
 //!
 //! Errors: ExpiredNextToken, InvalidArgument for a NextToken that is none.
 

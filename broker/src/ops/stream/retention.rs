@@ -11,7 +11,7 @@ use crate::ops::fault::InvalidRetention;
 use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 
-/// Which way the retention may go.
+/// The direction in which the retention may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Not below the present one.

@@ -1,5 +1,5 @@
-//! Keeping the node's files whole: damaged segments are replaced by a peer's copy, and sealed ones are looked at from
-//! time to time before somebody needs them.
+//! Keeping the node's files intact: damaged segments are replaced by a peer's copy, and sealed ones are scrubbed
+//! from time to time, before a reader needs them.
 //!
 //! Damaged bytes are never served: a read of it is answered with an error that can be retried, and lists the
 //! segment. One repair at a time; the list is bounded where it is kept. A single node has nobody to repair from: it
@@ -92,7 +92,7 @@ impl Repairs {
         }
     }
 
-    /// Replaces a damaged segment by the copy of the first peer that has a whole one.
+    /// Replaces a damaged segment by the copy of the first peer that has an intact one.
     async fn repair(&self, key: ShardKey, first_ordinal: u64) -> Result<(), PullError> {
         let puller = &self.puller;
         let pulled = Arc::new(AtomicU64::new(0));

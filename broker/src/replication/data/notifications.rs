@@ -169,7 +169,7 @@ impl ManyListener {
 impl Drop for ManyListener {
     fn drop(&mut self) {
         for shard in std::mem::take(&mut self.shards) {
-            // One lock for each: others may be told in between.
+            // One lock for each: other listeners may be notified in between.
             self.forget(&mut self.notifications.by_shard(), shard);
         }
     }

@@ -205,7 +205,7 @@ impl Membership {
         Ok(())
     }
 
-    /// Whether a change of voters was cut short between its two steps.
+    /// Whether a change of voters was interrupted between its two steps.
     fn is_joint(&self, group: u8) -> bool {
         let metrics = self.rafts.of(group).metrics();
         metrics.borrow_watched().membership_config.membership().get_joint_config().len() > 1

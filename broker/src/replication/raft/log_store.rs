@@ -30,7 +30,7 @@ const READ_BYTES_MAX: usize = 4 << 20;
 
 /// Record bytes of all groups of a node past which entries that are in the log's file are not kept in memory as well.
 const RECENT_BYTES_MAX: usize = 64 << 20;
-/// Record bytes that a group may keep however much the others have: they give up their own only as they append.
+/// Record bytes that a group may keep however much the others have: they drop their own only as they append.
 const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
 
 type LogEntry = EntryOf<TypeConfig>;

@@ -182,7 +182,7 @@ pub fn read_transfer_request(
     Ok(TransferLeaderRequest::new(from, message.to, message.last.as_ref().map(read_log_id)))
 }
 
-/// The outcome that a peer is told of a proposal without an answer.
+/// The outcome that a peer gets for a proposal without an answer.
 pub fn outcome(error: ProposeError) -> peer::Outcome {
     match error {
         ProposeError::NotProposed => peer::Outcome::NotProposed,

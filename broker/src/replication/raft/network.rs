@@ -45,7 +45,7 @@ pub struct GroupNetwork {
     pub peers: Arc<Peers>,
     /// The store whose files a lagging peer pulls.
     pub store: Arc<ShardStore>,
-    /// The indexes that followers are told of each other.
+    /// The replicated indexes that each follower gets with the entries.
     pub replicated: Arc<Replicated>,
     /// The positions that followers have confirmed.
     pub progress: Arc<ReplicationProgress>,

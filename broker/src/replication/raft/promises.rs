@@ -62,7 +62,7 @@ pub enum Contradiction {
         /// The entry.
         at: LogPosition,
     },
-    /// A leader wants entries cut off that are applied here.
+    /// A leader wants to truncate entries that are applied here.
     CutBelowApplied {
         /// The group.
         group: u8,

@@ -71,7 +71,7 @@ pub async fn repair_open_segments(
     Ok(())
 }
 
-/// Stages the first whole copy of a file that a peer gives, or says why each peer gives none.
+/// Stages the first intact copy of a file that a peer gives, or says why each peer gives none.
 async fn fetch(
     puller: &Puller,
     need: &FileNeed,

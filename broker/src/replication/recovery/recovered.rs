@@ -2,8 +2,8 @@
 //! does anything change. A start that is refused leaves the directory as it was, so that missing files can be put
 //! back.
 //!
-//! Log and checkpoints are compared by LSN, never by Raft index: an install that was cut short legally leaves a
-//! checkpoint whose index lies beyond the log's end. Called by the node.
+//! Log and checkpoints are compared by LSN, never by Raft index: an interrupted install legally leaves a checkpoint
+//! whose index lies beyond the log's end. Called by the node.
 
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ fn judge(found: &Found) -> Result<(), Loss> {
         if found.history.founded && found.is_founder && log.last.is_none() && applied.is_none() {
             return Err(Loss::EmptyGroup(group));
         }
-        // After an install that was cut short the checkpoint reaches further than the log.
+        // After an interrupted install the checkpoint reaches further than the log.
         if let Some(committed) = *committed
             && Some(committed.index) > index(log.last).max(index(*applied))
         {

@@ -40,7 +40,7 @@ enum Request {
     WriteOut(ShardKey, oneshot::Sender<()>),
 }
 
-/// A handle to the worker; clones share it. The worker ends when it is told to, or with the last handle.
+/// A handle to the worker; clones share it. The worker ends at its stop, or with the last handle.
 #[derive(Clone)]
 pub struct FlushHandle {
     queue: mpsc::Sender<Request>,
@@ -82,9 +82,9 @@ pub struct FlushConfig {
     pub groups: usize,
     /// The shell that the worker runs in.
     pub shell: Shell,
-    /// By whose boot time files of trimmed records are held back.
+    /// The clock whose boot time bounds how long files of trimmed records are kept.
     pub clock: Arc<ClusterClock>,
-    /// Free bytes of the disk below which they are not.
+    /// Free bytes of the disk below which files of trimmed records are removed at once.
     pub hold_free_bytes: u64,
     /// Unflushed bytes at which proposals wait for the flusher.
     pub unflushed_bytes_max: u64,

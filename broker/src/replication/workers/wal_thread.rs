@@ -332,7 +332,7 @@ impl Worker {
         if self.since_spare >= SPARE_EVERY_BYTES || self.spare_for != self.wal.file_number() {
             self.since_spare = 0;
             self.spare_for = self.wal.file_number();
-            // A full channel means that the other thread has been told already.
+            // A full channel means that the other thread has a message already.
             let _ = self.spare_wanted.try_send(());
         }
     }

@@ -38,7 +38,7 @@ pub struct Meters {
 }
 
 impl Meters {
-    /// Handles of the recorder that is installed now, which is also told the limits.
+    /// Handles of the recorder that is installed now, which also gets the limits as gauges.
     pub fn new(limits: &ShardLimits) -> Self {
         for (name, limit) in [
             (names::SHARD_WRITE_LIMIT_BYTES, limits.write_bytes_per_second),

@@ -1,8 +1,9 @@
 //! How many calls of the control plane each caller has left this second. Pure: time comes in as an argument.
 //!
-//! One bucket per operation and [`Subject`], found by a hash, so that the length of names takes no memory. A bucket that
-//! was left alone for a second is full, and so as good as none: such ones are forgotten. Past [`BUCKETS_MAX`] any one gives
-//! way, whose subject has a full bucket then: nobody lifts all others' limits by inventing subjects.
+//! One bucket per operation and [`Subject`], found by a hash, so that the length of names takes no memory. A bucket
+//! that was left alone for a second is full, and so as good as none: such ones are forgotten. Past [`BUCKETS_MAX`]
+//! one of them is dropped, so that its subject has a full bucket again: a caller that invents subjects does not
+//! lift all others' limits.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -2,8 +2,8 @@
 //!
 //! Bytes are debts, not caps: a record or a read passes while the bucket is above zero and is then charged in full,
 //! so that a 10 MiB record passes and the next ones wait until the bucket is above zero again. Records and calls
-//! are counted: one passes while a whole one is left. A bucket is full at the start and holds one second's worth of
-//! tokens.
+//! are counted: one passes while a full token is left. A bucket is full at the start and holds one second's worth
+//! of tokens.
 
 use crate::limits::ShardLimits;
 

@@ -28,7 +28,7 @@ pub struct DamagedRecords {
 }
 
 impl DamagedRecords {
-    /// The lowest sequence number that the first record can have, and the highest place before the next whole one.
+    /// The lowest sequence number that the first record can have, and the highest place before the next intact one.
     pub fn sequence_numbers(&self) -> (Arc<str>, Option<Arc<str>>) {
         let place = |ordinal, after| {
             let (created_s, shard) = (self.created_s, self.shard);

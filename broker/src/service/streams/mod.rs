@@ -1,7 +1,7 @@
 //! Streams come and go by sagas that the metadata group drives: begin → every shard's group → finish.
 //!
-//! The leader of the metadata group takes the steps ([`self::leading`]). Each may run again: a saga that a crash or a
-//! change of leaders cut short is resumed from the state in which the metadata says it is.
+//! The leader of the metadata group takes the steps ([`self::leading`]). Each may run again: a saga that a crash or
+//! a change of leaders interrupted is resumed from the state in which the metadata says it is.
 
 pub mod growth;
 pub mod leading;

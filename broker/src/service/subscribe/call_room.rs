@@ -1,5 +1,5 @@
-//! Room for the records that one call has on their way to its client: taken before they are read, and held until the
-//! client takes them.
+//! Room for the records that one call has on their way to its client: taken before they are read, and kept until
+//! the client takes them.
 //!
 //! A call has a few batches under way at a time, so that one whose client takes nothing holds little. Rooms of
 //! clients and of peers are apart: a node that relays records holds its client's room while it waits for the

@@ -5,8 +5,8 @@
 //! begins at; a later reader of the same place may get fewer records than there are by then, and goes on from
 //! there. Bounds: a few runs per shard, and a quarter of the room on the node or one run; runs beyond them are
 //! encoded for each subscriber. All runs that are alive, kept or on their way to clients, have a share of one
-//! [`Room`]; when that is spent, runs that are merely kept give way, and subscribers wait until clients have taken
-//! theirs.
+//! [`Room`]; when that is spent, runs that are merely kept are dropped, and subscribers wait until clients have
+//! taken theirs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};

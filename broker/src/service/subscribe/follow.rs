@@ -266,7 +266,7 @@ impl Follower {
                 match self.read(&stream, &log).await? {
                     Some(batch) if !batch.records.is_empty() => return Ok(Followed::Batch(batch)),
                     Some(_) => continue,
-                    // There was no room, and the client is told that this goes on.
+                    // There was no room; an empty batch shows the client that the call goes on.
                     None => self.due = Instant::now(),
                 }
             }

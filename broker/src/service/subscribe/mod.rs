@@ -35,8 +35,8 @@ pub struct Pace {
     pub pause: Duration,
     /// The life of a whole subscription.
     pub life: Duration,
-    /// Bytes of all encoded runs of records that are alive, be it that clients take them slowly. Past it subscriptions
-    /// are held back.
+    /// Bytes of all encoded runs of records that are alive, be it that clients take them slowly. Past it
+    /// subscriptions wait.
     pub run_bytes_in_flight_max: usize,
 }
 

@@ -160,7 +160,7 @@ impl Service {
             let mut by_group: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
             let mut expired = BTreeSet::new();
             for shard in stream.shards.iter().filter(is_expired) {
-                // Never before its parents, whose readers are told of it at their end.
+                // Never before its parents, whose readers get its id at their end.
                 let is_kept = |parent: &u32| stream.shard(*parent).is_some() && !expired.contains(parent);
                 if !shard.parent.iter().chain(&shard.adjacent_parent).any(is_kept) {
                     expired.insert(shard.index);

@@ -22,7 +22,7 @@ struct Trimmed {
     told_at_boot_ms: Option<u64>,
 }
 
-/// Trims that are to be told of, by stream; at most as many as there are streams.
+/// Trims that are to be logged, by stream; at most as many as there are streams.
 #[derive(Debug, Default)]
 pub struct TrimLog(BTreeMap<u64, Trimmed>);
 

@@ -158,7 +158,7 @@ impl Answer {
         }
     }
 
-    /// The next piece of the frame. The last one does not keep the whole.
+    /// The next piece of the frame. The last piece is a copy, so that it does not keep the whole frame in memory.
     fn piece(&mut self) -> Bytes {
         let piece = self.rest.split_to(self.rest.len().min(FRAME_BYTES_MAX));
         if piece.len() == FRAME_BYTES_MAX && self.rest.len() <= FRAME_BYTES_MAX {
@@ -280,7 +280,7 @@ mod tests {
             let (_, _, status) = taken(answer(frames, None, stopping.clone())).await;
             assert_eq!(status.unwrap().code(), Code::Unavailable);
         }
-        // The only message of an answer is told all the same.
+        // The only message of an answer is delivered even after the deadline.
         let one: Frames = vec![data(1), Ok(Frame::trailers(trailers(&Status::ok(""))))];
         let (bytes, _, status) = taken(answer(stream::iter(one), Some(Instant::now()), stopping)).await;
         assert_eq!((bytes, status.unwrap().code()), (1, Code::Ok));

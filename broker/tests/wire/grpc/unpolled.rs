@@ -94,7 +94,7 @@ async fn subscribers_that_take_nothing_leave_others_room_for_their_records() {
             }
         }
     };
-    // Sooner than any of the others is cut.
+    // Sooner than any of the others is disconnected.
     timeout(Duration::from_secs(12), given).await.expect("its records");
     let metrics = get(grpc.broker.address(), "/metrics").await.body;
     assert!(metrics.contains(r#"class="events""#), "{metrics}");

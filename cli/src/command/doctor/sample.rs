@@ -59,7 +59,7 @@ pub(super) struct Limits {
 }
 
 impl Default for Limits {
-    /// AWS's figures, which are Tidelog's unless it is told others.
+    /// AWS's figures, which are Tidelog's by default.
     fn default() -> Self {
         Self { records: 1000.0, bytes: 1024.0 * 1024.0 }
     }

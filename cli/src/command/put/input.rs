@@ -44,7 +44,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Opens all files before anything is read, so that a wrong name is told before anything is put.
+    /// Opens all files before anything is read, so that a wrong name is reported before anything is put.
     ///
     /// # Errors
     /// When one of them cannot be opened.

@@ -78,8 +78,9 @@ pub(in crate::command) fn written(shown: &Shown, form: Form) -> Vec<u8> {
     }
 }
 
-/// One object on a line, from which the record can be told exactly: `data` is the record's own text where that is an
-/// object or an array of JSON on one line, and else a string of its text; bytes that are no text are in `data_base64`.
+/// One object on a line, from which the record can be restored exactly: `data` is the record's own text where that
+/// is an object or an array of JSON on one line, and else a string of its text; bytes that are no text are in
+/// `data_base64`.
 fn json(shown: &Shown) -> String {
     let mut object = json!({
         "shard": shown.shard,

@@ -1,4 +1,4 @@
-//! Calls the operations it is told to, for the scenario that all clients play.
+//! Calls the operations that it reads, for the scenario that all clients play.
 //!
 //! One JSON object per line in, one or more out; `tests/clients/program.py` describes them. Calls run side by side,
 //! so that they go on while a subscription is open. The SDK's types have no JSON of their own: the members that go

@@ -1,7 +1,7 @@
 //! The JSON lines exchanged with the test runner: rows in, attempts and records out.
 //!
-//! Bytes travel as base64. A line is written whole and flushed by the end of a phase; the runner reads a
-//! file only after the phase has ended.
+//! Bytes travel as base64. A line is written at once and flushed by the end of a phase; the runner reads a file
+//! only after the phase has ended.
 
 use crate::Outcome;
 use aws_sdk_kinesis::primitives::Blob;

@@ -113,7 +113,7 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
     stored_and_restored(&mut there);
 
     for (group, shard) in [(&mut here, 1), (&mut there, 2)] {
-        // Known as a whole; only in part; not at all; not any more.
+        // Known completely; only in part; not at all; not any more.
         let known = AppendOutcome::Remembered(vec![run(0, &[0, 1, 2, 3], 1)]);
         assert_eq!(send(group, shard, 2, &[1, 3]), known);
         let partly = AppendOutcome::Remembered(vec![run(0, &[1, 3], 5), run(shard, &[0, 7], 1)]);

@@ -10,7 +10,7 @@ use crate::command::tail::show::visible;
 const HOT_PART: f64 = 0.2;
 /// ... if it is so many times the average of a key: few keys have large parts, each of them.
 const HOT_TIMES: f64 = 5.0;
-/// How many are told.
+/// How many keys are named.
 const FINDINGS_MAX: usize = 3;
 
 /// A key and the sample it was seen in.

@@ -167,7 +167,7 @@ fn unequal_ranges_are_told_unless_they_even_out_the_load() {
     assert_eq!(all(&facts)[0].command.as_deref(), Some("tidelog stream reshard clicks --split 2"));
     facts.samples = vec![spread(0, 1000, 10), spread(1, 1000, 10), spread(2, 1000, 10)];
     assert_eq!(kinds(&facts), []);
-    // One split of one shard is nothing to be told.
+    // One split of one shard makes no finding.
     facts.samples.clear();
     facts.shards[0].range = 0..=u128::MAX / 6;
     assert_eq!(kinds(&facts), []);
