@@ -1,6 +1,6 @@
 //! Turns the service model (`service-model.json`: shapes, bounds and errors of all operations) into Rust: the operations,
 //! the tables of members with their bounds, and the types of requests and answers. `src/ops/api/mod.rs` includes the
-//! result; no bound of a single member stands anywhere else.
+//! result, and `src/limits.rs` the bounds that other code needs as constants; no bound of the model stands anywhere else.
 //!
 //! Also writes when the program was built, before which no clock can be right: SOURCE_DATE_EPOCH, or the time of the newest
 //! commit, less a day. The same sources give the same date; an incremental build may keep an older one, which is as right.
@@ -30,6 +30,8 @@ fn main() {
     let generated = [tables::write(&model), types::write(&model)].concat();
     let out = env::var_os("OUT_DIR").expect("cargo names the directory");
     fs::write(Path::new(&out).join("service_model.rs"), generated).expect("the directory can be written");
+    fs::write(Path::new(&out).join("model_bounds.rs"), tables::write_bounds(&model))
+        .expect("the directory can be written");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let built_ms = built_s().saturating_sub(DAY_S) * 1_000;
     fs::write(Path::new(&out).join("built_ms.rs"), built_ms.to_string())

@@ -5,6 +5,17 @@ use std::fmt::Write as _;
 
 use crate::model::{Model, upper_snake};
 
+/// Constants of `src/limits.rs` that are upper bounds of shapes: name, type and shape.
+const BOUNDS: [(&str, &str, &str); 7] = [
+    ("STREAM_NAME_LENGTH_MAX", "usize", "StreamName"),
+    ("PARTITION_KEY_LENGTH_MAX", "usize", "PartitionKey"),
+    ("PUT_RECORDS_MAX", "usize", "PutRecordsRequestEntryList"),
+    ("GET_RECORDS_MAX", "usize", "GetRecordsInputLimit"),
+    ("RECORD_DATA_BYTES_MAX", "u64", "Data"),
+    ("RECORD_KIB_MAX", "u32", "MaxRecordSizeInKiB"),
+    ("SHARD_ITERATOR_LENGTH_MAX", "usize", "ShardIterator"),
+];
+
 /// The enumeration of operations, the tables of all structures, and the patterns.
 pub fn write(model: &Model<'_>) -> String {
     let mut out = String::new();
@@ -18,6 +29,16 @@ pub fn write(model: &Model<'_>) -> String {
     writeln!(out, "/// The patterns of the model: as the model writes them, and for the regex library.")
         .unwrap();
     writeln!(out, "pub static PATTERNS: [(&str, &str); {}] = {pairs:?};", pairs.len()).unwrap();
+    out
+}
+
+/// The upper bounds of shapes that code outside of the tables needs, as constants.
+pub fn write_bounds(model: &Model<'_>) -> String {
+    let mut out = String::new();
+    for (name, kind, shape) in BOUNDS {
+        let max = model.shape(shape)["max"].as_u64().unwrap_or_else(|| panic!("{shape} has no upper bound"));
+        writeln!(out, "pub const {name}: {kind} = {max};").unwrap();
+    }
     out
 }
 

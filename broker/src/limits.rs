@@ -1,18 +1,23 @@
 //! Every limit of the service that is a number, with its unit and its source.
 //!
-//! The bounds of single members of a request (lengths, ranges, patterns) stand with the operations' tables, which
-//! repeat the service model; limits that an operation checks by itself stand here. "Model" is the service model of
-//! 2013-12-02, "guide" the Kinesis developer guide, "recorded" the behaviour of the service as it was observed.
+//! The build makes tables of the service model with the bounds of single members of a request (lengths, ranges,
+//! patterns), and takes the few of them that stand here from the same model; limits that an operation checks by itself
+//! stand here alone. "Model" is the service model of 2013-12-02, "guide" the Kinesis developer guide, "recorded" the behaviour of the service as it was observed.
 
 pub mod rates;
 
 /// Bytes of a mebibyte.
 const MIB: u64 = 1 << 20;
 
+/// Bounds of the service model as constants, which the build writes.
+mod service_model {
+    include!(concat!(env!("OUT_DIR"), "/model_bounds.rs"));
+}
+
 // ---- names -------------------------------------------------------------------------------------
 
 /// UTF-16 units of a stream name (model).
-pub const STREAM_NAME_LENGTH_MAX: usize = 128;
+pub const STREAM_NAME_LENGTH_MAX: usize = service_model::STREAM_NAME_LENGTH_MAX;
 
 // ---- streams -----------------------------------------------------------------------------------
 
@@ -55,17 +60,17 @@ pub const METADATA_BYTES_MAX: u64 = 64 * MIB;
 /// KiB of data and partition key of one record, unless the stream says otherwise (model, MaxRecordSizeInKiB).
 pub const RECORD_KIB_BY_DEFAULT: u32 = 1_024;
 /// KiB a stream can allow for one record (model).
-pub const RECORD_KIB_MAX: u32 = 10_240;
+pub const RECORD_KIB_MAX: u32 = service_model::RECORD_KIB_MAX;
 /// Bytes of the data of one record, whatever the stream (model, Data).
-pub const RECORD_DATA_BYTES_MAX: u64 = 10 * MIB;
+pub const RECORD_DATA_BYTES_MAX: u64 = service_model::RECORD_DATA_BYTES_MAX;
 /// UTF-16 units of a partition key (model).
-pub const PARTITION_KEY_LENGTH_MAX: usize = 256;
+pub const PARTITION_KEY_LENGTH_MAX: usize = service_model::PARTITION_KEY_LENGTH_MAX;
 /// Records of one PutRecords (model).
-pub const PUT_RECORDS_MAX: usize = 500;
+pub const PUT_RECORDS_MAX: usize = service_model::PUT_RECORDS_MAX;
 /// Bytes of data and partition keys of one PutRecords (guide).
 pub const PUT_RECORDS_BYTES_MAX: u64 = 10 * MIB;
 /// Records of one answer of GetRecords (model).
-pub const GET_RECORDS_MAX: usize = 10_000;
+pub const GET_RECORDS_MAX: usize = service_model::GET_RECORDS_MAX;
 /// Bytes of data and partition keys of one answer of GetRecords (model); a first record always fits.
 pub const GET_RECORDS_BYTES_MAX: usize = 10 * MIB as usize;
 /// Records of one event of SubscribeToShard, as in an answer of GetRecords (no figure is known of AWS).
@@ -106,7 +111,7 @@ pub const ITERATOR_LIFE_MS: u64 = 300_000;
 /// Milliseconds a NextToken is good for (model).
 pub const PAGE_TOKEN_LIFE_MS: u64 = 300_000;
 /// Characters of a shard iterator; two less than the model's bound, so that an iterator in quotes fits too.
-pub const ITERATOR_LENGTH_MAX: usize = 510;
+pub const ITERATOR_LENGTH_MAX: usize = service_model::SHARD_ITERATOR_LENGTH_MAX - 2;
 
 // ---- consumer groups ---------------------------------------------------------------------------
 //
