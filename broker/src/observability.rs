@@ -56,7 +56,8 @@ pub const SUBSCRIPTION_SECONDS_BEHIND: &str = "tidelog_subscription_behind_secon
 pub const REQUEST_SECONDS: &str = "tidelog_request_seconds";
 /// Client connections open now. Without a counterpart in CloudWatch.
 pub const CONNECTIONS: &str = "tidelog_connections";
-/// Time of one sync of the write-ahead log, seconds. Without a counterpart in CloudWatch.
+/// Time of one commit of the write-ahead log, seconds: its write and, where the durability asks for it, its sync; a wait
+/// for space on a full disk counts too. Without a counterpart in CloudWatch.
 pub const WAL_SYNC_SECONDS: &str = "tidelog_wal_sync_seconds";
 /// Bytes of one commit of the write-ahead log. Without a counterpart in CloudWatch.
 pub const WAL_COMMIT_BYTES: &str = "tidelog_wal_commit_bytes";
@@ -231,7 +232,12 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
         "Time from a complete request to its answer, by operation and outcome (CloudWatch *.Latency, *.Success).",
     ),
     (CONNECTIONS, Kind::Gauge, Unit::Count, "Client connections open now."),
-    (WAL_SYNC_SECONDS, Kind::Histogram(SECONDS), Unit::Seconds, "Time of one sync of the write-ahead log."),
+    (
+        WAL_SYNC_SECONDS,
+        Kind::Histogram(SECONDS),
+        Unit::Seconds,
+        "Time of one commit of the write-ahead log: its write and its sync.",
+    ),
     (WAL_COMMIT_BYTES, Kind::Histogram(BYTES), Unit::Bytes, "Bytes of one commit of the write-ahead log."),
     (
         WAL_COMMIT_OPS,
