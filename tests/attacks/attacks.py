@@ -32,7 +32,7 @@ def connect(port):
 
 
 def send(client, data):
-    """As much as the connection takes now; None when it has ended."""
+    """Sends as much as the connection takes now; None when it has ended."""
     try:
         return client.send(data)
     except BlockingIOError:
@@ -164,7 +164,7 @@ def streams_with_headers(port, ends):
 
 
 def idle_connections(port, ends):
-    """As many connections of HTTP/2 as there are, which do nothing."""
+    """Opens as many connections of HTTP/2 as the broker takes, and does nothing with them."""
     held(port, 600, ends, lambda client: send(client, PREFACE + frame(4, 0, 0)), is_open)
 
 

@@ -21,7 +21,7 @@ class Round:
         self.puts = len(during)
 
     def complaints(self):
-        """What was not as it has to be."""
+        """Lists the bounds that were broken."""
         found = []
         if self.peak_mib >= LIMIT_MIB:
             found.append(f"{self.peak_mib} MiB resident, of {LIMIT_MIB}")

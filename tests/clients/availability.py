@@ -1,4 +1,4 @@
-"""What to do about a client that cannot be had on this machine."""
+"""Skips or fails the tests of a client that this machine cannot run."""
 
 import os
 

@@ -202,5 +202,5 @@ class Load:
         return sum(attempt.acknowledged is not None for attempt in self.attempts())
 
     def consumed(self):
-        """What the consumers saw while the load ran."""
+        """Returns the records that the consumers saw while the load ran."""
         return [record for records in self.consumers.values() for record in records]

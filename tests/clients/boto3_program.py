@@ -17,7 +17,7 @@ LOCK = threading.Lock()
 
 
 def plain(value):
-    """What JSON lacks: bytes and timestamps."""
+    """Converts the types that JSON lacks: bytes and timestamps."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime.datetime):

@@ -156,7 +156,7 @@ def check_acknowledged(attempts, records):
 
 
 def check_order(attempts, records):
-    """What was acknowledged before another was sent to the same shard has the lower number.
+    """Checks that a record acknowledged before another was sent to the same shard has the lower number.
 
     It holds for all producers together, and so for each key of each producer. Records of one request keep
     their places among themselves. An attempt without an acknowledgement takes part once it has been read.
@@ -225,7 +225,7 @@ def is_acknowledged_as(attempt, number):
 def check_order_within_requests(shard):
     requests = defaultdict(list)
     for attempt, number in shard:
-        # Of records that were sent again, some may be there from the one try and some from the other.
+        # Records that were sent again may be there partly from the one try and partly from the other.
         if attempt.tries > 1:
             continue
         requests[attempt.producer, attempt.sent].append((attempt.position, number, attempt))
@@ -266,7 +266,7 @@ def check_placement(records, hash_ranges):
 
 
 def check_still_there(before, after):
-    """What a consumer has read stays readable: same shard, number, key, bytes and arrival, nothing between."""
+    """Checks that records once read stay readable: same shard, number, key, bytes and arrival, nothing between."""
     earlier, later = by_shard(before), by_shard(after)
     for shard, records in earlier.items():
         kept = later.get(shard, [])[: len(records)]

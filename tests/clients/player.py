@@ -109,7 +109,7 @@ class Player:
         number = whole[5].sequence_number
         assert self.read(shard, "AT_SEQUENCE_NUMBER", StartingSequenceNumber=number) == whole[5:]
         assert self.read(shard, "AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=number) == whole[6:]
-        # What comes after the decimal point is left out where the client leaves it out.
+        # Milliseconds are left out where the client leaves them out.
         at = whole[5].arrival if self.client.timestamp_seconds < 1 else math.floor(whole[5].arrival)
         told = datetime.datetime.fromtimestamp(at, datetime.timezone.utc).isoformat(timespec="milliseconds")
         later = [record for record in whole if record.arrival >= at]
@@ -121,7 +121,7 @@ class Player:
         assert [record.data for record in records_of(shard, answer)] == new
 
     def fan_out(self, _step):
-        """What is there is pushed, then what is put meanwhile; a second subscription is refused."""
+        """Stored records are pushed, then new ones; a second subscription is refused."""
         self.subscriber = Subscriber(self.program, self.values["consumer_arn"], self.shards())
         self.subscriber.receive(1)
         second = self.subscriber.subscribe(self.subscriber.records[0].shard, "LATEST")
@@ -172,7 +172,7 @@ class Player:
             else:
                 raise AssertionError("a subscription outlived its consumer without an error")
 
-    # What the actions are made of
+    # Parts of the actions
 
     def shards(self):
         return self.program.call("ListShards", StreamName=self.values["stream"])["Shards"]

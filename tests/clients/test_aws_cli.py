@@ -26,7 +26,7 @@ class Shell:
         self.executable, self.broker, self.directory = executable, broker, directory
 
     def __call__(self, operation, *arguments):
-        """What the command printed, parsed; None if it printed nothing."""
+        """Runs a command and returns its parsed output; None if it printed nothing."""
         words = [self.executable, "kinesis", operation, *arguments]
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=CALL_SECONDS_MAX, env=self.environment()
@@ -60,7 +60,7 @@ def aws(broker, tmp_path_factory):
 
 
 class TestQuickStart:
-    """What the quick start does, one process per call."""
+    """The steps of the quick start, one process per call."""
 
     @pytest.fixture(scope="class")
     @classmethod

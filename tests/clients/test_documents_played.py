@@ -39,7 +39,7 @@ LEAST_COMMANDS = {
 }
 # Programs that end by Ctrl-C: servers, and those that follow a stream.
 ENDLESS = re.compile(r"^cargo run --release|^tidelog serve|tail .* -f |--example consume")
-# What `put` says of lines that it could not put.
+# Commands of `put` that report lines that it could not put.
 PARTLY = re.compile(r"--rejects")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = re.compile(r"\b45[67]\d\b")
@@ -150,13 +150,13 @@ def play(shell, command, expected):
     if " cluster add " in command:
         wait_for(shell.endless[-1].with_suffix(".err"), "waiting to be taken into cluster")
     if " cluster status " in command:
-        # As the page says: once the nodes have printed their addresses.
+        # The page says so: once the nodes have printed their addresses.
         for output in shell.endless:
             wait_for(output, "listening on")
     code, printed = shell.run(command)
     assert code == (3 if PARTLY.search(command) else 0), (command, code, printed)
     if command.startswith("tidelog bench"):
-        # Its figures and the lines about failures depend on the machine.
+        # The figures and the lines about failures depend on the machine.
         assert printed[0].startswith("Verified: each of "), printed
     elif expected:
         assert shape(printed) == shape(expected), (command, printed)

@@ -1,4 +1,4 @@
-"""What each client speaks without TLS, seen on the wire by a relay, and whom it does not trust with it."""
+"""The protocol of each client without TLS, seen on the wire by a relay, and the servers that it refuses with TLS."""
 
 import contextlib
 import socket

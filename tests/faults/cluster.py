@@ -69,7 +69,7 @@ class Cluster:
             time.sleep(1)
 
     def status(self, node):
-        """What a node says of the cluster; None if it says nothing in time."""
+        """Returns the cluster's status as a node reports it; None if it does not answer in time."""
         command = [binary(), "cluster", "status", "--output", "json", "--at", peer_address(node.place)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=STATUS_SECONDS_MAX, env=environment())

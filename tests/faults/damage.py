@@ -33,7 +33,7 @@ def candidates(data, kind):
 
 
 def sealed_among(segments):
-    """Those that have a successor in the same shard."""
+    """Returns the segments that have a successor in the same shard."""
     return [one for one, next_one in zip(segments, segments[1:]) if one.parent == next_one.parent]
 
 

@@ -1,4 +1,4 @@
-"""What a run counts, and how it is told."""
+"""The figures of a run, and their table."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Outcome:
-    """What one fault cost."""
+    """The cost of one fault."""
 
     kind: str
     pause_seconds: float  # The longest time without an acknowledgement on some part of the hash keys.

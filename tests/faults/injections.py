@@ -1,4 +1,4 @@
-"""What can happen to a cluster, each with a beginning and an end.
+"""The faults of a cluster, each with a beginning and an end.
 
 A fault draws its victim when it begins, harms no more than one node (the power loss of all excepted), and when it
 has ended everything is in place again for the cluster to heal by itself, or by what its messages ask an operator for.
@@ -51,7 +51,7 @@ class Kill(Fault):
 
 
 class KillLeader(Kill):
-    """Of the node that leads the most groups."""
+    """Kills the node that leads the most groups."""
 
     name = "SIGKILL"
 

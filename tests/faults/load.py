@@ -1,4 +1,4 @@
-"""Those who put records while faults go on, and their account of every attempt.
+"""Clients that put records while faults go on, and their account of every attempt.
 
 Three kinds, all on unmodified SDKs: probes, one for each part of the hash keys, whose acknowledgements say how long
 puts were not possible; writers whose every try is an attempt of its own; and writers with the retries that their SDK
@@ -26,7 +26,7 @@ PROBE_CONFIG = Config(
 )
 ONE_TRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=15)
 DEFAULT = Config()
-# What the SDKs try by default; the answer of boto3 tells how often it did.
+# Tries of the SDKs by default; the answer of boto3 has the number of its tries.
 TRIES_OF_BOTO3_MAX, TRIES_OF_GO_MAX = 3, 3
 JOIN_SECONDS_MAX = 150
 PARTIAL = "a record of a request:"
@@ -215,7 +215,7 @@ class Load:
         return longest
 
     def failures_by_kind(self):
-        """What failed and how often, for whoever wonders."""
+        """Counts failures by kind, for the report."""
         kinds = Counter(f"{w.name.rstrip('0123456789-')}: {text[:160]}" for w in self.writers for _, text in w.failures)
         return [f"{count} × {kind}" for kind, count in kinds.most_common(12)]
 

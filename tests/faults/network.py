@@ -117,7 +117,7 @@ def inside(place, words):
 
 
 def missing():
-    """What this machine lacks for such a network and such disks, in words; empty if nothing."""
+    """Names the tools that this machine lacks for such a network and such disks; empty if none."""
     probe = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc"]
     script = "ip link add one type bridge && ip link add two type veth && test -c /dev/loop-control"
     try:

@@ -12,7 +12,7 @@ from .network import CLIENT_PORT, PEER_PORT, address, inside
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
-# What a node says when it serves clients, and when it must not go on under its id.
+# The output of a node that serves clients, and of one that must not go on under its id.
 READY = "listening on"
 REPLACE = "tidelog cluster replace"
 
@@ -51,7 +51,7 @@ class Node:
         return f"node {self.identity}"
 
     def words(self, members):
-        """Its command; `members` are the nodes of the cluster."""
+        """Returns the node's command; `members` are the nodes of the cluster."""
         cluster = ",".join(f"{node.identity}={peer_address(node.place)}" for node in members)
         words = [binary(), "serve", "--node-id", self.identity, "--cluster", cluster, "--data", self.volume.data]
         # Their networks are their own.
@@ -88,7 +88,7 @@ class Node:
             time.sleep(0.02)
 
     def said(self):
-        """What it has written since its start."""
+        """Returns the output of the node since its start."""
         with open(self.log, "rb") as log:
             log.seek(self.said_from)
             return log.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Those who read while faults go on: they poll or are pushed to through any node, and go on after every failure."""
+"""Clients that read while faults go on: they poll or are pushed to through any node, and go on after every failure."""
 
 import base64
 import random
@@ -110,7 +110,7 @@ class Reader:
             raise AssertionError(f"{self.name} has failed: {self.error!r}") from self.error
 
     def finish(self, count):
-        """What it has read, once that is so many records."""
+        """Waits for so many records and returns them."""
         self.target = count
         self.thread.join(3 * PATIENCE_SECONDS)
         self.check()

@@ -44,7 +44,7 @@ def alone(cluster, node):
 
 
 def digest(records):
-    """What a stream holds, in few bytes: to keep for later."""
+    """Reduces the records of a stream to few bytes, to keep for later."""
     made = hashlib.sha256()
     for record in records:
         made.update(repr((record.shard, record.sequence_number, record.key, record.arrival)).encode())

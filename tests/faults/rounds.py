@@ -30,7 +30,7 @@ ARCHIVE_RECORDS, ARCHIVE_RECORD_BYTES, ARCHIVE_RECORDS_PER_PUT = 72, 1_000_000, 
 
 
 class Setting:
-    """What all rounds have in common."""
+    """The state that all rounds share."""
 
     def __init__(self, cluster, names, programs, rows, figures, seed):
         self.cluster, self.names, self.programs = cluster, names, programs

@@ -22,7 +22,7 @@ def test_the_same_seed_makes_the_same_faults():
 
 
 def statuses():
-    """What three healthy nodes say."""
+    """The statuses of three healthy nodes."""
     nodes = [
         {"id": member, "is_voter": True, "is_reachable": True, "reluctance": ""} for member in MEMBERS
     ]
