@@ -57,7 +57,7 @@ pub use peer_calls::PeerCalls;
 pub use proposals::{Proposals, refused_or_unknown};
 pub use recovery::recovered::{Opened, Recovered};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, RepairPace, Sizes};
-pub use types::command::{Command, Origin, SubBatch};
+pub use types::command::{LogCommand, Origin, SubBatch};
 pub use types::outcome::{AppendOutcome, Outcome};
 pub use workers::log_bound::LogBound;
 pub use workers::node_disk::{DiskTrouble, NodeDisk};

@@ -15,7 +15,7 @@ use super::raft::Rafts;
 use super::raft::messages::{self, Malformed};
 use super::raft::promises::Promises;
 use super::raft::replicated::Replicated;
-use super::types::command::{self, Command};
+use super::types::command::{self, LogCommand};
 use super::types::config::{position, stored_vote};
 use crate::clock::ClusterClock;
 use crate::cluster::peers::{ClusterMember, Peers};
@@ -94,7 +94,7 @@ impl PeerCalls {
         };
         let requests = stream::iter([Ok(first)]).chain(rest).map(read);
         let requests = requests.take_while(|request| std::future::ready(request.is_some()));
-        let requests = requests.map(|request| request.expect("what is none ends the stream"));
+        let requests = requests.map(|request| request.expect("the end of the stream was taken off"));
         let reluctance = self.leadership.watch_reluctance();
         let answers = self.rafts.of(group).clone().stream_append(requests);
         let answers = answers.map(move |answer| match answer {
@@ -179,7 +179,8 @@ impl PeerCalls {
     pub async fn propose(&self, request: peer::ProposeRequest) -> Answer<peer::ProposeResponse> {
         let group = messages::group(request.group)?;
         let command = command::decode(request.command).map_err(Malformed)?;
-        let openraft::EntryPayload::Normal(command @ (Command::Data(_) | Command::Meta(_))) = command else {
+        let openraft::EntryPayload::Normal(command @ (LogCommand::Data(_) | LogCommand::Meta(_))) = command
+        else {
             return Err(Malformed("a proposal that is no control command".into()).into());
         };
         Ok(messages::send_proposed(self.proposals.propose_here(group, command).await))

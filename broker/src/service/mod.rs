@@ -92,7 +92,7 @@ pub enum Unavailable {
     Consumers,
 }
 
-/// Why the service did not do what it was asked for.
+/// The reason why the service did not carry out a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// A budget is spent: that of a shard, or of a caller of the control plane; later.
@@ -119,13 +119,13 @@ pub enum ServiceError {
     /// A quota of an account, a stream or a resource would be exceeded.
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
-    /// Another request has changed what this one was decided on.
+    /// Another request has changed the state that this one was decided on.
     #[error("another request has changed the stream")]
     Overtaken,
     /// The service cannot do it now; a retry may succeed.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// Something is wrong here; the log says what.
+    /// Something is wrong here; the log names it.
     #[error("{0}")]
     Internal(String),
 }
@@ -139,7 +139,7 @@ impl From<ProposeError> for ServiceError {
     }
 }
 
-/// What the service needs to know of its configuration.
+/// The part of the configuration that the service needs.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     /// Limits of every shard.
@@ -177,7 +177,7 @@ pub struct Service {
     followed_shards: Arc<Mutex<StreamShares>>,
     /// Bytes of records on their way to other nodes' clients.
     bytes_for_peers: Arc<Pool>,
-    /// What subscribers of one shard share.
+    /// The runs that subscribers of one shard share.
     feeds: Arc<Feeds>,
     /// The memory for answers, once clients are served.
     answers: OnceLock<AnswerRoom>,
@@ -212,7 +212,7 @@ impl Service {
         })
     }
 
-    /// What other nodes' clients are answered with from now on comes out of this pool.
+    /// Takes the memory for answers to other nodes' clients out of this pool from now on.
     pub fn answer_peers_from(&self, pool: &Arc<Pool>) {
         // A gateway is opened once.
         let _ = self.answers.set(AnswerRoom::new(pool, &Account::detached()));
@@ -228,12 +228,12 @@ impl Service {
         self.groups.clock().now_ms()
     }
 
-    /// The earliest that it may be by the clock of any node: what another one has given out is not too old by this.
+    /// The earliest that it may be by the clock of any node: an iterator of another node is not too old by this.
     pub fn earliest_now_ms(&self) -> u64 {
         self.now_ms().saturating_sub(self.clock_skew_ms())
     }
 
-    /// The latest that it may be by the clock of any node: what another one has dated is not of the future by this.
+    /// The latest that it may be by the clock of any node: a record of another node is not of the future by this.
     pub fn latest_now_ms(&self) -> u64 {
         self.now_ms().saturating_add(self.clock_skew_ms())
     }
@@ -271,7 +271,7 @@ impl Service {
         &self.config.transitions
     }
 
-    /// What seals iterators and tokens; `None` until the cluster has its key.
+    /// Returns the cipher of iterators and tokens; `None` until the cluster has its key.
     pub fn sealer(&self) -> Option<Arc<Sealer>> {
         let mut sealer = self.sealer.lock().expect("no code panics while it holds this lock");
         if sealer.is_none() {
@@ -280,7 +280,7 @@ impl Service {
         sealer.clone()
     }
 
-    /// What a shard holds; `None` when this node cannot say right now.
+    /// Returns the bounds of a shard's records; `None` when this node does not know them now.
     pub fn bounds(&self, stream: &Stream, shard: &Shard) -> Option<Bounds> {
         self.log(stream, shard).map(|log| log.bounds())
     }

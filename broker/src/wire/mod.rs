@@ -49,13 +49,13 @@ use crate::stage::Stage;
 use crate::tls::Tls;
 use timing::Timing;
 
-/// What all connections share.
+/// The state that all connections share.
 pub struct Gateway {
-    /// What serves, once the node has started.
+    /// The services, once the node has started.
     open: SetOnce<Open>,
     /// When the start of the node began.
     closed_at: Instant,
-    /// What the node waits for until then.
+    /// The step that the node's start waits for.
     stage: Stage,
     shell: Shell,
     account: Arc<str>,
@@ -74,7 +74,7 @@ pub struct Gateway {
     stopping: watch::Receiver<bool>,
 }
 
-/// What a gateway serves by.
+/// The services behind a gateway.
 struct Open {
     service: Arc<Service>,
     api: grpc::Api,
@@ -131,14 +131,14 @@ impl Gateway {
         }
     }
 
-    /// What serves; `None` while the node starts.
+    /// Returns the service; `None` while the node starts.
     fn service(&self) -> Option<&Arc<Service>> {
         self.open.get().map(|open| &open.service)
     }
 
-    /// A gateway in front of a node that is starting, with the account and region of callers who name none: it serves the
-    /// pages of operators, and refuses operations with what `stage` says, until it is opened. Its event streams end once
-    /// `stopping` is true. Without `tls`, TLS is not spoken.
+    /// A gateway in front of a node that is starting, with the account and region of callers that name none: it
+    /// serves the pages of operators, and refuses operations with the step of `stage`, until it is opened. Its
+    /// event streams end once `stopping` is true. Without `tls`, TLS is not spoken.
     pub fn closed(
         (shell, stage): (Shell, Stage),
         account: Arc<str>,

@@ -185,7 +185,7 @@ impl World {
     }
 
     fn apply(&mut self, request: v1::PutRequest, throttled: Option<usize>) -> v1::PutResponse {
-        let producer = request.producer.expect("the client always says who it is");
+        let producer = request.producer.expect("the client always names its producer");
         let results = request.records.into_iter().enumerate().map(|(position, record)| {
             let at = self.route(&record);
             if throttled == Some(at) {

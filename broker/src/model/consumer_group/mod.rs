@@ -2,7 +2,7 @@
 //!
 //! Pure functions of (group, change): the metadata group applies them, so every replica comes to the same leases.
 //! Nothing here knows the time. The leader of the metadata group judges which members are absent for too long, and
-//! names the counts that it saw ([`Member::beats`], [`GroupShard::revocation`]); the change takes effect only if
+//! names the counts that it saw ([`GroupMember::beats`], [`GroupShard::revocation`]); the change takes effect only if
 //! they are unchanged.
 //!
 //! Always: a shard has one owner at most; its epoch grows with each lease, so that (shard, epoch) names one member for
@@ -29,7 +29,7 @@ pub struct ConsumerGroup {
     /// Milliseconds after which a member that has not synced, or has not released a revoked shard, loses its leases.
     pub lease_ms: u32,
     /// By uid, which is in the order of joining. Apart from the shards: a heartbeat changes a member only.
-    pub members: Arc<BTreeMap<u64, Member>>,
+    pub members: Arc<BTreeMap<u64, GroupMember>>,
     /// Every listed shard of the stream, by index.
     pub shards: Arc<BTreeMap<u32, GroupShard>>,
     /// Revocations that were ever made.
@@ -38,7 +38,7 @@ pub struct ConsumerGroup {
 
 /// A member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct GroupMember {
     /// For people; up to 256 characters.
     pub name: Arc<str>,
     /// When it joined, milliseconds since the epoch.
@@ -139,7 +139,7 @@ impl ConsumerGroup {
         if self.members.len() >= members_max {
             return Err(GroupRefusal::TooManyMembers);
         }
-        let member = Member { name: name.into(), joined_ms: now_ms, beats: 0 };
+        let member = GroupMember { name: name.into(), joined_ms: now_ms, beats: 0 };
         Arc::make_mut(&mut self.members).insert(uid, member);
         self.rebalance();
         Ok(())

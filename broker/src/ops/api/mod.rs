@@ -49,7 +49,7 @@ pub trait Input: Structure + Into<Request> {
     type Output: Output;
 }
 
-/// The members by which a request may name what it is about. The build writes one implementation for each request.
+/// The members by which a request may name its subject. The build writes one implementation for each request.
 pub trait Targets: Sync {
     /// `StreamName`.
     fn stream_name(&self) -> Option<&str> {
@@ -97,7 +97,7 @@ impl Output for () {
         if answer == Answer::Empty { Ok(()) } else { Err(Mismatch) }
     }
 
-    /// A later version may answer something: what was asked for was done all the same.
+    /// A later version may answer something: the operation succeeded all the same.
     fn from_body(_: &Bytes, _: Codec) -> Result<Self, Mismatch> {
         Ok(())
     }

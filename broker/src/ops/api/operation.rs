@@ -1,8 +1,8 @@
 //! The table of operations: where each runs, whether it needs a leader, and how often it may be called.
 //!
-//! Figures of rates are those of the operations' descriptions in the service model. Where these give none, 5 per second and
-//! account are taken, as for most of the others. Operations without a rate are held back by their shard's budget; those of
-//! the queues have an exception of their own for it.
+//! Figures of rates are those of the operations' descriptions in the service model. Where these give none, 5 per
+//! second and account are taken, as for most of the others. Operations without a rate are bounded by their shard's
+//! budget; those of the queues have an exception of their own for it.
 
 use super::Operation;
 use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
@@ -48,7 +48,7 @@ pub enum RunsOn {
 /// How a node answers a call while the leader that runs it is out of reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithoutLeader {
-    /// The node answers from what it has applied.
+    /// The node answers from its applied state.
     AnswersHere,
     /// The call is refused with an error that clients retry.
     Refuses,
@@ -124,8 +124,8 @@ impl Operation {
         }
     }
 
-    /// Whether clients take a throttle for what it is: ProvisionedThroughputExceededException is among the operation's
-    /// errors in the service model.
+    /// Whether clients recognize a throttle: ProvisionedThroughputExceededException is among the operation's errors
+    /// in the service model.
     #[must_use]
     pub fn may_be_throttled(self) -> bool {
         self.errors().contains(&"ProvisionedThroughputExceededException")

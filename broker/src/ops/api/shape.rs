@@ -9,15 +9,15 @@ use super::PATTERNS;
 /// One member of a request or of a structure inside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
-    /// As in the service model, such as `StreamName`.
+    /// The name in the service model, such as `StreamName`.
     pub name: &'static str,
     /// Whether it must be there.
     pub required: bool,
-    /// What it holds.
+    /// The kind of the member's value.
     pub kind: Kind,
 }
 
-/// What a member holds. Bounds are inclusive.
+/// The kind of a member's value. Bounds are inclusive.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Text.
@@ -42,7 +42,7 @@ pub enum Kind {
     Structure(&'static [Member]),
     /// Values in order.
     List {
-        /// What each of them is.
+        /// The kind of each element.
         element: &'static Kind,
         /// Elements at least.
         min: usize,
@@ -51,9 +51,9 @@ pub enum Kind {
     },
     /// Texts by text.
     TextMap {
-        /// What each key is.
+        /// The bounds of each key.
         key: Text,
-        /// What each value is.
+        /// The bounds of each value.
         value: Text,
         /// Entries at least.
         min: usize,
@@ -67,7 +67,7 @@ pub enum Kind {
 pub struct Text {
     /// UTF-16 units, at least and at most.
     pub length: Option<(usize, usize)>,
-    /// What the whole of it must match.
+    /// The pattern that the text must match completely.
     pub pattern: Option<Pattern>,
     /// The values of an enumeration; empty when it is none.
     pub choices: &'static [&'static str],

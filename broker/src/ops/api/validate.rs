@@ -11,13 +11,13 @@ use super::value::{TextMap, Timestamp, Value};
 use crate::limits::VIOLATIONS_MAX;
 use crate::ops::fault::{Constraint, Fault, Validation, Violation};
 
-/// Characters of a value shown in a violation; a longer value is cut.
+/// Characters of a value shown in a violation; a longer value is truncated.
 const SHOWN_LENGTH_MAX: usize = 8_192;
 
 /// Checks every bound of the table.
 ///
 /// # Errors
-/// [`Fault::Validation`] that names what is violated.
+/// [`Fault::Validation`] that names the violations.
 pub fn check(fields: &Fields, members: &[Member]) -> Result<(), Fault> {
     let mut violations = Violations::default();
     check_members(fields, members, "", &mut violations);

@@ -1,7 +1,7 @@
 //! One record to be put, as both put operations take it: members, bounds, hash key and size.
 //!
-//! The fast readers borrow their texts from the request's body. They accept only what is plainly right; everything
-//! else goes by the table of members, which finds AWS's words for it or is lenient where AWS is.
+//! The fast readers borrow their texts from the request's body. They accept only entries that are plainly right;
+//! everything else goes by the table of members, which finds AWS's words for it or is lenient where AWS is.
 
 mod cbor;
 
@@ -51,13 +51,13 @@ pub struct Entry<'a> {
 /// The bound that a record breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OutOfBounds {
-    /// Of its data.
+    /// The data is too large.
     #[error("data has up to {RECORD_DATA_BYTES_MAX} bytes")]
     Data,
-    /// Of its partition key.
+    /// The partition key is empty or too long.
     #[error("a partition key has 1 to {PARTITION_KEY_LENGTH_MAX} characters")]
     PartitionKey,
-    /// Of its explicit hash key.
+    /// The explicit hash key is no number below 2^128.
     #[error("an explicit hash key is a decimal number from 0 to 2^128-1")]
     ExplicitHashKey,
 }
@@ -97,7 +97,7 @@ impl<'a> Entry<'a> {
         Self::checked(Payload::Raw(data), Some(partition_key), explicit_hash_key).ok()
     }
 
-    /// Checks what the table of members would.
+    /// Checks the bounds of the table of members.
     ///
     /// # Errors
     /// The bound that is broken.
@@ -119,7 +119,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Bytes of data and partition key, which is what limits count.
+    /// Bytes of data and partition key, as limits count them.
     pub fn bytes(&self) -> u64 {
         (self.data_bytes + self.partition_key.map_or(0, str::len)) as u64
     }

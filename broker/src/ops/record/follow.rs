@@ -1,12 +1,12 @@
 //! A shard that is followed or read for a client of the gRPC API, wherever it is led.
 //!
-//! A [`Source`] gives a shard's records from a place on, without a gap and without a duplicate: on the node that leads
-//! the shard it reads there ([`here`]), on any other it has that node run the operation [`OPERATION`] and takes over
-//! what it tells. When the leader changes, or goes away, it goes on where it was with the next one. It gives up when
-//! nobody has led the shard for [`PATIENCE`].
+//! A [`Source`] gives a shard's records from a place on, without a gap and without a duplicate: on the node that
+//! leads the shard it reads there ([`here`]), on any other it has that node run the operation [`OPERATION`] and
+//! relays the items. When the leader changes, or goes away, it goes on where it was with the next one. It gives up
+//! when nobody has led the shard for [`PATIENCE`].
 //!
-//! A source waits for room and for its turns to read files, and so is asked in a task of its own. One that rests holds
-//! nothing but its place, and is begun again by the next question.
+//! A source waits for room and for its turns to read files, and so is awaited in a task of its own. A source that
+//! sleeps has nothing but its place, and begins again when it is asked for its next item.
 
 mod here;
 mod messages;
@@ -43,17 +43,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub enum Way {
     /// On and on, with the share of its throughput that goes by this name; with one of its own when it is empty.
     Share(Arc<str>),
-    /// As a polling reader does, up to the tip or that many records.
+    /// Reads like a polling reader, up to the tip or that many records.
     Read {
         /// `None` for no such bound.
         records_max: Option<u64>,
     },
 }
 
-/// What a shard comes to next.
+/// The next item of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// Records; none at the beginning, which tells the place, and after a while without.
+    /// Records; none at the beginning, which gives the place, and after a while without.
     Batch(Batch),
     /// All was read. The last.
     Done,
@@ -66,7 +66,7 @@ type Items = BoxStream<'static, Result<(Item, Held), Fault>>;
 /// Items once somebody leads the shard; `None` when nobody could be asked.
 type Opening = BoxFuture<'static, Result<Option<Items>, Fault>>;
 
-/// See the module.
+/// The records of a shard from a place on, wherever the shard is led.
 pub struct Source {
     service: Arc<Service>,
     stream: Arc<Stream>,
@@ -74,21 +74,23 @@ pub struct Source {
     begin: Begin,
     way: Way,
     room: CallRoom,
-    /// From whoever leads the shard now.
+    /// Items from the node that leads the shard now.
     items: Option<Items>,
-    /// What comes to them. It is kept while nobody awaits the source: one whose turn ends goes on with it in its next turn.
+    /// The search for a leader and its items. It is kept while no task awaits the source: a source that goes
+    /// to sleep continues it when it wakes.
     opening: Option<Opening>,
     /// Until when a leader is looked for.
     ends: Option<Instant>,
-    /// Of the item that was given last.
+    /// The room of the item that was given last.
     held: Held,
-    /// Whether the next item need not tell the place only.
+    /// Whether an item that only gives the place is left out next.
     skips_place: bool,
     is_over: bool,
 }
 
 impl Source {
-    /// Of that place, in the room of a call. Nothing is read before it is asked for.
+    /// Makes a source of that place, in the room of a call. Nothing is read before the first item is asked
+    /// for.
     pub fn new(service: Arc<Service>, place: Place, way: Way, room: CallRoom) -> Self {
         let Place { stream, shard, begin } = place;
         Self {
@@ -117,8 +119,8 @@ impl Source {
         self.held = Held::default();
     }
 
-    /// Lets go of everything but the place. With `skips_place` the next item has records, or is the last, or comes after a
-    /// while; else it tells the place at once when there are none.
+    /// Drops everything but the place. With `skips_place` the next item has records, or is the last, or comes after
+    /// a while; else it gives the place at once when there are none.
     pub fn rest(&mut self, skips_place: bool) {
         self.give_back();
         (self.items, self.opening, self.ends) = (None, None, None);
@@ -137,7 +139,7 @@ impl Source {
         &self.shard
     }
 
-    /// What comes next; `None` after the last. A fault is the last.
+    /// Waits for the next item; `None` after the last. A fault is the last.
     pub async fn next(&mut self) -> Option<Result<Item, Fault>> {
         self.give_back();
         if self.is_over {
@@ -201,7 +203,7 @@ impl Source {
         }
     }
 
-    /// Whether a batch says nothing but the place that is known.
+    /// Whether a batch has only the place, which is known.
     fn is_here(&self, batch: &Batch) -> bool {
         batch.records.is_empty() && self.begin == Begin::Ordinal(batch.next_ordinal)
     }
@@ -215,7 +217,7 @@ impl Source {
         }
     }
 
-    /// From whoever leads the shard; `None` when nobody could be asked.
+    /// Begins at the node that leads the shard; `None` when no leader could be asked.
     async fn opened(&mut self, ends: Instant) -> Result<Option<Items>, Fault> {
         if self.opening.is_none() {
             self.opening = Some(self.open(ends));
@@ -257,8 +259,9 @@ impl Source {
     }
 }
 
-/// What the leader tells. A batch has its room once it has come, before the next one is taken. One that finds none is
-/// dropped; an empty one tells the place in front of it, from which the source asks again.
+/// The items that the leader sends. A batch gets its room once it has come, before the next one is taken. A
+/// batch that finds none is dropped; an empty one gives the place in front of it, from which the source asks
+/// again.
 fn relayed_items(events: BoxStream<'static, Result<Bytes, ExecuteFault>>, room: CallRoom) -> Items {
     let items = stream::unfold(Some((events, None)), move |state| {
         let room = room.clone();

@@ -55,7 +55,7 @@ pub async fn run(
         Codec::Json => json::write_answer(shard, &read, next, &children),
         Codec::Cbor => cbor::write_answer(shard, &read, next, &children),
     };
-    // The turn stands for the memory of what was read from files.
+    // The turn covers the memory of records that were read from files.
     drop((read, turn));
     Ok(match charge.and_then(|charge| charge.fitted(answer.len())) {
         Some(charge) => Reply::Charged(answer.into(), charge),
@@ -63,7 +63,8 @@ pub async fn run(
     })
 }
 
-/// As much of what was read as there is room to answer with. What is charged for it goes on with the answer.
+/// Admits as many of the records that were read as there is room to answer with. Their charge goes on with
+/// the answer.
 ///
 /// # Errors
 /// [`Fault::ProvisionedThroughputExceeded`] when there is no room for its first record.
@@ -141,7 +142,7 @@ pub struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    /// Of that shard.
+    /// The numbers of records of that shard.
     pub fn new(shard: &'a Shard) -> Self {
         Self { shard, time_s: 0, numbers: SequenceNumbers::new(shard.created_s, shard.index, 0) }
     }

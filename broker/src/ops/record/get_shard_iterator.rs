@@ -4,9 +4,9 @@
 //! AT_ and AFTER_SEQUENCE_NUMBER take any number of the shard, that of a trimmed record and the shard's
 //! StartingSequenceNumber too: reading begins at the first record kept at or after it.
 //!
-//! Limits: an iterator is good for 300 s; 5 per second and open shard. Errors: ResourceNotFound, only when the shard is certainly gone;
-//! InvalidArgument for numbers of other shards or streams, for a time in the future, and for a type without what
-//! it needs.
+//! Limits: an iterator is good for 300 s; 5 per second and open shard. Errors: ResourceNotFound, only when the
+//! shard is certainly gone; InvalidArgument for numbers of other shards or streams, for a time in the future, and
+//! for a type without the member that it needs.
 
 use std::sync::Arc;
 

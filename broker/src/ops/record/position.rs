@@ -56,7 +56,7 @@ impl Begin {
     /// The ordinal to begin at.
     ///
     /// # Errors
-    /// [`Fault::Unavailable`] when the shard cannot be asked now, and what reading it comes to.
+    /// [`Fault::Unavailable`] when the shard cannot be asked now, and the errors of reading it.
     pub async fn ordinal(self, service: &Service, stream: &Stream, shard: &Shard) -> Result<u64, Fault> {
         match self {
             Self::Ordinal(ordinal) => Ok(ordinal),
@@ -76,7 +76,8 @@ impl Asked<'_> {
     /// Where that is in the shard.
     ///
     /// # Errors
-    /// For numbers of other shards or streams, for a time in the future, and for a kind without what it needs.
+    /// For numbers of other shards or streams, for a time in the future, and for a kind without the member that it
+    /// needs.
     pub fn begin(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<Begin, InvalidPosition> {
         match (self.kind, self.number) {
             (AtSequenceNumber | AfterSequenceNumber, Some(number)) => {

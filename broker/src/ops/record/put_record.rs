@@ -51,7 +51,7 @@ fn entry(input: &PutRecordInput) -> Entry<'_> {
     Entry::from_members(&input.data, input.partition_key.as_ref(), input.explicit_hash_key.as_ref())
 }
 
-/// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
+/// Whether the fast reader, if it takes the request, reads it like the table of members.
 pub fn ways_agree(call: &Call, input: Option<&PutRecordInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body)
@@ -80,7 +80,7 @@ struct Put<'a> {
 }
 
 impl<'a> Put<'a> {
-    /// Of a request with no more than a name and a record.
+    /// A put of a request with no more than a name and a record.
     fn plain(call: &Call, stream_name: &str, entry: Entry<'a>) -> Result<Self, Fault> {
         let key = target::named(call, Some(stream_name), None)?;
         Ok(Self { key, entry, after: None, is_dry_run: false })

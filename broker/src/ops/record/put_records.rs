@@ -2,8 +2,8 @@
 //!
 //! Limits: 500 records; 10 MiB of data and partition keys in all; each record up to the stream's own size; the
 //! budgets of the shards. Errors: ResourceNotFound also while the stream is CREATING or DELETING; InvalidArgument
-//! for sizes and hash keys, which fails the whole call. A throttled record is told in the answer, whose status is
-//! 200; so is one whose outcome is unknown, which may be stored.
+//! for sizes and hash keys, which fails the whole call. The answer, whose status is 200, lists throttled records,
+//! and those whose outcome is unknown, which may be stored.
 
 mod cbor;
 mod json;
@@ -54,7 +54,7 @@ fn entries(input: &PutRecordsInput) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-/// Whether the fast way of reading, if it takes the request, understands what the table of members makes of it.
+/// Whether the fast reader, if it takes the request, reads it like the table of members.
 pub fn ways_agree(call: &Call, input: Option<&PutRecordsInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body).is_none_or(|fast| {
@@ -114,7 +114,7 @@ pub fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewReco
     entries.iter().map(|entry| entry.record(stream)).collect()
 }
 
-/// Why one record failed. What may succeed later looks like an internal failure, because there is no third error
+/// The fault of one record. A failure that may pass looks like an internal failure, because there is no third error
 /// that clients of PutRecords know.
 fn record_fault(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
     match refusal {

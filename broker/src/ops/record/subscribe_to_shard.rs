@@ -35,8 +35,9 @@ const EVENT: &str = "SubscribeToShardEvent";
 pub async fn run(service: &Arc<Service>, call: &Call, input: &SubscribeToShardInput) -> Result<Reply, Fault> {
     let (stream, consumer) = target::consumer(&service.catalog(), &input.consumer_arn)?;
     let shard = position::find_shard(&stream, &input.shard_id)?;
-    // Whoever comes too soon after a subscription is told of that one, however fast it comes.
-    let refused = |refusal| seat_fault(refusal, &stream, &consumer);
+    // A call too soon after a subscription is refused because of the subscription, before its own rate
+    // counts.
+    let refused = |refusal| subscription_fault(refusal, &stream, &consumer);
     service.check_subscribe(&stream, &consumer, shard).map_err(refused)?;
     rate::check_subscribe(service, call, input)?;
     let begin = asked(input).begin(&stream, shard, service.latest_now_ms())?;
@@ -47,7 +48,8 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &SubscribeToShardIn
     let next_ordinal = begin.ordinal(service, &stream, shard).await?;
     let subscription = service.subscribe(&stream, &consumer, shard, next_ordinal, encode);
     let writer = Writer { service: service.clone(), stream: stream.clone(), shard: shard.clone(), consumer };
-    let subscription = subscription.map_err(|refusal| seat_fault(refusal, &stream, &writer.consumer))?;
+    let subscription =
+        subscription.map_err(|refusal| subscription_fault(refusal, &stream, &writer.consumer))?;
     Ok(Reply::Events(events(subscription, writer)))
 }
 
@@ -70,7 +72,7 @@ fn check_active(stream: &Stream, consumer: &Consumer) -> Result<(), Fault> {
     }
 }
 
-fn seat_fault(refusal: SubscribeRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
+fn subscription_fault(refusal: SubscribeRefusal, stream: &Stream, consumer: &Consumer) -> Fault {
     match refusal {
         SubscribeRefusal::TooSoon => Fault::subscription_exists(&stream.key, &consumer.name),
         SubscribeRefusal::Full => Fault::Unavailable(Unavailable::Subscriptions),
@@ -93,7 +95,7 @@ fn events(subscription: Subscription, writer: Writer) -> Events {
     Events { messages: Box::pin(stream::iter([Ok(first)]).chain(rest)), over }
 }
 
-/// Writes what a subscription comes to.
+/// Writes the events of a subscription.
 struct Writer {
     service: Arc<Service>,
     stream: Arc<Stream>,
@@ -140,10 +142,10 @@ fn write_event(shard: &Shard, event: &Event, now_ms: u64) -> Vec<Bytes> {
     }
 }
 
-/// What follows the members of an event without records.
+/// The members behind the others of an event without records.
 const NO_RECORDS: &str = r#","Records":[]}"#;
 
-/// What follows the members of an event that its subscribers do not share.
+/// The members behind those of an event that its subscribers do not share.
 fn encode(shard: &Shard, records: &[ReadRecord]) -> Vec<u8> {
     let data_bytes = records.iter().map(|record| record.data.len()).sum::<usize>();
     let mut out = Vec::with_capacity(data_bytes.div_ceil(3) * 4 + records.len() * RECORD_BYTES + 16);

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::replication::error::{ProposeError, propose_error};
 use crate::replication::raft::GroupRaft;
-use crate::replication::types::command::{Command, SubBatch};
+use crate::replication::types::command::{LogCommand, SubBatch};
 use crate::replication::types::config::{Callback, TypeConfig};
 use crate::replication::types::outcome::{AppendOutcome, Outcome};
 use crate::replication::workers::flush_thread::FlushHandle;
@@ -101,7 +101,7 @@ async fn run(
             answer(result, waiting);
         });
         // An error drops the callback: its waiters see a closed channel, an unknown outcome.
-        let _ = raft.client_write_ff(Command::Records(Arc::new(batches)), Some(callback)).await;
+        let _ = raft.client_write_ff(LogCommand::Records(Arc::new(batches)), Some(callback)).await;
     }
     OwnerGone
 }

@@ -103,7 +103,7 @@ impl Producers {
 
     /// A shard remembers the batches of another shard besides its own, whose group forgets by `clock_ms`: from here
     /// on as long as there.
-    pub fn inherit(&mut self, key: ShardKey, table: Table, clock_ms: u64) {
+    pub fn remember_all(&mut self, key: ShardKey, table: Table, clock_ms: u64) {
         if self.tables.is_empty() {
             (self.clock_ms, self.newest_ms) = (clock_ms, clock_ms);
         }

@@ -75,9 +75,9 @@ impl DataState {
             data_command::Command::DropStream(stream) => self.drop_stream(stream.uid),
             data_command::Command::Trim(trim) => self.trim(trim),
             data_command::Command::SkipOrdinals(skip) => self.skip_ordinals(skip),
-            data_command::Command::Reseat(reseat) => return self.reseat(reseat),
+            data_command::Command::Reseat(step) => return self.seal_and_open(step),
             data_command::Command::DropShards(drop) => self.drop_shards(keys(drop.uid, &drop.shards)),
-            data_command::Command::Inherit(inherit) => self.inherit(inherit),
+            data_command::Command::Inherit(copy) => self.copy_producers(copy),
         }
         Outcome::Done
     }
@@ -114,14 +114,14 @@ impl DataState {
     }
 
     /// Opens the children of a reshard and seals their parents; gives where these end.
-    fn reseat(&mut self, reseat: &stored::Reseat) -> Outcome {
-        self.open(keys(reseat.uid, &reseat.opened));
+    fn seal_and_open(&mut self, step: &stored::Reseat) -> Outcome {
+        self.open(keys(step.uid, &step.opened));
         let seal = |key: ShardKey| {
             let shard = self.shards.get(&key)?;
             self.sealed.insert(key);
             Some((key.shard, shard.bounds().next_ordinal))
         };
-        Outcome::Sealed(keys(reseat.uid, &reseat.sealed).filter_map(seal).collect())
+        Outcome::Sealed(keys(step.uid, &step.sealed).filter_map(seal).collect())
     }
 
     fn drop_shards(&mut self, keys: impl Iterator<Item = ShardKey>) {
@@ -133,16 +133,16 @@ impl DataState {
         }
     }
 
-    fn inherit(&mut self, inherit: &stored::Inherit) {
-        let key = ShardKey { stream_uid: inherit.uid, shard: inherit.shard };
+    fn copy_producers(&mut self, copy: &stored::Inherit) {
+        let key = ShardKey { stream_uid: copy.uid, shard: copy.shard };
         if self.shards.contains_key(&key) && !self.sealed.contains(&key) {
-            let table = read_producers(&inherit.producers).expect("producers of a newer version");
+            let table = read_producers(&copy.producers).expect("producers of a newer version");
             // A command of an earlier version says no time: that of this group.
-            let clock_ms = match inherit.clock_ms {
+            let clock_ms = match copy.clock_ms {
                 0 => self.producers.clock_ms(),
                 clock_ms => clock_ms,
             };
-            self.producers.inherit(key, table, clock_ms);
+            self.producers.remember_all(key, table, clock_ms);
         }
     }
 

@@ -7,7 +7,7 @@ use tidelog_proto::stored::{self, group_begin, group_command::Change, group_shar
 use super::state::MetaOutcome;
 use crate::limits::GROUP_MEMBERS_MAX;
 use crate::model::consumer_group::{
-    Begin, ConsumerGroup, ConsumerGroups, GroupPosition, GroupRefusal, GroupShard, LeaseRef, Member,
+    Begin, ConsumerGroup, ConsumerGroups, GroupMember, GroupPosition, GroupRefusal, GroupShard, LeaseRef,
     Progress, RecordPlace,
 };
 use crate::model::stream::{Stream, StreamStatus};
@@ -153,9 +153,9 @@ pub fn read_groups(stored: &[stored::ConsumerGroup]) -> ConsumerGroups {
     groups
 }
 
-fn read_member(stored: &stored::GroupMember) -> (u64, Member) {
+fn read_member(stored: &stored::GroupMember) -> (u64, GroupMember) {
     let member =
-        Member { name: stored.name.as_str().into(), joined_ms: stored.joined_ms, beats: stored.beats };
+        GroupMember { name: stored.name.as_str().into(), joined_ms: stored.joined_ms, beats: stored.beats };
     (stored.uid, member)
 }
 
@@ -190,8 +190,8 @@ pub fn store_groups(groups: &ConsumerGroups) -> Vec<stored::ConsumerGroup> {
     groups.iter().map(store).collect()
 }
 
-fn store_member((uid, member): (&u64, &Member)) -> stored::GroupMember {
-    let Member { name, joined_ms, beats } = member;
+fn store_member((uid, member): (&u64, &GroupMember)) -> stored::GroupMember {
+    let GroupMember { name, joined_ms, beats } = member;
     stored::GroupMember { uid: *uid, name: name.to_string(), joined_ms: *joined_ms, beats: *beats }
 }
 

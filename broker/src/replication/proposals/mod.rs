@@ -20,7 +20,7 @@ use super::metadata::META_GROUP;
 use super::metadata::quotas;
 use super::metadata::state::MetaOutcome;
 use super::raft::{Rafts, messages};
-use super::types::command::{self, Command};
+use super::types::command::{self, LogCommand};
 use super::types::outcome::Outcome;
 use crate::cluster::peers::{Lane, Peers};
 use crate::model::stream::Catalog;
@@ -68,7 +68,7 @@ impl Proposals {
         if let Err(exceeded) = quotas::check(&command, &self.catalog.borrow().clone()) {
             return Ok(MetaOutcome::QuotaExceeded(exceeded));
         }
-        match self.propose(META_GROUP, Command::Meta(Arc::new(command))).await? {
+        match self.propose(META_GROUP, LogCommand::Meta(Arc::new(command))).await? {
             Outcome::Meta(outcome) => Ok(outcome),
             other => panic!("a metadata command was answered with {other:?}"),
         }
@@ -85,10 +85,10 @@ impl Proposals {
     ) -> Result<Outcome, ProposeError> {
         assert_ne!(group, META_GROUP, "a data command for the metadata group");
         let command = stored::DataCommand { command: Some(command) };
-        self.propose(group, Command::Data(Arc::new(command))).await
+        self.propose(group, LogCommand::Data(Arc::new(command))).await
     }
 
-    async fn propose(&self, group: u8, command: Command) -> Result<Outcome, ProposeError> {
+    async fn propose(&self, group: u8, command: LogCommand) -> Result<Outcome, ProposeError> {
         let ends = Instant::now() + DEADLINE;
         loop {
             let proposing = async {
@@ -116,7 +116,7 @@ impl Proposals {
     ///
     /// # Errors
     /// [`ProposeError::NotProposed`] when it is led elsewhere.
-    pub async fn propose_here(&self, group: u8, command: Command) -> Result<(Outcome, u64), ProposeError> {
+    pub async fn propose_here(&self, group: u8, command: LogCommand) -> Result<(Outcome, u64), ProposeError> {
         let proposing = self.rafts.of(group).client_write(command);
         match self.leadership.while_led_here(group, proposing).await {
             Some(Ok(response)) => Ok((response.data, response.log_id.index)),
@@ -129,7 +129,7 @@ impl Proposals {
         &self,
         node: u64,
         group: u8,
-        command: &Command,
+        command: &LogCommand,
         ends: Instant,
     ) -> Result<Outcome, ProposeError> {
         let client = self.peers.client(node, Lane::Requests).await;

@@ -45,7 +45,7 @@ impl Proposals {
     ///
     /// # Errors
     /// [`ProposeError`].
-    pub async fn inherit(
+    pub async fn copy_producers(
         &self,
         group: u8,
         key: ShardKey,
@@ -53,8 +53,8 @@ impl Proposals {
         clock_ms: u64,
     ) -> Result<(), ProposeError> {
         for producers in in_commands(table) {
-            let inherit = stored::Inherit { uid: key.stream_uid, shard: key.shard, producers, clock_ms };
-            self.propose_data(group, data_command::Command::Inherit(inherit)).await?;
+            let copy = stored::Inherit { uid: key.stream_uid, shard: key.shard, producers, clock_ms };
+            self.propose_data(group, data_command::Command::Inherit(copy)).await?;
         }
         Ok(())
     }

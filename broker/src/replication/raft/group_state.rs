@@ -11,7 +11,7 @@ use tidelog_storage::shard::{Bounds, ShardCut, ShardKey, ShardLog};
 use crate::replication::data::state::DataState;
 use crate::replication::metadata::published::Published;
 use crate::replication::metadata::state::MetaState;
-use crate::replication::types::command::Command;
+use crate::replication::types::command::LogCommand;
 use crate::replication::types::config::{TypeConfig, join_membership, split_membership};
 use crate::replication::types::outcome::Outcome;
 
@@ -33,17 +33,17 @@ impl GroupState {
     ///
     /// # Panics
     /// When the command belongs to another group.
-    pub fn apply(&mut self, command: &Command) -> Outcome {
+    pub fn apply(&mut self, command: &LogCommand) -> Outcome {
         match (self, command) {
-            (Self::Meta { state, published }, Command::Meta(command)) => {
+            (Self::Meta { state, published }, LogCommand::Meta(command)) => {
                 let outcome = state.apply(command);
                 published.show(state, command);
                 Outcome::Meta(outcome)
             }
-            (Self::Data(state), Command::Records(batches)) => {
+            (Self::Data(state), LogCommand::Records(batches)) => {
                 Outcome::Appended(batches.iter().map(|batch| state.append(batch)).collect())
             }
-            (Self::Data(state), Command::Data(command)) => state.control(command),
+            (Self::Data(state), LogCommand::Data(command)) => state.control(command),
             (_, command) => panic!("a command of another group: {command}"),
         }
     }

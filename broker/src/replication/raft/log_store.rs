@@ -19,7 +19,7 @@ use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use tidelog_storage::wal::{GroupId, WalOp, WalReader};
 
 use super::promises::{self, Applied, Contradiction};
-use crate::replication::types::command::{self, Command};
+use crate::replication::types::command::{self, LogCommand};
 use crate::replication::types::config::{TypeConfig, log_id, position, raft_vote, stored_vote};
 use crate::replication::workers::wal_thread::WalHandle;
 use crate::shell::Shell;
@@ -38,7 +38,9 @@ type LogEntry = EntryOf<TypeConfig>;
 /// Bytes of an entry's records; other entries are small.
 fn record_bytes(entry: &LogEntry) -> usize {
     match &entry.payload {
-        EntryPayload::Normal(Command::Records(batches)) => batches.iter().map(|batch| batch.body.len()).sum(),
+        EntryPayload::Normal(LogCommand::Records(batches)) => {
+            batches.iter().map(|batch| batch.body.len()).sum()
+        }
         _ => 0,
     }
 }
@@ -382,7 +384,7 @@ mod tests {
     fn entry(index: u64, body: &Bytes) -> LogEntry {
         let shard = ShardKey { stream_uid: 1, shard: 0 };
         let batch = SubBatch::new(shard, 1, 1, body.clone());
-        let command = Command::Records(vec![batch].into());
+        let command = LogCommand::Records(vec![batch].into());
         LogEntry::new(log_id(LogPosition { term: 1, index }), EntryPayload::Normal(command))
     }
 

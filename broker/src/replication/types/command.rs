@@ -78,7 +78,7 @@ impl SubBatch {
 
 /// A command of a group's log. Cheap to clone: the log's cache and the apply task share it.
 #[derive(Clone, PartialEq)]
-pub enum Command {
+pub enum LogCommand {
     /// Records of shards of a data group.
     Records(Arc<Vec<SubBatch>>),
     /// A control command of a data group.
@@ -88,9 +88,9 @@ pub enum Command {
 }
 
 /// The payload type of a group's entries.
-pub type Payload = EntryPayload<Command, u64, ClusterMember>;
+pub type Payload = EntryPayload<LogCommand, u64, ClusterMember>;
 
-impl fmt::Debug for Command {
+impl fmt::Debug for LogCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Records(batches) => write!(out, "Records({} sub-batches)", batches.len()),
@@ -100,7 +100,7 @@ impl fmt::Debug for Command {
     }
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for LogCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, out)
     }
@@ -113,9 +113,9 @@ pub fn encode(payload: &Payload) -> Vec<Bytes> {
         EntryPayload::Membership(membership) => {
             vec![encode_message(KIND_MEMBERSHIP, &config::stored_membership(membership))]
         }
-        EntryPayload::Normal(Command::Data(command)) => vec![encode_message(KIND_DATA, &**command)],
-        EntryPayload::Normal(Command::Meta(command)) => vec![encode_message(KIND_META, &**command)],
-        EntryPayload::Normal(Command::Records(batches)) => encode_records(batches),
+        EntryPayload::Normal(LogCommand::Data(command)) => vec![encode_message(KIND_DATA, &**command)],
+        EntryPayload::Normal(LogCommand::Meta(command)) => vec![encode_message(KIND_META, &**command)],
+        EntryPayload::Normal(LogCommand::Records(batches)) => encode_records(batches),
     }
 }
 
@@ -168,7 +168,7 @@ pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
     let kind = bytes[0];
     if kind == KIND_RECORDS {
         return decode_records(bytes, None)
-            .map(|batches| EntryPayload::Normal(Command::Records(Arc::new(batches))));
+            .map(|batches| EntryPayload::Normal(LogCommand::Records(Arc::new(batches))));
     }
     bytes.advance(1);
     let broken = |error: prost::DecodeError| format!("log payload of kind {kind}: {error}");
@@ -179,10 +179,10 @@ pub fn decode(mut bytes: Bytes) -> Result<Payload, String> {
             config::raft_membership(&stored).map(EntryPayload::Membership)
         }
         KIND_DATA => stored::DataCommand::decode(bytes)
-            .map(|command| EntryPayload::Normal(Command::Data(Arc::new(command))))
+            .map(|command| EntryPayload::Normal(LogCommand::Data(Arc::new(command))))
             .map_err(broken),
         KIND_META => stored::MetaCommand::decode(bytes)
-            .map(|command| EntryPayload::Normal(Command::Meta(Arc::new(command))))
+            .map(|command| EntryPayload::Normal(LogCommand::Meta(Arc::new(command))))
             .map_err(broken),
         _ => Err(format!("log payload of unknown kind {kind}: written by a newer version")),
     }
@@ -197,7 +197,7 @@ pub fn decode_parts(mut parts: Vec<Bytes>) -> Result<Payload, String> {
         Some(&KIND_RECORDS) => {
             let head = parts.remove(0);
             decode_records(head, Some(parts))
-                .map(|batches| Payload::Normal(Command::Records(Arc::new(batches))))
+                .map(|batches| Payload::Normal(LogCommand::Records(Arc::new(batches))))
         }
         _ => Err("log payload in parts that are not records".into()),
     }
@@ -291,7 +291,7 @@ mod tests {
         for (batch, stamped) in batches.iter_mut().zip(stamped) {
             batch.origin = stamped.map(|(number, position)| Box::new(origin(number, position)));
         }
-        EntryPayload::Normal(Command::Records(Arc::new(batches)))
+        EntryPayload::Normal(LogCommand::Records(Arc::new(batches)))
     }
 
     const UNSTAMPED: [Option<(u64, u32)>; 3] = [None; 3];
@@ -306,8 +306,8 @@ mod tests {
         let meta = stored::MetaCommand { now_ms: 5, ..Default::default() };
         for payload in [
             Payload::Blank,
-            Payload::Normal(Command::Data(Arc::new(data))),
-            Payload::Normal(Command::Meta(Arc::new(meta))),
+            Payload::Normal(LogCommand::Data(Arc::new(data))),
+            Payload::Normal(LogCommand::Meta(Arc::new(meta))),
             records(UNSTAMPED),
             records(STAMPED),
         ] {

@@ -12,7 +12,7 @@ use openraft::{Membership, OptionalSend, RaftTypeConfig};
 use tidelog_proto::stored;
 use tidelog_storage::wal;
 
-use super::command::Command;
+use super::command::LogCommand;
 use super::outcome::Outcome;
 use super::runtime::OwnedRuntime;
 use crate::cluster::peers::ClusterMember;
@@ -22,14 +22,14 @@ use crate::cluster::peers::ClusterMember;
 pub struct TypeConfig;
 
 impl RaftTypeConfig for TypeConfig {
-    type D = Command;
+    type D = LogCommand;
     type R = Outcome;
     type NodeId = u64;
     type Node = ClusterMember;
     type Term = u64;
     type LeaderId = LeaderId<u64, u64>;
     type Vote = Vote<Self::LeaderId>;
-    type Payload = EntryPayload<Command, u64, ClusterMember>;
+    type Payload = EntryPayload<LogCommand, u64, ClusterMember>;
     type Entry = Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
     type AsyncRuntime = OwnedRuntime;
     type Responder<T>

@@ -1,8 +1,9 @@
 //! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to the
 //! leader, which charges, dates and proposes them.
 //!
-//! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Whatever else goes
-//! wrong leaves an unknown outcome. Memory is bounded by [`Sizes::forwarded_bytes_max`](crate::replication::Sizes).
+//! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Any other
+//! failure leaves an unknown outcome. Memory is bounded by
+//! [`Sizes::forwarded_bytes_max`](crate::replication::Sizes).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use super::put_link::Share;
 use crate::cluster::peers::{Client, Lane};
 use crate::replication::Leader;
 
-/// How long a group may be without a leader that takes records before they are refused: an election takes a second or
-/// two, and whoever asks on the side of a minority has an answer in time.
+/// How long a group may be without a leader that takes records before they are refused: an election takes a second
+/// or two, and a client on the side of a minority has an answer in time.
 const LEADERLESS: Duration = Duration::from_secs(5);
 /// Pause before a leader is asked again, unless there is another one.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -90,7 +91,7 @@ impl Appender {
     async fn other_leader(&self, group: u8, tried: Leader) {
         let mut leaders = self.groups.leadership().watch_leaders();
         let other = leaders.wait_for(|leaders| leaders[usize::from(group)] != tried);
-        // Whoever waits for a leader learns it when the groups have ended.
+        // An error means that the groups have ended, which the next look for a leader finds.
         let _ = timeout(LOOK_AGAIN, other).await;
     }
 

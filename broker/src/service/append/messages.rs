@@ -1,4 +1,4 @@
-//! Records on their way between nodes, and what became of them, as `peer.proto` has them; what a peer sends is checked.
+//! Records on their way between nodes, and their outcomes, as `peer.proto` has them; messages of peers are checked.
 //! Called by [`super::forward`] and [`super::receive`].
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::model::producer::{Positions, Stamp};
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::{AppendOutcome, Origin, SubBatch};
 
-/// What the leader is sent of a part.
+/// Encodes a part for the leader of its group.
 pub(in crate::service) fn send_part(part: &GroupPart, deadline: Instant) -> peer::PutRequest {
     let time_left = deadline.saturating_duration_since(Instant::now());
     peer::PutRequest {
@@ -26,7 +26,7 @@ pub(in crate::service) fn send_part(part: &GroupPart, deadline: Instant) -> peer
     }
 }
 
-/// What the leader is sent of a sub-batch.
+/// Encodes a sub-batch for the leader of its group.
 fn send_batch(batch: &SubBatch) -> peer::PutBatch {
     let origin = |origin: &Origin| peer::Origin {
         producer: origin.stamp.producer(),
@@ -45,7 +45,7 @@ fn send_batch(batch: &SubBatch) -> peer::PutBatch {
     }
 }
 
-/// `None` for what is damaged.
+/// `None` for a damaged one.
 pub(in crate::service) fn read_batch(batch: peer::PutBatch) -> Option<SubBatch> {
     let key = ShardKey { stream_uid: batch.stream_uid, shard: batch.shard };
     let read = SubBatch::new(key, 0, batch.count, batch.body);
@@ -67,7 +67,7 @@ fn read_origin(origin: &peer::Origin) -> Option<Origin> {
     })
 }
 
-/// What became of a part.
+/// Encodes the outcome of a part.
 pub(in crate::service) fn send_response(received: Result<Vec<BatchOutcome>, PartError>) -> peer::PutResponse {
     let (outcome, results, refusal) = match received {
         Ok(delivered) => {
@@ -125,7 +125,7 @@ fn read_run(run: &peer::put_result::Run) -> Option<Run> {
     })
 }
 
-/// What a leader answered for these sub-batches.
+/// Decodes a leader's answer for these sub-batches.
 ///
 /// # Errors
 /// [`PartError`]; an answer that does not fit them leaves the outcome unknown.
@@ -170,7 +170,7 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<BatchOutcome>
 /// call it with any bytes.
 ///
 /// # Panics
-/// When a batch that is taken is not sent as what was read.
+/// When a batch that is taken is sent with other contents than were read.
 pub fn check_peer_put(body: Bytes) -> bool {
     let Ok(request) = peer::PutRequest::decode(body) else { return false };
     request.batches.into_iter().all(|batch| {

@@ -34,8 +34,8 @@ use outcomes::{PartError, Results, Retries, SentRecords, refuse, settle_part};
 use put_link::PutLinks;
 use refusal::PutGate;
 
-/// How long a put waits for its outcome before the client is told that it is unknown. One that waits at a leader which
-/// has lost its majority is told sooner.
+/// How long a put waits for its outcome before the client gets an unknown outcome. A put that waits at a leader
+/// which has lost its majority gets it sooner.
 const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A record on its way in, already validated.
@@ -83,7 +83,7 @@ impl NewRecord<'_> {
         self.partition_key.unwrap_or_default().as_bytes()
     }
 
-    /// What limits count: data and key.
+    /// Bytes that limits count: data and key.
     pub(super) fn bytes(&self) -> usize {
         self.data.len() + self.key().len()
     }
@@ -105,7 +105,7 @@ pub struct Placed {
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendRefusal {
-    /// Its shard's write limit is exceeded; nothing was written.
+    /// The shard's write limit is exceeded; nothing was written.
     Throttled {
         /// The shard's index.
         shard: u32,
@@ -265,9 +265,8 @@ impl Appender {
             !sealed.iter().any(|sent| is_open(sent.shard))
         };
         let mut catalogs = self.groups.watch_catalog();
-        let reseated =
-            catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
-        let catalog = timeout_at(deadline, reseated).await.ok()?.ok()?;
+        let closed = catalogs.wait_for(|catalog| catalog.by_uid(uid).is_none_or(|stream| is_closed(stream)));
+        let catalog = timeout_at(deadline, closed).await.ok()?.ok()?;
         catalog.by_uid(uid).cloned()
     }
 }

@@ -22,19 +22,19 @@ const WAITING_MAX: usize = 1_024;
 
 pub(in crate::service) type Answer = Result<peer::PutResponse, PartError>;
 
-/// A put, and who waits for its outcome.
+/// A put, and the caller that waits for its outcome.
 struct QueuedPut {
     put: peer::PutRequest,
     waiting: Waiting,
 }
 
-/// Who waits for an answer, and the memory for what was put until then.
+/// The caller that waits for an answer, and the memory for its records until then.
 struct Waiting {
     answer: oneshot::Sender<Answer>,
     _share: Share,
 }
 
-/// A share of the memory for what is on its way to other nodes.
+/// A share of the memory for records on their way to other nodes.
 pub(in crate::service) type Share = Arc<OwnedSemaphorePermit>;
 
 /// A stream of puts to a node, which hears them in the order in which they were sent, if it does.
@@ -48,8 +48,7 @@ impl PutLink {
         Self(mpsc::channel(1).0)
     }
 
-    /// Hands a put over, once there is room. What it gives back is the node's answer; it may be to something else than
-    /// what was asked.
+    /// Hands a put over, once there is room. Returns the node's answer, which may not fit the put.
     pub(in crate::service) async fn take(
         &self,
         put: peer::PutRequest,
@@ -75,7 +74,7 @@ pub struct PutLinks {
 }
 
 impl PutLinks {
-    /// Brings a put to a node. The answer is the node's; it may be to something else than what was asked.
+    /// Brings a put to a node. Returns the node's answer, which may not fit the put.
     ///
     /// # Errors
     /// [`PartError`].

@@ -134,7 +134,7 @@ impl Appender {
             }
         }
         if !going.is_empty() {
-            // What finds no room was not queued.
+            // Sub-batches that find no room were not queued.
             let queueing =
                 self.groups.leadership().while_led_here(group, self.groups.appends().append(group, going));
             let outcome = queueing.await.ok_or(PartError::NotProposed)?;
@@ -180,7 +180,7 @@ impl Appender {
         if !throttled.is_empty() {
             let count = batch.count - throttled.len() as u32;
             let is_taken = |at| throttled.binary_search(&at).is_err();
-            // What is stamped is left out as a whole.
+            // A batch with a stamp is left out completely.
             *batch = SubBatch::new(batch.shard, 0, count, choose(&batch.body, is_taken)?);
         }
         Ok(throttled)

@@ -1,6 +1,6 @@
-//! Why puts are refused, for clients, operators and the counter of refused records.
+//! The reasons for which puts are refused, for clients, operators and the counter of refused records.
 //!
-//! The watch of [`crate::service::upkeep`] decides; puts only look at what it found, without a lock.
+//! The watch of [`crate::service::upkeep`] decides; puts only read its finding, without a lock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl PutRefusal {
         }
     }
 
-    /// What the broker does about it, or an operator can.
+    /// The broker's next step, or the operator's.
     fn next_step(self) -> &'static str {
         match self {
             Self::SpaceLow { .. } | Self::DiskFull => {
@@ -107,10 +107,10 @@ impl RefusedRecords {
     }
 }
 
-/// What the watch remembers from one look to the next.
+/// The memory of the watch from one look to the next.
 #[derive(Debug, Default)]
 pub struct Watched {
-    /// Its label.
+    /// The label of the last refusal.
     refusal: Option<&'static str>,
     near_bound_since: Option<Instant>,
 }

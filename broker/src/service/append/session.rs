@@ -244,7 +244,8 @@ impl Appender {
         parts: Vec<(GroupPart, PutLink)>,
         deadline: Instant,
     ) -> Vec<(GroupPart, PutLink, Option<impl Future<Output = Answer> + use<>>)> {
-        // One share for all of them: two puts that each held a share and waited for another would wait for each other.
+        // One share for all of them: two puts that each had a share and waited for another would wait for each
+        // other.
         let share = self.forwarding_share(parts.iter().map(|(part, _)| part), deadline).await;
         let mut sent = Vec::with_capacity(parts.len());
         for (part, link) in parts {

@@ -201,7 +201,7 @@ impl Service {
         match stream.status {
             StreamStatus::Creating => self.open(stream).await,
             StreamStatus::Deleting => self.drop_data(stream).await,
-            StreamStatus::Active | StreamStatus::Updating => self.reseat(stream).await,
+            StreamStatus::Active | StreamStatus::Updating => self.seal_and_open(stream).await,
         }
     }
 

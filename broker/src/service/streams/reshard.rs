@@ -44,7 +44,7 @@ impl Service {
     }
 
     /// Takes the steps of a reshard that is under way, to its end.
-    pub(in crate::service) async fn reseat(&self, stream: &Stream) -> Result<(), ProposeError> {
+    pub(in crate::service) async fn seal_and_open(&self, stream: &Stream) -> Result<(), ProposeError> {
         let Some(reshard) = &stream.reshard else { return Ok(()) };
         let uid = stream.uid;
         let mut steps: BTreeMap<u8, stored::Reseat> = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Service {
                 table.unite(theirs.moved(their_clock_ms, later_ms));
                 clock_ms = later_ms;
             }
-            self.groups.proposals().inherit(child.group, key(child.index), &table, clock_ms).await?;
+            self.groups.proposals().copy_producers(child.group, key(child.index), &table, clock_ms).await?;
         }
         Ok(())
     }

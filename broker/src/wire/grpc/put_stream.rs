@@ -36,11 +36,11 @@ const UNANSWERED_BYTES_MAX: usize = 16 << 20;
 /// nodes, which all calls share.
 const UNANSWERED_MAX: usize = 256;
 
-/// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker stops, once
-/// what it has taken is answered.
+/// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker
+/// stops, once its messages so far are answered.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for a caller that can be none, UNIMPLEMENTED for compressed messages.
+/// INVALID_ARGUMENT for a malformed caller, UNIMPLEMENTED for compressed messages.
 pub(super) fn begin(
     caller: &Caller,
     stopping: watch::Receiver<bool>,
@@ -88,7 +88,7 @@ struct PutStream {
     /// Where the next message's records go.
     stream: Arc<str>,
     acknowledgement: Acknowledgement,
-    /// Of the next message.
+    /// The position of the next message.
     position: u64,
     /// In the order of the messages.
     unanswered: VecDeque<OwnTask<Answered>>,

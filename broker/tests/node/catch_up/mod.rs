@@ -94,7 +94,7 @@ async fn a_transfer_over_connections_that_break_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_never_served_and_comes_right_by_a_read_or_by_the_scrub() {
-    // The same where the peers have the lost records in memory only: of a sealed segment, and of an open one.
+    // Peers may have the lost records in memory only: those of a sealed segment, and those of an open one.
     for (is_scrubbed, written, segment) in
         [(false, &[1, 2, 3][..], 1), (true, &[1, 2, 3], 1), (false, &[2], 1), (false, &[2], usize::MAX)]
     {

@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Where to begin.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
-    /// Of the stream.
+    /// The stream's uid.
     pub uid: u64,
     /// The shard's index.
     pub shard: u32,
@@ -35,9 +35,9 @@ pub struct Start {
     pub begin: Begin,
 }
 
-/// What was begun here.
+/// A reading or following that was begun here.
 pub struct Started {
-    /// As they come.
+    /// The items, as they come.
     pub items: Items,
     /// Ends when the shard is led elsewhere.
     pub over: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -67,8 +67,8 @@ fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
     })
 }
 
-/// Begins to follow or to read; `None` when the shard is not led here. The first item tells the place. Items are to be
-/// awaited in a task of their own: they wait for room and for their turns to read files.
+/// Begins to follow or to read; `None` when the shard is not led here. The first item gives the place. Items are to
+/// be awaited in a task of their own: they wait for room and for their turns to read files.
 ///
 /// # Errors
 /// ResourceNotFound, only when stream or shard are certainly gone.
@@ -124,7 +124,7 @@ fn told(error: ServiceError, stream: &Stream, shard: &Shard) -> Fault {
     Fault::of_shard(error, &stream.key, ShardId(shard.index))
 }
 
-/// What a follower comes to, until it is over here.
+/// The items of a follower, until it is over here.
 fn followed(follower: Follower, stream: Arc<Stream>, shard: Shard) -> Items {
     let items = stream::unfold(Some((follower, stream, shard)), |state| async move {
         let (mut follower, stream, shard) = state?;
@@ -153,7 +153,7 @@ struct Reading {
     room: CallRoom,
 }
 
-/// What one step of reading comes to.
+/// The result of one step of reading.
 enum Step {
     Item(Item, Held),
     /// To be made again.

@@ -1,4 +1,4 @@
-//! What nodes say to each other about a shard that one of them follows for the other.
+//! Messages between nodes about a shard that one of them follows for the other.
 
 use bytes::Bytes;
 use prost::Message;
@@ -10,7 +10,7 @@ use crate::ops::record::position::Begin;
 use crate::ops::{Fault, relayed};
 use crate::service::{Batch, ReadRecord};
 
-/// What a node asks the leader of a shard for.
+/// Encodes the request of a node to the leader of a shard.
 pub fn request(stream: &Stream, shard: &Shard, begin: Begin, way: &Way) -> Bytes {
     let begin = match begin {
         Begin::Ordinal(ordinal) => follow_request::Begin::Ordinal(ordinal),
@@ -26,7 +26,8 @@ pub fn request(stream: &Stream, shard: &Shard, begin: Begin, way: &Way) -> Bytes
     request.encode_to_vec().into()
 }
 
-/// What is asked for: the stream's number, the shard's index, where to begin and how; `None` for what is damaged.
+/// Decodes a request: the stream's number, the shard's index, where to begin and how; `None` for a damaged
+/// one.
 pub fn read_request(body: Bytes) -> Option<(u64, u32, Begin, Way)> {
     let FollowRequest { stream_uid, shard, begin, way } = FollowRequest::decode(body).ok()?;
     let begin = match begin? {
@@ -42,7 +43,7 @@ pub fn read_request(body: Bytes) -> Option<(u64, u32, Begin, Way)> {
     Some((stream_uid, shard, begin, way))
 }
 
-/// What the leader tells.
+/// Encodes an item as a message of the leader.
 pub fn event(item: Item) -> Bytes {
     let event = match item {
         Item::Batch(Batch { records, next_ordinal, millis_behind }) => FollowEvent {
@@ -57,7 +58,7 @@ pub fn event(item: Item) -> Bytes {
     event.encode_to_vec().into()
 }
 
-/// What the leader has told.
+/// Decodes a message of the leader.
 pub fn read(told: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
     let event = FollowEvent::decode(told.map_err(|told| relayed::fault(&told))?).map_err(|error| {
         crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");

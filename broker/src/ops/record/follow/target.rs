@@ -1,4 +1,4 @@
-//! What a client points at that wants to follow or read shards.
+//! The shards and positions that a client names to follow or read shards.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::service::Service;
 pub enum At<'a> {
     /// The oldest record that is kept.
     TrimHorizon,
-    /// What comes from now on.
+    /// The records that arrive from now on.
     Latest,
     /// At the record of that number, or the first one after it.
     Number(&'a str),

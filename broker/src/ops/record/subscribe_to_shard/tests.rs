@@ -1,4 +1,4 @@
-//! What is asked and what is written; the life of a subscription is tested at the wire.
+//! Requests and the bytes of events; the life of a subscription is tested at the wire.
 
 use serde_json::{Value, json};
 use tidelog_proto::event_stream::Part;
@@ -156,7 +156,7 @@ fn a_consumer_has_to_be_active_and_alone() {
             ("ResourceInUseException", text.to_owned())
         );
     }
-    let fault = seat_fault(SubscribeRefusal::TooSoon, &stream, &consumer);
+    let fault = subscription_fault(SubscribeRefusal::TooSoon, &stream, &consumer);
     let text = "Another active subscription exists for this consumer: 000000000000:S:app";
     assert_eq!(fault.exception().text(), text);
 }

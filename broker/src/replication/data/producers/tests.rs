@@ -72,11 +72,11 @@ impl World {
         shard as usize % 2
     }
 
-    fn inherit(&mut self, child: u32, parents: &[u32]) {
+    fn copy_producers(&mut self, child: u32, parents: &[u32]) {
         for parent in parents {
             let group = &self.groups[Self::group(*parent)];
             let (table, clock_ms) = (group.of(key(*parent)).cloned().unwrap_or_default(), group.clock_ms());
-            self.groups[Self::group(child)].inherit(key(child), table, clock_ms);
+            self.groups[Self::group(child)].remember_all(key(child), table, clock_ms);
         }
     }
 
@@ -87,7 +87,7 @@ impl World {
         }
         for start in [start, at] {
             let child = self.open_shard(start);
-            self.inherit(child, &[parent]);
+            self.copy_producers(child, &[parent]);
         }
     }
 
@@ -96,7 +96,7 @@ impl World {
         let Some((&next, &upper)) = self.open.range(start..).nth(1) else { return };
         self.open.remove(&next);
         let child = self.open_shard(start);
-        self.inherit(child, &[lower, upper]);
+        self.copy_producers(child, &[lower, upper]);
     }
 
     /// Sends the records of a batch that go to the reached shards, and checks every answer.
@@ -305,7 +305,7 @@ fn a_child_remembers_as_long_as_its_parent_whatever_the_times_of_their_groups() 
         children.forget(|key| key.shard == 2);
     }
     let table = parents.of(key(0)).cloned().expect("a producer");
-    children.inherit(key(1), table, parents.clock_ms());
+    children.remember_all(key(1), table, parents.clock_ms());
     let mut is_known = |now_ms| {
         children.pass(now_ms);
         matches!(take(&mut children, 1, stamp(7, 1), now_ms), AppendOutcome::Remembered(_))

@@ -27,7 +27,7 @@ fn key(shard: u32) -> ShardKey {
 }
 
 fn control(group: &mut GroupState, command: data_command::Command) -> Outcome {
-    group.apply(&Command::Data(Arc::new(stored::DataCommand { command: Some(command) })))
+    group.apply(&LogCommand::Data(Arc::new(stored::DataCommand { command: Some(command) })))
 }
 
 /// Sends records of a batch to a shard, each with its position as data.
@@ -42,7 +42,7 @@ fn send(group: &mut GroupState, shard: u32, batch: u64, positions: &[u32]) -> Ap
         created_s: u64::from(shard) + 1,
     };
     let batch = SubBatch::new(key(shard), START_MS, positions.len() as u32, body.into());
-    match group.apply(&Command::Records(Arc::new(vec![batch.with_origin(Some(origin))]))) {
+    match group.apply(&LogCommand::Records(Arc::new(vec![batch.with_origin(Some(origin))]))) {
         Outcome::Appended(mut outcomes) => outcomes.pop().expect("an outcome"),
         other => panic!("{other:?}"),
     }
@@ -163,7 +163,7 @@ fn records_without_a_producer_leave_no_trace_in_the_state() {
     let mut body = Vec::new();
     RecordRef { key: None, data: b"data" }.encode(&mut body);
     let batch = SubBatch::new(key(0), START_MS, 1, body.into());
-    group.apply(&Command::Records(Arc::new(vec![batch; 3])));
+    group.apply(&LogCommand::Records(Arc::new(vec![batch; 3])));
     assert_eq!(group.store(&StoredMembershipOf::<TypeConfig>::default()), before);
     // A refused batch leaves none either.
     for number in 2..=65 {
