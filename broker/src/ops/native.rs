@@ -8,7 +8,7 @@ use super::{Call, Fault, placement, shard, stream, target};
 use crate::model::stream::{Stream, StreamKey, Tags};
 use crate::service::Service;
 
-pub use super::record::follow::{At, Item, Place, Source, Way, place, places};
+pub use super::record::follow::{At, FollowMode, Item, Place, Source, place, places};
 pub use super::record::get_records::Numbers;
 pub use super::record::places::Places;
 pub use super::record::put::{Given, check_count_max, put};

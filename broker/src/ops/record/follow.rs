@@ -38,12 +38,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Pause before a leader is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// How a shard is gone through.
+/// How a shard is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// On and on, with the share of its throughput that goes by this name; with one of its own when it is empty.
+pub enum FollowMode {
+    /// Without an end, with the share of throughput of that name; with one of its own when the name is empty.
     Share(Arc<str>),
-    /// Reads like a polling reader, up to the tip or that many records.
+    /// Like a polling reader, up to the tip or that many records.
     Read {
         /// `None` for no such bound.
         records_max: Option<u64>,
@@ -72,7 +72,7 @@ pub struct Source {
     stream: Arc<Stream>,
     shard: Shard,
     begin: Begin,
-    way: Way,
+    mode: FollowMode,
     room: CallRoom,
     /// Items from the node that leads the shard now.
     items: Option<Items>,
@@ -91,14 +91,14 @@ pub struct Source {
 impl Source {
     /// Makes a source of that place, in the room of a call. Nothing is read before the first item is asked
     /// for.
-    pub fn new(service: Arc<Service>, place: Place, way: Way, room: CallRoom) -> Self {
+    pub fn new(service: Arc<Service>, place: Place, mode: FollowMode, room: CallRoom) -> Self {
         let Place { stream, shard, begin } = place;
         Self {
             service,
             stream,
             shard,
             begin,
-            way,
+            mode,
             room,
             items: None,
             opening: None,
@@ -212,7 +212,7 @@ impl Source {
     fn pass(&mut self, item: &Item) {
         let Item::Batch(batch) = item else { return };
         self.begin = Begin::Ordinal(batch.next_ordinal);
-        if let Way::Read { records_max: Some(left) } = &mut self.way {
+        if let FollowMode::Read { records_max: Some(left) } = &mut self.mode {
             *left = left.saturating_sub(batch.records.len() as u64);
         }
     }
@@ -229,18 +229,18 @@ impl Source {
 
     fn open(&self, ends: Instant) -> Opening {
         let (service, stream, shard) = (self.service.clone(), self.stream.clone(), self.shard.clone());
-        let (begin, way, room) = (self.begin, self.way.clone(), self.room.clone());
+        let (begin, mode, room) = (self.begin, self.mode.clone(), self.room.clone());
         let opening = async move {
             match service.groups().leadership().leader_within(shard.group, ends).await {
                 Leader::Here => {
                     let at = here::Start { uid: stream.uid, shard: shard.index, begin };
-                    let started = here::start(&service, at, way, room).boxed().await?;
+                    let started = here::start(&service, at, mode, room).boxed().await?;
                     Ok(started.map(|started| started.items))
                 }
                 Leader::At(node) => {
                     let request = ExecuteRequest {
                         operation: OPERATION.to_owned(),
-                        body: messages::request(&stream, &shard, begin, &way),
+                        body: messages::request(&stream, &shard, begin, &mode),
                         ..ExecuteRequest::default()
                     };
                     match service.relay(node, shard.group, true, request, ends).boxed().await {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::open_shard;
 use crate::model::hash_key;
-use crate::model::reshard::Plan;
+use crate::model::reshard::{self, Plan};
 use crate::model::shard_id::ShardId;
-use crate::model::stream::{Catalog, HashRange, Stream, StreamKey};
+use crate::model::stream::{Catalog, Stream, StreamKey};
 use crate::ops::api::SplitShardInput;
 use crate::ops::fault::InvalidReshard;
 use crate::ops::{Call, Fault, target};
@@ -27,14 +27,15 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &SplitShardInput) -
     begun.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-/// Where the upper child of a shard of that name begins when it is split in the middle.
+/// The key at which the upper child of a shard begins when the shard is split in the middle. A shard that cannot be halved
+/// has none: its first key stands for it, which [`run`] refuses.
 ///
 /// # Errors
 /// ResourceNotFound for the stream or the shard.
 pub fn middle(catalog: &Catalog, key: &StreamKey, shard: &str) -> Result<u128, Fault> {
     let stream = target::find(catalog, key)?;
-    let HashRange { start, end } = open_shard::find(&stream, shard)?.range;
-    Ok(start + (end - start) / 2 + 1)
+    let range = open_shard::find(&stream, shard)?.range;
+    Ok(reshard::middle(range).unwrap_or(range.start))
 }
 
 fn plan(stream: &Stream, input: &SplitShardInput) -> Result<Plan, Fault> {
@@ -54,7 +55,8 @@ fn plan(stream: &Stream, input: &SplitShardInput) -> Result<Plan, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::stream::{StreamMode, StreamStatus};
+    use crate::model::fixture;
+    use crate::model::stream::{HashRange, StreamMode, StreamStatus};
     use crate::ops::cases;
 
     fn planned(stream: &Stream, shard: &str, key: &str) -> Result<Plan, Fault> {
@@ -84,6 +86,17 @@ mod tests {
                 );
                 assert_eq!(fault.exception().text(), text);
             }
+        }
+    }
+
+    #[test]
+    fn a_shard_that_cannot_be_halved_is_refused() {
+        let mut stream = cases::stream("a", 1);
+        for (start, end) in [(0, 2), (5, 5), (u128::MAX, u128::MAX)] {
+            stream.shards[0].range = HashRange { start, end };
+            let catalog = fixture::catalog(vec![stream.clone()]);
+            let at = middle(&catalog, &stream.key, "shardId-0").expect("a shard of that name");
+            assert!(planned(&stream, "shardId-0", &at.to_string()).is_err(), "{start} to {end}");
         }
     }
 

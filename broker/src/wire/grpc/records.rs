@@ -13,7 +13,7 @@ use super::caller::{self, Caller};
 use super::{Messages, messages, status, subscribe};
 use crate::model::producer::Stamp;
 use crate::model::shard_id::ShardId;
-use crate::ops::native::{self, Item, Source, Way};
+use crate::ops::native::{self, FollowMode, Item, Source};
 use crate::service::{Batch, Service, in_own_tasks};
 
 /// Calls whose messages have their room as records, before these are read.
@@ -48,8 +48,8 @@ impl records_server::Records for Records {
         let from = messages::at(from.as_ref())?;
         let from = from.ok_or_else(|| status::invalid("A position to read from is needed."))?;
         let place = native::place(service, &call, &stream, &shard_id, from).await.map_err(status::of)?;
-        let way = Way::Read { records_max: (records_max > 0).then_some(records_max) };
-        let source = Source::new(service.clone(), place, way, room);
+        let mode = FollowMode::Read { records_max: (records_max > 0).then_some(records_max) };
+        let source = Source::new(service.clone(), place, mode, room);
         Ok(Response::new(Reading::new(service.clone(), source).responses()))
     }
 
@@ -71,7 +71,7 @@ pub(super) fn stamp(producer: Option<Producer>) -> Result<Option<Stamp>, Status>
     producer.map(stamp).transpose().map_err(|error| status::invalid(format!("Producer: {error}.")))
 }
 
-/// A Read under way. Its source has the room of the message that was given last, until the next one is asked for.
+/// A Read under mode. Its source has the room of the message that was given last, until the next one is asked for.
 struct Reading {
     service: Arc<Service>,
     source: Source,

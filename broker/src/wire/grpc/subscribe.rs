@@ -15,7 +15,7 @@ use super::sources::Sources;
 use super::{Messages, messages, status};
 use crate::model::stream::{Shard, Stream};
 use crate::ops::Call;
-use crate::ops::native::{self, At, Item, Place, Source, Way};
+use crate::ops::native::{self, At, FollowMode, Item, Place, Source};
 use crate::service::{CallRoom, FollowedShards, Service};
 
 /// Longest name of a consumer, characters.
@@ -69,7 +69,7 @@ fn is_name(text: &str) -> bool {
     text.len() <= NAME_LENGTH_MAX && text.bytes().all(is_legal)
 }
 
-/// A subscription under way.
+/// A subscription under mode.
 struct Following {
     service: Arc<Service>,
     consumer: Arc<str>,
@@ -155,8 +155,8 @@ impl Following {
                     .all(|parent| !followed.contains(&parent) || ended.contains(&parent))
         };
         for place in self.waiting.extract_if(.., is_its_turn) {
-            let way = Way::Share(self.consumer.clone());
-            self.sources.add(Source::new(self.service.clone(), place, way, self.room.clone()));
+            let mode = FollowMode::Share(self.consumer.clone());
+            self.sources.add(Source::new(self.service.clone(), place, mode, self.room.clone()));
         }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use futures_util::{FutureExt, Stream as AsyncStream};
 use tokio::time::sleep;
 
-use super::{Item, Items, Way, messages};
+use super::{FollowMode, Item, Items, messages};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_RECORDS_MAX};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream, StreamStatus};
@@ -48,10 +48,10 @@ pub struct Started {
 /// # Errors
 /// As [`start`].
 pub async fn execute(service: &Arc<Service>, call: &Call) -> Result<Option<Reply>, Fault> {
-    let Some((uid, shard, begin, way)) = messages::read_request(call.body.clone()) else {
+    let Some((uid, shard, begin, mode)) = messages::read_request(call.body.clone()) else {
         return Err(Fault::Unreadable);
     };
-    let started = start(service, Start { uid, shard, begin }, way, service.room_for_peer()).await?;
+    let started = start(service, Start { uid, shard, begin }, mode, service.room_for_peer()).await?;
     Ok(started.map(|Started { items, over }| Reply::Events(Events { messages: sent(items).boxed(), over })))
 }
 
@@ -75,7 +75,7 @@ fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
 pub async fn start(
     service: &Arc<Service>,
     start: Start,
-    way: Way,
+    mode: FollowMode,
     room: CallRoom,
 ) -> Result<Option<Started>, Fault> {
     let find = || async { find(service, start) };
@@ -85,14 +85,14 @@ pub async fn start(
     }
     let next_ordinal = start.begin.ordinal(service, &stream, &shard).await?;
     let first = Item::Batch(Batch { next_ordinal, ..Batch::default() });
-    Ok(Some(match way {
-        Way::Share(name) => {
+    Ok(Some(match mode {
+        FollowMode::Share(name) => {
             let follower = service.follow(&stream, &shard, &name, next_ordinal, room);
             let follower = follower.map_err(|error| told(error, &stream, &shard))?;
             let over = Box::pin(follower.over());
             Started { items: one_then(first, followed(follower, stream, shard)), over }
         }
-        Way::Read { records_max } => {
+        FollowMode::Read { records_max } => {
             let reading = Reading { service: service.clone(), start, next_ordinal, left: records_max, room };
             let group = shard.group;
             let mut leaders = service.groups().leadership().watch_leaders();

@@ -4,43 +4,43 @@ use bytes::Bytes;
 use prost::Message;
 use tidelog_proto::peer::{Done, ExecuteFault, FollowEvent, FollowRecord, FollowRequest, follow_request};
 
-use super::{Item, Way};
+use super::{FollowMode, Item};
 use crate::model::stream::{Shard, Stream};
 use crate::ops::record::position::Begin;
 use crate::ops::{Fault, relayed};
 use crate::service::{Batch, ReadRecord};
 
 /// Encodes the request of a node to the leader of a shard.
-pub fn request(stream: &Stream, shard: &Shard, begin: Begin, way: &Way) -> Bytes {
+pub fn request(stream: &Stream, shard: &Shard, begin: Begin, mode: &FollowMode) -> Bytes {
     let begin = match begin {
         Begin::Ordinal(ordinal) => follow_request::Begin::Ordinal(ordinal),
         Begin::Latest => follow_request::Begin::Latest(Done {}),
         Begin::Time(time_ms) => follow_request::Begin::TimeMs(time_ms),
     };
-    let way = match way {
-        Way::Share(name) => follow_request::Way::Share(name.to_string()),
-        Way::Read { records_max } => follow_request::Way::RecordsMax(records_max.unwrap_or_default()),
+    let mode = match mode {
+        FollowMode::Share(name) => follow_request::Mode::Share(name.to_string()),
+        FollowMode::Read { records_max } => follow_request::Mode::RecordsMax(records_max.unwrap_or_default()),
     };
     let request =
-        FollowRequest { stream_uid: stream.uid, shard: shard.index, begin: Some(begin), way: Some(way) };
+        FollowRequest { stream_uid: stream.uid, shard: shard.index, begin: Some(begin), mode: Some(mode) };
     request.encode_to_vec().into()
 }
 
 /// Decodes a request: the stream's number, the shard's index, where to begin and how; `None` for a damaged
 /// one.
-pub fn read_request(body: Bytes) -> Option<(u64, u32, Begin, Way)> {
-    let FollowRequest { stream_uid, shard, begin, way } = FollowRequest::decode(body).ok()?;
+pub fn read_request(body: Bytes) -> Option<(u64, u32, Begin, FollowMode)> {
+    let FollowRequest { stream_uid, shard, begin, mode } = FollowRequest::decode(body).ok()?;
     let begin = match begin? {
         follow_request::Begin::Ordinal(ordinal) => Begin::Ordinal(ordinal),
         follow_request::Begin::Latest(_) => Begin::Latest,
         follow_request::Begin::TimeMs(time_ms) => Begin::Time(time_ms),
     };
-    let way = match way? {
-        follow_request::Way::Share(name) => Way::Share(name.into()),
-        follow_request::Way::RecordsMax(0) => Way::Read { records_max: None },
-        follow_request::Way::RecordsMax(records_max) => Way::Read { records_max: Some(records_max) },
+    let mode = match mode? {
+        follow_request::Mode::Share(name) => FollowMode::Share(name.into()),
+        follow_request::Mode::RecordsMax(0) => FollowMode::Read { records_max: None },
+        follow_request::Mode::RecordsMax(records_max) => FollowMode::Read { records_max: Some(records_max) },
     };
-    Some((stream_uid, shard, begin, way))
+    Some((stream_uid, shard, begin, mode))
 }
 
 /// Encodes an item as a message of the leader.
@@ -95,14 +95,14 @@ mod tests {
     fn what_is_asked_and_told_arrives_as_it_was() {
         let stream = cases::stream("a", 2);
         for begin in [Begin::Ordinal(7), Begin::Latest, Begin::Time(9)] {
-            for way in [
-                Way::Share("".into()),
-                Way::Share("app".into()),
-                Way::Read { records_max: None },
-                Way::Read { records_max: Some(5) },
+            for mode in [
+                FollowMode::Share("".into()),
+                FollowMode::Share("app".into()),
+                FollowMode::Read { records_max: None },
+                FollowMode::Read { records_max: Some(5) },
             ] {
-                let sent = request(&stream, &stream.shards[1], begin, &way);
-                assert_eq!(read_request(sent), Some((stream.uid, 1, begin, way)));
+                let sent = request(&stream, &stream.shards[1], begin, &mode);
+                assert_eq!(read_request(sent), Some((stream.uid, 1, begin, mode)));
             }
         }
         let record = |partition_key| ReadRecord {
