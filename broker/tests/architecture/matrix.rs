@@ -124,11 +124,12 @@ pub const CRATES: &[(&str, &str)] = &[
     ("tidelog-benches", "tidelog tidelog-proto tidelog-storage tidelog-testkit"),
     ("tidelog-cli", "tidelog tidelog-client tidelog-kinesis tidelog-load tidelog-proto"),
     ("tidelog-testkit", "tidelog tidelog-proto tidelog-storage"),
-    ("tidelog", "tidelog-client tidelog-proto tidelog-storage"),
+    ("tidelog", "tidelog-client tidelog-proto tidelog-storage tidelog-tables"),
     ("tidelog-load", "tidelog-kinesis tidelog-proto"),
     ("tidelog-kinesis", ""),
     ("tidelog-client", "tidelog-proto"),
     ("tidelog-storage", ""),
+    ("tidelog-tables", ""),
     ("tidelog-proto", ""),
     ("tidelog-client-tests-rust", ""),
 ];

@@ -1,0 +1,50 @@
+//! Bodies of answers that are made of the answers of several groups.
+
+use crate::json::{structure, write_text};
+use crate::request::ListTables;
+
+/// The body of BatchGetItem, of each table's name and the list that [`Tables::read`](crate::Tables::read) gave for it.
+pub fn batch_get_body<'a>(parts: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
+    structure(|out| {
+        out.structure("Responses", |out| {
+            for (table, mut items) in parts {
+                out.member(table).append(&mut items);
+            }
+        });
+        out.structure("UnprocessedKeys", |_| {});
+    })
+}
+
+/// The body of BatchWriteItem, when all its commands are done.
+pub fn batch_write_body() -> Vec<u8> {
+    structure(|out| {
+        out.structure("UnprocessedItems", |_| {});
+    })
+}
+
+/// The body of ListTables, of the names of the owner's tables in all groups, in any order.
+pub fn list_tables_body<'a>(request: &ListTables, names: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let start = request.start.as_deref();
+    let mut names: Vec<&str> =
+        names.into_iter().filter(|name| start.is_none_or(|start| *name > start)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let has_more = names.len() > request.limit;
+    names.truncate(request.limit);
+    structure(|out| {
+        out.list("TableNames", &names, |out, name| write_text(out, name));
+        if let (true, Some(last)) = (has_more, names.last()) {
+            out.text("LastEvaluatedTableName", last);
+        }
+    })
+}
+
+/// The body of DescribeLimits: DynamoDB's defaults, because capacity means nothing here.
+pub fn limits_body() -> Vec<u8> {
+    structure(|out| {
+        out.number("AccountMaxReadCapacityUnits", 80_000)
+            .number("AccountMaxWriteCapacityUnits", 80_000)
+            .number("TableMaxReadCapacityUnits", 40_000)
+            .number("TableMaxWriteCapacityUnits", 40_000);
+    })
+}

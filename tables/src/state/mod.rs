@@ -1,0 +1,130 @@
+//! The tables of one group: a pure function of the commands of its log.
+//!
+//! Equal sequences of commands give equal states on every node, and equal states have equal snapshots. Reads take the
+//! time as an argument, because items of a table with TimeToLive are absent once they have expired.
+
+mod definition;
+mod describe;
+mod read;
+mod search;
+mod snapshot;
+mod table;
+mod write;
+
+use std::collections::BTreeMap;
+
+pub use table::Table;
+
+use crate::command::{Bounds, Command};
+use crate::fault::{Fault, Invalid};
+use crate::json::structure;
+use crate::owner::Owner;
+use crate::value::{Item, write_attributes};
+
+/// All tables of one group, by owner and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    owners: BTreeMap<Owner, BTreeMap<Box<str>, Table>>,
+    /// Bytes of a snapshot.
+    bytes: u64,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self { owners: BTreeMap::new(), bytes: snapshot::BYTES_OF_NONE }
+    }
+}
+
+/// The result of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; the answer is empty.
+    Done,
+    /// Done, with the attributes that the request asked for.
+    Attributes(Item),
+    /// Done, with a whole body.
+    Body(Vec<u8>),
+    /// Items that Expire has removed.
+    Expired(u32),
+}
+
+impl Outcome {
+    /// The body of the answer.
+    pub fn into_body(self) -> Vec<u8> {
+        match self {
+            Self::Done | Self::Expired(_) => b"{}".to_vec(),
+            Self::Attributes(item) => structure(|out| {
+                write_attributes(out.member("Attributes"), item.attributes());
+            }),
+            Self::Body(body) => body,
+        }
+    }
+}
+
+impl Tables {
+    /// No tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes of a snapshot of this state.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// True without any table.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// All owners that have tables.
+    pub fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.owners.keys()
+    }
+
+    /// The tables of an owner, in the order of their names.
+    pub fn tables(&self, owner: &Owner) -> impl Iterator<Item = &Table> {
+        self.owners.get(owner).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The table of that name.
+    pub fn table(&self, owner: &Owner, name: &str) -> Option<&Table> {
+        self.owners.get(owner)?.get(name)
+    }
+
+    fn find(&self, owner: &Owner, name: &str) -> Result<&Table, Fault> {
+        self.table(owner, name).ok_or_else(|| Fault::NoTable { table: name.to_owned() })
+    }
+
+    /// Changes a table, and keeps account of its bytes.
+    fn with_table<T>(
+        &mut self,
+        owner: &Owner,
+        name: &str,
+        change: impl FnOnce(&mut Table) -> T,
+    ) -> Result<T, Fault> {
+        let table = self.owners.get_mut(owner).and_then(|tables| tables.get_mut(name));
+        let table = table.ok_or_else(|| Fault::NoTable { table: name.to_owned() })?;
+        let before = table.bytes();
+        let result = change(table);
+        self.bytes = self.bytes - before + table.bytes();
+        Ok(result)
+    }
+
+    /// Refuses growth above the bound of the group. A state that is above already may shrink.
+    fn check_growth(&self, growth: i64, bounds: &Bounds) -> Result<(), Invalid> {
+        let grown = self.bytes.saturating_add_signed(growth);
+        if growth > 0 && grown > bounds.group_bytes {
+            return Err(Invalid::TablesFull { bytes: bounds.group_bytes });
+        }
+        Ok(())
+    }
+
+    /// Applies a command. A refused one has changed nothing.
+    ///
+    /// # Errors
+    /// [`Fault`] for the client whose command it is; the state goes on.
+    pub fn apply(&mut self, command: &Command) -> Result<Outcome, Fault> {
+        write::apply(self, command)
+    }
+}

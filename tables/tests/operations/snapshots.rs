@@ -1,0 +1,133 @@
+//! Snapshots and commands as bytes: golden ones, and damaged ones.
+
+use proptest::prelude::*;
+use serde_json::json;
+use tidelog_tables::{Command, Owner, Request, Stamp, Tables, Write};
+
+use crate::endpoint::{Endpoint, NOW_MS};
+
+fn endpoint() -> Endpoint {
+    let mut endpoint = Endpoint::with_leases();
+    endpoint.create("pairs", &[("h", "N"), ("r", "B")]);
+    endpoint.ok(
+        "UpdateTable",
+        json!({
+            "TableName": "leases", "AttributeDefinitions": [{"AttributeName": "leaseOwner", "AttributeType": "S"}],
+            "GlobalSecondaryIndexUpdates": [{"Create": {
+                "IndexName": "by-owner", "KeySchema": [{"AttributeName": "leaseOwner", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }}],
+        }),
+    );
+    endpoint.put("leases", json!({"leaseKey": {"S": "a"}, "leaseOwner": {"S": "one"}, "n": {"N": "-12.5"}}));
+    endpoint.put("pairs", json!({"h": {"N": "1"}, "r": {"B": "AA=="}, "all": {"L": [{"NULL": true}, {"M": {}}, {"NS": ["1"]}]}}));
+    endpoint
+}
+
+/// An update with all parts of the grammar.
+fn command(endpoint: &Endpoint) -> Command {
+    let body = json!({
+        "TableName": "leases", "Key": {"leaseKey": {"S": "a"}}, "ReturnValues": "ALL_NEW",
+        "ConditionExpression": "(a = :n OR NOT b <> :n) AND c BETWEEN :n AND :n AND d IN (:n, e) AND attribute_exists(f) AND attribute_not_exists(g) AND begins_with(h, :s)",
+        "UpdateExpression": "SET a = b + if_not_exists(c, :n), d = e - :n, i = :s REMOVE f ADD n :n DELETE g :set",
+        "ExpressionAttributeValues": {":n": {"N": "1"}, ":s": {"S": "x"}, ":set": {"SS": ["x"]}},
+    });
+    let Ok(Request::Write(write)) =
+        Request::parse("UpdateItem", body.to_string().as_bytes(), &endpoint.owner)
+    else {
+        panic!("a write");
+    };
+    let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 3 };
+    Command { stamp, owner: endpoint.owner.clone(), write }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn golden_bytes() {
+    let endpoint = endpoint();
+    let found = format!("{}\n{}\n", hex(&endpoint.tables.snapshot()), hex(&command(&endpoint).encode()));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version_1");
+    if std::env::var_os("TIDELOG_RECORD").is_some() {
+        std::fs::write(path, &found).expect("a golden file");
+    }
+    let expected = std::fs::read_to_string(path).expect("the golden file");
+    assert_eq!(
+        found, expected,
+        "bytes of version 1 are on disks: a change of them is a new version (tables/FORMAT.md)"
+    );
+}
+
+#[test]
+fn shortened_bytes_are_refused() {
+    let endpoint = endpoint();
+    let (snapshot, command) = (endpoint.tables.snapshot(), command(&endpoint).encode());
+    for length in 0..snapshot.len() {
+        assert!(Tables::read_snapshot(&snapshot[..length]).is_err(), "{length}");
+    }
+    for length in 0..command.len() {
+        assert!(Command::decode(&command[..length]).is_err(), "{length}");
+    }
+    for version in [0, 2, 255] {
+        let changed = |bytes: &[u8]| [&[version], &bytes[1..]].concat();
+        assert!(Tables::read_snapshot(&changed(&snapshot)).is_err());
+        assert!(Command::decode(&changed(&command)).is_err());
+    }
+}
+
+#[test]
+fn an_empty_state_is_a_snapshot() {
+    let tables = Tables::new();
+    assert_eq!(tables.snapshot().len() as u64, tables.bytes());
+    assert_eq!(Tables::read_snapshot(&tables.snapshot()), Ok(tables));
+}
+
+#[test]
+fn lengths_that_promise_too_much_allocate_nothing() {
+    let long = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    for at in 1..40 {
+        let endpoint = endpoint();
+        for mut bytes in [endpoint.tables.snapshot(), command(&endpoint).encode()] {
+            bytes.splice(at..=at, long);
+            _ = Tables::read_snapshot(&bytes);
+            _ = Command::decode(&bytes);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn changed_bytes_are_refused_or_whole(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let endpoint = endpoint();
+        let (mut snapshot, mut command) = (endpoint.tables.snapshot(), command(&endpoint).encode());
+        for (at, byte) in changes {
+            let (one, other) = (at.index(snapshot.len()), at.index(command.len()));
+            snapshot[one] = byte;
+            command[other] = byte;
+        }
+        if let Ok(tables) = Tables::read_snapshot(&snapshot) {
+            prop_assert_eq!(tables.snapshot(), snapshot);
+        }
+        if let Ok(decoded) = Command::decode(&command) {
+            prop_assert_eq!(decoded.encode(), command);
+            let mut tables = endpoint.tables.clone();
+            _ = tables.apply(&decoded);
+            prop_assert_eq!(tables.snapshot().len() as u64, tables.bytes());
+        }
+    }
+}
+
+#[test]
+fn an_application_is_that_of_the_table() {
+    let write = Write::DeleteTable("app-WorkerMetricStats".into());
+    assert_eq!(write.application(), "app");
+    let owner = Owner::new("1", "2");
+    let Ok(Request::Read(read)) =
+        Request::parse("DescribeTable", br#"{"TableName": "app-CoordinatorState"}"#, &owner)
+    else {
+        panic!("a read");
+    };
+    assert_eq!(read.application(), "app");
+}
