@@ -4,6 +4,7 @@ mod aggregate;
 mod documents;
 mod event_stream;
 mod grpc;
+mod leases;
 pub mod peer;
 mod token;
 
@@ -11,6 +12,7 @@ pub use aggregate::aggregate;
 pub use documents::{cbor, json};
 pub use event_stream::event_stream;
 pub use grpc::grpc;
+pub use leases::{lease_bytes, lease_call};
 pub use peer::peer;
 pub use token::token;
 
@@ -18,7 +20,7 @@ pub use token::token;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("json", json),
     ("cbor", cbor),
     ("token", token),
@@ -26,6 +28,8 @@ pub const TARGETS: [Target; 7] = [
     ("grpc", grpc),
     ("peer", peer),
     ("aggregate", aggregate),
+    ("lease_call", lease_call),
+    ("lease_bytes", lease_bytes),
 ];
 
 /// Takes numbers off the front of an input; zeros once it is used up.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tidelog_fuzz::mutation::Mutation;
 use tidelog_fuzz::targets::peer::is_taken;
-use tidelog_fuzz::targets::{TARGETS, Target, aggregate, cbor, event_stream, grpc, json, peer, token};
+use tidelog_fuzz::targets::{
+    TARGETS, Target, aggregate, cbor, event_stream, grpc, json, lease_bytes, lease_call, peer, token,
+};
 
 /// Seconds for each target.
 const SECONDS: u64 = 2;
@@ -49,7 +51,7 @@ fn run((name, target): Target) {
 fn every_target_has_a_test() {
     assert_eq!(
         TARGETS.map(|(name, _)| name),
-        ["json", "cbor", "token", "event_stream", "grpc", "peer", "aggregate"]
+        ["json", "cbor", "token", "event_stream", "grpc", "peer", "aggregate", "lease_call", "lease_bytes"]
     );
 }
 
@@ -92,6 +94,16 @@ fn every_seed_of_a_peer_is_a_message_that_a_node_takes() {
 #[test]
 fn aggregated_records() {
     run(("aggregate", aggregate));
+}
+
+#[test]
+fn calls_of_lease_tables() {
+    run(("lease_call", lease_call));
+}
+
+#[test]
+fn bytes_of_lease_tables() {
+    run(("lease_bytes", lease_bytes));
 }
 
 #[test]

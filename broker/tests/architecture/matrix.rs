@@ -120,7 +120,7 @@ pub const STORAGE: Matrix = Matrix {
 /// wherever its row stands: Cargo builds it with the crate that it is to test.
 #[rustfmt::skip]
 pub const CRATES: &[(&str, &str)] = &[
-    ("tidelog-fuzz", "tidelog tidelog-client tidelog-proto"),
+    ("tidelog-fuzz", "tidelog tidelog-client tidelog-proto tidelog-tables"),
     ("tidelog-benches", "tidelog tidelog-proto tidelog-storage tidelog-testkit"),
     ("tidelog-cli", "tidelog tidelog-client tidelog-kinesis tidelog-load tidelog-proto"),
     ("tidelog-testkit", "tidelog tidelog-proto tidelog-storage"),

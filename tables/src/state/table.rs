@@ -120,6 +120,11 @@ impl Table {
         self.items.values().filter(move |item| !self.is_expired(item, now_ms))
     }
 
+    /// True when an item had expired before a time, so that [`Write::Expire`](crate::Write::Expire) has work.
+    pub fn has_expired(&self, before_ms: i64) -> bool {
+        self.expiry.is_some() && self.items.values().any(|item| self.is_expired(item, before_ms))
+    }
+
     /// Bytes of the table in a snapshot, its owner apart.
     pub(super) fn bytes(&self) -> u64 {
         self.definition_bytes + self.item_bytes

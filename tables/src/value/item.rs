@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{DEPTH_MAX, Kind, Value, ValueRef, check_members};
 use crate::codec::{Damaged, Reader, put_bytes};
+use crate::fault::Fault;
 
 /// Attributes of one item, or those of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,21 @@ impl Item {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         check_members(bytes, DEPTH_MAX)?;
         Ok(Self(bytes.into()))
+    }
+
+    /// Reads an item from DynamoDB's JSON: `{"leaseKey": {"S": "shard"}}`.
+    ///
+    /// # Errors
+    /// [`Fault`] for another form, as PutItem refuses it.
+    pub fn from_json(json: &[u8]) -> Result<Self, Fault> {
+        super::read_attributes(&crate::json::parse(json).map_err(|_| Fault::Unreadable)?)
+    }
+
+    /// The item as DynamoDB's JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.0.len() * 2);
+        super::write_attributes(&mut out, self.attributes());
+        out
     }
 
     /// The stored form.

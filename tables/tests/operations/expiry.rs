@@ -64,6 +64,10 @@ fn conditions_see_no_expired_item() {
 #[test]
 fn expired_items_are_removed_a_few_at_a_time() {
     let mut endpoint = endpoint();
+    let has_expired = |endpoint: &Endpoint, before_ms| {
+        endpoint.tables.table(&endpoint.owner, "leases").expect("the table").has_expired(before_ms)
+    };
+    assert!(has_expired(&endpoint, NOW_MS) && !has_expired(&endpoint, NOW_MS - 60_000));
     let mut expire = |before_ms: i64, items_max: u32| {
         let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
         let write = Write::Expire { table: "leases".into(), before_ms, items_max };
@@ -77,5 +81,6 @@ fn expired_items_are_removed_a_few_at_a_time() {
     assert_eq!(expire(NOW_MS, 10), Ok(Outcome::Expired(0)));
     let table = endpoint.tables.table(&endpoint.owner, "leases").expect("the table");
     assert_eq!(table.len(), 4);
+    assert!(!has_expired(&endpoint, NOW_MS));
     assert_eq!(endpoint.tables.snapshot().len() as u64, endpoint.tables.bytes());
 }

@@ -123,3 +123,15 @@ fn bodies_that_are_no_structure_are_refused() {
         "SerializationException"
     );
 }
+
+#[test]
+fn items_are_exported_and_imported_as_json() {
+    let json = br#"{"a":{"N":"1.50"},"m":{"M":{"l":{"L":[{"NULL":true}]}}}}"#;
+    let item = tidelog_tables::Item::from_json(json).expect("an item");
+    assert_eq!(item.to_json(), br#"{"a":{"N":"1.5"},"m":{"M":{"l":{"L":[{"NULL":true}]}}}}"#);
+    assert_eq!(
+        item.get("a").and_then(tidelog_tables::value::ValueRef::as_number).map(|number| number.text()),
+        Some("1.5".to_owned())
+    );
+    assert!(tidelog_tables::Item::from_json(b"[]").is_err());
+}
