@@ -6,7 +6,7 @@ use super::{rust_files, workspace};
 const BEGINNINGS: [&str; 12] =
     ["As", "Its", "Of", "See", "That", "The same", "Those", "What", "Whatever", "Who", "Whoever", "Whose"];
 /// Directories with the workspace's Rust code.
-const CODE: [&str; 10] = [
+const CODE: [&str; 11] = [
     "benches",
     "broker",
     "cli",
@@ -15,6 +15,7 @@ const CODE: [&str; 10] = [
     "kinesis",
     "proto",
     "storage",
+    "tables",
     "testkit",
     "tests/clients/rust-sdk/src",
 ];

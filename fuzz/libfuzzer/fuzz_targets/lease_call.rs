@@ -1,4 +1,4 @@
-//! See `tidelog_fuzz::targets::lease_call`.
+//! Runs the target `tidelog_fuzz::targets::lease_call` under libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::targets::lease_call(data));

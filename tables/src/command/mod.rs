@@ -44,7 +44,7 @@ pub struct Stamp {
 /// One entry, or a part of one, in the log of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Its circumstances.
+    /// The circumstances.
     pub stamp: Stamp,
     /// The owner of all its tables.
     pub owner: Owner,

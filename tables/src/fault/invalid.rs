@@ -3,6 +3,8 @@
 use crate::expression::{ExpressionFault, Which};
 use crate::value::Kind;
 
+use super::Rule;
+
 /// A rule that the request breaks. `sentences.rs` has the text of each, to the letter as DynamoDB writes it where
 /// DynamoDB has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +22,7 @@ pub enum Invalid {
         what: String,
     },
     /// Two members that exclude each other, or a member with a value that another one forbids.
-    Rule {
-        sentence: &'static str,
-    },
+    Rule(Rule),
     /// The ARN of a table has another form.
     BadArn {
         arn: String,

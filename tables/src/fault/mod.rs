@@ -1,11 +1,13 @@
 //! Faults of lease tables: facts in variants, and one table that makes DynamoDB's exceptions of them.
 
 mod invalid;
+mod rules;
 mod sentences;
 
 use std::fmt;
 
 pub use invalid::Invalid;
+pub use rules::Rule;
 
 use crate::json::{Json, Structure, structure};
 use crate::value::{Item, write_attributes};
@@ -43,12 +45,12 @@ pub enum Fault {
     },
     /// No such table.
     NoTable {
-        /// Its name.
+        /// The table's name.
         table: String,
     },
     /// The resource of a tag operation, or of another one by ARN.
     NoResource {
-        /// Its ARN.
+        /// The ARN of the request.
         arn: String,
     },
     /// UpdateTable deletes an index that is not there.
@@ -83,7 +85,7 @@ pub enum Fault {
 pub enum CancellationReason {
     /// The part holds.
     None,
-    /// Its condition does not hold.
+    /// The condition of the part does not hold.
     ConditionFailed {
         /// The item as it is, when the part asked for it and there is one.
         item: Option<Item>,

@@ -81,7 +81,7 @@ pub(super) fn write_invalid(invalid: &Invalid, f: &mut Formatter<'_>) -> Result 
             )
         }
         I::NotTaken { what } => write!(f, "Tidelog keeps lease tables, not a database: no {what}"),
-        I::Rule { sentence } => f.write_str(sentence),
+        I::Rule(rule) => write!(f, "{rule}"),
         I::BadArn { arn } => write!(f, "Invalid TableArn: Invalid ResourceArn provided as input {arn}"),
         I::ItemTooLarge => f.write_str("Item size has exceeded the maximum allowed size"),
         I::UpdatedItemTooLarge => f.write_str("Item size to update has exceeded the maximum allowed size"),

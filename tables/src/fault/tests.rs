@@ -10,7 +10,7 @@ fn all() -> Vec<Invalid> {
     vec![
         I::Constraint { value: text(), member: text(), constraint: text() },
         I::NotTaken { what: text() },
-        I::Rule { sentence: "x" },
+        I::Rule(Rule::NoTags),
         I::BadArn { arn: text() },
         I::EmptyValue,
         I::SeveralTypes,

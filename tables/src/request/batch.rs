@@ -4,7 +4,7 @@ use super::item::{Expressions, attributes, projection, returns_failed_item};
 use super::parts::{Parts, required};
 use super::{BatchPart, ItemWrite, Read, Returns, Verb, Write, table_name};
 use crate::expression::{Update, Which};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::json::Json;
 use crate::owner::{Owner, application_of};
 
@@ -66,10 +66,7 @@ pub(super) fn batch_write_item(mut parts: Parts<'_>, owner: &Owner) -> Result<Ve
         let table = owner.table_name(&table, "BatchWriteItem")?;
         let Json::List(requests) = json else { return Err(Fault::wrong_type(&json, "List")) };
         if requests.is_empty() {
-            return Err(Invalid::Rule {
-                sentence: "The batch write request list for a table cannot be null or empty",
-            }
-            .into());
+            return Err(Invalid::Rule(Rule::EmptyBatch).into());
         }
         for request in requests {
             writes.push(batch_write(&table, Parts::of(request)?)?);
@@ -110,10 +107,7 @@ fn batch_write(table: &str, mut parts: Parts<'_>) -> Result<ItemWrite, Fault> {
             Verb::Delete { key }
         }
         _ => {
-            return Err(Invalid::Rule {
-                sentence: "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
-            }
-            .into());
+            return Err(Invalid::Rule(Rule::BatchWriteCount).into());
         }
     };
     let table = table.into();
@@ -146,10 +140,7 @@ fn transact_item(mut parts: Parts<'_>, owner: &Owner) -> Result<ItemWrite, Fault
     }
     parts.finish()?;
     let (Some((name, inner)), true) = (given.pop(), given.is_empty()) else {
-        return Err(Invalid::Rule {
-            sentence: "TransactItems can only contain one of Check, Put, Update or Delete",
-        }
-        .into());
+        return Err(Invalid::Rule(Rule::TransactItemCount).into());
     };
     transact_write(name, inner, owner)
 }

@@ -3,7 +3,7 @@
 use super::Throughput;
 use super::parts::{Parts, required};
 use super::table::rule;
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::json::Json;
 use crate::owner::check_name;
 
@@ -67,16 +67,16 @@ pub(super) fn key_schema(parts: &mut Parts<'_>, member: &str) -> Result<(Box<str
         match (at, place) {
             (0, 0) | (1, 1) => {}
             (0, _) => {
-                return Err(rule("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"));
+                return Err(rule(Rule::KeysWithoutHash));
             }
-            _ => return Err(rule("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")),
+            _ => return Err(rule(Rule::KeysWithoutRange)),
         }
         names.push(name.into());
     }
     let range = if names.len() == 2 { names.pop() } else { None };
     let hash = names.pop().expect("one at least");
     if range.as_ref() == Some(&hash) {
-        return Err(rule("Both the Hash Key and the Range Key element in the KeySchema have the same name"));
+        return Err(rule(Rule::KeysOfOneName));
     }
     Ok((hash, range))
 }
@@ -117,13 +117,9 @@ fn projection(parts: &mut Parts<'_>) -> Result<IndexProjection, Fault> {
             };
             list.into_iter().map(text).collect::<Result<_, _>>().map(IndexProjection::Include)
         }
-        (Some(Kind::Include), _) => Err(rule(
-            "One or more parameter values were invalid: ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
-        )),
-        (Some(Kind::All | Kind::KeysOnly), Some(_)) => Err(rule(
-            "One or more parameter values were invalid: ProjectionType is not INCLUDE, but NonKeyAttributes is specified",
-        )),
-        (None, _) => Err(rule("One or more parameter values were invalid: Unknown ProjectionType: null")),
+        (Some(Kind::Include), _) => Err(rule(Rule::IncludeWithoutNames)),
+        (Some(Kind::All | Kind::KeysOnly), Some(_)) => Err(rule(Rule::NamesWithoutInclude)),
+        (None, _) => Err(rule(Rule::NoProjectionType)),
     }
 }
 
@@ -162,8 +158,6 @@ pub(super) fn index_change(mut parts: Parts<'_>) -> Result<IndexChange, Fault> {
                 required(throughput, "globalSecondaryIndexUpdates.member.update.provisionedThroughput")?;
             Ok(IndexChange::Update(name, throughput))
         }
-        _ => Err(rule(
-            "One or more parameter values were invalid: One of GlobalSecondaryIndexUpdate Update, Create or Delete must be specified",
-        )),
+        _ => Err(rule(Rule::IndexChangeCount)),
     }
 }

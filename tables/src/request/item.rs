@@ -3,7 +3,7 @@
 use super::parts::{Parts, required};
 use super::{GetItem, ItemWrite, Returns, Verb, table_name};
 use crate::expression::{Condition, Projection, Substitutions, Update, Which, legacy};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::json::Json;
 use crate::owner::Owner;
 use crate::value::{Item, read_attributes};
@@ -86,7 +86,7 @@ fn returns(parts: &mut Parts<'_>) -> Result<Returns, Fault> {
 fn returns_old(parts: &mut Parts<'_>) -> Result<Returns, Fault> {
     match returns(parts)? {
         returns @ (Returns::None | Returns::AllOld) => Ok(returns),
-        _ => Err(Invalid::Rule { sentence: "ReturnValues can only be ALL_OLD or NONE" }.into()),
+        _ => Err(Invalid::Rule(Rule::ReturnsOldOnly).into()),
     }
 }
 

@@ -169,9 +169,9 @@ pub enum Returns {
     AllOld,
     /// All of the item afterwards.
     AllNew,
-    /// Those that the update names, as they were.
+    /// The attributes that the update names, as they were.
     UpdatedOld,
-    /// Those that the update names, as they are afterwards.
+    /// The attributes that the update names, as they are afterwards.
     UpdatedNew,
 }
 
@@ -219,7 +219,7 @@ pub struct Search {
 /// The parts of items that a search gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Select {
-    /// Those of the projection.
+    /// The attributes of the projection.
     Specific,
     /// None: their count alone.
     Count,
@@ -232,7 +232,7 @@ pub enum Select {
 /// Scan
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// What to search, and how.
+    /// The search.
     pub search: Search,
     /// The part of the table to look at; all without it.
     pub segment: Option<Segment>,
@@ -250,7 +250,7 @@ pub struct Segment {
 /// Query
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// What to search, and how.
+    /// The search.
     pub search: Search,
     /// Tests of the key's attributes.
     pub key: KeyCondition,

@@ -4,7 +4,7 @@ use super::item::{Expressions, projection};
 use super::parts::Parts;
 use super::{Query, Scan, Search, Segment, Select, table_name};
 use crate::expression::{KeyCondition, Which};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::owner::{Owner, check_name};
 use crate::value::read_attributes;
 
@@ -18,8 +18,8 @@ const SELECTS: [(&str, Select); 4] = [
     ("ALL_PROJECTED_ATTRIBUTES", Select::Projected),
 ];
 
-fn rule(sentence: &'static str) -> Fault {
-    Invalid::Rule { sentence }.into()
+fn rule(rule: Rule) -> Fault {
+    Invalid::Rule(rule).into()
 }
 
 /// Takes the members that Scan and Query share.
@@ -40,27 +40,23 @@ fn search(
     let start = parts.take("ExclusiveStartKey").map(|json| read_attributes(&json)).transpose()?;
     let projection = projection(parts, expressions)?;
     if index.is_some() && is_consistent {
-        return Err(rule("Consistent reads are not supported on global secondary indexes"));
+        return Err(rule(Rule::ConsistentIndex));
     }
     match (select, &projection, &index) {
         (Some(Select::Count), Some(_), _) => {
-            return Err(rule("Cannot specify the AttributesToGet when choosing to get only the Count"));
+            return Err(rule(Rule::AttributesOfCount));
         }
         (Some(Select::All), Some(_), _) => {
-            return Err(rule("Cannot specify the AttributesToGet when choosing to get ALL_ATTRIBUTES"));
+            return Err(rule(Rule::AttributesOfAll));
         }
         (Some(Select::Projected), Some(_), _) => {
-            return Err(rule(
-                "Cannot specify the AttributesToGet when choosing to get ALL_PROJECTED_ATTRIBUTES",
-            ));
+            return Err(rule(Rule::AttributesOfProjected));
         }
         (Some(Select::Specific), None, _) => {
-            return Err(rule(
-                "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
-            ));
+            return Err(rule(Rule::SpecificOfNothing));
         }
         (Some(Select::Projected), None, None) => {
-            return Err(rule("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"));
+            return Err(rule(Rule::ProjectedOfTable));
         }
         _ => {}
     }
@@ -80,14 +76,10 @@ pub(super) fn scan(mut parts: Parts<'_>, owner: &Owner) -> Result<Scan, Fault> {
     let segment = match (segment, segments) {
         (None, None) => None,
         (Some(_), None) => {
-            return Err(rule(
-                "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
-            ));
+            return Err(rule(Rule::SegmentAlone));
         }
         (None, Some(_)) => {
-            return Err(rule(
-                "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
-            ));
+            return Err(rule(Rule::TotalSegmentsAlone));
         }
         (Some(segment), Some(segments)) => {
             let (segment, segments) = (segment as u32, segments as u32);
@@ -108,9 +100,7 @@ pub(super) fn query(mut parts: Parts<'_>, owner: &Owner) -> Result<Query, Fault>
     let search = search(&mut parts, owner, "Query", &expressions)?;
     parts.finish()?;
     let Some(key) = expressions.parse(Which::KeyCondition, KeyCondition::parse)? else {
-        return Err(rule(
-            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-        ));
+        return Err(rule(Rule::NoKeyCondition));
     };
     expressions.check_used()?;
     Ok(Query { search, key, forward })

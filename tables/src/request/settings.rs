@@ -2,7 +2,7 @@
 
 use super::parts::{Parts, required};
 use super::{Tag, Write, table_name};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::json::Json;
 use crate::owner::Owner;
 
@@ -68,7 +68,7 @@ pub(super) fn tag_resource(mut parts: Parts<'_>, owner: &Owner) -> Result<Write,
     let list = required(parts.list("Tags")?, "tags")?;
     parts.finish()?;
     if list.is_empty() {
-        return Err(Invalid::Rule { sentence: "Atleast one Tag needs to be provided as Input." }.into());
+        return Err(Invalid::Rule(Rule::NoTags).into());
     }
     Ok(Write::Tag { table, tags: tags(list)? })
 }
@@ -78,7 +78,7 @@ pub(super) fn untag_resource(mut parts: Parts<'_>, owner: &Owner) -> Result<Writ
     let list = required(parts.list("TagKeys")?, "tagKeys")?;
     parts.finish()?;
     if list.is_empty() {
-        return Err(Invalid::Rule { sentence: "Atleast one Tag Key needs to be provided as Input." }.into());
+        return Err(Invalid::Rule(Rule::NoTagKeys).into());
     }
     let mut keys = Vec::with_capacity(list.len());
     for json in list {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::index::{IndexChange, IndexSpec, index, index_change, key_schema, throughput};
 use super::parts::{Parts, required};
 use super::{ListTables, settings, table_name};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::owner::{Owner, check_name};
 use crate::schema::{KeyAttribute, KeySchema};
 use crate::value::Kind;
@@ -76,8 +76,8 @@ pub struct UpdateTable {
     pub indexes: Vec<IndexChange>,
 }
 
-pub(super) fn rule(sentence: &'static str) -> Fault {
-    Invalid::Rule { sentence }.into()
+pub(super) fn rule(rule: Rule) -> Fault {
+    Invalid::Rule(rule).into()
 }
 
 /// Takes a table's name and nothing else.
@@ -169,14 +169,10 @@ pub(super) fn create_table(mut parts: Parts<'_>, owner: &Owner) -> Result<Create
         (true, None) => Billing::PerRequest,
         (false, Some(throughput)) => Billing::Provisioned(throughput),
         (true, Some(_)) => {
-            return Err(rule(
-                "One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
-            ));
+            return Err(rule(Rule::UnitsPerRequest));
         }
         (false, None) => {
-            return Err(rule(
-                "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
-            ));
+            return Err(rule(Rule::UnitsMissing));
         }
     };
     let schema = resolve(&hash, range.as_deref(), &definitions)?;
@@ -266,9 +262,7 @@ pub(super) fn update_table(mut parts: Parts<'_>, owner: &Owner) -> Result<Update
     let is_empty =
         is_per_request.is_none() && throughput.is_none() && is_protected.is_none() && indexes.is_empty();
     if is_empty && !is_ignored_alone {
-        return Err(rule(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
-        ));
+        return Err(rule(Rule::NothingToUpdate));
     }
     Ok(UpdateTable { table, definitions, is_per_request, throughput, is_protected, indexes })
 }

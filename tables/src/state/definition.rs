@@ -7,7 +7,7 @@ use super::{Outcome, Tables, describe};
 use crate::codec::{Damaged, Reader, put_bytes, put_number, put_signed};
 use crate::command::Stamp;
 use crate::command::encoding::{put_billing, put_spec, take_billing, take_spec};
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Invalid, Rule};
 use crate::owner::{Owner, check_name};
 use crate::request::{
     Billing, CreateTable, INDEXES_MAX, IndexChange, IndexSpec, TAGS_MAX, Throughput, UpdateTable, resolve,
@@ -79,7 +79,7 @@ impl Table {
 
     fn add_index(&mut self, spec: &IndexSpec, given: &[KeyAttribute]) -> Result<(), Invalid> {
         if self.indexes.iter().any(|index| index.spec.name == spec.name) {
-            return Err(Invalid::Rule { sentence: "Attempting to create an index which already exists" });
+            return Err(Invalid::Rule(Rule::IndexExists));
         }
         if self.indexes.len() >= INDEXES_MAX {
             return Err(Invalid::TooManyIndexes { indexes: INDEXES_MAX });
@@ -224,14 +224,10 @@ fn billing_after(
     let is_per_request = is_per_request.unwrap_or(now == Billing::PerRequest);
     match (is_per_request, given, now) {
         (true, None, _) => Ok(Billing::PerRequest),
-        (true, Some(_), _) => Err(Invalid::Rule {
-            sentence: "One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
-        }),
+        (true, Some(_), _) => Err(Invalid::Rule(Rule::UnitsPerRequest)),
         (false, Some(throughput), _) => Ok(Billing::Provisioned(throughput)),
         (false, None, Billing::Provisioned(_)) => Ok(now),
-        (false, None, Billing::PerRequest) => Err(Invalid::Rule {
-            sentence: "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
-        }),
+        (false, None, Billing::PerRequest) => Err(Invalid::Rule(Rule::UnitsMissing)),
     }
 }
 

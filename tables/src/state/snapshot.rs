@@ -32,7 +32,7 @@ impl Tables {
     /// Writes a snapshot of [`Self::bytes`] bytes, one item at a time.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// The errors of the writer.
     pub fn write_snapshot(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&[VERSION])?;
         let mut piece = Vec::new();

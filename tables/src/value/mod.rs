@@ -290,3 +290,6 @@ fn check_members(payload: &[u8], depth: usize) -> Result<(), Damaged> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

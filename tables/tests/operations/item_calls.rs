@@ -197,3 +197,18 @@ fn the_table_may_be_named_by_its_arn() {
         message.ends_with(&format!("is not authorized to perform: dynamodb:PutItem on resource: {other}"))
     );
 }
+
+#[test]
+fn an_absent_item_has_no_attributes_in_an_update() {
+    let mut endpoint = Endpoint::with_leases();
+    let update = |text: &str| json!({"TableName": "leases", "Key": key(), "UpdateExpression": text});
+    assert_eq!(
+        endpoint.invalid("UpdateItem", update("SET a = leaseKey")),
+        "The provided expression refers to an attribute that does not exist in the item"
+    );
+    let fallback = json!({"ExpressionAttributeValues": {":a": {"S": "none"}}});
+    endpoint.ok("UpdateItem", with(&update("SET a = if_not_exists(leaseKey, :a)"), fallback));
+    endpoint.ok("UpdateItem", update("SET b = leaseKey"));
+    let expected = json!({"leaseKey": {"S": "shard"}, "a": {"S": "none"}, "b": {"S": "shard"}});
+    assert_eq!(endpoint.get("leases", key()), expected);
+}
