@@ -2,7 +2,7 @@
 //! boot.
 //!
 //! [`ClusterClock::now_ms`] dates records and ages iterators; it reads the wall clock and two numbers, and nothing
-//! else as long as the wall clock lies between them. Upkeep turns the clock every half second; the network hands in
+//! else as long as the wall clock lies between them. Upkeep advances the clock every half second; the network hands in
 //! the clocks that peers report.
 
 use std::collections::BTreeMap;
@@ -77,35 +77,35 @@ impl ClusterClock {
             return wall_ms;
         }
         let mut times = self.times();
-        self.turn(&mut times);
+        self.advance(&mut times);
         let (least_ms, most_ms) = times.bounds_ms;
         self.clock.wall_ms().clamp(least_ms, most_ms)
     }
 
     /// Takes note of a voter's clock and of the time that it goes by.
-    pub fn hear(&self, node: u64, clock_ms: u64, served_ms: u64) {
+    pub fn note_voter(&self, node: u64, clock_ms: u64, served_ms: u64) {
         if clock_ms > 0 {
             let boot_ms = self.boot_ms();
-            self.times().hear(node, clock_ms, served_ms, boot_ms);
+            self.times().note_voter(node, clock_ms, served_ms, boot_ms);
         }
     }
 
     /// Takes note of the cluster's times as the leader of the metadata has them.
-    pub fn be_told(&self, served_ms: u64, retention_ms: u64) {
+    pub fn note_leader(&self, served_ms: u64, retention_ms: u64) {
         let boot_ms = self.boot_ms();
-        self.times().be_told(served_ms, retention_ms, boot_ms);
+        self.times().note_leader(served_ms, retention_ms, boot_ms);
     }
 
     /// The served time and the retention clock, 0 where they are not known.
-    pub fn to_tell(&self) -> (u64, u64) {
-        self.times().to_tell()
+    pub fn times_to_send(&self) -> (u64, u64) {
+        self.times().times_to_send()
     }
 
-    /// Turns the clock to now, in the node's situation of now.
-    pub fn attend(&self, situation: Situation) {
+    /// Sets the node's situation, and advances the times to now.
+    pub fn set_situation(&self, situation: Situation) {
         let mut times = self.times();
-        times.attend(situation);
-        self.turn(&mut times);
+        times.set_situation(situation);
+        self.advance(&mut times);
         metrics::gauge!(names::CLOCK_OFFSET_SECONDS).set(times.offset_ms() as f64 / 1_000.0);
         let lag_ms = times.median_ms().zip(times.retention_ms());
         let lag_ms = lag_ms.map_or(0, |(median_ms, retention_ms)| median_ms.saturating_sub(retention_ms));
@@ -113,13 +113,13 @@ impl ClusterClock {
         metrics::gauge!(names::CLOCK_UNUSABLE).set(if times.is_usable() { 0.0 } else { 1.0 });
     }
 
-    fn turn(&self, times: &mut Times) {
+    fn advance(&self, times: &mut Times) {
         let look = Look {
             wall_ms: self.clock.wall_ms(),
             boot_ms: self.clock.boot_ms(),
             earliest_ms: self.clock.earliest_ms(),
         };
-        let leapt_ms = times.turn(look);
+        let leapt_ms = times.advance(look);
         let (least_ms, most_ms) = times.bounds_ms;
         self.least_ms.store(least_ms, Ordering::Relaxed);
         self.most_ms.store(most_ms.saturating_add(LOOK_MS), Ordering::Relaxed);

@@ -25,7 +25,7 @@ pub enum Clock {
     System,
     /// Milliseconds since the epoch; a change is time that passes, on the wall and since the boot.
     Manual(Arc<AtomicU64>),
-    /// A wall clock that is turned by itself, beside time that passes.
+    /// A wall clock that tests set, beside time that passes.
     Stepped(Arc<SteppedClock>),
 }
 

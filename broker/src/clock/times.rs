@@ -1,4 +1,4 @@
-//! The times that a node goes by, as a state that is turned by looks at its clocks: no clock and no lock in here.
+//! The times that a node goes by, as a state that advances with each look at its clocks: no clock and no lock in here.
 //!
 //! The leader of the metadata group keeps two times for the cluster and tells them to the others with its
 //! heartbeats. The *served time* dates records, and decides which records readers see and which iterators have
@@ -21,7 +21,7 @@ const FRESH_MS: u64 = 5_000;
 
 /// The times that a peer has sent, and this node's boot time at their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
+struct PeerTimes {
     /// The peer's wall clock; in a message of the metadata leader, its retention clock.
     clock_ms: u64,
     /// The peer's served time, 0 for none.
@@ -29,7 +29,7 @@ struct Said {
     at_boot_ms: u64,
 }
 
-impl Said {
+impl PeerTimes {
     fn age_ms(&self, boot_ms: u64) -> u64 {
         boot_ms.saturating_sub(self.at_boot_ms)
     }
@@ -75,9 +75,9 @@ pub struct Look {
 #[derive(Debug, Default)]
 pub struct Times {
     pub situation: Situation,
-    looked: Option<Look>,
-    heard: BTreeMap<u64, Said>,
-    told: Option<Said>,
+    last_look: Option<Look>,
+    voters: BTreeMap<u64, PeerTimes>,
+    leader: Option<PeerTimes>,
     median_ms: Option<u64>,
     served_ms: Option<u64>,
     retention_ms: Option<u64>,
@@ -87,53 +87,53 @@ pub struct Times {
 
 impl Times {
     /// Takes note of a voter's clock and served time.
-    pub fn hear(&mut self, node: u64, clock_ms: u64, served_ms: u64, boot_ms: u64) {
-        self.heard.insert(node, Said { clock_ms, served_ms, at_boot_ms: boot_ms });
+    pub fn note_voter(&mut self, node: u64, clock_ms: u64, served_ms: u64, boot_ms: u64) {
+        self.voters.insert(node, PeerTimes { clock_ms, served_ms, at_boot_ms: boot_ms });
     }
 
     /// Takes note of the times of the metadata group's leader.
-    pub fn be_told(&mut self, served_ms: u64, retention_ms: u64, boot_ms: u64) {
-        self.told = Some(Said { clock_ms: retention_ms, served_ms, at_boot_ms: boot_ms });
+    pub fn note_leader(&mut self, served_ms: u64, retention_ms: u64, boot_ms: u64) {
+        self.leader = Some(PeerTimes { clock_ms: retention_ms, served_ms, at_boot_ms: boot_ms });
     }
 
     /// The served time and the retention clock as the leader of the metadata tells them, 0 for none.
-    pub fn to_tell(&self) -> (u64, u64) {
+    pub fn times_to_send(&self) -> (u64, u64) {
         (self.served_ms.unwrap_or(0), self.retention_ms.unwrap_or(0))
     }
 
     /// Puts the node in its situation. An operator's acceptance of the clocks makes the times begin anew.
-    pub fn attend(&mut self, situation: Situation) {
+    pub fn set_situation(&mut self, situation: Situation) {
         let is_accepted = situation.kept.accepted != self.situation.kept.accepted;
-        self.heard.retain(|node, _| situation.voters.contains(node));
+        self.voters.retain(|node, _| situation.voters.contains(node));
         self.situation = situation;
         if is_accepted {
-            (self.told, self.retention_ms) = (None, None);
-            self.heard.values_mut().for_each(|said| said.served_ms = 0);
+            (self.leader, self.retention_ms) = (None, None);
+            self.voters.values_mut().for_each(|times| times.served_ms = 0);
             // The times do not begin with the peers' clocks: their last messages may be from before the clocks were
             // set right.
-            let is_running = self.looked.is_some();
+            let is_running = self.last_look.is_some();
             self.served_ms = (is_running && self.keeps_times()).then_some(self.situation.kept.time_ms);
         }
     }
 
     /// Moves the times to a look at the clocks. Gives how far the wall clock has leapt since the last one.
-    pub fn turn(&mut self, look: Look) -> i64 {
-        let before = self.looked.replace(look).unwrap_or(look);
+    pub fn advance(&mut self, look: Look) -> i64 {
+        let before = self.last_look.replace(look).unwrap_or(look);
         let elapsed_ms = look.boot_ms.saturating_sub(before.boot_ms);
         self.median_ms = self.median(look);
-        let told = self.told.filter(|told| !self.keeps_times() && told.is_fresh(look.boot_ms));
-        self.served_ms = match told {
-            Some(told) if told.served_ms > 0 => Some(told.served_ms + told.age_ms(look.boot_ms)),
+        let leader = self.leader.filter(|leader| !self.keeps_times() && leader.is_fresh(look.boot_ms));
+        self.served_ms = match leader {
+            Some(leader) if leader.served_ms > 0 => Some(leader.served_ms + leader.age_ms(look.boot_ms)),
             _ => self.next_served(look, elapsed_ms),
         };
-        self.retention_ms = match told {
-            Some(told) if told.clock_ms > 0 => Some(told.clock_ms),
+        self.retention_ms = match leader {
+            Some(leader) if leader.clock_ms > 0 => Some(leader.clock_ms),
             _ if self.keeps_times() => self.next_retention(elapsed_ms),
             _ => self.retention_ms,
         };
         self.bounds_ms = match (self.served_ms, self.aim(look)) {
             (None, _) => (0, u64::MAX),
-            (Some(served_ms), Some(aim_ms)) if told.is_none() => {
+            (Some(served_ms), Some(aim_ms)) if leader.is_none() => {
                 let now_ms = served_ms.min(aim_ms);
                 (now_ms, now_ms)
             }
@@ -154,8 +154,8 @@ impl Times {
             if voter == node {
                 return Some(look.wall_ms);
             }
-            let said = self.heard.get(voter).filter(|said| said.is_fresh(look.boot_ms))?;
-            Some(said.clock_ms.saturating_add(said.age_ms(look.boot_ms)))
+            let times = self.voters.get(voter).filter(|times| times.is_fresh(look.boot_ms))?;
+            Some(times.clock_ms.saturating_add(times.age_ms(look.boot_ms)))
         };
         let can_be_right = |clock_ms: &u64| *clock_ms >= look.earliest_ms;
         let clocks: Vec<u64> = voters.iter().filter_map(clock).filter(can_be_right).collect();
@@ -179,8 +179,9 @@ impl Times {
             return before_ms.map(|before_ms| before_ms.saturating_add(elapsed_ms));
         };
         let of_peers = || {
-            let said = self.heard.values().filter(|said| said.served_ms > 0 && said.is_fresh(look.boot_ms));
-            said.map(|said| said.served_ms + said.age_ms(look.boot_ms)).min()
+            let times =
+                self.voters.values().filter(|times| times.served_ms > 0 && times.is_fresh(look.boot_ms));
+            times.map(|times| times.served_ms + times.age_ms(look.boot_ms)).min()
         };
         Some(match before_ms {
             Some(before_ms) => follow(before_ms, aim_ms, elapsed_ms),
@@ -213,7 +214,7 @@ impl Times {
 
     /// Whether records can be dated now: not by a node of a cluster that has started and has only its own clock to go by.
     pub fn is_usable(&self) -> bool {
-        let Some(look) = self.looked else { return true };
+        let Some(look) = self.last_look else { return true };
         let (least_ms, most_ms) = self.bounds_ms;
         self.is_known() && self.can_be_right(look.wall_ms.clamp(least_ms, most_ms), look.earliest_ms)
     }
@@ -231,8 +232,8 @@ impl Times {
     /// The time by which records are deleted: the retention clock, and not beyond the median of the clocks. `None` while
     /// one of the two is not known.
     pub fn deletion_ms(&self) -> Option<u64> {
-        let boot_ms = self.looked?.boot_ms;
-        let is_known = self.keeps_times() || self.told.is_some_and(|told| told.is_fresh(boot_ms));
+        let boot_ms = self.last_look?.boot_ms;
+        let is_known = self.keeps_times() || self.leader.is_some_and(|leader| leader.is_fresh(boot_ms));
         Some(self.retention_ms.filter(|_| is_known)?.min(self.median_ms?))
     }
 
@@ -248,7 +249,7 @@ impl Times {
 
     /// How far the wall clock is ahead of the served time; negative when it is behind.
     pub fn offset_ms(&self) -> i64 {
-        match (self.looked, self.served_ms) {
+        match (self.last_look, self.served_ms) {
             (Some(look), Some(served_ms)) => signed_difference(look.wall_ms, served_ms),
             _ => 0,
         }
@@ -256,10 +257,10 @@ impl Times {
 
     /// The clocks of the voters as last heard, by node, the own one among them.
     pub fn clocks_ms(&self) -> BTreeMap<u64, u64> {
-        let Some(look) = self.looked else { return BTreeMap::new() };
-        let heard = self.heard.iter().filter(|(_, said)| said.is_fresh(look.boot_ms));
-        let mut clocks: BTreeMap<u64, u64> = heard
-            .map(|(node, said)| (*node, said.clock_ms.saturating_add(said.age_ms(look.boot_ms))))
+        let Some(look) = self.last_look else { return BTreeMap::new() };
+        let fresh = self.voters.iter().filter(|(_, times)| times.is_fresh(look.boot_ms));
+        let mut clocks: BTreeMap<u64, u64> = fresh
+            .map(|(node, times)| (*node, times.clock_ms.saturating_add(times.age_ms(look.boot_ms))))
             .collect();
         clocks.insert(self.situation.node, look.wall_ms);
         clocks

@@ -114,7 +114,7 @@ impl PeerCalls {
     ) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
         self.replicated.set(group, request.held);
-        let told = (request.served_ms, request.retention_ms);
+        let times = (request.served_ms, request.retention_ms);
         let request = messages::read_append_request(request)?;
         messages::check_sender(caller, &request.vote)?;
         let promises = &self.promises[usize::from(group)];
@@ -137,11 +137,11 @@ impl PeerCalls {
         let clock = &self.clock;
         // A leader of an earlier term keeps the cluster's times no more.
         if group == META_GROUP && !matches!(result, Err(StreamAppendError::HigherVote(_))) {
-            clock.be_told(told.0, told.1);
+            clock.note_leader(times.0, times.1);
         }
         let reluctance = self.leadership.reluctance().unwrap_or_default();
         let answer = messages::send_append_result(&result, reluctance, self.leadership.metadata_applied());
-        let (served_ms, _) = clock.to_tell();
+        let (served_ms, _) = clock.times_to_send();
         Ok(peer::AppendResponse { clock_ms: clock.wall_ms(), served_ms, ..answer })
     }
 

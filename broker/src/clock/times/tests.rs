@@ -40,19 +40,20 @@ impl World {
         self.passed_ms += 1_000;
         let boot_ms = 5_000_000 + self.passed_ms;
         let voters: BTreeSet<u64> = (1..=self.nodes.len() as u64).collect();
-        let said: Vec<(u64, u64)> =
-            (0..self.nodes.len()).map(|node| (self.wall_ms(node), self.nodes[node].to_tell().0)).collect();
+        let said: Vec<(u64, u64)> = (0..self.nodes.len())
+            .map(|node| (self.wall_ms(node), self.nodes[node].times_to_send().0))
+            .collect();
         let walls: Vec<u64> = said.iter().map(|(wall_ms, _)| *wall_ms).collect();
         let (mut told, mut leaps) = ((0, 0), Vec::new());
         for (at, times) in self.nodes.iter_mut().enumerate() {
             for (other, (clock_ms, served_ms)) in said.iter().enumerate().filter(|(other, _)| *other != at) {
-                times.hear(other as u64 + 1, *clock_ms, *served_ms, boot_ms);
+                times.note_voter(other as u64 + 1, *clock_ms, *served_ms, boot_ms);
             }
             if at > 0 {
-                times.be_told(told.0, told.1, boot_ms);
+                times.note_leader(told.0, told.1, boot_ms);
             }
             let (kept, newest_ms) = (self.kept, self.newest_ms);
-            times.attend(Situation {
+            times.set_situation(Situation {
                 node: at as u64 + 1,
                 voters: voters.clone(),
                 leads: at == 0,
@@ -60,9 +61,9 @@ impl World {
                 newest_ms,
             });
             let look = Look { wall_ms: walls[at], boot_ms, earliest_ms: EARLIEST_MS };
-            leaps.push(times.turn(look));
+            leaps.push(times.advance(look));
             if at == 0 {
-                told = times.to_tell();
+                told = times.times_to_send();
             }
         }
         leaps
@@ -195,14 +196,14 @@ fn a_node_of_a_cluster_dates_nothing_before_it_knows_the_clocks_of_a_majority() 
         boot_ms: 5_000_000 + seconds * 1_000,
         earliest_ms: EARLIEST_MS,
     };
-    times.attend(Situation { node: 1, voters: [1, 2, 3].into(), leads: true, ..Situation::default() });
-    times.turn(look(0));
+    times.set_situation(Situation { node: 1, voters: [1, 2, 3].into(), leads: true, ..Situation::default() });
+    times.advance(look(0));
     assert!(!times.is_known() && !times.is_usable());
-    times.hear(2, NOW_MS + 1_000, 0, look(1).boot_ms);
-    times.turn(look(1));
+    times.note_voter(2, NOW_MS + 1_000, 0, look(1).boot_ms);
+    times.advance(look(1));
     assert!(times.is_known() && times.is_usable());
     // The others go away, and time goes on.
-    times.turn(look(60));
+    times.advance(look(60));
     assert_eq!(times.served_ms(), Some(NOW_MS + 60_000));
     assert!(times.is_usable());
 }
@@ -224,8 +225,8 @@ fn clocks_that_were_told_before_an_acceptance_do_not_decide_where_the_times_begi
         };
         let leader = &mut world.nodes[0];
         let situation = Situation { kept: world.kept, ..leader.situation.clone() };
-        leader.attend(situation);
-        leader.turn(look);
+        leader.set_situation(situation);
+        leader.advance(look);
         assert!(world.served_lead_ms(0) <= Some(0) && world.deletion_lead_ms(0) <= Some(0), "{skew_ms}");
         world.seconds(3);
         for node in 0..3 {

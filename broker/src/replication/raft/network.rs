@@ -129,13 +129,13 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let acknowledged = follower.position.acknowledged();
         let mut message = messages::append_request(self.group, &request, self.replicated.get(self.group));
         if self.group == META_GROUP {
-            (message.served_ms, message.retention_ms) = self.clock.to_tell();
+            (message.served_ms, message.retention_ms) = self.clock.times_to_send();
         }
         let answer =
             client.append_one(self.request(message, &option)).await.map_err(|error| failed(&error))?;
         let answer = answer.into_inner();
         self.peers.set_reluctance(self.target, &answer.reluctance);
-        self.clock.hear(self.target, answer.clock_ms, answer.served_ms);
+        self.clock.note_voter(self.target, answer.clock_ms, answer.served_ms);
         self.progress.set_metadata(self.target, answer.metadata_applied);
         let result = messages::append_response(&answer).map_err(|error| malformed(&error))?;
         follower.judge(&result, acknowledged)?;

@@ -70,7 +70,7 @@ impl Service {
 
     /// Turns the node's clock to now.
     pub(in crate::service) fn look_at_clocks(&self) {
-        self.groups.clock().attend(Situation {
+        self.groups.clock().set_situation(Situation {
             node: self.groups.node(),
             voters: self.groups.membership().voters(META_GROUP),
             leads: self.leads(META_GROUP),
