@@ -248,7 +248,7 @@ impl Node {
             own.life().keep().await;
             OwnerGone
         });
-        stage.enter("The node applies what was acknowledged before it started.");
+        stage.enter("The node applies records that were acknowledged before it started.");
         let wait = port.is_some().then_some(PEERS_WAIT);
         let is_ready = groups.ready(wait).await?;
         if !is_ready {

@@ -36,7 +36,7 @@ pub enum KinesisError {
         status: u16,
     },
     /// The server does not speak the protocol.
-    #[error("what answers at {endpoint} does not speak Kinesis: {reason}")]
+    #[error("the server at {endpoint} does not speak Kinesis: {reason}")]
     Foreign {
         /// Where.
         endpoint: String,

@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> Result<RunResult, BenchError> {
     }
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let result: RunResult = serde_json::from_slice(&text)
-        .map_err(|error| wrong(format!("it is not what --json writes: {error}")))?;
+        .map_err(|error| wrong(format!("it is not a result that --json writes: {error}")))?;
     if result.format != FORMAT {
         return Err(wrong(format!("its format is {}, and this program reads {FORMAT}", result.format)));
     }

@@ -20,12 +20,12 @@ const RECORD_BYTES_MAX: u64 = 256;
 
 /// The refusal of a node that may have forgotten entries that it acknowledged.
 pub const FORGETFUL: &str = "the machine went down while this node ran with interval durability, so it may have lost \
-     what it told its peers it holds: it must not come back under its id. Start it with an empty data directory under an \
+     entries that it acknowledged to its peers: it must not come back under its id. Start it with an empty data directory under an \
      id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`";
 
 /// The refusal of a node of a cluster whose kernel does not tell one boot from the next.
 pub const UNKNOWN: &str = "this system does not tell when it was started, so a node of a cluster could not notice that a loss \
-     of power took what it had acknowledged: use --durability fsync";
+     of power took entries that it had acknowledged: use --durability fsync";
 
 /// This boot of the machine; empty where the kernel does not tell.
 pub fn current() -> String {

@@ -70,7 +70,7 @@ impl Prepared {
         let giving_up = GivingUp::look(Arc::new(RealDisk), data, history)?;
         if history.in_cluster || members(&giving_up) > 1 {
             return refused(
-                "this is a node of a cluster, which may have lost what it told its peers it holds: start it with an empty \
+                "this is a node of a cluster, which may have lost entries that it acknowledged to its peers: start it with an empty \
                  data directory under an id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`",
             );
         }
@@ -84,7 +84,7 @@ impl Prepared {
             return Ok(());
         }
         if self.giving_up.loss().is_none() {
-            return refused("the write-ahead log is whole: there is nothing to give up, start the broker");
+            return refused("the write-ahead log is intact: there is nothing to give up, start the broker");
         }
         if self.giving_up.lacks_checkpoint() {
             return refused(
@@ -109,10 +109,10 @@ impl Prepared {
             line("Giving up the end of this log has begun before, and goes on.");
         }
         if let Some(loss) = self.giving_up.loss() {
-            line(&format!("What is wrong: {loss}."));
+            line(&format!("The damage: {loss}."));
         }
         let (end, known) = (salvage.found().end_lsn(), salvage.known_lsn());
-        line(&format!("The log is whole up to commit {end}."));
+        line(&format!("The log is intact up to commit {end}."));
         if known > end {
             line(&format!("The commits {} to {known}, at least, are lost.", end + 1));
         }
@@ -129,13 +129,15 @@ impl Prepared {
                     checkpoint.durable_lsn
                 ));
             }
-            None => line("There is no checkpoint: without one only what the log still holds is left."),
+            None => {
+                line("There is no checkpoint: without one only the records that the log still has are left.")
+            }
         }
         let cut = salvage.cut().map_err(GroupError::Wal)?;
         let bytes: u64 = cut.iter().map(|file| file.bytes - file.from).sum();
         let lost = self.directory.path().join("lost");
         if bytes > 0 {
-            line(&format!("{bytes} bytes of log files are cut off and kept in {}:", lost.display()));
+            line(&format!("{bytes} bytes of log files are given up and kept in {}:", lost.display()));
         }
         for file in &cut {
             line(&format!("  {} from byte {} to {}", file.path.display(), file.from, file.bytes));

@@ -107,8 +107,8 @@ fn stream_of(groups: &[GroupCheckpoint], wanted: &GiveUp) -> Result<u64, GiveUpE
     let in_cluster = meta.membership.as_ref().is_some_and(|membership| membership.nodes.len() > 1);
     if in_cluster && !wanted.has_no_copy {
         return refused(
-            "this is a node of a cluster: start it, and a peer's copy replaces what is damaged. If /health of every node \
-             names these records, no node has a whole copy: give them up on each node with --no-copy-left",
+            "this is a node of a cluster: start it, and a peer's copy replaces the damaged segment. If /health of every node \
+             names these records, no node has an intact copy: give them up on each node with --no-copy-left",
         );
     }
     let is_meant = |name: &&stored::StreamName| {

@@ -127,7 +127,7 @@ impl fmt::Display for Remedy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replace => out.write_str(
-                "This node may have lost what it told its peers it holds, so it must not come back under its id: start it with an \
+                "This node may have lost entries that it acknowledged to its peers, so it must not come back under its id: start it with an \
                  empty data directory under an id that was never used, and run `tidelog cluster replace OLD_ID NEW_ID=HOST:PORT`",
             ),
             Self::Restore(directory) => write!(

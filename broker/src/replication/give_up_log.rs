@@ -249,5 +249,5 @@ impl Groups {
 }
 
 fn unproposed(group: u8, error: ProposeError) -> GroupError {
-    GroupError::State(format!("group {group} has not passed over what was lost: {error:?}"))
+    GroupError::State(format!("group {group} has not passed over the lost numbers: {error:?}"))
 }

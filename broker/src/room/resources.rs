@@ -22,7 +22,7 @@ pub struct Resource {
 pub const RESOURCES: &[Resource] = &[
     Resource {
         name: "Connections",
-        bound: "10,000; 32 KiB each of the class connections; what the limit of open files leaves",
+        bound: "10,000; 32 KiB each of the class connections; as many as the limit of open files leaves",
         setting: "`--memory`, `ulimit -n`",
         at_bound: "the newest of the address whose connections hold most memory ends; where all are of one address, the longest idle",
         test: "broker/tests/wire/connections.rs: past_the_bound_the_longest_idle_goes",
@@ -106,7 +106,7 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "Records that another node answers with",
-        bound: "what the client's node has room for in its class answers, charged before it asks, 16 KiB at least; and the class answers of the node that reads them, a sixteenth for all nodes while it is more than half taken, 14 MiB at least",
+        bound: "the room of the client's node in its class answers, charged before it asks, 16 KiB at least; and the class answers of the node that reads them, a sixteenth for all nodes while it is more than half taken, 14 MiB at least",
         setting: "`--memory`",
         at_bound: "GetRecords gives fewer records, then a throttle",
         test: "broker/tests/node/anywhere.rs: records_of_another_node_are_as_many_as_there_is_room_for",
@@ -115,14 +115,14 @@ pub const RESOURCES: &[Resource] = &[
         name: "Pace of an answer",
         bound: "16 KiB/s over 10 s while the class is more than half taken, 1 MiB/s over 2 s out of its reserve; for answers of more than 16 KiB",
         setting: "",
-        at_bound: "the connection, or the stream of HTTP/2, is cut",
+        at_bound: "the connection, or the stream of HTTP/2, is closed",
         test: "broker/tests/wire/slow.rs: a_slow_reader_is_cut_while_answers_are_short_of_memory",
     },
     Resource {
         name: "Last bytes of an answer over HTTP/2",
         bound: "charged and watched as the others, for answers of more than 16 KiB; the stream counts as open until frames of 1 KiB and more are sent",
         setting: "",
-        at_bound: "the stream is cut after 30 s without a byte taken",
+        at_bound: "the stream is closed after 30 s without a byte taken",
         test: "broker/tests/wire/slow.rs: the_last_bytes_of_an_answer_are_charged_and_watched_until_they_are_taken",
     },
     Resource {
@@ -190,7 +190,7 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "Entries that are kept in memory beside the log's files",
-        bound: "64 MiB of records on a node, 4 MiB for each group whatever the others have",
+        bound: "64 MiB of records on a node, 4 MiB for each group, however much the others have",
         setting: "",
         at_bound: "they are read from the log's files",
         test: "broker/src/replication/raft/log_store.rs: the_groups_of_a_node_share_one_bound_of_entries_in_memory",
@@ -206,7 +206,7 @@ pub const RESOURCES: &[Resource] = &[
         name: "Pages of metrics",
         bound: "one is made at a time; 10,000 series of single shards",
         setting: "",
-        at_bound: "those who ask meanwhile share the next page; shards are added up by stream, or left out and counted",
+        at_bound: "callers that ask meanwhile share the next page; shards are added up by stream, or left out and counted",
         test: "broker/src/wire/pages.rs: those_who_ask_at_the_same_time_share_a_page",
     },
     Resource {
@@ -227,7 +227,7 @@ pub const RESOURCES: &[Resource] = &[
         name: "Time to take an answer",
         bound: "30 s without a byte taken",
         setting: "",
-        at_bound: "the connection, or the stream of HTTP/2, is cut",
+        at_bound: "the connection, or the stream of HTTP/2, is closed",
         test: "broker/tests/wire/slow.rs: a_complete_answer_that_nobody_takes_is_cut_and_a_slow_one_is_not",
     },
 ];

@@ -13,7 +13,7 @@ pub(super) fn of_chain(chain: &[CertificateDer<'_>]) -> Result<SystemTime, Strin
     let mut first: Option<SystemTime> = None;
     for certificate in chain {
         let parsed = parse_x509_certificate(certificate);
-        let (_, parsed) = parsed.map_err(|error| format!("it holds what is no certificate: {error}"))?;
+        let (_, parsed) = parsed.map_err(|error| format!("a part of it is no certificate: {error}"))?;
         // Before 1970 is long ago, too.
         let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
         let expires = UNIX_EPOCH + Duration::from_secs(seconds);

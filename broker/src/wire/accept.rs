@@ -81,7 +81,7 @@ pub async fn serve(
     stopping: watch::Receiver<bool>,
 ) -> OwnerGone {
     if let Err(error) = bound_kernel_buffers(&listener, gateway.bounds.kernel_receive_bytes) {
-        warn!(%error, "cannot bound the kernel's buffers of connections; they take what the system gives them");
+        warn!(%error, "cannot bound the kernel's buffers of connections; they have the system's sizes");
     }
     if let Err(error) = watch_for_silence(&listener) {
         warn!(%error, "cannot have the kernel look after silent connections; the broker's own deadlines end them");
@@ -103,7 +103,10 @@ pub async fn serve(
     let ended =
         timeout(gateway.bounds.drain, async { while connections.join_next().await.is_some() {} }).await;
     if ended.is_err() {
-        warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
+        warn!(
+            connections = connections.len(),
+            "closing connections that are still busy at the end of the drain"
+        );
         connections.shutdown().await;
     }
     OwnerGone

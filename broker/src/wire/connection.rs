@@ -172,7 +172,7 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
     stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
     match timeout(gateway.bounds.first_bytes, sniff(&mut stream)).await {
-        Ok(Ok(Some((Protocol::Tls, _)))) => Err("TLS where nobody speaks it".into()),
+        Ok(Ok(Some((Protocol::Tls, _)))) => Err("a TLS handshake on a listener without TLS".into()),
         Ok(Ok(Some((protocol, first)))) => {
             let stream = Transport::new(stream, first, gateway.bounds.stall);
             let client = Client::open(&gateway.room, IpAddr::from(Ipv4Addr::LOCALHOST), Interface::Network);
@@ -193,7 +193,9 @@ async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) ->
     if protocol != Protocol::Tls {
         return Ok(Some(Opened::Plain(stream, protocol)));
     }
-    let Some(tls) = &gateway.tls else { return Err(io::Error::other("TLS where nobody speaks it")) };
+    let Some(tls) = &gateway.tls else {
+        return Err(io::Error::other("a TLS handshake on a listener without TLS"));
+    };
     let (mut stream, agreed) = Box::pin(tls.accept(stream)).await?;
     let (protocol, first) = match agreed {
         // The first request may come later: clients keep connections in stock.

@@ -56,7 +56,7 @@ impl ClockArguments {
             Output::Json => print_json(&told(&status, is_accepted))?,
             Output::Table if is_accepted => {
                 let median = status.median_ms.map(instant).unwrap_or_default();
-                print(&format!("accepted {median}: what has expired by then is deleted\n"))?;
+                print(&format!("accepted {median}: records that have expired by then are deleted\n"))?;
             }
             Output::Table => print(&shown(&status, Screen::of_process().width))?,
         }

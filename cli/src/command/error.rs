@@ -80,7 +80,7 @@ impl CommandError {
 
 fn of_exception(name: &str) -> &'static str {
     match name {
-        "AccessDeniedException" => ". The keys are good, and what they may do does not include this",
+        "AccessDeniedException" => ". The keys are valid, and their permissions do not include this",
         "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "MissingAuthenticationTokenException"

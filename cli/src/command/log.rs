@@ -70,7 +70,7 @@ fn confirm(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), LogC
 }
 
 fn told(ends: &[ShardEnd]) -> String {
-    let mut words = String::from("Done: the broker can be started. What is left of each open shard:\n");
+    let mut words = String::from("Done: the broker can be started. The end of each open shard:\n");
     for ShardEnd { stream, shard, last } in ends {
         let (name, shard) = (&stream.name, ShardId(*shard));
         let _ = match last {

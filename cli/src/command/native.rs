@@ -68,7 +68,7 @@ impl Broker {
             (Reason::NotFound, group) => self.missing(stream, group).await,
             (Reason::InUse, Some(group)) => CommandError::Failed(format!(
                 "the group {group} of {stream} has members: stop them first. One that was killed is out once its lease \
-                 is over; `tidelog group describe {stream} {group}` shows who is in"
+                 is over; `tidelog group describe {stream} {group}` shows its members"
             )),
             (Reason::Refused | Reason::Unavailable | Reason::UnknownOutcome, _) => {
                 self.unanswered(error).await

@@ -154,7 +154,7 @@ fn what_cannot_be_measured_is_said_in_clear_words() {
         (
             "--compare /dev/null",
             1,
-            "tidelog: cannot read the earlier result /dev/null: it is not what --json writes",
+            "tidelog: cannot read the earlier result /dev/null: it is not a result that --json writes",
         ),
     ] {
         let mut command = tidelog();

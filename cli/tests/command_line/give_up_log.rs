@@ -264,7 +264,7 @@ fn giving_up_is_refused_while_the_broker_runs_and_where_nothing_is_lost() {
     assert!(running.code == Some(1) && running.stderr.contains("in use by another"), "{}", running.stderr);
     broker.stop();
     let whole = give_up(data.path(), &["--yes"]);
-    assert!(whole.code == Some(1) && whole.stderr.contains("log is whole"), "{}", whole.stderr);
+    assert!(whole.code == Some(1) && whole.stderr.contains("log is intact"), "{}", whole.stderr);
     drop(Broker::on(data.path()));
 }
 

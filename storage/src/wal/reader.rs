@@ -164,7 +164,7 @@ impl WalReader {
                     entries.push(WalEntry { position, payload: bytes.slice_ref(payload) });
                 }
                 _ => {
-                    let why = "an entry is not what was written";
+                    let why = "an entry differs from the bytes that were written";
                     return Err(WalError::damaged(&source.path, slot.offset.into(), why));
                 }
             }

@@ -26,7 +26,7 @@ pub enum ClusterClientError {
     },
     /// The far end does not speak this protocol, or not as openly.
     #[error(
-        "what answers at {at} is not the cluster port of a node of Tidelog ({reason}). It is the port of --cluster, not \
+        "the server at {at} is not the cluster port of a node of Tidelog ({reason}). It is the port of --cluster, not \
          of --listen; and where the nodes have --cluster-certificate, this command needs it too"
     )]
     Foreign {
@@ -43,7 +43,7 @@ pub enum ClusterClientError {
     NotDone(String),
     /// It was begun, and then the node was heard of no more.
     #[error(
-        "nothing was heard from {at} for {} seconds. What was begun may have been done or not: see `tidelog cluster \
+        "{at} did not answer for {} seconds. The change may have been made or not: see `tidelog cluster \
          status`, and repeat the command; it goes on where it stopped",
         silence.as_secs()
     )]

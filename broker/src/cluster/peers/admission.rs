@@ -47,10 +47,10 @@ impl Peers {
             ));
         }
         if header(INCARNATION_HEADER).is_empty() {
-            return refused("who asks does not say which data directory it has".into());
+            return refused("the caller does not name its data directory".into());
         }
         let Ok(node) = header(NODE_HEADER).parse::<u64>() else {
-            return refused("who asks does not say which node it is".into());
+            return refused("the caller does not name its node".into());
         };
         if !self.may_follow(node, header(LIVES_HEADER)) {
             return refused(superseded(node));

@@ -88,7 +88,7 @@ fn lines_of(told: mpsc::Receiver<String>, outcome: tokio::task::JoinHandle<Outco
             Ok(Ok(text)) => Ok(Progress { text, is_done: true }),
             Ok(Err(AdministrationError::Refused(reason))) => Err(Status::failed_precondition(reason)),
             Ok(Err(AdministrationError::NotNow(reason))) => Err(Status::unavailable(reason)),
-            Err(_) => Err(Status::unavailable("the change was cut short")),
+            Err(_) => Err(Status::unavailable("the change was interrupted")),
         };
         Some((last, None))
     });

@@ -95,7 +95,9 @@ impl Balance {
         } else if self.troubled.is_some_and(|at| at.elapsed() > CONVALESCENCE) {
             self.troubled = None;
             if self.leadership.reluctance().is_some_and(|reason| reason != STOPPING) {
-                tracing::info!("leadership: this node is well again and takes groups that are handed to it");
+                tracing::info!(
+                    "leadership: the trouble has passed; this node takes groups that are handed to it"
+                );
                 self.leadership.set_reluctance(None);
             }
         }

@@ -102,7 +102,7 @@ impl fmt::Display for Contradiction {
             ),
             Self::CutBelowApplied { group, after, applied } => write!(
                 out,
-                "group {group}: a leader wants the log cut after entry {after}, and this node has applied entry \
+                "group {group}: a leader wants the log truncated after entry {after}, and this node has applied entry \
                  {applied}"
             ),
             Self::OtherEntryApplied { group, leader, theirs, term } => write!(

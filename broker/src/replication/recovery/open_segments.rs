@@ -52,17 +52,17 @@ pub async fn repair_open_segments(
             if Instant::now() >= deadline {
                 tracing::error!(
                     ?need,
-                    "no peer gives a whole copy of an open segment: {reasons}. This node starts without it and goes on \
+                    "no peer gives an intact copy of an open segment: {reasons}. This node starts without it and goes on \
                      asking; reads of the damaged records fail meanwhile"
                 );
                 break;
             }
             tracing::error!(
                 ?need,
-                "no peer gives a whole copy of an open segment: {reasons}. This node asks again in 1 s"
+                "no peer gives an intact copy of an open segment: {reasons}. This node asks again in 1 s"
             );
             segments_at_start.stage.enter(format!(
-                "The node waits for a whole copy of an open segment that is damaged here: {reasons}."
+                "The node waits for an intact copy of an open segment that is damaged here: {reasons}."
             ));
             sleep(ASK_AGAIN).await;
         }

@@ -120,7 +120,7 @@ impl Recovered {
                 file = %torn.file.display(),
                 offset = torn.offset,
                 last_commit = wal.end_lsn(),
-                "the write-ahead log ends in a write that was not finished; it goes on behind the last whole commit, and \
+                "the write-ahead log ends in a write that was not finished; it goes on behind the last intact commit, and \
                  nothing on this disk says that a later one was acknowledged"
             );
         }

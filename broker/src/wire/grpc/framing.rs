@@ -80,7 +80,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
                 }
                 Some(Err(status)) => return Err(status),
                 None if self.partial.is_empty() && self.length.is_none() => return Ok(None),
-                None => return Err(status::invalid("The last message is cut off.")),
+                None => return Err(status::invalid("The last message is incomplete.")),
             }
         }
     }

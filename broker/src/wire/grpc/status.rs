@@ -123,8 +123,7 @@ pub(super) fn unknown_outcome() -> Status {
     of(Fault::Internal)
 }
 
-const UNKNOWN_WORDS: &str =
-    "What was asked for may be done or not, now or later; the broker's log may say more.";
+const UNKNOWN_WORDS: &str = "The call may take effect or not, now or later; the broker's log may say more.";
 
 /// Why one record was not written.
 pub(super) fn failure(refusal: AppendRefusal) -> Failure {

@@ -18,7 +18,7 @@ use super::time::span;
 use super::{CommandError, Outcome, Output, Shared};
 
 /// The reason why the command needs Tidelog, for a refusal.
-const NEEDED: &str = "`tidelog doctor` asks for what only Tidelog tells, such as its consumer groups";
+const NEEDED: &str = "`tidelog doctor` asks for facts that only Tidelog reports, such as its consumer groups";
 
 /// Arguments of `tidelog doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]

@@ -165,11 +165,7 @@ impl<'a> Sender<'a> {
             Read::Line(_, data) => return Some((spot, data)),
             Read::TooLong(_) => self.ledger.refuse(spot, None, &self.too_long()),
             Read::Broken(_, error) => {
-                self.ledger.refuse(
-                    spot,
-                    None,
-                    &format!("cannot be read, nor what follows it there: {error}"),
-                );
+                self.ledger.refuse(spot, None, &format!("cannot be read, nor the lines behind it: {error}"));
             }
         }
         None

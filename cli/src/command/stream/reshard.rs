@@ -62,7 +62,7 @@ impl Reshard {
             let next = self.changed(client, &UpdateShardCount::new(self.stream.clone(), step)).await?;
             if next.open_shard_count != step {
                 return Err(CommandError::Failed(format!(
-                    "the stream {} has {} shards instead of {step}: somebody else changes it too",
+                    "the stream {} has {} shards instead of {step}: another client changes it too",
                     self.stream, next.open_shard_count
                 )));
             }

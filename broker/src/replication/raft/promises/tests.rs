@@ -99,7 +99,7 @@ async fn a_cut_below_what_is_applied_ends_the_node_and_leaves_its_log_whole() {
     let cutting = crate::shell::spawn_short(async move { log.truncate_after(Some(log_id(at(1, 5)))).await });
     assert!(cutting.await.is_err_and(|error| error.is_panic()), "the node goes on");
     let words = scene.tasks.aborted().expect("an end").to_owned();
-    assert!(words.starts_with("group 3: a leader wants the log cut after entry 5"), "{words}");
+    assert!(words.starts_with("group 3: a leader wants the log truncated after entry 5"), "{words}");
     assert!(words.contains("other nodes have lost entries"), "{words}");
     assert_eq!(scene.reader.state(GROUP).last, Some(at(2, 11)));
     scene.disk.crash();

@@ -58,7 +58,7 @@ fn expiring(facts: &Facts, group: &Group) -> Option<Finding> {
     };
     let hours = facts.retention_hours.saturating_mul(2).min(RETENTION_HOURS_MAX);
     let can_keep_longer = hours > facts.retention_hours;
-    let remedy = "Add members, or make what they do with a record faster";
+    let remedy = "Add members, or make their processing of a record faster";
     Some(Finding {
         severity: if part(worst) >= RETENTION_CRITICAL { Severity::Critical } else { Severity::Warning },
         kind: "retention",
@@ -91,7 +91,7 @@ fn behind(facts: &Facts, group: &Group) -> Option<Finding> {
         (_, true) => "Start more members: there are fewer of them than shards",
         // More members than shards would have nothing to do.
         (_, false) => {
-            "Make what its members do with a record faster, or split shards so that more members can share them"
+            "Make its members' processing of a record faster, or split shards so that more members can share them"
         }
     };
     Some(Finding {

@@ -121,7 +121,7 @@ fn bursts(facts: &Facts) -> Option<Finding> {
             rate(most.busiest, facts.limits),
             percent(most.rate.used(facts.limits) / most.busiest.used(facts.limits))
         ),
-        advice: "Have producers spread what they put over time, or split the shards".into(),
+        advice: "Have producers spread their puts over time, or split the shards".into(),
         command: None,
     })
 }
