@@ -71,7 +71,7 @@ pub enum DataDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// It should hold data, and does not.
+    /// The directory should have data, and does not.
     #[error(
         "the data directory {} holds no data, though --expect-data says that it does: mount its volume or correct \
          --data; to begin a new data directory there, start once without --expect-data",
@@ -81,12 +81,12 @@ pub enum DataDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// It cannot be created, opened or locked.
+    /// The directory cannot be created, opened or locked.
     #[error("cannot use the data directory {}: {source}", path.display())]
     Unusable {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }

@@ -67,7 +67,7 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The cluster's port cannot be listened on.
@@ -75,7 +75,7 @@ pub enum StartError {
     ListenForPeers {
         /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The cluster's port would believe any program of a network.

@@ -50,7 +50,7 @@ struct Inner {
     now: Mutex<Now>,
 }
 
-/// Which node is used now, and the connections to it.
+/// The node that is used now, and the connections to it.
 #[derive(Debug, Default)]
 struct Now {
     /// Counts the changes; modulo the number of nodes it is the node.

@@ -47,7 +47,7 @@ pub enum Reason {
     MemberUnknown,
     /// Nothing was done; the same may succeed later, or on another node.
     Unavailable,
-    /// It may have been done or not, now or later.
+    /// The call may have been carried out or not, now or later.
     UnknownOutcome,
     /// The broker does not offer it, or not to this caller.
     Refused,

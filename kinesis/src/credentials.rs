@@ -43,9 +43,9 @@ pub enum CredentialsError {
     /// A file is there and cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Somebody asked for a profile that is in neither file.

@@ -8,15 +8,15 @@ pub enum KinesisError {
     /// No connection came about: the call was certainly not heard.
     #[error("cannot reach {endpoint}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The endpoint.
         endpoint: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The connection broke, or was silent for too long, after the call was sent: it may have been carried out.
     #[error("{endpoint} did not answer {operation}: {reason}")]
     Interrupted {
-        /// Where.
+        /// The endpoint.
         endpoint: String,
         /// The operation that was called.
         operation: &'static str,
@@ -38,7 +38,7 @@ pub enum KinesisError {
     /// The server does not speak the protocol.
     #[error("the server at {endpoint} does not speak Kinesis: {reason}")]
     Foreign {
-        /// Where.
+        /// The endpoint.
         endpoint: String,
         /// The answer that came instead.
         reason: String,

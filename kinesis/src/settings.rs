@@ -68,9 +68,9 @@ pub enum SettingsError {
     /// The file of certificates is of no use.
     #[error("cannot use the certificates in {}: {reason}", path.display())]
     Certificates {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// TLS is not to be had.

@@ -9,14 +9,14 @@ use serde::Deserialize;
 /// The outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
-    /// It was written.
+    /// The record was written.
     Placed {
         /// Such as `shardId-000000000000`.
         shard: &'a [u8],
         /// Decimal.
         number: &'a [u8],
     },
-    /// It was not.
+    /// The record was not written.
     Failed {
         /// Such as `ProvisionedThroughputExceededException`.
         code: &'a [u8],

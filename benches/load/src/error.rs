@@ -30,17 +30,17 @@ pub enum BenchError {
     /// A file could not be written.
     #[error("cannot write {}: {reason}", path.display())]
     Write {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: io::Error,
     },
     /// The earlier result could not be read.
     #[error("cannot read the earlier result {}: {reason}", path.display())]
     Earlier {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// By a signal, before the load began.

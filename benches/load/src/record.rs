@@ -22,7 +22,7 @@ const PLACES: usize = 64;
 /// Bytes between two places; a multiple of 3.
 const PLACE_BYTES: usize = 48;
 
-/// Which record this is.
+/// The identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Random; tells the records of this run from others in the stream.

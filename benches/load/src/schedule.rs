@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 /// The thread wakes up no more often: above 10,000 requests a second several become due at once.
 const NAP_LEAST: Duration = Duration::from_micros(100);
-/// It sleeps no longer, so that an interrupted run ends at once.
+/// The longest sleep, so that an interrupted run ends at once.
 const NAP_MOST: Duration = Duration::from_millis(20);
 
 /// How long after its end a schedule waits for producers to take the requests that became due before. A hiccup at

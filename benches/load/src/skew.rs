@@ -1,4 +1,4 @@
-//! Which partition keys the records of a load have: all equally often, or few of them most of the time (`--skew`).
+//! The partition keys of a load's records: all equally often, or few of them most of the time (`--skew`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -85,15 +85,15 @@ impl Operation for List<'_> {
 /// Why there is no stream to load.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// It would have to be created.
+    /// The stream does not exist and would have to be created.
     #[error("the stream {0} does not exist: create it first, or let --create do it for the time of the run")]
     Missing(String),
-    /// It was to be created.
+    /// The stream exists and was to be created.
     #[error(
         "the stream {0} exists: --create makes a stream of its own and deletes it afterwards; leave it out, or name another"
     )]
     Exists(String),
-    /// It does not become ACTIVE.
+    /// The stream does not become ACTIVE.
     #[error("the stream {name} is still {status} after {} s", SETTLING_MAX.as_secs())]
     Unsettled {
         /// Name of the stream.

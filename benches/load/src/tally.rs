@@ -29,7 +29,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Which second of the measured part that is; `None` before.
+    /// The second of the measured part in which an instant lies; `None` before.
     pub fn second(&self, moment: Instant) -> Option<usize> {
         Some(moment.checked_duration_since(self.from)?.as_secs() as usize)
     }

@@ -27,7 +27,7 @@ pub enum IdentityError {
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// The text of the file.
         source: io::Error,

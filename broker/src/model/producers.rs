@@ -13,7 +13,7 @@ use crate::limits::{BATCHES_PER_PRODUCER_MAX, PRODUCER_LIFE_MS, PRODUCERS_PER_SH
 /// Where records of a batch stand: one after the other in one shard, in the order of their positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Which records.
+    /// The positions of the records in their batch.
     pub positions: Positions,
     /// The index of the shard: the one that remembers them, or one that it came from.
     pub shard: u32,

@@ -51,7 +51,7 @@ enum LogMessage {
 pub struct Dropped {
     /// Standard error did not take them.
     pub unwritten: u64,
-    /// They repeated, within a second, a line that a client's requests can cause.
+    /// Lines that repeated, within a second, a line that a client's requests can cause.
     pub repeated: u64,
 }
 

@@ -14,7 +14,7 @@ use tidelog_storage::shard::{self, ShardError, ShardKey};
 use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 use crate::replication::META_GROUP;
 
-/// Which records are given up.
+/// The records that are given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveUp {
     /// The data directory.

@@ -17,7 +17,7 @@ pub enum ProposeError {
     /// Nothing was proposed: it may be tried again at once, elsewhere or here.
     #[error("not proposed")]
     NotProposed,
-    /// It may be applied or not, now or later: only the client may try again.
+    /// The command may be applied or not, now or later: only the client may try again.
     #[error("outcome unknown")]
     Unknown,
 }

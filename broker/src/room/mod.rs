@@ -70,7 +70,7 @@ pub enum Class {
 /// The share of one class.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
-    /// Which.
+    /// The class.
     pub class: Class,
     /// The name of the class in documents, metrics and `/health`.
     pub name: &'static str,

@@ -33,7 +33,7 @@ pub enum Relayed {
 pub enum NotRelayed {
     /// Nothing was done.
     NotDone,
-    /// It may have been done, or be done later.
+    /// The operation may have been carried out, or may be later.
     Unknown,
 }
 

@@ -3,8 +3,10 @@
 use super::{rust_files, workspace};
 
 /// Words that refer to something outside of the comment, or take the place of a noun.
-const BEGINNINGS: [&str; 12] =
-    ["As", "Its", "Of", "See", "That", "The same", "Those", "What", "Whatever", "Who", "Whoever", "Whose"];
+const BEGINNINGS: [&str; 14] = [
+    "As", "It", "Its", "Of", "See", "That", "The same", "They", "Those", "What", "Whatever", "Who",
+    "Whoever", "Whose",
+];
 /// Directories with the workspace's Rust code.
 const CODE: [&str; 11] = [
     "benches",

@@ -41,7 +41,7 @@ enum Task {
     Tests { filter: String },
     /// One run, in this process.
     Run { seed: u64, planted: Option<Planted>, honest: bool, trace: Option<String> },
-    /// So many runs, each in a process of its own.
+    /// Runs of many seeds, each in a process of its own.
     Runs { first: u64, count: u64 },
 }
 

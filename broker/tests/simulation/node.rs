@@ -43,15 +43,15 @@ const EARLIEST_BEFORE_MS: u64 = 12 * 3_600_000;
 pub enum State {
     /// The node's software does not run.
     Down,
-    /// It recovers.
+    /// The node recovers.
     Starting,
-    /// It serves.
+    /// The node serves.
     Serving,
-    /// It was asked to stop, and is about to.
+    /// The node was asked to stop, and is about to.
     Stopping,
-    /// It could not start, and says why.
+    /// The node could not start, and says why.
     Refused(String),
-    /// It has stopped as it was asked to.
+    /// The node has stopped as it was asked to.
     Stopped,
 }
 

@@ -63,7 +63,7 @@ impl Broker {
         assert_eq!((answer.status, answer.body.contains(NO_STREAMS)), (200, true), "{answer:?}");
     }
 
-    /// It answers others, also where it has streams.
+    /// Checks that the broker answers another client; works also where streams exist.
     pub async fn assert_health(&self) {
         let mut client = self.client().await;
         client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;

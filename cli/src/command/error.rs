@@ -37,9 +37,9 @@ pub enum CommandError {
     /// A file cannot be read or written.
     #[error("cannot use {}: {error}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
     /// The result could not be printed.

@@ -10,7 +10,7 @@ use tidelog::offline::log::{LostLogError, Prepared};
 use tidelog::replication::ShardEnd;
 use tokio::runtime::Runtime;
 
-/// Which log is given up.
+/// The log that is given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveUpLog {
     /// The data directory.

@@ -94,7 +94,7 @@ enum Outcome {
     Partly,
     /// All of it is done, and something is wrong; the output says so.
     Found,
-    /// It was interrupted.
+    /// The command was interrupted.
     Interrupted,
 }
 

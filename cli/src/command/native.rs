@@ -47,7 +47,7 @@ impl Broker {
         Ok(Self { connection, client: Client::new(settings)?, needed })
     }
 
-    /// Which one it is.
+    /// Returns the settings of the connection.
     pub(super) fn settings(&self) -> &Settings {
         self.client.settings()
     }

@@ -13,15 +13,15 @@ use crate::arguments::Matched;
 /// Errors of the file of settings.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the configuration file {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// It is not TOML.
+    /// The file is not TOML.
     #[error("the configuration file {} is not TOML: {reason}", path.display())]
     NotToml {
         /// The file.
@@ -29,7 +29,7 @@ pub enum FileError {
         /// Where and why, in one line.
         reason: String,
     },
-    /// It has a key that is no setting.
+    /// The file has a key that is no setting.
     #[error("the configuration file {} has an unknown key `{key}`; known are {known}", path.display())]
     UnknownKey {
         /// The file.

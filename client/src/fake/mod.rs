@@ -27,7 +27,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// So many nodes, and a stream with so many shards.
+    /// Starts so many nodes, with a stream of so many shards.
     pub fn start(nodes: usize, shards: usize) -> Self {
         let world = Arc::new(Mutex::new(World::new(shards)));
         let nodes = (0..nodes).map(|_| start_node(&world)).collect();

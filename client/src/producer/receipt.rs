@@ -100,7 +100,7 @@ impl Pending {
         self.deadline <= now
     }
 
-    /// It is written.
+    /// The record is written.
     pub fn acknowledge(self, placed: Placed) {
         metrics::counter!(crate::metrics::RECORDS_WRITTEN).increment(1);
         metrics::histogram!(crate::metrics::DELIVERY_SECONDS).record(self.accepted.elapsed().as_secs_f64());
@@ -108,14 +108,14 @@ impl Pending {
         let _ = self.outcome.send(Ok(placed));
     }
 
-    /// It is given up.
+    /// The record is given up.
     pub fn give_up(self, may_be_written: bool, error: Error) {
         let written = if may_be_written { "maybe" } else { "no" };
         metrics::counter!(crate::metrics::RECORDS_FAILED, "written" => written).increment(1);
         let _ = self.outcome.send(Err(Undelivered { may_be_written, error }));
     }
 
-    /// It is given up because it was not written in its time.
+    /// The record is given up because it was not written in its time.
     pub fn expire(mut self) {
         let error = self.failed.take().unwrap_or_else(|| {
             Error::new(Reason::Unavailable, "the delivery timeout ended before it could be sent")

@@ -11,16 +11,16 @@ pub struct ListShards {
     /// The stream; not together with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_name: Option<String>,
-    /// Which page.
+    /// The page to list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
-    /// Which shards; all without.
+    /// The shards to list; all without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard_filter: Option<ShardFilter>,
 }
 operation!(ListShards, "ListShards", repeatable: true, ListShardsAnswer);
 
-/// Which shards are asked for.
+/// The selection of shards.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ShardFilter {
@@ -120,7 +120,7 @@ pub struct UpdateShardCount {
 }
 
 impl UpdateShardCount {
-    /// So many shards: at most double, at least half as many as now.
+    /// The number of shards: at most double, at least half as many as now.
     #[must_use]
     pub fn new(stream_name: String, target_shard_count: u32) -> Self {
         Self { stream_name, target_shard_count, scaling_type: "UNIFORM_SCALING" }

@@ -59,7 +59,7 @@ operation!(CreateStream, "CreateStream", repeatable: false, Done);
 pub struct DeleteStream {
     /// Name of the stream.
     pub stream_name: String,
-    /// Also when consumers are registered with it.
+    /// Whether to delete the stream also when consumers are registered with it.
     pub enforce_consumer_deletion: bool,
 }
 operation!(DeleteStream, "DeleteStream", repeatable: false, Done);

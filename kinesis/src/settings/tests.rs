@@ -1,4 +1,4 @@
-//! Which of flag, variable and file decides.
+//! The order in which flag, variable and file decide.
 
 use std::path::Path;
 

@@ -20,9 +20,9 @@ const DAMAGED_LENGTHS: Undecodable = Undecodable::Damaged("its parts do not fit 
 /// Why bytes are not a checkpoint.
 #[derive(Debug)]
 pub(super) enum Undecodable {
-    /// They differ from the bytes that were written.
+    /// The bytes differ from those that were written.
     Damaged(&'static str),
-    /// They are intact, of another version.
+    /// The bytes are intact, of another version.
     Version(u16),
 }
 

@@ -5,7 +5,7 @@ use crate::segment::{OpenCheckpoint, SegmentCheckpoint, ShardKey};
 /// All a checkpoint knows of one shard's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardCheckpoint {
-    /// Which shard.
+    /// The shard.
     pub key: ShardKey,
     /// The ordinal the next record gets; at least 1.
     pub next_ordinal: u64,

@@ -11,7 +11,7 @@ use crate::segment::ShardKey;
 /// still be brought to the cut.
 #[derive(Clone)]
 pub struct ShardCut {
-    /// Which shard.
+    /// The shard.
     pub key: ShardKey,
     pub(crate) log: Arc<ShardLog>,
     pub(crate) checkpoint: ShardCheckpoint,

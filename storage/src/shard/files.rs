@@ -33,7 +33,7 @@ impl OpenFile {
     }
 }
 
-/// Which file, and whether as a sealed one.
+/// The file, and whether as a sealed one.
 type FileKey = (ShardKey, u64, bool);
 
 /// The open files.

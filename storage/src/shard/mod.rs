@@ -88,7 +88,7 @@ impl ShardLog {
         })
     }
 
-    /// Which shard this is.
+    /// The shard's key.
     pub fn key(&self) -> ShardKey {
         self.key
     }

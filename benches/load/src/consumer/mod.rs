@@ -41,7 +41,7 @@ pub struct Clock {
 /// The state that all readers of a run share.
 #[derive(Debug)]
 pub struct Reading {
-    /// Which records are the run's.
+    /// The mark of the run's records.
     pub mark: Mark,
     /// The parameters of the run's records.
     pub load: Arc<Load>,

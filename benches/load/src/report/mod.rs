@@ -187,14 +187,14 @@ pub struct ErrorResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Verification {
-    /// It was not looked at.
+    /// The records were not compared.
     Off {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Reading did not come to its end.
     Incomplete {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The records were read and compared.

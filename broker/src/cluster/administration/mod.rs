@@ -35,10 +35,10 @@ const GREETING_DEADLINE: Duration = Duration::from_secs(1);
 /// Why something was not done. The message is for an operator.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdministrationError {
-    /// It must not be done.
+    /// The change must not be made.
     #[error("{0}")]
     Refused(String),
-    /// It could not be done now; a change that has begun goes on when it is asked for again.
+    /// The change could not be made now; one that has begun goes on when it is asked for again.
     #[error("{0}")]
     NotNow(String),
 }

@@ -19,9 +19,9 @@ pub enum ClusterClientError {
          TIDELOG_CLUSTER_AT: it is the node's address in its --cluster"
     )]
     Unreachable {
-        /// Where.
+        /// The address.
         at: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The far end does not speak this protocol, or not as openly.
@@ -30,7 +30,7 @@ pub enum ClusterClientError {
          of --listen; and where the nodes have --cluster-certificate, this command needs it too"
     )]
     Foreign {
-        /// Where.
+        /// The address.
         at: String,
         /// The answer that came instead.
         reason: String,
@@ -41,14 +41,14 @@ pub enum ClusterClientError {
     /// The cluster could not do it now.
     #[error("not done: {0}. The command may be repeated, at another node too: it goes on where it stopped")]
     NotDone(String),
-    /// It was begun, and then the node was heard of no more.
+    /// The change was begun, and then the node did not answer any more.
     #[error(
         "{at} did not answer for {} seconds. The change may have been made or not: see `tidelog cluster \
          status`, and repeat the command; it goes on where it stopped",
         silence.as_secs()
     )]
     Silent {
-        /// Where.
+        /// The address.
         at: String,
         /// How long.
         silence: Duration,

@@ -36,7 +36,7 @@ pub enum Change {
     },
     /// Groups are to be led by another node.
     Transfer {
-        /// Which of them; none for all, or all that `from` leads.
+        /// The groups to move; none for all, or all that `from` leads.
         groups: Vec<u32>,
         /// The node that is to lead them.
         to: u64,

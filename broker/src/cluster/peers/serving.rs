@@ -28,7 +28,7 @@ const CALLS_MAX: u32 = 16_384;
 /// Far end of a connection to the cluster's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// It proved this role by its certificate.
+    /// The peer proved this role by its certificate.
     Proven(Role),
     /// Without certificates the peer is the node that its requests name.
     Unproven,

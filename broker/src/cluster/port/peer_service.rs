@@ -47,7 +47,7 @@ impl PeerServer {
         self.called(request).map(|(_, groups)| groups)
     }
 
-    /// Which node calls, and the groups that it calls.
+    /// Reads the node that calls, and the groups that it calls.
     fn called<T>(&self, request: &Request<T>) -> Result<(u64, Arc<Groups>), Status> {
         let caller = self.peers.admit(request.metadata()).map_err(|status| *status)?;
         let groups = self.running.borrow().groups.clone();

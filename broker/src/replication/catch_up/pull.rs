@@ -26,7 +26,7 @@ pub enum PullError {
     /// The peer does not give it, or not all of it, or not in time. The bytes that came are staged.
     #[error("node {node}: {reason}")]
     Peer {
-        /// Which one.
+        /// The node that failed.
         node: u64,
         /// The fault of the node, or of its answer.
         reason: String,

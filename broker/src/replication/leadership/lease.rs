@@ -24,14 +24,14 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// The lease of the leader that this node may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeaderLease {
-    /// It does not lead.
+    /// The node does not lead.
     #[default]
     None,
     /// No other node could lead.
     Endless,
-    /// It was elected, and no majority has answered it since: openraft takes no proposals yet.
+    /// The node was elected, and no majority has answered it since: openraft takes no proposals yet.
     Unheard,
-    /// It leads until then, unless a majority answers again.
+    /// The node leads until then, unless a majority answers again.
     Until(Instant),
 }
 

@@ -69,7 +69,7 @@ impl SubBatch {
         Self { shard, time_ms, count, body, body_crc, origin: None }
     }
 
-    /// This one, with where its records come from.
+    /// Adds the origin of the records to the sub-batch.
     #[must_use]
     pub fn with_origin(self, origin: Option<Origin>) -> Self {
         Self { origin: origin.map(Box::new), ..self }

@@ -43,7 +43,7 @@ pub enum Destination {
 pub enum Charge {
     /// The leader of their group charges them.
     Due,
-    /// They were charged before their shard was sealed or its leader changed.
+    /// The records were charged before their shard was sealed or its leader changed.
     Done,
 }
 

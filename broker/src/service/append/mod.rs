@@ -110,14 +110,14 @@ pub enum AppendRefusal {
         /// The shard's index.
         shard: u32,
     },
-    /// It may have been written or not.
+    /// The record may have been written or not.
     Unknown,
-    /// It was not written; the same request may succeed later.
+    /// The record was not written; the same request may succeed later.
     Unavailable,
-    /// It was not written: its producer has said that the batch is settled, and it is not known any more. Only with a
-    /// stamp.
+    /// The record was not written: its producer has said that the batch is settled, and the batch is not
+    /// known any more. Only with a stamp.
     ProducerStale,
-    /// It was not written: its shard has no room to remember the batch. Only with a stamp.
+    /// The record was not written: its shard has no room to remember the batch. Only with a stamp.
     ProducerTableFull,
 }
 

@@ -75,7 +75,7 @@ mod tests {
         Subject { account: account.into(), region: "us-east-1".into(), resource: resource.into() }
     }
 
-    /// Which of the calls at these times after the start are let in.
+    /// Returns which of the calls at these times after the start are admitted.
     fn admitted(rates: &mut CallRates, operation: &str, subject: &Subject, after_ms: &[u64]) -> Vec<bool> {
         let per_second = match operation {
             "DescribeLimits" => 1,

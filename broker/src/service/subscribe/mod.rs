@@ -67,7 +67,8 @@ pub enum Next {
     TakenOver,
     /// The shard's records have expired and it is gone. The last.
     ShardGone,
-    /// It has lasted as long as it may, or the shard is led elsewhere: to be begun again. The last.
+    /// The subscription has lasted as long as it may, or the shard is led elsewhere: to be begun again. The
+    /// last.
     Over,
 }
 

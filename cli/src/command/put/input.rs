@@ -19,9 +19,9 @@ const BUFFER: usize = 256 * 1024;
 /// Where a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
-    /// Which of the inputs, from 0.
+    /// The number of the input, from 0.
     pub(super) input: usize,
-    /// Which line of it, from 1.
+    /// The number of the line, from 1.
     pub(super) line: u64,
 }
 

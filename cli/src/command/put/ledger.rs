@@ -1,4 +1,5 @@
-//! Which lines were not acknowledged, and why: counted, named as ranges, and written to the file of rejects.
+//! The lines that were not acknowledged, and the reasons: counted, named as ranges, and written to the file
+//! of rejects.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,9 +10,10 @@ const RECORDS_MAX: f64 = 1000.0;
 const BYTES_MAX: f64 = 1024.0 * 1024.0;
 /// A shard that takes this part of it is hot.
 const HOT_PART: f64 = 0.8;
-/// So is a shard that takes this many times the share of its range ...
+/// A shard that takes this many times the share of its range is hot as well, if the stream takes
+/// [`RECORDS_TELLING`].
 const HOT_TIMES: f64 = 2.0;
-/// ... when the stream takes so many records a second that this is no accident.
+/// Records a second of a stream from which on an uneven load is no accident.
 const RECORDS_TELLING: f64 = 10.0;
 
 /// The traffic of a shard per second.
@@ -51,7 +52,7 @@ fn reckoned(records: &[Record], is_whole: bool, since: i64, span: Duration) -> L
     Load { records_per_second: records.len() as f64 / covered, bytes_per_second: bytes as f64 / covered }
 }
 
-/// Which shards take too much: near the limits, or far above their share of the stream's traffic.
+/// Finds the shards that take too much: near the limits, or far above their share of the stream's traffic.
 pub(super) fn hot(shards: &[Shard], loads: &[Option<Load>]) -> Vec<bool> {
     let total: f64 = loads.iter().flatten().map(|load| load.records_per_second).sum();
     let is_hot = |(shard, load): (&Shard, &Option<Load>)| {

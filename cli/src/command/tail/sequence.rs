@@ -1,4 +1,4 @@
-//! Which shard is read when: children after their parents, so that a key's records come in order.
+//! The order in which shards are read: children after their parents, so that a key's records come in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,9 @@ use tidelog_kinesis::operations::{Place, Shard};
 enum Standing {
     /// The shard's parents are still being read.
     Waiting,
-    /// It is read.
+    /// The shard is being read.
     Reading,
-    /// It is read as far as is wanted.
+    /// The shard is read as far as is wanted.
     Finished,
 }
 

@@ -37,7 +37,7 @@ pub(in crate::command) enum Form {
 pub(in crate::command) struct Shown {
     pub(in crate::command) shard: String,
     pub(in crate::command) sequence_number: String,
-    /// Which one of an aggregated record; `None` for a record as it is.
+    /// The number in an aggregated record; `None` for a record as it is.
     pub(in crate::command) part: Option<usize>,
     pub(in crate::command) arrival: Timestamp,
     pub(in crate::command) key: String,

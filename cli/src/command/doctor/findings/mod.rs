@@ -23,7 +23,7 @@ const LIGHT: f64 = 0.2;
 pub(super) enum Severity {
     /// Records are refused or lost, or are about to be.
     Critical,
-    /// It gets worse with more load or more time.
+    /// The problem gets worse with more load or more time.
     Warning,
     /// No harm now.
     Notice,

@@ -65,7 +65,7 @@ pub(in crate::command::doctor) fn sample(shard: usize, keys: &[(&str, u64, u64)]
     }
 }
 
-/// So many keys of the same weight, with so many records in all.
+/// Makes so many keys of the same weight, with so many records in all.
 fn spread(shard: usize, records: u64, bytes: u64) -> Sample {
     let names: Vec<String> = (0..50).map(|at| format!("{shard}-{at:02}")).collect();
     let keys: Vec<_> = names.iter().map(|name| (name.as_str(), records / 50, bytes)).collect();
