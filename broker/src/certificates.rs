@@ -36,9 +36,9 @@ impl Certificates {
     /// Presents the certificates that the files hold now. A certificate that is refused leaves its predecessor in
     /// use; the log says which is which.
     pub fn reload(&self, now: SystemTime) {
-        told("clients", self.clients.trust(), self.clients.reload(now));
+        log_reload("clients", self.clients.trust(), self.clients.reload(now));
         if let Some(peers) = &self.peers {
-            told("other nodes", peers.certificate(), peers.reload(now));
+            log_reload("other nodes", peers.certificate(), peers.reload(now));
         }
         self.look(now);
     }
@@ -55,7 +55,7 @@ impl Certificates {
             heartbeat.beat();
             let now = machine_time();
             if self.clients.is_of_authority() && is_soon(self.clients.expires(), now) {
-                told("clients", self.clients.trust(), self.clients.reload(now));
+                log_reload("clients", self.clients.trust(), self.clients.reload(now));
             }
             self.look(now);
             heartbeat.pause();
@@ -70,7 +70,7 @@ impl Certificates {
     }
 }
 
-fn told(whom: &str, path: &Path, reloaded: Result<(), TlsError>) {
+fn log_reload(whom: &str, path: &Path, reloaded: Result<(), TlsError>) {
     match reloaded {
         Ok(()) => tracing::info!(path = %path.display(), "the certificate for {whom} is reloaded"),
         Err(error) => {

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_goes_with_the_next_unless_it_is_to_be_kept() {
+    fn directories_of_killed_processes_are_removed_by_the_next_unless_kept() {
         let parent = tempfile::tempdir().unwrap();
         let left = |name: &str, mark: Option<&str>| {
             let path = parent.path().join(name);

@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_bound_and_respect_what_is_asked() {
+    fn waits_grow_to_a_bound_and_respect_the_server() {
         for failures in [1, 2, 5, 100, u32::MAX] {
             let longest = FIRST * 2_u32.pow(failures.min(8) - 1);
             let wait = delay(failures, None);

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_details_decide_and_what_has_none_is_unknown() {
+    fn the_details_decide_and_errors_without_any_are_unknown() {
         let mut details = ErrorDetails::new();
         details.set_error_info("THROTTLED", DOMAIN, []);
         details.set_retry_info(Some(Duration::from_millis(70)));

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_split_between_two_pages_is_closed() {
+    fn a_shard_split_between_two_pages_is_closed() {
         let shard = |id: &str, range, parents: &[&str]| Shard {
             shard_id: id.to_owned(),
             range,

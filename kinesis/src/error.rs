@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_repeated_follows_from_the_error() {
+    fn the_error_decides_whether_to_retry() {
         let refused = |exception: &str, message: &str, status| KinesisError::Refused {
             operation: "PutRecords",
             exception: exception.into(),

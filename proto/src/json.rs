@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_document_is_refused() {
+    fn a_body_that_is_not_one_document_is_refused() {
         for text in ["", " ", "{", "{}x", "{} {}", "{'a':1}", "[1,]", "nul", "\"\\ud800\"", "1e999"] {
             assert_eq!(decode(text.as_bytes()), Err(Unreadable), "{text}");
         }

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn encoded_messages_are_decoded() {
         let records = [
             RecordRef { key: Some(b"k"), data: b"one" },
             RecordRef { key: None, data: b"" },

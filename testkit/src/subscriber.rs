@@ -66,7 +66,7 @@ pub async fn take_all(body: &mut Incoming, pause: Duration) -> usize {
 
 /// A message of the event stream.
 #[derive(Debug)]
-pub enum Told {
+pub enum Received {
     /// An event with records, or an empty one.
     Event(Event),
     /// An exception of the protocol, which ends the stream.
@@ -132,35 +132,38 @@ impl Subscriber {
     }
 
     /// Waits for the next message; `None` when the stream has ended as it should.
-    pub async fn told(&mut self) -> Option<Told> {
+    pub async fn next_message(&mut self) -> Option<Received> {
         let message = self.message().await?;
         let payload: Value = serde_json::from_slice(&message.payload).unwrap();
         assert_eq!(message.header(":content-type"), Some("application/x-amz-json-1.1"));
         if message.header(":message-type") == Some("exception") {
             let name = message.header(":exception-type").unwrap().to_owned();
-            return Some(Told::Exception { name, message: payload["message"].as_str().unwrap().to_owned() });
+            return Some(Received::Exception {
+                name,
+                message: payload["message"].as_str().unwrap().to_owned(),
+            });
         }
         assert_eq!(message.header(":event-type"), Some("SubscribeToShardEvent"));
-        Some(Told::Event(Event { payload }))
+        Some(Received::Event(Event { payload }))
     }
 
     /// The next event.
     pub async fn event(&mut self) -> Event {
-        match self.told().await {
-            Some(Told::Event(event)) => event,
+        match self.next_message().await {
+            Some(Received::Event(event)) => event,
             other => panic!("{other:?}"),
         }
     }
 
     /// The next message is that exception, and the last.
     pub async fn assert_ends_with(&mut self, exception: &str) {
-        match self.told().await {
-            Some(Told::Exception { name, message }) => {
+        match self.next_message().await {
+            Some(Received::Exception { name, message }) => {
                 assert_eq!((&*name, message.is_empty()), (exception, false));
             }
             other => panic!("{other:?}"),
         }
-        assert!(self.told().await.is_none(), "an exception is the last message");
+        assert!(self.next_message().await.is_none(), "an exception is the last message");
     }
 
     /// Reads everything until the stream ends or is cut off; the bytes of it.

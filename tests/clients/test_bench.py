@@ -79,7 +79,7 @@ class TestTidelog:
     def test_consumers_read_everything(self, binary, broker, how):
         assert_clean(bench(binary, broker.endpoint, "--consumers", "2", "--consume", how), 2)
 
-    def test_what_was_put_is_read_back(self, binary, broker):
+    def test_records_are_read_back(self, binary, broker):
         assert_clean(bench(binary, broker.endpoint), 0)
 
     def test_limits_are_seen_as_throttles(self, binary, limited_broker):
@@ -93,13 +93,13 @@ class TestTidelog:
 
 
 class TestKinesalite:
-    def test_what_was_put_is_read_back(self, binary, kinesalite):
+    def test_records_are_read_back(self, binary, kinesalite):
         assert_clean(bench(binary, kinesalite.endpoint), 0)
 
     def test_a_consumer_reads_everything(self, binary, kinesalite):
         assert_clean(bench(binary, kinesalite.endpoint, "--consumers", "1"), 1)
 
-    def test_what_it_lacks_is_said(self, binary, kinesalite):
+    def test_missing_parts_are_named(self, binary, kinesalite):
         words = [binary, "bench", "--endpoint", kinesalite.endpoint, *STREAM, *LOAD, *TIMES]
         words += ["--consumers", "1", "--consume", "fan-out"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)

@@ -273,7 +273,7 @@ def test_numbers_of_a_key_increase_across_shards():
     assert found == {"order of a key"}
 
 
-def test_what_was_read_must_stay():
+def test_read_records_must_stay():
     _, records = history()
     assert list(checker.check_still_there(records[:5], records)) == []
     shorter = [record for record in records if record != records[2]]

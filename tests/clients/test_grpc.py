@@ -130,7 +130,7 @@ class TestGrpc:
             services.records.Put(api.records.PutRequest(stream=STREAM, records=[record]))
         assert grpc_stubs.reason(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
 
-    def test_the_api_its_health_and_its_cluster_are_told(self, api, services):
+    def test_the_api_its_health_and_its_cluster_are_described(self, api, services):
         names = ProtoReflectionDescriptorDatabase(services.channel).get_services()
         assert {"tidelog.v1.Streams", "tidelog.v1.Records", "tidelog.v1.Cluster"} <= set(names)
         health = health_pb2_grpc.HealthStub(services.channel)

@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn told(answer: &str) -> Option<Vec<String>> {
+    fn shards_of(answer: &str) -> Option<Vec<String>> {
         let mut entries = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         read(answer.as_bytes(), |entry| {
@@ -207,15 +207,15 @@ mod tests {
             (r#"{"Records":[]}"#, vec![]),
             (r#"{"Records":[],"More":{"a":[1]}}"#, vec![]),
         ] {
-            assert_eq!(told(answer), Some(entries.into_iter().map(String::from).collect()), "{answer}");
+            assert_eq!(shards_of(answer), Some(entries.into_iter().map(String::from).collect()), "{answer}");
         }
         for answer in ["", "{}", "[]", r#"{"Records":[{"ShardId":"a""#, r#"{"Records":[]}x"#, "<html>"] {
-            assert_eq!(told(answer), None, "{answer}");
+            assert_eq!(shards_of(answer), None, "{answer}");
         }
     }
 
     #[test]
-    fn throttles_are_told_from_errors() {
+    fn throttles_are_distinguished_from_errors() {
         for code in
             ["ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException"]
         {

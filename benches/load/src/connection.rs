@@ -119,9 +119,9 @@ impl Connection {
         // It is cloned ready: neither of the connectors has anything to wait for before a call.
         let mut connector = self.target.connector.clone();
         let stream =
-            connector.call(self.target.endpoint.clone()).await.map_err(|error| told(error.as_ref()))?;
+            connector.call(self.target.endpoint.clone()).await.map_err(|error| error_text(error.as_ref()))?;
         let handshake = Builder::new().max_buf_size(BUFFER_BYTES).handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|error| told(&error))?;
+        let (sender, connection) = handshake.map_err(|error| error_text(&error))?;
         tokio::spawn(async move {
             // The caller that waits for an answer sees how it ended.
             let _ = connection.await;
@@ -137,7 +137,7 @@ impl Connection {
             match self.send(operation, body).await {
                 Exchange::Answered(status, answer) => match collect(answer.into_body()).await {
                     Ok(body) => Exchange::Answered(status, body),
-                    Err(error) => Exchange::Broken(told(&error)),
+                    Err(error) => Exchange::Broken(error_text(&error)),
                 },
                 Exchange::NotSent(error) => Exchange::NotSent(error),
                 Exchange::Broken(error) => Exchange::Broken(error),
@@ -167,8 +167,8 @@ impl Connection {
             match sender.send_request(request).await {
                 Ok(answer) => return Exchange::Answered(answer.status().as_u16(), answer),
                 Err(error) if error.is_canceled() && !is_last => self.sender = None,
-                Err(error) if error.is_canceled() => return Exchange::NotSent(told(&error)),
-                Err(error) => return Exchange::Broken(told(&error)),
+                Err(error) if error.is_canceled() => return Exchange::NotSent(error_text(&error)),
+                Err(error) => return Exchange::Broken(error_text(&error)),
             }
         }
         unreachable!("the last attempt returns")
@@ -191,7 +191,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, hyper::Error> {
 }
 
 /// The innermost reason, which is the one that says something.
-pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

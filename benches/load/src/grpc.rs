@@ -15,7 +15,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use super::body::{Records, plain};
-use super::connection::told;
+use super::connection::error_text;
 use super::ledger::{Answers, place};
 use super::run_state::RunState;
 use super::tally::{Counts, Tally};
@@ -55,7 +55,7 @@ impl Api {
                     .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
                 tls = tls.ca_certificate(Certificate::from_pem(pem));
             }
-            endpoint.tls_config(tls).map_err(|error| told(&error))?
+            endpoint.tls_config(tls).map_err(|error| error_text(&error))?
         } else {
             endpoint
         };

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_became_due_last_is_taken_however_late_its_producer_wakes_up() {
+    async fn the_last_requests_are_taken_however_late_their_producer_wakes_up() {
         let schedule = Schedule::start(Instant::now(), Duration::from_millis(50), Some(40.0));
         assert!(schedule.next().await.is_some());
         let mut last = std::pin::pin!(schedule.next());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_due_evenly_whoever_takes_them() {
+    async fn requests_are_due_evenly_for_all_producers() {
         let began = Instant::now();
         let schedule = Schedule::start(began, Duration::from_millis(200), Some(1_000.0));
         let mut due = Vec::new();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_takes_is_unsent() {
+    async fn requests_that_no_producer_takes_are_unsent() {
         let began = Instant::now();
         let schedule = Schedule::start(began, Duration::from_millis(50), Some(1_000.0));
         assert_eq!(schedule.next().await, Some(began));

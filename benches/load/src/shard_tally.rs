@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_told_apart_however_they_are_named() {
+    fn shards_are_distinguished_however_they_are_named() {
         let mut shards = Shards::default();
         let ids: Vec<String> =
             (0..300).map(|number| format!("shardId-{number:012}")).chain(["".into(), "x".into()]).collect();

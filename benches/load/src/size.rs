@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_distributed_as_told() {
+    fn sizes_are_distributed_as_configured() {
         let mut random = SmallRng::seed_from_u64(1);
         let mut drawn = |size: Size| -> Vec<usize> {
             let mut sizes: Vec<usize> = (0..20_000).map(|_| size.draw(&mut random)).collect();

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_as_often_as_told() {
+    fn keys_come_as_often_as_configured() {
         let count = 1_000;
         for (skew, weight) in [
             (Skew::Uniform, (|_| 1.0) as fn(f64) -> f64),

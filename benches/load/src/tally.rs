@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_in_the_warm_up_is_not_measured() {
+    fn requests_due_in_the_warm_up_are_not_measured() {
         let began = Instant::now();
         let window = Window { began, from: began + Duration::from_secs(2) };
         let at = |ms: u64| began + Duration::from_millis(ms);

@@ -174,7 +174,7 @@ async fn a_stall_is_seen_by_all_that_were_due_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_an_endpoint_does_wrong_is_found() {
+async fn faults_of_an_endpoint_are_found() {
     let load = "--rate 200 --batch 5 --producers 2 --warm-up 0s --duration 1s";
     for reading in ["", "--consumers 2"] {
         for (mischief, expected) in [

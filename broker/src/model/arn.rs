@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_stream_is_refused() {
+    fn texts_that_name_no_stream_are_refused() {
         for text in [
             "",
             "orders",
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_is_told_from_an_earlier_one_of_its_name() {
+    fn a_consumer_is_distinguished_from_an_earlier_one_of_its_name() {
         let text = "arn:aws:kinesis:us-east-1:123456789012:stream/orders/consumer/app.1:1700000000";
         let arn = ConsumerArn::parse(text).unwrap();
         assert_eq!((&*arn.stream.name, &*arn.name, arn.created_s), ("orders", "app.1", 1_700_000_000));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_consumer_is_refused() {
+    fn texts_that_name_no_consumer_are_refused() {
         let stream = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
         for rest in
             ["", "/consumer/app", "/consumer/app:", "/consumer/:1", "/consumer/app:+1", "/consumer/a/b:1"]

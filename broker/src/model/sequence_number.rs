@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_shard_gave_out_is_refused() {
+    fn numbers_that_no_shard_gave_out_are_refused() {
         let changed = |bit: u32| {
             let mut words = binary_of(RECORDED);
             words[(bit / 64) as usize] ^= 1 << (bit % 64);

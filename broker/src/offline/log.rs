@@ -130,7 +130,7 @@ impl Prepared {
                 ));
             }
             None => {
-                line("There is no checkpoint: without one only the records that the log still has are left.")
+                line("There is no checkpoint: without one only the records that the log still has are left.");
             }
         }
         let cut = salvage.cut().map_err(GroupError::Wal)?;

@@ -35,11 +35,11 @@ pub fn reply(service: &Service, relayed: Relayed, charge: Option<Charge>) -> Res
             Some(charge) => Reply::Charged(body, charge),
             None => Reply::Complete(body),
         }),
-        Relayed::Fault(told) => Err(fault(&told)),
+        Relayed::Fault(message) => Err(fault(&message)),
         Relayed::Events(messages) => {
             // The other node ends it earlier, when it has to.
             let over = Box::pin(tokio::time::sleep(service.pace().life));
-            let messages = messages.map(|message| message.map_err(|told| fault(&told))).boxed();
+            let messages = messages.map(|message| message.map_err(|message| fault(&message))).boxed();
             Ok(Reply::Events(Events { messages, over }))
         }
     }
@@ -52,8 +52,8 @@ pub fn tell(fault: &Fault) -> ExecuteFault {
 }
 
 /// The fault that another node tells; one that this version does not know is an error of the broker.
-pub fn fault(told: &ExecuteFault) -> Fault {
-    serde_json::from_slice(&told.json).unwrap_or_else(|error| {
+pub fn fault(message: &ExecuteFault) -> Fault {
+    serde_json::from_slice(&message.json).unwrap_or_else(|error| {
         crate::log_at_most_once_a_second!(warn, %error, "a peer answers with a fault that this version does not know");
         Fault::Internal
     })
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn a_fault_of_another_version_is_an_error_of_the_broker() {
         for json in [&br#"{"ResourceNotFound":"Everything"}"#[..], b"", b"\"New\""] {
-            let told = ExecuteFault { json: json.into() };
-            assert_eq!(fault(&told), Fault::Internal);
+            let message = ExecuteFault { json: json.into() };
+            assert_eq!(fault(&message), Fault::Internal);
         }
     }
 }

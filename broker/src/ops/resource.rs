@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_or_goes_cannot_be_changed() {
+    fn resources_that_come_or_go_cannot_be_changed() {
         let mut stream = cases::stream("a", 1);
         stream.consumers = vec![cases::consumer("app", 7)];
         let consumer_arn = format!("{STREAM}/consumer/app:1699998200");

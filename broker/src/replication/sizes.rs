@@ -190,7 +190,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn what_goes_to_other_nodes_and_comes_from_them_is_a_part_of_the_memory() {
+    fn records_from_and_to_other_nodes_have_a_part_of_the_memory() {
         for (memory, log, events) in [(256, 11, 11), (2_048, 34, 17), (65_536, 40, 64)] {
             let sizes = Sizes::default().within(&Shares::of(memory * MIB as usize));
             let mib = |bytes: usize| bytes >> 20;

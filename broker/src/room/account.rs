@@ -53,7 +53,7 @@ pub struct Account {
     requests: AtomicUsize,
     /// When the last request ended, or the connection began: milliseconds since [`Accounts::began`].
     idle_since_ms: AtomicU64,
-    /// Told to end.
+    /// Received to end.
     closing: Notify,
     /// Whether it was told to close already, so that the next newcomer gets another one's place.
     is_told: AtomicBool,

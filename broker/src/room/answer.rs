@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_asked_for_beforehand_is_what_there_is_and_nobody_is_refused() {
+    async fn room_taken_beforehand_is_limited_to_the_free_room_and_never_refused() {
         // 20 MiB: 14 are the reserve, 2.5 for small answers, and 3.5 for the others.
         let room = Room::new(Shares::default().with(Class::Answers, FILE_READ_BYTES + 20 * MIB));
         let answers = AnswerRoom::new(&room.answers, &Account::detached());

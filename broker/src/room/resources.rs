@@ -137,7 +137,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "the class events",
         setting: "`--memory`",
         at_bound: "the subscription gets empty events until there is room",
-        test: "broker/tests/wire/slow.rs: who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own",
+        test: "broker/tests/wire/slow.rs: a_subscriber_without_room_gets_empty_events_until_there_is_room",
     },
     Resource {
         name: "Events on their way to one client of gRPC",
@@ -151,7 +151,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "an eighth of the class log for those that are sent and as much for those that came, an eighth of the class events for events of other nodes' clients; each 11 to 64 MiB",
         setting: "`--memory`",
         at_bound: "waits; puts without an outcome in time are refused",
-        test: "broker/src/replication/sizes.rs: what_goes_to_other_nodes_and_comes_from_them_is_a_part_of_the_memory",
+        test: "broker/src/replication/sizes.rs: records_from_and_to_other_nodes_have_a_part_of_the_memory",
     },
     Resource {
         name: "Streams, shards and their metadata",
@@ -207,7 +207,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "one is made at a time; 10,000 series of single shards",
         setting: "",
         at_bound: "callers that ask meanwhile share the next page; shards are added up by stream, or left out and counted",
-        test: "broker/src/wire/pages.rs: those_who_ask_at_the_same_time_share_a_page",
+        test: "broker/src/wire/pages.rs: callers_that_ask_at_the_same_time_share_a_page",
     },
     Resource {
         name: "Watches of gRPC health",

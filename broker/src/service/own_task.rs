@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_ends_with_whoever_has_it_and_its_panic_is_passed_on() {
+    async fn work_ends_with_its_handle_and_its_panic_is_passed_on() {
         let permits = Arc::new(Semaphore::new(1));
         let held = permits.clone();
         let task = OwnTask::start(async move {

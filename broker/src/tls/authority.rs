@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_under_a_wrong_clock_is_good_today() {
+    fn certificates_made_under_a_wrong_clock_are_valid_today() {
         let today = UNIX_EPOCH + Duration::from_millis(BUILT_MS) + DAY * 100;
         for made in [UNIX_EPOCH, today, today + DAY * 365 * 100] {
             let key = KeyPair::generate().unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_half_there_or_damaged_is_named() {
+    fn incomplete_or_damaged_files_are_named() {
         let spoilt = [
             (KEY, None),
             (CERTIFICATE, None),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dns_does_not_take_is_left_out_and_nothing_comes_twice() {
+    fn names_that_dns_refuses_are_left_out_and_none_comes_twice() {
         let mut hosts = Names::new("us-east-1", "my_machine", &[]).hosts;
         assert!(!hosts.iter().any(|host| host.contains('_')));
         assert!(hosts.contains(&"*.data-kinesis.cn-north-1.amazonaws.com.cn".to_owned()));

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_and_a_panic_are_told_in_the_stream_and_end_it() {
+    async fn a_failure_and_a_panic_are_reported_in_the_stream_and_end_it() {
         let gone = Fault::ResourceNotFound(crate::ops::fault::NotFound::DeletedStream);
         let failing = stream::iter([Ok(Bytes::from_static(b"one")), Err(gone)]).boxed();
         let panicking = stream::once(async { panic!("planted") }).boxed();

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_credential_does_not_say_is_as_configured() {
+    fn callers_that_a_credential_does_not_name_are_the_configured_ones() {
         let cases = [
             ("Credential=123456789012/20150830/eu-west-1/kinesis/aws4_request", "123456789012", "eu-west-1"),
             ("Credential=AKIDEXAMPLE/20150830/eu-west-1/kinesis/aws4_request", "000000000000", "eu-west-1"),

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types_are_told_apart_whatever_their_parameters_and_case() {
+    fn content_types_are_recognized_with_any_parameters_and_case() {
         let cases = [
             ("application/x-amz-json-1.1", Some(Form::JSON)),
             ("application/x-amz-json-1.1; charset=utf-8", Some(Form::JSON)),

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_ask_at_the_same_time_share_a_page() {
+    async fn callers_that_ask_at_the_same_time_share_a_page() {
         let (page, made) = (KeptPage::default(), Cell::new(0));
         let make = || {
             made.set(made.get() + 1);

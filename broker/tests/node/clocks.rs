@@ -115,7 +115,7 @@ async fn an_operator_may_accept_a_leap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_was_off_does_not_serve_what_has_expired_and_deletes_it_later() {
+async fn a_machine_that_was_off_does_not_serve_expired_records_and_deletes_them_later() {
     let (directory, machine) = (tempfile::tempdir().expect("a directory"), Machine::new(START_MS));
     let broker = machine.start(directory.path()).await;
     broker.create("events").await;

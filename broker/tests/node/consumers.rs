@@ -42,7 +42,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_under_way_is_finished_after_a_restart() {
+async fn changes_under_way_are_finished_after_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = slow(directory.path()).await;
     broker.ok("RegisterStreamConsumer", named("new")).await;

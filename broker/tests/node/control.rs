@@ -62,7 +62,7 @@ async fn a_call_too_many_of_a_second_is_refused_in_aws_words() {
 }
 
 #[tokio::test]
-async fn a_subscription_too_soon_after_another_is_told_so_and_one_after_a_failure_is_counted() {
+async fn a_subscription_too_soon_after_another_is_refused_and_one_after_a_failure_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start_with(directory.path(), START_MS, |config| {
         config.control_limits = ControlLimits::aws();
@@ -179,7 +179,7 @@ async fn left(broker: &Broker, state: &str) -> Duration {
 }
 
 #[tokio::test]
-async fn changes_take_as_long_as_they_are_told_to() {
+async fn changes_take_as_long_as_configured() {
     let directory = tempfile::tempdir().unwrap();
     let delay = Duration::from_millis(400);
     let broker =

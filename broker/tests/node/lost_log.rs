@@ -171,7 +171,7 @@ async fn an_install_that_was_cut_short_before_the_log_was_purged_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_of_a_cluster_that_has_lost_its_tail_is_told_to_be_replaced() {
+async fn a_node_of_a_cluster_that_has_lost_its_tail_asks_to_be_replaced() {
     let mut cluster = Cluster::start().await;
     cluster.kill(0).await;
     let directory = cluster.directory(0).to_owned();

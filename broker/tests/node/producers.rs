@@ -91,7 +91,7 @@ async fn a_batch_that_is_sent_again_is_answered_alike_through_splits_merges_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_first_attempt_has_not_written_is_written_by_the_next() {
+async fn records_that_a_first_attempt_has_not_written_are_written_by_the_next() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(directory.path(), START_MS).await;
     broker.ok("CreateStream", json!({"StreamName": "events", "ShardCount": 2})).await;
@@ -116,7 +116,7 @@ async fn what_a_first_attempt_has_not_written_is_written_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_shard_cannot_remember_is_refused_until_it_is_settled_or_old() {
+async fn batches_without_room_are_refused_until_others_are_settled_or_old() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(directory.path(), START_MS).await;
     broker.create("events").await;

@@ -124,7 +124,7 @@ async fn a_node_with_an_empty_log_never_leads_and_no_shard_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_goes_to_nobody_who_has_not_confirmed_its_position() {
+async fn a_group_goes_only_to_nodes_that_have_confirmed_their_position() {
     let mut cluster = cluster().await;
     cluster.kill(1).await;
     let groups = cluster.node(0).service().groups().clone();

@@ -69,7 +69,7 @@ fn violations(message: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn every_bound_is_told_one_past_its_limit() {
+async fn every_bound_is_reported_one_past_its_limit() {
     let (broker, model) = (Broker::start().await, Model::read());
     let mut pipeline = Pipeline::<(String, Broken)>::new(&broker, |(operation, broken), status, answer| {
         let Broken { path, constraint, .. } = broken;
@@ -117,7 +117,7 @@ fn is_taken(value: &Document, kind: &str, codec: Codec) -> bool {
 }
 
 #[tokio::test]
-async fn wrong_types_are_told() {
+async fn wrong_types_are_reported() {
     let (broker, model) = (Broker::start().await, Model::read());
     let mut pipeline = Pipeline::<String>::new(&broker, |shown, status, answer| {
         assert_eq!(

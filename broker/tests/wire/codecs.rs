@@ -171,7 +171,7 @@ async fn records_come_back_in_the_other_codec() {
 }
 
 #[tokio::test]
-async fn what_is_refused_outside_of_operations_is_told_in_the_codec_of_the_request() {
+async fn refusals_outside_of_operations_use_the_codec_of_the_request() {
     let bounds = tidelog::wire::Bounds { body_bytes_max: 100, ..tidelog::wire::Bounds::default() };
     let broker = Broker::start_with(bounds).await;
     for codec in [Codec::Json, Codec::Cbor] {

@@ -41,7 +41,7 @@ async fn series(broker: &Broker, name: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_set_is_told_again_after_a_restart_and_goes_with_the_stream() {
+async fn settings_survive_a_restart_and_go_with_the_stream() {
     let broker = Broker::start().await;
     let created = json!({"StreamName": "orders", "ShardCount": 1, "Tags": {"stage": "test"}});
     ok(&broker, "CreateStream", created).await;

@@ -68,7 +68,7 @@ async fn a_body_may_come_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_told_to_go_on() {
+async fn a_client_that_waits_for_100_gets_it() {
     let broker = Broker::start().await;
     let mut client = broker.client().await;
     let request = post_with("ListStreams", "application/x-amz-json-1.1", "Expect: 100-continue\r\n", "{}");

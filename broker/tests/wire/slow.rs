@@ -18,7 +18,7 @@ use crate::scene::{HTTP1_AND_2, Scene, horizon, latest};
 use tidelog_testkit::subscriber::{post, request, take_all};
 
 #[tokio::test]
-async fn who_finds_no_room_for_records_has_empty_events_until_another_is_done_with_its_own() {
+async fn a_subscriber_without_room_gets_empty_events_until_there_is_room() {
     for is_http2 in HTTP1_AND_2 {
         // Room for one event of any size.
         let pace = Pace { pause: Duration::from_millis(200), run_bytes_in_flight_max: 0, ..Pace::default() };
@@ -64,7 +64,7 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
 }
 
 #[tokio::test]
-async fn who_takes_little_is_cut_in_the_middle_of_an_event_when_it_is_over() {
+async fn a_slow_client_is_disconnected_in_the_middle_of_an_event_after_the_end() {
     let (stall, life) = (Duration::from_millis(1_500), Duration::from_millis(500));
     for is_http2 in HTTP1_AND_2 {
         for is_taken_over in [false, true] {

@@ -9,7 +9,7 @@ use tidelog::service::Pace;
 use tidelog::wire::Bounds;
 
 use crate::scene::{HTTP1_AND_2, STREAM, Scene, at, horizon, latest};
-use tidelog_testkit::subscriber::{Subscriber, Told, call};
+use tidelog_testkit::subscriber::{Received, Subscriber, call};
 
 #[tokio::test]
 async fn a_record_is_pushed_as_it_is_put() {
@@ -64,8 +64,8 @@ async fn a_quiet_subscription_has_empty_events_and_then_ends() {
         let began = Instant::now();
         let mut subscriber = scene.subscribe(is_http2, "a", latest()).await;
         let mut events = 0;
-        while let Some(told) = subscriber.told().await {
-            let Told::Event(event) = told else { panic!("{told:?}") };
+        while let Some(told) = subscriber.next_message().await {
+            let Received::Event(event) = told else { panic!("{told:?}") };
             assert_eq!((event.numbers().len(), &event.payload["MillisBehindLatest"]), (0, &json!(0)));
             assert!(event.continuation().is_some());
             events += 1;
@@ -121,7 +121,7 @@ async fn a_later_subscription_takes_over() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_ends_its_subscriptions() {
+async fn a_deletion_ends_the_subscriptions() {
     for (operation, input) in [
         ("DeregisterStreamConsumer", json!({"StreamARN": STREAM, "ConsumerName": "a"})),
         ("DeleteStream", json!({"StreamName": "S", "EnforceConsumerDeletion": true})),
@@ -151,14 +151,14 @@ async fn a_closed_shard_is_given_to_its_end_and_names_its_children() {
             let children = end.payload["ChildShards"].as_array().unwrap();
             let ids = children.iter().map(|child| child["ShardId"].as_str().unwrap()).collect::<Vec<_>>();
             assert_eq!(ids, ["shardId-000000000001", "shardId-000000000002"]);
-            assert!(subscriber.told().await.is_none(), "the stream ends");
+            assert!(subscriber.next_message().await.is_none(), "the stream ends");
         }
         scene.broker.stop().await;
     }
 }
 
 #[tokio::test]
-async fn a_consumer_is_held_back_to_its_share() {
+async fn a_consumer_is_limited_to_its_share() {
     let limits = ShardLimits { fanout_bytes_per_second: Some(1_000), ..ShardLimits::aws() };
     let scene = Scene::with(Pace { pause: Duration::from_millis(100), ..Pace::default() }, limits).await;
     let mut subscriber = scene.subscribe(false, "a", horizon()).await;
@@ -182,7 +182,7 @@ async fn a_stopping_broker_ends_its_subscriptions_at_once() {
         let scene = Scene::new().await;
         let mut subscriber = scene.subscribe(is_http2, "a", latest()).await;
         let began = Instant::now();
-        let end = tokio::spawn(async move { subscriber.told().await.is_none() });
+        let end = tokio::spawn(async move { subscriber.next_message().await.is_none() });
         scene.broker.stop().await;
         assert!(began.elapsed() < Bounds::default().drain / 2, "{:?}", began.elapsed());
         assert!(end.await.unwrap(), "it ends without an exception");
@@ -190,7 +190,7 @@ async fn a_stopping_broker_ends_its_subscriptions_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_at_the_beginning_is_an_ordinary_answer() {
+async fn faults_at_the_beginning_are_ordinary_answers() {
     let scene = Scene::new().await;
     let good = scene.input("a", latest()).await;
     let with = |member: &str, value: Value| {

@@ -134,7 +134,7 @@ async fn large_bodies_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_cut_and_harms_nobody() {
+async fn a_connection_without_a_handshake_is_closed_and_harms_no_other() {
     let broker = Broker::start().await;
     let record = |length: &[u8]| [b"\x16\x03\x01".as_slice(), length, &[0xff; 600]].concat();
     for garbage in [record(b"\x02\x00"), record(b"\xff\xff"), record(b"\x00\x00"), b"\x16\x03".repeat(900)] {

@@ -89,7 +89,7 @@ async fn tokens_that_were_not_given_out_are_refused() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_too_old_are_told() {
+async fn tokens_that_are_too_old_are_reported() {
     let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
     let (broker, mut client, iterator, page) = with_tokens(Clock::Manual(now_ms.clone())).await;
     now_ms.fetch_add(ITERATOR_LIFE_MS.max(PAGE_TOKEN_LIFE_MS) + 1, Ordering::AcqRel);

@@ -53,7 +53,7 @@ impl ClockArguments {
             Err(error) => return Err(broker.failed("", None, error).await),
         };
         match self.shared.output {
-            Output::Json => print_json(&told(&status, is_accepted))?,
+            Output::Json => print_json(&as_json(&status, is_accepted))?,
             Output::Table if is_accepted => {
                 let median = status.median_ms.map(instant).unwrap_or_default();
                 print(&format!("accepted {median}: records that have expired by then are deleted\n"))?;
@@ -69,7 +69,7 @@ fn instant(time_ms: u64) -> String {
     time.map_or_else(|| format!("{time_ms} ms"), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-fn told(status: &ClockStatusResponse, is_accepted: bool) -> Value {
+fn as_json(status: &ClockStatusResponse, is_accepted: bool) -> Value {
     let node = |node: &Node| {
         json!({
             "id": node.id,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clocks_are_shown_with_what_is_wrong_and_how_far_the_times_are_off() {
+    fn clocks_are_shown_with_their_faults_and_offsets() {
         const NOW_MS: u64 = 1_790_000_000_000;
         let node =
             |id, clock_ms, trouble: &str| Node { id, is_voter: true, clock_ms, trouble: trouble.into() };
@@ -134,6 +134,6 @@ mod tests {
             assert!(text.contains(expected), "{expected}: {text}");
         }
         assert_eq!(text.matches("behind").count(), 1, "{text}");
-        assert_eq!(told(&status, true)["nodes"][2]["clock"], Value::Null);
+        assert_eq!(as_json(&status, true)["nodes"][2]["clock"], Value::Null);
     }
 }

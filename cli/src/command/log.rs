@@ -51,7 +51,7 @@ pub fn give_up(
     }
     prepared.set_aside()?;
     let ends = runtime.block_on(prepared.go_on_without())?;
-    Ok(output.write_all(told(&ends).as_bytes())?)
+    Ok(output.write_all(ends_text(&ends).as_bytes())?)
 }
 
 fn unconfirmed(reason: &'static str) -> Result<(), LogCommandError> {
@@ -69,7 +69,7 @@ fn confirm(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), LogC
     if answer.trim() == "yes" { Ok(()) } else { unconfirmed("nothing was changed") }
 }
 
-fn told(ends: &[ShardEnd]) -> String {
+fn ends_text(ends: &[ShardEnd]) -> String {
     let mut words = String::from("Done: the broker can be started. The end of each open shard:\n");
     for ShardEnd { stream, shard, last } in ends {
         let (name, shard) = (&stream.name, ShardId(*shard));

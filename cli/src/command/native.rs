@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_not_there_is_told_with_those_that_are() {
+    fn a_missing_group_is_reported_with_those_that_exist() {
         let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let cases = [
             (groups(&[]), "and no other: a group begins"),

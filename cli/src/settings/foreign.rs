@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decided_elsewhere_is_not_even_judged() {
+    fn changes_decided_on_another_node_are_not_checked_here() {
         let variables = [
             ("AWS_REGION", "eu-west-1"),
             ("SHARD_LIMIT", "50"),

@@ -14,7 +14,7 @@ use crate::records::{Seen, send, text};
 const KEYS: usize = 17;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_produced_is_consumed() {
+async fn produced_records_are_consumed() {
     let node = Node::alone();
     let connection = connection(std::slice::from_ref(&node));
     for (stream, aggregating) in [("plain", false), ("aggregated", true)] {

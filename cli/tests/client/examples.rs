@@ -74,7 +74,7 @@ impl std::io::Write for Lines {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_is_printed_until_the_interrupt() {
+async fn records_are_printed_until_the_interrupt() {
     let node = Node::alone();
     node.create("clicks", 1).await;
     let lines = Lines::default();

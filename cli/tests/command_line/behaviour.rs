@@ -145,7 +145,7 @@ fn a_broker_that_goes_away_leaves_no_line_unnamed() {
 }
 
 #[test]
-fn without_rejects_what_was_not_read_is_named_by_its_first_line() {
+fn without_rejects_unread_lines_are_named_by_the_first_one() {
     let mut broker = Broker::start();
     broker.done(&["stream", "create", "clicks"]);
     let mut put = broker
@@ -168,7 +168,7 @@ fn without_rejects_what_was_not_read_is_named_by_its_first_line() {
 }
 
 #[test]
-fn ctrl_c_in_a_put_names_what_is_left() {
+fn ctrl_c_in_a_put_names_the_remaining_lines() {
     let broker = Broker::start();
     broker.done(&["stream", "create", "clicks"]);
     let mut put = broker.command(&["put", "clicks"]).stdin(Stdio::piped()).spawn().unwrap();

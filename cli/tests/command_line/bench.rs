@@ -39,7 +39,7 @@ fn result(path: &Path) -> Value {
 }
 
 #[test]
-fn a_run_is_verified_and_told_in_three_forms() {
+fn a_run_is_verified_and_reported_in_three_forms() {
     let broker = Broker::start();
     let directory = tempfile::tempdir().expect("a directory");
     let (json, html) = (directory.path().join("run.json"), directory.path().join("run.html"));
@@ -80,7 +80,7 @@ fn a_run_is_verified_and_told_in_three_forms() {
 }
 
 #[test]
-fn what_goes_by_grpc_is_verified_too() {
+fn loads_by_grpc_are_verified_too() {
     let broker = Broker::start();
     for how in ["--consumers 2 --consume grpc", "--consumers 1 --consume fan-out", ""] {
         let load = "--create --grpc --in-flight 4 --rate 500 --batch 5 --producers 2 --warm-up 1s --duration 2s --json -";
@@ -120,7 +120,7 @@ fn a_broker_that_dies_in_the_middle_leaves_a_result() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_early_and_verifies_what_there_is() {
+fn an_interrupt_ends_a_run_early_and_verifies_its_records() {
     let broker = Broker::start();
     let run = bench(&broker, "--create --rate 200 --warm-up 0s --duration 60s").spawn().expect("a run");
     sleep(Duration::from_secs(3));
@@ -131,7 +131,7 @@ fn an_interrupt_ends_a_run_early_and_verifies_what_there_is() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_said_in_clear_words() {
+fn runs_that_cannot_be_measured_end_with_a_clear_message() {
     let broker = Broker::start();
     let create =
         bench(&broker, "--create --warm-up 0s --duration 1s --rate 10 twice").spawn().expect("a run");

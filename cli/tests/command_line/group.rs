@@ -127,7 +127,7 @@ async fn groups_are_listed_described_reset_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_named_with_what_is() {
+async fn a_missing_stream_is_named_with_those_that_exist() {
     let broker = Broker::start();
     done(&broker, &["stream", "create", "clicks", "--shards", "2"]);
     member(&mut groups(&broker)).await;
@@ -169,7 +169,7 @@ fn stranger() -> String {
 }
 
 #[test]
-fn what_is_no_tidelog_is_told_apart() {
+fn servers_that_are_no_tidelog_are_recognized() {
     let stranger = stranger();
     for command in ["group list clicks", "group describe clicks billing", "doctor clicks"] {
         let of = |endpoint: &str| {

@@ -85,7 +85,7 @@ fn a_session() {
 }
 
 #[test]
-fn what_goes_wrong() {
+fn failing_commands() {
     let broker = Broker::start();
     broker.done(&["stream", "create", "clicks"]);
     broker.write(

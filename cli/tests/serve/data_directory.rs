@@ -153,7 +153,7 @@ fn a_new_directory_is_called_new_and_refused_where_data_is_expected() {
 }
 
 #[test]
-fn files_are_their_users_alone_whatever_the_umask() {
+fn files_are_private_with_every_umask() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("deep/data");
     let mut shell = Command::new("sh");

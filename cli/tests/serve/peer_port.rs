@@ -152,7 +152,7 @@ fn start_both(cluster: &Cluster) -> [Logged; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_certificate_is_good_for_what_it_names() {
+async fn each_certificate_is_valid_for_its_names() {
     let cluster = Cluster::new();
     let [first, second] = start_both(&cluster);
 

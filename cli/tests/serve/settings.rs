@@ -241,7 +241,7 @@ fn the_authority_is_that_of_the_brokers_directory() {
 }
 
 #[test]
-fn what_is_asked_of_a_cluster_is_read() {
+fn arguments_of_cluster_commands_are_read() {
     let asked = |arguments: &[&str]| match commanded(&[&["cluster"], arguments].concat()) {
         Ok(Command::Cluster(command)) => Ok(command),
         Ok(other) => panic!("{arguments:?} is {other:?}"),

@@ -26,7 +26,7 @@ fn open_subscriptions(address: SocketAddr) -> Option<u32> {
 }
 
 #[tokio::test]
-async fn who_goes_away_leaves_no_subscription_behind() {
+async fn clients_that_disconnect_leave_no_subscription() {
     let arguments = ["--ephemeral", "--listen", "127.0.0.1:0", "--control-limits", "off"];
     let process = Running::start(tidelog().args(arguments));
     let address = process.address().parse().unwrap();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_together_comes_apart_in_order() {
+    fn aggregated_records_are_unpacked_in_order() {
         let records = vec![
             record("a", None, b"1"),
             record("b", Some("340282366920938463463374607431768211455"), b"2"),

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_neither_handed_out_nor_recorded() {
+    fn records_of_a_lost_lease_are_neither_handed_out_nor_checkpointed() {
         let lease = lease();
         let in_hand = lease.take_in_hand().expect("is held");
         lease.process(progress::Reached::SequenceNumber("7".into()));

@@ -76,7 +76,7 @@ fn reached(broker: &Broker, shard: &str) -> Option<progress::Reached> {
 const FIRST: &str = "shardId-000000000000";
 
 #[tokio::test]
-async fn what_is_processed_is_recorded_and_closing_leaves() {
+async fn processed_records_are_checkpointed_and_closing_leaves() {
     let broker = Broker::start(1, 1);
     fill(&broker, 0, 20);
     broker.world().lease(0, 0);
@@ -95,7 +95,7 @@ async fn what_is_processed_is_recorded_and_closing_leaves() {
 }
 
 #[tokio::test]
-async fn dropping_does_not_record_what_may_not_be_processed() {
+async fn dropping_does_not_checkpoint_records_in_hand() {
     let broker = Broker::start(1, 1);
     fill(&broker, 0, 6);
     broker.world().lease(0, 0);
@@ -311,7 +311,7 @@ async fn aggregated_records_come_apart_where_they_belong() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_said() {
+async fn errors_that_do_not_pass_are_returned() {
     let broker = Broker::start(1, 1);
     let reader = Reader::builder(&broker.connection(), "orders").shards(["shardId-000000000009"]).build();
     let failed = reader.expect("is valid").next().await.expect_err("there is no such shard");

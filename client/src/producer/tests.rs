@@ -71,7 +71,7 @@ fn check_all_once_in_order(broker: &Broker, keys: usize, count: usize) {
 }
 
 #[tokio::test]
-async fn whatever_fails_each_record_is_written_once_and_in_order() {
+async fn each_record_is_written_once_and_in_order_despite_failures() {
     let wait = Duration::from_millis(20);
     let plans: [(&str, Vec<Fault>); 6] = [
         ("nothing fails", vec![]),
@@ -172,7 +172,7 @@ async fn only_the_failed_records_are_tried_again() {
 }
 
 #[tokio::test]
-async fn the_delivery_timeout_says_what_may_be_written() {
+async fn the_delivery_timeout_says_whether_the_record_may_be_written() {
     for (fault, may_be_written, reason) in [
         (Fault::Unavailable, false, Reason::Unavailable),
         (Fault::Throttled(Duration::from_millis(1)), false, Reason::Throttled),
@@ -315,7 +315,7 @@ async fn records_without_a_key_are_spread() {
 }
 
 #[tokio::test]
-async fn who_calls_is_said() {
+async fn requests_name_their_caller() {
     let broker = Broker::start(1, 1);
     let connection = Connection::to([broker.url(0)]).account("123456789012").region("here-1").build();
     let producer = Producer::builder(&connection.expect("is valid"), STREAM).build().expect("is valid");

@@ -55,7 +55,7 @@ async fn a_call_that_may_not_be_repeated_is_made_again_only_when_nothing_was_don
 }
 
 #[tokio::test]
-async fn an_exception_is_told_with_its_name_and_words() {
+async fn an_exception_has_its_name_and_message() {
     let fake = Fake::start(|_, _| {
         Reply::exception(400, "com.amazonaws.kinesis#ResourceNotFoundException", "Stream clicks not found.")
     })

@@ -101,7 +101,7 @@ fn every_kind_is_written_in_its_shortest_form() {
 }
 
 #[test]
-fn what_is_not_one_document_is_refused() {
+fn a_body_that_is_not_one_document_is_refused() {
     for encoded in [
         "",
         "ff",

@@ -48,7 +48,7 @@ fn known_messages_are_written_and_read() {
 }
 
 #[test]
-fn events_and_exceptions_say_what_they_are() {
+fn events_and_exceptions_have_their_headers() {
     for (bytes, kind, name_header, name) in [
         (event("initial-response", b"{}"), "event", ":event-type", "initial-response"),
         (exception("AnyException", b"{}"), "exception", ":exception-type", "AnyException"),
@@ -102,7 +102,7 @@ fn every_changed_byte_is_noticed() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_whatever_its_checksums() {
+fn malformed_messages_are_refused_even_with_right_checksums() {
     let lengths = |total: u32, headers: u32, rest: &[u8]| {
         let prelude = [total.to_be_bytes(), headers.to_be_bytes(), [0; 4]].concat();
         summed([prelude, rest.to_vec(), vec![0; 4]].concat())

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trim_point_waits_its_time_and_those_after_it_wait_for_it() {
+    fn a_trim_point_waits_its_time_and_later_ones_wait_for_it() {
         let mut held = Held::default();
         let mut at = |now_ms, ordinal| held.released(ordinal, Hold { now_ms, hold_ms: 100 });
         assert_eq!(at(0, 10), 0);

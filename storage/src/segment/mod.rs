@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_segments_are_told_from_others() {
+    fn names_of_segments_are_distinguished_from_others() {
         let key = ShardKey { stream_uid: 7, shard: 3 };
         let path = segment_path(Path::new("shards"), key, 42);
         assert_eq!(path, Path::new("shards/7/3/00000000000000000042.seg"));

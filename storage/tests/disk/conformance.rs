@@ -51,7 +51,7 @@ fn files_are_written_read_and_cut() {
 }
 
 #[test]
-fn a_handle_does_what_it_was_opened_for() {
+fn a_handle_allows_the_access_it_was_opened_for() {
     on_all(|disk, root| {
         let path = root.join("file");
         write(disk, &path, &[0; 8192]);
@@ -93,7 +93,7 @@ fn names_are_listed_renamed_and_removed() {
 }
 
 #[test]
-fn what_is_missing_is_not_found() {
+fn missing_things_are_not_found() {
     on_all(|disk, root| {
         let missing = root.join("missing");
         for how in [Open::Read, Open::Write, Open::WriteDirect] {
@@ -125,7 +125,7 @@ fn an_unlinked_file_lives_while_it_is_open() {
 }
 
 #[test]
-fn what_a_real_disk_creates_is_its_users_alone_and_never_behind_a_link() {
+fn files_of_a_real_disk_are_private_and_never_behind_a_link() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (deep, other) = (directory.path().join("a/b"), directory.path().join("other"));
@@ -155,7 +155,7 @@ fn simulated(seed: u64) -> SimDisk {
 }
 
 #[test]
-fn a_crash_keeps_what_was_synced_and_each_unsynced_sector_or_not() {
+fn a_crash_keeps_synced_bytes_and_each_unsynced_sector_or_not() {
     let path = Path::new("/data/file");
     let (mut lost, mut kept, mut torn) = (0, 0, 0);
     for seed in 0..200 {
@@ -211,7 +211,7 @@ fn the_same_seed_gives_the_same_crash() {
 }
 
 #[test]
-fn a_full_disk_takes_what_fits() {
+fn a_full_disk_takes_as_much_as_fits() {
     let disk = simulated(0);
     disk.set_capacity(6);
     let file = disk.open(Path::new("/data/file"), Open::Create).expect("created");

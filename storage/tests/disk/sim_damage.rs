@@ -32,7 +32,7 @@ fn disk(seed: u64) -> SimDisk {
 }
 
 #[test]
-fn what_is_cut_zeroed_or_lost_stays_so_over_a_crash() {
+fn truncated_zeroed_or_lost_bytes_stay_so_over_a_crash() {
     for (seed, is_synced) in (0..32).flat_map(|seed| [(seed, true), (seed, false)]) {
         let disk = disk(seed);
         for name in ["cut", "zeroed", "lost"] {

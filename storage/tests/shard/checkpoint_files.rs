@@ -75,7 +75,7 @@ fn assert_older(disk: &SimDisk, what: &str) {
 }
 
 #[test]
-fn what_is_written_is_loaded_and_the_two_newest_are_kept() {
+fn checkpoints_are_loaded_and_the_two_newest_are_kept() {
     let disk = SimDisk::new(1);
     assert!(load_from(&disk).expect("an empty disk is no error").is_none());
     for sequence in 1..5 {

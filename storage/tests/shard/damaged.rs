@@ -137,7 +137,7 @@ fn records_before_the_damage_are_given_and_the_next_read_fails() {
 }
 
 #[test]
-fn a_survey_names_what_cannot_be_read_and_reads_pass_over_what_was_given_up() {
+fn a_survey_names_unreadable_records_and_reads_skip_given_up_ones() {
     for segment in 0..4 {
         for way in 0..7 {
             let (disk, model, shards) = filled();

@@ -125,7 +125,7 @@ fn every_cut_of_a_segment_is_noticed() {
 }
 
 #[test]
-fn what_is_written_behind_the_checkpoint_is_cut_off_and_strange_files_go() {
+fn bytes_behind_the_checkpoint_are_truncated_and_strange_files_go() {
     let files = files();
     let whole = file_bytes(&files.disk, &files.open);
     let file = files.disk.open(&files.open, Open::Write).expect("the file is there");

@@ -146,7 +146,7 @@ fn leader() -> (Replica, Vec<Entry>, tidelog_storage::checkpoint::GroupCheckpoin
 }
 
 #[test]
-fn what_was_pulled_before_a_failure_is_not_pulled_again() {
+fn bytes_pulled_before_a_failure_are_not_pulled_again() {
     let (leader, entries, group) = leader();
     let whole: u64 = Replica::new(2, options()).pull(&leader.store, &group.shards, 1_000).expect("pulled");
     assert!(whole > 100_000, "{whole}");

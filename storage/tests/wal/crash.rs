@@ -262,7 +262,7 @@ fn unsynced_commits_may_go_but_the_rest_is_a_prefix() {
 }
 
 #[test]
-fn what_a_restart_found_unsynced_is_durable_after_it() {
+fn unsynced_bytes_that_a_restart_finds_are_durable_after_it() {
     for seed in 0..20 {
         let disk = SimDisk::new(seed);
         let options = WalOptions { sync_every_commit: false, ..options(64 * KIB) };

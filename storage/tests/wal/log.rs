@@ -8,7 +8,7 @@ use tidelog_storage::wal::{Commit, ENTRY_BYTES_MAX, Wal, WalOp};
 use tidelog_storage::{RealDisk, SimDisk, WalError};
 
 #[test]
-fn what_is_appended_is_read_now_and_after_a_restart() {
+fn appended_entries_are_read_now_and_after_a_restart() {
     let disk = SimDisk::new(0);
     let (mut wal, reader, recovery) = open(&disk, options(64 * KIB)).expect("a new log");
     assert_eq!((recovery.entries, recovery.files, recovery.torn_tail), (0, 0, None));

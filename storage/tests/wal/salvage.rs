@@ -96,7 +96,7 @@ fn harms() -> [(&'static str, Harm, u64); 10] {
 }
 
 #[test]
-fn what_is_whole_is_kept_whenever_the_power_goes() {
+fn the_intact_part_is_kept_whenever_the_power_goes() {
     for (harm, inflict, whole) in harms().into_iter().skip(1) {
         let mut operations = 0;
         loop {

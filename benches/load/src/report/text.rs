@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_violation_is_told_first() {
+    fn a_violation_is_reported_first() {
         let mut run = result();
         let violations = Kinds { missing: 3, duplicated: 1, ..Kinds::default() };
         let examples = vec!["record 7 of producer 0 was acknowledged and not read".to_owned()];

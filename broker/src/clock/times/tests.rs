@@ -134,7 +134,7 @@ fn one_wrong_clock_of_three_moves_nothing_by_more_than_a_minute() {
 }
 
 #[test]
-fn of_two_clocks_the_one_that_is_behind_decides_what_is_deleted() {
+fn the_clock_that_is_behind_decides_on_deletion() {
     let mut world = World::new(2);
     world.seconds(10);
     world.skews_ms[0] = 48 * HOUR_MS;
@@ -209,7 +209,7 @@ fn a_node_of_a_cluster_dates_nothing_before_it_knows_the_clocks_of_a_majority() 
 }
 
 #[test]
-fn clocks_that_were_told_before_an_acceptance_do_not_decide_where_the_times_begin() {
+fn clocks_reported_before_an_acceptance_do_not_decide_where_the_times_begin() {
     for skew_ms in [48 * HOUR_MS, -48 * HOUR_MS] {
         let mut world = World::new(3);
         world.seconds(10);

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_answers_is_judged_by_its_identity() {
+    fn the_node_that_answers_is_checked_by_its_identity() {
         let hello = |node: u64, cluster: &str, incarnation: &str| peer::HelloResponse {
             node,
             cluster: cluster.into(),

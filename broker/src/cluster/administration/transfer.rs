@@ -25,7 +25,7 @@ impl Administration {
         teller: &Teller,
     ) -> Result<String, AdministrationError> {
         let wanted = wanted(groups)?;
-        self.check_heir(to).await?;
+        self.check_successor(to).await?;
         let (mut led, mut failed) = (Vec::new(), Vec::new());
         for group in wanted {
             let leader = self.leader(group);
@@ -54,7 +54,7 @@ impl Administration {
         })
     }
 
-    async fn check_heir(&self, to: u64) -> Result<(), AdministrationError> {
+    async fn check_successor(&self, to: u64) -> Result<(), AdministrationError> {
         let status = self.groups.membership().status();
         if !status.iter().any(|group| group.voters.contains(&to)) {
             return Err(AdministrationError::refused(format!("node {to} is no voter of the cluster")));

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_found_and_nothing_else() {
+    fn faults_are_found_and_nothing_else() {
         let status = |silent: &[u64], leaders: &[u64], reluctance: &str| StatusResponse {
             cluster: "c".into(),
             node: 1,

@@ -97,7 +97,7 @@ fn a_revocation_ends_when_the_member_it_was_for_goes() {
 }
 
 #[test]
-fn the_shards_of_who_goes_or_is_absent_go_to_others_at_once() {
+fn the_shards_of_members_that_leave_or_are_absent_go_to_others_at_once() {
     let mut group = with_members(&fixture::stream("a", 3), &[1]);
     group.leave(1).expect("a member");
     assert_eq!(group.leave(1), Err(GroupRefusal::MemberUnknown));
@@ -181,7 +181,7 @@ fn shards_without_a_record_are_finished_by_themselves_after_their_parents() {
 }
 
 #[test]
-fn a_group_begins_where_it_is_told_and_can_be_set_anew() {
+fn a_group_begins_at_its_position_and_can_be_reset() {
     let mut stream = fixture::stream("a", 2);
     split(&mut stream, 0);
     let latest = Begin::Latest([(1, place(20)), (2, place(0))].into());

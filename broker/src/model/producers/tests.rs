@@ -54,7 +54,7 @@ fn a_batch_is_known_until_it_is_settled_and_stale_then() {
 }
 
 #[test]
-fn what_finds_no_room_is_refused_and_what_is_known_is_not() {
+fn batches_without_room_are_refused_and_known_ones_are_not() {
     let mut table = Table::default();
     for batch in 1..=64 {
         assert!(write(&mut table, stamp(7, batch, 0), START_MS).is_ok());

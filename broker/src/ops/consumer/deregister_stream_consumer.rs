@@ -26,7 +26,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault = cases::input::<DeregisterStreamConsumerInput>(r#"{"ConsumerARN":"x","StreamId":"y"}"#)
             .unwrap_err();
         let violations = cases::violations(&fault);

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault = cases::input::<DescribeStreamConsumerInput>(r#"{"ConsumerName":""}"#).unwrap_err();
         let expected = [
             ("", "consumerName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn states_and_namesakes_are_told_apart() {
+    fn states_and_namesakes_are_distinguished() {
         let mut stream = stream(1);
         let created = |second| format!(r#","StreamCreationTimestamp":{second}"#);
         let created_s = stream.created_ms / 1_000;

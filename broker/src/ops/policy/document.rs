@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn faults_are_reported() {
         let complete = r#""Principal":"*","Action":"kinesis:*","Resource":"*""#;
         for (text, expected) in [
             (String::new(), "not a JSON document"),

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let long = "a".repeat(513);
         let body = format!(r#"{{"ShardIterator":"{long}","Limit":10001}}"#);
         let fault = cases::input::<GetRecordsInput>(&body).unwrap_err();

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault =
             cases::input::<GetShardIteratorInput>(r#"{"ShardIteratorType":"x","ShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[

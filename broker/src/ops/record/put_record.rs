@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let body = r#"{"StreamName":"a","SequenceNumberForOrdering":"x","StreamId":"x"}"#;
         let fault = cases::input::<PutRecordInput>(body).unwrap_err();
         let expected = cases::expected(&[
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told() {
+    fn refusals_become_faults() {
         let key = cases::stream("a", 1).key;
         let text = "Rate exceeded for shard shardId-000000000003 in stream a under account 000000000000.";
         let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 }, None);

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_and_what_will_be_is_answered() {
+    fn the_answer_has_the_old_and_the_new_metrics() {
         let mut stream = cases::stream("a", 1);
         stream.shard_level_metrics = asked(r#""OutgoingRecords","IncomingRecords""#);
         let desired = stream.shard_level_metrics.without(asked(r#""IncomingRecords","IncomingBytes""#));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let enable = |body: &str| cases::input::<EnableEnhancedMonitoringInput>(body).unwrap_err();
         let disable = |body: &str| cases::input::<DisableEnhancedMonitoringInput>(body).unwrap_err();
         for refused in [enable, disable] {

@@ -22,7 +22,7 @@ mod tests {
     use crate::ops::{Fault, cases};
 
     #[test]
-    fn why_it_is_refused_is_told() {
+    fn the_refusal_names_its_reason() {
         let fault = Fault::EncryptionUnavailable(cases::stream("a", 1).key);
         let exception = fault.exception();
         assert_eq!((exception.status, exception.name), (400, "KMSOptInRequired"));

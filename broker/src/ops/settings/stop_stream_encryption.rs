@@ -20,7 +20,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let body = r#"{"StreamName":"a","EncryptionType":"AES","KeyId":""}"#;
         let fault = cases::input::<StopStreamEncryptionInput>(body).unwrap_err();
         let expected = [

@@ -29,7 +29,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         for (kib, constraint) in [
             (1_023, "Member must have value greater than or equal to 1024"),
             (10_241, "Member must have value less than or equal to 10240"),

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_on_demand_streams_have_goes() {
+    fn settings_of_on_demand_streams_are_dropped() {
         let provisioned = cases::stream("a", 1);
         let on_demand = Stream {
             mode: ON_DEMAND,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault = cases::input::<UpdateStreamModeInput>(r#"{"StreamModeDetails":{}}"#).unwrap_err();
         let expected = [
             ("null", "streamARN", "Member must not be null"),

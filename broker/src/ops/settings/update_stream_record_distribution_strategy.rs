@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let body = r#"{"RecordDistributionStrategy":"auto"}"#;
         let fault = cases::input::<UpdateStreamRecordDistributionStrategyInput>(body).unwrap_err();
         let expected = [

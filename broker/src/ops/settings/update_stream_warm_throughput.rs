@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault =
             cases::input::<UpdateStreamWarmThroughputInput>(r#"{"WarmThroughputMiBps":-1}"#).unwrap_err();
         let constraint = "Member must have value greater than or equal to 0";

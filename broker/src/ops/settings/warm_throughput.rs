@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_are_open_shards() {
+    fn the_present_throughput_is_that_of_open_shards() {
         let stream = cases::stream("a", 4);
         for (target, current) in [(0, 0), (3, 3), (4, 4), (9, 4)] {
             let expected = serde_json::json!({"TargetMiBps": target, "CurrentMiBps": current});

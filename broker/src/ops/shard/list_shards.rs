@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn contradicting_members_are_refused() {
         let stream = cases::stream("a", 1);
         for part in [
             r#""ShardFilter":{"Type":"AFTER_SHARD_ID"}"#,
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn states_and_namesakes_are_told_apart() {
+    fn states_and_namesakes_are_distinguished() {
         let mut stream = cases::stream("a", 1);
         let created_s = stream.created_ms / 1_000;
         let body = |second: u64| format!(r#"{{"StreamName":"a","StreamCreationTimestamp":{second}}}"#);

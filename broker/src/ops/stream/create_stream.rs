@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let long = "a".repeat(129);
         for (body, expected) in [
             ("{}".to_owned(), vec![("null", "streamName", "Member must not be null")]),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_are_told_before_bounds() {
+    fn wrong_types_are_reported_before_bounds() {
         for (body, expected) in [
             (r#"{"ShardCount":"1"}"#, "class java.lang.String can not be converted to an Integer"),
             (r#"{"StreamName":[],"ShardCount":0}"#, "Start of list found where not expected"),

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let body = r#"{"StreamName":"a b","StreamARN":"x","StreamId":"y"}"#;
         let fault = cases::input::<DeleteStreamInput>(body).unwrap_err();
         let pattern = "Member must satisfy regular expression pattern: ";
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_not_there_is_told() {
+    fn a_missing_stream_is_reported() {
         let call = cases::call(r#"{"StreamName":"gone","StreamId":"abcdefghij0123456789-abc"}"#);
         let input = cases::read::<DeleteStreamInput>(&call).unwrap();
         let text = "Stream gone under account 000000000000 not found.";

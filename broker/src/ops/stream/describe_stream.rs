@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault =
             cases::input::<DescribeStreamInput>(r#"{"Limit":0,"ExclusiveStartShardId":""}"#).unwrap_err();
         let expected = cases::expected(&[

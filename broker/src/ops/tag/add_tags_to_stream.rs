@@ -22,7 +22,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let long = "a".repeat(129);
         let body = format!(r#"{{"StreamName":"a b","Tags":{{"{long}":"v","k":"{long}{long}"}}}}"#);
         let violations = cases::violations(&cases::input::<AddTagsToStreamInput>(&body).unwrap_err());

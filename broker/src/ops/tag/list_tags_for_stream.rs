@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault =
             cases::input::<ListTagsForStreamInput>(r#"{"Limit":51,"ExclusiveStartTagKey":""}"#).unwrap_err();
         let expected = cases::expected(&[

@@ -26,7 +26,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let fault =
             cases::input::<RemoveTagsFromStreamInput>(r#"{"StreamName":"a","TagKeys":[""]}"#).unwrap_err();
         let constraint = "Member must satisfy constraint: [Member must have length less than or equal to 128, Member \

@@ -22,7 +22,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn bounds_are_told_in_aws_words() {
+    fn bounds_are_named_in_aws_words() {
         let expected = [
             ("null", "tagKeys", "Member must not be null"),
             ("null", "resourceARN", "Member must not be null"),

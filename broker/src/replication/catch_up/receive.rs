@@ -61,7 +61,7 @@ enum TransferError {
 
 impl TransferError {
     /// The sentence for the leader, which has no use for the places of this node's files.
-    fn told(&self) -> String {
+    fn message_for_leader(&self) -> String {
         match self {
             Self::Pull(PullError::Shard(_)) => "the node cannot store a segment; its log says why".into(),
             Self::Ended(_) => "replication has ended on the node; its log says why".into(),
@@ -86,10 +86,10 @@ impl CatchUp {
         };
         let progress = Arc::new(Progress::default());
         let mut work = JoinSet::new();
-        let (receiver, told) = (self.clone(), progress.clone());
+        let (receiver, reports) = (self.clone(), progress.clone());
         work.spawn(async move {
             let _turn = turn;
-            receiver.receive(transfer, &told).await
+            receiver.receive(transfer, &reports).await
         });
         // Dropped with the stream, which ends the work.
         let tell = move |work: Option<JoinSet<_>>| {
@@ -108,7 +108,7 @@ impl CatchUp {
                     }
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "cannot take a group's state; its leader offers it again");
-                        failed(error.told())
+                        failed(error.message_for_leader())
                     }
                     Err(error) => failed(error.to_string()),
                 };

@@ -86,7 +86,7 @@ mod tests {
     use crate::replication::data::stored::read_producers;
 
     #[test]
-    fn a_table_is_told_in_parts_that_fit() {
+    fn a_table_is_sent_in_parts_that_fit() {
         let run = Run {
             positions: (0..500).step_by(2).collect::<Positions>(),
             shard: 7,

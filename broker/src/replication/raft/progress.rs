@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_present_process_has_confirmed_counts() {
+    fn only_confirmations_of_the_present_process_count() {
         let positions = ReplicationProgress::default();
         assert_eq!(positions.confirmed(1, 2, 5, Some(70)), None, "nothing was said");
         let before = positions.of(1, 2, 5, 70);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_follower_that_stands_still_below_what_is_committed_is_seen() {
+    async fn a_follower_that_stands_still_below_committed_entries_is_seen() {
         let positions = ReplicationProgress::default();
         let still = |reached: u64, committed: u64| {
             let now = Instant::now();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_lacks_metadata_is_seen_on_both_sides() {
+    async fn a_node_that_lacks_metadata_is_seen_on_both_sides() {
         let (positions, delay) = (ReplicationProgress::default(), Duration::from_secs(2));
         let look = |own: u64, theirs: u64| {
             let now = Instant::now();

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_cut_below_what_was_committed_is_damage_unless_a_checkpoint_has_it() {
+    fn a_log_truncated_below_committed_entries_is_damage_unless_a_checkpoint_has_them() {
         let mut found = whole();
         found.groups[0].log.last = at(5);
         assert!(matches!(judge(&found), Err(Loss::CutBelowCommitted { group: 0, .. })));

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_handed_over_is_unknown_and_what_was_not_is_not_proposed() {
+    async fn puts_handed_over_are_unknown_and_others_are_not_proposed() {
         let sent = Arc::new(SentPuts::default());
         let (stream, queue) = mpsc::channel(4);
         let mut puts = Box::pin(send_puts(queue, sent.clone()));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_tell_what_is_unusual() {
+    fn labels_show_unusual_settings() {
         let key = fixture::stream("a", 1).key;
         let shown = |account, region| shard_labels(&key, ShardId(3), account, region);
         assert_eq!(shown("000000000000", "us-east-1"), r#"stream="a",shard="shardId-000000000003""#);

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_also_for_what_is_asked_for_at_once() {
+    fn the_bound_holds_also_for_shares_taken_at_once() {
         let mut shares = StreamShares::new(10);
         assert!(!shares.admits(1, 11) && !shares.admits(1, 6) && shares.admits(1, 5));
         let given: usize = (1..100).map(|stream_uid| greedy(&mut shares, stream_uid, 1)).sum();

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_is_told_how_long_to_wait() {
+    fn a_reader_learns_how_long_to_wait() {
         let (aws, mut budget) = (ShardLimits::aws(), Budget::default());
         // (after the start, bytes of a call that is made as soon as it may be, the wait for the next one)
         for (after_ms, bytes, wait_ms) in
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enhanced_consumer_is_held_back_until_its_debt_is_paid() {
+    fn an_enhanced_consumer_waits_until_its_bucket_is_refilled() {
         let aws = ShardLimits::aws();
         let mut budget = FanoutBudget::default();
         // (after the start, expected wait, bytes given then)

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn load_is_what_came_since_the_last_look() {
+    fn load_counts_since_the_last_look() {
         let (before, now) = (Demand { bytes: 100, records: 10 }, Demand { bytes: 10_100, records: 60 });
         let counted = |by: u64, offered| Some((by, offered));
         for (before, now, elapsed_ms, expected) in [

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_has_few_batches_at_a_time_and_gives_back_what_they_do_not_need() {
+    async fn a_call_has_few_batches_at_a_time_and_gives_back_unused_room() {
         let pool = Pool::unreserved(EVENTS, 1_000, CALL_SHARE_MIN);
         let call = room(&pool);
         let mut held = Vec::new();

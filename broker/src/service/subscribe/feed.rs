@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_failed_is_tried_again() {
+    async fn failed_runs_are_made_again() {
         let feed = Arc::new(Feeds::new(0)).of(SHARD);
         assert_eq!(feed.run(1, 10, soon(), async |_| Err::<Run, _>("failed")).await.unwrap_err(), "failed");
         assert!(made(&feed, 1, 1).await.is_some());
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_merely_kept_gives_way_in_the_smallest_room() {
+    async fn runs_that_are_merely_kept_are_dropped_in_the_smallest_room() {
         let feeds = Arc::new(Feeds::new(0));
         let event_bytes = crate::limits::EVENT_BYTES_MAX;
         let began = Instant::now();
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_bounded_and_forgotten_with_the_last_subscriber() {
+    async fn kept_runs_are_bounded_and_forgotten_with_the_last_subscriber() {
         let feeds = Arc::new(Feeds::new(2 * KEPT_BYTES_MAX));
         let (feed, other) = (feeds.of(SHARD), feeds.of(ShardKey { shard: 1, ..SHARD }));
         let kept = || feeds.bytes_kept.load(Ordering::Relaxed);

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_served_time_that_begins_anew_is_told_from_one_that_catches_up() {
+    fn a_served_time_that_begins_anew_is_distinguished_from_one_that_catches_up() {
         let at = |served_ms, boot_ms| Some(Served { served_ms, boot_ms });
         for (before, now, expected) in [
             (None, None, false),

@@ -93,7 +93,7 @@ mod tests {
     use crate::model::fixture;
 
     #[test]
-    fn a_stream_is_told_of_at_once_and_then_every_ten_minutes() {
+    fn a_stream_is_logged_at_once_and_then_every_ten_minutes() {
         let stream = fixture::stream("events", 1);
         let uid = stream.uid;
         let catalog = fixture::catalog(vec![stream]);

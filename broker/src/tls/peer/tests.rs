@@ -58,7 +58,7 @@ async fn nodes_of_one_authority_talk() {
 }
 
 #[tokio::test]
-async fn whom_the_certificate_does_not_prove_is_refused() {
+async fn callers_that_a_certificate_does_not_prove_are_refused() {
     let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
     let [a, b] = ["a.test", "b.test"].map(|host| tls(&ours.node(host)));
     let foreign = tls(&theirs.node("b.test"));

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_metadata_do_not_say_is_as_configured() {
+    fn callers_that_metadata_do_not_name_are_the_configured_ones() {
         let configured: Arc<str> = "000000000000".into();
         let account = |value: Option<&str>| {
             let mut metadata = MetadataMap::new();

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_its_bounds_is_told() {
+    fn values_out_of_bounds_are_reported() {
         let joined = |lease_ms, name: String| {
             let asked = JoinRequest { lease_ms, member_name: name, ..JoinRequest::default() };
             new_member(&asked).map(|member| member.lease_ms).ok()

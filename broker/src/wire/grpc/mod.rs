@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_type_tells_what_is_meant_and_what_can_be_read() {
+    fn the_content_type_decides_on_codec_and_refusal() {
         for (content_type, expected) in [
             ("application/grpc", (true, true)),
             ("application/grpc+proto", (true, true)),

@@ -56,7 +56,7 @@ pub(super) async fn begin(
         counted,
         is_over: false,
     };
-    following.start_those_whose_turn_it_is();
+    following.start_ready_shards();
     Ok(following.responses())
 }
 
@@ -143,11 +143,11 @@ impl Following {
                 }
             }
         }
-        self.start_those_whose_turn_it_is();
+        self.start_ready_shards();
         true
     }
 
-    fn start_those_whose_turn_it_is(&mut self) {
+    fn start_ready_shards(&mut self) {
         let (followed, ended, follows) = (&self.followed, &self.ended, self.follows_reshards);
         let is_its_turn = |place: &mut Place| {
             !follows

@@ -152,7 +152,7 @@ pub fn data(responses: &[ReadResponse]) -> Vec<String> {
 }
 
 /// The code, the reason, and whether it says when to try again.
-pub fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String, bool) {
+pub fn failure_of<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String, bool) {
     let status = answer.expect_err("an error");
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("a reason: {status:?}"));

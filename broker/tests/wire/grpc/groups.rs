@@ -147,48 +147,48 @@ async fn members_share_shards_checkpoint_and_follow_a_reshard() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_with_a_reason() {
+async fn faults_are_reported_with_a_reason() {
     let grpc = Grpc::new(1).await;
     let mut groups = Groups::of(&grpc);
     let not_found = |reason: &str| (Code::NotFound, reason.to_owned(), false);
     let failed = |reason: &str| (Code::FailedPrecondition, reason.to_owned(), false);
     let invalid = (Code::InvalidArgument, "INVALID_ARGUMENT".to_owned(), false);
-    assert_eq!(told(groups.sync("1", &[]).await), not_found("GROUP_NOT_FOUND"));
-    assert_eq!(told(groups.describe().await), not_found("GROUP_NOT_FOUND"));
-    assert_eq!(told(groups.delete().await), not_found("GROUP_NOT_FOUND"));
+    assert_eq!(failure_of(groups.sync("1", &[]).await), not_found("GROUP_NOT_FOUND"));
+    assert_eq!(failure_of(groups.describe().await), not_found("GROUP_NOT_FOUND"));
+    assert_eq!(failure_of(groups.delete().await), not_found("GROUP_NOT_FOUND"));
     let other = JoinRequest { stream: "other".into(), ..joining(None) };
-    assert_eq!(told(groups.0.join(other).await), not_found("STREAM_NOT_FOUND"));
+    assert_eq!(failure_of(groups.0.join(other).await), not_found("STREAM_NOT_FOUND"));
     for wrong in [
         JoinRequest { group: "a b".into(), ..joining(None) },
         JoinRequest { lease_ms: 999, ..joining(None) },
         JoinRequest { member_name: "n".repeat(257), ..joining(None) },
         joining(at(position::At::AtSequenceNumber("1".into()))),
     ] {
-        assert_eq!(told(groups.0.join(wrong).await), invalid);
+        assert_eq!(failure_of(groups.0.join(wrong).await), invalid);
     }
 
     let member = groups.join(None).await;
     let lease = groups.sync(&member, &[]).await.unwrap().remove(0);
     for unknown in ["0", "999", "x", ""] {
-        assert_eq!(told(groups.sync(unknown, &[]).await), failed("MEMBER_UNKNOWN"), "{unknown}");
+        assert_eq!(failure_of(groups.sync(unknown, &[]).await), failed("MEMBER_UNKNOWN"), "{unknown}");
     }
     let out_of_range = (Code::OutOfRange, "OUT_OF_RANGE".to_owned(), false);
-    assert_eq!(told(groups.checkpoint(&member, &lease, through("1")).await), out_of_range);
-    assert_eq!(told(groups.checkpoint(&member, &lease, finished()).await), out_of_range);
-    assert_eq!(told(groups.reset(at(horizon())).await), failed("IN_USE"));
-    assert_eq!(told(groups.delete().await), failed("IN_USE"));
+    assert_eq!(failure_of(groups.checkpoint(&member, &lease, through("1")).await), out_of_range);
+    assert_eq!(failure_of(groups.checkpoint(&member, &lease, finished()).await), out_of_range);
+    assert_eq!(failure_of(groups.reset(at(horizon())).await), failed("IN_USE"));
+    assert_eq!(failure_of(groups.delete().await), failed("IN_USE"));
     let delete = |with_consumers| DeleteStreamRequest { stream: S.into(), with_consumers };
-    assert_eq!(told(grpc.streams().delete_stream(delete(false)).await), failed("IN_USE"));
+    assert_eq!(failure_of(grpc.streams().delete_stream(delete(false)).await), failed("IN_USE"));
 
     groups.leave(&member).await.unwrap();
-    assert_eq!(told(groups.leave(&member).await), failed("MEMBER_UNKNOWN"));
-    assert_eq!(told(groups.reset(None).await), invalid);
+    assert_eq!(failure_of(groups.leave(&member).await), failed("MEMBER_UNKNOWN"));
+    assert_eq!(failure_of(groups.reset(None).await), invalid);
     groups.reset(at(position::At::Latest(Latest {}))).await.unwrap();
     let list = ListGroupsRequest { stream: S.into() };
     assert_eq!(groups.0.list_groups(list.clone()).await.unwrap().into_inner().groups, ["g"]);
     let mut elsewhere = Request::new(list.clone());
     elsewhere.metadata_mut().insert("tidelog-account", "123456789012".parse().unwrap());
-    assert_eq!(told(groups.0.list_groups(elsewhere).await), not_found("STREAM_NOT_FOUND"));
+    assert_eq!(failure_of(groups.0.list_groups(elsewhere).await), not_found("STREAM_NOT_FOUND"));
     groups.delete().await.unwrap();
     assert_eq!(groups.0.list_groups(list).await.unwrap().into_inner().groups, [""; 0]);
 

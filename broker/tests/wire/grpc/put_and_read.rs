@@ -14,7 +14,7 @@ fn put(stream: &str, records: Vec<NewRecord>) -> PutRequest {
 }
 
 #[tokio::test]
-async fn what_is_put_is_read_from_every_position() {
+async fn records_are_read_from_every_position() {
     let grpc = Grpc::new(1).await;
     let before = grpc.read(0, horizon(), 0).await;
     assert_eq!((before.len(), before[0].records.len(), before[0].millis_behind_latest), (1, 0, 0));
@@ -101,16 +101,16 @@ async fn a_put_is_refused_as_a_whole_when_it_is_out_of_bounds() {
         (put("none", vec![record("k", "x")]), &missing),
         (put("arn:aws:kinesis", vec![record("k", "x")]), &invalid),
     ] {
-        assert_eq!(&told(records.put(request).await), expected);
+        assert_eq!(&failure_of(records.put(request).await), expected);
     }
     for (id, batch, settled_below) in [(0, 1, 1), (1, 0, 0), (1, 1, 2)] {
         let producer = Some(Producer { id, batch, settled_below });
         let request = PutRequest { producer, ..put("S", vec![record("k", "x")]) };
-        assert_eq!(told(records.put(request).await), invalid, "{producer:?}");
+        assert_eq!(failure_of(records.put(request).await), invalid, "{producer:?}");
     }
     // More than a message may have, though within the bound of the test's client.
     let request = put("S", vec![record("k", vec![0; 17 << 20])]);
-    assert_eq!(told(records.put(request).await), invalid);
+    assert_eq!(failure_of(records.put(request).await), invalid);
     assert_eq!(data(&grpc.read(0, horizon(), 0).await).len(), 0, "nothing was written");
     grpc.broker.assert_health().await;
     grpc.stop().await;
@@ -142,7 +142,7 @@ async fn a_batch_that_is_sent_again_is_answered_and_not_written_again() {
 }
 
 #[tokio::test]
-async fn a_read_is_refused_with_what_is_wrong_about_its_position() {
+async fn a_read_is_refused_with_the_fault_of_its_position() {
     let grpc = Grpc::new(2).await;
     let placed = grpc.put(vec![NewRecord { explicit_hash_key: Some("0".into()), ..record("a", "x") }]).await;
     let number = placed[0].sequence_number.clone();
@@ -166,7 +166,7 @@ async fn a_read_is_refused_with_what_is_wrong_about_its_position() {
             Ok(messages) => all(messages.into_inner()).await.map(drop),
             Err(status) => Err(status),
         };
-        let (code, reason, _) = told(answer);
+        let (code, reason, _) = failure_of(answer);
         assert_eq!((code, &*reason), expected, "{request:?}");
     }
     grpc.stop().await;

@@ -99,7 +99,7 @@ async fn order_holds_across_a_split() {
 }
 
 #[tokio::test]
-async fn only_failures_are_told_to_whoever_asks_for_them_alone() {
+async fn only_failures_go_to_callers_that_ask_for_them_alone() {
     let grpc = Grpc::with(1, Bounds::default(), ShardLimits::aws()).await;
     let large = || record("k", vec![0; 900_000]);
     let messages = vec![
@@ -138,7 +138,7 @@ async fn a_batch_that_is_sent_again_in_another_call_is_answered_alike() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_ends_the_call_after_those_before_it() {
+async fn a_message_that_is_refused_ends_the_call_after_earlier_ones() {
     let grpc = Grpc::new(1).await;
     let producer = Some(Producer { id: 0, batch: 1, settled_below: 1 });
     let elsewhere = PutStreamRequest { stream: "none".into(), ..message(vec![record("k", "x")]) };
@@ -160,7 +160,7 @@ async fn a_message_that_is_refused_ends_the_call_after_those_before_it() {
         let good = first(vec![record("k", "x")], Acknowledgement::Each);
         let messages = vec![good.clone(), good.clone(), wrong, good.clone()];
         let (answers, status) = call(&grpc, messages).await;
-        let (code, reason, _) = told(Err::<(), _>(status.unwrap()));
+        let (code, reason, _) = failure_of(Err::<(), _>(status.unwrap()));
         assert_eq!((code, &*reason, answers.len()), (expected.0, expected.1, 2));
         assert_eq!(data(&grpc.read(0, horizon(), 0).await).len(), before + 2, "none after it is put");
     }
@@ -172,7 +172,7 @@ async fn a_message_that_is_refused_ends_the_call_after_those_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_unanswered_is_bounded_and_a_stop_ends_the_call() {
+async fn unanswered_messages_are_bounded_and_a_stop_ends_the_call() {
     let grpc = Grpc::new(1).await;
     let messages =
         stream::iter((0..).map(|_| {

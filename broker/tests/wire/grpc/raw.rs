@@ -79,7 +79,7 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_a_put_stream_sends_is_read_however_it_is_cut_and_refused_when_it_is_no_message() {
+async fn messages_of_a_put_stream_are_read_in_any_frames_and_refused_when_malformed() {
     let grpc = Grpc::new(1).await;
     let mut sender = connected(&grpc).await;
     let records = vec![record("key", vec![7; 100]), record("other", "x")];

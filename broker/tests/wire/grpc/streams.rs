@@ -74,8 +74,8 @@ async fn shards_are_split_merged_and_scaled() {
 
     let request =
         SplitShardRequest { stream: S.into(), shard_id: shard_id(2), new_hash_key_start: "7".into() };
-    let told_of = told(streams.split_shard(request).await);
-    assert_eq!(told_of, (Code::InvalidArgument, "INVALID_ARGUMENT".into(), false));
+    let refused = failure_of(streams.split_shard(request).await);
+    assert_eq!(refused, (Code::InvalidArgument, "INVALID_ARGUMENT".into(), false));
     let request =
         MergeShardsRequest { stream: S.into(), shard_id: shard_id(1), adjacent_shard_id: shard_id(2) };
     streams.merge_shards(request).await.unwrap();
@@ -93,7 +93,7 @@ async fn shards_are_split_merged_and_scaled() {
 }
 
 #[tokio::test]
-async fn what_is_refused_says_why() {
+async fn refusals_name_their_reason() {
     let grpc = Grpc::new(1).await;
     let mut streams = grpc.streams();
     let create = |name: &str, shard_count| CreateStreamRequest {
@@ -104,35 +104,35 @@ async fn what_is_refused_says_why() {
     let describe = |stream: &str| DescribeStreamRequest { stream: stream.into() };
     let invalid = (Code::InvalidArgument, "INVALID_ARGUMENT".to_owned(), false);
     assert_eq!(
-        told(streams.create_stream(create(S, 1)).await),
+        failure_of(streams.create_stream(create(S, 1)).await),
         (Code::AlreadyExists, "IN_USE".into(), false)
     );
-    assert_eq!(told(streams.create_stream(create("a b", 1)).await), invalid);
-    assert_eq!(told(streams.create_stream(create("b", 0)).await), invalid);
-    assert_eq!(told(streams.describe_stream(describe("")).await), invalid);
+    assert_eq!(failure_of(streams.create_stream(create("a b", 1)).await), invalid);
+    assert_eq!(failure_of(streams.create_stream(create("b", 0)).await), invalid);
+    assert_eq!(failure_of(streams.describe_stream(describe("")).await), invalid);
     let missing = (Code::NotFound, "STREAM_NOT_FOUND".to_owned(), false);
-    assert_eq!(told(streams.describe_stream(describe("b")).await), missing);
+    assert_eq!(failure_of(streams.describe_stream(describe("b")).await), missing);
     let split = |shard: &str| SplitShardRequest {
         stream: S.into(),
         shard_id: shard.into(),
         new_hash_key_start: String::new(),
     };
     let no_shard = (Code::NotFound, "SHARD_NOT_FOUND".to_owned(), false);
-    assert_eq!(told(streams.split_shard(split("shardId-7")).await), no_shard);
+    assert_eq!(failure_of(streams.split_shard(split("shardId-7")).await), no_shard);
     let retention = SetRetentionRequest { stream: S.into(), retention_hours: 23 };
-    assert_eq!(told(streams.set_retention(retention).await), invalid);
+    assert_eq!(failure_of(streams.set_retention(retention).await), invalid);
     let token = ListStreamsRequest { page_size: 0, page_token: "x".into() };
-    assert_eq!(told(streams.list_streams(token).await), invalid);
+    assert_eq!(failure_of(streams.list_streams(token).await), invalid);
 
     // An account of its own does not see the stream; malformed ones are refused.
     for (account, expected) in [("123456789012", missing), ("12", invalid)] {
         let mut request = Request::new(describe(S));
         request.metadata_mut().insert("tidelog-account", account.parse().unwrap());
-        assert_eq!(told(streams.describe_stream(request).await), expected);
+        assert_eq!(failure_of(streams.describe_stream(request).await), expected);
     }
     let splitting = split("shardId-0");
     streams.split_shard(splitting.clone()).await.unwrap();
-    let refused = told(streams.split_shard(splitting).await);
+    let refused = failure_of(streams.split_shard(splitting).await);
     // It may be done already.
     assert!(refused.1 == "NOT_ACTIVE" || refused.1 == "INVALID_ARGUMENT", "{refused:?}");
     grpc.stop().await;
@@ -161,7 +161,7 @@ async fn watches_of_health_are_bounded() {
 }
 
 #[tokio::test]
-async fn the_cluster_its_health_and_its_api_are_told() {
+async fn the_cluster_its_health_and_its_api_are_described() {
     let grpc = Grpc::with(1, Bounds::default(), ShardLimits::off()).await;
     let status = grpc.cluster().cluster_status(ClusterStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.node, status.nodes.len()), (1, 1));
@@ -202,7 +202,7 @@ async fn the_cluster_its_health_and_its_api_are_told() {
             end => break end,
         }
     };
-    assert_eq!(told(ends), (Code::Unavailable, "UNAVAILABLE".into(), true));
+    assert_eq!(failure_of(ends), (Code::Unavailable, "UNAVAILABLE".into(), true));
     drop((channel, watch, health, reflection, answers));
     stop.await.unwrap();
 }

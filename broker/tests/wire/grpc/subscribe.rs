@@ -134,7 +134,7 @@ async fn shards_have_positions_of_their_own() {
             (Code::NotFound, "STREAM_NOT_FOUND"),
         ),
     ] {
-        let (code, reason, _) = told(grpc.records().subscribe(request.clone()).await);
+        let (code, reason, _) = failure_of(grpc.records().subscribe(request.clone()).await);
         assert_eq!((code, &*reason), expected, "{request:?}");
     }
     drop(subscriber);
@@ -161,12 +161,12 @@ async fn a_quiet_shard_has_empty_messages_and_a_deleted_stream_ends() {
             end => break end,
         }
     };
-    assert_eq!(told(ends), (Code::NotFound, "STREAM_NOT_FOUND".into(), false));
+    assert_eq!(failure_of(ends), (Code::NotFound, "STREAM_NOT_FOUND".into(), false));
     grpc.stop().await;
 }
 
 #[tokio::test]
-async fn subscribers_of_one_name_share_what_it_is_given() {
+async fn subscribers_of_one_name_share_its_throughput() {
     let grpc = Grpc::with(1, Bounds::default(), ShardLimits::off()).await;
     let stop = grpc.broker.address();
     assert!(stop.port() > 0);

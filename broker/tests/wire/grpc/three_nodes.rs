@@ -172,7 +172,7 @@ async fn a_put_stream_keeps_the_order_of_each_shard_wherever_it_is_led() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_node_calls_active_every_node_serves() {
+async fn every_node_serves_a_stream_that_one_node_calls_active() {
     let (_place, servers, channels) = three().await;
     for round in 0..30 {
         let name = format!("S{round}");

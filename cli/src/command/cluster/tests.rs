@@ -176,7 +176,7 @@ async fn a_state_is_waited_for_as_long_as_it_may_take() {
 }
 
 #[tokio::test]
-async fn a_lost_majority_is_told() {
+async fn a_lost_majority_is_reported() {
     let mut status = status();
     status.nodes[1].is_reachable = false;
     let at = node(Script { status, ..Script::default() }, None).await;
@@ -185,7 +185,7 @@ async fn a_lost_majority_is_told() {
 }
 
 #[tokio::test]
-async fn changes_ask_for_what_was_said_and_tell_their_progress() {
+async fn changes_send_their_arguments_and_show_their_progress() {
     let lines = vec![line("half of it", false), line("all of it", true)];
     let address = || "d:4568".to_owned();
     let cases = [
@@ -215,7 +215,7 @@ async fn changes_ask_for_what_was_said_and_tell_their_progress() {
 }
 
 #[tokio::test]
-async fn what_was_not_done_says_why_and_what_to_do() {
+async fn a_refused_change_names_the_reason_and_the_remedy() {
     let cases = [
         (vec![Err(Status::failed_precondition("3 is known"))], "refused: 3 is known"),
         (

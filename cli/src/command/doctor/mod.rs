@@ -59,7 +59,7 @@ impl DoctorArguments {
         let findings = findings::all(&facts);
         let connection = self.flags();
         match self.shared.output {
-            Output::Json => print_json(&report::told(&facts, &findings, &connection))?,
+            Output::Json => print_json(&report::as_json(&facts, &findings, &connection))?,
             Output::Table => print(&report::written(&facts, &findings, &connection, Screen::of_process()))?,
         }
         Ok(if findings.is_empty() { Outcome::Done } else { Outcome::Found })
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_shell_would_take_apart_is_quoted() {
+    fn words_that_a_shell_would_split_are_quoted() {
         for (value, expected) in [
             ("http://127.0.0.1:4567", "http://127.0.0.1:4567"),
             ("my ca.pem", "'my ca.pem'"),

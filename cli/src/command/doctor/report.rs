@@ -123,7 +123,7 @@ fn of_keys(facts: &Facts, keys: &[Seen<'_>], width: Option<u16>) -> String {
 }
 
 /// For programs.
-pub(super) fn told(facts: &Facts, findings: &[Finding], connection: &str) -> Value {
+pub(super) fn as_json(facts: &Facts, findings: &[Finding], connection: &str) -> Value {
     let finding = |finding: &Finding| {
         json!({
             "severity": finding.severity.word(),
@@ -177,7 +177,7 @@ mod tests {
     const SCREEN: Screen = Screen { has_colour: false, is_terminal: false, width: None };
 
     #[test]
-    fn a_healthy_stream_is_told_to_be_so() {
+    fn a_healthy_stream_is_reported_as_healthy() {
         let facts = facts(2, &[]);
         let text = written(&facts, &all(&facts), "", SCREEN);
         let expected = "clicks: 2 open shards, 0 records (0 B) of the last 10 s, 0 consumer groups\nnothing wrong was found\n";
@@ -230,14 +230,14 @@ not known
     }
 
     #[test]
-    fn programs_are_told_the_same() {
+    fn programs_get_the_same_facts() {
         let facts = ill();
-        let told = told(&facts, &all(&facts), " --region eu-west-1");
-        assert_eq!(told["findings"][0]["kind"], "full");
-        assert_eq!(told["findings"][0]["command"], Value::Null);
+        let json = as_json(&facts, &all(&facts), " --region eu-west-1");
+        assert_eq!(json["findings"][0]["kind"], "full");
+        assert_eq!(json["findings"][0]["command"], Value::Null);
         let command = "tidelog group describe clicks billing --region eu-west-1";
-        assert_eq!(told["findings"][1]["command"], command);
-        assert_eq!(told["busiest_keys"][0]["key"], "ada");
-        assert_eq!(told["shards"][0]["records_per_second"], 960.0);
+        assert_eq!(json["findings"][1]["command"], command);
+        assert_eq!(json["busiest_keys"][0]["key"], "ada");
+        assert_eq!(json["shards"][0]["records_per_second"], 960.0);
     }
 }

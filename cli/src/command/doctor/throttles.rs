@@ -148,7 +148,7 @@ tidelog_shard_read_throttled_calls_total{stream=\"clicks\",shard=\"shardId-00000
 ";
 
     #[test]
-    fn the_page_tells_what_was_refused() {
+    fn the_page_shows_refusals() {
         let reading = read(PAGE, "clicks", &settings()).expect("it is Tidelog's");
         assert_eq!(reading.stream, Refused { records: 12, calls: 3 });
         assert_eq!(reading.limits, Limits { records: 5000.0, bytes: f64::INFINITY });
@@ -159,7 +159,7 @@ tidelog_shard_read_throttled_calls_total{stream=\"clicks\",shard=\"shardId-00000
     }
 
     #[test]
-    fn what_was_refused_meanwhile_is_the_difference() {
+    fn refusals_are_the_difference_of_two_readings() {
         let reading = |records| Reading { stream: Refused { records, calls: 3 }, ..Reading::default() };
         let watched = Duration::from_secs(1);
         let throttles = Throttles::between(&reading(10), reading(12), watched);

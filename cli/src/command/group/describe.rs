@@ -30,7 +30,7 @@ impl Describe {
             Err(error) => return Err(self.named.failed(broker, error).await),
         };
         match output {
-            Output::Json => print_json(&told(&self.named, &found)),
+            Output::Json => print_json(&as_json(&self.named, &found)),
             Output::Table => print(&shown(&self.named, &found, Screen::of_process().width)),
         }
     }
@@ -121,7 +121,7 @@ fn place(position: Option<&Position>) -> String {
     }
 }
 
-fn place_told(position: Option<&Position>) -> Value {
+fn position_as_json(position: Option<&Position>) -> Value {
     match position.and_then(|position| position.at.as_ref()) {
         Some(position::At::TrimHorizon(_)) | None => json!("trim_horizon"),
         Some(position::At::Latest(_)) => json!("latest"),
@@ -131,7 +131,7 @@ fn place_told(position: Option<&Position>) -> Value {
     }
 }
 
-fn told(named: &Named, group: &DescribeGroupResponse) -> Value {
+fn as_json(named: &Named, group: &DescribeGroupResponse) -> Value {
     let member = |member: &Member| {
         let shards = group.shards.iter().filter(|shard| shard.member_id == member.member_id);
         json!({
@@ -147,7 +147,7 @@ fn told(named: &Named, group: &DescribeGroupResponse) -> Value {
             "state": standing(shard).word(),
             "member_id": Some(&shard.member_id).filter(|id| !id.is_empty()),
             "epoch": shard.epoch,
-            "position": place_told(shard.from.as_ref()),
+            "position": position_as_json(shard.from.as_ref()),
             "records_behind": shard.records_behind,
             "milliseconds_behind": shard.millis_behind,
         })
@@ -270,16 +270,16 @@ SHARD  STATE     OWNER     POSITION                     RECORDS BEHIND      LAG
 3      waiting             oldest record                             1    20 ms
 ";
         assert_eq!(shown(&named(), &group(), None), expected);
-        let told = told(&named(), &group());
-        assert_eq!(told["members"][0]["shards"], json!(["shardId-000000000001"]));
+        let json = as_json(&named(), &group());
+        assert_eq!(json["members"][0]["shards"], json!(["shardId-000000000001"]));
         let states: Vec<_> =
-            (0..4).map(|at| told["shards"][at]["state"].as_str().unwrap_or_default()).collect();
+            (0..4).map(|at| json["shards"][at]["state"].as_str().unwrap_or_default()).collect();
         assert_eq!(states, ["finished", "owned", "unowned", "waiting"]);
-        assert_eq!(told["shards"][1]["position"], json!({ "after_sequence_number": "4959" }));
+        assert_eq!(json["shards"][1]["position"], json!({ "after_sequence_number": "4959" }));
     }
 
     #[test]
-    fn what_is_not_known_is_not_shown_as_nothing() {
+    fn unknown_figures_are_not_shown_as_zero() {
         let mut group = group();
         group.members.clear();
         group.shards[1].member_id.clear();

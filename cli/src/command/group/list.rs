@@ -42,7 +42,7 @@ impl List {
         }
         match output {
             Output::Json => {
-                print_json(&groups.iter().map(|(name, group)| told(name, group)).collect::<Vec<_>>())
+                print_json(&groups.iter().map(|(name, group)| as_json(name, group)).collect::<Vec<_>>())
             }
             Output::Table if groups.is_empty() => {
                 eprintln!("no consumer groups of {}; one begins when its first member joins", self.stream);
@@ -57,7 +57,7 @@ fn unowned(group: &DescribeGroupResponse) -> usize {
     group.shards.iter().filter(|shard| standing(shard) == Standing::Unowned).count()
 }
 
-fn told(name: &str, group: &DescribeGroupResponse) -> Value {
+fn as_json(name: &str, group: &DescribeGroupResponse) -> Value {
     let (records, millis) = behind(group);
     json!({
         "name": name,
@@ -108,7 +108,7 @@ mail           0       0        0               0     0 ms
 ";
         assert_eq!(shown(&groups, None), expected);
         groups[0].1.shards[0].records_behind = None;
-        let told = told("billing", &groups[0].1);
-        assert_eq!((&told["records_behind"], &told["milliseconds_behind"]), (&Value::Null, &json!(150_000)));
+        let json = as_json("billing", &groups[0].1);
+        assert_eq!((&json["records_behind"], &json["milliseconds_behind"]), (&Value::Null, &json!(150_000)));
     }
 }

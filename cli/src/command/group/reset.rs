@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_is_told_to_the_broker() {
+    fn every_position_is_sent_to_the_broker() {
         let time = prost_types::Timestamp { seconds: 1_772_366_400, nanos: 250_000_000 };
         let cases = [
             (Place::TrimHorizon, position::At::TrimHorizon(v1::TrimHorizon {}), "the oldest record"),

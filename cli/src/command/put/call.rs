@@ -48,7 +48,7 @@ pub(super) async fn call(
         }
         Err(error) => {
             let (may_be_in, is_final) = (!error.is_certainly_not_done(), !error.is_passing());
-            all_failed(batch, told(&error), may_be_in, is_final)
+            all_failed(batch, reason_of(&error), may_be_in, is_final)
         }
     }
 }
@@ -81,7 +81,7 @@ fn all_failed(mut batch: Vec<Pending>, reason: String, may_be_in: bool, is_final
     Settled { acknowledged: Vec::new(), failed: batch, reason, is_final }
 }
 
-fn told(error: &KinesisError) -> String {
+fn reason_of(error: &KinesisError) -> String {
     match error {
         KinesisError::Refused { exception, message, .. } => format!("{exception}: {message}"),
         other => other.to_string(),

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_is_reckoned_over_what_was_read() {
+    fn a_load_is_computed_over_the_records_read() {
         let record = |at| Record {
             sequence_number: "1".into(),
             approximate_arrival_timestamp: Timestamp(at),

@@ -46,9 +46,9 @@ impl ShardsArguments {
         let is_hot = load::hot(&shards, &loads);
         match self.shared.output {
             Output::Json => {
-                let told: Vec<_> =
-                    (0..shards.len()).map(|at| told(&shards[at], loads[at], is_hot[at])).collect();
-                print_json(&told)?;
+                let json: Vec<_> =
+                    (0..shards.len()).map(|at| as_json(&shards[at], loads[at], is_hot[at])).collect();
+                print_json(&json)?;
             }
             Output::Table => print(&drawing::drawn(&shards, &loads, &is_hot, Screen::of_process()))?,
         }
@@ -73,7 +73,7 @@ impl ShardsArguments {
     }
 }
 
-fn told(shard: &Shard, load: Option<Load>, is_hot: bool) -> Value {
+fn as_json(shard: &Shard, load: Option<Load>, is_hot: bool) -> Value {
     let parents: Vec<_> = shard.parents().collect();
     json!({
         "shard": shard.shard_id,

@@ -39,7 +39,7 @@ pub(super) fn show(stream: &StreamSummary, output: Output) -> Result<(), Command
             "created": stream.stream_creation_timestamp.map(written),
         }));
     }
-    let mut told = vec![
+    let mut rows = vec![
         ("stream", stream.stream_name.clone()),
         ("arn", stream.stream_arn.clone()),
         ("status", stream.stream_status.clone()),
@@ -53,6 +53,6 @@ pub(super) fn show(stream: &StreamSummary, output: Output) -> Result<(), Command
         ("encryption", stream.encryption_type.clone().filter(|kind| kind != "NONE")),
         ("created", stream.stream_creation_timestamp.map(written)),
     ];
-    told.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    print(&pairs(&told, Screen::of_process().width))
+    rows.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    print(&pairs(&rows, Screen::of_process().width))
 }

@@ -16,7 +16,7 @@ impl List {
         let streams = streams(client).await?;
         match output {
             Output::Json => {
-                let all: Vec<_> = streams.iter().map(|(name, more)| told(name, more.as_ref())).collect();
+                let all: Vec<_> = streams.iter().map(|(name, more)| as_json(name, more.as_ref())).collect();
                 print_json(&all)
             }
             Output::Table if streams.is_empty() => {
@@ -55,7 +55,7 @@ async fn streams(client: &Client) -> Result<Vec<(String, Option<ListedStream>)>,
     }
 }
 
-fn told(name: &str, more: Option<&ListedStream>) -> serde_json::Value {
+fn as_json(name: &str, more: Option<&ListedStream>) -> serde_json::Value {
     let Some(more) = more else { return json!({ "name": name }) };
     json!({
         "name": name,

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_records_are_those_of_open_shards_and_of_what_comes_of_them() {
+    fn the_newest_records_are_those_of_open_shards_and_their_children() {
         let mut sequence = Sequence::new(Place::Latest);
         sequence.take(vec![shard("0", &[], false), shard("1", &["0"], true)]);
         assert_eq!(

@@ -88,7 +88,7 @@ pub async fn start(
     Ok(Some(match mode {
         FollowMode::Share(name) => {
             let follower = service.follow(&stream, &shard, &name, next_ordinal, room);
-            let follower = follower.map_err(|error| told(error, &stream, &shard))?;
+            let follower = follower.map_err(|error| fault_of(error, &stream, &shard))?;
             let over = Box::pin(follower.over());
             Started { items: one_then(first, followed(follower, stream, shard)), over }
         }
@@ -120,7 +120,7 @@ fn find(service: &Service, start: Start) -> Result<(Arc<Stream>, Shard), Fault> 
     Ok((stream.clone(), shard))
 }
 
-fn told(error: ServiceError, stream: &Stream, shard: &Shard) -> Fault {
+fn fault_of(error: ServiceError, stream: &Stream, shard: &Shard) -> Fault {
     Fault::of_shard(error, &stream.key, ShardId(shard.index))
 }
 
@@ -136,7 +136,7 @@ fn followed(follower: Follower, stream: Arc<Stream>, shard: Shard) -> Items {
             Ok(Followed::EndOfShard) => Ok(Item::EndOfShard(Vec::new())),
             Ok(Followed::ShardGone) => Err(Fault::shard_not_found(&stream.key, ShardId(shard.index))),
             Ok(Followed::Over) => return None,
-            Err(error) => Err(told(error, &stream, &shard)),
+            Err(error) => Err(fault_of(error, &stream, &shard)),
         };
         Some((item.map(|item| (item, Held::default())), None))
     });
@@ -224,7 +224,7 @@ impl Reading {
             Ok(read) => read,
             // Another reader was quicker.
             Err(ServiceError::Throttled) => return Ok(Step::Again(LOOK_AGAIN)),
-            Err(error) => return Err(told(error, &stream, &shard)),
+            Err(error) => return Err(fault_of(error, &stream, &shard)),
         };
         self.next_ordinal = read.next_ordinal;
         self.left = self.left.map(|left| left.saturating_sub(read.records.len() as u64));

@@ -59,8 +59,8 @@ pub fn event(item: Item) -> Bytes {
 }
 
 /// Decodes a message of the leader.
-pub fn read(told: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
-    let event = FollowEvent::decode(told.map_err(|told| relayed::fault(&told))?).map_err(|error| {
+pub fn read(message: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
+    let event = FollowEvent::decode(message.map_err(|fault| relayed::fault(&fault))?).map_err(|error| {
         crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");
         Fault::Internal
     })?;
@@ -92,7 +92,7 @@ mod tests {
     use crate::ops::cases;
 
     #[test]
-    fn what_is_asked_and_told_arrives_as_it_was() {
+    fn requests_and_events_arrive_unchanged() {
         let stream = cases::stream("a", 2);
         for begin in [Begin::Ordinal(7), Begin::Latest, Begin::Time(9)] {
             for mode in [

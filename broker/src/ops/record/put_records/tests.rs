@@ -65,7 +65,7 @@ fn oddities_take_the_slow_way_and_mean_the_same() {
 }
 
 #[test]
-fn bounds_are_told_in_aws_words() {
+fn bounds_are_named_in_aws_words() {
     let stream = cases::stream("a", 1);
     let long_key = "é".repeat(257);
     let records = r#"{"Data":"","PartitionKey":"k"},"#.repeat(501);
@@ -117,7 +117,7 @@ fn only_ten_violations_are_named() {
 }
 
 #[test]
-fn wrong_types_are_told_in_aws_words() {
+fn wrong_types_are_named_in_aws_words() {
     let in_record = |data: &str| format!(r#"{{"Records":[{{"Data":{data},"PartitionKey":"k"}}]}}"#);
     for (body, expected) in [
         (r#"{"Records":{}}"#.to_owned(), "Start of structure or map found where not expected."),

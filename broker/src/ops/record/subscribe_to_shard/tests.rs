@@ -128,7 +128,7 @@ fn positions_are_read_from_their_structure() {
 }
 
 #[test]
-fn bounds_are_told_in_aws_words() {
+fn bounds_are_named_in_aws_words() {
     let fault = cases::input::<SubscribeToShardInput>(r#"{"ShardId":"a","StartingPosition":{"Type":"x"}}"#);
     let expected = cases::expected(&[
         ("null", "consumerARN", "Member must not be null"),

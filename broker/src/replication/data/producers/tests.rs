@@ -293,7 +293,7 @@ fn producers_are_remembered_over_a_batch_that_is_stamped_hours_ahead() {
 }
 
 #[test]
-fn a_child_remembers_as_long_as_its_parent_whatever_the_times_of_their_groups() {
+fn a_child_remembers_as_long_as_its_parent_with_any_times_of_their_groups() {
     const HOUR_MS: u64 = 3_600_000;
     let (mut parents, mut children) = (Producers::default(), Producers::default());
     assert!(matches!(take(&mut parents, 0, stamp(7, 1), START_MS), AppendOutcome::Placed { .. }));

@@ -52,7 +52,7 @@ fn counted(state: &MetaState) -> (u64, u64) {
 }
 
 #[test]
-fn what_is_counted_is_what_is_stored_or_more() {
+fn the_count_is_never_below_the_stored_bytes() {
     let mut state = MetaState::default();
     for (uid, name) in (1..).zip(["a", &"long".repeat(32)]) {
         assert_eq!(create(&mut state, WIDE, "000000000000", name, 50), MetaOutcome::Created(uid));

@@ -140,7 +140,7 @@ fn groups_follow_the_streams_shards_and_go_with_it() {
 }
 
 #[test]
-fn only_what_the_leader_saw_unchanged_is_taken() {
+fn only_leases_that_the_leader_saw_unchanged_are_taken() {
     let mut state = with_stream();
     change(&mut state, "g", join(&Begin::TrimHorizon));
     change(&mut state, "g", join(&Begin::TrimHorizon));
@@ -185,7 +185,7 @@ fn a_checkpoint_gives_back_the_same_groups() {
 }
 
 #[test]
-fn readers_are_told_only_of_groups_that_may_have_changed() {
+fn readers_are_notified_only_of_groups_that_may_have_changed() {
     let mut state = with_stream();
     change(&mut state, "g", join(&Begin::TrimHorizon));
     let before = state.consumer_groups().clone();

@@ -97,7 +97,7 @@ fn streams_and_shards_of_an_account_are_counted() {
 }
 
 #[test]
-fn a_reshard_counts_from_its_beginning_and_only_for_what_it_leaves_open() {
+fn a_reshard_counts_from_its_beginning_and_only_for_the_shards_it_leaves_open() {
     let mut state = MetaState::default();
     let (one, other) = (active(&mut state, "a", 4), active(&mut state, "b", 2));
     let grow = |count| move |stream: &Stream| Plan::even(stream, count);
@@ -179,7 +179,7 @@ fn commands_of_before_have_no_quotas_to_keep() {
 }
 
 #[test]
-fn what_a_change_was_decided_on_is_looked_at_again() {
+fn the_basis_of_a_change_is_checked_again() {
     let mut state = MetaState::default();
     let uid = active(&mut state, "a", 1);
     let set = |hours, direction: stored::set_retention::Direction| {

@@ -134,7 +134,7 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
 }
 
 #[test]
-fn records_that_are_hidden_count_as_held_when_a_state_is_compared() {
+fn hidden_records_count_when_states_are_compared() {
     let directory = tempfile::tempdir().expect("a directory");
     let disk = Arc::new(RealDisk);
     let store = ShardStore::open(disk, directory.path().into(), StoreOptions::default(), Vec::new());

@@ -65,7 +65,7 @@ fn request(term: u64, previous: LogPosition, entries: &[LogPosition]) -> AppendE
 }
 
 #[tokio::test]
-async fn a_leader_with_other_entries_below_what_is_applied_is_contradicted() {
+async fn a_leader_with_other_entries_below_applied_ones_is_contradicted() {
     let scene = scene().await;
     let other = |leader: u64, theirs: LogPosition, term: u64| {
         Some(Contradiction::OtherEntryApplied { group: GROUP, leader, theirs, term })
@@ -92,7 +92,7 @@ async fn a_leader_with_other_entries_below_what_is_applied_is_contradicted() {
 }
 
 #[tokio::test]
-async fn a_cut_below_what_is_applied_ends_the_node_and_leaves_its_log_whole() {
+async fn a_truncation_below_applied_entries_ends_the_node_and_leaves_its_log_intact() {
     let scene = scene().await;
     let mut log = scene.log.clone();
     log.truncate_after(Some(log_id(at(2, 11)))).await.expect("nothing of it is applied");

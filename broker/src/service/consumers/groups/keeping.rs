@@ -115,7 +115,7 @@ mod tests {
     use crate::model::fixture;
 
     #[test]
-    fn only_what_has_not_changed_for_a_lease_time_ends() {
+    fn only_leases_unchanged_for_a_lease_time_end() {
         let mut group = ConsumerGroup::new(&fixture::stream("a", 2), 1_000, &Begin::TrimHorizon);
         group.join(1, "one", 0, 10).expect("room");
         group.join(2, "two", 0, 10).expect("room");

@@ -145,7 +145,7 @@ fn uneven_load(facts: &Facts) -> Option<Finding> {
     uneven.sort_by(|one, other| times_even(facts, other).total_cmp(&times_even(facts, one)));
     let most = *uneven.first()?;
     if most.rate.used(facts.limits) >= NEAR {
-        // Told as full, with the same advice.
+        // Received as full, with the same advice.
         return None;
     }
     let (advice, command) = relief(facts, most);

@@ -33,7 +33,7 @@ fn of_shards(throttles: &Throttles) -> Option<Finding> {
     let is_now = !now.is_nothing();
     let hit = if is_now { now_hit } else { ever_hit };
     let hit: Vec<&str> = hit.iter().map(String::as_str).collect();
-    let evidence = format!("{} in {}", told(now, ever, throttles.watched), shards_named(&hit));
+    let evidence = format!("{} in {}", counts_text(now, ever, throttles.watched), shards_named(&hit));
     Some(finding(is_now, ever, evidence))
 }
 
@@ -44,13 +44,13 @@ fn of_stream(facts: &Facts, throttles: &Throttles) -> Option<Finding> {
     }
     let evidence = format!(
         "{}, by the node that was asked; EnableEnhancedMonitoring of {} tells them by shard",
-        told(now, ever, throttles.watched),
+        counts_text(now, ever, throttles.watched),
         facts.stream
     );
     Some(finding(!now.is_nothing(), ever, evidence))
 }
 
-fn told(now: Refused, ever: Refused, watched: Duration) -> String {
+fn counts_text(now: Refused, ever: Refused, watched: Duration) -> String {
     let amounts = |refused: Refused| {
         let records = (refused.records > 0).then(|| figures::of(refused.records, "record"));
         let calls = (refused.calls > 0).then(|| figures::of(refused.calls, "read"));

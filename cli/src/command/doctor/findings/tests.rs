@@ -160,7 +160,7 @@ fn single_seconds_near_the_limits_are_bursts() {
 }
 
 #[test]
-fn unequal_ranges_are_told_unless_they_even_out_the_load() {
+fn unequal_ranges_are_reported_unless_they_even_out_the_load() {
     let mut facts = facts(3, &[]);
     facts.shards[0].range = 0..=u128::MAX / 8;
     assert_eq!(kinds(&facts), [("uneven_ranges", "notice")]);
@@ -240,7 +240,7 @@ fn loads_are_judged_by_the_limits_in_force() {
 }
 
 #[test]
-fn a_group_about_to_lose_records_is_told_how_to_keep_them() {
+fn a_group_about_to_lose_records_gets_advice_to_keep_them() {
     let facts = Facts { groups: vec![group("billing", 1, &[("1", 20 * 3_600_000)])], ..facts(1, &[]) };
     let finding = &all(&facts)[0];
     assert_eq!(finding.what, "billing reads records shortly before they expire");
