@@ -233,7 +233,7 @@ fn a_broker_goes_on_without_the_end_of_its_log_once_an_operator_has_given_it_up(
         assert_eq!(done.code, Some(0), "{harm}: {}{}", done.stdout, done.stderr);
         assert!(done.stdout.contains("clicks shardId-000000000001: up to 4"), "{harm}: {}", done.stdout);
         let again = give_up(used.path(), &["--yes"]);
-        assert!(again.code == Some(1) && again.stderr.contains("whole"), "{harm}: {}", again.stderr);
+        assert!(again.code == Some(1) && again.stderr.contains("intact"), "{harm}: {}", again.stderr);
         let lost: Vec<Vec<u8>> = fs::read_dir(used.path().join("lost"))
             .unwrap()
             .filter_map(|entry| fs::read(entry.unwrap().path()).ok())
@@ -323,7 +323,7 @@ fn giving_up_that_is_killed_at_any_moment_is_run_again() {
         child.kill().unwrap();
         child.wait().unwrap();
         let asked = give_up(used.path(), &[]);
-        if asked.stderr.contains("whole") {
+        if asked.stderr.contains("intact") {
             // It was killed when all was done.
             break;
         }
