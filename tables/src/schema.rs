@@ -123,7 +123,7 @@ impl KeySchema {
     /// The key of `Key`, which has these attributes and no others.
     pub(crate) fn key_of_key(&self, key: &Item) -> Result<Key, Invalid> {
         if key.attributes().count() != self.attributes().count() {
-            return Err(Invalid::KeySchemaMismatch);
+            return Err(Invalid::KeyCount);
         }
         self.key(key, |_, _| Invalid::KeySchemaMismatch)
     }

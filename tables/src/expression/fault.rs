@@ -69,7 +69,10 @@ pub enum ExpressionFault {
         name: String,
     },
     /// More than [`super::OPERATORS_MAX`].
-    TooManyOperators,
+    TooManyOperators {
+        /// The number at which parsing stopped.
+        count: usize,
+    },
     /// More than [`super::NESTING_MAX`] parentheses and NOTs inside one another.
     NestedTooDeep,
     /// More than [`super::IN_OPERANDS_MAX`].
@@ -142,6 +145,8 @@ pub enum ExpressionFault {
         /// OR, NOT, IN, `<>`, or a function.
         operator: &'static str,
     },
+    /// A condition of a key compares two attributes.
+    SeveralNamesInKeyCondition,
     /// Two conditions for one attribute of a key.
     SeveralConditionsForKey,
 }
@@ -162,18 +167,15 @@ impl fmt::Display for ExpressionFault {
                 f,
                 "An expression attribute value used in expression is not defined; attribute value: {name}"
             ),
-            Self::TooManyOperators => write!(
-                f,
-                "The expression contains too many operators; maximum operators: {}",
-                super::OPERATORS_MAX
-            ),
+            Self::TooManyOperators { count } => {
+                write!(f, "The expression contains too many operators; operator count: {count}")
+            }
             Self::NestedTooDeep => {
                 write!(f, "The expression has too many nested parentheses; maximum: {}", super::NESTING_MAX)
             }
-            Self::TooManyInOperands { count } => write!(
-                f,
-                "Incorrect number of operands for operator or function; operator or function: IN, number of operands: {count}"
-            ),
+            Self::TooManyInOperands { count } => {
+                write!(f, "The IN operator is provided with too many operands; number of operands: {count}")
+            }
             Self::UnknownFunction { function } => write!(f, "Invalid function name; function: {function}"),
             Self::FunctionNotAllowed { .. } => Ok(()),
             Self::OperandCount { function, count } => write!(
@@ -209,6 +211,9 @@ impl fmt::Display for ExpressionFault {
             Self::OperatorInKeyCondition { operator } => {
                 write!(f, "Invalid operator used in KeyConditionExpression: {operator}")
             }
+            Self::SeveralNamesInKeyCondition => f.write_str(
+                "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+            ),
             Self::SeveralConditionsForKey => {
                 f.write_str("KeyConditionExpressions must only contain one condition per key")
             }
@@ -221,6 +226,9 @@ impl ExpressionFault {
     pub fn sentence(&self, which: Which) -> String {
         let member = which.member();
         match self {
+            Self::OperatorInKeyCondition { .. }
+            | Self::SeveralConditionsForKey
+            | Self::SeveralNamesInKeyCondition => self.to_string(),
             Self::FunctionNotAllowed { function } => {
                 let place = which.place();
                 format!("Invalid {member}: The function is not allowed in {place}; function: {function}")

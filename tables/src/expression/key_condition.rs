@@ -57,6 +57,9 @@ fn collect(condition: Condition, tests: &mut Vec<(Box<str>, KeyTest)>) -> Result
         Condition::BeginsWith(Operand::Attribute(name), Operand::Value(prefix)) => {
             (name, KeyTest::BeginsWith(prefix))
         }
+        Condition::Compare(_, Operand::Attribute(_), Operand::Attribute(_)) => {
+            return Err(ExpressionFault::SeveralNamesInKeyCondition.into());
+        }
         Condition::Compare(comparison, ..) => return needs_path(comparison.operator()),
         Condition::Between(..) => return needs_path("BETWEEN"),
         Condition::BeginsWith(..) => return needs_path("begins_with"),

@@ -89,6 +89,9 @@ fn by_operator(name: &str, operator: &str, mut values: Vec<Value>) -> Result<Con
             (true, _) => Ok(Condition::Exists(name.into())),
         };
     };
+    if values.is_empty() {
+        return Err(Invalid::OperatorWithoutValue { operator, attribute: name.to_owned() }.into());
+    }
     let (Some(value), true) = (values.pop(), values.is_empty()) else {
         return Err(Invalid::ArgumentCount { operator }.into());
     };

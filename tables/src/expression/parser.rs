@@ -58,7 +58,7 @@ pub(super) fn parse<T>(
         if text.len() > BYTES_MAX {
             return Err(ExpressionFault::TooLong { size: text.len() }.into());
         }
-        if text.trim().is_empty() {
+        if text.is_empty() {
             return Err(ExpressionFault::Empty.into());
         }
         let mut cursor = Cursor { text, tokens: tokens(text), at: 0, operators: 0, substitutions };
@@ -102,15 +102,19 @@ impl<'a> Cursor<'a> {
     /// The next token does not fit.
     pub(super) fn syntax(&self) -> Refusal {
         let token = self.peek();
-        let (start, _) = self.tokens[self.at.saturating_sub(1).min(self.tokens.len() - 1)];
+        let before = self.tokens.get(self.at.saturating_sub(1)).or(self.tokens.last());
+        let start = before.map_or(0, |(start, _)| *start);
         let end = self.tokens.get(self.at + 1).map_or(self.text.len(), |(at, next)| at + next.text().len());
-        let near = self.text[start..end].trim_end().chars().take(80).collect();
+        let near = self.text[start..end].chars().take(80).collect();
         ExpressionFault::Syntax { token: token.text().chars().take(80).collect(), near }.into()
     }
 
     pub(super) fn count_operator(&mut self) -> Result<(), Refusal> {
         self.operators += 1;
-        if self.operators > OPERATORS_MAX { Err(ExpressionFault::TooManyOperators.into()) } else { Ok(()) }
+        if self.operators > OPERATORS_MAX {
+            return Err(ExpressionFault::TooManyOperators { count: self.operators }.into());
+        }
+        Ok(())
     }
 
     /// The name of a function, if a call is next.
@@ -250,7 +254,7 @@ fn is_in(cursor: &mut Cursor<'_>, left: Operand) -> Result<Condition, Refusal> {
     }
     cursor.expect(")")?;
     if all.len() > IN_OPERANDS_MAX {
-        return Err(ExpressionFault::TooManyInOperands { count: all.len() + 1 }.into());
+        return Err(ExpressionFault::TooManyInOperands { count: all.len() }.into());
     }
     Ok(Condition::In(left, all))
 }

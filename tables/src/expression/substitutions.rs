@@ -94,7 +94,7 @@ fn is_reference(reference: &str, mark: char) -> bool {
 }
 
 fn read_names(names: Option<Json<'_>>) -> Result<Vec<Substitution<String>>, Fault> {
-    read(names, "ExpressionAttributeNames", '#', |json| match json {
+    read(names, "ExpressionAttributeNames", '#', |_, json| match json {
         Json::Text(name) if name.is_empty() => Err(Invalid::EmptyAttributeName.into()),
         Json::Text(name) => Ok(name.into_owned()),
         other => Err(Fault::wrong_type(&other, "String")),
@@ -103,14 +103,19 @@ fn read_names(names: Option<Json<'_>>) -> Result<Vec<Substitution<String>>, Faul
 
 fn read_values(values: Option<Json<'_>>) -> Result<Vec<Substitution<Value>>, Fault> {
     let member = "ExpressionAttributeValues";
-    read(values, member, ':', |json| read_value(&json))
+    read(values, member, ':', |reference, json| {
+        read_value(&json).map_err(|fault| match fault {
+            Fault::Invalid(fault) => Invalid::BadValue { reference: reference.to_owned(), fault }.into(),
+            other => other,
+        })
+    })
 }
 
 fn read<T>(
     json: Option<Json<'_>>,
     member: &'static str,
     mark: char,
-    read_one: impl Fn(Json<'_>) -> Result<T, Fault>,
+    read_one: impl Fn(&str, Json<'_>) -> Result<T, Fault>,
 ) -> Result<Vec<Substitution<T>>, Fault> {
     let members = match json {
         None => return Ok(Vec::new()),
@@ -129,7 +134,7 @@ fn read<T>(
             return Err(Invalid::BadReference { member, reference: reference.into_owned() }.into());
         }
         Ok(Substitution {
-            meaning: read_one(json)?,
+            meaning: read_one(&reference, json)?,
             reference: reference.into_owned(),
             is_used: Cell::new(false),
         })

@@ -67,6 +67,10 @@ pub enum Invalid {
         member: &'static str,
         reference: String,
     },
+    BadValue {
+        reference: String,
+        fault: Box<Invalid>,
+    },
     SubstitutionsTooLarge,
     UnusedSubstitutions {
         member: &'static str,
@@ -95,6 +99,10 @@ pub enum Invalid {
         attribute: String,
     },
     ValueAndList {
+        attribute: String,
+    },
+    OperatorWithoutValue {
+        operator: &'static str,
         attribute: String,
     },
     ArgumentCount {
@@ -126,6 +134,7 @@ pub enum Invalid {
         actual: Kind,
     },
     KeySchemaMismatch,
+    KeyCount,
     EmptyKey {
         attribute: String,
     },

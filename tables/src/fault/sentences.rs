@@ -156,6 +156,9 @@ fn write_of_expressions(invalid: &Invalid, f: &mut Formatter<'_>) -> Result {
         I::BadReference { member, reference } => {
             write!(f, "{member} contains invalid key: Syntax error; key: \"{reference}\"")
         }
+        I::BadValue { reference, fault } => {
+            write!(f, "ExpressionAttributeValues contains invalid value: {fault} for key {reference}")
+        }
         I::SubstitutionsTooLarge => f.write_str(
             "Expression attribute names and values have exceeded the maximum allowed size of 2 MB",
         ),
@@ -185,10 +188,10 @@ fn write_of_legacy(invalid: &Invalid, f: &mut Formatter<'_>) -> Result {
             "{INVALID}AttributeValueList can only be used with a ComparisonOperator for Attribute: {attribute}"
         ),
         I::ValueOfAbsent { attribute } => {
-            write!(f, "{INVALID}Value cannot be used when Exists is set to false for Attribute: {attribute}")
+            write!(f, "{INVALID}Value cannot be used when Exists is false for Attribute: {attribute}")
         }
         I::ValueMissing { exists: true, attribute } => {
-            write!(f, "{INVALID}Value must be provided when Exists is set to true for Attribute: {attribute}")
+            write!(f, "{INVALID}Value must be provided when Exists is true for Attribute: {attribute}")
         }
         I::ValueMissing { attribute, .. } => {
             write!(f, "{INVALID}Value must be provided when Exists is null for Attribute: {attribute}")
@@ -199,6 +202,10 @@ fn write_of_legacy(invalid: &Invalid, f: &mut Formatter<'_>) -> Result {
         I::ValueAndList { attribute } => {
             write!(f, "{INVALID}Value and AttributeValueList cannot be used together for Attribute: {attribute}")
         }
+        I::OperatorWithoutValue { operator, attribute } => write!(
+            f,
+            "{INVALID}Value or AttributeValueList must be used with ComparisonOperator: {operator} for Attribute: {attribute}"
+        ),
         I::ArgumentCount { operator } => {
             write!(f, "{INVALID}Invalid number of argument(s) for the {operator} ComparisonOperator")
         }
@@ -208,9 +215,9 @@ fn write_of_legacy(invalid: &Invalid, f: &mut Formatter<'_>) -> Result {
         I::ActionWithoutValue => {
             write!(f, "{INVALID}Only DELETE action is allowed when no attribute value is specified")
         }
-        I::AddOfType { kind } => write!(f, "{INVALID}ADD action is not supported for the type {}", kind.name()),
+        I::AddOfType { kind } => write!(f, "{INVALID}ADD action is not supported for the type {}", kind.long_name()),
         I::DeleteOfType { kind } => {
-            write!(f, "{INVALID}DELETE action with value is not supported for the type {}", kind.name())
+            write!(f, "{INVALID}DELETE action with value is not supported for the type {}", kind.long_name())
         }
         I::AttributesToGetEmpty => f.write_str(
             "1 validation error detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must have length greater than or equal to 1",
@@ -232,6 +239,7 @@ fn write_of_keys(invalid: &Invalid, f: &mut Formatter<'_>) -> Result {
             expected.name(),
             actual.name()
         ),
+        I::KeyCount => f.write_str("The number of conditions on the keys is invalid"),
         I::KeySchemaMismatch => f.write_str("The provided key element does not match the schema"),
         I::EmptyKey { attribute } => write!(
             f,

@@ -27,7 +27,8 @@ impl<'a> Expressions<'a> {
     pub(super) fn take(parts: &mut Parts<'a>, all: &[Which], legacy: &[&'static str]) -> Result<Self, Fault> {
         let given: Vec<&'static str> =
             all.iter().map(|which| which.member()).filter(|name| parts.has(name)).collect();
-        let legacy: Vec<&'static str> = legacy.iter().copied().filter(|name| parts.has(name)).collect();
+        let legacy: Vec<&'static str> =
+            legacy.iter().copied().filter(|name| parts.has_content(name)).collect();
         if !legacy.is_empty() && !given.is_empty() {
             return Err(Invalid::BothForms { legacy, expressions: given }.into());
         }

@@ -54,6 +54,16 @@ impl<'a> Parts<'a> {
         self.0.iter().any(|(own, _)| own == name)
     }
 
+    /// True for a member that is there and no empty structure or list, as SDKs of Java write an absent one.
+    pub(crate) fn has_content(&self, name: &str) -> bool {
+        let is_empty = |json: &Json<'_>| match json {
+            Json::Map(members) => members.is_empty(),
+            Json::List(list) => list.is_empty(),
+            _ => false,
+        };
+        self.0.iter().any(|(own, json)| own == name && !is_empty(json))
+    }
+
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Fault> {
         match self.take(name) {
             None => Ok(None),

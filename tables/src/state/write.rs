@@ -113,12 +113,12 @@ fn make(
     old: Option<&Item>,
     stamp: &Stamp,
 ) -> Result<Option<Option<Item>>, Invalid> {
-    let absent = Item::default();
     let (new, fault) = match &write.verb {
         Verb::Put(item) => (item.clone(), Invalid::ItemTooLarge),
         Verb::Update { key, update } => {
-            let changes = update.changes(old.unwrap_or(&absent))?;
-            (old.unwrap_or(key).with(&changes), Invalid::UpdatedItemTooLarge)
+            // An absent item begins with its key, which operands may read.
+            let old = old.unwrap_or(key);
+            (old.with(&update.changes(old)?), Invalid::UpdatedItemTooLarge)
         }
         Verb::Delete { .. } => return Ok(Some(None)),
         Verb::Check { .. } => return Ok(None),

@@ -40,7 +40,7 @@ fn bad_batches_are_refused() {
     let twice = json!([{"PutRequest": {"Item": key("a")}}, {"DeleteRequest": {"Key": key("a")}}]);
     assert_eq!(write(twice), "Provided list of item keys contains duplicates");
     assert_eq!(
-        write(json!([{"DeleteRequest": {"Key": {}}}])),
+        write(json!([{"DeleteRequest": {"Key": {"x": {"S": "a"}}}}])),
         "The provided key element does not match the schema"
     );
     let mut get =

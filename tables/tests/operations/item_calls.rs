@@ -108,12 +108,11 @@ fn keys_fit_the_table() {
     let mut endpoint = Endpoint::with_leases();
     endpoint.create("pairs", &[("h", "N"), ("r", "B")]);
     let mismatch = "The provided key element does not match the schema";
-    for key in [
-        json!({}),
-        json!({"other": {"S": "a"}}),
-        json!({"leaseKey": {"N": "1"}}),
-        json!({"leaseKey": {"S": "a"}, "other": {"S": "a"}}),
-    ] {
+    for key in [json!({}), json!({"leaseKey": {"S": "a"}, "other": {"S": "a"}})] {
+        let message = endpoint.invalid("GetItem", json!({"TableName": "leases", "Key": key}));
+        assert_eq!(message, "The number of conditions on the keys is invalid");
+    }
+    for key in [json!({"other": {"S": "a"}}), json!({"leaseKey": {"N": "1"}})] {
         for operation in ["GetItem", "UpdateItem", "DeleteItem"] {
             assert_eq!(
                 endpoint.invalid(operation, json!({"TableName": "leases", "Key": key})),
@@ -199,16 +198,26 @@ fn the_table_may_be_named_by_its_arn() {
 }
 
 #[test]
-fn an_absent_item_has_no_attributes_in_an_update() {
+fn an_absent_item_has_its_key_in_an_update() {
     let mut endpoint = Endpoint::with_leases();
-    let update = |text: &str| json!({"TableName": "leases", "Key": key(), "UpdateExpression": text});
-    assert_eq!(
-        endpoint.invalid("UpdateItem", update("SET a = leaseKey")),
-        "The provided expression refers to an attribute that does not exist in the item"
-    );
-    let fallback = json!({"ExpressionAttributeValues": {":a": {"S": "none"}}});
-    endpoint.ok("UpdateItem", with(&update("SET a = if_not_exists(leaseKey, :a)"), fallback));
-    endpoint.ok("UpdateItem", update("SET b = leaseKey"));
-    let expected = json!({"leaseKey": {"S": "shard"}, "a": {"S": "none"}, "b": {"S": "shard"}});
+    let update = json!({
+        "TableName": "leases", "Key": key(), "UpdateExpression": "SET a = leaseKey, b = if_not_exists(leaseKey, :b)",
+        "ExpressionAttributeValues": {":b": {"S": "none"}},
+    });
+    let absent = json!({"ConditionExpression": "attribute_exists(leaseKey)"});
+    assert_eq!(endpoint.refused("UpdateItem", with(&update, absent)).0, "ConditionalCheckFailedException");
+    endpoint.ok("UpdateItem", update);
+    let expected = json!({"leaseKey": {"S": "shard"}, "a": {"S": "shard"}, "b": {"S": "shard"}});
     assert_eq!(endpoint.get("leases", key()), expected);
+}
+
+#[test]
+fn empty_legacy_members_beside_expressions_count_as_absent() {
+    let mut endpoint = Endpoint::with_leases();
+    let update = json!({
+        "TableName": "leases", "Key": key(), "AttributeUpdates": {}, "Expected": {},
+        "UpdateExpression": "SET a = leaseKey", "ConditionExpression": "attribute_not_exists(leaseKey)",
+    });
+    endpoint.ok("UpdateItem", update.clone());
+    assert_eq!(endpoint.refused("UpdateItem", update).0, "ConditionalCheckFailedException");
 }

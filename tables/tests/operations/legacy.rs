@@ -129,9 +129,9 @@ fn bad_expectations_are_refused() {
     for (expectation, sentence) in [
         (
             json!({"Exists": false, "Value": value}),
-            "Value cannot be used when Exists is set to false for Attribute: a",
+            "Value cannot be used when Exists is false for Attribute: a",
         ),
-        (json!({"Exists": true}), "Value must be provided when Exists is set to true for Attribute: a"),
+        (json!({"Exists": true}), "Value must be provided when Exists is true for Attribute: a"),
         (json!({}), "Value must be provided when Exists is null for Attribute: a"),
         (
             json!({"Exists": false, "ComparisonOperator": "NULL"}),
@@ -145,7 +145,10 @@ fn bad_expectations_are_refused() {
             json!({"AttributeValueList": [value]}),
             "AttributeValueList can only be used with a ComparisonOperator for Attribute: a",
         ),
-        (json!({"ComparisonOperator": "EQ"}), "Invalid number of argument(s) for the EQ ComparisonOperator"),
+        (
+            json!({"ComparisonOperator": "EQ"}),
+            "Value or AttributeValueList must be used with ComparisonOperator: EQ for Attribute: a",
+        ),
         (
             json!({"ComparisonOperator": "EQ", "AttributeValueList": [value, value]}),
             "Invalid number of argument(s) for the EQ ComparisonOperator",
@@ -200,10 +203,10 @@ fn bad_attribute_updates_are_refused() {
     for (change, sentence) in [
         (json!({}), format!("{invalid}Only DELETE action is allowed when no attribute value is specified")),
         (json!({"Action": "ADD"}), format!("{invalid}Only DELETE action is allowed when no attribute value is specified")),
-        (json!({"Action": "ADD", "Value": {"S": "x"}}), format!("{invalid}ADD action is not supported for the type S")),
+        (json!({"Action": "ADD", "Value": {"S": "x"}}), format!("{invalid}ADD action is not supported for the type STRING")),
         (
             json!({"Action": "DELETE", "Value": {"N": "1"}}),
-            format!("{invalid}DELETE action with value is not supported for the type N"),
+            format!("{invalid}DELETE action with value is not supported for the type NUMBER"),
         ),
         (json!({"Action": "ADD", "Value": {"SS": ["x"]}}), "Type mismatch for attribute to update".into()),
         (json!({"Action": "DELETE", "Value": {"NS": ["1"]}}), "Type mismatch for attribute to update".into()),
@@ -221,7 +224,8 @@ fn bad_attribute_updates_are_refused() {
 fn both_forms_in_one_call_are_refused() {
     let prefix = "Can not use both expression and non-expression parameters in the same request: ";
     let body = update(json!({
-        "AttributeUpdates": {}, "Expected": {}, "ConditionExpression": "attribute_exists(a)",
+        "AttributeUpdates": {"a": {"Action": "DELETE"}}, "Expected": {"a": {"Exists": false}},
+        "ConditionExpression": "attribute_exists(a)",
     }));
     assert_eq!(
         leases().invalid("UpdateItem", body),
