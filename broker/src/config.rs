@@ -31,6 +31,8 @@ pub struct Config {
     pub control_limits: ControlLimits,
     /// How long changes of streams and consumers take at least.
     pub transitions: Transitions,
+    /// Whether lease tables are served (the DynamoDB protocol, for KCL).
+    pub lease_tables: bool,
     /// The certificate that is presented to clients by TLS; `None` is one by the data directory's own authority.
     pub certificate: Option<CertificateFiles>,
     /// Streams that are created at the start unless there are such.
@@ -63,6 +65,7 @@ impl Config {
             limits: ShardLimits::aws(),
             control_limits: ControlLimits::aws(),
             transitions: Transitions::default(),
+            lease_tables: true,
             certificate: None,
             initial_streams: Vec::new(),
             durability: Durability::Fsync,

@@ -66,6 +66,8 @@ pub struct NodeConfig {
     pub control_limits: ControlLimits,
     /// How long changes of streams and consumers take at least.
     pub transitions: Transitions,
+    /// Bounds of lease tables; `None` serves none.
+    pub lease_tables: Option<tidelog_tables::Bounds>,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
     /// The times of subscriptions.
@@ -258,6 +260,7 @@ impl Node {
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,
+            lease_tables: config.lease_tables,
             pace: config.pace,
         };
         let service = Service::new(groups.clone(), service_config);

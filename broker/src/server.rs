@@ -175,6 +175,7 @@ impl Server {
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,
+            lease_tables: config.lease_tables.then(tidelog_tables::Bounds::default),
             durability: config.durability,
             pace: bounds.subscriptions,
             clock,

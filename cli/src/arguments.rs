@@ -267,6 +267,7 @@ impl Matched {
             limits: serve.limits,
             control_limits: serve.control_limits,
             transitions: serve.transition_delay,
+            lease_tables: serve.lease_tables,
             certificate,
             initial_streams: serve.initialize_streams,
             durability: serve.durability,

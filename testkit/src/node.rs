@@ -22,6 +22,7 @@ pub fn unlimited(directory: &Path) -> NodeConfig {
         limits: ShardLimits::off(),
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),
+        lease_tables: Some(tidelog_tables::Bounds::default()),
         pace: Pace::default(),
         durability: Durability::Fsync,
         clock: Clock::System,

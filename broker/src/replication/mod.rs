@@ -58,7 +58,7 @@ pub use proposals::{Proposals, refused_or_unknown};
 pub use recovery::recovered::{Opened, Recovered};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, RepairPace, Sizes};
 pub use types::command::{LogCommand, Origin, SubBatch};
-pub use types::outcome::{AppendOutcome, Outcome};
+pub use types::outcome::{AppendOutcome, Outcome, TableAnswer};
 pub use workers::log_bound::LogBound;
 pub use workers::node_disk::{DiskTrouble, NodeDisk};
 pub use workers::wal_thread::Durability;

@@ -4,6 +4,7 @@
 //! - `read` gives records of a shard, and seals the tokens that name a place in it.
 //! - `subscribe` pushes records to consumers and to other nodes' clients.
 //! - `streams` drives the changes of streams, reshards among them; `consumers` those of consumers and consumer groups.
+//! - `lease_tables` answers the calls of the DynamoDB protocol that KCL makes.
 //! - `limits` keeps the budgets of shards, callers and streams.
 //! - `upkeep` runs by itself: checkpoints, retention, clocks, and the watch over the disk.
 //!
@@ -12,6 +13,7 @@
 
 mod append;
 mod consumers;
+mod lease_tables;
 mod limits;
 mod own_task;
 mod read;
@@ -51,6 +53,7 @@ pub use consumers::groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
+pub use lease_tables::{LeaseTables, group_of};
 pub use limits::demand::send_demand;
 pub use limits::{rates, throttle};
 pub use own_task::{OwnTask, in_own_tasks};
@@ -148,6 +151,8 @@ pub struct ServiceConfig {
     pub control_limits: ControlLimits,
     /// How long changes of streams and consumers take at least.
     pub transitions: Transitions,
+    /// Bounds of lease tables; `None` where they are not served.
+    pub lease_tables: Option<tidelog_tables::Bounds>,
     /// The times of subscriptions.
     pub pace: Pace,
 }
@@ -158,6 +163,7 @@ pub struct Service {
     config: ServiceConfig,
     accounts: Arc<Accounts>,
     appender: Appender,
+    lease_tables: LeaseTables,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     read_turns: Arc<ReadTurns>,
@@ -191,11 +197,13 @@ impl Service {
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         let accounts = Arc::new(Accounts::new(config.limits));
         let appender = Appender::new(groups.clone(), accounts.clone());
+        let lease_tables = LeaseTables::new(groups.clone(), config.lease_tables);
         Arc::new(Self {
             groups,
             config,
             accounts,
             appender,
+            lease_tables,
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             read_turns,
@@ -288,6 +296,11 @@ impl Service {
     /// Appends records to shards.
     pub fn appender(&self) -> &Appender {
         &self.appender
+    }
+
+    /// The lease tables.
+    pub fn lease_tables(&self) -> &LeaseTables {
+        &self.lease_tables
     }
 
     /// Why puts are refused right now, if they are.

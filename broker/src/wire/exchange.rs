@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::answer_body::{AnswerBody, Sent};
 use super::client::Client;
 use super::refusal::Refusal;
-use super::{Gateway, grpc, kinesis, pages};
+use super::{Gateway, grpc, kinesis, pages, tables};
 use crate::room::Full;
 
 /// Headers of an answer that scripts of other origins may read (AWS-recorded).
@@ -187,6 +187,9 @@ async fn route(
         _ if grpc::is_meant(request.headers()) => {
             let is_readable = grpc::is_readable(request.headers());
             Ok(if is_readable { Refusal::GrpcNeedsHttp2 } else { Refusal::GrpcFormUnknown }.answer())
+        }
+        (&Method::POST, "/") if tables::is_meant(request.headers()) => {
+            tables::call(gateway, client, request).await
         }
         (&Method::POST, "/") => kinesis::call(gateway, client, request).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),

@@ -20,6 +20,9 @@ impl Form {
     /// Kinesis's CBOR protocol.
     const CBOR: Self = Self { codec: Codec::Cbor, content_type: "application/x-amz-cbor-1.1" };
 
+    /// The protocol of lease tables.
+    pub(super) const TABLES: Self = Self { codec: Codec::Json, content_type: "application/x-amz-json-1.0" };
+
     /// The protocol of a request with these headers; `None` when it is none of Kinesis. Parameters do not matter.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -28,7 +28,7 @@ use crate::room::{AnswerRoom, Full};
 /// Header that names the exception of an answer, as its body does.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Header that names the operation.
-const TARGET: &str = "x-amz-target";
+pub(super) const TARGET: &str = "x-amz-target";
 /// The name of the class in refusals of answers that find no room.
 pub(super) const ANSWERS: &str = "answers";
 /// The prefix of the operation's name.
@@ -50,12 +50,7 @@ pub(super) async fn call(
     let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
     // A client that takes its time with the body does not hold the headers meanwhile.
     drop(head);
-    let read = tokio::select! {
-        biased;
-        read = body::read(gateway, client, incoming, waits) => read,
-        () = gateway.no_time_for_bodies() => Err(Refusal::Stopping.into()),
-    };
-    let body = match read {
+    let body = match read_body(gateway, client, incoming, waits).await {
         Ok(body) => body,
         Err(body::Failure::Refused(refusal)) => {
             return Ok(refused(operation, refusal, form.unwrap_or(Form::JSON)));
@@ -77,6 +72,20 @@ pub(super) async fn call(
     let answer = run(gateway, &call, operation, form).await;
     timing.record(answer.status, started.elapsed());
     Ok(answer)
+}
+
+/// The whole body of a request, unless a stop of the broker leaves no time for it.
+pub(super) async fn read_body(
+    gateway: &Gateway,
+    client: &Client,
+    incoming: Incoming,
+    waits: bool,
+) -> Result<body::Body, body::Failure> {
+    tokio::select! {
+        biased;
+        read = body::read(gateway, client, incoming, waits) => read,
+        () = gateway.no_time_for_bodies() => Err(Refusal::Stopping.into()),
+    }
 }
 
 async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form: Form) -> Answer {
@@ -135,7 +144,7 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
 
 /// Returns the outcome of `operation`, or a refusal when it panics or runs past `deadline`. An event stream
 /// has begun by then; it has bounds of its own.
-async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> Result<T, Refusal> {
+pub(super) async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> Result<T, Refusal> {
     match timeout(deadline, AssertUnwindSafe(operation).catch_unwind()).await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_panic)) => {

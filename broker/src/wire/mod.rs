@@ -27,6 +27,7 @@ mod pace;
 mod pages;
 mod refusal;
 mod stall;
+mod tables;
 mod timing;
 mod transport;
 

@@ -10,6 +10,7 @@ use metrics::Histogram;
 use prost::Message;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tidelog_proto::v1::DESCRIPTOR_SET;
+use tidelog_tables::Operation as TableOperation;
 
 use crate::observability::REQUEST_SECONDS;
 use crate::ops::api::Operation;
@@ -34,6 +35,8 @@ pub(super) struct OperationTiming {
 pub(super) struct Timing {
     /// In the order of [`Operation::ALL`].
     operations: [OperationTiming; Operation::ALL.len()],
+    /// In the order of [`TableOperation::ALL`].
+    tables: [OperationTiming; TableOperation::ALL.len()],
     /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`.
     calls: BTreeMap<String, OperationTiming>,
     unknown: OperationTiming,
@@ -46,6 +49,7 @@ impl Default for Timing {
         }
         let timing = Self {
             operations: Operation::ALL.map(|operation| named(operation.name())),
+            tables: TableOperation::ALL.map(|operation| named(format!("DynamoDB.{}", operation.name()))),
             calls: call_paths().into_iter().map(|path| (path.clone(), named(path))).collect(),
             unknown: named(UNKNOWN),
         };
@@ -75,6 +79,11 @@ impl Timing {
     /// The histograms of an operation of the Kinesis protocol; those of any other target without one.
     pub(super) fn of_operation(&self, operation: Option<Operation>) -> &OperationTiming {
         operation.map_or(&self.unknown, |operation| &self.operations[operation as usize])
+    }
+
+    /// The histograms of an operation of lease tables; those of an unknown one without one.
+    pub(super) fn of_tables(&self, operation: Option<TableOperation>) -> &OperationTiming {
+        operation.map_or(&self.unknown, |operation| &self.tables[operation as usize])
     }
 
     /// The histograms of the call of the gRPC API with that path, without the slash before it.

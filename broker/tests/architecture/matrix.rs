@@ -37,20 +37,20 @@ pub const BROKER: Matrix = Matrix {
     rows: &[
         // The program: settings, commands, a node from its parts.
         ("embedded", "clock config limits node room server wire"),
-        ("server", "certificates clock cluster::peers config data_directory model node observability ownership replication room service shell stage tls wire storage"),
+        ("server", "certificates clock cluster::peers config data_directory model node observability ownership replication room service shell stage tls wire storage tables"),
         ("config", "data_directory limits replication service tls wire"),
         ("cluster::client", "clock cluster::peers tls proto"),
         ("offline", "clock cluster::forming cluster::identity cluster::peers data_directory replication stage proto storage"),
-        ("node", "clock cluster::boot cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers cluster::port limits replication service shell stage proto storage"),
+        ("node", "clock cluster::boot cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers cluster::port limits replication service shell stage proto storage tables"),
         ("certificates", "clock observability shell tls"),
         ("ownership", "cluster::identity cluster::peers data_directory observability replication shell storage"),
 
         // The modules that a request passes through.
-        ("wire", "cluster::administration limits model observability ops replication room service shell stage tls proto"),
+        ("wire", "cluster::administration limits model observability ops replication room service shell stage tls proto tables"),
         ("cluster::port", "cluster::administration cluster::forming cluster::peers observability ops replication room service shell proto"),
         ("ops", "limits model observability replication room service proto"),
         ("cluster::administration", "clock cluster::forming cluster::peers replication service proto storage"),
-        ("service", "clock cluster::peers limits model observability replication room shell proto storage"),
+        ("service", "clock cluster::peers limits model observability replication room shell proto storage tables"),
 
         // Replication: the groups and their handles, and the rooms below.
         ("replication", "clock cluster::forming cluster::identity cluster::lives cluster::peers model observability replication::appends replication::catch_up replication::checkpoints replication::config replication::data replication::error replication::leadership replication::metadata replication::proposals replication::raft replication::recovery replication::sizes replication::types replication::workers shell proto storage"),
@@ -58,12 +58,12 @@ pub const BROKER: Matrix = Matrix {
         ("replication::config", "clock cluster::peers replication::catch_up replication::sizes replication::workers shell proto storage"),
         ("replication::catch_up", "cluster::peers observability replication::raft replication::sizes replication::types replication::workers shell stage proto storage"),
         ("replication::checkpoints", "cluster::peers model replication::error replication::raft replication::workers shell storage"),
-        ("replication::proposals", "cluster::peers model observability replication::data replication::error replication::leadership replication::metadata replication::raft replication::types proto storage"),
+        ("replication::proposals", "cluster::peers model observability replication::data replication::error replication::leadership replication::metadata replication::raft replication::types proto storage tables"),
         ("replication::leadership", "cluster::peers replication::appends replication::metadata replication::raft replication::types replication::workers shell proto storage"),
         ("replication::appends", "replication::error replication::metadata replication::raft replication::types replication::workers shell"),
         ("replication::raft", "clock cluster::forming cluster::lost_log cluster::peers model replication::data replication::error replication::metadata replication::types replication::workers shell proto storage"),
         ("replication::workers", "clock cluster::peers observability replication::sizes replication::types shell storage"),
-        ("replication::data", "model replication::types proto storage"),
+        ("replication::data", "model replication::types proto storage tables"),
         ("replication::error", "replication::types storage"),
         ("replication::types", "cluster::peers model replication::metadata shell proto storage"),
         ("replication::metadata", "limits model proto"),
@@ -123,7 +123,7 @@ pub const CRATES: &[(&str, &str)] = &[
     ("tidelog-fuzz", "tidelog tidelog-client tidelog-proto tidelog-tables"),
     ("tidelog-benches", "tidelog tidelog-proto tidelog-storage tidelog-testkit"),
     ("tidelog-cli", "tidelog tidelog-client tidelog-kinesis tidelog-load tidelog-proto"),
-    ("tidelog-testkit", "tidelog tidelog-proto tidelog-storage"),
+    ("tidelog-testkit", "tidelog tidelog-proto tidelog-storage tidelog-tables"),
     ("tidelog", "tidelog-client tidelog-proto tidelog-storage tidelog-tables"),
     ("tidelog-load", "tidelog-kinesis tidelog-proto"),
     ("tidelog-kinesis", ""),

@@ -17,6 +17,7 @@ use tidelog::room::AnswerRoom;
 use tidelog::service::{AppendRefusal, Placed};
 use tidelog_testkit::node::{self as testkit, call, unlimited};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use crate::producers::send;
 
@@ -202,6 +203,15 @@ impl Cluster {
             }
         }
         panic!("a batch at {at} never succeeds");
+    }
+
+    /// Starts work of a test in the runtime of the node at a place.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        at: usize,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.members[at].running.as_ref().expect("a node that runs").1.spawn(work)
     }
 
     /// The answer of the node at a place.

@@ -15,6 +15,7 @@ mod control;
 mod failover;
 mod group_failover;
 mod groups;
+mod lease_tables;
 mod log_bound;
 mod lost_log;
 mod operations;

@@ -297,6 +297,7 @@ impl SimNode {
             data_dir: PathBuf::from("/data"),
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
+            lease_tables: Some(tidelog_tables::Bounds::default()),
             transitions: self.transitions,
             durability: Durability::Fsync,
             pace: Pace::default(),

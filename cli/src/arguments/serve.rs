@@ -82,6 +82,12 @@ pub(super) struct Serve {
     #[arg(long, value_name = "MILLISECONDS", env = "TIDELOG_TRANSITION_DELAY", default_value = "0", value_parser = transitions)]
     pub(super) transition_delay: Transitions,
 
+    /// Whether the lease tables of KCL are served beside Kinesis: `on` or `off`.
+    ///
+    /// With `on`, applications of the Kinesis Client Library need no DynamoDB: AWS_ENDPOINT_URL names the broker for both.
+    #[arg(long, value_name = "SWITCH", env = "TIDELOG_LEASE_TABLES", default_value = "on", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    pub(super) lease_tables: bool,
+
     /// Streams to create at the start unless they exist: `NAME[:SHARDS[:REGION]]`, separated by commas.
     ///
     /// They are provisioned, with 4 shards and in the region of --region by default:

@@ -38,9 +38,11 @@ impl DeletedStreams {
                 self.note(stream.uid);
                 return None;
             }
-            Command::Trim(_) | Command::DropShards(_) | Command::Inherit(_) | Command::SkipOrdinals(_) => {
-                return None;
-            }
+            Command::Trim(_)
+            | Command::DropShards(_)
+            | Command::Inherit(_)
+            | Command::SkipOrdinals(_)
+            | Command::LeaseTables(_) => return None,
         };
         self.0.contains(&opened).then(|| Outcome::Sealed(Vec::new()))
     }

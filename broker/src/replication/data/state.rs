@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidelog_proto::stored::{self, data_command};
 use tidelog_storage::shard::{Appended, Bounds, ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_tables::{self as tables, Tables};
 
 use super::deleted_streams::DeletedStreams;
 use super::notifications::Notifications;
@@ -14,7 +16,7 @@ use super::producers::Producers;
 use super::stored::read_producers;
 use crate::model::producers::Table;
 use crate::replication::types::command::SubBatch;
-use crate::replication::types::outcome::{AppendOutcome, Outcome};
+use crate::replication::types::outcome::{AppendOutcome, Outcome, TableAnswer};
 
 /// The state of one data group.
 pub struct DataState {
@@ -26,6 +28,7 @@ pub struct DataState {
     sealed: BTreeSet<ShardKey>,
     deleted: DeletedStreams,
     producers: Producers,
+    lease_tables: Tables,
     notifications: Arc<Notifications>,
 }
 
@@ -38,6 +41,7 @@ impl DataState {
             sealed: BTreeSet::new(),
             deleted: DeletedStreams::default(),
             producers: Producers::default(),
+            lease_tables: Tables::default(),
             notifications,
         }
     }
@@ -78,6 +82,7 @@ impl DataState {
             data_command::Command::Reseat(step) => return self.seal_and_open(step),
             data_command::Command::DropShards(drop) => self.drop_shards(keys(drop.uid, &drop.shards)),
             data_command::Command::Inherit(copy) => self.copy_producers(copy),
+            data_command::Command::LeaseTables(command) => return self.change_tables(command),
         }
         Outcome::Done
     }
@@ -146,6 +151,19 @@ impl DataState {
         }
     }
 
+    fn change_tables(&mut self, command: &[u8]) -> Outcome {
+        let command = tables::Command::decode(command).expect("a command of lease tables of a newer version");
+        Outcome::Table(match self.lease_tables.apply(&command) {
+            Ok(outcome) => TableAnswer { status: 200, body: outcome.into_body().into() },
+            Err(fault) => TableAnswer { status: fault.status(), body: fault.body().into() },
+        })
+    }
+
+    /// The group's lease tables.
+    pub fn lease_tables(&self) -> &Tables {
+        &self.lease_tables
+    }
+
     /// Takes the shards of a checkpoint, which the store has opened.
     ///
     /// # Errors
@@ -179,6 +197,10 @@ impl DataState {
         stored::DataState {
             sealed: sealed.collect(),
             dropped: self.deleted.store(),
+            lease_tables: match self.lease_tables.is_empty() {
+                true => Bytes::new(),
+                false => self.lease_tables.snapshot().into(),
+            },
             ..self.producers.store()
         }
     }
@@ -192,6 +214,11 @@ impl DataState {
         self.deleted = DeletedStreams::restore(&stored.dropped);
         self.sealed = sealed.collect();
         self.producers = Producers::restore(stored)?;
+        self.lease_tables = match stored.lease_tables.is_empty() {
+            true => Tables::default(),
+            false => Tables::read_snapshot(&stored.lease_tables)
+                .map_err(|damaged| format!("checkpointed lease tables: {damaged}"))?,
+        };
         Ok(())
     }
 

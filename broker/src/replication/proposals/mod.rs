@@ -1,5 +1,6 @@
 //! Proposals from any node: they find the group's leader, and are tried again only while nothing was proposed.
 
+mod lease_tables;
 mod producers;
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use crate::replication::metadata::state::MetaOutcome;
 use crate::replication::metadata::stored::{read_status, store_status};
 use crate::replication::types::command;
 use crate::replication::types::config::{TypeConfig, log_id, position, raft_vote, stored_vote};
-use crate::replication::types::outcome::Outcome;
+use crate::replication::types::outcome::{Outcome, TableAnswer};
 
 /// A message that a peer of this version would not have sent.
 #[derive(Debug, thiserror::Error)]
@@ -210,6 +210,9 @@ pub fn send_proposed(proposed: Result<(Outcome, u64), ProposeError>) -> peer::Pr
             Answer::Sealed(peer::Sealed { ends: ends.into_iter().map(end).collect() })
         }
         Outcome::Meta(outcome) => Answer::Meta(send_meta(outcome)),
+        Outcome::Table(TableAnswer { status, body }) => {
+            Answer::Table(peer::TableAnswer { status: status.into(), body })
+        }
         Outcome::Appended(_) => panic!("records are no control command"),
     };
     peer::ProposeResponse { outcome: peer::Outcome::Applied.into(), answer: Some(answer), index }
@@ -230,6 +233,10 @@ pub fn read_proposed(
             Outcome::Sealed(sealed.ends.iter().map(|end| (end.shard, end.ordinal)).collect())
         }
         Answer::Meta(answer) => Outcome::Meta(read_meta(answer)?),
+        Answer::Table(peer::TableAnswer { status, body }) => {
+            let status = u16::try_from(status).map_err(|_| Malformed(format!("a status of {status}")))?;
+            Outcome::Table(TableAnswer { status, body })
+        }
     };
     Ok(Ok((outcome, message.index)))
 }

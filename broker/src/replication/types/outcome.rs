@@ -1,5 +1,7 @@
 //! Answers of the groups' state machines to the commands that they apply.
 
+use bytes::Bytes;
+
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::metadata::state::MetaOutcome;
 
@@ -14,6 +16,17 @@ pub enum Outcome {
     Appended(Vec<AppendOutcome>),
     /// The metadata group's outcome of its command.
     Meta(MetaOutcome),
+    /// The answer to a change of lease tables.
+    Table(TableAnswer),
+}
+
+/// The answer to a change of lease tables, as its client gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: Bytes,
 }
 
 /// Where a sub-batch landed.

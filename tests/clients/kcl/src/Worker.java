@@ -1,0 +1,102 @@
+import java.nio.charset.StandardCharsets;
+import java.util.UUID;
+import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
+import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
+import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
+import software.amazon.kinesis.common.ConfigsBuilder;
+import software.amazon.kinesis.coordinator.Scheduler;
+import software.amazon.kinesis.lifecycle.events.InitializationInput;
+import software.amazon.kinesis.lifecycle.events.LeaseLostInput;
+import software.amazon.kinesis.lifecycle.events.ProcessRecordsInput;
+import software.amazon.kinesis.lifecycle.events.ShardEndedInput;
+import software.amazon.kinesis.lifecycle.events.ShutdownRequestedInput;
+import software.amazon.kinesis.metrics.MetricsLevel;
+import software.amazon.kinesis.processor.ShardRecordProcessor;
+import software.amazon.kinesis.retrieval.polling.PollingConfig;
+
+/**
+ * A worker of the Kinesis Client Library: java Worker STREAM APPLICATION [polling].
+ *
+ * <p>Prints one line for each event: begin SHARD, record SHARD SEQUENCE DATA, end SHARD, lost SHARD. Endpoint, region and
+ * credentials come from the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). It
+ * stops gracefully when its standard input ends.
+ */
+public class Worker {
+    public static void main(String[] arguments) throws Exception {
+        String stream = arguments[0];
+        String application = arguments[1];
+        boolean isPolling = arguments.length > 2 && arguments[2].equals("polling");
+        KinesisAsyncClient kinesis = KinesisAsyncClient.create();
+        ConfigsBuilder configs = new ConfigsBuilder(
+                stream, application, kinesis, DynamoDbAsyncClient.create(), CloudWatchAsyncClient.create(),
+                UUID.randomUUID().toString(), Processor::new);
+        var retrieval = configs.retrievalConfig();
+        if (isPolling) {
+            retrieval.retrievalSpecificConfig(new PollingConfig(stream, kinesis));
+        }
+        var leases = configs.leaseManagementConfig().shardSyncIntervalMillis(1000).failoverTimeMillis(3000);
+        var coordinator = configs.coordinatorConfig().shardConsumerDispatchPollIntervalMillis(200)
+                .parentShardPollIntervalMillis(1000);
+        Scheduler scheduler = new Scheduler(
+                configs.checkpointConfig(), coordinator, leases, configs.lifecycleConfig(),
+                configs.metricsConfig().metricsLevel(MetricsLevel.NONE), configs.processorConfig(), retrieval);
+        Thread running = new Thread(scheduler);
+        running.start();
+        while (System.in.read() >= 0) {
+            // Only the end of the input matters.
+        }
+        scheduler.startGracefulShutdown().get();
+        running.join();
+        print("stopped");
+        System.exit(0);
+    }
+
+    private static synchronized void print(String line) {
+        System.out.println(line);
+    }
+
+    private static class Processor implements ShardRecordProcessor {
+        private String shard;
+
+        @Override
+        public void initialize(InitializationInput input) {
+            shard = input.shardId();
+            print("begin " + shard);
+        }
+
+        @Override
+        public void processRecords(ProcessRecordsInput input) {
+            input.records().forEach(record -> print("record " + shard + " " + record.sequenceNumber() + " "
+                    + StandardCharsets.UTF_8.decode(record.data())));
+            try {
+                input.checkpointer().checkpoint();
+            } catch (Exception failed) {
+                print("checkpoint failed: " + failed);
+            }
+        }
+
+        @Override
+        public void leaseLost(LeaseLostInput input) {
+            print("lost " + shard);
+        }
+
+        @Override
+        public void shardEnded(ShardEndedInput input) {
+            print("end " + shard);
+            checkpoint(input.checkpointer());
+        }
+
+        @Override
+        public void shutdownRequested(ShutdownRequestedInput input) {
+            checkpoint(input.checkpointer());
+        }
+
+        private void checkpoint(software.amazon.kinesis.processor.RecordProcessorCheckpointer checkpointer) {
+            try {
+                checkpointer.checkpoint();
+            } catch (Exception failed) {
+                print("checkpoint failed: " + failed);
+            }
+        }
+    }
+}
