@@ -3,8 +3,9 @@
 //! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
 //! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
 //! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing.
-//! Series of single shards are counted apart, in [`shard_level`]. The binary and the server call this.
+//! Series of single shards are counted apart, in [`shard_level`], and metrics of applications in [`applications`]. The binary and the server call this.
 
+pub mod applications;
 pub mod logs;
 pub mod shard_level;
 
@@ -297,6 +298,7 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     (GROUPS_LEADERLESS, Kind::Gauge, Unit::Count, "Raft groups whose leader this node does not know."),
     (CERTIFICATE_EXPIRY, Kind::Gauge, Unit::Seconds, "When a certificate expires, since the epoch."),
     (LOG_LINES_DROPPED, Kind::Counter, Unit::Count, "Lines missing from the log, by reason."),
+    (applications::REFUSED, Kind::Counter, Unit::Count, applications::REFUSED_SENTENCE),
 ];
 
 /// Metrics with labels. Their owners know the values, and put each on the page before it is first counted.

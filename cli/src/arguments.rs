@@ -83,6 +83,12 @@ struct Authority {
     /// TOML file of the broker's settings; TIDELOG_CONFIG counts as in `serve`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Write the certificate into this directory instead, under the name that OpenSSL looks for, and print the file.
+    ///
+    /// KPL's CaCertPath is such a directory. It is made where it is not there.
+    #[arg(long, value_name = "DIRECTORY")]
+    hashed: Option<PathBuf>,
 }
 
 /// Parsed arguments that still know where each value came from.
@@ -113,19 +119,27 @@ pub(crate) fn with_injected(user: &[OsString], injected: &[OsString]) -> Vec<OsS
     [command, injected, rest].concat()
 }
 
-/// For `tidelog ca`, the arguments of `serve` that name the same data directory.
-pub(crate) fn of_authority(arguments: &[OsString]) -> Result<Option<Vec<OsString>>, clap::Error> {
+/// The words of `tidelog ca`.
+pub(crate) struct AuthorityWords {
+    /// Arguments of `serve` that name the same data directory.
+    pub(crate) as_of_serve: Vec<OsString>,
+    /// The directory of --hashed.
+    pub(crate) hashed: Option<PathBuf>,
+}
+
+/// Reads the arguments of `tidelog ca`; `None` for another command.
+pub(crate) fn of_authority(arguments: &[OsString]) -> Result<Option<AuthorityWords>, clap::Error> {
     if arguments.get(1).is_none_or(|command| command != "ca") {
         return Ok(None);
     }
     let matches = CommandLine::command().try_get_matches_from(arguments)?;
     let Some(("ca", matches)) = matches.subcommand() else { return Ok(None) };
-    let Authority { data, config } = Authority::from_arg_matches(matches)?;
+    let Authority { data, config, hashed } = Authority::from_arg_matches(matches)?;
     let mut as_of_serve = vec![arguments[0].clone(), "serve".into()];
     for (flag, value) in [("--data", data), ("--config", config)] {
         as_of_serve.extend(value.into_iter().flat_map(|value| [flag.into(), value.into_os_string()]));
     }
-    Ok(Some(as_of_serve))
+    Ok(Some(AuthorityWords { as_of_serve, hashed }))
 }
 
 /// Reads the arguments of `tidelog cluster`; `None` for another command.

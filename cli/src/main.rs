@@ -7,6 +7,7 @@
 mod serve;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ const LEFTOVERS: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     match settings::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(settings)) => serve::run(&settings),
-        Ok(Command::Authority(location)) => print_authority(&location),
+        Ok(Command::Authority { data, hashed }) => hand_out_authority(&data, hashed.as_deref()),
         Ok(Command::Cluster(command)) => administer(&command),
         Ok(Command::GiveUp(wanted)) => give_up(&wanted),
         Ok(Command::GiveUpLog(wanted)) => give_up_log(&wanted),
@@ -50,11 +51,17 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// `tidelog ca`: to standard output, so that it can be sent into a file.
-fn print_authority(location: &DataLocation) -> ExitCode {
-    let printed = match tls::authority::exported(location) {
-        Ok(pem) => io::stdout().lock().write_all(pem.as_bytes()),
+/// `tidelog ca`: to standard output, so that it can be sent into a file; or into a directory, with the name of the file to
+/// standard output.
+fn hand_out_authority(data: &DataLocation, hashed: Option<&Path>) -> ExitCode {
+    let pem = match tls::authority::exported(data) {
+        Ok(pem) => pem,
         Err(error) => return failed(&error),
+    };
+    let printed = match hashed.map(|directory| tls::hashed::write(&pem, directory)) {
+        None => io::stdout().lock().write_all(pem.as_bytes()),
+        Some(Ok(path)) => writeln!(io::stdout(), "{}", path.display()),
+        Some(Err(error)) => return failed(&error),
     };
     printed.map_or_else(
         |error| failed(&format!("cannot print the certificate: {error}")),

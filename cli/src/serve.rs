@@ -191,8 +191,8 @@ fn greet(to: &mut impl Write, config: &Config, memory: Memory, server: &Server) 
     let Some(address) = server.addresses().first() else { return Ok(()) };
     let host = if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
-    writeln!(to, "For SDKs and the aws command line:")?;
-    writeln!(to, "  export AWS_ENDPOINT_URL_KINESIS=http://{host}:{}", address.port())?;
+    writeln!(to, "For SDKs, KCL and the aws command line (Kinesis, DynamoDB, CloudWatch and STS):")?;
+    writeln!(to, "  export AWS_ENDPOINT_URL=http://{host}:{}", address.port())?;
     writeln!(to, "  export AWS_REGION={0} AWS_DEFAULT_REGION={0}", config.region)?;
     writeln!(to, "  export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any")
 }

@@ -59,5 +59,22 @@ class TestMetrics:
         assert b"tidelog_shard_iterator_age_seconds{" in text, text.decode()
         assert problems(promlint, text) == ""
 
+    def test_a_page_with_metrics_of_applications_is_clean(self, broker, promlint):
+        cloudwatch = boto3.client(
+            "cloudwatch",
+            endpoint_url=broker.endpoint,
+            region_name="us-west-2",
+            aws_access_key_id="123456789012",
+            aws_secret_access_key="secret",
+        )
+        dimensions = [{"Name": "Operation", "Value": 'a"b\\c\n'}, {"Name": "other", "Value": "é"}]
+        values = {"Values": [1.5, -2e20], "Unit": "Milliseconds"}
+        cloudwatch.put_metric_data(
+            Namespace="app", MetricData=[{"MetricName": "m", "Dimensions": dimensions} | values]
+        )
+        text = page(broker.endpoint)
+        assert b'tidelog_application_metric_maximum{namespace="app"' in text, text.decode()
+        assert problems(promlint, text) == ""
+
     def test_the_linter_finds_problems(self, promlint):
         assert "seconds" in problems(promlint, b"# HELP a_milliseconds x\n# TYPE a_milliseconds gauge\na_milliseconds 1\n")

@@ -210,6 +210,20 @@ pub const RESOURCES: &[Resource] = &[
         test: "broker/src/wire/pages.rs: callers_that_ask_at_the_same_time_share_a_page",
     },
     Resource {
+        name: "Content of a call for CloudWatch or STS",
+        bound: "1 MiB, inflated; 65,536 fields of a form; 1,000 metrics",
+        setting: "",
+        at_bound: "413 or 400 in the form of the service",
+        test: "broker/tests/wire/aws.rs: content_is_bounded_inflated_or_not",
+    },
+    Resource {
+        name: "Series of applications' metrics (PutMetricData)",
+        bound: "10,000 on a node, 1 KiB of labels each; an hour after they were last written they end",
+        setting: "",
+        at_bound: "an account that has fewer takes places of the one that has most, and so do namespaces of an account; else the data are dropped, counted (`tidelog_application_data_refused_total`) and logged",
+        test: "broker/src/observability/applications/table.rs: no_account_starves_another",
+    },
+    Resource {
         name: "Watches of gRPC health",
         bound: "1,024 on a node",
         setting: "",

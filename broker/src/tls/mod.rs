@@ -7,6 +7,7 @@
 pub mod authority;
 mod expiry;
 mod files;
+pub mod hashed;
 mod names;
 pub mod peer;
 

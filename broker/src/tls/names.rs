@@ -1,11 +1,11 @@
 //! The names and addresses that the broker's own certificate is good for: the one place that lists them.
 //!
-//! A wildcard is legal in the leftmost label only, and stands for one label, so Kinesis's hosts are listed region by
-//! region. Names of which no verifier makes anything (`*.localhost` for some) do no harm.
+//! A wildcard is legal in the leftmost label only, and stands for one label, so the hosts of Kinesis, and those of the other
+//! services that the broker serves, are listed region by region. Names of which no verifier makes anything (`*.localhost` for some) do no harm.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Regions whose Kinesis hosts are named; the configured one is added.
+/// Regions whose hosts are named; the configured one is added.
 const REGIONS: [&str; 37] = [
     "af-south-1",
     "ap-east-1",
@@ -68,7 +68,8 @@ impl Names {
             hosts.push(machine.to_owned());
         }
         let own = Some(region).filter(|region| is_label(region) && !REGIONS.contains(region));
-        hosts.extend(REGIONS.into_iter().chain(own).flat_map(kinesis_hosts));
+        hosts.extend(REGIONS.into_iter().chain(own).flat_map(service_hosts));
+        hosts.push(GLOBAL_STS_HOST.to_owned());
         let mut addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for address in listening.iter().map(SocketAddr::ip) {
             if !address.is_unspecified() && !addresses.contains(&address) {
@@ -79,9 +80,12 @@ impl Names {
     }
 }
 
-/// Where SDKs look for Kinesis in a region: with an account or a stream's id in front, or without.
-/// Queues have hosts of their own.
-fn kinesis_hosts(region: &str) -> [String; 6] {
+/// Host of STS that older SDKs use in every region.
+const GLOBAL_STS_HOST: &str = "sts.amazonaws.com";
+
+/// Where SDKs look for the services of the broker in a region. Kinesis has hosts with an account or a stream's id in front,
+/// and without; queues have hosts of their own. KCL looks for DynamoDB and CloudWatch (`monitoring`), older KPLs for STS.
+fn service_hosts(region: &str) -> [String; 9] {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     [
         "kinesis",
@@ -90,6 +94,9 @@ fn kinesis_hosts(region: &str) -> [String; 6] {
         "kinesis-queues",
         "*.data-kinesis-queues",
         "*.control-kinesis-queues",
+        "dynamodb",
+        "monitoring",
+        "sts",
     ]
     .map(|service| format!("{service}.{region}.{domain}"))
 }
@@ -111,7 +118,15 @@ mod tests {
         let listening = ["0.0.0.0:1", "[::]:1", "127.0.0.1:1", "192.0.2.7:1", "192.0.2.7:2"];
         let listening = listening.map(|address| address.parse().unwrap());
         let names = Names::new("mars-1", "broker.example", &listening);
-        for host in ["localhost", "broker.example", "kinesis.mars-1.amazonaws.com"] {
+        for host in [
+            "localhost",
+            "broker.example",
+            "kinesis.mars-1.amazonaws.com",
+            "dynamodb.mars-1.amazonaws.com",
+            "monitoring.us-east-1.amazonaws.com",
+            "sts.cn-north-1.amazonaws.com.cn",
+            "sts.amazonaws.com",
+        ] {
             assert!(names.hosts.iter().any(|own| own == host), "{host}");
         }
         assert_eq!(

@@ -35,6 +35,13 @@ fn credential(authorization: &str) -> Option<(&str, &str)> {
     Some((access_key_id, region))
 }
 
+/// The service in the scope of a request's credential, such as `kinesis`.
+pub(super) fn service(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split([',', ' ']).next()?.split('/').nth(3).filter(|service| !service.is_empty())
+}
+
 fn chosen(text: &str, legal: bool, configured: &Arc<str>) -> Arc<str> {
     if legal && text != &**configured { text.into() } else { Arc::clone(configured) }
 }
@@ -74,6 +81,23 @@ mod tests {
         ];
         for (authorization, expected) in cases {
             assert_eq!(credential(authorization), *expected, "{authorization}");
+        }
+    }
+
+    #[test]
+    fn the_scope_of_a_credential_names_the_service() {
+        let cases = [
+            (
+                "AWS4-HMAC-SHA256 Credential=A/20150830/us-east-1/sts/aws4_request, SignedHeaders=host",
+                Some("sts"),
+            ),
+            ("AWS4-HMAC-SHA256 Credential=A/20150830/us-east-1", None),
+            ("Bearer something", None),
+        ];
+        for (authorization, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(authorization));
+            assert_eq!(service(&headers), expected, "{authorization}");
         }
     }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::answer_body::{AnswerBody, Sent};
 use super::client::Client;
 use super::refusal::Refusal;
-use super::{Gateway, grpc, kinesis, pages, tables};
+use super::{Gateway, aws, grpc, kinesis, pages, tables};
 use crate::room::Full;
 
 /// Headers of an answer that scripts of other origins may read (AWS-recorded).
@@ -33,7 +33,7 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const STREAMS: &str = "requests under way";
 /// The name of the refused thing past the bound of connections.
 const CONNECTIONS: &str = "connections";
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 /// Random bytes behind an extended request id; 64 characters of base64.
 const EXTENDED_REQUEST_ID_BYTES: usize = 48;
@@ -80,7 +80,10 @@ impl Answer {
 
     fn into_response(self, version: Version, granted: Option<HeaderValue>) -> Response<AnswerBody> {
         let mut headers = HeaderMap::with_capacity(8 + self.headers.len());
-        headers.insert(REQUEST_ID, request_id());
+        // Some protocols name the id in the body too.
+        if self.headers.iter().all(|(name, _)| *name != REQUEST_ID) {
+            headers.insert(REQUEST_ID, request_id());
+        }
         headers.insert(EXTENDED_REQUEST_ID, extended_request_id());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Some(length) = self.body.length() {
@@ -183,6 +186,10 @@ async fn route(
     request: Request<Incoming>,
 ) -> Result<Answer, Disconnected> {
     let reading = is_read(&request);
+    // Services that share the port with Kinesis, by the head alone.
+    if let Some(destination) = aws::Destination::of(&request) {
+        return aws::call(gateway, client, request, destination).await;
+    }
     match (request.method(), request.uri().path()) {
         _ if grpc::is_meant(request.headers()) => {
             let is_readable = grpc::is_readable(request.headers());
@@ -203,7 +210,7 @@ async fn route(
         (_, path) if pages::is_page(path) => {
             Ok(Refusal::MethodNotAllowed.answer().with(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")))
         }
-        _ => Ok(Refusal::PathUnknown.answer()),
+        _ => Ok(aws::refuse_path(request.headers())),
     }
 }
 
@@ -221,7 +228,8 @@ fn preflight(asked: &HeaderMap) -> Answer {
     answer
 }
 
-fn request_id() -> HeaderValue {
+/// A new id of a request.
+pub(super) fn request_id() -> HeaderValue {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
     let id = Uuid::new_v4().hyphenated().encode_lower(&mut text);
     HeaderValue::from_str(id).expect("a UUID is ASCII")

@@ -32,7 +32,7 @@ pub(super) const TARGET: &str = "x-amz-target";
 /// The name of the class in refusals of answers that find no room.
 pub(super) const ANSWERS: &str = "answers";
 /// The prefix of the operation's name.
-const TARGET_PREFIX: &str = "Kinesis_20131202.";
+pub(super) const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
 /// Carries out one call of a connection.
 ///

@@ -3,7 +3,7 @@
 //! ```text
 //! accept ──► connection ──► exchange ──► kinesis ──► crate::ops::dispatch
 //!            (first bytes)  (routes,     (target, caller, body, deadline)
-//!                            headers)
+//!                            headers) └► aws (CloudWatch, STS, refusals for other services)
 //! ```
 //! Invariants: every accepted request gets an answer or a closed connection within bounded time; connections, bytes
 //! of request bodies and every wait are bounded by [`Bounds`]; a panicking operation is a 500, never a silent
@@ -12,6 +12,7 @@
 pub mod accept;
 mod answer_body;
 mod audience;
+mod aws;
 mod body;
 mod bounds;
 mod caller;
@@ -43,6 +44,7 @@ pub use audience::{AllowedOrigins, Audience, Interface};
 pub use bounds::Bounds;
 
 use crate::observability::CONNECTIONS;
+use crate::observability::applications::ApplicationMetrics;
 use crate::room::Room;
 use crate::service::Service;
 use crate::shell::Shell;
@@ -71,6 +73,7 @@ pub struct Gateway {
     room: Arc<Room>,
     timing: Timing,
     pages: pages::Pages,
+    applications: ApplicationMetrics,
     /// Ends event streams, which would last longer than any drain.
     stopping: watch::Receiver<bool>,
 }
@@ -154,8 +157,6 @@ impl Gateway {
             closed_at: Instant::now(),
             stage,
             shell,
-            account,
-            region,
             audience,
             tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
@@ -164,6 +165,9 @@ impl Gateway {
             room: Room::new(bounds.memory),
             timing: Timing::default(),
             pages: pages::Pages::default(),
+            applications: ApplicationMetrics::new(account.clone(), region.clone()),
+            account,
+            region,
             bounds,
             stopping,
         })

@@ -123,10 +123,11 @@ pub(super) struct Pages {
     metrics: KeptPage,
 }
 
-/// Every metric, as Prometheus reads it, those of single shards at the end.
+/// Every metric, as Prometheus reads it, those of single shards and of applications at the end.
 pub(super) async fn metrics(gateway: &Gateway) -> Answer {
     let Some(service) = gateway.service() else {
-        return Answer::new(StatusCode::OK, PROMETHEUS, observability::render());
+        let page = observability::render() + &gateway.applications.page(Instant::now());
+        return Answer::new(StatusCode::OK, PROMETHEUS, page);
     };
     let make = || {
         let leaders = service.groups().leadership().watch_leaders();
@@ -143,7 +144,9 @@ pub(super) async fn metrics(gateway: &Gateway) -> Answer {
             metrics::counter!(observability::MEMORY_REFUSALS, "class" => pool.name())
                 .absolute(pool.refusals());
         }
-        observability::render() + &service.shard_level_page(&gateway.account, &gateway.region)
+        observability::render()
+            + &service.shard_level_page(&gateway.account, &gateway.region)
+            + &gateway.applications.page(Instant::now())
     };
     Answer::new(StatusCode::OK, PROMETHEUS, gateway.pages.metrics.get(make).await)
 }

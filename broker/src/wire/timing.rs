@@ -12,6 +12,7 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tidelog_proto::v1::DESCRIPTOR_SET;
 use tidelog_tables::Operation as TableOperation;
 
+use super::aws;
 use crate::observability::REQUEST_SECONDS;
 use crate::ops::api::Operation;
 
@@ -37,7 +38,7 @@ pub(super) struct Timing {
     operations: [OperationTiming; Operation::ALL.len()],
     /// In the order of [`TableOperation::ALL`].
     tables: [OperationTiming; TableOperation::ALL.len()],
-    /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`.
+    /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`, and those of AWS services beside Kinesis.
     calls: BTreeMap<String, OperationTiming>,
     unknown: OperationTiming,
 }
@@ -50,7 +51,11 @@ impl Default for Timing {
         let timing = Self {
             operations: Operation::ALL.map(|operation| named(operation.name())),
             tables: TableOperation::ALL.map(|operation| named(format!("DynamoDB.{}", operation.name()))),
-            calls: call_paths().into_iter().map(|path| (path.clone(), named(path))).collect(),
+            calls: call_paths()
+                .into_iter()
+                .chain(aws::TIMED.map(str::to_owned))
+                .map(|path| (path.clone(), named(path)))
+                .collect(),
             unknown: named(UNKNOWN),
         };
         for operation in FROM_THE_START {
@@ -86,7 +91,8 @@ impl Timing {
         operation.map_or(&self.unknown, |operation| &self.tables[operation as usize])
     }
 
-    /// The histograms of the call of the gRPC API with that path, without the slash before it.
+    /// The histograms of the call of the gRPC API with that path, without the slash before it, or of a service beside
+    /// Kinesis.
     pub(super) fn of_call(&self, path: &str) -> &OperationTiming {
         self.calls.get(path).unwrap_or(&self.unknown)
     }

@@ -138,9 +138,12 @@ pub const CRATES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const HOMES: &[(&str, &str)] = &[
     ("aes_gcm", "service"),
+    ("flate2", "wire"),
+    ("form_urlencoded", "wire"),
     ("hyper", "wire cluster"),
     ("openraft", "replication"),
     ("rcgen", "tls"),
+    ("ring", "tls"),
     ("rustls", "tls"),
     // The fields of faults, which nodes tell each other.
     ("serde", "ops service replication model"),

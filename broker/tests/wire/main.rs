@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
 mod audience;
+mod aws;
 mod bad_input;
 mod bodies;
 mod bounds;

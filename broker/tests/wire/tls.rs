@@ -109,6 +109,10 @@ async fn the_certificate_is_good_for_the_names_that_clients_use_and_for_no_other
         "kinesis.eu-central-1.amazonaws.com",
         "000000000000.data-kinesis.us-east-1.amazonaws.com",
         "000000000000.control-kinesis.us-east-1.amazonaws.com",
+        "dynamodb.us-east-1.amazonaws.com",
+        "monitoring.eu-central-1.amazonaws.com",
+        "sts.us-east-1.amazonaws.com",
+        "sts.amazonaws.com",
         &machine,
     ];
     for name in names.into_iter().filter(|name| ServerName::try_from(*name).is_ok()) {

@@ -106,16 +106,16 @@ pub(super) struct Serve {
     /// Further name that the broker answers to on the loopback interface; may be repeated.
     ///
     /// On addresses such as 127.0.0.1 the broker answers to addresses, to localhost, to the machine's name and to
-    /// Kinesis's own hosts. Requests for other names are refused, because a web site can point its own name here. Name
-    /// the host of a reverse proxy on this machine that keeps the Host header.
+    /// the own hosts of Kinesis, DynamoDB, CloudWatch and STS. Requests for other names are refused, because a web site
+    /// can point its own name here. Name the host of a reverse proxy on this machine that keeps the Host header.
     #[arg(long, value_name = "NAME", env = "TIDELOG_PUBLIC_HOST", value_delimiter = ',', value_parser = host)]
     pub(super) public_host: Vec<String>,
 
     /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
     ///
     /// Without it, https:// is served all the same, with a certificate by a CA that is made with the data directory
-    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and Kinesis's own
-    /// host names.
+    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and the own host names
+    /// of Kinesis, DynamoDB, CloudWatch and STS.
     #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_CERTIFICATE")]
     pub(super) tls_certificate: Option<PathBuf>,
 

@@ -11,6 +11,7 @@ pub(crate) mod initial;
 pub(crate) mod values;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 pub use file::FileError;
 use tidelog::config::{Config, DataLocation};
@@ -26,8 +27,13 @@ use crate::command::log::GiveUpLog;
 pub enum Command {
     /// Run the broker.
     Serve(Box<ServeSettings>),
-    /// Print the certificate of the authority of that data directory.
-    Authority(DataLocation),
+    /// Hand out the certificate of an authority.
+    Authority {
+        /// The data directory that has the authority.
+        data: DataLocation,
+        /// The directory of OpenSSL's form to put the certificate into, instead of printing it.
+        hashed: Option<PathBuf>,
+    },
     /// Ask a cluster, or change it.
     Cluster(ClusterCommand),
     /// Give damaged records up.
@@ -87,7 +93,10 @@ pub fn load(
     }
     match arguments::of_authority(&user)? {
         None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
-        Some(as_of_serve) => Ok(Command::Authority(settings(&as_of_serve, variable)?.broker.data)),
+        Some(words) => {
+            let data = settings(&words.as_of_serve, variable)?.broker.data;
+            Ok(Command::Authority { data, hashed: words.hashed })
+        }
     }
 }
 

@@ -15,10 +15,7 @@ fn it_says_where_it_is_and_stops_on_sigterm() {
     let printed = broker.printed().to_owned();
     let port = printed.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     assert_ne!(port, "0");
-    assert!(
-        printed.contains(&format!("export AWS_ENDPOINT_URL_KINESIS=http://127.0.0.1:{port}")),
-        "{printed}"
-    );
+    assert!(printed.contains(&format!("export AWS_ENDPOINT_URL=http://127.0.0.1:{port}")), "{printed}");
     assert!(printed.contains("AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1"), "{printed}");
     let data = printed.lines().find(|line| line.contains("ephemeral")).unwrap();
     let directory = std::path::PathBuf::from(data.split_whitespace().nth(1).unwrap());
@@ -150,6 +147,11 @@ fn the_ca_command_prints_the_certificate_or_names_the_file_that_is_missing() {
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert!(printed.starts_with("-----BEGIN CERTIFICATE-----\n"), "{printed}");
     assert_eq!(run().1, printed);
+    let hashed = directory.path().join("hashed");
+    let into = Ran::to_end(tidelog().arg("ca").arg("--data").arg(&data).arg("--hashed").arg(&hashed));
+    assert_eq!((into.code, into.stderr.as_str()), (Some(0), ""));
+    assert!(into.stdout.trim_end().ends_with(".0"), "{}", into.stdout);
+    assert_eq!(std::fs::read_to_string(into.stdout.trim_end()).unwrap(), printed);
     std::fs::remove_file(data.join("tls/ca.pem")).unwrap();
     let (code, printed, errors) = run();
     assert_eq!((code, printed.as_str(), errors.lines().count()), (Some(1), "", 1), "{errors}");

@@ -230,13 +230,18 @@ fn a_node_that_contradicts_its_cluster_is_refused() {
 
 #[test]
 fn the_authority_is_that_of_the_brokers_directory() {
-    let kept = |path: &str| Command::Authority(DataLocation::Directory(path.into()));
+    let kept = |path: &str| Command::Authority { data: DataLocation::Directory(path.into()), hashed: None };
     assert_eq!(commanded(&["ca"]).unwrap(), kept("./tidelog-data"));
     assert_eq!(commanded(&["ca", "--data", "/kept"]).unwrap(), kept("/kept"));
     let file = file("data = \"/filed\"\nlimits = \"off\"");
     let path = file.path().to_str().unwrap();
     assert_eq!(commanded(&["ca", "--config", path]).unwrap(), kept("/filed"));
     assert_eq!(commanded(&["ca", "--config", path, "--data", "/kept"]).unwrap(), kept("/kept"));
+    let hashed = Command::Authority {
+        data: DataLocation::Directory("/kept".into()),
+        hashed: Some("/certificates".into()),
+    };
+    assert_eq!(commanded(&["ca", "--data", "/kept", "--hashed", "/certificates"]).unwrap(), hashed);
     assert!(commanded(&["ca", "--listen", "127.0.0.1:0"]).is_err());
 }
 
