@@ -109,10 +109,11 @@ class Running:
         self.process.wait(timeout=WORKER_SECONDS_MAX)
 
 
-def until(what, condition):
+def until(what, workers, condition):
     ends = time.monotonic() + WORKER_SECONDS_MAX
     while not condition():
-        assert time.monotonic() < ends, f"{what} takes too long"
+        seen = [running.lines for running in workers]
+        assert time.monotonic() < ends, f"{what}: not after {WORKER_SECONDS_MAX} s; the workers printed {seen}"
         time.sleep(0.2)
 
 
@@ -140,7 +141,7 @@ class TestKcl:
             return {words[3] for words in lines("record")}
 
         try:
-            until("the first lease of each shard", lambda: len(lines("begin")) == 2)
+            until("the first lease of each shard", workers, lambda: len(lines("begin")) == 2)
             put_some(50)
             shard = kinesis.list_shards(StreamName="kcl")["Shards"][0]
             lower, upper = (int(shard["HashKeyRange"][end]) for end in ("StartingHashKey", "EndingHashKey"))
@@ -148,14 +149,14 @@ class TestKcl:
             kinesis.split_shard(StreamName="kcl", ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
             kinesis.get_waiter("stream_exists").wait(StreamName="kcl", WaiterConfig={"Delay": 1})
             put_some(50)
-            until("the records after the split", lambda: read() == set(put))
+            until("the records after the split", workers, lambda: read() == set(put))
             events = [tuple(words[:2]) for words in workers[0].lines]
             child = f"shardId-{2:012}"
             assert events.index(("end", shard["ShardId"])) < events.index(("begin", child)), events
             workers[0].stop()
             put_some(50)
             workers.append(Running(worker, broker, tmp_path, "kcl", "application"))
-            until("the records after the change of workers", lambda: read() == set(put))
+            until("the records after the change of workers", workers, lambda: read() == set(put))
             again = {words[3] for words in workers[1].lines if words[0] == "record"} - set(put[100:])
             assert again == set(), "a graceful stop checkpoints"
             workers[1].stop()

@@ -4,6 +4,8 @@ import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
 import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
 import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
 import software.amazon.kinesis.common.ConfigsBuilder;
+import software.amazon.kinesis.common.InitialPositionInStream;
+import software.amazon.kinesis.common.InitialPositionInStreamExtended;
 import software.amazon.kinesis.coordinator.Scheduler;
 import software.amazon.kinesis.lifecycle.events.InitializationInput;
 import software.amazon.kinesis.lifecycle.events.LeaseLostInput;
@@ -12,6 +14,7 @@ import software.amazon.kinesis.lifecycle.events.ShardEndedInput;
 import software.amazon.kinesis.lifecycle.events.ShutdownRequestedInput;
 import software.amazon.kinesis.metrics.MetricsLevel;
 import software.amazon.kinesis.processor.ShardRecordProcessor;
+import software.amazon.kinesis.processor.SingleStreamTracker;
 import software.amazon.kinesis.retrieval.polling.PollingConfig;
 
 /**
@@ -27,8 +30,9 @@ public class Worker {
         String application = arguments[1];
         boolean isPolling = arguments.length > 2 && arguments[2].equals("polling");
         KinesisAsyncClient kinesis = KinesisAsyncClient.create();
+        var oldest = InitialPositionInStreamExtended.newInitialPosition(InitialPositionInStream.TRIM_HORIZON);
         ConfigsBuilder configs = new ConfigsBuilder(
-                stream, application, kinesis, DynamoDbAsyncClient.create(), CloudWatchAsyncClient.create(),
+                new SingleStreamTracker(stream, oldest), application, kinesis, DynamoDbAsyncClient.create(), CloudWatchAsyncClient.create(),
                 UUID.randomUUID().toString(), Processor::new);
         var retrieval = configs.retrievalConfig();
         if (isPolling) {
