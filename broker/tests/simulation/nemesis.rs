@@ -13,6 +13,9 @@ use crate::node::{SimNode, State};
 use crate::plan::FaultKind;
 use crate::world::World;
 
+/// A clock that is further ahead than this hides records.
+const FAR_MS: i64 = 3_600_000;
+
 /// The host of all clients.
 pub const CLIENTS: &str = "clients";
 
@@ -250,6 +253,8 @@ impl Nemesis {
         };
         let two = if self.dice.percent(30) { 2 } else { 1 };
         for node in (0..two).map(|next| &world.nodes[(index + next) % world.nodes.len()]) {
+            // A node that has started with a clock before its newest record takes the next one for right, as at a start.
+            let skew_ms = if node.skew_ms() < -FAR_MS && skew_ms > FAR_MS { 0 } else { skew_ms };
             world.trace.note(&format!("{} is off by {skew_ms} ms", node.name));
             node.set_skew_ms(skew_ms);
         }
@@ -258,7 +263,6 @@ impl Nemesis {
     /// Gives a node that starts with most clocks far ahead a clock that is right, because records that such
     /// clocks hide would look lost. A node whose clock is behind, or in 1970, starts with it.
     fn judge_clock(world: &World, index: usize) {
-        const FAR_MS: i64 = 3_600_000;
         let ahead = world.nodes.iter().filter(|node| node.skew_ms() > FAR_MS).count();
         if ahead * 2 > world.nodes.len() {
             world.nodes[index].set_skew_ms(0);

@@ -143,7 +143,7 @@ async fn a_put_is_one_message_and_empty_records_are_counted_before_they_are_read
     for (call, body, code, words) in [
         ("Put", whole.clone(), Code::Ok, ""),
         ("Put", vec![], Code::InvalidArgument, "one message"),
-        ("Put", cut, Code::InvalidArgument, "cut off"),
+        ("Put", cut, Code::InvalidArgument, "is incomplete"),
         ("Put", framed(1, &whole), Code::InvalidArgument, "encoded"),
         ("Put", framed(0, &[0x12, 5]), Code::InvalidArgument, "cannot be read"),
         ("Put", empty.clone(), Code::InvalidArgument, "1 to 500 records. This one has 7340032"),
