@@ -125,12 +125,14 @@ async fn the_certificate_is_good_for_the_names_that_clients_use_and_for_no_other
 }
 
 #[tokio::test]
-async fn large_bodies_pass_both_ways() {
+async fn a_large_body_passes() {
     let broker = Broker::start().await;
     let trust = broker.server.trust().to_path_buf();
     let mut stream = connect(&broker, &trust, "localhost", &[b"http/1.1"]).await.unwrap();
     let body = format!("{}{{}}", " ".repeat(12 << 20));
     stream.write_all(post("ListStreams", &body).as_bytes()).await.unwrap();
+    // The session may still hold the last records of the body when the write returns.
+    stream.flush().await.unwrap();
     let mut answer = vec![0; 4_096];
     let count = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
     assert!(answer[..count].starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
