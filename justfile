@@ -13,6 +13,14 @@ serve *options:
 test *options:
     ./tests/run {{options}}
 
+# Runs every test and then the long steps, or these long steps alone.
+test-all *steps:
+    ./tests/run --all {{steps}}
+
+# Lists the long steps.
+long-steps:
+    @./tests/run --list
+
 # Runs the Rust tests whose names contain a word.
 test-rust filter:
     cargo test --workspace {{filter}}
