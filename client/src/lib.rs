@@ -33,7 +33,7 @@ pub use consumer::{
     Batch, Checkpoints, Consumer, ConsumerBuilder, Position, Reader, ReaderBuilder, Record, Records,
 };
 pub use error::{Error, Reason};
-pub use producer::{NewRecord, Placed, Producer, ProducerBuilder, Receipt, Undelivered};
+pub use producer::{Acknowledgement, NewRecord, Producer, ProducerBuilder, Receipt, Undelivered};
 pub use shards::{Shard, Shards};
 /// The messages of the gRPC API, for calls by [`Node`].
 pub use tidelog_proto::v1 as api;

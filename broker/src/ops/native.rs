@@ -8,9 +8,9 @@ use super::{Call, Fault, placement, shard, stream, target};
 use crate::model::stream::{Stream, StreamKey, Tags};
 use crate::service::Service;
 
-pub use super::record::follow::{At, FollowMode, Item, Place, Source, place, places};
+pub use super::record::acknowledgement::AcknowledgementWriter;
+pub use super::record::follow::{At, FollowMode, Item, ShardStart, Source, find_start, find_starts};
 pub use super::record::get_records::Numbers;
-pub use super::record::places::Places;
 pub use super::record::put::{Given, check_count_max, put};
 
 /// The stream of that name in the caller's account and region, or of that ARN.

@@ -48,7 +48,7 @@ pub use append::messages::check_peer_put;
 pub use append::receive::LinkQueues;
 pub use append::refusal::PutRefusal;
 pub use append::session::{OrderedPut, PutSession};
-pub use append::{AppendRefusal, Appender, NewRecord, Payload, Placed};
+pub use append::{AppendRefusal, AppendedRecord, Appender, NewRecord, Payload};
 pub use consumers::groups::{
     GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,

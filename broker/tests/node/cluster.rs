@@ -14,7 +14,7 @@ use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Fault, Reply, dispatch};
 use tidelog::replication::Leader;
 use tidelog::room::AnswerRoom;
-use tidelog::service::{AppendRefusal, Placed};
+use tidelog::service::{AppendRefusal, AppendedRecord};
 use tidelog_testkit::node::{self as testkit, call, unlimited};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -189,7 +189,7 @@ impl Cluster {
     }
 
     /// Sends a producer's batch of records under those keys to the node at a place, until the outcome of each is known.
-    pub async fn append(&self, at: usize, (keys, stamp): ([&'static str; 8], Stamp)) -> Vec<Placed> {
+    pub async fn append(&self, at: usize, (keys, stamp): ([&'static str; 8], Stamp)) -> Vec<AppendedRecord> {
         let (node, runtime) = self.members[at].running.as_ref().expect("a node that runs");
         for _ in 0..100 {
             let service = node.service();

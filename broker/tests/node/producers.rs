@@ -8,7 +8,7 @@ use tidelog::limits::ShardLimits;
 use tidelog::model::hash_key;
 use tidelog::model::producer::Stamp;
 use tidelog::model::stream::Stream;
-use tidelog::service::{AppendRefusal, NewRecord, Payload, Placed, Service};
+use tidelog::service::{AppendRefusal, AppendedRecord, NewRecord, Payload, Service};
 
 use crate::START_MS;
 use crate::broker::Broker;
@@ -26,7 +26,11 @@ fn stream(service: &Service) -> Arc<Stream> {
 }
 
 /// Sends a batch of records under those keys.
-pub async fn send(service: &Service, keys: &[&str], stamp: Stamp) -> Vec<Result<Placed, AppendRefusal>> {
+pub async fn send(
+    service: &Service,
+    keys: &[&str],
+    stamp: Stamp,
+) -> Vec<Result<AppendedRecord, AppendRefusal>> {
     let record = |key| NewRecord {
         hash_key: hash_key::of_partition_key(key),
         partition_key: Some(key),
@@ -36,7 +40,7 @@ pub async fn send(service: &Service, keys: &[&str], stamp: Stamp) -> Vec<Result<
     service.appender().append(&stream(service), &records, Some(&stamp)).await
 }
 
-async fn placed(broker: &Broker, keys: &[&str], stamp: Stamp) -> Vec<Placed> {
+async fn placed(broker: &Broker, keys: &[&str], stamp: Stamp) -> Vec<AppendedRecord> {
     let results = send(&broker.node.service(), keys, stamp).await;
     results.into_iter().map(|result| result.expect("written or known")).collect()
 }

@@ -5,7 +5,7 @@ use super::shards::{find, listed, short};
 use super::stream::summary;
 use super::tail::show::{Form, Shown, written};
 use super::{CommandError, EXIT_CODES, Outcome, Output, Shared, output};
-use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Place, Record};
+use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Record, StartingPosition};
 use tidelog_kinesis::{Client, KinesisError};
 
 /// Arguments of `tidelog get`.
@@ -45,7 +45,7 @@ impl GetArguments {
         let shard = find(&shards, &self.shard)?;
         let record = match self.record(&client, &shard.shard_id).await {
             Ok(record) => record,
-            // The place does not exist, in the service's words: of another shard, or of a stream of that name before.
+            // The position does not exist, in the service's words: of another shard, or of a stream of that name before.
             Err(error) if error.exception() == Some("InvalidArgumentException") => None,
             Err(error) => return Err(CommandError::of_call(&client, None, error).await),
         };
@@ -69,9 +69,10 @@ impl GetArguments {
     }
 
     async fn record(&self, client: &Client, shard: &str) -> Result<Option<Record>, KinesisError> {
-        let place = Place::AtSequenceNumber { number: self.sequence_number.clone() };
+        let position = StartingPosition::AtSequenceNumber { number: self.sequence_number.clone() };
         let (stream_name, shard_id) = (self.stream.clone(), shard.into());
-        let iterator = client.call(&GetShardIterator { stream_name, shard_id, place }).await?.shard_iterator;
+        let iterator =
+            client.call(&GetShardIterator { stream_name, shard_id, position }).await?.shard_iterator;
         let answer = client.call(&GetRecords { shard_iterator: iterator, limit: Some(1) }).await?;
         Ok(answer.records.into_iter().find(|record| record.sequence_number == self.sequence_number))
     }

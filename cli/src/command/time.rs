@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use tidelog_kinesis::Timestamp;
-use tidelog_kinesis::operations::Place;
+use tidelog_kinesis::operations::StartingPosition;
 
 /// Numbers from here on are seconds since 1970, below they would be of the seventies.
 const EPOCH_SECONDS_MIN: f64 = 1e8;
@@ -58,18 +58,18 @@ impl Beginning {
     }
 
     /// The place in every shard; `Err` for a time that is still to come.
-    pub(super) fn place(self, now: jiff::Timestamp) -> Result<Place, String> {
+    pub(super) fn position(self, now: jiff::Timestamp) -> Result<StartingPosition, String> {
         let now = now.as_millisecond();
         let time = match self {
-            Self::Trim => return Ok(Place::TrimHorizon),
-            Self::Latest => return Ok(Place::Latest),
+            Self::Trim => return Ok(StartingPosition::TrimHorizon),
+            Self::Latest => return Ok(StartingPosition::Latest),
             Self::Ago(span) => now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0),
             Self::At(Timestamp(time)) => time,
         };
         if time > now {
             return Err(format!("{} is still to come", written(Timestamp(time))));
         }
-        Ok(Place::AtTimestamp { time: Timestamp(time) })
+        Ok(StartingPosition::AtTimestamp { time: Timestamp(time) })
     }
 }
 
@@ -179,11 +179,12 @@ mod tests {
     #[test]
     fn a_place_is_never_in_the_future() {
         let now = jiff::Timestamp::from_millisecond(1_772_366_400_000).expect("in range");
-        let at = |milliseconds| Place::AtTimestamp { time: Timestamp(milliseconds) };
-        assert_eq!(Beginning::Ago(Duration::from_secs(1)).place(now), Ok(at(1_772_366_399_000)));
-        assert_eq!(Beginning::Ago(Duration::MAX).place(now), Ok(at(0)));
-        assert_eq!(Beginning::Latest.place(now), Ok(Place::Latest));
-        let error = Beginning::At(Timestamp(1_772_366_400_001)).place(now).expect_err("a millisecond ahead");
+        let at = |milliseconds| StartingPosition::AtTimestamp { time: Timestamp(milliseconds) };
+        assert_eq!(Beginning::Ago(Duration::from_secs(1)).position(now), Ok(at(1_772_366_399_000)));
+        assert_eq!(Beginning::Ago(Duration::MAX).position(now), Ok(at(0)));
+        assert_eq!(Beginning::Latest.position(now), Ok(StartingPosition::Latest));
+        let error =
+            Beginning::At(Timestamp(1_772_366_400_001)).position(now).expect_err("a millisecond ahead");
         assert_eq!(error, "2026-03-01T12:00:00.001Z is still to come");
     }
 }

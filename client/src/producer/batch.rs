@@ -12,7 +12,7 @@ use tidelog_proto::v1;
 use tidelog_proto::v1::put_result;
 use tokio::time::Instant;
 
-use super::receipt::{Pending, Placed};
+use super::receipt::{Acknowledgement, Pending};
 use crate::error::{Error, Reason};
 
 /// Records that are sent together, of one lane.
@@ -48,7 +48,7 @@ pub(super) enum State {
     /// Certainly not written, as of the last attempt.
     Failed(Error),
     /// Written.
-    Placed(Placed),
+    Acknowledged(Acknowledgement),
 }
 
 impl Batch {
@@ -72,7 +72,7 @@ impl Batch {
             Ok(response) if response.results.len() == self.entries.len() => {
                 for (entry, result) in self.entries.iter_mut().zip(response.results) {
                     match result.result {
-                        Some(put_result::Result::Placed(placed)) => entry.place(placed),
+                        Some(put_result::Result::Placed(placed)) => entry.note(placed),
                         Some(put_result::Result::Failure(failure)) => entry.fail(&failure.into()),
                         None => entry.fail(&Error::new(Reason::UnknownOutcome, "an answer without a result")),
                     }
@@ -146,11 +146,13 @@ impl Batch {
     }
 
     /// Takes out aggregated records that went to another shard than the one they were made for.
-    pub fn misplaced(&mut self) -> Vec<(Placed, Vec<Pending>)> {
+    pub fn misplaced(&mut self) -> Vec<(Acknowledgement, Vec<Pending>)> {
         let misplaced = self.entries.iter_mut().filter(|entry| !entry.members.is_empty());
         misplaced
             .filter_map(|entry| match &entry.state {
-                State::Placed(placed) => Some((placed.clone(), mem::take(&mut entry.members))),
+                State::Acknowledged(acknowledgement) => {
+                    Some((acknowledgement.clone(), mem::take(&mut entry.members)))
+                }
                 _ => None,
             })
             .collect()
@@ -159,8 +161,9 @@ impl Batch {
     /// Whether a record with a key went elsewhere than expected: there was a reshard.
     pub fn has_strayed(&self) -> bool {
         self.entries.iter().any(|entry| match &entry.state {
-            State::Placed(placed) => {
-                entry.wire.partition_key.is_some() && Some(&placed.shard_id) != self.shard_id.as_ref()
+            State::Acknowledged(acknowledgement) => {
+                entry.wire.partition_key.is_some()
+                    && Some(&acknowledgement.shard_id) != self.shard_id.as_ref()
             }
             _ => false,
         })
@@ -176,14 +179,14 @@ pub(super) struct Unwritten {
 }
 
 impl Entry {
-    fn place(&mut self, placed: v1::Placed) {
+    fn note(&mut self, placed: v1::Placed) {
         let v1::Placed { shard_id, sequence_number } = placed;
-        self.state = State::Placed(Placed { shard_id, sequence_number });
+        self.state = State::Acknowledged(Acknowledgement { shard_id, sequence_number });
     }
 
     fn fail(&mut self, error: &Error) {
         match (&self.state, error.reason()) {
-            (State::Placed(_), _) => {}
+            (State::Acknowledged(_), _) => {}
             (_, Reason::UnknownOutcome) => self.state = State::Uncertain,
             (State::Uncertain, _) if error.is_transient() => {}
             (State::Uncertain, _) => {
@@ -197,12 +200,12 @@ impl Entry {
 
     /// Resolves the receipts of an entry that is written; not yet when it may have to be written again elsewhere.
     fn acknowledge(&mut self, expected: Option<&str>) {
-        let State::Placed(placed) = &self.state else { return };
-        if self.is_aggregate && Some(placed.shard_id.as_str()) != expected {
+        let State::Acknowledged(acknowledgement) = &self.state else { return };
+        if self.is_aggregate && Some(acknowledgement.shard_id.as_str()) != expected {
             return;
         }
         for member in mem::take(&mut self.members) {
-            member.acknowledge(placed.clone());
+            member.acknowledge(acknowledgement.clone());
         }
     }
 }

@@ -8,7 +8,7 @@ use tidelog_proto::v1;
 use tokio::time::{Instant, sleep};
 
 use super::batch::Batch;
-use super::receipt::{Pending, Placed};
+use super::receipt::{Acknowledgement, Pending};
 use crate::backoff;
 use crate::connection::Connection;
 use crate::error::{Error, Reason};
@@ -83,8 +83,8 @@ async fn settle(mut batch: Batch, destination: &Destination) -> Settled {
         let deadline = misplaced.iter().flat_map(|(_, members)| members).map(|member| member.deadline).max();
         match list(destination, deadline.unwrap_or_else(Instant::now)).await {
             Ok(listed) => {
-                for (placed, members) in misplaced {
-                    unwritten.returned.extend(foreign(&placed, members, &listed));
+                for (acknowledgement, members) in misplaced {
+                    unwritten.returned.extend(foreign(&acknowledgement, members, &listed));
                 }
                 shards = Some(listed);
             }
@@ -109,11 +109,11 @@ async fn settle(mut batch: Batch, destination: &Destination) -> Settled {
 
 /// Acknowledges the members that belong where their aggregated record went. The others do not count there, readers leave
 /// them out: they come back, to be written where they belong.
-fn foreign(placed: &Placed, members: Vec<Pending>, shards: &Shards) -> Vec<Pending> {
-    let range = shards.range(&placed.shard_id).unwrap_or(0..=u128::MAX);
+fn foreign(acknowledgement: &Acknowledgement, members: Vec<Pending>, shards: &Shards) -> Vec<Pending> {
+    let range = shards.range(&acknowledgement.shard_id).unwrap_or(0..=u128::MAX);
     let (here, elsewhere) = members.into_iter().partition(|member| range.contains(&member.hash_key));
     let here: Vec<Pending> = here;
-    here.into_iter().for_each(|member| member.acknowledge(placed.clone()));
+    here.into_iter().for_each(|member| member.acknowledge(acknowledgement.clone()));
     elsewhere
 }
 

@@ -22,7 +22,7 @@ use driver::{Command, Driver};
 use lanes::Lanes;
 pub use options::ProducerBuilder;
 use receipt::Pending;
-pub use receipt::{Placed, Receipt, Undelivered};
+pub use receipt::{Acknowledgement, Receipt, Undelivered};
 pub use record::NewRecord;
 
 use crate::connection::Connection;

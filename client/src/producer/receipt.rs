@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::record::NewRecord;
 use crate::error::{Error, Reason};
 
-/// Where a record stands.
+/// The acknowledgement of a record: it is durable, under this sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct Acknowledgement {
     /// Such as `shardId-000000000000`.
     pub shard_id: String,
     /// Decimal; increases within a shard. Records that were aggregated share one.
@@ -44,10 +44,10 @@ impl Undelivered {
 /// The outcome of a record that was accepted, to be awaited. Dropping it changes nothing for the record.
 #[derive(Debug)]
 #[must_use = "the record is accepted, and not yet written"]
-pub struct Receipt(oneshot::Receiver<Result<Placed, Undelivered>>);
+pub struct Receipt(oneshot::Receiver<Result<Acknowledgement, Undelivered>>);
 
 impl Future for Receipt {
-    type Output = Result<Placed, Undelivered>;
+    type Output = Result<Acknowledgement, Undelivered>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.0).poll(context));
@@ -69,7 +69,7 @@ pub(super) struct Pending {
     pub deadline: Instant,
     /// The error of the last attempt, when all attempts are known not to have written the record.
     pub failed: Option<Error>,
-    outcome: oneshot::Sender<Result<Placed, Undelivered>>,
+    outcome: oneshot::Sender<Result<Acknowledgement, Undelivered>>,
     /// The record's share of the buffer.
     _share: OwnedSemaphorePermit,
     /// Tells a flush that it is done with.
@@ -101,11 +101,11 @@ impl Pending {
     }
 
     /// The record is written.
-    pub fn acknowledge(self, placed: Placed) {
+    pub fn acknowledge(self, acknowledgement: Acknowledgement) {
         metrics::counter!(crate::metrics::RECORDS_WRITTEN).increment(1);
         metrics::histogram!(crate::metrics::DELIVERY_SECONDS).record(self.accepted.elapsed().as_secs_f64());
         // A receipt that nobody waits for is gone, which is fine.
-        let _ = self.outcome.send(Ok(placed));
+        let _ = self.outcome.send(Ok(acknowledgement));
     }
 
     /// The record is given up.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use records::{
-    GetRecords, GetRecordsAnswer, GetShardIterator, Place, PutEntry, PutRecords, PutRecordsAnswer, PutResult,
-    Record, ShardIteratorAnswer,
+    GetRecords, GetRecordsAnswer, GetShardIterator, PutEntry, PutRecords, PutRecordsAnswer, PutResult,
+    Record, ShardIteratorAnswer, StartingPosition,
 };
 pub use shards::{
     ChildShard, HashKeyRange, ListShards, ListShardsAnswer, MergeShards, SequenceNumberRange, Shard,

@@ -36,7 +36,7 @@ pub struct PutRecordsAnswer {
     pub records: Vec<PutResult>,
 }
 
-/// The outcome of a record: a place, or an error.
+/// The outcome of a record: a position, or an error.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PutResult {
@@ -50,7 +50,7 @@ pub struct PutResult {
     pub error_message: Option<String>,
 }
 
-/// Asks for an iterator: a place in a shard.
+/// Asks for an iterator: a position in a shard.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetShardIterator {
@@ -58,16 +58,16 @@ pub struct GetShardIterator {
     pub stream_name: String,
     /// The shard.
     pub shard_id: String,
-    /// The place.
+    /// The position to begin at.
     #[serde(flatten)]
-    pub place: Place,
+    pub position: StartingPosition,
 }
 operation!(GetShardIterator, "GetShardIterator", repeatable: true, ShardIteratorAnswer);
 
-/// A place in a shard.
+/// A position in a shard to read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "ShardIteratorType")]
-pub enum Place {
+pub enum StartingPosition {
     /// The oldest record that is kept.
     #[serde(rename = "TRIM_HORIZON")]
     TrimHorizon,

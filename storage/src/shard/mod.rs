@@ -10,7 +10,7 @@ mod damage;
 mod files;
 mod gather;
 mod given_up;
-mod place;
+mod location;
 mod read;
 mod recovery;
 mod repair;

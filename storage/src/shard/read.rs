@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 
 use super::gather::Gather;
-use super::place::place;
+use super::location::locate;
 use super::state::ShardState;
 use super::{ReadBatch, ReadLimit, ShardError, ShardLog};
 use crate::disk::Open;
@@ -233,8 +233,8 @@ impl ShardLog {
                 // Records that an operator has given up of a file without a frame end where the next records
                 // are.
                 let state = self.state();
-                let place = place(&state, Sought::Time(time_ms)).first_ordinal().max(state.trim_ordinal);
-                return state.given_up_end(place).ok_or(error);
+                let segment = locate(&state, Sought::Time(time_ms)).first_ordinal().max(state.trim_ordinal);
+                return state.given_up_end(segment).ok_or(error);
             }
             found => found?,
         };

@@ -11,14 +11,14 @@ use crate::blocks::Blocks;
 const COPY_BYTES: usize = 32 * 1024;
 
 /// A change and, for an appended entry, where it stands once the commit is written.
-pub(super) struct Placed {
+pub(super) struct LoggedChange {
     pub group: GroupId,
     pub change: Change,
     pub slot: Option<Slot>,
 }
 
-/// Where a commit goes.
-pub(super) struct Place {
+/// The location of a commit in the log.
+pub(super) struct CommitLocation {
     /// The sequence number of the file.
     pub file: u64,
     pub salt: u64,
@@ -52,29 +52,33 @@ pub(super) fn frame_bytes(op: &WalOp) -> u64 {
 }
 
 /// Fills the buffer with one commit of all `ops`, padded to whole blocks.
-pub(super) fn encode_commit(buffer: &mut Blocks, ops: &[WalOp], place: &Place) -> Vec<Placed> {
+pub(super) fn encode_commit(
+    buffer: &mut Blocks,
+    ops: &[WalOp],
+    location: &CommitLocation,
+) -> Vec<LoggedChange> {
     buffer.clear();
     buffer.extend_from_slice(&[0; COMMIT_HEADER_BYTES]);
-    let placed = ops.iter().map(|op| encode_frame(buffer, op, place)).collect();
+    let changes = ops.iter().map(|op| encode_frame(buffer, op, location)).collect();
     let header = CommitHeader {
-        salt: place.salt,
-        lsn: place.lsn,
-        durable_lsn: place.durable_lsn,
+        salt: location.salt,
+        lsn: location.lsn,
+        durable_lsn: location.durable_lsn,
         frames_bytes: (buffer.len() - COMMIT_HEADER_BYTES) as u64,
         frames: u32::try_from(ops.len()).expect("a commit's frames are bounded by its bytes"),
     };
     buffer.overwrite(0, &header.encode());
     buffer.pad_to_block();
-    placed
+    changes
 }
 
-fn encode_frame(buffer: &mut Blocks, op: &WalOp, place: &Place) -> Placed {
+fn encode_frame(buffer: &mut Blocks, op: &WalOp, location: &CommitLocation) -> LoggedChange {
     let payload_bytes = u32::try_from(payload_bytes(op)).expect("an entry's size was checked");
     let change = change_of(op);
     let group = op.group();
     let header = FrameHeader { group, change, payload_bytes }.encode();
     let frame_at = buffer.len();
-    let mut checksum = frame_checksum(place.salt);
+    let mut checksum = frame_checksum(location.salt);
     checksum.update(&header[4..]);
     buffer.extend_from_slice(&header);
     if let WalOp::Append { payload, .. } = op {
@@ -84,12 +88,12 @@ fn encode_frame(buffer: &mut Blocks, op: &WalOp, place: &Place) -> Placed {
         }
     }
     buffer.overwrite(frame_at, &checksum.finalize().to_le_bytes());
-    let offset = u32::try_from(place.offset + frame_at as u64).expect("a log file is smaller than 4 GiB");
+    let offset = u32::try_from(location.offset + frame_at as u64).expect("a log file is smaller than 4 GiB");
     let slot = match change {
         Change::Append(LogPosition { term, .. }) => {
-            Some(Slot { term, file: place.file, offset, payload_bytes })
+            Some(Slot { term, file: location.file, offset, payload_bytes })
         }
         _ => None,
     };
-    Placed { group, change, slot }
+    LoggedChange { group, change, slot }
 }

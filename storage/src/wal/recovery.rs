@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::encode::Placed;
+use super::encode::LoggedChange;
 use super::files::{LogFile, log_path};
 use super::group::GroupLog;
 use super::order::Draft;
@@ -163,8 +163,8 @@ impl Replay {
         Ok(None)
     }
 
-    fn apply(&mut self, changes: &[Placed]) -> Result<(), &'static str> {
-        for Placed { group, change, slot } in changes {
+    fn apply(&mut self, changes: &[LoggedChange]) -> Result<(), &'static str> {
+        for LoggedChange { group, change, slot } in changes {
             let log = &mut self.groups[usize::from(*group)];
             Draft::new(log).follow(*change)?;
             log.apply(*change, *slot, &mut |_| {});

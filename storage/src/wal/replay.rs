@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::BLOCK;
-use super::encode::Placed;
+use super::encode::LoggedChange;
 use super::format::{
     COMMIT_HEADER_BYTES, CommitHeader, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Invalid,
 };
@@ -41,7 +41,7 @@ pub(super) struct ReplayFile {
 /// The thing that stands where the next commit should begin.
 pub(super) enum Next {
     /// An intact commit, and where the one after it begins.
-    Commit { changes: Vec<Placed>, end: u64 },
+    Commit { changes: Vec<LoggedChange>, end: u64 },
     /// No intact commit. `begun` when there are traces of one.
     End { begun: bool },
 }
@@ -169,7 +169,7 @@ fn parse_frames(
     header: &CommitHeader,
     file: u64,
     frames_at: u64,
-) -> Result<Vec<Placed>, Invalid> {
+) -> Result<Vec<LoggedChange>, Invalid> {
     let mut changes = Vec::new();
     let mut at = 0;
     while at < frames.len() {
@@ -180,7 +180,7 @@ fn parse_frames(
             Change::Append(position) => Some(Slot { term: position.term, file, offset, payload_bytes }),
             _ => None,
         };
-        changes.push(Placed { group: frame.group, change: frame.change, slot });
+        changes.push(LoggedChange { group: frame.group, change: frame.change, slot });
         at += FRAME_HEADER_BYTES + payload_bytes as usize;
     }
     if changes.len() == header.frames as usize { Ok(changes) } else { Err(Invalid::Checksum) }

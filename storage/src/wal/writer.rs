@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begin::{NewFile, begin_file, mix};
-use super::encode::{Place, Placed, change_of, encode_commit, frame_bytes, payload_bytes};
+use super::encode::{CommitLocation, LoggedChange, change_of, encode_commit, frame_bytes, payload_bytes};
 use super::files::Shared;
 use super::format::{COMMIT_HEADER_BYTES, COMMITS_AT, FRAME_HEADER_BYTES};
 use super::found::FoundWal;
@@ -306,8 +306,9 @@ impl Wal {
         }
         self.write_sync_point(now)?;
         let Current { seq, salt, offset, .. } = self.file;
-        let place = Place { file: seq, salt, offset, lsn: self.lsn_next, durable_lsn: self.durable_lsn };
-        let placed = encode_commit(&mut self.buffer, part, &place);
+        let location =
+            CommitLocation { file: seq, salt, offset, lsn: self.lsn_next, durable_lsn: self.durable_lsn };
+        let placed = encode_commit(&mut self.buffer, part, &location);
         let blocks = self.buffer.as_slice();
         if let Err(error) = self.file.file.write_all_at(blocks, offset) {
             // Parts of the commit may be in these blocks. They are not used again: the next commit has the same
@@ -338,9 +339,9 @@ impl Wal {
         Ok(())
     }
 
-    fn publish(&self, placed: &[Placed]) {
+    fn publish(&self, placed: &[LoggedChange]) {
         let mut dropped = Vec::new();
-        for Placed { group, change, slot } in placed {
+        for LoggedChange { group, change, slot } in placed {
             self.shared.group_mut(*group).apply(*change, *slot, &mut |file| dropped.push(file));
         }
         let appended = placed.iter().filter(|placed| placed.slot.is_some()).count() as u64;

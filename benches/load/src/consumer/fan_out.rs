@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{Ending, Read, Reading};
 use crate::connection::{Connection, Exchange, Target};
 use crate::ledger::ShardLog;
-use tidelog_kinesis::operations::{ChildShard, Done, Place, Record};
+use tidelog_kinesis::operations::{ChildShard, Done, Record, StartingPosition};
 use tidelog_kinesis::{Client, KinesisError, Operation};
 
 /// How long a consumer may take to become ACTIVE.
@@ -120,28 +120,28 @@ impl Registered {
         client.call(&Deregister { arn: &self.arn }).await.map(|Done {}| ())
     }
 
-    async fn subscribe(&self, shard: &str, from: &Place) -> Result<Incoming, String> {
+    async fn subscribe(&self, shard: &str, from: &StartingPosition) -> Result<Incoming, String> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
         struct Subscribe<'a> {
             #[serde(rename = "ConsumerARN")]
             arn: &'a str,
             shard_id: &'a str,
-            starting_position: StartingPosition<'a>,
+            starting_position: Start<'a>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
-        struct StartingPosition<'a> {
+        struct Start<'a> {
             r#type: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             sequence_number: Option<&'a str>,
         }
         let starting_position = match from {
-            Place::AfterSequenceNumber { number } => {
-                StartingPosition { r#type: "AFTER_SEQUENCE_NUMBER", sequence_number: Some(number) }
+            StartingPosition::AfterSequenceNumber { number } => {
+                Start { r#type: "AFTER_SEQUENCE_NUMBER", sequence_number: Some(number) }
             }
-            Place::TrimHorizon => StartingPosition { r#type: "TRIM_HORIZON", sequence_number: None },
-            _ => StartingPosition { r#type: "LATEST", sequence_number: None },
+            StartingPosition::TrimHorizon => Start { r#type: "TRIM_HORIZON", sequence_number: None },
+            _ => Start { r#type: "LATEST", sequence_number: None },
         };
         let subscribe = Subscribe { arn: &self.arn, shard_id: shard, starting_position };
         let body = serde_json::to_vec(&subscribe).map_err(|error| error.to_string())?;
@@ -178,7 +178,7 @@ pub(super) async fn read(
     reading: &Reading,
     registered: &Registered,
     shard: String,
-    mut from: Place,
+    mut from: StartingPosition,
     ready: Option<mpsc::Sender<()>>,
 ) -> Result<Read, String> {
     let (mut log, mut ending) = (ShardLog::new(&shard), Ending::new(reading));
@@ -209,7 +209,7 @@ pub(super) async fn read(
                         return Ok(Read { shard, log, children: event.child_shards });
                     }
                     if let Some(number) = event.continuation_sequence_number {
-                        from = Place::AfterSequenceNumber { number };
+                        from = StartingPosition::AfterSequenceNumber { number };
                     }
                 }
                 Said::Quiet => {}

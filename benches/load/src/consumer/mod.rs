@@ -16,7 +16,7 @@ use super::body::Load;
 use super::ledger::{Mark, ShardLog};
 use super::tally::{Tally, Window};
 use tidelog_kinesis::Client;
-use tidelog_kinesis::operations::{ChildShard, Place};
+use tidelog_kinesis::operations::{ChildShard, StartingPosition};
 
 pub use fan_out::Registered;
 pub use grpc::subscribe;
@@ -124,11 +124,11 @@ pub async fn follow(
     reading: Arc<Reading>,
     how: How,
     stream: String,
-    shards: Vec<(String, Place)>,
+    shards: Vec<(String, StartingPosition)>,
     ready: Option<mpsc::Sender<()>>,
 ) -> Result<Vec<ShardLog>, String> {
     let (mut readers, mut under_way, mut started) = (JoinSet::new(), HashSet::new(), HashSet::new());
-    let start = |readers: &mut JoinSet<_>, shard: String, from: Place, ready| {
+    let start = |readers: &mut JoinSet<_>, shard: String, from: StartingPosition, ready| {
         let (client, reading, how, stream) = (client.clone(), reading.clone(), how.clone(), stream.clone());
         readers.spawn(async move {
             match how {
@@ -161,7 +161,7 @@ pub async fn follow(
         let due: Vec<ChildShard> = due;
         for child in due {
             under_way.insert(child.shard_id.clone());
-            start(&mut readers, child.shard_id, Place::TrimHorizon, None);
+            start(&mut readers, child.shard_id, StartingPosition::TrimHorizon, None);
         }
     }
     Ok(logs)

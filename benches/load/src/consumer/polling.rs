@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Ending, Read, Reading};
 use crate::ledger::ShardLog;
-use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Place};
+use tidelog_kinesis::operations::{GetRecords, GetShardIterator, StartingPosition};
 use tidelog_kinesis::{Client, KinesisError};
 
 /// Pause after a call that was throttled: the protocol counts calls and bytes in a second.
@@ -19,10 +19,10 @@ pub(super) async fn read(
     reading: &Reading,
     stream: &str,
     shard: String,
-    from: Place,
+    from: StartingPosition,
     ready: Option<mpsc::Sender<()>>,
 ) -> Result<Read, String> {
-    let begin = GetShardIterator { stream_name: stream.into(), shard_id: shard.clone(), place: from };
+    let begin = GetShardIterator { stream_name: stream.into(), shard_id: shard.clone(), position: from };
     let begun = client.call(&begin).await.map_err(|error| error.to_string())?;
     drop(ready);
     let (mut log, mut ending) = (ShardLog::new(&shard), Ending::new(reading));

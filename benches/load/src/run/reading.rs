@@ -14,7 +14,7 @@ use crate::ledger::{Mark, ShardLog};
 use crate::run_state::RunState;
 use crate::tally::Tally;
 use crate::{BenchError, Consume, Verify};
-use tidelog_kinesis::operations::Place;
+use tidelog_kinesis::operations::StartingPosition;
 
 /// Between two calls for the same shard: a shard takes five in a second, from all that poll it.
 const POLL_EVERY: Duration = Duration::from_millis(200);
@@ -81,7 +81,7 @@ impl Readers {
                     continue;
                 }
             };
-            let from = context.shards.iter().map(|shard| (shard.clone(), Place::Latest)).collect();
+            let from = context.shards.iter().map(|shard| (shard.clone(), StartingPosition::Latest)).collect();
             let (client, reading) = (context.client.clone(), reading.clone());
             self.tasks.spawn(follow(client, reading, how, stream.clone(), from, Some(ready.clone())));
         }
@@ -128,10 +128,9 @@ pub(super) async fn read_back(
     expected: watch::Receiver<Expected>,
 ) -> Result<Vec<Vec<ShardLog>>, String> {
     let reading = reading(context, expected, Arc::default(), POLL_EVERY);
-    let from = tally
-        .shards
-        .iter()
-        .map(|(id, shard)| (id.to_owned(), Place::AtSequenceNumber { number: shard.first.clone() }));
+    let from = tally.shards.iter().map(|(id, shard)| {
+        (id.to_owned(), StartingPosition::AtSequenceNumber { number: shard.first.clone() })
+    });
     let stream = context.arguments.stream.clone();
     let logs = follow(context.client.clone(), reading.into(), How::ReadingBack, stream, from.collect(), None)
         .await?;

@@ -1,12 +1,12 @@
 //! A shard that is followed or read for a client of the gRPC API, wherever it is led.
 //!
-//! A [`Source`] gives a shard's records from a place on, without a gap and without a duplicate: on the node that
+//! A [`Source`] gives a shard's records from a position on, without a gap and without a duplicate: on the node that
 //! leads the shard it reads there ([`here`]), on any other it has that node run the operation [`OPERATION`] and
 //! relays the items. When the leader changes, or goes away, it goes on where it was with the next one. It gives up
 //! when nobody has led the shard for [`PATIENCE`].
 //!
 //! A source waits for room and for its turns to read files, and so is awaited in a task of its own. A source that
-//! sleeps has nothing but its place, and begins again when it is asked for its next item.
+//! sleeps has nothing but its position, and begins again when it is asked for its next item.
 
 mod here;
 mod messages;
@@ -29,7 +29,7 @@ use crate::replication::Leader;
 use crate::service::{Batch, CallRoom, Held, Relayed, Service};
 
 pub use here::execute;
-pub use target::{At, Place, place, places};
+pub use target::{At, ShardStart, find_start, find_starts};
 
 /// The name under which a node has another one follow a shard.
 pub const OPERATION: &str = "Follow";
@@ -53,7 +53,7 @@ pub enum FollowMode {
 /// The next item of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// Records; none at the beginning, which gives the place, and after a while without.
+    /// Records; none at the beginning, which gives the position, and after a while without.
     Batch(Batch),
     /// All was read. The last.
     Done,
@@ -66,7 +66,7 @@ type Items = BoxStream<'static, Result<(Item, Held), Fault>>;
 /// Items once somebody leads the shard; `None` when nobody could be asked.
 type Opening = BoxFuture<'static, Result<Option<Items>, Fault>>;
 
-/// The records of a shard from a place on, wherever the shard is led.
+/// The records of a shard from a position on, wherever the shard is led.
 pub struct Source {
     service: Arc<Service>,
     stream: Arc<Stream>,
@@ -83,16 +83,16 @@ pub struct Source {
     ends: Option<Instant>,
     /// The room of the item that was given last.
     held: Held,
-    /// Whether an item that only gives the place is left out next.
-    skips_place: bool,
+    /// Whether an item that only gives the position is left out next.
+    skips_position: bool,
     is_over: bool,
 }
 
 impl Source {
-    /// Makes a source of that place, in the room of a call. Nothing is read before the first item is asked
+    /// Makes a source that begins there, in the room of a call. Nothing is read before the first item is asked
     /// for.
-    pub fn new(service: Arc<Service>, place: Place, mode: FollowMode, room: CallRoom) -> Self {
-        let Place { stream, shard, begin } = place;
+    pub fn new(service: Arc<Service>, start: ShardStart, mode: FollowMode, room: CallRoom) -> Self {
+        let ShardStart { stream, shard, begin } = start;
         Self {
             service,
             stream,
@@ -104,7 +104,7 @@ impl Source {
             opening: None,
             ends: None,
             held: Held::default(),
-            skips_place: false,
+            skips_position: false,
             is_over: false,
         }
     }
@@ -119,15 +119,15 @@ impl Source {
         self.held = Held::default();
     }
 
-    /// Drops everything but the place. With `skips_place` the next item has records, or is the last, or comes after
-    /// a while; else it gives the place at once when there are none.
-    pub fn rest(&mut self, skips_place: bool) {
+    /// Drops everything but the position. With `skips_position` the next item has records, or is the last, or comes after
+    /// a while; else it gives the position at once when there are none.
+    pub fn rest(&mut self, skips_position: bool) {
         self.give_back();
         (self.items, self.opening, self.ends) = (None, None, None);
-        self.skips_place = skips_place;
+        self.skips_position = skips_position;
     }
 
-    /// Whether, by what this node has applied, there is something beyond the place; true when nothing is known.
+    /// Whether, by what this node has applied, there is something beyond the position; true when nothing is known.
     pub fn has_more(&self) -> bool {
         let Begin::Ordinal(ordinal) = self.begin else { return true };
         let bounds = self.service.bounds(&self.stream, &self.shard);
@@ -163,12 +163,12 @@ impl Source {
             }
             if let Some(items) = &mut self.items {
                 match items.next().await {
-                    Some(Ok((Item::Batch(batch), _))) if self.skips_place && self.is_here(&batch) => {
-                        self.skips_place = false;
+                    Some(Ok((Item::Batch(batch), _))) if self.skips_position && self.is_here(&batch) => {
+                        self.skips_position = false;
                         continue;
                     }
                     Some(Ok((item, held))) => {
-                        self.skips_place = false;
+                        self.skips_position = false;
                         self.held = held;
                         self.pass(&item);
                         return Ok(item);
@@ -203,7 +203,7 @@ impl Source {
         }
     }
 
-    /// Whether a batch has only the place, which is known.
+    /// Whether a batch has only the position, which is known.
     fn is_here(&self, batch: &Batch) -> bool {
         batch.records.is_empty() && self.begin == Begin::Ordinal(batch.next_ordinal)
     }
@@ -260,26 +260,26 @@ impl Source {
 }
 
 /// The items that the leader sends. A batch gets its room once it has come, before the next one is taken. A
-/// batch that finds none is dropped; an empty one gives the place in front of it, from which the source asks
+/// batch that finds none is dropped; an empty one gives the position in front of it, from which the source asks
 /// again.
 fn relayed_items(events: BoxStream<'static, Result<Bytes, ExecuteFault>>, room: CallRoom) -> Items {
     let items = stream::unfold(Some((events, None)), move |state| {
         let room = room.clone();
         async move {
-            let (mut events, place): (_, Option<Batch>) = state?;
+            let (mut events, position): (_, Option<Batch>) = state?;
             let event = events.next().await?;
             let bytes = event.as_ref().map_or(0, Bytes::len);
             let batch = match messages::read(event) {
                 Ok(Item::Batch(batch)) => batch,
-                other => return Some((other.map(|item| (item, Held::default())), Some((events, place)))),
+                other => return Some((other.map(|item| (item, Held::default())), Some((events, position)))),
             };
             let held = if batch.records.is_empty() { Some(Held::default()) } else { room.take(bytes).await };
             let Some(held) = held else {
-                return place.map(|place| (Ok((Item::Batch(place), Held::default())), None));
+                return position.map(|position| (Ok((Item::Batch(position), Held::default())), None));
             };
             let Batch { next_ordinal, millis_behind, .. } = batch;
-            let place = Batch { records: Vec::new(), next_ordinal, millis_behind };
-            Some((Ok((Item::Batch(batch), held)), Some((events, Some(place)))))
+            let position = Batch { records: Vec::new(), next_ordinal, millis_behind };
+            Some((Ok((Item::Batch(batch), held)), Some((events, Some(position)))))
         }
     });
     items.boxed()

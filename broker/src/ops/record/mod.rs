@@ -1,10 +1,10 @@
 //! Operations on records.
 
+pub mod acknowledgement;
 pub(super) mod entry;
 pub mod follow;
 pub mod get_records;
 pub mod get_shard_iterator;
-pub mod places;
 pub(super) mod position;
 pub mod put;
 pub mod put_record;

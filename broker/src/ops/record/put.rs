@@ -10,7 +10,7 @@ use crate::limits::PUT_RECORDS_MAX;
 use crate::model::producer::Stamp;
 use crate::ops::fault::InvalidRecords;
 use crate::ops::{Call, Fault, placement, target};
-use crate::service::{AppendRefusal, NewRecord, OrderedPut, Payload, Placed, Service};
+use crate::service::{AppendRefusal, AppendedRecord, NewRecord, OrderedPut, Payload, Service};
 
 /// A record as it came, before its bounds are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub async fn put(
     given: impl ExactSizeIterator<Item = Given<'_>>,
     stamp: Option<&Stamp>,
     ordered: Option<OrderedPut>,
-) -> Result<Vec<Result<Placed, AppendRefusal>>, Fault> {
+) -> Result<Vec<Result<AppendedRecord, AppendRefusal>>, Fault> {
     let key = target::by_text(call, stream)?;
     let entries = entries(given)?;
     let entries = &entries;

@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::ops::cases::{self, NOW_MS};
-    use crate::service::Placed;
+    use crate::service::AppendedRecord;
 
     #[test]
     fn both_ways_of_reading_agree() {
@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_answer_tells_shard_and_number() {
-        let placed = Placed { shard: 0, created_s: 1_421_279_230, ordinal: 469, time_ms: 1_421_279_386_123 };
+        let placed =
+            AppendedRecord { shard: 0, created_s: 1_421_279_230, ordinal: 469, time_ms: 1_421_279_386_123 };
         let expected = r#"{"SequenceNumber":"49546986683135544286507457936321625675700192471156785154","ShardId":"shardId-000000000000"}"#;
         assert_eq!(str::from_utf8(&json::write_answer(&placed)), Ok(expected));
         let same = Codec::Json.decode(&expected.into());

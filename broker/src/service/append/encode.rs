@@ -10,7 +10,7 @@ use tidelog_storage::record;
 use tidelog_storage::shard::ShardKey;
 
 use super::outcomes::SentRecords;
-use super::{AppendRefusal, Appender, NewRecord, Payload, Placed};
+use super::{AppendRefusal, AppendedRecord, Appender, NewRecord, Payload};
 use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
 use crate::replication::{Leader, Origin, SubBatch};
@@ -72,7 +72,7 @@ impl Appender {
         chosen: impl IntoIterator<Item = u32>,
         stamp: Option<&Stamp>,
         charge: Charge,
-        results: &mut [Result<Placed, AppendRefusal>],
+        results: &mut [Result<AppendedRecord, AppendRefusal>],
     ) -> Vec<GroupPart> {
         let now_ms = self.groups.clock().now_ms();
         let leaders = self.groups.leadership().leaders();

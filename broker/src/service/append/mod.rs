@@ -89,9 +89,9 @@ impl NewRecord<'_> {
     }
 }
 
-/// Where a record landed; enough for its sequence number.
+/// The position of a stored record; enough for its sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct AppendedRecord {
     /// The shard's index.
     pub shard: u32,
     /// The shard's creation second.
@@ -169,7 +169,7 @@ impl Appender {
         stream: &Stream,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-    ) -> Vec<Result<Placed, AppendRefusal>> {
+    ) -> Vec<Result<AppendedRecord, AppendRefusal>> {
         let (parts, mut results) = self.encode_all(stream, records, stamp);
         let deadline = outcome_deadline();
         let retries = self.send(parts, deadline, &mut results).await;
@@ -183,7 +183,7 @@ impl Appender {
         stream: &Stream,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-    ) -> (Vec<GroupPart>, Vec<Result<Placed, AppendRefusal>>) {
+    ) -> (Vec<GroupPart>, Vec<Result<AppendedRecord, AppendRefusal>>) {
         let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
         let all = 0..records.len() as u32;
         let parts = self.encode(stream, records, all, stamp, Charge::Due, &mut results);

@@ -4,7 +4,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{AppendRefusal, Placed};
+use super::{AppendRefusal, AppendedRecord};
 use crate::model::producers::Run;
 use crate::replication::{AppendOutcome, ProposeError};
 
@@ -74,7 +74,7 @@ pub(in crate::service) struct Retries {
     pub(in crate::service) unproposed: Vec<SentRecords>,
 }
 
-pub(in crate::service) type Results = [Result<Placed, AppendRefusal>];
+pub(in crate::service) type Results = [Result<AppendedRecord, AppendRefusal>];
 
 impl Retries {
     pub(in crate::service) fn is_empty(&self) -> bool {
@@ -133,7 +133,7 @@ fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentReco
         Some(AppendOutcome::Placed { first_ordinal, time_ms }) => {
             let SentRecords { shard, created_s, records } = sent;
             for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
-                results[index as usize] = Ok(Placed { shard, created_s, ordinal, time_ms });
+                results[index as usize] = Ok(AppendedRecord { shard, created_s, ordinal, time_ms });
             }
         }
         Some(AppendOutcome::Sealed) => retries.sealed.push(sent),
@@ -149,10 +149,10 @@ fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentReco
 }
 
 /// The place of the record at a position of its batch.
-fn recall(runs: &[Run], position: u32) -> Option<Placed> {
+fn recall(runs: &[Run], position: u32) -> Option<AppendedRecord> {
     runs.iter().find_map(|run| {
         let ordinal = run.ordinal(position)?;
-        Some(Placed { shard: run.shard, created_s: run.created_s, ordinal, time_ms: run.time_ms })
+        Some(AppendedRecord { shard: run.shard, created_s: run.created_s, ordinal, time_ms: run.time_ms })
     })
 }
 

@@ -20,7 +20,7 @@ use super::encode::{Destination, GroupPart};
 use super::messages::{read_response, send_part};
 use super::outcomes::{PartError, Results, Retries, settle_part};
 use super::put_link::{Answer, PutLink};
-use super::{AppendRefusal, Appender, NewRecord, Placed, outcome_deadline};
+use super::{AppendRefusal, AppendedRecord, Appender, NewRecord, outcome_deadline};
 use crate::model::producer::Stamp;
 use crate::model::stream::Stream;
 use crate::replication::Leader;
@@ -161,7 +161,7 @@ impl Appender {
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
         put: OrderedPut,
-    ) -> Vec<Result<Placed, AppendRefusal>> {
+    ) -> Vec<Result<AppendedRecord, AppendRefusal>> {
         let (parts, mut results) = self.encode_all(stream, records, stamp);
         let queues = self.queues(&parts);
         let is_joined = queues

@@ -10,8 +10,8 @@ use super::framing::{PREFIX_BYTES, framed};
 use super::status;
 use crate::model::sequence_number::DIGITS;
 use crate::model::shard_id::ShardId;
-use crate::ops::native::Places;
-use crate::service::{AppendRefusal, Placed};
+use crate::ops::native::AcknowledgementWriter;
+use crate::service::{AppendRefusal, AppendedRecord};
 
 /// Number of `results` in a PutStreamResponse.
 const RESULTS: u8 = 2;
@@ -28,12 +28,12 @@ const PLACED_BYTES: usize = HEAD_BYTES + ShardId::LENGTH + HEAD_BYTES + DIGITS;
 const RESULT_BYTES: usize = HEAD_BYTES + PLACED_BYTES;
 const _: () = assert!(RESULT_BYTES < 128);
 
-type Results = [Result<Placed, AppendRefusal>];
+type Results = [Result<AppendedRecord, AppendRefusal>];
 
 /// A result for each record.
 pub(super) fn each(position: u64, results: &Results) -> Bytes {
     let mut out = begun(position, BTreeMap::new(), results.len() * (HEAD_BYTES + RESULT_BYTES));
-    let mut places = Places::default();
+    let mut writer = AcknowledgementWriter::default();
     for result in results {
         match result {
             Ok(placed) => {
@@ -42,7 +42,7 @@ pub(super) fn each(position: u64, results: &Results) -> Bytes {
                 out.extend_from_slice(&head(SHARD_ID, ShardId::LENGTH));
                 ShardId(placed.shard).write(&mut out);
                 out.extend_from_slice(&head(SEQUENCE_NUMBER, DIGITS));
-                places.write_sequence_number(placed, &mut out);
+                writer.write_sequence_number(placed, &mut out);
             }
             Err(refusal) => {
                 let result = put_result::Result::Failure(status::failure(*refusal));
@@ -56,7 +56,7 @@ pub(super) fn each(position: u64, results: &Results) -> Bytes {
 
 /// The failed records, by their place.
 pub(super) fn failed(position: u64, results: &Results) -> Bytes {
-    let failure = |(place, result): (u32, &Result<Placed, AppendRefusal>)| {
+    let failure = |(place, result): (u32, &Result<AppendedRecord, AppendRefusal>)| {
         let refusal = result.as_ref().err()?;
         Some((place, status::failure(*refusal)))
     };
@@ -96,8 +96,12 @@ mod tests {
 
     #[test]
     fn acknowledgements_read_as_the_messages_they_are() {
-        let placed =
-            |shard, ordinal| Placed { shard, created_s: 1_700_000_000, ordinal, time_ms: 1_700_000_001_234 };
+        let placed = |shard, ordinal| AppendedRecord {
+            shard,
+            created_s: 1_700_000_000,
+            ordinal,
+            time_ms: 1_700_000_001_234,
+        };
         let results = [
             Ok(placed(0, 0)),
             Ok(placed(0, 1)),

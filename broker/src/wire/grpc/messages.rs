@@ -11,8 +11,8 @@ use super::status;
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::Shard;
-use crate::ops::native::{At, Given, Numbers, Places};
-use crate::service::{AppendRefusal, Batch, Placed, ReadRecord};
+use crate::ops::native::{AcknowledgementWriter, At, Given, Numbers};
+use crate::service::{AppendRefusal, AppendedRecord, Batch, ReadRecord};
 
 /// Records to be put.
 pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Given<'_>> {
@@ -24,13 +24,13 @@ pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Give
 }
 
 /// The outcome of each record, as a message.
-pub(super) fn results(results: &[Result<Placed, AppendRefusal>]) -> Vec<PutResult> {
-    let mut places = Places::default();
-    let result = |result: &Result<Placed, AppendRefusal>| {
+pub(super) fn results(results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<PutResult> {
+    let mut writer = AcknowledgementWriter::default();
+    let result = |result: &Result<AppendedRecord, AppendRefusal>| {
         let result = match result {
             Ok(placed) => put_result::Result::Placed(PlacedMessage {
                 shard_id: ShardId(placed.shard).to_string(),
-                sequence_number: places.sequence_number(placed),
+                sequence_number: writer.sequence_number(placed),
             }),
             Err(refusal) => put_result::Result::Failure(status::failure(*refusal)),
         };

@@ -47,9 +47,9 @@ impl records_server::Records for Records {
         let ReadRequest { stream, shard_id, from, records_max } = request.into_inner();
         let from = messages::at(from.as_ref())?;
         let from = from.ok_or_else(|| status::invalid("A position to read from is needed."))?;
-        let place = native::place(service, &call, &stream, &shard_id, from).await.map_err(status::of)?;
+        let start = native::find_start(service, &call, &stream, &shard_id, from).await.map_err(status::of)?;
         let mode = FollowMode::Read { records_max: (records_max > 0).then_some(records_max) };
-        let source = Source::new(service.clone(), place, mode, room);
+        let source = Source::new(service.clone(), start, mode, room);
         Ok(Response::new(Reading::new(service.clone(), source).responses()))
     }
 
@@ -76,14 +76,14 @@ struct Reading {
     service: Arc<Service>,
     source: Source,
     /// Where it began.
-    place: Batch,
+    position: Batch,
     /// The continuation of the last message.
     continuation: Option<String>,
 }
 
 impl Reading {
     fn new(service: Arc<Service>, source: Source) -> Self {
-        Self { service, source, place: Batch::default(), continuation: None }
+        Self { service, source, position: Batch::default(), continuation: None }
     }
 
     fn responses(self) -> Messages<ReadResponse> {
@@ -99,7 +99,7 @@ impl Reading {
     async fn next(&mut self) -> Option<(Result<ReadResponse, Status>, bool)> {
         loop {
             match self.source.next().await? {
-                Ok(Item::Batch(batch)) if batch.records.is_empty() => self.place = batch,
+                Ok(Item::Batch(batch)) if batch.records.is_empty() => self.position = batch,
                 Ok(Item::Batch(batch)) => {
                     let response = self.response(batch);
                     self.continuation = Some(response.continuation.clone());
@@ -119,9 +119,9 @@ impl Reading {
 
     /// A last message without records.
     fn last(&mut self) -> ReadResponse {
-        let place = self.response(self.place.clone());
-        let continuation = self.continuation.take().unwrap_or(place.continuation.clone());
-        ReadResponse { continuation, ..place }
+        let position = self.response(self.position.clone());
+        let continuation = self.continuation.take().unwrap_or(position.continuation.clone());
+        ReadResponse { continuation, ..position }
     }
 
     fn response(&self, batch: Batch) -> ReadResponse {

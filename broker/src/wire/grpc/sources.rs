@@ -138,9 +138,9 @@ impl Sources {
         self.resting.insert(shard, (source, due));
     }
 
-    fn make_ready(&mut self, shard: ShardKey, skips_place: bool) {
+    fn make_ready(&mut self, shard: ShardKey, skips_position: bool) {
         if let Some((mut source, _)) = self.resting.remove(&shard) {
-            source.rest(skips_place);
+            source.rest(skips_position);
             self.ready.push_back(source);
         }
     }

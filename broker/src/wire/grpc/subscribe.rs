@@ -15,7 +15,7 @@ use super::sources::Sources;
 use super::{Messages, messages, status};
 use crate::model::stream::{Shard, Stream};
 use crate::ops::Call;
-use crate::ops::native::{self, At, FollowMode, Item, Place, Source};
+use crate::ops::native::{self, At, FollowMode, Item, ShardStart, Source};
 use crate::service::{CallRoom, FollowedShards, Service};
 
 /// Longest name of a consumer, characters.
@@ -38,18 +38,18 @@ pub(super) async fn begin(
     let from = messages::at(from.as_ref())?.unwrap_or(At::Latest);
     let named = shards.iter().map(|shard| Ok((&*shard.shard_id, messages::at(shard.from.as_ref())?)));
     let named = named.collect::<Result<Vec<_>, Status>>()?;
-    let places = native::places(service, call, stream, &named, from).await.map_err(status::of)?;
-    let mut counted = service.followed_shards(places.first().map_or(0, |place| place.stream.uid));
-    if !counted.add(places.len()) {
+    let starts = native::find_starts(service, call, stream, &named, from).await.map_err(status::of)?;
+    let mut counted = service.followed_shards(starts.first().map_or(0, |start| start.stream.uid));
+    if !counted.add(starts.len()) {
         return Err(too_many());
     }
     let mut following = Following {
         service: service.clone(),
         consumer: consumer.as_str().into(),
         follows_reshards: *follow_reshards,
-        followed: places.iter().map(|place| place.shard.index).collect(),
+        followed: starts.iter().map(|start| start.shard.index).collect(),
         ended: BTreeSet::new(),
-        waiting: places,
+        waiting: starts,
         sources: Sources::new(service),
         room,
         given: None,
@@ -79,7 +79,7 @@ struct Following {
     /// Indices of the followed shards that have come to their end.
     ended: BTreeSet<u32>,
     /// Shards whose parents are not at their end.
-    waiting: Vec<Place>,
+    waiting: Vec<ShardStart>,
     sources: Sources,
     room: CallRoom,
     /// The source of the message that was given last.
@@ -129,7 +129,7 @@ impl Following {
         Some(Ok(SubscribeResponse { shard_id: shard_name(shard.index), event: Some(event) }))
     }
 
-    /// A shard has come to its end: its children may follow it. False when there is no place for them.
+    /// A shard has come to its end: its children may follow it. False when there is no room for them.
     fn go_on_after(&mut self, stream: &Arc<Stream>, ended: &Shard, children: Vec<Shard>) -> bool {
         self.ended.insert(ended.index);
         self.counted.remove_one();
@@ -139,7 +139,7 @@ impl Following {
                     if !self.counted.add(1) {
                         return false;
                     }
-                    self.waiting.push(Place::from_the_oldest(stream.clone(), child));
+                    self.waiting.push(ShardStart::from_the_oldest(stream.clone(), child));
                 }
             }
         }
@@ -149,14 +149,14 @@ impl Following {
 
     fn start_ready_shards(&mut self) {
         let (followed, ended, follows) = (&self.followed, &self.ended, self.follows_reshards);
-        let is_its_turn = |place: &mut Place| {
+        let is_due = |start: &mut ShardStart| {
             !follows
-                || messages::parents(&place.shard)
+                || messages::parents(&start.shard)
                     .all(|parent| !followed.contains(&parent) || ended.contains(&parent))
         };
-        for place in self.waiting.extract_if(.., is_its_turn) {
+        for start in self.waiting.extract_if(.., is_due) {
             let mode = FollowMode::Share(self.consumer.clone());
-            self.sources.add(Source::new(self.service.clone(), place, mode, self.room.clone()));
+            self.sources.add(Source::new(self.service.clone(), start, mode, self.room.clone()));
         }
     }
 }

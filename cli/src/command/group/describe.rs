@@ -111,7 +111,7 @@ fn time(time: prost_types::Timestamp) -> String {
     written(Timestamp(time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000)))
 }
 
-fn place(position: Option<&Position>) -> String {
+fn describe_position(position: Option<&Position>) -> String {
     match position.and_then(|position| position.at.as_ref()) {
         Some(position::At::TrimHorizon(_)) | None => "oldest record".into(),
         Some(position::At::Latest(_)) => "latest".into(),
@@ -197,7 +197,11 @@ fn shards(group: &DescribeGroupResponse, width: Option<u16>) -> String {
             short(&shard.shard_id).into(),
             standing.word().into(),
             owner,
-            if standing == Standing::Finished { String::new() } else { place(shard.from.as_ref()) },
+            if standing == Standing::Finished {
+                String::new()
+            } else {
+                describe_position(shard.from.as_ref())
+            },
             records(shard.records_behind),
             lag(shard.millis_behind),
         ]

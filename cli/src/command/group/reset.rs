@@ -7,7 +7,7 @@ use super::{Broker, CommandError, Named, Output};
 use crate::command::output::{print, print_json};
 use crate::command::time::{Beginning, written};
 use tidelog_kinesis::Timestamp;
-use tidelog_kinesis::operations::Place;
+use tidelog_kinesis::operations::StartingPosition;
 
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub(super) struct Reset {
@@ -21,8 +21,8 @@ pub(super) struct Reset {
 
 impl Reset {
     pub(super) async fn carry_out(&self, broker: &Broker, output: Output) -> Result<(), CommandError> {
-        let place = self.to.place(jiff::Timestamp::now()).map_err(CommandError::Arguments)?;
-        let (to, words) = target(&place);
+        let position = self.to.position(jiff::Timestamp::now()).map_err(CommandError::Arguments)?;
+        let (to, words) = target(&position);
         let Named { stream, group } = &self.named;
         let message = ResetGroupRequest { stream: stream.clone(), group: group.clone(), to: Some(to) };
         let node = broker.connection.node();
@@ -36,11 +36,11 @@ impl Reset {
     }
 }
 
-/// The place for the broker, and in words.
-fn target(place: &Place) -> (v1::Position, String) {
-    let (at, words) = match place {
-        Place::Latest => (position::At::Latest(v1::Latest {}), "latest".into()),
-        Place::AtTimestamp { time: Timestamp(millis) } => {
+/// The position for the broker, and in words.
+fn target(position: &StartingPosition) -> (v1::Position, String) {
+    let (at, words) = match position {
+        StartingPosition::Latest => (position::At::Latest(v1::Latest {}), "latest".into()),
+        StartingPosition::AtTimestamp { time: Timestamp(millis) } => {
             let seconds = millis.div_euclid(1000);
             let nanos = i32::try_from(millis.rem_euclid(1000) * 1_000_000).expect("below 1,000 milliseconds");
             let at = position::At::AtTimestamp(prost_types::Timestamp { seconds, nanos });
@@ -60,16 +60,20 @@ mod tests {
     fn every_position_is_sent_to_the_broker() {
         let time = prost_types::Timestamp { seconds: 1_772_366_400, nanos: 250_000_000 };
         let cases = [
-            (Place::TrimHorizon, position::At::TrimHorizon(v1::TrimHorizon {}), "the oldest record"),
-            (Place::Latest, position::At::Latest(v1::Latest {}), "latest"),
             (
-                Place::AtTimestamp { time: Timestamp(1_772_366_400_250) },
+                StartingPosition::TrimHorizon,
+                position::At::TrimHorizon(v1::TrimHorizon {}),
+                "the oldest record",
+            ),
+            (StartingPosition::Latest, position::At::Latest(v1::Latest {}), "latest"),
+            (
+                StartingPosition::AtTimestamp { time: Timestamp(1_772_366_400_250) },
                 position::At::AtTimestamp(time),
                 "2026-03-01T12:00:00.250Z",
             ),
         ];
-        for (place, at, words) in cases {
-            assert_eq!(target(&place), (v1::Position { at: Some(at) }, words.to_owned()));
+        for (position, at, words) in cases {
+            assert_eq!(target(&position), (v1::Position { at: Some(at) }, words.to_owned()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Place, Record, Shard};
+use tidelog_kinesis::operations::{GetRecords, GetShardIterator, Record, Shard, StartingPosition};
 use tidelog_kinesis::{Client, KinesisError, Timestamp};
 
 /// The records and bytes that AWS lets into a shard each second.
@@ -34,9 +34,9 @@ pub(super) async fn sampled(
 ) -> Result<Load, KinesisError> {
     let now = jiff::Timestamp::now().as_millisecond();
     let since = now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0);
-    let place = Place::AtTimestamp { time: Timestamp(since) };
+    let position = StartingPosition::AtTimestamp { time: Timestamp(since) };
     let (stream_name, shard_id) = (stream.into(), shard.into());
-    let iterator = client.call(&GetShardIterator { stream_name, shard_id, place }).await?.shard_iterator;
+    let iterator = client.call(&GetShardIterator { stream_name, shard_id, position }).await?.shard_iterator;
     let answer = client.call(&GetRecords { shard_iterator: iterator, limit: None }).await?;
     let is_whole = answer.millis_behind_latest.unwrap_or(0) == 0;
     Ok(reckoned(&answer.records, is_whole, since, span))

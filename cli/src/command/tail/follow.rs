@@ -10,8 +10,8 @@ use super::show::Shown;
 use crate::command::CommandError;
 use crate::command::shards::listed;
 use tidelog_kinesis::operations::{
-    ChildShard, GetRecords, GetRecordsAnswer, GetShardIterator, HashKeyRange, Place, SequenceNumberRange,
-    Shard,
+    ChildShard, GetRecords, GetRecordsAnswer, GetShardIterator, HashKeyRange, SequenceNumberRange, Shard,
+    StartingPosition,
 };
 use tidelog_kinesis::{Client, KinesisError, Timestamp};
 
@@ -48,8 +48,13 @@ pub(super) struct Reader<'a> {
 type Answered = (Shard, Result<GetRecordsAnswer, KinesisError>);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(client: &'a Client, stream: &'a str, place: Place, follows: bool) -> Self {
-        let sequence = Sequence::new(place);
+    pub(super) fn new(
+        client: &'a Client,
+        stream: &'a str,
+        position: StartingPosition,
+        follows: bool,
+    ) -> Self {
+        let sequence = Sequence::new(position);
         Self { client, stream, follows, is_restricted: false, sequence, positions: HashMap::new() }
     }
 
@@ -72,11 +77,11 @@ impl<'a> Reader<'a> {
     pub(super) async fn poll(&mut self) -> Result<Vec<Shown>, CommandError> {
         let reading = self.sequence.reading();
         let limit = (RECORDS_MAX / reading.len().max(1)).clamp(LIMIT_MIN, LIMIT_MAX);
-        let calls = reading.into_iter().map(|(shard, place)| {
+        let calls = reading.into_iter().map(|(shard, start)| {
             let position = self.positions.get(&shard.shard_id).cloned().unwrap_or_default();
             let (client, stream) = (self.client, self.stream);
             async move {
-                let answer = read(client, stream, &shard.shard_id, place, &position, limit).await;
+                let answer = read(client, stream, &shard.shard_id, start, &position, limit).await;
                 (shard, answer)
             }
         });
@@ -169,16 +174,17 @@ async fn read(
     client: &Client,
     stream: &str,
     shard: &str,
-    place: Place,
+    start: StartingPosition,
     position: &Position,
     limit: usize,
 ) -> Result<GetRecordsAnswer, KinesisError> {
     let shard_iterator = match (&position.iterator, &position.last) {
         (Some(iterator), _) => iterator.clone(),
         (None, last) => {
-            let place = last.clone().map_or(place, |number| Place::AfterSequenceNumber { number });
+            let position =
+                last.clone().map_or(start, |number| StartingPosition::AfterSequenceNumber { number });
             let (stream_name, shard_id) = (stream.into(), shard.into());
-            client.call(&GetShardIterator { stream_name, shard_id, place }).await?.shard_iterator
+            client.call(&GetShardIterator { stream_name, shard_id, position }).await?.shard_iterator
         }
     };
     client.call(&GetRecords { shard_iterator, limit: u32::try_from(limit).ok() }).await

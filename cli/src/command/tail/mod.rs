@@ -68,7 +68,7 @@ impl TailArguments {
             client = client.with_patience(PATIENCE);
         }
         let from = self.from.unwrap_or(if self.follow { Beginning::Latest } else { Beginning::Trim });
-        let place = from.place(jiff::Timestamp::now()).map_err(CommandError::Arguments)?;
+        let position = from.position(jiff::Timestamp::now()).map_err(CommandError::Arguments)?;
         summary(&client, &self.stream).await?;
         let shards = listed(&client, &self.stream).await?;
         let only = self
@@ -76,7 +76,7 @@ impl TailArguments {
             .iter()
             .map(|named| find(&shards, named).cloned())
             .collect::<Result<Vec<Shard>, _>>()?;
-        let mut reader = Reader::new(&client, &self.stream, place, self.follow);
+        let mut reader = Reader::new(&client, &self.stream, position, self.follow);
         reader.begin(if only.is_empty() { shards } else { only.clone() });
         reader.restrict(!only.is_empty());
         tokio::select! {

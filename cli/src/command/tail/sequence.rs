@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidelog_kinesis::operations::{Place, Shard};
+use tidelog_kinesis::operations::{Shard, StartingPosition};
 
 /// Where one shard stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,35 +18,36 @@ enum Standing {
 /// The shards of a stream and how far each is.
 #[derive(Debug)]
 pub(super) struct Sequence {
-    place: Place,
-    shards: BTreeMap<String, (Shard, Standing, Place)>,
+    position: StartingPosition,
+    shards: BTreeMap<String, (Shard, Standing, StartingPosition)>,
     began: bool,
 }
 
 impl Sequence {
-    /// Reading begins at `place` in each of the shards that are there when it begins.
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, shards: BTreeMap::new(), began: false }
+    /// Reading begins at `position` in each of the shards that are there when it begins.
+    pub(super) fn new(position: StartingPosition) -> Self {
+        Self { position, shards: BTreeMap::new(), began: false }
     }
 
     /// Takes in shards that are not known yet. Shards of the first call are there at the beginning; later ones were
     /// made since, so that all their records are wanted.
     pub(super) fn take(&mut self, shards: Vec<Shard>) {
         for shard in shards {
-            let is_latest = self.place == Place::Latest;
+            let is_latest = self.position == StartingPosition::Latest;
             let standing = if !self.began && is_latest && !shard.is_open() {
                 Standing::Finished
             } else {
                 Standing::Waiting
             };
-            let place = if self.began && is_latest { Place::TrimHorizon } else { self.place.clone() };
-            self.shards.entry(shard.shard_id.clone()).or_insert((shard, standing, place));
+            let position =
+                if self.began && is_latest { StartingPosition::TrimHorizon } else { self.position.clone() };
+            self.shards.entry(shard.shard_id.clone()).or_insert((shard, standing, position));
         }
         self.began = true;
     }
 
     /// The shards that are to be read now, each with where it begins.
-    pub(super) fn reading(&mut self) -> Vec<(Shard, Place)> {
+    pub(super) fn reading(&mut self) -> Vec<(Shard, StartingPosition)> {
         let unfinished: BTreeSet<String> = self
             .shards
             .iter()
@@ -54,13 +55,13 @@ impl Sequence {
             .map(|(id, _)| id.clone())
             .collect();
         let mut reading = Vec::new();
-        for (shard, standing, place) in self.shards.values_mut() {
+        for (shard, standing, position) in self.shards.values_mut() {
             // Parents that are not listed any more have nothing to read.
             if *standing == Standing::Waiting && !shard.parents().any(|parent| unfinished.contains(parent)) {
                 *standing = Standing::Reading;
             }
             if *standing == Standing::Reading {
-                reading.push((shard.clone(), place.clone()));
+                reading.push((shard.clone(), position.clone()));
             }
         }
         reading
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn children_wait_for_all_their_parents() {
-        let mut sequence = Sequence::new(Place::TrimHorizon);
+        let mut sequence = Sequence::new(StartingPosition::TrimHorizon);
         sequence.take(vec![
             shard("1", &["0"], false),
             shard("2", &["0"], false),
@@ -127,16 +128,16 @@ mod tests {
 
     #[test]
     fn the_newest_records_are_those_of_open_shards_and_their_children() {
-        let mut sequence = Sequence::new(Place::Latest);
+        let mut sequence = Sequence::new(StartingPosition::Latest);
         sequence.take(vec![shard("0", &[], false), shard("1", &["0"], true)]);
         assert_eq!(
-            sequence.reading().into_iter().map(|(_, place)| place).collect::<Vec<_>>(),
-            [Place::Latest]
+            sequence.reading().into_iter().map(|(_, position)| position).collect::<Vec<_>>(),
+            [StartingPosition::Latest]
         );
         sequence.finish("1");
         sequence.take(vec![shard("0", &[], false), shard("1", &["0"], false), shard("2", &["1"], true)]);
         let reading = sequence.reading();
         assert_eq!(reading.len(), 1);
-        assert_eq!((reading[0].0.shard_id.as_str(), &reading[0].1), ("2", &Place::TrimHorizon));
+        assert_eq!((reading[0].0.shard_id.as_str(), &reading[0].1), ("2", &StartingPosition::TrimHorizon));
     }
 }

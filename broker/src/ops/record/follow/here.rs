@@ -31,7 +31,7 @@ pub struct Start {
     pub uid: u64,
     /// The shard's index.
     pub shard: u32,
-    /// The place in it.
+    /// The position in it.
     pub begin: Begin,
 }
 
@@ -67,7 +67,7 @@ fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
     })
 }
 
-/// Begins to follow or to read; `None` when the shard is not led here. The first item gives the place. Items are to
+/// Begins to follow or to read; `None` when the shard is not led here. The first item gives the position. Items are to
 /// be awaited in a task of their own: they wait for room and for their turns to read files.
 ///
 /// # Errors

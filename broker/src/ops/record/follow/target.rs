@@ -29,74 +29,78 @@ pub enum At<'a> {
 
 /// A shard and where to begin in it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ShardStart {
     /// The stream as it is known here.
     pub stream: Arc<Stream>,
     /// One of its shards.
     pub shard: Shard,
-    /// The place in it.
+    /// The position in it.
     pub begin: Begin,
 }
 
-impl Place {
+impl ShardStart {
     /// The oldest record of a shard.
     pub fn from_the_oldest(stream: Arc<Stream>, shard: Shard) -> Self {
         Self { stream, shard, begin: Begin::Ordinal(1) }
     }
 }
 
-/// One place in one shard.
+/// Finds a position in one shard.
 ///
 /// # Errors
 /// ResourceNotFound, only when stream or shard are certainly gone; OutOfRange for a position of another shard or of the
 /// future; InvalidArgument for a number that is none.
-pub async fn place(
+pub async fn find_start(
     service: &Arc<Service>,
     call: &Call,
     stream: &str,
     shard: &str,
     at: At<'_>,
-) -> Result<Place, Fault> {
+) -> Result<ShardStart, Fault> {
     let key = target::by_text(call, stream)?;
     let find = || async {
         let stream = target::find(&service.catalog(), &key)?;
-        find_place(service, &stream, shard, at)
+        start_of(service, &stream, shard, at)
     };
     placement::certain(service, find).await
 }
 
-/// The places of a subscription: in those shards, `from` standing in for what they leave out; without any in all shards
-/// that are open there.
+/// Finds the positions of a subscription: in those shards, with `from` for shards that name no position; without any
+/// shards in all that are open at `from`.
 ///
 /// # Errors
-/// As [`place`]; InvalidArgument also for a shard that is named twice, and for the sequence number of no shard.
-pub async fn places(
+/// As [`find_start`]; InvalidArgument also for a shard that is named twice, and for the sequence number of no shard.
+pub async fn find_starts(
     service: &Arc<Service>,
     call: &Call,
     stream: &str,
     shards: &[(&str, Option<At<'_>>)],
     from: At<'_>,
-) -> Result<Vec<Place>, Fault> {
+) -> Result<Vec<ShardStart>, Fault> {
     let key = target::by_text(call, stream)?;
     let find = || async {
         let stream = target::find(&service.catalog(), &key)?;
         if shards.is_empty() {
-            return all_places(service, &stream, from);
+            return starts_of_open_shards(service, &stream, from);
         }
         let mut named = BTreeSet::new();
         let find = |(shard, at): &(&str, Option<At<'_>>)| {
-            let place = find_place(service, &stream, shard, at.unwrap_or(from))?;
-            if !named.insert(place.shard.index) {
+            let start = start_of(service, &stream, shard, at.unwrap_or(from))?;
+            if !named.insert(start.shard.index) {
                 return Err(InvalidTarget::ShardTwice((*shard).to_owned()).into());
             }
-            Ok(place)
+            Ok(start)
         };
         shards.iter().map(find).collect()
     };
     placement::certain(service, find).await
 }
 
-fn all_places(service: &Service, stream: &Arc<Stream>, from: At<'_>) -> Result<Vec<Place>, Fault> {
+fn starts_of_open_shards(
+    service: &Service,
+    stream: &Arc<Stream>,
+    from: At<'_>,
+) -> Result<Vec<ShardStart>, Fault> {
     match stream.status {
         StreamStatus::Creating => return Err(Fault::being_created(&stream.key)),
         StreamStatus::Deleting => return Err(Fault::stream_not_found(&stream.key)),
@@ -114,17 +118,17 @@ fn all_places(service: &Service, stream: &Arc<Stream>, from: At<'_>) -> Result<V
             return Err(InvalidTarget::NumberWithoutShard.into());
         }
     };
-    let place = |shard: Shard| {
+    let start = |shard: Shard| {
         let begin = begin(service, stream, &shard, from)?;
-        Ok(Place { stream: stream.clone(), shard, begin })
+        Ok(ShardStart { stream: stream.clone(), shard, begin })
     };
-    shards.into_iter().map(place).collect()
+    shards.into_iter().map(start).collect()
 }
 
-fn find_place(service: &Service, stream: &Arc<Stream>, shard: &str, at: At<'_>) -> Result<Place, Fault> {
+fn start_of(service: &Service, stream: &Arc<Stream>, shard: &str, at: At<'_>) -> Result<ShardStart, Fault> {
     let shard = find_shard(stream, shard)?.clone();
     let begin = begin(service, stream, &shard, at)?;
-    Ok(Place { stream: stream.clone(), shard, begin })
+    Ok(ShardStart { stream: stream.clone(), shard, begin })
 }
 
 fn begin(service: &Service, stream: &Stream, shard: &Shard, at: At<'_>) -> Result<Begin, Fault> {

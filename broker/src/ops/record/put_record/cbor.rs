@@ -4,9 +4,9 @@ use tidelog_proto::Codec;
 use tidelog_proto::cbor::{self, Reader};
 
 use crate::model::stream_name::StreamName;
+use crate::ops::record::acknowledgement::{self, AcknowledgementWriter};
 use crate::ops::record::entry::{Entry, FoundRecord};
-use crate::ops::record::places::{self, Places};
-use crate::service::Placed;
+use crate::service::AppendedRecord;
 
 /// The stream's name and the record of a request as nearly every client writes it, borrowed from its body. Anything odd
 /// makes the reading fail, and the table of members takes over.
@@ -26,9 +26,9 @@ pub(super) fn read(body: &[u8]) -> Option<(&str, Entry<'_>)> {
 }
 
 /// The answer.
-pub(super) fn write_answer(placed: &Placed) -> Vec<u8> {
+pub(super) fn write_answer(placed: &AppendedRecord) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    cbor::write_map(&mut out, places::MEMBERS);
-    Places::default().write(placed, Codec::Cbor, &mut out);
+    cbor::write_map(&mut out, acknowledgement::MEMBERS);
+    AcknowledgementWriter::default().write(placed, Codec::Cbor, &mut out);
     out
 }

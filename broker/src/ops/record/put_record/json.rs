@@ -4,9 +4,9 @@ use serde::Deserialize;
 use tidelog_proto::Codec;
 
 use crate::model::stream_name::StreamName;
+use crate::ops::record::acknowledgement::AcknowledgementWriter;
 use crate::ops::record::entry::{self, Borrowed, Entry};
-use crate::ops::record::places::Places;
-use crate::service::Placed;
+use crate::service::AppendedRecord;
 
 /// The request as nearly every client writes it.
 #[derive(Deserialize)]
@@ -45,10 +45,10 @@ impl Request<'_> {
 }
 
 /// The answer.
-pub(super) fn write_answer(placed: &Placed) -> Vec<u8> {
+pub(super) fn write_answer(placed: &AppendedRecord) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.push(b'{');
-    Places::default().write(placed, Codec::Json, &mut out);
+    AcknowledgementWriter::default().write(placed, Codec::Json, &mut out);
     out.push(b'}');
     out
 }

@@ -8,9 +8,9 @@ use crate::limits::PUT_RECORDS_MAX;
 use crate::model::stream::StreamKey;
 use crate::model::stream_name::StreamName;
 use crate::ops::Fault;
+use crate::ops::record::acknowledgement::{self, AcknowledgementWriter};
 use crate::ops::record::entry::{Entry, FoundRecord};
-use crate::ops::record::places::{self, Places};
-use crate::service::{AppendRefusal, Placed};
+use crate::service::{AppendRefusal, AppendedRecord};
 
 /// The stream's name and the records of a request as nearly every client writes it, borrowed from its body. Anything
 /// odd makes the reading fail, and the table of members takes over.
@@ -52,7 +52,7 @@ fn read_entries<'a>(reader: &mut Reader<'a>) -> Option<Vec<Entry<'a>>> {
 const RESULT_BYTES: usize = 112;
 
 /// The answer.
-pub(super) fn write_answer(key: &StreamKey, results: &[Result<Placed, AppendRefusal>]) -> Vec<u8> {
+pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<u8> {
     let mut out = Vec::with_capacity((results.len() + 1) * RESULT_BYTES);
     let failed = results.iter().filter(|result| result.is_err()).count();
     cbor::write_map(&mut out, 2);
@@ -60,12 +60,12 @@ pub(super) fn write_answer(key: &StreamKey, results: &[Result<Placed, AppendRefu
     cbor::write_integer(&mut out, failed as i64);
     cbor::write_text(&mut out, "Records");
     cbor::write_list(&mut out, results.len());
-    let mut places = Places::default();
+    let mut writer = AcknowledgementWriter::default();
     for result in results {
         match result {
             Ok(placed) => {
-                cbor::write_map(&mut out, places::MEMBERS);
-                places.write(placed, Codec::Cbor, &mut out);
+                cbor::write_map(&mut out, acknowledgement::MEMBERS);
+                writer.write(placed, Codec::Cbor, &mut out);
             }
             Err(refusal) => write_failure(&record_fault(key, refusal), &mut out),
         }

@@ -8,9 +8,9 @@ use crate::limits::PUT_RECORDS_MAX;
 use crate::model::stream::StreamKey;
 use crate::model::stream_name::StreamName;
 use crate::ops::Fault;
+use crate::ops::record::acknowledgement::AcknowledgementWriter;
 use crate::ops::record::entry::{self, Borrowed, Entry};
-use crate::ops::record::places::Places;
-use crate::service::{AppendRefusal, Placed};
+use crate::service::{AppendRefusal, AppendedRecord};
 
 /// The request as nearly every client writes it. A member it does not know, a null or any other oddity makes the
 /// reading fail, and the table of members takes over.
@@ -69,16 +69,16 @@ impl Request<'_> {
 const RESULT_BYTES: usize = 128;
 
 /// The answer.
-pub(super) fn write_answer(key: &StreamKey, results: &[Result<Placed, AppendRefusal>]) -> Vec<u8> {
+pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<u8> {
     let mut out = Vec::with_capacity((results.len() + 1) * RESULT_BYTES);
     out.extend_from_slice(br#"{"FailedRecordCount":"#);
     json::write_number(&mut out, results.iter().filter(|result| result.is_err()).count());
     out.extend_from_slice(br#","Records":["#);
-    let mut places = Places::default();
+    let mut writer = AcknowledgementWriter::default();
     for (position, result) in results.iter().enumerate() {
         out.extend_from_slice(if position > 0 { b",{" } else { b"{" });
         match result {
-            Ok(placed) => places.write(placed, Codec::Json, &mut out),
+            Ok(placed) => writer.write(placed, Codec::Json, &mut out),
             Err(refusal) => write_failure(&record_fault(key, refusal), &mut out),
         }
         out.push(b'}');

@@ -8,7 +8,7 @@ use crate::model::sequence_number::SequenceNumber;
 use crate::model::stream::StreamStatus;
 use crate::ops::api::PutRecordsInput;
 use crate::ops::cases;
-use crate::service::{Payload, Placed};
+use crate::service::{AppendedRecord, Payload};
 
 /// Reads a body in both ways; when the fast one takes it they must agree. Returns the records or the fault, and
 /// whether the fast way took it.
@@ -193,8 +193,9 @@ fn a_stream_takes_records_while_it_is_active() {
 #[test]
 fn each_record_has_its_own_answer() {
     let key = cases::stream("a", 1).key;
-    let placed =
-        |shard, ordinal| Ok(Placed { shard, created_s: 1_700_000_000, ordinal, time_ms: 1_700_000_100_999 });
+    let placed = |shard, ordinal| {
+        Ok(AppendedRecord { shard, created_s: 1_700_000_000, ordinal, time_ms: 1_700_000_100_999 })
+    };
     let results = [
         placed(0, 1),
         Err(AppendRefusal::Throttled { shard: 1 }),

@@ -1,63 +1,63 @@
-//! Where records went, as both put operations answer it in both codecs.
+//! Writes the sequence numbers and shards of stored records, for both put operations in both codecs.
 
 use tidelog_proto::{Codec, cbor};
 
 use crate::model::sequence_number::{DIGITS, SequenceNumbers};
 use crate::model::shard_id::ShardId;
-use crate::service::Placed;
+use crate::service::AppendedRecord;
 
-/// Members that [`Places::write`] writes.
+/// Members that [`AcknowledgementWriter::write`] writes.
 pub const MEMBERS: usize = 2;
 
-/// Writes where records went. Numbers of records that went to one shard in one second are counted up.
+/// Writes acknowledgements of records. Numbers of records that went to one shard in one second are counted up.
 #[derive(Default)]
-pub struct Places {
+pub struct AcknowledgementWriter {
     writers: Vec<(u32, u64, u64, SequenceNumbers)>,
 }
 
 /// Shards whose writers are kept; PutRecords over more shards builds some of them anew.
 const WRITERS_MAX: usize = 64;
 
-impl Places {
+impl AcknowledgementWriter {
     /// Appends SequenceNumber and ShardId, in JSON without a comma around.
-    pub fn write(&mut self, placed: &Placed, codec: Codec, out: &mut Vec<u8>) {
+    pub fn write(&mut self, record: &AppendedRecord, codec: Codec, out: &mut Vec<u8>) {
         match codec {
-            Codec::Json => self.write_json(placed, out),
-            Codec::Cbor => self.write_cbor(placed, out),
+            Codec::Json => self.write_json(record, out),
+            Codec::Cbor => self.write_cbor(record, out),
         }
     }
 
     /// The SequenceNumber alone.
-    pub fn sequence_number(&mut self, placed: &Placed) -> String {
+    pub fn sequence_number(&mut self, record: &AppendedRecord) -> String {
         let mut text = Vec::with_capacity(DIGITS);
-        self.write_sequence_number(placed, &mut text);
+        self.write_sequence_number(record, &mut text);
         String::from_utf8(text).expect("digits")
     }
 
     /// Appends the digits of the SequenceNumber.
-    pub fn write_sequence_number(&mut self, placed: &Placed, out: &mut Vec<u8>) {
-        self.writer(placed).format(placed.ordinal, out);
+    pub fn write_sequence_number(&mut self, record: &AppendedRecord, out: &mut Vec<u8>) {
+        self.writer(record).format(record.ordinal, out);
     }
 
-    fn write_json(&mut self, placed: &Placed, out: &mut Vec<u8>) {
+    fn write_json(&mut self, record: &AppendedRecord, out: &mut Vec<u8>) {
         out.extend_from_slice(br#""SequenceNumber":""#);
-        self.write_sequence_number(placed, out);
+        self.write_sequence_number(record, out);
         out.extend_from_slice(br#"","ShardId":""#);
-        ShardId(placed.shard).write(out);
+        ShardId(record.shard).write(out);
         out.push(b'"');
     }
 
-    fn write_cbor(&mut self, placed: &Placed, out: &mut Vec<u8>) {
+    fn write_cbor(&mut self, record: &AppendedRecord, out: &mut Vec<u8>) {
         cbor::write_text(out, "SequenceNumber");
         cbor::write_text_head(out, DIGITS);
-        self.write_sequence_number(placed, out);
+        self.write_sequence_number(record, out);
         cbor::write_text(out, "ShardId");
         cbor::write_text_head(out, ShardId::LENGTH);
-        ShardId(placed.shard).write(out);
+        ShardId(record.shard).write(out);
     }
 
-    fn writer(&mut self, placed: &Placed) -> &mut SequenceNumbers {
-        let Placed { shard, created_s, time_ms, .. } = *placed;
+    fn writer(&mut self, record: &AppendedRecord) -> &mut SequenceNumbers {
+        let AppendedRecord { shard, created_s, time_ms, .. } = *record;
         let time_s = time_ms / 1_000;
         let key = (shard, created_s, time_s);
         let found = self

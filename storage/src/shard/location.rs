@@ -1,4 +1,4 @@
-//! Where in which file a frame stands that is not in memory.
+//! The location of frames that are not in memory: the segment, and the bytes to scan in its file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::segment::header::HEADER_BYTES;
 use crate::segment::index::{IndexEntry, Sought};
 use crate::segment::segment_path;
 
-/// Where to look for a frame that is not in memory.
-pub(super) enum Place {
+/// The segment in which a frame is that is not in memory.
+pub(super) enum FrameLocation {
     /// In a segment that is sealed in its file, and the ordinal behind it.
     Sealed(SegmentCheckpoint, u64),
     /// In a segment whose index is in memory: its first ordinal, where to scan from and to, and the ordinals there.
@@ -33,12 +33,14 @@ pub(super) struct Stretch {
     pub end_ordinal: u64,
 }
 
-impl Place {
+impl FrameLocation {
     /// First ordinal of the segment.
     pub fn first_ordinal(&self) -> u64 {
         match self {
-            Place::Sealed(segment, _) => segment.first_ordinal,
-            Place::Active { first_ordinal, .. } | Place::Unindexed { first_ordinal, .. } => *first_ordinal,
+            FrameLocation::Sealed(segment, _) => segment.first_ordinal,
+            FrameLocation::Active { first_ordinal, .. } | FrameLocation::Unindexed { first_ordinal, .. } => {
+                *first_ordinal
+            }
         }
     }
 }
@@ -48,9 +50,9 @@ impl ShardLog {
     pub(super) fn stretch(&self, sought: Sought) -> Result<Stretch, ShardError> {
         let shared = self.shared();
         loop {
-            let place = place(&self.state(), sought);
-            match place {
-                Place::Sealed(segment, next_ordinal) => {
+            let location = locate(&self.state(), sought);
+            match location {
+                FrameLocation::Sealed(segment, next_ordinal) => {
                     let sealed = shared.files.sealed(shared, self.key(), &segment, next_ordinal)?;
                     let start = sealed.search(sought);
                     return Ok(Stretch {
@@ -61,10 +63,10 @@ impl ShardLog {
                         end_ordinal: sealed.end_ordinal,
                     });
                 }
-                Place::Active { first_ordinal, scan, ordinals } => {
+                FrameLocation::Active { first_ordinal, scan, ordinals } => {
                     return self.active_stretch(first_ordinal, scan, ordinals);
                 }
-                Place::Unindexed { first_ordinal, missing_until, end } => {
+                FrameLocation::Unindexed { first_ordinal, missing_until, end } => {
                     match self.complete_index(first_ordinal, missing_until) {
                         Err(error @ ShardError::Damaged { .. }) => {
                             self.note(&error);
@@ -99,7 +101,7 @@ impl Stretch {
 
 /// Finds the segment of the sought ordinal or time: the last that starts at or before it, or the first with
 /// readable records. Segments that are wholly trimmed are not looked at: their files need not be intact any more.
-pub(super) fn place(state: &ShardState, sought: Sought) -> Place {
+pub(super) fn locate(state: &ShardState, sought: Sought) -> FrameLocation {
     let before = |ordinal, time_ms| {
         ordinal <= state.trim_ordinal || sought.is_at_or_behind(&IndexEntry { ordinal, time_ms, offset: 0 })
     };
@@ -111,7 +113,7 @@ pub(super) fn place(state: &ShardState, sought: Sought) -> Place {
                 state.sealed.partition_point(|sealed| before(sealed.first_ordinal, sealed.first_time_ms));
             let number = count.saturating_sub(1);
             match state.sealed.get(number) {
-                Some(sealed) => return Place::Sealed(*sealed, state.sealed_end(number)),
+                Some(sealed) => return FrameLocation::Sealed(*sealed, state.sealed_end(number)),
                 None => state.active.front().expect("a shard with readable records has a segment"),
             }
         }
@@ -122,9 +124,9 @@ pub(super) fn place(state: &ShardState, sought: Sought) -> Place {
         _ => (active.length, active.next_ordinal),
     };
     if let Some(missing_until) = active.index.missing_until() {
-        return Place::Unindexed { first_ordinal, missing_until, end: (end, end_ordinal) };
+        return FrameLocation::Unindexed { first_ordinal, missing_until, end: (end, end_ordinal) };
     }
     let start = active.index.search(sought);
     let (offset, ordinal) = (start.offset.min(end), start.ordinal.min(end_ordinal));
-    Place::Active { first_ordinal, scan: (offset, end), ordinals: (ordinal, end_ordinal) }
+    FrameLocation::Active { first_ordinal, scan: (offset, end), ordinals: (ordinal, end_ordinal) }
 }
