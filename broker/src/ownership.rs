@@ -48,12 +48,12 @@ pub enum Lost {
 }
 
 /// A path, and the file or directory that was open there at the start.
-struct Held {
+struct OwnedFile {
     path: PathBuf,
     file: File,
 }
 
-impl Held {
+impl OwnedFile {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = File::open(&path)?;
         Ok(Self { path, file })
@@ -83,7 +83,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// Handles of the files that a running server owns.
 pub struct Ownership {
-    held: Vec<Held>,
+    files: Vec<OwnedFile>,
     directory: PathBuf,
     identity: Option<Identity>,
     groups: Arc<Groups>,
@@ -97,14 +97,14 @@ impl Ownership {
     /// When a directory of the data cannot be opened.
     pub fn of(directory: &DataDirectory, groups: Arc<Groups>) -> io::Result<Self> {
         let (path, lock) = (directory.path(), directory.lock());
-        let mut held = vec![
-            Held { path: path.to_owned(), file: lock.directory.try_clone()? },
-            Held { path: path.join(LOCK_FILE), file: lock.file.try_clone()? },
+        let mut files = vec![
+            OwnedFile { path: path.to_owned(), file: lock.directory.try_clone()? },
+            OwnedFile { path: path.join(LOCK_FILE), file: lock.file.try_clone()? },
         ];
         for name in DIRECTORIES {
-            held.push(Held::open(path.join(name))?);
+            files.push(OwnedFile::open(path.join(name))?);
         }
-        Ok(Self { held, directory: path.to_owned(), identity: groups.peers().identity(), groups })
+        Ok(Self { files, directory: path.to_owned(), identity: groups.peers().identity(), groups })
     }
 
     /// Looks whether everything is still there; `None` when it is.
@@ -112,8 +112,8 @@ impl Ownership {
     /// # Errors
     /// When the operating system does not say: that is no loss.
     pub fn look(&self) -> io::Result<Option<Lost>> {
-        for held in &self.held {
-            if let Some(lost) = held.look()? {
+        for file in &self.files {
+            if let Some(lost) = file.look()? {
                 return Ok(Some(lost));
             }
         }
@@ -166,18 +166,18 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("wal");
         std::fs::create_dir(&path).unwrap();
-        let held = Held::open(path.clone()).unwrap();
-        assert!(held.look().unwrap().is_none());
+        let file = OwnedFile::open(path.clone()).unwrap();
+        assert!(file.look().unwrap().is_none());
         std::fs::rename(&path, parent.path().join("away")).unwrap();
-        assert!(matches!(held.look().unwrap(), Some(Lost::Removed(_))));
+        assert!(matches!(file.look().unwrap(), Some(Lost::Removed(_))));
         std::fs::create_dir(&path).unwrap();
-        assert!(matches!(held.look().unwrap(), Some(Lost::Replaced(_))));
+        assert!(matches!(file.look().unwrap(), Some(Lost::Replaced(_))));
         std::fs::remove_dir(&path).unwrap();
         // Another file system: a volume was unmounted, or mounted over the path.
         std::os::unix::fs::symlink("/proc", &path).unwrap();
-        assert!(matches!(held.look().unwrap(), Some(Lost::Mounted(_))));
+        assert!(matches!(file.look().unwrap(), Some(Lost::Mounted(_))));
         std::fs::remove_file(&path).unwrap();
         std::fs::rename(parent.path().join("away"), &path).unwrap();
-        assert!(held.look().unwrap().is_none());
+        assert!(file.look().unwrap().is_none());
     }
 }

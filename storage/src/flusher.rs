@@ -15,10 +15,10 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use crate::segment::segment_path;
-use crate::shard::{Removed, ShardCheckpoint, ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
+use crate::shard::{Removed, ShardCheckpoint, ShardError, ShardKey, ShardLog, ShardSnapshot, ShardStore};
 use files::WriteFiles;
 pub use hold::Hold;
-use hold::{Held, Leaving};
+use hold::{Leaving, TrimPoints};
 use job::{Goal, Step, WriteJob};
 
 /// Checkpoints that are kept, all of which must be able to find the files they list.
@@ -41,14 +41,14 @@ pub struct Flusher {
     flushed: VecDeque<Flushed>,
     /// Sum over `flushed`, shards that are gone included.
     flushed_bytes: u64,
-    /// Trim points of the cuts given to [`Flusher::checkpoint`] since the last [`Flusher::unlink`].
-    cut_trims: HashMap<ShardKey, u64>,
+    /// Trim points of the snapshots given to [`Flusher::checkpoint`] since the last [`Flusher::unlink`].
+    snapshot_trims: HashMap<ShardKey, u64>,
     /// Whether there was a checkpoint since the last [`Flusher::unlink`].
     has_checkpointed: bool,
     /// Removed streams and shards, each with how many durable checkpoints have come without it.
     removed: BTreeMap<Removed, Leaving>,
     /// Trim points whose files are kept for a while, by shard; only of shards that have been trimmed.
-    held: HashMap<ShardKey, Held>,
+    trim_points: HashMap<ShardKey, TrimPoints>,
 }
 
 impl Flusher {
@@ -60,10 +60,10 @@ impl Flusher {
             dirty: Vec::new(),
             flushed: VecDeque::new(),
             flushed_bytes: 0,
-            cut_trims: HashMap::new(),
+            snapshot_trims: HashMap::new(),
             has_checkpointed: false,
             removed: BTreeMap::new(),
-            held: HashMap::new(),
+            trim_points: HashMap::new(),
         }
     }
 
@@ -101,22 +101,22 @@ impl Flusher {
         }
     }
 
-    /// Brings the files of every shard to its cut, makes all written files durable, and returns the shards' part of
+    /// Brings the files of every shard to its snapshot, makes all written files durable, and returns the shards' part of
     /// the checkpoint. May be called once for all groups or once per group.
     ///
     /// # Errors
-    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer cuts if you like.
-    pub fn checkpoint(&mut self, cuts: Vec<ShardCut>) -> Result<Vec<ShardCheckpoint>, ShardError> {
-        for cut in &cuts {
-            self.cut_trims.insert(cut.key, cut.checkpoint.trim_ordinal);
-            self.write_shard(&cut.log)?;
-            assert!(cut.log.state().covers(&cut.checkpoint), "the files do not reach the cut");
+    /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer snapshots if you like.
+    pub fn checkpoint(&mut self, snapshots: Vec<ShardSnapshot>) -> Result<Vec<ShardCheckpoint>, ShardError> {
+        for snapshot in &snapshots {
+            self.snapshot_trims.insert(snapshot.key, snapshot.checkpoint.trim_ordinal);
+            self.write_shard(&snapshot.log)?;
+            assert!(snapshot.log.state().covers(&snapshot.checkpoint), "the files do not reach the snapshot");
         }
         self.has_checkpointed = true;
         // Most shards are clean now, and the list is rid of shards that are gone.
         drop(self.dirty_by_size());
         self.files.sync(&*self.store.shared.disk)?;
-        Ok(cuts.into_iter().map(|cut| cut.checkpoint).collect())
+        Ok(snapshots.into_iter().map(|snapshot| snapshot.checkpoint).collect())
     }
 
     /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the
@@ -141,15 +141,15 @@ impl Flusher {
         }
         let mut bytes = 0;
         let store = self.store.clone();
-        self.held.retain(|key, _| store.get(*key).is_some());
-        for (key, trim_ordinal) in std::mem::take(&mut self.cut_trims) {
+        self.trim_points.retain(|key, _| store.get(*key).is_some());
+        for (key, trim_ordinal) in std::mem::take(&mut self.snapshot_trims) {
             let Some(log) = self.store.get(key) else { continue };
             let dropped = {
                 let mut state = log.state();
                 let kept_trim_ordinal = std::mem::replace(&mut state.kept_trim_ordinal, trim_ordinal);
                 let ordinal = match kept_trim_ordinal {
                     0..=1 => kept_trim_ordinal,
-                    _ => self.held.entry(key).or_default().released(kept_trim_ordinal, hold),
+                    _ => self.trim_points.entry(key).or_default().released(kept_trim_ordinal, hold),
                 };
                 // Files that a transfer reads go with a later checkpoint.
                 if is_pinned { Vec::new() } else { state.drop_sealed_below(ordinal) }
@@ -182,12 +182,12 @@ impl Flusher {
         let store = self.store.clone();
         let waiting = store.removed.lock().expect("no holder of the list panics").clone();
         self.removed.retain(|part, _| waiting.contains(part));
-        let listed_streams: BTreeSet<u64> = self.cut_trims.keys().map(|key| key.stream_uid).collect();
+        let listed_streams: BTreeSet<u64> = self.snapshot_trims.keys().map(|key| key.stream_uid).collect();
         let mut gone = Vec::new();
         for part in waiting {
             let listed = match part {
                 Removed::Stream(uid) => listed_streams.contains(&uid),
-                Removed::Shard(key) => self.cut_trims.contains_key(&key),
+                Removed::Shard(key) => self.snapshot_trims.contains_key(&key),
             };
             let leaving = self.removed.entry(part).or_insert_with(|| Leaving::new(hold));
             leaving.checkpoints = if listed { 0 } else { leaving.checkpoints.saturating_add(1) };

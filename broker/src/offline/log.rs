@@ -133,13 +133,13 @@ impl Prepared {
                 line("There is no checkpoint: without one only the records that the log still has are left.");
             }
         }
-        let cut = salvage.cut().map_err(GroupError::Wal)?;
-        let bytes: u64 = cut.iter().map(|file| file.bytes - file.from).sum();
+        let truncated = salvage.truncated().map_err(GroupError::Wal)?;
+        let bytes: u64 = truncated.iter().map(|file| file.bytes - file.from).sum();
         let lost = self.directory.path().join("lost");
         if bytes > 0 {
             line(&format!("{bytes} bytes of log files are given up and kept in {}:", lost.display()));
         }
-        for file in &cut {
+        for file in &truncated {
             line(&format!("  {} from byte {} to {}", file.path.display(), file.from, file.bytes));
         }
         line(

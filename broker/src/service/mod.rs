@@ -66,7 +66,7 @@ pub use streams::NewStream;
 pub use streams::settings::{ResourceId, StreamChange};
 pub use streams::transitions::Transitions;
 use subscribe::call_room::CALL_SHARE_MIN;
-pub use subscribe::call_room::{CallRoom, Held};
+pub use subscribe::call_room::{BatchCharge, CallRoom};
 pub use subscribe::feed::Run;
 pub use subscribe::follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
 pub use subscribe::subscriptions::SubscribeRefusal;

@@ -70,7 +70,7 @@ impl Losses {
             Loss::NewestLogFile => disk.lose_file(newest),
             Loss::WholeLog => files.iter().for_each(|file| disk.lose_file(file)),
             Loss::LogCut | Loss::LogZeroed if used < 2 * COMMITS_BEGIN => return,
-            Loss::LogCut => disk.cut(newest, at),
+            Loss::LogCut => disk.truncate(newest, at),
             Loss::LogZeroed => disk.zero_from(newest, at),
             Loss::RolledBack => {
                 let Some((copy, _)) = self.copy.take() else { return };

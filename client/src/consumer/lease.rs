@@ -31,7 +31,7 @@ struct State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Held,
+    Owned,
     /// Another member is to have it.
     Revoked,
     /// Given up, by this member's own will or because the shard is finished.
@@ -42,7 +42,7 @@ enum Phase {
 
 impl Lease {
     pub fn new(lease: &v1::Lease, member_id: &str, changed: Arc<Notify>) -> Arc<Self> {
-        let state = State { phase: Phase::Held, in_hand: 0, reached: None };
+        let state = State { phase: Phase::Owned, in_hand: 0, reached: None };
         Arc::new(Self {
             shard_id: lease.shard_id.clone(),
             epoch: lease.epoch,
@@ -59,7 +59,7 @@ impl Lease {
     /// Takes one more batch in hand, if the shard may be processed.
     pub fn take_in_hand(self: &Arc<Self>) -> Option<InHand> {
         let mut state = self.state();
-        (state.phase == Phase::Held).then(|| {
+        (state.phase == Phase::Owned).then(|| {
             state.in_hand += 1;
             InHand(self.clone())
         })
@@ -67,7 +67,7 @@ impl Lease {
 
     /// Whether processed records still count.
     pub fn counts(&self) -> bool {
-        matches!(self.state().phase, Phase::Held | Phase::Revoked)
+        matches!(self.state().phase, Phase::Owned | Phase::Revoked)
     }
 
     /// Notes how far the shard is processed, for the next checkpoint.
@@ -104,7 +104,7 @@ impl Lease {
     /// Nothing more is to be handed out.
     pub fn revoke(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Held {
+        if state.phase == Phase::Owned {
             state.phase = Phase::Revoked;
         }
     }
@@ -121,7 +121,7 @@ impl Lease {
     /// Notes that another member may have the shard. Returns whether that was not known.
     pub fn lose(&self) -> bool {
         let mut state = self.state();
-        let is_news = matches!(state.phase, Phase::Held | Phase::Revoked);
+        let is_news = matches!(state.phase, Phase::Owned | Phase::Revoked);
         if is_news {
             state.phase = Phase::Lost;
             state.reached = None;

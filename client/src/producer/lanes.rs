@@ -40,7 +40,7 @@ struct Lane {
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     /// Batches under way that share hash keys with it.
-    held_by: usize,
+    blocked_by: usize,
     failures: u32,
     not_before: Option<Instant>,
     /// Less than the limit while an invalid record is looked for.
@@ -88,7 +88,7 @@ impl Lanes {
         moved.sort_by_key(|pending| pending.order);
         moved.into_iter().for_each(|pending| self.push(pending));
         for lane in &mut self.lanes {
-            lane.held_by = self.under_way.iter().filter(|range| overlap(range, &lane.range)).count();
+            lane.blocked_by = self.under_way.iter().filter(|range| overlap(range, &lane.range)).count();
         }
     }
 
@@ -104,7 +104,7 @@ impl Lanes {
         let (_, lane) = due.filter(|(due, _)| *due <= now).min_by_key(|(due, _)| *due)?;
         let batch = lane.take_batch(limits);
         for other in &mut self.lanes {
-            other.held_by += usize::from(overlap(&other.range, &batch.range));
+            other.blocked_by += usize::from(overlap(&other.range, &batch.range));
         }
         self.under_way.push(batch.range.clone());
         Some(batch)
@@ -122,7 +122,7 @@ impl Lanes {
         self.under_way.swap_remove(at);
         let limit = self.limits.batch_records_max;
         for lane in self.lanes.iter_mut().filter(|lane| overlap(&lane.range, range)) {
-            lane.held_by -= 1;
+            lane.blocked_by -= 1;
             if returned.is_empty() {
                 lane.failures = 0;
                 lane.not_before = None;
@@ -177,7 +177,7 @@ impl Lane {
             batches: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
-            held_by: 0,
+            blocked_by: 0,
             failures: 0,
             not_before: None,
             records_max,
@@ -186,7 +186,7 @@ impl Lane {
 
     /// When the next batch may go, as things are.
     fn due(&self, limits: &Limits, flushing: bool) -> Option<Instant> {
-        let front = self.pending.front().filter(|_| self.held_by == 0)?;
+        let front = self.pending.front().filter(|_| self.blocked_by == 0)?;
         let is_due = flushing
             || front.failed.is_some()
             || self.pending.len() >= self.records_max

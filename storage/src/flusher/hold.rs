@@ -21,21 +21,21 @@ impl Hold {
 /// One shard's trim points: one whose files may go, and one that waits. Points between the two go with the next one
 /// that waits, so that a file stays twice as long at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct TrimPoints {
     released: u64,
     waiting: Option<(u64, u64)>,
 }
 
-impl Held {
+impl TrimPoints {
     /// The trim point whose files may go now that checkpoints carry `ordinal`.
     pub fn released(&mut self, ordinal: u64, hold: Hold) -> u64 {
         if hold.hold_ms == 0 {
-            *self = Held { released: ordinal, waiting: None };
+            *self = TrimPoints { released: ordinal, waiting: None };
         }
         if let Some((waiting, since_ms)) = self.waiting
             && hold.is_over(since_ms)
         {
-            *self = Held { released: waiting, waiting: None };
+            *self = TrimPoints { released: waiting, waiting: None };
         }
         if self.waiting.is_none() && ordinal > self.released {
             self.waiting = Some((ordinal, hold.now_ms));
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn a_trim_point_waits_its_time_and_later_ones_wait_for_it() {
-        let mut held = Held::default();
-        let mut at = |now_ms, ordinal| held.released(ordinal, Hold { now_ms, hold_ms: 100 });
+        let mut points = TrimPoints::default();
+        let mut at = |now_ms, ordinal| points.released(ordinal, Hold { now_ms, hold_ms: 100 });
         assert_eq!(at(0, 10), 0);
         assert_eq!(at(50, 20), 0);
         assert_eq!(at(99, 20), 0);
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(at(200, 40), 30);
         assert_eq!(at(300, 40), 40);
         assert_eq!(at(400, 40), 40);
-        assert_eq!(held.released(50, Hold::NONE), 50, "short of space nothing waits");
-        assert_eq!(held.released(50, Hold { now_ms: 500, hold_ms: 100 }), 50);
+        assert_eq!(points.released(50, Hold::NONE), 50, "short of space nothing waits");
+        assert_eq!(points.released(50, Hold { now_ms: 500, hold_ms: 100 }), 50);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) const VERSION: u16 = 1;
 /// Files are written in whole blocks of this many bytes, which every device and `O_DIRECT` accept.
 pub(crate) const BLOCK_BYTES: u64 = 4_096;
 
-/// The shard that a frame, a file or a cut belongs to. Stream uids are never reused.
+/// The shard that a frame, a file or a snapshot belongs to. Stream uids are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardKey {
     /// The stream's identity, unique over its namesakes.

@@ -1,11 +1,10 @@
 //! The records of each shard: an in-memory tail over segment files.
 //!
-//! One apply task per group calls [`ShardLog::apply`], [`ShardLog::trim`] and [`ShardLog::cut`]; any thread reads;
+//! One apply task per group calls [`ShardLog::apply`], [`ShardLog::trim`] and [`ShardLog::snapshot`]; any thread reads;
 //! one thread runs [`crate::flusher::Flusher`]. Each shard has a lock of its own, which is only taken to look up
 //! and clone handles: decoding, checksums and disk access happen outside it. A reader never sees a gap, a torn
 //! frame or a trimmed ordinal. Nothing here decides an acknowledgement: the write-ahead log did.
 
-mod cut;
 mod damage;
 mod files;
 mod gather;
@@ -16,6 +15,7 @@ mod recovery;
 mod repair;
 mod scrub;
 mod set_aside;
+mod snapshot;
 pub(crate) mod state;
 mod store;
 mod survey;
@@ -28,11 +28,11 @@ use bytes::Bytes;
 
 pub use crate::checkpoint::ShardCheckpoint;
 pub use crate::segment::{OpenCheckpoint, SegmentCheckpoint, ShardError, ShardKey};
-pub use cut::ShardCut;
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
 pub use given_up::give_up;
 pub use repair::RestingFiles;
 pub use scrub::Scrubbed;
+pub use snapshot::ShardSnapshot;
 pub use store::{INDEX_BYTES_MAX, Pin, ShardStore, StoreOptions};
 pub use survey::DamagedSegment;
 
@@ -150,12 +150,12 @@ impl ShardLog {
         state.bounds_from(state.trim_ordinal)
     }
 
-    /// Takes the state as of now for a checkpoint; copies less than 4 KiB of records. Called by the apply task
+    /// Takes a snapshot of the state as of now for a checkpoint; copies less than 4 KiB of records. Called by the apply task
     /// between two entries, for all shards of its group.
-    pub fn cut(&self) -> ShardCut {
+    pub fn snapshot(&self) -> ShardSnapshot {
         let log = self.this.upgrade().expect("a shard that is called is alive");
         let checkpoint = self.state().checkpoint(self.key);
-        ShardCut { key: self.key, log, checkpoint }
+        ShardSnapshot { key: self.key, log, checkpoint }
     }
 
     /// Bytes of this shard that are not yet in written blocks of its files.

@@ -246,7 +246,7 @@ fn recover_open_file(
     let path = segment_path(dir, key, open.first_ordinal);
     let written = open.in_blocks();
     let file = if written > 0 {
-        cut_to(disk, &path, written)?;
+        truncate(disk, &path, written)?;
         Some(open_checked(disk, &path, key, open.first_ordinal).map_err(missing_is_damage)?)
     } else {
         None
@@ -289,7 +289,7 @@ fn recover_frames(
 }
 
 /// Truncates a file that went on after the checkpoint; the log writes the same bytes again.
-fn cut_to(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), ShardError> {
+fn truncate(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), ShardError> {
     let file = disk
         .open(path, Open::Write)
         .map_err(|source| missing_is_damage(ShardError::io("open", path, source)))?;

@@ -26,7 +26,7 @@ mod writer;
 pub use error::WalError;
 pub use found::FoundWal;
 pub use reader::WalReader;
-pub use salvage::{CutFile, Salvage, finish_giving_up};
+pub use salvage::{Salvage, TruncatedFile, finish_giving_up};
 pub use spare::SpareFiles;
 pub use writer::Wal;
 

@@ -49,24 +49,24 @@ pub(super) enum Reading {
     Mending,
 }
 
-/// The place up to which a damaged log is intact.
+/// The point up to which a damaged log is intact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct IntactEnd {
     /// The files that can be read, the oldest first.
     pub files: usize,
     /// The LSN of the first commit that cannot, where the last of those files has more.
     pub lsn_end: Option<u64>,
 }
 
-/// Damage, and the place up to which the log is intact, where that is known.
+/// Damage, and the point up to which the log is intact, where that is known.
 pub(super) struct Broken {
     pub error: WalError,
-    pub cut: Option<Cut>,
+    pub intact_end: Option<IntactEnd>,
 }
 
 impl Broken {
     fn after(files: usize) -> impl FnOnce(WalError) -> Self {
-        move |error| Self { error, cut: Some(Cut { files, lsn_end: None }) }
+        move |error| Self { error, intact_end: Some(IntactEnd { files, lsn_end: None }) }
     }
 }
 
@@ -94,9 +94,11 @@ pub(super) fn recover_upto(
         let lsn_stop = next.into_iter().chain(lsn_end).min();
         torn_tail = replay.file(&mut replays[at], lsn_stop, next.is_some()).map_err(|error| {
             let has_commits = replay.lsn > replays[at].header.first_lsn;
-            let cut =
-                Cut { files: at + usize::from(has_commits), lsn_end: has_commits.then_some(replay.lsn) };
-            Broken { error, cut: Some(cut) }
+            let intact_end = IntactEnd {
+                files: at + usize::from(has_commits),
+                lsn_end: has_commits.then_some(replay.lsn),
+            };
+            Broken { error, intact_end: Some(intact_end) }
         })?;
     }
     require_complete(&replay.groups, replays.first()).map_err(Broken::after(0))?;

@@ -22,7 +22,7 @@ const COPY_BYTES: u64 = 1024 * 1024;
 
 /// A log file, or the end of one, that the log goes on without.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutFile {
+pub struct TruncatedFile {
     /// The file.
     pub path: PathBuf,
     /// Where the part that is given up begins; 0 for a whole file.
@@ -62,7 +62,7 @@ impl Salvage {
             let why = "the file is missing, and the log's mark shows that the log went on in it";
             damage = damage.or(Some(WalError::damaged(&log_path(dir, marked.file), 0, why)));
         }
-        let recovered = longest_whole(&*disk, dir, &seqs, &mut damage)?;
+        let recovered = intact_part(&*disk, dir, &seqs, &mut damage)?;
         let known_lsn = marked.synced_lsn.max(recovered.named_lsn).max(recovered.lsn_next - 1);
         let found = FoundWal { disk, dir: dir.to_owned(), recovered, mark };
         let is_begun = marked.is_giving_up;
@@ -143,13 +143,13 @@ impl Salvage {
     ///
     /// # Errors
     /// [`WalError::Io`].
-    pub fn cut(&self) -> Result<Vec<CutFile>, WalError> {
+    pub fn truncated(&self) -> Result<Vec<TruncatedFile>, WalError> {
         if self.damage.is_none() {
             return Ok(Vec::new());
         }
         let FoundWal { disk, dir, recovered, .. } = &self.found;
         let newest_kept = recovered.files.last_key_value().map(|(seq, _)| *seq);
-        let mut cut = Vec::new();
+        let mut truncated = Vec::new();
         for seq in log_numbers(&log_names(&**disk, dir)?) {
             let from = recovered.files.get(&seq).map_or(0, |file| file.used);
             if from > 0 && Some(seq) != newest_kept {
@@ -159,10 +159,10 @@ impl Salvage {
             let file = disk.open(&path, Open::Read).map_err(WalError::at(&path))?;
             let bytes = file.len().map_err(WalError::at(&path))?;
             if from < bytes {
-                cut.push(CutFile { path, from, bytes });
+                truncated.push(TruncatedFile { path, from, bytes });
             }
         }
-        Ok(cut)
+        Ok(truncated)
     }
 
     /// Moves the part that is given up into the directory `lost`, has the mark say that giving up has begun, and
@@ -171,11 +171,11 @@ impl Salvage {
     /// # Errors
     /// [`WalError::Io`], [`WalError::NoSpace`] and [`WalError::SyncFailed`]. Nothing is lost then.
     pub fn set_aside(&mut self, lost: &Path) -> Result<(), WalError> {
-        let (cut, raised, forgotten) = (self.cut()?, self.votes, self.forgotten);
+        let (truncated, raised, forgotten) = (self.truncated()?, self.votes, self.forgotten);
         let FoundWal { disk, dir, recovered, mark } = &mut self.found;
         let disk = &**disk;
         disk.create_dir_all(lost).map_err(WalError::at(lost))?;
-        let (kept, whole): (Vec<_>, Vec<_>) = cut.into_iter().partition(|file| file.from > 0);
+        let (kept, given_up): (Vec<_>, Vec<_>) = truncated.into_iter().partition(|file| file.from > 0);
         for path in kept.iter().map(|file| &file.path).chain(recovered.mends.iter().map(|mend| &mend.path)) {
             copy(disk, path, lost)?;
         }
@@ -198,12 +198,12 @@ impl Salvage {
         for mend in &recovered.mends {
             mend.write(disk)?;
         }
-        for file in &whole {
+        for file in &given_up {
             let to = free_name(disk, lost, &file.path)?;
             disk.rename(&file.path, &to).map_err(WalError::at(&file.path))?;
         }
         disk.sync_dir(lost).map_err(WalError::sync_at(lost))?;
-        if !whole.is_empty() {
+        if !given_up.is_empty() {
             disk.sync_dir(dir).map_err(WalError::sync_at(dir))?;
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Salvage {
     /// When nothing was set aside.
     #[must_use]
     pub fn into_found(self) -> FoundWal {
-        assert!(self.is_begun, "what is cut off is set aside first");
+        assert!(self.is_begun, "the part that is given up is set aside first");
         self.found
     }
 }
@@ -232,7 +232,7 @@ pub fn finish_giving_up(disk: Arc<dyn Disk>, dir: &Path) -> Result<(), WalError>
 }
 
 /// The log up to the first damage, with the repairs that its files need.
-fn longest_whole(
+fn intact_part(
     disk: &dyn Disk,
     dir: &Path,
     seqs: &[u64],
@@ -244,8 +244,8 @@ fn longest_whole(
             Ok(recovered) => return Ok(recovered),
             Err(broken) => broken,
         };
-        let Broken { error, cut } = broken;
-        let Some(cut) = cut.filter(|_| error.is_loss()) else {
+        let Broken { error, intact_end } = broken;
+        let Some(intact_end) = intact_end.filter(|_| error.is_loss()) else {
             return Err(error);
         };
         damage.get_or_insert(error);
@@ -254,7 +254,7 @@ fn longest_whole(
             reading = Reading::Mending;
             continue;
         }
-        (files, lsn_end) = (cut.files, cut.lsn_end.or(lsn_end));
+        (files, lsn_end) = (intact_end.files, intact_end.lsn_end.or(lsn_end));
     }
 }
 

@@ -40,7 +40,7 @@ fn truncated_zeroed_or_lost_bytes_stay_so_over_a_crash() {
         }
         write(&disk, "renamed", b"12345678", true);
         disk.rename(&path("renamed"), &path("new name")).expect("a name");
-        disk.cut(&path("cut"), 3);
+        disk.truncate(&path("cut"), 3);
         disk.zero_from(&path("zeroed"), 3);
         disk.lose_file(&path("lost"));
         disk.lose_file(&path("new name"));

@@ -146,7 +146,7 @@ pub fn checkpoint(
     logs: &[Arc<ShardLog>],
     (sequence, index): (u64, u64),
 ) -> Result<Vec<ShardCheckpoint>, ShardError> {
-    let shards = flusher.checkpoint(logs.iter().map(|log| log.cut()).collect())?;
+    let shards = flusher.checkpoint(logs.iter().map(|log| log.snapshot()).collect())?;
     let group =
         GroupCheckpoint { group: 1, applied: Some((1, index)), state: Bytes::new(), shards: shards.clone() };
     let whole = Checkpoint { sequence, durable_lsn: 0, groups: vec![group] };

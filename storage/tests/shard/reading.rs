@@ -130,11 +130,12 @@ fn a_removed_stream_goes_after_two_checkpoints_without_it() {
     }
     checkpoint(&disk, &mut flusher, &[removed.clone(), stays.clone()], (1, 1)).expect("durable");
     apply(&removed, 99, 99, 2, 9_000);
-    let cut = removed.cut();
+    let snapshot = removed.snapshot();
     store.remove_stream(key(0).stream_uid);
     drop(removed);
     assert!(store.get(key(0)).is_none());
-    let shards = flusher.checkpoint(vec![cut, stays.cut()]).expect("a cut outlives the stream");
+    let shards =
+        flusher.checkpoint(vec![snapshot, stays.snapshot()]).expect("a snapshot outlives the stream");
     assert_eq!(shards.len(), 2);
     for (sequence, stands) in [(2, true), (3, true), (4, false)] {
         flusher.unlink().expect("unlinked");
@@ -158,13 +159,14 @@ fn a_full_disk_loses_nothing_and_a_retry_goes_on() {
     for capacity in [0, 5_000, 20_000, 33_000, 60_000, 100_000] {
         disk.set_capacity(capacity);
         refusals += u32::from(matches!(flusher.flush_some(), Err(ShardError::NoSpace { .. })));
-        refusals += u32::from(matches!(flusher.checkpoint(vec![log.cut()]), Err(ShardError::NoSpace { .. })));
+        refusals +=
+            u32::from(matches!(flusher.checkpoint(vec![log.snapshot()]), Err(ShardError::NoSpace { .. })));
         assert!(store.unflushed_bytes() + capacity >= applied);
         check(&log, &model);
     }
     assert!(refusals > 6, "{refusals}");
     disk.set_capacity(u64::MAX);
-    let shards = flusher.checkpoint(vec![log.cut()]).expect("there is space");
+    let shards = flusher.checkpoint(vec![log.snapshot()]).expect("there is space");
     check(&open(&disk, small_options(), shards).get(key(0)).expect("recovered"), &model);
 }
 
@@ -175,7 +177,7 @@ fn a_failed_sync_is_no_shortage_of_space() {
     let log = store.create(key(0));
     apply(&log, 1, 1, 3, 5_000);
     disk.fail_next_sync();
-    let failed = Flusher::new(store).checkpoint(vec![log.cut()]);
+    let failed = Flusher::new(store).checkpoint(vec![log.snapshot()]);
     assert!(matches!(failed.map(drop), Err(ShardError::Io { action: "sync", .. })));
 }
 
@@ -208,7 +210,7 @@ fn readers_see_no_gap_while_records_are_applied_flushed_and_evicted() {
         scope.spawn(move || {
             while flushed_log.bounds().next_ordinal < end {
                 flusher.flush_some().expect("there is space");
-                flusher.checkpoint(vec![flushed_log.cut()]).expect("there is space");
+                flusher.checkpoint(vec![flushed_log.snapshot()]).expect("there is space");
             }
         });
         for (seed, (body, checksum)) in batches {
@@ -235,8 +237,8 @@ fn real_and_simulated_files_hold_the_same_after_a_restart() {
             keys.iter().for_each(|key| apply(&store.create(*key), seed, seed, 2, 2_200));
         }
         let mut flusher = Flusher::new(store.clone());
-        let cuts = keys.iter().map(|key| store.get(*key).expect("created").cut()).collect();
-        let shards = flusher.checkpoint(cuts).expect("there is space");
+        let snapshots = keys.iter().map(|key| store.get(*key).expect("created").snapshot()).collect();
+        let shards = flusher.checkpoint(snapshots).expect("there is space");
         assert!(shards.iter().all(|shard| shard.segments.len() == 1 && shard.open.is_some()));
         drop((flusher, store));
         let store = open(shards).expect("the directory is whole");

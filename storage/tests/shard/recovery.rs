@@ -217,7 +217,7 @@ proptest! {
         let mut uncrashed = Node::new(SimDisk::new(0), options);
         node.log.iter().for_each(|entry| uncrashed.apply(entry));
         let logs: Vec<_> = (0..SHARD_COUNT).map(|shard| uncrashed.shard(shard)).collect();
-        uncrashed.flusher.checkpoint(logs.iter().map(|log| log.cut()).collect()).expect("the disk is well");
+        uncrashed.flusher.checkpoint(logs.iter().map(|log| log.snapshot()).collect()).expect("the disk is well");
         for key in (0..SHARD_COUNT).map(key) {
             for name in segments_of(&node.disk, key) {
                 let path = segment_path(key, &name);

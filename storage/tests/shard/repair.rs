@@ -106,7 +106,7 @@ fn a_segment_repaired_while_it_is_written_goes_on_to_the_same_bytes() {
             apply(&peer, &mut model.clone(), 48..51);
             peer.checkpoint(&[key(0)], 51).expect("the disk is well");
         } else {
-            own.flusher.checkpoint(vec![own.shard(key(0)).cut()]).expect("nothing is sealed yet");
+            own.flusher.checkpoint(vec![own.shard(key(0)).snapshot()]).expect("nothing is sealed yet");
         }
         assert!(matches!(own.shard(key(0)).read(79, ALL), Err(ShardError::Damaged { .. })));
         let damaged = own.store.damaged();

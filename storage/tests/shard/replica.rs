@@ -54,7 +54,7 @@ impl Replica {
     /// Makes a checkpoint of these shards durable; returns its part for group 1.
     pub fn checkpoint(&mut self, keys: &[ShardKey], index: u64) -> Result<GroupCheckpoint, ShardError> {
         let logs: Vec<_> = keys.iter().map(|key| self.shard(*key)).collect();
-        let shards = self.flusher.checkpoint(logs.iter().map(|log| log.cut()).collect())?;
+        let shards = self.flusher.checkpoint(logs.iter().map(|log| log.snapshot()).collect())?;
         let group = GroupCheckpoint { group: GROUP, applied: Some((1, index)), state: Bytes::new(), shards };
         self.write(group.clone())?;
         self.flusher.unlink()?;

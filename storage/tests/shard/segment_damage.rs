@@ -28,7 +28,7 @@ fn files() -> Files {
         model.apply(time_ms, body.clone());
         log.apply(time_ms, count, body, checksum);
     }
-    let mut shards = Flusher::new(store).checkpoint(vec![log.cut()]).expect("there is space");
+    let mut shards = Flusher::new(store).checkpoint(vec![log.snapshot()]).expect("there is space");
     let names = crate::model::segments_of(&disk, key(0));
     assert_eq!(names, ["00000000000000000001.seg", "00000000000000000007.seg"]);
     let path = |number: usize| segment_path(key(0), &names[number]);

@@ -26,7 +26,7 @@ fn sealed(
         log.apply(number * 10, 2, body, checksum);
     }
     let mut flusher = Flusher::new(store.clone());
-    flusher.checkpoint(vec![log.cut()]).expect("there is space");
+    flusher.checkpoint(vec![log.snapshot()]).expect("there is space");
     (store, log, model)
 }
 

@@ -96,7 +96,7 @@ fn of_two_starts_the_longer_segment_stays_aside() {
     let store = open(&disk, options(), Vec::new());
     let log = store.create(key(0));
     apply(&log, &mut Model::default(), 0..4);
-    Flusher::new(store).checkpoint(vec![log.cut()]).expect("there is space");
+    Flusher::new(store).checkpoint(vec![log.snapshot()]).expect("there is space");
     assert_eq!(segments_of(&disk, key(0)).len(), 1);
     let store = open(&disk, options(), Vec::new());
     assert!(file_bytes(&disk, &aside(&files[0].0)) == files[0].1);

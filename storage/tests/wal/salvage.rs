@@ -83,7 +83,7 @@ fn harms() -> [(&'static str, Harm, u64); 10] {
         ("all files missing", |disk| log_files(disk).iter().for_each(|path| disk.lose_file(path)), 0),
         ("file in the middle missing", |disk| disk.lose_file(&file(disk, 1)), 5),
         ("oldest file missing", |disk| disk.lose_file(&log_files(disk)[0]), 0),
-        ("newest file cut", |disk| disk.cut(&file(disk, 0), COMMITS_AT + 4 * KIB), 9),
+        ("newest file cut", |disk| disk.truncate(&file(disk, 0), COMMITS_AT + 4 * KIB), 9),
         ("newest file zeroed", |disk| disk.zero_from(&file(disk, 0), COMMITS_AT + 4 * KIB), 9),
         ("commit in the middle flipped", |disk| flip(disk, &file(disk, 1), COMMITS_AT + 4 * KIB + 70), 6),
         ("header flipped", |disk| flip(disk, &file(disk, 1), 20), 5),
@@ -149,7 +149,7 @@ fn the_intact_part_is_kept_whenever_the_power_goes() {
 fn a_whole_log_has_nothing_to_give_up_and_the_mark_counts_where_the_log_does_not() {
     let disk = log_of(10);
     let salvage = Salvage::read(shared(&disk), Path::new(DIR)).expect("readable");
-    assert!(salvage.damage().is_none() && salvage.cut().expect("readable").is_empty());
+    assert!(salvage.damage().is_none() && salvage.truncated().expect("readable").is_empty());
     drop(salvage);
     for block in [0, 4] {
         flip(&disk, Path::new(MARK), block * KIB + 20);

@@ -26,7 +26,7 @@ use super::position::Begin;
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::ops::{Fault, relayed};
 use crate::replication::Leader;
-use crate::service::{Batch, CallRoom, Held, Relayed, Service};
+use crate::service::{Batch, BatchCharge, CallRoom, Relayed, Service};
 
 pub use here::execute;
 pub use target::{At, ShardStart, find_start, find_starts};
@@ -62,7 +62,7 @@ pub enum Item {
 }
 
 /// Items, each with its room.
-type Items = BoxStream<'static, Result<(Item, Held), Fault>>;
+type Items = BoxStream<'static, Result<(Item, BatchCharge), Fault>>;
 /// Items once somebody leads the shard; `None` when nobody could be asked.
 type Opening = BoxFuture<'static, Result<Option<Items>, Fault>>;
 
@@ -82,7 +82,7 @@ pub struct Source {
     /// Until when a leader is looked for.
     ends: Option<Instant>,
     /// The room of the item that was given last.
-    held: Held,
+    charge: BatchCharge,
     /// Whether an item that only gives the position is left out next.
     skips_position: bool,
     is_over: bool,
@@ -103,7 +103,7 @@ impl Source {
             items: None,
             opening: None,
             ends: None,
-            held: Held::default(),
+            charge: BatchCharge::default(),
             skips_position: false,
             is_over: false,
         }
@@ -116,7 +116,7 @@ impl Source {
 
     /// Gives back the room of the item that was given last.
     pub fn give_back(&mut self) {
-        self.held = Held::default();
+        self.charge = BatchCharge::default();
     }
 
     /// Drops everything but the position. With `skips_position` the next item has records, or is the last, or comes after
@@ -167,9 +167,9 @@ impl Source {
                         self.skips_position = false;
                         continue;
                     }
-                    Some(Ok((item, held))) => {
+                    Some(Ok((item, charge))) => {
                         self.skips_position = false;
-                        self.held = held;
+                        self.charge = charge;
                         self.pass(&item);
                         return Ok(item);
                     }
@@ -271,15 +271,21 @@ fn relayed_items(events: BoxStream<'static, Result<Bytes, ExecuteFault>>, room: 
             let bytes = event.as_ref().map_or(0, Bytes::len);
             let batch = match messages::read(event) {
                 Ok(Item::Batch(batch)) => batch,
-                other => return Some((other.map(|item| (item, Held::default())), Some((events, position)))),
+                other => {
+                    return Some((
+                        other.map(|item| (item, BatchCharge::default())),
+                        Some((events, position)),
+                    ));
+                }
             };
-            let held = if batch.records.is_empty() { Some(Held::default()) } else { room.take(bytes).await };
-            let Some(held) = held else {
-                return position.map(|position| (Ok((Item::Batch(position), Held::default())), None));
+            let charge =
+                if batch.records.is_empty() { Some(BatchCharge::default()) } else { room.take(bytes).await };
+            let Some(charge) = charge else {
+                return position.map(|position| (Ok((Item::Batch(position), BatchCharge::default())), None));
             };
             let Batch { next_ordinal, millis_behind, .. } = batch;
             let position = Batch { records: Vec::new(), next_ordinal, millis_behind };
-            Some((Ok((Item::Batch(batch), held)), Some((events, Some(position)))))
+            Some((Ok((Item::Batch(batch), charge)), Some((events, Some(position)))))
         }
     });
     items.boxed()

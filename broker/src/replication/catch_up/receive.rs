@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::CatchUp;
 use super::pull::PullError;
-use crate::replication::raft::machine::Cut;
+use crate::replication::raft::machine::GroupSnapshot;
 use crate::replication::raft::messages::{self, Malformed};
 use crate::replication::types::config::TypeConfig;
 
@@ -28,7 +28,7 @@ struct Transfer {
     vote: VoteOf<TypeConfig>,
     /// The node that sends it, and has the files.
     sender: u64,
-    cut: Cut,
+    snapshot: GroupSnapshot,
 }
 
 /// How far a transfer is, in bytes.
@@ -123,21 +123,21 @@ impl CatchUp {
         transfer: Transfer,
         progress: &Progress,
     ) -> Result<VoteOf<TypeConfig>, TransferError> {
-        let Transfer { group, vote, sender, cut } = transfer;
+        let Transfer { group, vote, sender, snapshot } = transfer;
         let puller = &self.puller;
         // The sender first: the others need not have written as far yet.
         let mut nodes = puller.others();
         nodes.retain(|node| *node != sender);
         nodes.insert(0, sender);
-        let wanted = self.wanted(&cut).await?;
+        let wanted = self.wanted(&snapshot).await?;
         let bytes: u64 = wanted.iter().map(|wanted| wanted.need.bytes - wanted.from).sum();
         progress.wanted.store(bytes, Ordering::Relaxed);
         tracing::info!(group, sender, files = wanted.len(), bytes, "catching up by files");
         for Wanted { need, .. } in wanted {
             puller.fetch(&nodes, &need, self.store.staging(), &progress.pulled).await?;
         }
-        let meta = cut.meta(group).map_err(TransferError::Malformed)?;
-        let state = openraft::Snapshot { meta, snapshot: cut };
+        let meta = snapshot.meta(group).map_err(TransferError::Malformed)?;
+        let state = openraft::Snapshot { meta, snapshot };
         let installed = self.rafts.of(group).install_full_snapshot(vote, state).await;
         let response = installed.map_err(|error| TransferError::Ended(error.to_string()))?;
         tracing::info!(group, "caught up");
@@ -160,8 +160,8 @@ impl CatchUp {
             .await
     }
 
-    async fn wanted(&self, cut: &Cut) -> Result<Vec<Wanted>, PullError> {
-        let (store, checkpoint) = (self.store.clone(), cut.0.clone());
+    async fn wanted(&self, snapshot: &GroupSnapshot) -> Result<Vec<Wanted>, PullError> {
+        let (store, checkpoint) = (self.store.clone(), snapshot.0.clone());
         self.puller.blocking(move || store.wanted(&checkpoint.shards)).await
     }
 }
@@ -176,5 +176,5 @@ fn read(request: &peer::InstallSnapshotRequest) -> Result<Transfer, Malformed> {
     if checkpoint.group != group || checkpoint.applied != applied || applied.is_none() {
         return Err(Malformed("a state of another group or place".into()));
     }
-    Ok(Transfer { group, vote, sender, cut: Cut(Arc::new(checkpoint)) })
+    Ok(Transfer { group, vote, sender, snapshot: GroupSnapshot(Arc::new(checkpoint)) })
 }

@@ -1,4 +1,4 @@
-//! One round of checkpointing: every group cuts its state, and the flush thread writes.
+//! One round of checkpointing: every group takes a snapshot of its state, and the flush thread writes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::replication::error::{GroupError, raft_error};
 use crate::replication::raft::{GroupRaft, Rafts};
 use crate::replication::workers::flush_thread::FlushHandle;
 
-/// How long a round waits for the groups' cuts before it asks again those that were still busy with the last one.
+/// How long a round waits for the groups' snapshots before it asks again those that were still busy with the last one.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How often a round looks whether it is complete.
@@ -19,14 +19,14 @@ pub async fn checkpoint(rafts: &Rafts, flush: &FlushHandle) -> Result<Vec<Option
     let applied_index = |raft: &GroupRaft| raft.metrics().borrow_watched().last_applied.map(|at| at.index);
     let applied: Vec<_> = rafts.iter().map(|(_, raft)| applied_index(raft)).collect();
     let is_behind = |(group, raft): (u8, &GroupRaft)| {
-        let cut = raft.metrics().borrow_watched().snapshot.map(|cut| cut.index);
-        cut < applied[usize::from(group)]
+        let snapshot = raft.metrics().borrow_watched().snapshot.map(|newest| newest.index);
+        snapshot < applied[usize::from(group)]
     };
     let before = flush.rounds();
     let is_done = || flush.rounds() > before && !rafts.iter().any(is_behind);
     while !is_done() {
-        // All of them: a checkpoint needs a cut of every group. One that is still busy with the last round does not
-        // hear, and one that heard twice hands in a cut for the next round; then there is one more round.
+        // All of them: a checkpoint needs a snapshot of every group. One that is still busy with the last round does not
+        // hear, and one that heard twice hands in a snapshot for the next round; then there is one more round.
         for (group, raft) in rafts.iter() {
             raft.trigger().snapshot().await.map_err(|error| raft_error(group, &error))?;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidelog_proto::stored::{self, data_command};
-use tidelog_storage::shard::{Appended, Bounds, ShardCut, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::shard::{Appended, Bounds, ShardKey, ShardLog, ShardSnapshot, ShardStore};
 use tidelog_tables::{self as tables, Tables};
 
 use super::deleted_streams::DeletedStreams;
@@ -229,8 +229,8 @@ impl DataState {
     }
 
     /// The shards as they are now.
-    pub fn cut_shards(&self) -> Vec<ShardCut> {
-        self.shards.values().map(|shard| shard.cut()).collect()
+    pub fn snapshot_shards(&self) -> Vec<ShardSnapshot> {
+        self.shards.values().map(|shard| shard.snapshot()).collect()
     }
 
     /// The producers that a shard remembers.

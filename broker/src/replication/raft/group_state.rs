@@ -6,7 +6,7 @@ use bytes::Bytes;
 use openraft::alias::StoredMembershipOf;
 use prost::Message;
 use tidelog_proto::stored;
-use tidelog_storage::shard::{Bounds, ShardCut, ShardKey, ShardLog};
+use tidelog_storage::shard::{Bounds, ShardKey, ShardLog, ShardSnapshot};
 
 use crate::replication::data::state::DataState;
 use crate::replication::metadata::published::Published;
@@ -131,8 +131,8 @@ impl GroupState {
     }
 
     /// The group's shards as they are now.
-    pub fn cut_shards(&self) -> Vec<ShardCut> {
-        self.data().map(DataState::cut_shards).unwrap_or_default()
+    pub fn snapshot_shards(&self) -> Vec<ShardSnapshot> {
+        self.data().map(DataState::snapshot_shards).unwrap_or_default()
     }
 }
 

@@ -348,7 +348,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         let (after, applied) = (last.as_ref().map_or(0, |id| id.index), self.applied.index());
         if after < applied {
-            let cut = Contradiction::CutBelowApplied { group: self.group, after, applied };
+            let cut = Contradiction::TruncatedBelowApplied { group: self.group, after, applied };
             promises::end(&self.shell, &cut);
         }
         {

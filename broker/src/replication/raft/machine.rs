@@ -14,7 +14,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use prost::Message;
 use tidelog_proto::stored;
 use tidelog_storage::checkpoint::GroupCheckpoint;
-use tidelog_storage::shard::ShardCut;
+use tidelog_storage::shard::ShardSnapshot;
 use tidelog_storage::wal::{GroupId, LogPosition};
 
 use super::group_state::{GroupState, broken};
@@ -29,9 +29,9 @@ use crate::replication::workers::flush_thread::FlushHandle;
 /// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
 /// files. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Cut(pub Arc<GroupCheckpoint>);
+pub struct GroupSnapshot(pub Arc<GroupCheckpoint>);
 
-impl Cut {
+impl GroupSnapshot {
     /// The snapshot's metadata for openraft.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ pub struct Machine {
     membership: StoredMembershipOf<TypeConfig>,
     log: LogStore,
     flush: FlushHandle,
-    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, Cut>>>>,
+    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, GroupSnapshot>>>>,
 }
 
 impl Machine {
@@ -84,19 +84,23 @@ impl Machine {
             current: Arc::default(),
         };
         if let Some(checkpoint) = checkpoint {
-            let cut = Cut(Arc::new(checkpoint.clone()));
-            machine.adopt(cut.applied(), &cut)?;
+            let snapshot = GroupSnapshot(Arc::new(checkpoint.clone()));
+            machine.adopt(snapshot.applied(), &snapshot)?;
             let keys = checkpoint.shards.iter().map(|shard| shard.key);
             machine.state.attach(keys)?;
             let meta = machine.snapshot_meta();
-            *machine.current() = Some(openraft::Snapshot { meta, snapshot: cut });
+            *machine.current() = Some(openraft::Snapshot { meta, snapshot });
         }
         Ok(machine)
     }
 
     /// Takes over the broker's part of a checkpoint's state.
-    fn adopt(&mut self, applied: Option<LogIdOf<TypeConfig>>, cut: &Cut) -> Result<(), String> {
-        self.membership = self.state.restore(cut.0.state.clone())?;
+    fn adopt(
+        &mut self,
+        applied: Option<LogIdOf<TypeConfig>>,
+        snapshot: &GroupSnapshot,
+    ) -> Result<(), String> {
+        self.membership = self.state.restore(snapshot.0.state.clone())?;
         self.note_applied(applied);
         Ok(())
     }
@@ -117,7 +121,7 @@ impl Machine {
         SnapshotMetaOf::<TypeConfig> { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<SnapshotOf<TypeConfig, Cut>>> {
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<SnapshotOf<TypeConfig, GroupSnapshot>>> {
         self.current.lock().expect("no code panics while it holds this lock")
     }
 
@@ -135,8 +139,8 @@ impl Machine {
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {
-    type SnapshotData = Cut;
-    type SnapshotBuilder = CutBuilder;
+    type SnapshotData = GroupSnapshot;
+    type SnapshotBuilder = GroupSnapshotBuilder;
 
     async fn applied_state(
         &mut self,
@@ -166,58 +170,64 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    async fn get_snapshot_builder(&mut self) -> CutBuilder {
+    async fn get_snapshot_builder(&mut self) -> GroupSnapshotBuilder {
         let checkpoint = GroupCheckpoint {
             group: self.group,
             applied: self.applied.as_ref().map(position).map(|at| (at.term, at.index)),
             state: self.state.store(&self.membership),
             shards: Vec::new(),
         };
-        CutBuilder {
+        GroupSnapshotBuilder {
             meta: self.snapshot_meta(),
             checkpoint,
-            shards: self.state.cut_shards(),
+            shards: self.state.snapshot_shards(),
             flush: self.flush.clone(),
             current: self.current.clone(),
         }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<TypeConfig>, cut: Cut) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        snapshot: GroupSnapshot,
+    ) -> io::Result<()> {
         let applied = self.applied.as_ref().map_or(0, |at| at.index);
-        if let Err(older) = check_newer(&cut.0, applied, &self.state.bounds()) {
+        if let Err(older) = check_newer(&snapshot.0, applied, &self.state.bounds()) {
             promises::end(self.log.shell(), &older);
         }
-        let logs = self.flush.install(cut.0.clone(), self.state.keys()).await.map_err(io::Error::other)?;
-        self.adopt(meta.last_log_id, &cut).map_err(io::Error::other)?;
+        let logs =
+            self.flush.install(snapshot.0.clone(), self.state.keys()).await.map_err(io::Error::other)?;
+        self.adopt(meta.last_log_id, &snapshot).map_err(io::Error::other)?;
         self.state.replace(logs);
-        *self.current() = Some(openraft::Snapshot { meta: meta.clone(), snapshot: cut });
+        *self.current() = Some(openraft::Snapshot { meta: meta.clone(), snapshot });
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Cut>>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, GroupSnapshot>>> {
         Ok(self.current().clone())
     }
 }
 
-/// A cut on its way into a checkpoint. `build_snapshot` returns once it is durable.
-pub struct CutBuilder {
+/// A snapshot on its way into a checkpoint. `build_snapshot` returns once it is durable.
+pub struct GroupSnapshotBuilder {
     meta: SnapshotMetaOf<TypeConfig>,
     checkpoint: GroupCheckpoint,
-    shards: Vec<ShardCut>,
+    shards: Vec<ShardSnapshot>,
     flush: FlushHandle,
-    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, Cut>>>>,
+    current: Arc<Mutex<Option<SnapshotOf<TypeConfig, GroupSnapshot>>>>,
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
-    type SnapshotData = Cut;
+impl RaftSnapshotBuilder<TypeConfig> for GroupSnapshotBuilder {
+    type SnapshotData = GroupSnapshot;
 
-    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Cut>> {
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, GroupSnapshot>> {
         let shards = std::mem::take(&mut self.shards);
         let durable = self.flush.checkpoint(self.checkpoint.clone(), shards).await;
         let mut current = self.current.lock().expect("no code panics while it holds this lock");
         Ok(match (durable, &*current) {
             (Some(checkpoint), _) => {
-                let snapshot = openraft::Snapshot { meta: self.meta.clone(), snapshot: Cut(checkpoint) };
+                let snapshot =
+                    openraft::Snapshot { meta: self.meta.clone(), snapshot: GroupSnapshot(checkpoint) };
                 *current = Some(snapshot.clone());
                 snapshot
             }
@@ -225,7 +235,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CutBuilder {
             // Between the installation and its end: openraft passes over a state that is older than its newest.
             (None, None) => openraft::Snapshot {
                 meta: self.meta.clone(),
-                snapshot: Cut(Arc::new(self.checkpoint.clone())),
+                snapshot: GroupSnapshot(Arc::new(self.checkpoint.clone())),
             },
         })
     }

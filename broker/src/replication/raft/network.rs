@@ -24,7 +24,7 @@ use tidelog_storage::shard::ShardStore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::machine::Cut;
+use super::machine::GroupSnapshot;
 use super::messages;
 use super::messages::Malformed;
 use super::progress::{FollowerPosition, ReplicationProgress};
@@ -118,7 +118,7 @@ fn malformed(error: &Malformed) -> RPCError<TypeConfig> {
 }
 
 impl RaftNetworkV2<TypeConfig> for PeerNetwork {
-    type SnapshotData = Cut;
+    type SnapshotData = GroupSnapshot;
 
     async fn append_entries(
         &mut self,
@@ -210,7 +210,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     async fn full_snapshot(
         &mut self,
         vote: VoteOf<TypeConfig>,
-        snapshot: SnapshotOf<TypeConfig, Cut>,
+        snapshot: SnapshotOf<TypeConfig, GroupSnapshot>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {

@@ -63,7 +63,7 @@ pub enum Contradiction {
         at: LogPosition,
     },
     /// A leader wants to truncate entries that are applied here.
-    CutBelowApplied {
+    TruncatedBelowApplied {
         /// The group.
         group: u8,
         /// The last entry that would stay; 0 for none.
@@ -100,7 +100,7 @@ impl fmt::Display for Contradiction {
                  node's log does not hold that entry",
                 at.index, at.term
             ),
-            Self::CutBelowApplied { group, after, applied } => write!(
+            Self::TruncatedBelowApplied { group, after, applied } => write!(
                 out,
                 "group {group}: a leader wants the log truncated after entry {after}, and this node has applied entry \
                  {applied}"

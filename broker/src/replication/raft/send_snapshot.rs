@@ -14,7 +14,7 @@ use tidelog_proto::peer;
 use tidelog_storage::shard::ShardStore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::machine::Cut;
+use super::machine::GroupSnapshot;
 use super::messages::{read_vote, send_log_id, send_vote};
 use crate::cluster::peers::{Lane, Peers};
 use crate::replication::types::config::TypeConfig;
@@ -31,7 +31,7 @@ pub async fn send(
     (group, target): (u8, u64),
     (peers, store): (&Peers, &Arc<ShardStore>),
     vote: VoteOf<TypeConfig>,
-    snapshot: SnapshotOf<TypeConfig, Cut>,
+    snapshot: SnapshotOf<TypeConfig, GroupSnapshot>,
     cancel: impl Future<Output = ReplicationClosed>,
 ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
     let _pin = store.pin();

@@ -1,7 +1,7 @@
 //! The worker that lays records out in segments and writes checkpoints, both behind the acknowledgement.
 //!
-//! A checkpoint is complete when every group has handed in its cut: only then is the file written, and only then
-//! may any group purge its log up to its cut.
+//! A checkpoint is complete when every group has handed in its snapshot: only then is the file written, and only then
+//! may any group purge its log up to its snapshot.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidelog_storage::Disk;
 use tidelog_storage::checkpoint::{self, Checkpoint, CheckpointError, GroupCheckpoint};
 use tidelog_storage::flusher::{Flusher, Hold};
-use tidelog_storage::shard::{ShardCut, ShardError, ShardKey, ShardLog, ShardStore};
+use tidelog_storage::shard::{ShardError, ShardKey, ShardLog, ShardSnapshot, ShardStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +22,7 @@ use crate::clock::ClusterClock;
 use crate::observability as names;
 use crate::shell::{Heartbeat, OwnerGone, Shell, Worker as Started};
 
-/// Wake-ups and cuts waiting; a group has at most one cut under way.
+/// Wake-ups and snapshots waiting; a group has at most one snapshot under way.
 const QUEUE_REQUESTS_MAX: usize = 64;
 /// Milliseconds for which files of trimmed records stay.
 const HOLD_MS: u64 = 3_600_000;
@@ -34,7 +34,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 enum Request {
     Wake,
     Stop,
-    Cut(CutInHand),
+    Snapshot(PendingSnapshot),
     Install(Install),
     /// To be answered once the shard's files have all records of the memory, or cannot have them now.
     WriteOut(ShardKey, oneshot::Sender<()>),
@@ -78,7 +78,7 @@ pub struct FlushConfig {
     pub last_sequence: u64,
     /// The log that a checkpoint must not run ahead of.
     pub wal: WalHandle,
-    /// Groups whose cuts make a checkpoint complete.
+    /// Groups whose snapshots make a checkpoint complete.
     pub groups: usize,
     /// The shell that the worker runs in.
     pub shell: Shell,
@@ -115,7 +115,7 @@ impl FlushHandle {
             shared: shared.clone(),
             sequence: config.last_sequence,
             config,
-            cuts: Vec::new(),
+            snapshots: Vec::new(),
             installed: BTreeMap::new(),
         };
         let started = shell.start("flush", WRITE_WITHIN, |heartbeat| worker(heartbeat).run())?;
@@ -132,16 +132,16 @@ impl FlushHandle {
         }
     }
 
-    /// Hands in a group's cut and waits until a checkpoint that holds it, or a newer state of the group, is
-    /// durable: for ever when the worker ends or gives up before, because a cut that fails is fatal to its group.
+    /// Hands in a group's snapshot and waits until a checkpoint that holds it, or a newer state of the group, is
+    /// durable: for ever when the worker ends or gives up before, because a snapshot that fails is fatal to its group.
     /// Returns the group's part of the checkpoint, unless a newer state overtook it.
     pub async fn checkpoint(
         &self,
         checkpoint: GroupCheckpoint,
-        shards: Vec<ShardCut>,
+        shards: Vec<ShardSnapshot>,
     ) -> Option<Arc<GroupCheckpoint>> {
         let (durable, answer) = oneshot::channel();
-        self.answered(Request::Cut(CutInHand { checkpoint, shards, durable }), answer).await
+        self.answered(Request::Snapshot(PendingSnapshot { checkpoint, shards, durable }), answer).await
     }
 
     /// Makes a group's state from another node durable in a checkpoint of its own, puts its files in place and opens
@@ -199,7 +199,7 @@ impl FlushHandle {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the worker; cuts that wait for a checkpoint are answered with an error. Waits while the queue is full.
+    /// Ends the worker; snapshots that wait for a checkpoint are answered with an error. Waits while the queue is full.
     pub async fn stop(&self) {
         self.hurry();
         // A worker that has ended already needs no telling.
@@ -222,9 +222,9 @@ impl FlushHandle {
     }
 }
 
-struct CutInHand {
+struct PendingSnapshot {
     checkpoint: GroupCheckpoint,
-    shards: Vec<ShardCut>,
+    shards: Vec<ShardSnapshot>,
     durable: oneshot::Sender<Option<Arc<GroupCheckpoint>>>,
 }
 
@@ -235,7 +235,7 @@ struct Worker {
     shared: Arc<Shared>,
     config: FlushConfig,
     sequence: u64,
-    cuts: Vec<CutInHand>,
+    snapshots: Vec<PendingSnapshot>,
     /// Where the states end that were installed since the start, by group.
     installed: BTreeMap<u8, Option<(u64, u64)>>,
 }
@@ -268,11 +268,13 @@ impl Worker {
                     self.write_out(key);
                     let _ = written.send(());
                 }
-                Request::Cut(cut) if self.is_overtaken(&cut.checkpoint) => drop(cut.durable.send(None)),
-                Request::Cut(cut) => {
-                    self.cuts.retain(|other| other.checkpoint.group != cut.checkpoint.group);
-                    self.cuts.push(cut);
-                    if self.cuts.len() == self.config.groups {
+                Request::Snapshot(snapshot) if self.is_overtaken(&snapshot.checkpoint) => {
+                    drop(snapshot.durable.send(None))
+                }
+                Request::Snapshot(snapshot) => {
+                    self.snapshots.retain(|other| other.checkpoint.group != snapshot.checkpoint.group);
+                    self.snapshots.push(snapshot);
+                    if self.snapshots.len() == self.config.groups {
                         self.checkpoint().await;
                     }
                 }
@@ -324,12 +326,12 @@ impl Worker {
 
     async fn checkpoint(&mut self) {
         let started = Instant::now();
-        let mut groups = Vec::with_capacity(self.cuts.len());
-        let mut waiting = Vec::with_capacity(self.cuts.len());
-        self.cuts.sort_by_key(|cut| cut.checkpoint.group);
-        for cut in std::mem::take(&mut self.cuts) {
+        let mut groups = Vec::with_capacity(self.snapshots.len());
+        let mut waiting = Vec::with_capacity(self.snapshots.len());
+        self.snapshots.sort_by_key(|snapshot| snapshot.checkpoint.group);
+        for snapshot in std::mem::take(&mut self.snapshots) {
             let shards = loop {
-                match self.flusher.checkpoint(cut.shards.clone()) {
+                match self.flusher.checkpoint(snapshot.shards.clone()) {
                     Ok(shards) => break shards,
                     Err(error) => {
                         if self.gives_up((&error).into(), error).await {
@@ -338,8 +340,8 @@ impl Worker {
                     }
                 }
             };
-            groups.push(GroupCheckpoint { shards, ..cut.checkpoint });
-            waiting.push(cut.durable);
+            groups.push(GroupCheckpoint { shards, ..snapshot.checkpoint });
+            waiting.push(snapshot.durable);
         }
         let Some(groups) = self.write(groups).await else { return };
         let hold = self.hold();
@@ -406,11 +408,12 @@ impl Worker {
             return;
         }
         self.installed.insert(checkpoint.group, checkpoint.applied);
-        let (overtaken, cuts) =
-            std::mem::take(&mut self.cuts).into_iter().partition(|cut| self.is_overtaken(&cut.checkpoint));
-        self.cuts = cuts;
-        for cut in overtaken {
-            let _ = cut.durable.send(None);
+        let (overtaken, snapshots) = std::mem::take(&mut self.snapshots)
+            .into_iter()
+            .partition(|snapshot| self.is_overtaken(&snapshot.checkpoint));
+        self.snapshots = snapshots;
+        for snapshot in overtaken {
+            let _ = snapshot.durable.send(None);
         }
         let _ = installed.send(Ok(logs));
     }
@@ -434,9 +437,11 @@ impl Worker {
         Ok(groups)
     }
 
-    /// Whether a cut is older than the state that was installed since: its shards are not the group's any more.
-    fn is_overtaken(&self, cut: &GroupCheckpoint) -> bool {
+    /// Whether a snapshot is older than the state that was installed since: its shards are not the group's any more.
+    fn is_overtaken(&self, snapshot: &GroupCheckpoint) -> bool {
         let index = |applied: Option<(u64, u64)>| applied.map(|at| at.1);
-        self.installed.get(&cut.group).is_some_and(|installed| index(cut.applied) < index(*installed))
+        self.installed
+            .get(&snapshot.group)
+            .is_some_and(|installed| index(snapshot.applied) < index(*installed))
     }
 }

@@ -36,7 +36,7 @@ pub struct CallRoom {
 
 /// The part of the room that a batch takes, until it is dropped.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct BatchCharge {
     charge: Option<Charge>,
     _batch: Option<OwnedSemaphorePermit>,
 }
@@ -49,15 +49,15 @@ impl CallRoom {
 
     /// Room for a batch of at most that many bytes; all there is for one of more. `None` when there was none for two
     /// seconds.
-    pub async fn take(&self, bytes: usize) -> Option<Held> {
+    pub async fn take(&self, bytes: usize) -> Option<BatchCharge> {
         let batch = self.batches.clone().acquire_owned().await.expect("the semaphore is never closed");
         let mut charge = self.pool.charge(&self.account, false);
         charge.grow(bytes.min(self.pool.bytes()), PATIENCE).await.ok()?;
-        Some(Held { charge: Some(charge), _batch: Some(batch) })
+        Some(BatchCharge { charge: Some(charge), _batch: Some(batch) })
     }
 }
 
-impl Held {
+impl BatchCharge {
     /// Gives back all beyond that many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         if let Some(charge) = &mut self.charge {

@@ -47,17 +47,17 @@ impl Room {
     /// rest. Partition keys of characters that JSON escapes may take more than was asked for; that much is not counted.
     pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
         let share = self.0.split(bytes.capacity().min(self.0.num_permits())).expect("it has as many");
-        Bytes::from_owner(Held { bytes, _share: share })
+        Bytes::from_owner(ChargedBytes { bytes, _share: share })
     }
 }
 
 /// Bytes in their share of the room.
-struct Held {
+struct ChargedBytes {
     bytes: Vec<u8>,
     _share: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

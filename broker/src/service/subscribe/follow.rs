@@ -19,7 +19,7 @@ use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::call_room::{CallRoom, Held};
+use super::call_room::{BatchCharge, CallRoom};
 use super::{is_led_here, is_read_to_its_end};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_RECORDS_MAX};
 use crate::model::stream::{Catalog, Shard, Stream, StreamStatus};
@@ -161,7 +161,7 @@ pub struct Follower {
     due: Instant,
     room: CallRoom,
     /// The room of the batch that was given last.
-    held: Held,
+    charge: BatchCharge,
     open: Gauge,
 }
 
@@ -204,7 +204,7 @@ impl Service {
             last_time_ms: None,
             due: Instant::now() + self.config.pace.pause,
             room,
-            held: Held::default(),
+            charge: BatchCharge::default(),
             open: self.accounts.meters.subscriptions.clone(),
         })
     }
@@ -238,8 +238,8 @@ impl Follower {
     }
 
     /// The room of the batch that was given last.
-    pub fn take_held(&mut self) -> Held {
-        std::mem::take(&mut self.held)
+    pub fn take_charge(&mut self) -> BatchCharge {
+        std::mem::take(&mut self.charge)
     }
 
     /// Waits for the next step and returns it.
@@ -247,7 +247,7 @@ impl Follower {
     /// # Errors
     /// [`ServiceError`], which ends it: the stream is gone, or the shard cannot be read here.
     pub async fn next(&mut self) -> Result<Followed, ServiceError> {
-        self.held = Held::default();
+        self.charge = BatchCharge::default();
         loop {
             let stream = self.stream()?;
             let Some(shard) = stream.shard(self.key.shard) else { return Ok(Followed::ShardGone) };
@@ -261,8 +261,8 @@ impl Follower {
                 return Ok(Followed::EndOfShard);
             }
             let is_waiting = self.next_ordinal < bounds.next_ordinal;
-            let held_ms = if is_waiting { self.held_ms() } else { 0 };
-            if is_waiting && held_ms == 0 {
+            let delay_ms = if is_waiting { self.delay_ms() } else { 0 };
+            if is_waiting && delay_ms == 0 {
                 match self.read(&stream, &log).await? {
                     Some(batch) if !batch.records.is_empty() => return Ok(Followed::Batch(batch)),
                     Some(_) => continue,
@@ -274,7 +274,7 @@ impl Follower {
                 self.due = Instant::now() + self.service.config.pace.pause;
                 return Ok(Followed::Batch(self.batch(Vec::new(), &log)));
             }
-            if !self.wait(is_waiting.then(|| Duration::from_millis(held_ms))).await {
+            if !self.wait(is_waiting.then(|| Duration::from_millis(delay_ms))).await {
                 return Ok(Followed::Over);
             }
         }
@@ -291,7 +291,7 @@ impl Follower {
         }
     }
 
-    fn held_ms(&self) -> u64 {
+    fn delay_ms(&self) -> u64 {
         let (limits, now_ms) = (self.service.shard_limits(), self.service.now_ms());
         self.share.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
@@ -299,7 +299,7 @@ impl Follower {
     /// Reads the waiting records; no records when they have just expired, and `None` when there is no room for
     /// them.
     async fn read(&mut self, stream: &Stream, log: &Arc<ShardLog>) -> Result<Option<Batch>, ServiceError> {
-        let Some(mut held) = self.room.take(batch_bytes_max(stream)).await else { return Ok(None) };
+        let Some(mut charge) = self.room.take(batch_bytes_max(stream)).await else { return Ok(None) };
         let (from, limit) =
             (self.next_ordinal, ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX });
         let read = match log.read_memory(from, limit) {
@@ -316,8 +316,8 @@ impl Follower {
         };
         let bytes = records.iter().map(|read| size(&read.record) as u64).sum();
         if !records.is_empty() {
-            held.shrink(bytes as usize);
-            self.held = held;
+            charge.shrink(bytes as usize);
+            self.charge = charge;
         }
         self.share.lock().expect("no code panics while it holds this lock").charge(bytes);
         self.next_ordinal = next_ordinal;
@@ -341,12 +341,12 @@ impl Follower {
         Batch { records, next_ordinal: self.next_ordinal, millis_behind }
     }
 
-    /// Returns when there may be something to do; false when the broker stops. Records that are `held` back do not
+    /// Returns when there may be something to do; false when the broker stops. Records with a `delay` do not
     /// wake it for that long.
-    async fn wait(&mut self, held: Option<Duration>) -> bool {
-        let until = held.map_or(self.due, |held| self.due.min(Instant::now() + held));
+    async fn wait(&mut self, delay: Option<Duration>) -> bool {
+        let until = delay.map_or(self.due, |delay| self.due.min(Instant::now() + delay));
         tokio::select! {
-            () = self.news.changed(), if held.is_none() => true,
+            () = self.news.changed(), if delay.is_none() => true,
             // Without groups the catalog has ended.
             changed = self.catalog.changed() => changed.is_ok(),
             _ = self.leaders.changed() => true,

@@ -194,9 +194,9 @@ impl Subscription {
                 return Ok(Next::EndOfShard(stream));
             }
             let is_waiting = self.next_ordinal < bounds.next_ordinal;
-            let held_ms = if is_waiting { self.held_ms() } else { 0 };
+            let delay_ms = if is_waiting { self.delay_ms() } else { 0 };
             if is_waiting
-                && held_ms == 0
+                && delay_ms == 0
                 && let Some(event) = self.records(shard, &log).await?
             {
                 return Ok(Next::Event(event));
@@ -204,7 +204,7 @@ impl Subscription {
             if Instant::now() >= self.due {
                 return Ok(Next::Event(self.event(None, &log)));
             }
-            self.wait(is_waiting.then(|| Duration::from_millis(held_ms))).await;
+            self.wait(is_waiting.then(|| Duration::from_millis(delay_ms))).await;
         }
     }
 
@@ -222,7 +222,7 @@ impl Subscription {
         }
     }
 
-    fn held_ms(&self) -> u64 {
+    fn delay_ms(&self) -> u64 {
         let (limits, now_ms) = (self.service.shard_limits(), self.service.now_ms());
         self.active.budget.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
@@ -274,12 +274,12 @@ impl Subscription {
         passed_ms.map_or(0, |passed_ms| self.service.now_ms().saturating_sub(passed_ms))
     }
 
-    /// Returns when there may be something to do. Records that are `held` back do not wake it for that long.
-    async fn wait(&mut self, held: Option<Duration>) {
+    /// Returns when there may be something to do. Records with a `delay` do not wake it for that long.
+    async fn wait(&mut self, delay: Option<Duration>) {
         let until = self.due.min(self.ends);
-        let until = held.map_or(until, |held| until.min(Instant::now() + held));
+        let until = delay.map_or(until, |delay| until.min(Instant::now() + delay));
         tokio::select! {
-            () = self.news.changed(), if held.is_none() => {}
+            () = self.news.changed(), if delay.is_none() => {}
             changed = self.catalog.changed() => {
                 if changed.is_err() {
                     // The groups have stopped, and with them the broker.

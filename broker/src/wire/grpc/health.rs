@@ -40,12 +40,12 @@ impl Health {
 }
 
 /// A watch that counts until it is dropped.
-fn held(
+fn counted(
     told: impl Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static,
     watch: OwnedSemaphorePermit,
 ) -> Messages<HealthCheckResponse> {
     told.inspect(move |_| {
-        let _held = &watch;
+        let _watch = &watch;
     })
     .boxed()
 }
@@ -83,7 +83,7 @@ impl health_server::Health for Health {
             watch.map_err(|_| status::unavailable("This node has as many health watches as it can."))?;
         if !SERVICES.contains(&&*request.into_inner().service) {
             let unknown = stream::iter([Ok(response(ServingStatus::ServiceUnknown))]);
-            return Ok(Response::new(held(unknown.chain(stream::pending()), watch)));
+            return Ok(Response::new(counted(unknown.chain(stream::pending()), watch)));
         }
         let (leaders, stopping) = (self.service.groups().leadership().watch_leaders(), self.stopping.clone());
         let told =
@@ -100,6 +100,6 @@ impl health_server::Health for Health {
                     }
                 }
             });
-        Ok(Response::new(held(told, watch)))
+        Ok(Response::new(counted(told, watch)))
     }
 }

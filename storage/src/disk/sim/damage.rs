@@ -44,10 +44,10 @@ impl SimDisk {
     ///
     /// # Panics
     /// When there is no such file or the file is shorter than that.
-    pub fn cut(&self, path: &Path, bytes: u64) {
+    pub fn truncate(&self, path: &Path, bytes: u64) {
         self.damage(path, |inode| {
             assert!(bytes <= inode.visible().len() as u64, "a cut makes no file longer");
-            inode.cut(bytes);
+            inode.truncate(bytes);
         });
     }
 

@@ -85,7 +85,7 @@ impl Inode {
     }
 
     /// Ends the file after `bytes` bytes, on the medium and for every later read.
-    pub(super) fn cut(&mut self, bytes: u64) {
+    pub(super) fn truncate(&mut self, bytes: u64) {
         self.damage(|stored| stored.truncate(in_memory(bytes)));
     }
 

@@ -18,7 +18,7 @@ use crate::ops::record::position::Begin;
 use crate::ops::{Call, Events, Fault, Reply, placement};
 use crate::replication::Leader;
 use crate::service::{
-    Batch, CallRoom, Followed, Follower, Held, Service, ServiceError, batch_bytes_max, in_own_tasks,
+    Batch, BatchCharge, CallRoom, Followed, Follower, Service, ServiceError, batch_bytes_max, in_own_tasks,
 };
 
 /// Pause before a closed shard whose children are not in sight is looked at again.
@@ -58,11 +58,11 @@ pub async fn execute(service: &Arc<Service>, call: &Call) -> Result<Option<Reply
 /// The items as messages. Each is made in a task of its own, and has its room until the next one is asked for.
 fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
     let items = in_own_tasks(items).boxed();
-    stream::unfold((items, Held::default()), |(mut items, before)| async move {
+    stream::unfold((items, BatchCharge::default()), |(mut items, before)| async move {
         drop(before);
         match items.next().await? {
-            Ok((item, held)) => Some((Ok(messages::event(item)), (items, held))),
-            Err(fault) => Some((Err(fault), (items, Held::default()))),
+            Ok((item, charge)) => Some((Ok(messages::event(item)), (items, charge))),
+            Err(fault) => Some((Err(fault), (items, BatchCharge::default()))),
         }
     })
 }
@@ -105,7 +105,7 @@ pub async fn start(
 }
 
 fn one_then(first: Item, rest: Items) -> Items {
-    stream::iter([Ok((first, Held::default()))]).chain(rest).boxed()
+    stream::iter([Ok((first, BatchCharge::default()))]).chain(rest).boxed()
 }
 
 fn find(service: &Service, start: Start) -> Result<(Arc<Stream>, Shard), Fault> {
@@ -130,15 +130,15 @@ fn followed(follower: Follower, stream: Arc<Stream>, shard: Shard) -> Items {
         let (mut follower, stream, shard) = state?;
         let item = match follower.next().boxed().await {
             Ok(Followed::Batch(batch)) => {
-                let held = follower.take_held();
-                return Some((Ok((Item::Batch(batch), held)), Some((follower, stream, shard))));
+                let charge = follower.take_charge();
+                return Some((Ok((Item::Batch(batch), charge)), Some((follower, stream, shard))));
             }
             Ok(Followed::EndOfShard) => Ok(Item::EndOfShard(Vec::new())),
             Ok(Followed::ShardGone) => Err(Fault::shard_not_found(&stream.key, ShardId(shard.index))),
             Ok(Followed::Over) => return None,
             Err(error) => Err(fault_of(error, &stream, &shard)),
         };
-        Some((item.map(|item| (item, Held::default())), None))
+        Some((item.map(|item| (item, BatchCharge::default())), None))
     });
     items.boxed()
 }
@@ -155,7 +155,7 @@ struct Reading {
 
 /// The result of one step of reading.
 enum Step {
-    Item(Item, Held),
+    Item(Item, BatchCharge),
     /// To be made again.
     Again(Duration),
     /// The shard is led elsewhere.
@@ -173,10 +173,10 @@ impl Reading {
         items.boxed()
     }
 
-    async fn next(&mut self) -> Option<Result<(Item, Held), Fault>> {
+    async fn next(&mut self) -> Option<Result<(Item, BatchCharge), Fault>> {
         loop {
             match self.step().await {
-                Ok(Step::Item(item, held)) => return Some(Ok((item, held))),
+                Ok(Step::Item(item, charge)) => return Some(Ok((item, charge))),
                 Ok(Step::Again(pause)) => sleep(pause).await,
                 Ok(Step::Over) => return None,
                 Err(fault) => return Some(Err(fault)),
@@ -187,7 +187,7 @@ impl Reading {
     async fn step(&mut self) -> Result<Step, Fault> {
         let (stream, shard) = find(&self.service, self.start)?;
         if self.left == Some(0) {
-            return Ok(Step::Item(Item::Done, Held::default()));
+            return Ok(Step::Item(Item::Done, BatchCharge::default()));
         }
         if self.service.groups().leadership().leader(shard.group) != Leader::Here {
             return Ok(Step::Over);
@@ -198,7 +198,7 @@ impl Reading {
             let is_child = |other: &Shard| [other.parent, other.adjacent_parent].contains(&Some(shard.index));
             let has_children = stream.shards.iter().any(is_child);
             return Ok(if has_children {
-                Step::Item(Item::EndOfShard(Vec::new()), Held::default())
+                Step::Item(Item::EndOfShard(Vec::new()), BatchCharge::default())
             } else {
                 Step::Again(LOOK_AGAIN)
             });
@@ -207,7 +207,7 @@ impl Reading {
             self.service.bounds(&stream, &shard).is_some_and(|bounds| next_ordinal >= bounds.next_ordinal)
         };
         if is_at_tip(self.next_ordinal) {
-            return Ok(Step::Item(Item::Done, Held::default()));
+            return Ok(Step::Item(Item::Done, BatchCharge::default()));
         }
         match self.service.read_wait_ms(&stream, &shard) {
             0 => {}
@@ -216,7 +216,7 @@ impl Reading {
         let records_max = self.left.map_or(EVENT_RECORDS_MAX, |left| {
             usize::try_from(left).unwrap_or(EVENT_RECORDS_MAX).min(EVENT_RECORDS_MAX)
         });
-        let Some(mut held) = self.room.take(batch_bytes_max(&stream)).await else {
+        let Some(mut charge) = self.room.take(batch_bytes_max(&stream)).await else {
             return Err(Fault::no_room(false, "events"));
         };
         let read = self.service.read(&stream, &shard, self.next_ordinal, records_max, EVENT_BYTES_MAX).await;
@@ -228,12 +228,12 @@ impl Reading {
         };
         self.next_ordinal = read.next_ordinal;
         self.left = self.left.map(|left| left.saturating_sub(read.records.len() as u64));
-        held.shrink(read.records.iter().map(|record| record.data.len()).sum());
+        charge.shrink(read.records.iter().map(|record| record.data.len()).sum());
         let batch = Batch {
             records: read.records,
             next_ordinal: read.next_ordinal,
             millis_behind: read.millis_behind,
         };
-        Ok(Step::Item(Item::Batch(batch), held))
+        Ok(Step::Item(Item::Batch(batch), charge))
     }
 }
