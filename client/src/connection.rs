@@ -54,7 +54,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Now {
     /// Counts the changes; modulo the number of nodes it is the node.
-    turn: usize,
+    changes: usize,
     calls: Option<Channel>,
     streams: Vec<(Channel, Arc<()>)>,
 }
@@ -88,24 +88,24 @@ impl Connection {
     #[must_use]
     pub fn node(&self) -> Node {
         let mut now = self.now();
-        let turn = now.turn;
-        let channel = now.calls.get_or_insert_with(|| self.endpoint(turn).connect_lazy()).clone();
-        Node { connection: self.clone(), turn, channel, _seat: None }
+        let changes = now.changes;
+        let channel = now.calls.get_or_insert_with(|| self.endpoint(changes).connect_lazy()).clone();
+        Node { connection: self.clone(), changes, channel, _call: None }
     }
 
     /// The node in use, for a call whose messages go on and on.
     #[must_use]
     pub fn node_for_stream(&self) -> Node {
         let mut now = self.now();
-        let turn = now.turn;
-        let free = now.streams.iter().find(|(_, seats)| Arc::strong_count(seats) <= STREAMS_PER_CONNECTION);
-        let (channel, seats) = free.cloned().unwrap_or_else(|| {
-            let fresh = (self.endpoint(turn).connect_lazy(), Arc::new(()));
-            now.streams.retain(|(_, seats)| Arc::strong_count(seats) > 1);
+        let changes = now.changes;
+        let free = now.streams.iter().find(|(_, calls)| Arc::strong_count(calls) <= STREAMS_PER_CONNECTION);
+        let (channel, calls) = free.cloned().unwrap_or_else(|| {
+            let fresh = (self.endpoint(changes).connect_lazy(), Arc::new(()));
+            now.streams.retain(|(_, calls)| Arc::strong_count(calls) > 1);
             now.streams.push(fresh.clone());
             fresh
         });
-        Node { connection: self.clone(), turn, channel, _seat: Some(seats) }
+        Node { connection: self.clone(), changes, channel, _call: Some(calls) }
     }
 
     /// How long a call may take.
@@ -114,17 +114,17 @@ impl Connection {
         self.inner.request_timeout
     }
 
-    fn endpoint(&self, turn: usize) -> &Endpoint {
-        &self.inner.nodes[turn % self.inner.nodes.len()]
+    fn endpoint(&self, changes: usize) -> &Endpoint {
+        &self.inner.nodes[changes % self.inner.nodes.len()]
     }
 
     /// Goes on to the next node, unless another caller has already.
-    fn leave(&self, turn: usize) {
+    fn leave(&self, changes: usize) {
         let mut now = self.now();
-        if now.turn == turn && self.inner.nodes.len() > 1 {
-            *now = Now { turn: turn.wrapping_add(1), ..Now::default() };
+        if now.changes == changes && self.inner.nodes.len() > 1 {
+            *now = Now { changes: changes.wrapping_add(1), ..Now::default() };
             metrics::counter!(crate::metrics::NODE_CHANGES).increment(1);
-            tracing::debug!(node = %self.endpoint(now.turn).uri(), "going on to another node");
+            tracing::debug!(node = %self.endpoint(now.changes).uri(), "going on to another node");
         }
     }
 
@@ -182,13 +182,13 @@ impl ConnectionBuilder {
         }
         let trust = self.trust();
         let nodes = self.nodes.iter().map(|node| endpoint(node, &trust)).collect::<Result<Vec<_>, _>>()?;
-        let turn = rand::random_range(0..nodes.len());
+        let changes = rand::random_range(0..nodes.len());
         let inner = Inner {
             nodes,
             account: self.account.as_deref().map(metadata).transpose()?,
             region: self.region.as_deref().map(metadata).transpose()?,
             request_timeout: self.request_timeout,
-            now: Mutex::new(Now { turn, ..Now::default() }),
+            now: Mutex::new(Now { changes, ..Now::default() }),
         };
         Ok(Connection { inner: Arc::new(inner) })
     }
@@ -233,10 +233,10 @@ type Trust = ();
 #[derive(Debug)]
 pub struct Node {
     connection: Connection,
-    turn: usize,
+    changes: usize,
     channel: Channel,
     /// Held while a long-lived call goes on.
-    _seat: Option<Arc<()>>,
+    _call: Option<Arc<()>>,
 }
 
 impl Node {
@@ -309,7 +309,7 @@ impl Node {
     /// Takes note of a failure: one of the node leads to another node for the next call.
     pub fn blame(&self, error: &Error) {
         if error.is_of_node() {
-            self.connection.leave(self.turn);
+            self.connection.leave(self.changes);
         }
     }
 }
@@ -387,9 +387,9 @@ mod tests {
         let (one, same) = (connection.node(), connection.node());
         one.blame(&Error::new(Reason::Unavailable, ""));
         same.blame(&Error::new(Reason::Unavailable, ""));
-        assert_eq!(connection.node().turn, one.turn + 1);
+        assert_eq!(connection.node().changes, one.changes + 1);
         connection.node().blame(&Error::new(Reason::Throttled, ""));
-        assert_eq!(connection.node().turn, one.turn + 1);
+        assert_eq!(connection.node().changes, one.changes + 1);
     }
 
     #[tokio::test]

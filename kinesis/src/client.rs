@@ -134,7 +134,7 @@ impl Client {
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Bytes), KinesisError> {
         let answer = self.transport.request(request).await.map_err(|error| {
-            let reason = told(&error);
+            let reason = innermost(&error);
             if error.is_connect() {
                 KinesisError::Unreachable { endpoint: self.settings.endpoint_text(), reason }
             } else {
@@ -144,7 +144,7 @@ impl Client {
         let status = answer.status();
         match Limited::new(answer.into_body(), ANSWER_MAX).collect().await {
             Ok(body) => Ok((status, body.to_bytes())),
-            Err(error) => Err(self.interrupted(operation, told(error.as_ref()))),
+            Err(error) => Err(self.interrupted(operation, innermost(error.as_ref()))),
         }
     }
 
@@ -181,7 +181,7 @@ impl Client {
 }
 
 /// The innermost reason, which is the one that says something.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -95,7 +95,7 @@ impl Credentials {
             return Err(CredentialsError::NoSuchProfile(profile.name.clone()));
         }
         let own = |key: &str| profile.value(key).map(String::from);
-        if let Some(found) = Self::whole(
+        if let Some(found) = Self::complete(
             ("aws_access_key_id", own("aws_access_key_id")),
             ("aws_secret_access_key", own("aws_secret_access_key")),
             own("aws_session_token"),
@@ -110,14 +110,14 @@ impl Credentials {
 
     fn of_environment(variable: Variables<'_>) -> Result<Option<Self>, CredentialsError> {
         let own = |name: &str| variable(name).filter(|value| !value.is_empty());
-        Self::whole(
+        Self::complete(
             ("AWS_ACCESS_KEY_ID", own("AWS_ACCESS_KEY_ID")),
             ("AWS_SECRET_ACCESS_KEY", own("AWS_SECRET_ACCESS_KEY")),
             own("AWS_SESSION_TOKEN"),
         )
     }
 
-    fn whole(
+    fn complete(
         (id_name, id): (&'static str, Option<String>),
         (secret_name, secret): (&'static str, Option<String>),
         session_token: Option<String>,

@@ -142,7 +142,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(),
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(disk, parent)?;
     }
-    write_whole(
+    write_synced(
         disk,
         &unfinished,
         &format::encode(checkpoint.sequence, checkpoint.durable_lsn, &checkpoint.groups),
@@ -152,7 +152,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint) -> Result<(),
     remove_old(disk, dir)
 }
 
-fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let file = disk.open(path, Open::Create).map_err(|source| io_error("create", path, source))?;
     if let Err(source) = file.write_all_at(bytes, 0) {
         // The bytes that were written would take up space that is lacking; a file that stays is emptied next

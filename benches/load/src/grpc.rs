@@ -16,7 +16,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::body::{Records, plain};
 use super::connection::error_text;
-use super::ledger::{Answers, place};
+use super::ledger::{Answers, fingerprint};
 use super::run_state::RunState;
 use super::tally::{Counts, Tally};
 use tidelog_kinesis::Settings;
@@ -105,7 +105,7 @@ pub struct GrpcProducer {
 
 /// A message that is not answered yet.
 #[derive(Clone, Copy, Debug)]
-struct UnderWay {
+struct Unanswered {
     due: Instant,
     sent: Instant,
     first: u64,
@@ -120,20 +120,20 @@ impl GrpcProducer {
         loop {
             let (sender, messages) = mpsc::channel(self.in_flight);
             let (api, mut client) = (self.api.clone(), self.api.records());
-            let mut under_way = VecDeque::new();
+            let mut unanswered = VecDeque::new();
             // Some servers begin to answer with the first message only, which therefore must not wait for that.
             let mut call = std::pin::pin!(client.put_stream(api.request(ReceiverStream::new(messages))));
             let Some(first) = self.state.schedule.next().await else { return answers };
-            let message = self.message(first, true, &mut under_way, &mut answers);
+            let message = self.message(first, true, &mut unanswered, &mut answers);
             sender.try_send(message).expect("there is room for one");
             let ended = match call.as_mut().await {
                 Ok(replies) => {
-                    self.converse(&sender, replies.into_inner(), &mut under_way, &mut answers).await
+                    self.converse(&sender, replies.into_inner(), &mut unanswered, &mut answers).await
                 }
                 Err(status) => Err(status),
             };
             let Err(status) = ended else { return answers };
-            self.given_up(&status, &under_way, &mut answers);
+            self.given_up(&status, &unanswered, &mut answers);
             sleep(AGAIN_AFTER).await;
         }
     }
@@ -142,22 +142,22 @@ impl GrpcProducer {
         &mut self,
         sender: &mpsc::Sender<PutStreamRequest>,
         mut replies: Streaming<PutStreamResponse>,
-        under_way: &mut VecDeque<UnderWay>,
+        unanswered: &mut VecDeque<Unanswered>,
         answers: &mut Answers,
     ) -> Result<(), Status> {
         let mut is_over = false;
         loop {
-            let may_send = !is_over && under_way.len() < self.in_flight;
-            if is_over && under_way.is_empty() {
+            let may_send = !is_over && unanswered.len() < self.in_flight;
+            if is_over && unanswered.is_empty() {
                 return Ok(());
             }
-            let patience = under_way
+            let patience = unanswered
                 .front()
                 .map(|oldest| (oldest.sent + self.timeout).saturating_duration_since(Instant::now()));
             tokio::select! {
                 due = self.state.schedule.next(), if may_send => match due {
                     Some(due) => {
-                        let message = self.message(due, false, under_way, answers);
+                        let message = self.message(due, false, unanswered, answers);
                         if sender.send(message).await.is_err() {
                             return Err(replies.message().await.err().unwrap_or_else(|| Status::unknown("the call has ended")));
                         }
@@ -166,7 +166,7 @@ impl GrpcProducer {
                 },
                 reply = replies.message() => match reply? {
                     Some(reply) => {
-                        let oldest = under_way.pop_front().ok_or_else(|| Status::unknown("an answer without a message"))?;
+                        let oldest = unanswered.pop_front().ok_or_else(|| Status::unknown("an answer without a message"))?;
                         self.settle(oldest, &reply.results, answers);
                     }
                     None => return Err(Status::unknown("the call has ended")),
@@ -182,7 +182,7 @@ impl GrpcProducer {
         &mut self,
         due: Instant,
         is_first: bool,
-        under_way: &mut VecDeque<UnderWay>,
+        unanswered: &mut VecDeque<Unanswered>,
         answers: &mut Answers,
     ) -> PutStreamRequest {
         let load = self.records.load().clone();
@@ -201,7 +201,7 @@ impl GrpcProducer {
         }
         let now = Instant::now();
         self.tally.lock().expect("nobody panics with it").sent(due, now, count as u64);
-        under_way.push_back(UnderWay { due, sent: now, first, records: count, is_kept });
+        unanswered.push_back(Unanswered { due, sent: now, first, records: count, is_kept });
         PutStreamRequest {
             stream: if is_first { load.stream.clone() } else { String::new() },
             records,
@@ -210,7 +210,7 @@ impl GrpcProducer {
         }
     }
 
-    fn settle(&self, message: UnderWay, results: &[PutResult], answers: &mut Answers) {
+    fn settle(&self, message: Unanswered, results: &[PutResult], answers: &mut Answers) {
         let (mut counts, now) = (Counts::default(), Instant::now());
         let mut tally = self.tally.lock().expect("nobody panics with it");
         for (sequence, result) in (message.first..).zip(results.iter().take(message.records)) {
@@ -221,7 +221,7 @@ impl GrpcProducer {
                     if message.is_kept {
                         answers.acknowledge(
                             sequence,
-                            place(placed.shard_id.as_bytes(), placed.sequence_number.as_bytes()),
+                            fingerprint(placed.shard_id.as_bytes(), placed.sequence_number.as_bytes()),
                         );
                     }
                 }
@@ -255,11 +255,11 @@ impl GrpcProducer {
 
     /// Counts the messages under way as of unknown outcome; where there was no connection, as certainly not
     /// sent.
-    fn given_up(&self, status: &Status, under_way: &VecDeque<UnderWay>, answers: &mut Answers) {
+    fn given_up(&self, status: &Status, unanswered: &VecDeque<Unanswered>, answers: &mut Answers) {
         let (now, words) = (Instant::now(), format!("{:?}: {}", status.code(), status.message()));
         let is_unsent = is_connect_error(status);
         let mut tally = self.tally.lock().expect("nobody panics with it");
-        for message in under_way {
+        for message in unanswered {
             let records = message.records as u64;
             let counts = if is_unsent {
                 if message.is_kept {

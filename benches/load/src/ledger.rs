@@ -21,9 +21,9 @@ const UNSENT: u64 = 0;
 const UNKNOWN: u64 = 1;
 const REFUSED: u64 = 2;
 
-/// Shard and sequence number in one figure, which is none of the three above. Two places have the same one by chance in
+/// Shard and sequence number in one figure, which is none of the three above. Two records have the same one by chance in
 /// 2^-62 of cases.
-pub fn place(shard: &[u8], number: &[u8]) -> u64 {
+pub fn fingerprint(shard: &[u8], number: &[u8]) -> u64 {
     let mut hash = 0x9E37_79B9_7F4A_7C15_u64;
     for chunk in shard.chunks(8).chain(number.chunks(8)) {
         let mut word = [0; 8];
@@ -45,7 +45,7 @@ impl Answers {
         self.0.resize(first as usize + records, UNKNOWN);
     }
 
-    /// The record is in that [`place`].
+    /// The record is in that [`fingerprint`].
     pub fn acknowledge(&mut self, sequence: u64, place: u64) {
         self.0[sequence as usize] = place;
     }
@@ -125,7 +125,7 @@ impl ShardLog {
         };
         self.records += 1;
         if mark.keeps {
-            let place = place(shard.as_bytes(), number.as_bytes());
+            let place = fingerprint(shard.as_bytes(), number.as_bytes());
             self.seen.push(Seen { producer: header.producer, sequence: header.sequence, place });
         }
         if !filler.is_intact(&header, mark.batch, data) {

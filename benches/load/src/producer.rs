@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::answer::{self, Entry};
 use super::body::{Bodies, Body};
 use super::connection::{Connection, Exchange};
-use super::ledger::{Answers, place};
+use super::ledger::{Answers, fingerprint};
 use super::run_state::RunState;
 use super::tally::{Counts, Tally};
 
@@ -143,7 +143,7 @@ fn entries(
                 let text = |bytes| str::from_utf8(bytes).unwrap_or_default();
                 tally.placed(due, now, text(shard), text(number));
                 if let Some(answers) = &mut answers {
-                    answers.acknowledge(sequence, place(shard, number));
+                    answers.acknowledge(sequence, fingerprint(shard, number));
                 }
             }
             Entry::Failed { code } if answer::is_throttle(code) => {

@@ -74,7 +74,7 @@ pub struct Forming {
     /// The node's incarnation, as long as it has no identity and in the identity.
     incarnation: String,
     /// The identity that the founder, or a leader that adds this node, has sent.
-    told: watch::Sender<Option<Identity>>,
+    adopted: watch::Sender<Option<Identity>>,
     /// Where the node's start is.
     stage: Stage,
     /// Held while an identity is checked and taken, so that two callers cannot give two.
@@ -106,14 +106,14 @@ impl Forming {
             peers.identify(identity.clone());
         }
         let incarnation = known.as_ref().map_or_else(identity::draw, |known| known.incarnation.clone());
-        let told = watch::Sender::new(known);
+        let adopted = watch::Sender::new(known);
         let adopting = Default::default();
         Ok(Arc::new(Self {
             disk,
             directory: directory.to_owned(),
             peers,
             incarnation,
-            told,
+            adopted,
             adopting,
             stage,
         }))
@@ -159,7 +159,7 @@ impl Forming {
     fn take(&self, identity: Identity) -> Result<(), FormingError> {
         identity::save(&*self.disk, &self.directory, &identity)?;
         self.peers.identify(identity.clone());
-        self.told.send_replace(Some(identity));
+        self.adopted.send_replace(Some(identity));
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Forming {
         if let Some(own) = self.peers.identity() {
             return self.check_welcome(&own).await;
         }
-        let mut told = self.told.subscribe();
+        let mut adopted = self.adopted.subscribe();
         let mut tell = Waiting::default();
         while self.peers.identity().is_none() {
             let greeted = self.greet_all().await;
@@ -191,7 +191,7 @@ impl Forming {
                 }
                 Verdict::Wait(reason) => tell.tell(&reason, &self.stage),
             }
-            let _ = timeout(GREET_EVERY, told.changed()).await;
+            let _ = timeout(GREET_EVERY, adopted.changed()).await;
         }
         Ok(())
     }
@@ -322,10 +322,10 @@ impl Forming {
     async fn tell_adopt(&self, node: u64, cluster: &str) -> Result<(), String> {
         let mut client = self.peers.client(node, Lane::Control).await.map_err(|error| error.to_string())?;
         let message = peer::AdoptRequest { cluster: cluster.to_owned(), members: Vec::new() };
-        let told = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE)));
+        let answered = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE)));
         // The deadline that goes along is only a request to the other side.
-        let told = timeout(ADOPT_DEADLINE, told).await.map_err(|_| "no answer in time".to_owned())?;
-        told.map(drop).map_err(|status| status.message().to_owned())
+        let answered = timeout(ADOPT_DEADLINE, answered).await.map_err(|_| "no answer in time".to_owned())?;
+        answered.map(drop).map_err(|status| status.message().to_owned())
     }
 
     async fn greet_all(&self) -> Vec<Greeted> {
@@ -381,17 +381,17 @@ enum Verdict {
 /// Tells an operator which nodes the start waits for: at once when it is something new, and now and then.
 #[derive(Default)]
 struct Waiting {
-    told: Option<(String, Instant)>,
+    logged: Option<(String, Instant)>,
 }
 
 impl Waiting {
     fn tell(&mut self, reason: &str, stage: &Stage) {
         stage.enter(format!("The cluster forms: {reason}."));
-        let is_news =
-            self.told.as_ref().is_none_or(|(told, at)| told != reason || at.elapsed() >= TELL_EVERY);
-        if is_news {
+        let is_new =
+            self.logged.as_ref().is_none_or(|(logged, at)| logged != reason || at.elapsed() >= TELL_EVERY);
+        if is_new {
             tracing::warn!("{reason}");
-            self.told = Some((reason.to_owned(), Instant::now()));
+            self.logged = Some((reason.to_owned(), Instant::now()));
         }
     }
 }

@@ -88,7 +88,7 @@ pub fn draw() -> String {
 /// # Errors
 /// [`IdentityError`]; the checksum tells a damaged file from a foreign one.
 pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, IdentityError> {
-    Ok(load_whole(disk, directory)?.map(|(identity, _)| identity))
+    Ok(load_with_history(disk, directory)?.map(|(identity, _)| identity))
 }
 
 /// The history of the directory; empty for one without an identity.
@@ -96,7 +96,7 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Identity>, Ident
 /// # Errors
 /// The errors of [`load`].
 pub fn history(disk: &dyn Disk, directory: &Path) -> Result<History, IdentityError> {
-    Ok(load_whole(disk, directory)?.map(|(_, history)| history).unwrap_or_default())
+    Ok(load_with_history(disk, directory)?.map(|(_, history)| history).unwrap_or_default())
 }
 
 /// Adds to the history of a directory that has an identity, durably.
@@ -104,15 +104,18 @@ pub fn history(disk: &dyn Disk, directory: &Path) -> Result<History, IdentityErr
 /// # Errors
 /// The errors of [`load`] and [`save`]; an error too for a directory without an identity.
 pub fn note(disk: &dyn Disk, directory: &Path, more: History) -> Result<(), IdentityError> {
-    let Some((identity, before)) = load_whole(disk, directory)? else {
+    let Some((identity, before)) = load_with_history(disk, directory)? else {
         let reason = "missing: the directory has lost its identity while it was in use".into();
         return Err(IdentityError::Unusable { path: directory.join(NAME), reason });
     };
     let history = before.and(more);
-    if history == before { Ok(()) } else { save_whole(disk, directory, &identity, history) }
+    if history == before { Ok(()) } else { save_with_history(disk, directory, &identity, history) }
 }
 
-fn load_whole(disk: &dyn Disk, directory: &Path) -> Result<Option<(Identity, History)>, IdentityError> {
+fn load_with_history(
+    disk: &dyn Disk,
+    directory: &Path,
+) -> Result<Option<(Identity, History)>, IdentityError> {
     let failed = |source| IdentityError::Io { path: directory.to_owned(), source };
     disk.create_dir_all(directory).map_err(failed)?;
     let path = directory.join(NAME);
@@ -158,10 +161,10 @@ pub fn is_still(disk: &dyn Disk, directory: &Path, own: &Identity) -> io::Result
 /// # Errors
 /// [`IdentityError::Io`].
 pub fn save(disk: &dyn Disk, directory: &Path, identity: &Identity) -> Result<(), IdentityError> {
-    save_whole(disk, directory, identity, History::default())
+    save_with_history(disk, directory, identity, History::default())
 }
 
-fn save_whole(
+fn save_with_history(
     disk: &dyn Disk,
     directory: &Path,
     identity: &Identity,
@@ -263,7 +266,7 @@ mod tests {
         let before = "tidelog data directory, format 1\ncluster a\nnode 7\nincarnation b\nfounder\n";
         let before = format!("{before}crc {:08x}\n", crc32fast::hash(before.as_bytes()));
         std::fs::write(&path, before).expect("writable");
-        let loaded = load_whole(&disk, directory.path()).expect("readable").expect("an identity");
+        let loaded = load_with_history(&disk, directory.path()).expect("readable").expect("an identity");
         assert!(loaded.0.is_founder && loaded.1 == History::default(), "format 1 has no history");
         std::fs::remove_file(&path).expect("removable");
         std::fs::create_dir(directory.path().join("wal")).expect("writable");

@@ -64,12 +64,12 @@ impl fmt::Display for ConsumerArn {
 }
 
 /// Where an ARN's resource is.
-struct ArnPlace<'a> {
+struct ArnScope<'a> {
     account: &'a str,
     region: &'a str,
 }
 
-impl ArnPlace<'_> {
+impl ArnScope<'_> {
     fn stream(&self, name: &str) -> Option<StreamKey> {
         let name = StreamName::parse(name)?.into_shared();
         Some(StreamKey { account: Arc::from(self.account), region: Arc::from(self.region), name })
@@ -77,7 +77,7 @@ impl ArnPlace<'_> {
 }
 
 /// Account, region and the text behind `stream/`.
-fn split(text: &str) -> Option<(ArnPlace<'_>, &str)> {
+fn split(text: &str) -> Option<(ArnScope<'_>, &str)> {
     let mut parts = text.splitn(6, ':');
     let mut part = || parts.next();
     let prefix = (part()?, part()?.starts_with("aws"), part()?);
@@ -86,7 +86,7 @@ fn split(text: &str) -> Option<(ArnPlace<'_>, &str)> {
     }
     let (region, account, resource) = (part()?, part()?, part()?);
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    is_account.then_some((ArnPlace { account, region }, resource.strip_prefix("stream/")?))
+    is_account.then_some((ArnScope { account, region }, resource.strip_prefix("stream/")?))
 }
 
 impl fmt::Display for StreamArn {

@@ -28,7 +28,7 @@ const QUEUE_LINES_MAX: usize = 1_024;
 /// How long the end of the process waits for a standard error that takes nothing.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 /// The pause between two lines of one place that a client's requests can cause.
-const PLACE_PAUSE: Duration = Duration::from_secs(1);
+const LINE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Lines that standard error did not take.
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
@@ -220,7 +220,7 @@ impl LogSite {
     /// A place that has logged nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_pause(PLACE_PAUSE)
+        Self::with_pause(LINE_PAUSE)
     }
 
     /// A place that logs at most one line in `pause`.

@@ -18,13 +18,13 @@ pub fn check(call: &Call, operation: Option<Operation>) -> Result<(), Fault> {
     let request = call.read(operation);
     let agree = match (operation, &request) {
         (Operation::PutRecord, Ok(Request::PutRecord(input))) => {
-            record::put_record::ways_agree(call, Some(input))
+            record::put_record::paths_agree(call, Some(input))
         }
-        (Operation::PutRecord, _) => record::put_record::ways_agree(call, None),
+        (Operation::PutRecord, _) => record::put_record::paths_agree(call, None),
         (Operation::PutRecords, Ok(Request::PutRecords(input))) => {
-            record::put_records::ways_agree(call, Some(input))
+            record::put_records::paths_agree(call, Some(input))
         }
-        (Operation::PutRecords, _) => record::put_records::ways_agree(call, None),
+        (Operation::PutRecords, _) => record::put_records::paths_agree(call, None),
         _ => true,
     };
     assert!(agree, "both ways of reading a put understand the same");

@@ -86,8 +86,8 @@ impl LifeKeeper {
 
     /// Whether the cluster has taken the present life, when its newest one of this node is `kept` as far as known here.
     fn is_taken(&self, lives: &Lives, present: Life, kept: Option<Life>) -> bool {
-        let is_news = lives.taken != Some(present) && kept == Some(present);
-        if is_news {
+        let is_new = lives.taken != Some(present) && kept == Some(present);
+        if is_new {
             return self.note_lives(&Lives { taken: kept, begun: Vec::new() });
         }
         lives.taken == Some(present)

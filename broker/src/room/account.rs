@@ -56,7 +56,7 @@ pub struct Account {
     /// Received to end.
     closing: Notify,
     /// Whether it was told to close already, so that the next newcomer gets another one's place.
-    is_told: AtomicBool,
+    is_notified: AtomicBool,
 }
 
 /// A request under way on a connection.
@@ -88,7 +88,7 @@ impl Accounts {
             requests: AtomicUsize::new(0),
             idle_since_ms: AtomicU64::new(self.now_ms()),
             closing: Notify::new(),
-            is_told: AtomicBool::new(false),
+            is_notified: AtomicBool::new(false),
         });
         open.connections.insert(number, Arc::downgrade(&account));
         account
@@ -99,10 +99,10 @@ impl Accounts {
         self.addresses.load(Ordering::Relaxed) > 1
     }
 
-    /// Tells a connection to end so that `newcomer` has a place: the newest of the address with most bytes in a pool, or,
-    /// where all are of one address, the longest idle. Connections without a charge have no place to give. False when
+    /// Tells a connection to end so that `newcomer` gets its slot: the newest of the address with most bytes in a pool, or,
+    /// where all are of one address, the longest idle. Connections without a charge have no slot to give. False when
     /// the address is the newcomer's own, or nobody is idle.
-    pub fn make_place(&self, newcomer: &Account, pool: &Pool) -> bool {
+    pub fn free_slot(&self, newcomer: &Account, pool: &Pool) -> bool {
         let (most, others) = {
             let open = self.opened();
             let bytes = |address: &Address| address.charged[pool.place()].load(Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl Accounts {
         let mut others = others.iter().filter(|other| {
             other.number != newcomer.number
                 && other.charged(pool.place()) > 0
-                && !other.is_told.load(Ordering::Relaxed)
+                && !other.is_notified.load(Ordering::Relaxed)
         });
         let chosen = match most {
             Some(most) if most == newcomer.key => None,
@@ -127,7 +127,7 @@ impl Accounts {
                 .min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed)),
         };
         if let Some(chosen) = chosen {
-            chosen.is_told.store(true, Ordering::Relaxed);
+            chosen.is_notified.store(true, Ordering::Relaxed);
             chosen.closing.notify_one();
         }
         chosen.is_some()
@@ -263,10 +263,10 @@ mod tests {
         // An address past the bound, or one with more connections and fewer bytes, loses nothing.
         let (probe, modest) = (open(1), [(); 5].map(|()| charged(&pool, open(3), 100)));
         let newcomer = open(2);
-        assert!(accounts.make_place(&newcomer, &pool));
+        assert!(accounts.free_slot(&newcomer, &pool));
         assert_eq!(many.each_ref().map(|one| is_closed(&one.0)), [false, false, true]);
         // A further connection of the address that has the most finds no place.
-        assert!(!accounts.make_place(&open(1), &pool));
+        assert!(!accounts.free_slot(&open(1), &pool));
         assert!(
             ![&newcomer, &probe].into_iter().chain(modest.iter().map(|one| &one.0)).any(|one| is_closed(one))
         );
@@ -281,10 +281,10 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let newcomer = accounts.open("2001:db8::2".parse().unwrap());
         drop(first.begin());
-        assert!(accounts.make_place(&newcomer, &pool));
+        assert!(accounts.free_slot(&newcomer, &pool));
         assert!(is_closed(&second) && !is_closed(&first));
         let busy = [first.begin(), second.begin()];
-        assert!(!accounts.make_place(&newcomer, &pool));
+        assert!(!accounts.free_slot(&newcomer, &pool));
         assert_eq!((first.idle_ms(), newcomer.idle_ms()), (None, Some(0)));
         drop(busy);
         drop((first, second, newcomer, charge, other_charge));

@@ -33,7 +33,7 @@ use self::limits::Accounts;
 use self::limits::rates::{CallRates, Subject};
 use self::limits::stream_shares::StreamShares;
 use self::read::iterator::Sealer;
-use self::read::reader::ReadTurns;
+use self::read::reader::ReadPermits;
 use self::subscribe::feed::Feeds;
 use self::subscribe::follow::{FOLLOWED_SHARDS_MAX, Shares};
 use self::subscribe::subscriptions::SubscriptionTable;
@@ -59,7 +59,7 @@ pub use limits::{rates, throttle};
 pub use own_task::{OwnTask, in_own_tasks};
 pub use read::damage::DamagedRecords;
 pub use read::iterator;
-pub use read::reader::{ReadTurn, Reader};
+pub use read::reader::{ReadPermit, Reader};
 pub use read::{ReadAnswer, ReadRecord};
 pub use relay::{NotRelayed, Relayed};
 pub use streams::NewStream;
@@ -166,7 +166,7 @@ pub struct Service {
     lease_tables: LeaseTables,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
-    read_turns: Arc<ReadTurns>,
+    read_permits: Arc<ReadPermits>,
     /// Groups whose leader was waited for in vain, a bit for each.
     given_up: AtomicU8,
     /// The newest arrival time of a record here, as last looked at.
@@ -193,7 +193,7 @@ impl Service {
     /// The service over running groups. Call [`Service::start_upkeep`] once.
     pub fn new(groups: Arc<Groups>, config: ServiceConfig) -> Arc<Self> {
         let sizes = *groups.sizes();
-        let read_turns = Arc::new(ReadTurns::new(sizes.file_reads_max));
+        let read_permits = Arc::new(ReadPermits::new(sizes.file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
         let accounts = Arc::new(Accounts::new(config.limits));
         let appender = Appender::new(groups.clone(), accounts.clone());
@@ -206,7 +206,7 @@ impl Service {
             lease_tables,
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
-            read_turns,
+            read_permits,
             given_up: AtomicU8::new(0),
             newest_ms: AtomicU64::new(0),
             trims: Mutex::default(),

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::bounds::{
-    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, KERNEL_UNSENT_BYTES, PLACE_PATIENCE,
+    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, KERNEL_UNSENT_BYTES, SLOT_PATIENCE,
     UNACKNOWLEDGED_MAX,
 };
 use super::client::Client;
@@ -29,7 +29,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 static FAILED: logs::LogSite = logs::LogSite::with_pause(Duration::from_secs(10));
 
 /// Pause before a slot that another connection gives up is looked for again.
-const PLACE_PAUSE: Duration = Duration::from_millis(10);
+const SLOT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A connection that was taken, and its slot among the open ones.
 struct Accepted {
@@ -208,7 +208,7 @@ async fn settle(
         (None, ConnectionSlot::PastTheBound(slot)) => slot,
     };
     let client = Client::past_the_bound(&gateway.room, peer.ip(), interface);
-    if gateway.room.accounts.make_place(&client.account, &gateway.room.connections) {
+    if gateway.room.accounts.free_slot(&client.account, &gateway.room.connections) {
         let freed = async {
             loop {
                 if let Ok(regular) = gateway.connections.clone().try_acquire_owned()
@@ -216,10 +216,10 @@ async fn settle(
                 {
                     return (ConnectionSlot::Regular(regular), client);
                 }
-                sleep(PLACE_PAUSE).await;
+                sleep(SLOT_PAUSE).await;
             }
         };
-        if let Ok(settled) = timeout(PLACE_PATIENCE, freed).await {
+        if let Ok(settled) = timeout(SLOT_PATIENCE, freed).await {
             return settled;
         }
     }

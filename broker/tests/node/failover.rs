@@ -203,12 +203,12 @@ async fn members_change_at_one_node_at_a_time() {
         let (changing, teller) = (Administration::new(groups(at)), Teller::new(lines.clone()));
         async move { changing.remove(node, &teller).await.expect_err("not done").to_string() }
     };
-    let under_way = groups(0).membership().begin_changing().expect("nothing else changes");
+    let in_flight = groups(0).membership().begin_changing().expect("nothing else changes");
     for at in 0..3 {
         let refused = remove(at, 3).await;
         assert!(refused.starts_with("node 1 is changing the members already"), "at {at}: {refused}");
     }
-    drop(under_way);
+    drop(in_flight);
     for at in 0..3 {
         assert_eq!(remove(at, 99).await, "the cluster has never known a node 99");
     }

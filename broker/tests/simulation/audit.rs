@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub async fn audit(world: Rc<World>) {
     let healed = Instant::now();
     for index in 0..world.plan.shards.len() {
-        for node in world.whole() {
+        for node in world.intact_nodes() {
             puts_succeed(&world, node, &stream_name(index), healed).await;
         }
     }
@@ -66,7 +66,8 @@ fn key_in(range: (u128, u128)) -> String {
 
 async fn replicas_become_equal(world: &World, healed: Instant) {
     loop {
-        let tables: Vec<Option<String>> = world.whole().into_iter().map(|node| table(world, node)).collect();
+        let tables: Vec<Option<String>> =
+            world.intact_nodes().into_iter().map(|node| table(world, node)).collect();
         let is_equal = tables.iter().all(|table| table.is_some() && *table == tables[0]);
         if is_equal {
             return;
@@ -99,7 +100,7 @@ async fn everything_is_there(world: &World, stream: &str) {
     // Each node gives all the records that the nodes before it gave, and at most those besides that were
     // still under way.
     let mut before: BTreeMap<String, Vec<Record>> = BTreeMap::new();
-    for node in world.whole() {
+    for node in world.intact_nodes() {
         let name = &world.nodes[node].name;
         let Some(shards) = read_stream(world, node, stream).await else {
             world.violation(format!("{name}: {stream} cannot be read to its end"));
@@ -122,8 +123,8 @@ async fn everything_is_there(world: &World, stream: &str) {
 fn sealed_segments_are_equal(world: &World) {
     let mut first: BTreeMap<PathBuf, (String, u32)> = BTreeMap::new();
     // A flipped bit is repaired when a reader meets it, or when the scrub does.
-    let whole = world.whole().into_iter().map(|index| &world.nodes[index]);
-    for node in whole.filter(|node| !node.medium.has_flipped()) {
+    let intact = world.intact_nodes().into_iter().map(|index| &world.nodes[index]);
+    for node in intact.filter(|node| !node.medium.has_flipped()) {
         for path in sealed_segments(&node.medium) {
             let crc = crc_of(&node.medium, &path).unwrap_or_default();
             let (name, other) = first.entry(path.clone()).or_insert_with(|| (node.name.clone(), crc));

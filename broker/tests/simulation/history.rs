@@ -11,13 +11,13 @@ pub struct Attempt {
     pub key: String,
     /// When it was sent, in ticks.
     pub sent: u64,
-    /// When it was acknowledged, and the acknowledged place.
-    pub acknowledged: Option<(u64, Place)>,
+    /// When it was acknowledged, and the acknowledged shard and number.
+    pub acknowledged: Option<(u64, StoredAt)>,
 }
 
-/// Where a record is.
+/// The shard and sequence number of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct StoredAt {
     /// The shard's id.
     pub shard: String,
     /// The sequence number's digits.
@@ -44,8 +44,8 @@ impl History {
     /// Notes that an attempt was acknowledged just now.
     pub fn acknowledge(&mut self, attempt: usize, shard: &str, number: &str) {
         self.tick += 1;
-        let place = Place { shard: shard.to_owned(), number: number.to_owned() };
-        self.attempts[attempt].acknowledged = Some((self.tick, place));
+        let stored_at = StoredAt { shard: shard.to_owned(), number: number.to_owned() };
+        self.attempts[attempt].acknowledged = Some((self.tick, stored_at));
     }
 
     /// How many were acknowledged.
@@ -82,7 +82,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns the record's place in its shard, from 1; 0 for a number that no shard gave out.
+    /// Returns the record's ordinal in its shard, from 1; 0 for a number that no shard gave out.
     pub fn ordinal(&self) -> u64 {
         SequenceNumber::parse(&self.number).map_or(0, |number| number.ordinal)
     }

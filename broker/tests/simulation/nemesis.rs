@@ -42,7 +42,7 @@ enum Until {
 pub struct Nemesis {
     dice: Dice,
     next: Duration,
-    under_way: Vec<(Duration, Until)>,
+    in_flight: Vec<(Duration, Until)>,
     votes_watched: bool,
     losses: Losses,
 }
@@ -54,7 +54,7 @@ impl Nemesis {
         Self {
             dice: Dice::new(world.plan.seed, "faults"),
             next: Duration::ZERO,
-            under_way: Vec::new(),
+            in_flight: Vec::new(),
             votes_watched,
             losses: Losses::new(&world.plan),
         }
@@ -65,7 +65,7 @@ impl Nemesis {
         self.bury(sim, world);
         let now = sim.elapsed();
         let due: Vec<Until> =
-            self.under_way.extract_if(.., |(at, _)| *at <= now).map(|(_, until)| until).collect();
+            self.in_flight.extract_if(.., |(at, _)| *at <= now).map(|(_, until)| until).collect();
         for until in due {
             self.end(sim, world, until);
         }
@@ -99,7 +99,7 @@ impl Nemesis {
             }
         }
         // The end of a power cut is a fall, whose end is a start.
-        while let Some((_, until)) = self.under_way.pop() {
+        while let Some((_, until)) = self.in_flight.pop() {
             self.end(sim, world, until);
         }
     }
@@ -139,7 +139,7 @@ impl Nemesis {
     /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else. One that
     /// has lost something has to say so once it can look.
     fn may_refuse(&self, index: usize, words: &str) -> bool {
-        let is_short = self.under_way.iter().any(|(_, until)| match until {
+        let is_short = self.in_flight.iter().any(|(_, until)| match until {
             Until::Space { node } | Until::Power { node } => *node == index,
             _ => false,
         });
@@ -160,12 +160,12 @@ impl Nemesis {
         sim.crash(node.name.as_str());
         node.fell();
         let is_cut = |until: &Until| matches!(until, Until::Power { node } if *node == index);
-        let had_cut = self.under_way.iter().any(|(_, until)| is_cut(until));
-        self.under_way.retain(|(_, until)| !is_cut(until));
+        let had_cut = self.in_flight.iter().any(|(_, until)| is_cut(until));
+        self.in_flight.retain(|(_, until)| !is_cut(until));
         if fall == Fall::Power || had_cut {
             node.medium.disk().crash();
         }
-        self.under_way.push((sim.elapsed() + pause, Until::Boot { node: index }));
+        self.in_flight.push((sim.elapsed() + pause, Until::Boot { node: index }));
     }
 
     fn watch_votes(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, begins: bool) {
@@ -199,17 +199,17 @@ impl Nemesis {
             FaultKind::PowerLossAfterVote => {}
             FaultKind::PowerCut => {
                 node.medium.disk().cut_power_after(self.dice.below(12));
-                self.under_way.push((lasts, Until::Power { node: index }));
+                self.in_flight.push((lasts, Until::Power { node: index }));
             }
             FaultKind::Restart => node.stop(),
             FaultKind::FullDisk => {
                 node.medium.disk().set_capacity(self.dice.below(3 << 20));
-                self.under_way.push((lasts, Until::Space { node: index }));
+                self.in_flight.push((lasts, Until::Space { node: index }));
             }
             FaultKind::SyncFails => node.medium.disk().fail_next_sync(),
             FaultKind::SlowDisk => {
                 node.set_sync_latency(Duration::from_millis(self.dice.between(20, 1_500)));
-                self.under_way.push((lasts, Until::Speed { node: index }));
+                self.in_flight.push((lasts, Until::Speed { node: index }));
             }
             FaultKind::FlippedBit => self.flip_bit(world),
             FaultKind::ClockStep => self.step_clocks(world, index),
@@ -286,7 +286,7 @@ impl Nemesis {
             Until::Link { from: a, to: b, .. } => (a, b) == (&from, &to) || (a, b) == (&to, &from),
             _ => false,
         };
-        if self.under_way.iter().any(|(_, until)| is_taken(until)) {
+        if self.in_flight.iter().any(|(_, until)| is_taken(until)) {
             return;
         }
         let (a, b) = (from.as_str(), to.as_str());
@@ -295,7 +295,7 @@ impl Nemesis {
             FaultKind::PartitionOneWay => sim.partition_oneway(a, b),
             _ => sim.hold(a, b),
         }
-        self.under_way.push((lasts, Until::Link { from, to, kind }));
+        self.in_flight.push((lasts, Until::Link { from, to, kind }));
     }
 
     fn end(&mut self, sim: &mut turmoil::Sim<'_>, world: &Rc<World>, until: Until) {

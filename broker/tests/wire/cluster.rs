@@ -19,13 +19,13 @@ use crate::broker::config;
 /// For one step, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where four nodes are, or will be.
-pub struct Place {
+/// The directories and addresses of four nodes.
+pub struct Nodes {
     directory: TempDir,
     addresses: BTreeMap<u64, String>,
 }
 
-impl Place {
+impl Nodes {
     pub fn new() -> Self {
         // All at once, so that no port is given twice.
         let held: Vec<TcpListener> = (1..=4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -101,7 +101,7 @@ pub async fn stop(server: Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_node_becomes_three_and_one_is_replaced() {
-    let place = Place::new();
+    let place = Nodes::new();
     let alone = config(DataLocation::Directory(place.data(1)));
     stop(Server::start(&alone, Bounds::default(), Clock::System).await.unwrap()).await;
 
@@ -147,7 +147,7 @@ async fn one_node_becomes_three_and_one_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_would_cost_the_majority_is_refused() {
-    let place = Place::new();
+    let place = Nodes::new();
     let members = [1, 2, 3];
     let starting: Vec<_> = members.iter().map(|node| place.start(*node, &members)).collect();
     let mut servers = BTreeMap::new();

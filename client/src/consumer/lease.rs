@@ -121,12 +121,12 @@ impl Lease {
     /// Notes that another member may have the shard. Returns whether that was not known.
     pub fn lose(&self) -> bool {
         let mut state = self.state();
-        let is_news = matches!(state.phase, Phase::Owned | Phase::Revoked);
-        if is_news {
+        let is_new = matches!(state.phase, Phase::Owned | Phase::Revoked);
+        if is_new {
             state.phase = Phase::Lost;
             state.reached = None;
         }
-        is_news
+        is_new
     }
 
     /// Whether the lease is lost, in contrast to given up.

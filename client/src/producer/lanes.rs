@@ -26,7 +26,7 @@ pub(super) const BATCHES_MAX: usize = 64;
 pub(super) struct Lanes {
     /// By their first hash key.
     lanes: Vec<Lane>,
-    under_way: Vec<RangeInclusive<u128>>,
+    in_flight: Vec<RangeInclusive<u128>>,
     limits: Limits,
 }
 
@@ -51,12 +51,12 @@ impl Lanes {
     /// One lane, until the shards are known.
     pub fn new(limits: Limits) -> Self {
         let lanes = vec![Lane::new(0..=u128::MAX, None, limits.batch_records_max)];
-        Self { lanes, under_way: Vec::new(), limits }
+        Self { lanes, in_flight: Vec::new(), limits }
     }
 
     /// Nothing waits and nothing is under way.
     pub fn are_idle(&self) -> bool {
-        self.under_way.is_empty() && self.lanes.iter().all(|lane| lane.pending.is_empty())
+        self.in_flight.is_empty() && self.lanes.iter().all(|lane| lane.pending.is_empty())
     }
 
     /// Takes a record behind those of its lane.
@@ -88,13 +88,13 @@ impl Lanes {
         moved.sort_by_key(|pending| pending.order);
         moved.into_iter().for_each(|pending| self.push(pending));
         for lane in &mut self.lanes {
-            lane.blocked_by = self.under_way.iter().filter(|range| overlap(range, &lane.range)).count();
+            lane.blocked_by = self.in_flight.iter().filter(|range| overlap(range, &lane.range)).count();
         }
     }
 
     /// A batch that is due now, if there is one.
     pub fn next_batch(&mut self, now: Instant, flushing: bool) -> Option<Batch> {
-        if self.under_way.len() >= BATCHES_MAX {
+        if self.in_flight.len() >= BATCHES_MAX {
             return None;
         }
         let limits = &self.limits;
@@ -106,7 +106,7 @@ impl Lanes {
         for other in &mut self.lanes {
             other.blocked_by += usize::from(overlap(&other.range, &batch.range));
         }
-        self.under_way.push(batch.range.clone());
+        self.in_flight.push(batch.range.clone());
         Some(batch)
     }
 
@@ -118,8 +118,8 @@ impl Lanes {
         failed: Option<&Error>,
         now: Instant,
     ) {
-        let at = self.under_way.iter().position(|other| other == range).expect("it is under way");
-        self.under_way.swap_remove(at);
+        let at = self.in_flight.iter().position(|other| other == range).expect("it is under way");
+        self.in_flight.swap_remove(at);
         let limit = self.limits.batch_records_max;
         for lane in self.lanes.iter_mut().filter(|lane| overlap(&lane.range, range)) {
             lane.blocked_by -= 1;
@@ -157,7 +157,7 @@ impl Lanes {
 
     /// When there is something to do next, unless something else happens.
     pub fn wake_at(&self, flushing: bool) -> Option<Instant> {
-        let is_full = self.under_way.len() >= BATCHES_MAX;
+        let is_full = self.in_flight.len() >= BATCHES_MAX;
         let deadlines = self.lanes.iter().filter_map(|lane| lane.pending.front()).map(|front| front.deadline);
         let due = self.lanes.iter().filter_map(|lane| lane.due(&self.limits, flushing)).filter(|_| !is_full);
         deadlines.chain(due).min()

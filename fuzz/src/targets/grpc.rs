@@ -13,11 +13,11 @@ pub fn grpc(data: &[u8]) {
     let body = Bytes::copy_from_slice(body);
     let frames = body.chunks(usize::from(*frame_bytes) + 1).map(Bytes::copy_from_slice);
     let in_parts = check::messages(frames);
-    let (messages, is_whole) = check::messages([body.clone()]);
-    assert_eq!(in_parts, (messages.clone(), is_whole), "messages do not depend on frames");
+    let (messages, is_complete) = check::messages([body.clone()]);
+    assert_eq!(in_parts, (messages.clone(), is_complete), "messages do not depend on frames");
     let taken: Vec<u8> = messages.iter().flat_map(framed).collect();
     assert!(body.starts_with(&taken), "messages are those of the body");
-    assert!(!is_whole || taken.len() == body.len(), "the body ends behind its last message");
+    assert!(!is_complete || taken.len() == body.len(), "the body ends behind its last message");
     check::count_and_read(&body);
     messages.iter().for_each(check::count_and_read);
 }

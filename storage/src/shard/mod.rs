@@ -30,7 +30,7 @@ pub use crate::checkpoint::ShardCheckpoint;
 pub use crate::segment::{OpenCheckpoint, SegmentCheckpoint, ShardError, ShardKey};
 pub use gather::{ReadBatch, ReadLimit, ReadRecord};
 pub use given_up::give_up;
-pub use repair::RestingFiles;
+pub use repair::UnopenedFiles;
 pub use scrub::Scrubbed;
 pub use snapshot::ShardSnapshot;
 pub use store::{INDEX_BYTES_MAX, Pin, ShardStore, StoreOptions};

@@ -193,13 +193,13 @@ impl ShardStore {
 
 /// The files of a store that cannot be opened yet, because copies of damaged open segments have to come first. Nothing
 /// writes them meanwhile.
-pub struct RestingFiles {
+pub struct UnopenedFiles {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     damaged: BTreeSet<(ShardKey, u64)>,
 }
 
-impl RestingFiles {
+impl UnopenedFiles {
     /// Takes the files in `dir` except the `damaged` ones, after [`ShardStore::damaged_open`] has looked at
     /// them: bytes behind the checkpoint have been truncated.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, damaged: &[Wanted]) -> Self {

@@ -99,7 +99,7 @@ impl ShardLog {
         let (mut lost, mut next, mut at) = (Vec::new(), first_ordinal, HEADER_BYTES);
         while next < expected.end_ordinal {
             let mut cursor = FrameCursor::new(&*file, &path, self.key(), (at, end), SCAN_BYTES);
-            next = whole_until(&mut cursor, next, expected.end_ordinal, &mut lost)?;
+            next = intact_until(&mut cursor, next, expected.end_ordinal, &mut lost)?;
             let is_behind = |entry: &&IndexEntry| entry.offset > cursor.offset() && entry.ordinal > next;
             match expected.anchors.iter().find(is_behind) {
                 _ if next >= expected.end_ordinal => {}
@@ -139,7 +139,7 @@ impl ShardLog {
 
 /// Walks frames up to `end_ordinal`, or to the first whose header is damaged. Gives the ordinal there, and adds frames
 /// whose bodies are damaged to `lost`.
-fn whole_until(
+fn intact_until(
     cursor: &mut FrameCursor<'_>,
     mut next: u64,
     end_ordinal: u64,

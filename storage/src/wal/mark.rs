@@ -22,7 +22,7 @@ const VERSION_GIVING_UP: u32 = 2;
 const VOTES_AT: usize = 64;
 const VOTE_BYTES: usize = 24;
 /// Blocks that take turns.
-const PLACES: u64 = 2;
+const COPIES: u64 = 2;
 
 const _: () = assert!(VOTES_AT + GROUPS * VOTE_BYTES <= BLOCK_BYTES, "all votes fit a block");
 
@@ -119,13 +119,13 @@ impl MarkFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(WalError::at(&path))?,
         };
-        if file.len().map_err(WalError::at(&path))? < PLACES * BLOCK {
+        if file.len().map_err(WalError::at(&path))? < COPIES * BLOCK {
             return Err(WalError::damaged(&path, 0, "the log's mark is shorter than it was made"));
         }
         let mut newest: Option<(u64, Mark)> = None;
-        for place in 0..PLACES {
+        for copy in 0..COPIES {
             let mut block = vec![0; BLOCK_BYTES];
-            file.read_exact_at(&mut block, place * BLOCK).map_err(WalError::at(&path))?;
+            file.read_exact_at(&mut block, copy * BLOCK).map_err(WalError::at(&path))?;
             let found = Mark::decode(&block).map_err(|Newer| WalError::Newer { file: path.clone() })?;
             if found.map(|(generation, _)| generation) > newest.map(|(generation, _)| generation) {
                 newest = found;
@@ -144,8 +144,8 @@ impl MarkFile {
         unfinished.push(".new");
         let unfinished = PathBuf::from(unfinished);
         let file = disk.open(&unfinished, Open::Create).map_err(WalError::at(&unfinished))?;
-        for place in 0..PLACES {
-            file.write_all_at(&mark.encode(1), place * BLOCK).map_err(WalError::at(&unfinished))?;
+        for copy in 0..COPIES {
+            file.write_all_at(&mark.encode(1), copy * BLOCK).map_err(WalError::at(&unfinished))?;
         }
         file.sync_data().map_err(WalError::sync_at(&unfinished))?;
         disk.rename(&unfinished, &path).map_err(WalError::at(&unfinished))?;
@@ -169,7 +169,7 @@ impl MarkFile {
             None => self.file.insert(disk.open(&self.path, Open::Write).map_err(WalError::at(&self.path))?),
         };
         let generation = self.generation + 1;
-        file.write_all_at(&mark.encode(generation), generation % PLACES * BLOCK)
+        file.write_all_at(&mark.encode(generation), generation % COPIES * BLOCK)
             .map_err(WalError::at(&self.path))?;
         file.sync_data().map_err(WalError::sync_at(&self.path))?;
         (self.generation, self.mark) = (generation, mark);

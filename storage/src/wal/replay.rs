@@ -94,8 +94,8 @@ impl ReplayFile {
     fn read_sync_points(&mut self) -> Result<u64, WalError> {
         let salt = self.header.salt;
         let mut highest = None;
-        for place in 0..SYNC_POINTS {
-            let block = self.fetch(sync_point::offset_of(place), BLOCK)?;
+        for slot in 0..SYNC_POINTS {
+            let block = self.fetch(sync_point::offset_of(slot), BLOCK)?;
             highest = highest.max(block.and_then(|block| sync_point::decode(block, salt)));
         }
         let why = "neither of the file's sync points is intact";

@@ -275,9 +275,9 @@ impl Mend {
         if file.len().map_err(failed())? < self.bytes {
             file.set_len(self.bytes).map_err(failed())?;
         }
-        for place in 0..SYNC_POINTS {
+        for slot in 0..SYNC_POINTS {
             let block = sync_point::encode(self.salt, self.first_lsn - 1);
-            file.write_all_at(&block, sync_point::offset_of(place)).map_err(failed())?;
+            file.write_all_at(&block, sync_point::offset_of(slot)).map_err(failed())?;
         }
         file.sync_data().map_err(WalError::sync_at(&self.path))
     }

@@ -72,7 +72,7 @@ impl SpareFiles {
         };
         for number in numbers {
             let path = spare_path(dir, number);
-            if pool.is_whole(&path)? {
+            if pool.is_intact(&path)? {
                 pool.offer(Spare { path, bytes: file_bytes }).map_err(WalError::at(dir))?;
             } else {
                 pool.disk.remove_file(&path).map_err(WalError::at(&path))?;
@@ -143,7 +143,7 @@ impl SpareFiles {
 }
 
 impl Pool {
-    fn is_whole(&self, path: &Path) -> Result<bool, WalError> {
+    fn is_intact(&self, path: &Path) -> Result<bool, WalError> {
         let file = self.disk.open(path, Open::Read).map_err(WalError::at(path))?;
         Ok(file.len().map_err(WalError::at(path))? == self.file_bytes)
     }
@@ -173,7 +173,7 @@ impl Pool {
     fn recycle(&self) -> Result<bool, WalError> {
         let mut retired = lock(&self.retired);
         let Some(path) = retired.front().cloned() else { return Ok(false) };
-        let recycled = if lock(&self.ready).len() < SPARE_FILES_MAX && self.is_whole(&path)? {
+        let recycled = if lock(&self.ready).len() < SPARE_FILES_MAX && self.is_intact(&path)? {
             let spare = spare_path(&self.dir, self.number());
             self.disk.rename(&path, &spare).map_err(WalError::at(&path))?;
             Some(spare)

@@ -21,9 +21,9 @@ const EVERY: Duration = Duration::from_millis(10);
 /// Bytes of commits after which a sync point is due at once.
 const EVERY_BYTES: u64 = 1024 * 1024;
 
-/// Where the sync point of this place, 0 or 1, stands in its file.
-pub(super) fn offset_of(place: u64) -> u64 {
-    (1 + place) * BLOCK
+/// Where the sync point of this slot, 0 or 1, stands in its file.
+pub(super) fn offset_of(slot: u64) -> u64 {
+    (1 + slot) * BLOCK
 }
 
 /// The block of a sync point.
@@ -53,8 +53,8 @@ pub(super) struct SyncPoints {
     named_lsn: u64,
     /// The newest one is durable once the log is synced up to this LSN.
     durable_with: u64,
-    /// The place of the next one.
-    place: u64,
+    /// The slot of the next one.
+    slot: u64,
     bytes_since: u64,
     written_at: Option<Duration>,
     buffer: Blocks,
@@ -66,7 +66,7 @@ impl SyncPoints {
         Self {
             named_lsn: synced_lsn,
             durable_with: synced_lsn,
-            place: 0,
+            slot: 0,
             bytes_since: 0,
             written_at: None,
             buffer: Blocks::new(),
@@ -88,14 +88,14 @@ impl SyncPoints {
     pub(super) fn block(&mut self, salt: u64, synced_lsn: u64) -> (&[u8], u64) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&encode(salt, synced_lsn));
-        (self.buffer.as_slice(), offset_of(self.place))
+        (self.buffer.as_slice(), offset_of(self.slot))
     }
 
     /// Notes that the block was written beside the commit `beside_lsn`, whose sync makes it durable.
     pub(super) fn written(&mut self, synced_lsn: u64, beside_lsn: u64, now: Option<Duration>) {
         self.named_lsn = synced_lsn;
         self.durable_with = beside_lsn;
-        self.place = (self.place + 1) % SYNC_POINTS;
+        self.slot = (self.slot + 1) % SYNC_POINTS;
         self.bytes_since = 0;
         self.written_at = now;
     }

@@ -140,7 +140,7 @@ impl Table {
     /// The time at which the item expires.
     pub(super) fn expiry_ms(&self, item: &Item) -> Option<i64> {
         let value = item.get(self.expiry.as_ref()?)?;
-        let seconds = if value.kind == Kind::N { value.as_number()?.whole()? } else { return None };
+        let seconds = if value.kind == Kind::N { value.as_number()?.integer_part()? } else { return None };
         seconds.checked_mul(1_000)
     }
 

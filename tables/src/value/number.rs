@@ -213,8 +213,8 @@ impl Decimal {
         String::from_utf8(out).expect("digits are ASCII")
     }
 
-    /// The whole part, when it fits.
-    pub fn whole(&self) -> Option<i64> {
+    /// The part before the decimal point, when it fits.
+    pub fn integer_part(&self) -> Option<i64> {
         let text = self.text();
         text.split('.').next().and_then(|whole| whole.parse().ok())
     }
@@ -366,7 +366,7 @@ mod tests {
             let other = i64::from(other) << (shift % 30);
             let (left, right) = (number(&one.to_string()), number(&other.to_string()));
             prop_assert_eq!(left.plus(right).unwrap().text(), (one + other).to_string());
-            prop_assert_eq!(left.whole(), Some(one));
+            prop_assert_eq!(left.integer_part(), Some(one));
             prop_assert_eq!(stored(&one.to_string()).cmp(&stored(&other.to_string())), one.cmp(&other));
             prop_assert_eq!(Decimal::decode(&stored(&other.to_string())), Ok(right));
         }

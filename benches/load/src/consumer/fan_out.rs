@@ -200,7 +200,7 @@ pub(super) async fn read(
             match subscription.next().await? {
                 Said::Event(event) => {
                     if !event.records.is_empty() {
-                        ending.news();
+                        ending.note_progress();
                     }
                     for record in &event.records {
                         reading.take(&mut log, &record.sequence_number, &record.data.0);

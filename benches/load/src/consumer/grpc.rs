@@ -46,8 +46,8 @@ pub async fn subscribe(
                     .entry(shard)
                     .or_insert_with_key(|shard| (ShardLog::new(shard), Ending::new(reading)));
                 if !read.records.is_empty() {
-                    ending.news();
-                    all.news();
+                    ending.note_progress();
+                    all.note_progress();
                 }
                 for record in &read.records {
                     reading.take(log, &record.sequence_number, &record.data);
@@ -68,5 +68,6 @@ fn is_read(logs: &mut HashMap<String, (ShardLog, Ending)>, all: &mut Ending, rea
         .keys()
         .all(|shard| logs.get_mut(shard).is_some_and(|(log, ending)| ending.is_reached(log, shard, false)));
     // A shard of which nothing was ever read has no log of its own to wait with.
-    is_complete || all.is_reached(&ShardLog::new(""), "", false) && all.news.elapsed() >= super::PATIENCE
+    is_complete
+        || all.is_reached(&ShardLog::new(""), "", false) && all.progressed.elapsed() >= super::PATIENCE
 }

@@ -68,18 +68,18 @@ impl Reading {
 #[derive(Debug)]
 struct Ending {
     expected: watch::Receiver<Expected>,
-    news: Instant,
+    progressed: Instant,
     has_ended: bool,
 }
 
 impl Ending {
     fn new(reading: &Reading) -> Self {
-        Self { expected: reading.expected.clone(), news: Instant::now(), has_ended: false }
+        Self { expected: reading.expected.clone(), progressed: Instant::now(), has_ended: false }
     }
 
     /// Something was read just now.
-    fn news(&mut self) {
-        self.news = Instant::now();
+    fn note_progress(&mut self) {
+        self.progressed = Instant::now();
     }
 
     /// `is_at_tip`: the endpoint has just said that there is nothing more.
@@ -88,10 +88,10 @@ impl Ending {
         let Some(expected) = expected.as_ref() else { return false };
         if !self.has_ended {
             self.has_ended = true;
-            self.news = Instant::now();
+            self.progressed = Instant::now();
         }
         let lacks = log.records < expected.get(shard).copied().unwrap_or(0);
-        let quiet = self.news.elapsed();
+        let quiet = self.progressed.elapsed();
         quiet >= PATIENCE || (!lacks && (is_at_tip || quiet >= SETTLING))
     }
 }
@@ -114,8 +114,8 @@ struct Read {
     children: Vec<ChildShard>,
 }
 
-/// Reads those shards from those places on, and the children of those that are closed, each behind its parents. Drops
-/// `ready` once every shard that was there at the beginning has its place.
+/// Reads those shards from those positions on, and the children of those that are closed, each behind its parents. Drops
+/// `ready` once every shard that was there at the beginning has its position.
 ///
 /// # Errors
 /// The first reader's, in words. The others are given up.
@@ -127,7 +127,7 @@ pub async fn follow(
     shards: Vec<(String, StartingPosition)>,
     ready: Option<mpsc::Sender<()>>,
 ) -> Result<Vec<ShardLog>, String> {
-    let (mut readers, mut under_way, mut started) = (JoinSet::new(), HashSet::new(), HashSet::new());
+    let (mut readers, mut unread, mut started) = (JoinSet::new(), HashSet::new(), HashSet::new());
     let start = |readers: &mut JoinSet<_>, shard: String, from: StartingPosition, ready| {
         let (client, reading, how, stream) = (client.clone(), reading.clone(), how.clone(), stream.clone());
         readers.spawn(async move {
@@ -140,7 +140,7 @@ pub async fn follow(
         });
     };
     for (shard, from) in shards {
-        under_way.insert(shard.clone());
+        unread.insert(shard.clone());
         started.insert(shard.clone());
         start(&mut readers, shard, from, ready.clone());
     }
@@ -148,19 +148,18 @@ pub async fn follow(
     let (mut logs, mut waiting) = (Vec::new(), Vec::<ChildShard>::new());
     while let Some(read) = readers.join_next().await {
         let read: Read = read.map_err(|error| format!("a reader ended: {error}"))??;
-        under_way.remove(&read.shard);
+        unread.remove(&read.shard);
         logs.push(read.log);
         if matches!(how, How::ReadingBack) {
             continue;
         }
         waiting.extend(read.children.into_iter().filter(|child| started.insert(child.shard_id.clone())));
-        let is_due =
-            |child: &ChildShard| !child.parent_shards.iter().any(|parent| under_way.contains(parent));
+        let is_due = |child: &ChildShard| !child.parent_shards.iter().any(|parent| unread.contains(parent));
         let (due, still) = waiting.into_iter().partition(is_due);
         waiting = still;
         let due: Vec<ChildShard> = due;
         for child in due {
-            under_way.insert(child.shard_id.clone());
+            unread.insert(child.shard_id.clone());
             start(&mut readers, child.shard_id, StartingPosition::TrimHorizon, None);
         }
     }

@@ -33,7 +33,7 @@ pub(super) async fn read(
             Ok(answer) => answer,
             Err(error) if error.is_throttle() => {
                 sleep(THROTTLED_PAUSE).await;
-                ending.news();
+                ending.note_progress();
                 continue;
             }
             Err(error) if error.is_passing() && !has_given_up(&mut ending, &log, &shard) => {
@@ -50,7 +50,7 @@ pub(super) async fn read(
         };
         let is_at_tip = answer.records.is_empty() && answer.millis_behind_latest.unwrap_or(0) == 0;
         if !is_at_tip {
-            ending.news();
+            ending.note_progress();
         }
         if ending.is_reached(&log, &shard, is_at_tip) {
             return Ok(Read { shard, log, children: Vec::new() });

@@ -30,7 +30,8 @@ fn scene() -> Scene {
                     _ => {
                         let shard = (sequence % 2) as usize;
                         let number = (9_990 + sequence * 2 + u64::from(producer)).to_string();
-                        answers.acknowledge(sequence, place(SHARDS[shard].as_bytes(), number.as_bytes()));
+                        answers
+                            .acknowledge(sequence, fingerprint(SHARDS[shard].as_bytes(), number.as_bytes()));
                         shards[shard].push((number, data(&filler, producer, sequence)));
                     }
                 }

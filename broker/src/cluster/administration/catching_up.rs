@@ -28,7 +28,7 @@ impl Administration {
     /// Returns once the node lacks next to nothing in every group. There is no other deadline than the node's silence:
     /// copying takes as long as there is much to copy.
     pub(super) async fn caught_up(&self, node: u64, teller: &Teller) -> Result<(), AdministrationError> {
-        let (mut heard, mut told) = (Instant::now(), Instant::now());
+        let (mut heard, mut reported) = (Instant::now(), Instant::now());
         loop {
             let lacking = self.lacking(node).await;
             if lacking.values().all(|entries| entries.is_some_and(|entries| entries <= LAG_MAX)) {
@@ -45,8 +45,8 @@ impl Administration {
                     SILENCE_MAX.as_secs()
                 )));
             }
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
+            if reported.elapsed() >= TELL_EVERY {
+                reported = Instant::now();
                 teller.tell(described(node, &lacking)).await;
             }
             sleep(LOOK_EVERY).await;
@@ -114,16 +114,16 @@ fn missing_copies(group: u32, status: Option<&GroupStatus>, voters: &[u64]) -> O
     let Some(status) = status else {
         return Some(format!("group {group} has no leader that says which nodes hold it"));
     };
-    let is_whole = |voter: &&u64| behind(status, **voter).is_some_and(|entries| entries <= LAG_MAX);
-    let (whole, short): (Vec<&u64>, Vec<&u64>) = voters.iter().partition(is_whole);
+    let is_complete = |voter: &&u64| behind(status, **voter).is_some_and(|entries| entries <= LAG_MAX);
+    let (complete, short): (Vec<&u64>, Vec<&u64>) = voters.iter().partition(is_complete);
     let needed = voters.len() / 2 + 1;
     let list = |nodes: Vec<&u64>| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    (whole.len() < needed).then(|| {
+    (complete.len() < needed).then(|| {
         format!(
             "{needed} of the {} nodes that would be left have to hold all of group {group}, and {} do; without all of it: \
              {}. Wait until these have caught up, or replace them first",
             voters.len(),
-            whole.len(),
+            complete.len(),
             list(short)
         )
     })

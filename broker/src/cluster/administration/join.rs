@@ -117,9 +117,10 @@ impl Administration {
         let peers = self.groups.peers();
         let mut client = peers.client_at(id, address).await.map_err(|error| error.reason)?;
         let message = peer::AdoptRequest { cluster: cluster.into(), members: Vec::new() };
-        let told = client.adopt(peers.request(id, message, Some(GREETING_DEADLINE * 3)));
-        let told = timeout(GREETING_DEADLINE * 3, told).await.map_err(|_| "no answer in time".to_owned())?;
-        told.map(drop).map_err(|status| status.message().to_owned())
+        let answered = client.adopt(peers.request(id, message, Some(GREETING_DEADLINE * 3)));
+        let answered =
+            timeout(GREETING_DEADLINE * 3, answered).await.map_err(|_| "no answer in time".to_owned())?;
+        answered.map(drop).map_err(|status| status.message().to_owned())
     }
 
     /// Has every group send the node its log, and waits until it has caught up.

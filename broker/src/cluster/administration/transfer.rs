@@ -10,7 +10,7 @@ use crate::cluster::forming::greet;
 use crate::replication::Leader;
 
 /// How long a group may take to hear of its new leader.
-const NEWS_DEADLINE: Duration = Duration::from_secs(3);
+const NOTIFICATION_DEADLINE: Duration = Duration::from_secs(3);
 
 impl Administration {
     /// Has `to` lead the groups: those named, or all; only those that `from` leads, unless it is `None`.
@@ -84,8 +84,8 @@ impl Administration {
     async fn leads(&self, group: u8, to: u64) -> bool {
         let mut leaders = self.groups.leadership().watch_leaders();
         let wanted = if to == self.groups.node() { Leader::Here } else { Leader::At(to) };
-        let news = leaders.wait_for(|leaders| leaders[usize::from(group)] == wanted);
-        timeout(NEWS_DEADLINE, news).await.is_ok_and(|news| news.is_ok())
+        let notified = leaders.wait_for(|leaders| leaders[usize::from(group)] == wanted);
+        timeout(NOTIFICATION_DEADLINE, notified).await.is_ok_and(|notified| notified.is_ok())
     }
 }
 

@@ -214,9 +214,9 @@ impl Peers {
     /// Takes note of the membership.
     pub fn set_members(&self, members: BTreeMap<u64, ClusterMember>) {
         self.members.send_if_modified(|known| {
-            let is_news = **known != members;
+            let is_new = **known != members;
             *known = Arc::new(members);
-            is_news
+            is_new
         });
     }
 

@@ -39,13 +39,13 @@ pub struct Accepted {
     pub(super) io: BoxedIo,
     pub(super) caller: Caller,
     /// Held as long as the connection lasts.
-    pub(super) _place: Option<ConnectionPermit>,
+    pub(super) _permit: Option<ConnectionPermit>,
 }
 
 impl Accepted {
     /// A connection over a transport without certificates.
     pub fn unproven(io: BoxedIo) -> Self {
-        Self { io, caller: Caller::Unproven, _place: None }
+        Self { io, caller: Caller::Unproven, _permit: None }
     }
 }
 

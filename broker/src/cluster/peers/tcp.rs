@@ -117,8 +117,8 @@ async fn shake_hands(
             (Box::new(stream), Caller::Proven(role))
         }
     };
-    let place = connection_limits.take(caller).map_err(io::Error::other)?;
-    Ok(Accepted { io, caller, _place: Some(place) })
+    let permit = connection_limits.take(caller).map_err(io::Error::other)?;
+    Ok(Accepted { io, caller, _permit: Some(permit) })
 }
 
 /// Explains the error of a handshake: a peer without TLS is most likely a node that was started without certificates.

@@ -92,11 +92,11 @@ impl PutsOfPeer {
         mut puts: Streaming<peer::PutRequest>,
         answers: mpsc::Sender<Result<peer::PutResponse, Status>>,
     ) {
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         loop {
             // There is a place for each answer before its put is taken.
             let Ok(place) = answers.clone().reserve_owned().await else { return };
-            while under_way.try_join_next().is_some() {}
+            while in_flight.try_join_next().is_some() {}
             let put = match puts.message().await {
                 Ok(Some(put)) => put,
                 Ok(None) => break,
@@ -123,10 +123,10 @@ impl PutsOfPeer {
             // order of first polls since 1.54, also by a task that has used up its budget.)
             match (&mut receiving).now_or_never() {
                 Some(answer) => drop(place.send(Ok(answer))),
-                None => drop(under_way.spawn(async move { drop(place.send(Ok(receiving.await))) })),
+                None => drop(in_flight.spawn(async move { drop(place.send(Ok(receiving.await))) })),
             }
         }
-        while under_way.join_next().await.is_some() {}
+        while in_flight.join_next().await.is_some() {}
     }
 }
 
@@ -294,8 +294,8 @@ impl peer_server::Peer for PeerServer {
         self.groups(&request)?;
         let service = self.running.borrow().service.clone();
         let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;
-        let offered = service.demand_here(&request.into_inner().stream_uids);
-        Ok(Response::new(service::send_demand(offered)))
+        let demand = service.demand_here(&request.into_inner().stream_uids);
+        Ok(Response::new(service::send_demand(demand)))
     }
 
     async fn behind(&self, request: Request<peer::BehindRequest>) -> Answer<peer::BehindResponse> {

@@ -74,12 +74,12 @@ pub enum GroupPosition {
     /// At the first record that arrived in that millisecond or later.
     Time(u64),
     /// After that record.
-    After(RecordPlace),
+    After(RecordPosition),
 }
 
 /// A record of a shard; the shard's creation second and its index make a sequence number of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordPlace {
+pub struct RecordPosition {
     /// The record's ordinal; 0 stands before the first record.
     pub ordinal: u64,
     /// Arrival as its sequence number carries it, seconds since the epoch.
@@ -101,7 +101,7 @@ pub struct Progress {
     /// The lease under which it was processed.
     pub lease: LeaseRef,
     /// Everything up to this record is processed; without one, the shard to its end.
-    pub through: Option<RecordPlace>,
+    pub through: Option<RecordPosition>,
 }
 
 /// Why a change of a group was not made.
@@ -262,8 +262,8 @@ impl GroupShard {
         self.revocation = None;
     }
 
-    fn advance(&mut self, place: RecordPlace) {
-        let is_behind = |present: RecordPlace| place.ordinal <= present.ordinal;
+    fn advance(&mut self, place: RecordPosition) {
+        let is_behind = |present: RecordPosition| place.ordinal <= present.ordinal;
         if !matches!(self.position, GroupPosition::After(present) if is_behind(present)) {
             self.position = GroupPosition::After(place);
         }

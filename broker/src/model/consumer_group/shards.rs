@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ConsumerGroup, GroupPosition, GroupRefusal, GroupShard, RecordPlace};
+use super::{ConsumerGroup, GroupPosition, GroupRefusal, GroupShard, RecordPosition};
 use crate::model::stream::{Shard, Stream};
 
 /// Where the shards of a group begin.
@@ -15,7 +15,7 @@ pub enum Begin {
     Time(u64),
     /// After the newest records: those of the shards that were open, by index. Shards that were closed are finished,
     /// and one that has opened since begins with its first record.
-    Latest(BTreeMap<u32, RecordPlace>),
+    Latest(BTreeMap<u32, RecordPosition>),
 }
 
 impl Begin {

@@ -46,8 +46,8 @@ fn split(stream: &mut Stream, index: u32) {
     }
 }
 
-fn place(ordinal: u64) -> RecordPlace {
-    RecordPlace { ordinal, time_s: NOW_MS / 1_000 }
+fn place(ordinal: u64) -> RecordPosition {
+    RecordPosition { ordinal, time_s: NOW_MS / 1_000 }
 }
 
 /// A member's leases as (shard, epoch, whether it is revoked).

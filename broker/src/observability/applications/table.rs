@@ -155,7 +155,7 @@ impl Table {
         if self.series >= SERIES_MAX {
             self.forget_unwritten(now);
         }
-        self.series < SERIES_MAX || self.take_places(namespace)
+        self.series < SERIES_MAX || self.evict(namespace)
     }
 
     fn forget_unwritten(&mut self, now: Instant) {
@@ -171,7 +171,7 @@ impl Table {
 
     /// Takes places of the account that has most series, when it has more than this one; otherwise of this account's
     /// namespace that has most, when that has more than this one.
-    fn take_places(&mut self, namespace: &Namespace<'_>) -> bool {
+    fn evict(&mut self, namespace: &Namespace<'_>) -> bool {
         let own = self.accounts.get(namespace.account);
         let of_account = own.map_or(0, |account| account.series);
         let of_namespace =

@@ -111,7 +111,7 @@ impl Fault {
     }
 
     /// The stream has consumers, and its deletion does not include them.
-    pub fn consumers_in_the_way(key: &StreamKey) -> Self {
+    pub fn has_consumers(key: &StreamKey) -> Self {
         Self::ResourceInUse(InUse::HasConsumers(key.clone()))
     }
 

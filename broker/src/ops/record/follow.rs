@@ -5,7 +5,7 @@
 //! relays the items. When the leader changes, or goes away, it goes on where it was with the next one. It gives up
 //! when nobody has led the shard for [`PATIENCE`].
 //!
-//! A source waits for room and for its turns to read files, and so is awaited in a task of its own. A source that
+//! A source waits for room and for its permits to read files, and so is awaited in a task of its own. A source that
 //! sleeps has nothing but its position, and begins again when it is asked for its next item.
 
 mod here;
@@ -121,7 +121,7 @@ impl Source {
 
     /// Drops everything but the position. With `skips_position` the next item has records, or is the last, or comes after
     /// a while; else it gives the position at once when there are none.
-    pub fn rest(&mut self, skips_position: bool) {
+    pub fn sleep(&mut self, skips_position: bool) {
         self.give_back();
         (self.items, self.opening, self.ends) = (None, None, None);
         self.skips_position = skips_position;

@@ -42,8 +42,8 @@ pub async fn run(
     }
     let records_max = input.limit.map_or(GET_RECORDS_MAX, |limit| GET_RECORDS_MAX.min(limit as usize));
     let from = iterator.position.0;
-    let read = service.read_in_turn(&stream, shard, from, records_max, GET_RECORDS_BYTES_MAX).await;
-    let (read, turn) = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
+    let read = service.read_with_permit(&stream, shard, from, records_max, GET_RECORDS_BYTES_MAX).await;
+    let (read, permit) = read.map_err(|error| Fault::of_shard(error, &stream.key, id))?;
     let (read, charge) = admit(call, read, service.now_ms())?;
     let children = if read.end_of_shard { children(service, &stream, id) } else { Vec::new() };
     // A shard that ended without its children in sight is read again, until they are.
@@ -55,8 +55,8 @@ pub async fn run(
         Codec::Json => json::write_answer(shard, &read, next, &children),
         Codec::Cbor => cbor::write_answer(shard, &read, next, &children),
     };
-    // The turn covers the memory of records that were read from files.
-    drop((read, turn));
+    // The permit covers the memory of records that were read from files.
+    drop((read, permit));
     Ok(match charge.and_then(|charge| charge.fitted(answer.len())) {
         Some(charge) => Reply::Charged(answer.into(), charge),
         None => Reply::Complete(answer.into()),

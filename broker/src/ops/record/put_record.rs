@@ -52,7 +52,7 @@ fn entry(input: &PutRecordInput) -> Entry<'_> {
 }
 
 /// Whether the fast reader, if it takes the request, reads it like the table of members.
-pub fn ways_agree(call: &Call, input: Option<&PutRecordInput>) -> bool {
+pub fn paths_agree(call: &Call, input: Option<&PutRecordInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body)
             .is_none_or(|fast| fast.entry().is_none_or(|entry| is_same(fast.stream_name(), &entry, input))),
@@ -152,7 +152,7 @@ mod tests {
     use crate::service::AppendedRecord;
 
     #[test]
-    fn both_ways_of_reading_agree() {
+    fn both_paths_of_reading_agree() {
         let stream = cases::stream("a", 1);
         for (body, is_fast) in [
             (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k"}"#, true),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_reading_cbor_agree() {
+    fn both_paths_of_reading_cbor_agree() {
         let stream = cases::stream("a", 1);
         for (body, is_fast) in [
             (r#"{"StreamName":"a","Data":"aGk=","PartitionKey":"k"}"#, true),

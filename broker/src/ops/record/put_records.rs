@@ -55,7 +55,7 @@ fn entries(input: &PutRecordsInput) -> impl Iterator<Item = Entry<'_>> {
 }
 
 /// Whether the fast reader, if it takes the request, reads it like the table of members.
-pub fn ways_agree(call: &Call, input: Option<&PutRecordsInput>) -> bool {
+pub fn paths_agree(call: &Call, input: Option<&PutRecordsInput>) -> bool {
     match call.codec {
         Codec::Json => json::read(&call.body).is_none_or(|fast| {
             fast.entries().is_none_or(|entries| is_same(fast.stream_name(), &entries, input))

@@ -30,7 +30,7 @@ fn check(stream: &Stream, has_group_members: bool, input: &DeleteStreamInput) ->
     {
         return Ok(());
     }
-    Err(Fault::consumers_in_the_way(&stream.key))
+    Err(Fault::has_consumers(&stream.key))
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ mod tests {
         let text = "DeleteStream can't delete 000000000000:a because there are consumers associated with this data \
                     stream. To delete a anyway, set the EnforceConsumerDeletion parameter to true to force the \
                     deletion of all the consumers that are associated with it.";
-        let refused = Err(Fault::consumers_in_the_way(&stream.key));
+        let refused = Err(Fault::has_consumers(&stream.key));
         assert_eq!(checked(&stream, "{}"), refused);
         assert_eq!(cases::said(checked(&stream, "{}")), ("ResourceInUseException", text.to_owned()));
         assert_eq!(checked(&stream, r#"{"EnforceConsumerDeletion":false}"#), refused);

@@ -80,15 +80,15 @@ impl CatchUp {
     ) -> Result<BoxStream<'static, Result<peer::InstallSnapshotProgress, Status>>, Box<Status>> {
         let transfer = read(request)?;
         messages::check_sender(caller, &transfer.vote)?;
-        let turn = self.receiving[usize::from(transfer.group)].clone();
-        let Ok(turn) = turn.try_lock_owned() else {
+        let lock = self.receiving[usize::from(transfer.group)].clone();
+        let Ok(lock) = lock.try_lock_owned() else {
             return Err(Box::new(Status::unavailable("the group is receiving a state already")));
         };
         let progress = Arc::new(Progress::default());
         let mut work = JoinSet::new();
         let (receiver, reports) = (self.clone(), progress.clone());
         work.spawn(async move {
-            let _turn = turn;
+            let _lock = lock;
             receiver.receive(transfer, &reports).await
         });
         // Dropped with the stream, which ends the work.
@@ -148,13 +148,13 @@ impl CatchUp {
     /// Removes staged files that were not needed in the end, unless another group is receiving.
     async fn clear_staging(&self, group: u8) -> Result<(), PullError> {
         let others = self.receiving.iter().enumerate().filter(|(other, _)| *other != usize::from(group));
-        let turns: Option<Vec<_>> = others.map(|(_, turn)| turn.clone().try_lock_owned().ok()).collect();
-        let Some(turns) = turns else { return Ok(()) };
+        let locks: Option<Vec<_>> = others.map(|(_, lock)| lock.clone().try_lock_owned().ok()).collect();
+        let Some(locks) = locks else { return Ok(()) };
         let staging = self.store.staging().clone();
         self.puller
             .blocking(move || {
                 let cleared = staging.clear();
-                drop(turns);
+                drop(locks);
                 cleared
             })
             .await

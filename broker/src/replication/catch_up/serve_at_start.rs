@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::stream::BoxStream;
 use tidelog_proto::peer;
-use tidelog_storage::shard::RestingFiles;
+use tidelog_storage::shard::UnopenedFiles;
 use tonic::Status;
 
 use super::serve::pieces;
@@ -20,7 +20,7 @@ pub struct SegmentsAtStart {
     shell: Shell,
     /// Where the node's start is.
     pub(crate) stage: Stage,
-    files: Mutex<Option<Arc<RestingFiles>>>,
+    files: Mutex<Option<Arc<UnopenedFiles>>>,
 }
 
 impl SegmentsAtStart {
@@ -30,7 +30,7 @@ impl SegmentsAtStart {
     }
 
     /// Gives bytes of these from now on.
-    pub(crate) fn begin(&self, files: RestingFiles) {
+    pub(crate) fn begin(&self, files: UnopenedFiles) {
         *self.files() = Some(Arc::new(files));
     }
 
@@ -39,7 +39,7 @@ impl SegmentsAtStart {
         *self.files() = None;
     }
 
-    fn files(&self) -> MutexGuard<'_, Option<Arc<RestingFiles>>> {
+    fn files(&self) -> MutexGuard<'_, Option<Arc<UnopenedFiles>>> {
         self.files.lock().expect("no code panics while it holds this lock")
     }
 

@@ -70,16 +70,16 @@ pub fn follow(
                 peers.set_members(members);
             }
             leaders.send_if_modified(|known| {
-                let is_news = known[usize::from(group)] != leader;
-                if is_news {
+                let is_new = known[usize::from(group)] != leader;
+                if is_new {
                     tracing::debug!(group, ?leader, "the leader of a group has changed");
                     Arc::make_mut(known)[usize::from(group)] = leader;
                 }
-                is_news
+                is_new
             });
             let is_running = tokio::select! {
                 changed = metrics.changed() => changed.is_ok(),
-                () = lease.turn(&raft) => true,
+                () = lease.changed(&raft) => true,
             };
             if !is_running {
                 // Without Raft, tasks would wait in vain for this node to lead, or for another leader.
@@ -170,9 +170,9 @@ impl Leadership {
     /// From now on this node would rather not lead, or would again.
     pub fn set_reluctance(&self, reason: Option<&str>) {
         self.reluctance.send_if_modified(|known| {
-            let is_news = known.as_deref() != reason;
+            let is_new = known.as_deref() != reason;
             *known = reason.map(ToOwned::to_owned);
-            is_news
+            is_new
         });
     }
 

@@ -55,7 +55,7 @@ impl LeaderLease {
     }
 
     /// Returns when a valid lease may have ended, or one that is not may have become valid; never when it stays as it is.
-    pub async fn turn(self, raft: &GroupRaft) {
+    pub async fn changed(self, raft: &GroupRaft) {
         match self {
             Self::None | Self::Endless => return std::future::pending().await,
             Self::Until(ends) if Instant::now() < ends => return tokio::time::sleep_until(ends).await,

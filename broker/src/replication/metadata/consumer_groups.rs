@@ -8,7 +8,7 @@ use super::state::MetaOutcome;
 use crate::limits::GROUP_MEMBERS_MAX;
 use crate::model::consumer_group::{
     Begin, ConsumerGroup, ConsumerGroups, GroupMember, GroupPosition, GroupRefusal, GroupShard, LeaseRef,
-    Progress, RecordPlace,
+    Progress, RecordPosition,
 };
 use crate::model::stream::{Stream, StreamStatus};
 
@@ -87,21 +87,21 @@ fn read_lease(stored: stored::LeaseRef) -> LeaseRef {
 
 fn read_progress(stored: &stored::checkpoint_group::Progress) -> Progress {
     let lease = read_lease(stored.lease.expect("progress is that of a lease"));
-    Progress { lease, through: stored.through.map(read_place) }
+    Progress { lease, through: stored.through.map(read_record_position) }
 }
 
-fn read_place(stored: stored::RecordPlace) -> RecordPlace {
-    RecordPlace { ordinal: stored.ordinal, time_s: stored.time_s }
+fn read_record_position(stored: stored::RecordPlace) -> RecordPosition {
+    RecordPosition { ordinal: stored.ordinal, time_s: stored.time_s }
 }
 
-fn store_place(place: RecordPlace) -> stored::RecordPlace {
+fn store_record_position(place: RecordPosition) -> stored::RecordPlace {
     stored::RecordPlace { ordinal: place.ordinal, time_s: place.time_s }
 }
 
 /// The stored form of a member's progress.
 pub fn store_progress(progress: &Progress) -> stored::checkpoint_group::Progress {
     let lease = Some(store_lease(progress.lease));
-    stored::checkpoint_group::Progress { lease, through: progress.through.map(store_place) }
+    stored::checkpoint_group::Progress { lease, through: progress.through.map(store_record_position) }
 }
 
 /// The stored form of a lease's name.
@@ -115,7 +115,7 @@ fn read_begin(stored: &stored::GroupBegin) -> Option<Begin> {
         group_begin::At::TimeMs(time_ms) => Begin::Time(*time_ms),
         group_begin::At::Latest(latest) => {
             let place = |newest: &group_begin::Newest| {
-                (newest.shard, read_place(newest.place.expect("a newest record has a place")))
+                (newest.shard, read_record_position(newest.place.expect("a newest record has a place")))
             };
             Begin::Latest(latest.shards.iter().map(place).collect())
         }
@@ -130,7 +130,7 @@ pub fn store_begin(begin: &Begin) -> stored::GroupBegin {
         Begin::Latest(newest) => {
             let newest = newest.iter().map(|(shard, place)| group_begin::Newest {
                 shard: *shard,
-                place: Some(store_place(*place)),
+                place: Some(store_record_position(*place)),
             });
             group_begin::At::Latest(group_begin::Latest { shards: newest.collect() })
         }
@@ -163,7 +163,7 @@ fn read_shard(stored: &stored::GroupShard) -> (u32, GroupShard) {
     let position = match stored.position {
         None | Some(group_shard::Position::TrimHorizon(_)) => GroupPosition::TrimHorizon,
         Some(group_shard::Position::TimeMs(time_ms)) => GroupPosition::Time(time_ms),
-        Some(group_shard::Position::After(place)) => GroupPosition::After(read_place(place)),
+        Some(group_shard::Position::After(place)) => GroupPosition::After(read_record_position(place)),
     };
     let shard = GroupShard {
         parents: stored.parents.clone(),
@@ -199,7 +199,7 @@ fn store_shard((index, shard): (&u32, &GroupShard)) -> stored::GroupShard {
     let position = match shard.position {
         GroupPosition::TrimHorizon => group_shard::Position::TrimHorizon(stored::TrimHorizon {}),
         GroupPosition::Time(time_ms) => group_shard::Position::TimeMs(time_ms),
-        GroupPosition::After(place) => group_shard::Position::After(store_place(place)),
+        GroupPosition::After(place) => group_shard::Position::After(store_record_position(place)),
     };
     stored::GroupShard {
         shard: *index,

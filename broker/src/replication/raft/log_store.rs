@@ -69,7 +69,7 @@ struct Recent {
     /// Record bytes of all groups together.
     of_all: RecentBytes,
     committed: Option<LogIdOf<TypeConfig>>,
-    committed_is_news: bool,
+    committed_is_unwritten: bool,
 }
 
 impl LogStore {
@@ -307,7 +307,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // Only a hint: it rides along with the next append instead of costing a commit.
         let mut recent = self.recent();
         recent.committed = committed;
-        recent.committed_is_news = true;
+        recent.committed_is_unwritten = true;
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut bytes = 0;
         {
             let mut recent = self.recent();
-            if std::mem::take(&mut recent.committed_is_news)
+            if std::mem::take(&mut recent.committed_is_unwritten)
                 && let Some(committed) = recent.committed
             {
                 ops.push(WalOp::Committed { group, position: position(&committed) });

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tidelog_storage::Disk;
-use tidelog_storage::shard::{RestingFiles, ShardCheckpoint, ShardError, ShardStore};
+use tidelog_storage::shard::{ShardCheckpoint, ShardError, ShardStore, UnopenedFiles};
 use tidelog_storage::transfer::{FileNeed, Staging, Wanted};
 use tokio::time::{Instant, sleep};
 
@@ -37,7 +37,7 @@ pub async fn repair_open_segments(
     if damaged.is_empty() {
         return Ok(());
     }
-    segments_at_start.begin(RestingFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
+    segments_at_start.begin(UnopenedFiles::new(disk.clone(), shards_dir.to_owned(), &damaged));
     let pulled = Arc::new(AtomicU64::new(0));
     let deadline = Instant::now() + COPIES_DEADLINE;
     for Wanted { need, .. } in damaged {

@@ -203,7 +203,7 @@ mod tests {
         Some(LogPosition { term: 1, index })
     }
 
-    fn whole() -> Found {
+    fn intact() -> Found {
         let log = GroupState { last: at(9), committed: at(9), purged: at(3), vote: None };
         Found {
             history: History { log_begun: true, founded: true, in_cluster: false },
@@ -217,32 +217,32 @@ mod tests {
 
     #[test]
     fn absence_is_damage_once_the_directory_has_been_in_use() {
-        assert!(judge(&whole()).is_ok());
+        assert!(judge(&intact()).is_ok());
         let new = Found {
             history: History::default(),
             has_log: false,
             has_mark: false,
             has_checkpoint: false,
             groups: vec![FoundGroup { log: GroupState::default(), committed: None, applied: None }],
-            ..whole()
+            ..intact()
         };
         assert!(judge(&new).is_ok(), "a directory that was just made");
-        let before = Found { history: History::default(), has_mark: false, ..whole() };
+        let before = Found { history: History::default(), has_mark: false, ..intact() };
         assert!(judge(&before).is_ok(), "a directory of the version before has no mark");
 
         let loss = |found: Found| judge(&found).expect_err("a loss");
-        assert!(matches!(loss(Found { has_log: false, has_mark: false, ..whole() }), Loss::NoLog(_)));
-        assert!(matches!(loss(Found { has_mark: false, ..whole() }), Loss::NoMark));
+        assert!(matches!(loss(Found { has_log: false, has_mark: false, ..intact() }), Loss::NoLog(_)));
+        assert!(matches!(loss(Found { has_mark: false, ..intact() }), Loss::NoMark));
         assert!(matches!(loss(Found { has_log: false, ..before }), Loss::NoLog(_)));
         assert!(matches!(
-            loss(Found { history: whole().history, has_log: true, has_mark: true, ..new }),
+            loss(Found { history: intact().history, has_log: true, has_mark: true, ..new }),
             Loss::EmptyGroup(0)
         ));
     }
 
     #[test]
     fn a_log_truncated_below_committed_entries_is_damage_unless_a_checkpoint_has_them() {
-        let mut found = whole();
+        let mut found = intact();
         found.groups[0].log.last = at(5);
         assert!(matches!(judge(&found), Err(Loss::CutBelowCommitted { group: 0, .. })));
         found.groups[0].applied = at(12);

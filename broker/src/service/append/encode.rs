@@ -149,14 +149,14 @@ impl Appender {
         let count = records.len();
         let mut accepted = Vec::with_capacity(count);
         let mut accepted_bytes = 0;
-        let passes_whole = unit == ChargeUnit::Batch && {
+        let admits_batch = unit == ChargeUnit::Batch && {
             let bytes = records.clone().map(|(_, bytes)| bytes as u64).sum();
             budget.charge_writes(&limits, now_ms, count as u64, bytes).is_ok()
         };
         for (index, bytes) in records {
             let passes = match unit {
                 ChargeUnit::Record => budget.charge_write(&limits, now_ms, bytes as u64).is_ok(),
-                ChargeUnit::Batch => passes_whole,
+                ChargeUnit::Batch => admits_batch,
             };
             if passes {
                 accepted_bytes += bytes;

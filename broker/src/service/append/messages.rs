@@ -50,8 +50,9 @@ pub(in crate::service) fn read_batch(batch: peer::PutBatch) -> Option<SubBatch> 
     let key = ShardKey { stream_uid: batch.stream_uid, shard: batch.shard };
     let read = SubBatch::new(key, 0, batch.count, batch.body);
     let mut records = Records::new(read.body.clone());
-    let is_whole = (0..read.count).all(|_| matches!(records.next(), Some(Ok(_)))) && records.next().is_none();
-    let is_sound = read.count > 0 && read.body_crc == batch.body_crc && is_whole;
+    let is_complete =
+        (0..read.count).all(|_| matches!(records.next(), Some(Ok(_)))) && records.next().is_none();
+    let is_sound = read.count > 0 && read.body_crc == batch.body_crc && is_complete;
     let origin = match batch.origin {
         Some(origin) => Some(read_origin(&origin).filter(|origin| origin.positions.len() == read.count)?),
         None => None,

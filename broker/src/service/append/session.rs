@@ -1,6 +1,6 @@
 //! Puts of one caller that keep the order of each shard although several of them are in flight.
 //!
-//! A put *has its places* once it stands in the queue of every group that it needs: in the group's own queue where this
+//! A put *is queued* once it stands in the queue of every group that it needs: in the group's own queue where this
 //! node leads the group, otherwise in the link to the leader, which queues puts as they arrive. The next put of the session
 //! may begin then. A put waits until all earlier ones have ended if it would use another queue than the puts in flight, if
 //! it was routed by another version of the stream's shards, or if it has to be sent again because a shard was sealed or a
@@ -34,8 +34,8 @@ pub struct PutSession(Arc<watch::Sender<Progress>>);
 struct Progress {
     /// Number of the put that began last.
     last: u64,
-    /// True until that put has its places.
-    is_placing: bool,
+    /// True until that put is queued.
+    is_queueing: bool,
     /// Numbers of the puts that have not ended.
     in_flight: BTreeSet<u64>,
     routes: Routes,
@@ -76,24 +76,24 @@ impl Routes {
 }
 
 impl PutSession {
-    /// Begins the next put of the session. The put before it must have its places ([`Self::is_placed`]).
+    /// Begins the next put of the session. The put before it must be queued ([`Self::is_queued`]).
     pub fn begin(&self) -> OrderedPut {
         let mut number = 0;
         self.0.send_modify(|progress| {
             progress.last += 1;
             number = progress.last;
-            progress.is_placing = true;
+            progress.is_queueing = true;
             progress.in_flight.insert(number);
         });
         OrderedPut { progress: self.0.clone(), number }
     }
 
-    /// Waits until the put that began last has its places; false if that put was refused as a whole.
-    pub async fn is_placed(&self) -> bool {
+    /// Waits until the put that began last is queued; false if that put was refused as a whole.
+    pub async fn is_queued(&self) -> bool {
         let is_decided =
-            |progress: &Progress| !progress.is_placing || !progress.in_flight.contains(&progress.last);
+            |progress: &Progress| !progress.is_queueing || !progress.in_flight.contains(&progress.last);
         let mut watching = self.0.subscribe();
-        watching.wait_for(is_decided).await.is_ok_and(|progress| !progress.is_placing)
+        watching.wait_for(is_decided).await.is_ok_and(|progress| !progress.is_queueing)
     }
 }
 
@@ -117,11 +117,11 @@ impl OrderedPut {
     }
 
     /// Lets the next put begin behind this one.
-    fn has_places(&self) {
+    fn mark_queued(&self) {
         self.progress.send_if_modified(|progress| {
-            let is_placed_now = progress.is_placing && progress.last == self.number;
-            progress.is_placing &= !is_placed_now;
-            is_placed_now
+            let is_queued_now = progress.is_queueing && progress.last == self.number;
+            progress.is_queueing &= !is_queued_now;
+            is_queued_now
         });
     }
 
@@ -179,7 +179,7 @@ impl Appender {
         }
         if !is_joined {
             put.forget_routes();
-            put.has_places();
+            put.mark_queued();
         }
         results
     }
@@ -213,7 +213,7 @@ impl Appender {
             }
         }
         let (sent, queued) = tokio::join!(self.send_to_links(remote, deadline), self.queue(local, deadline));
-        put.has_places();
+        put.mark_queued();
         let answering = join_all(sent.into_iter().map(|(part, link, answer)| async move {
             let answer = match answer {
                 Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(PartError::Unknown)),
@@ -270,21 +270,21 @@ mod tests {
     use crate::model::fixture;
 
     #[test]
-    fn the_next_put_begins_once_the_one_before_has_its_places() {
+    fn the_next_put_begins_once_the_one_before_is_queued() {
         let session = PutSession::default();
-        assert_eq!(session.is_placed().now_or_never(), Some(true), "nothing has begun");
+        assert_eq!(session.is_queued().now_or_never(), Some(true), "nothing has begun");
         let first = session.begin();
-        assert_eq!(session.is_placed().now_or_never(), None);
-        first.has_places();
-        assert_eq!(session.is_placed().now_or_never(), Some(true));
+        assert_eq!(session.is_queued().now_or_never(), None);
+        first.mark_queued();
+        assert_eq!(session.is_queued().now_or_never(), Some(true));
         let second = session.begin();
-        first.has_places();
-        assert_eq!(session.is_placed().now_or_never(), None, "the first one says nothing of the second");
+        first.mark_queued();
+        assert_eq!(session.is_queued().now_or_never(), None, "the first one says nothing of the second");
         assert_eq!(second.follows_all().now_or_never(), None);
         drop(first);
         assert_eq!(second.follows_all().now_or_never(), Some(()));
         drop(second);
-        assert_eq!(session.is_placed().now_or_never(), Some(false), "it was refused as a whole");
+        assert_eq!(session.is_queued().now_or_never(), Some(false), "it was refused as a whole");
     }
 
     #[test]

@@ -27,12 +27,12 @@ impl Service {
         let of_stream = |stream: &crate::model::stream::Stream| {
             let budgets = self.accounts.budgets.of(stream);
             let led = stream.open_shards().filter(|shard| self.leads(shard.group));
-            let offered = led.map(|shard| {
+            let counted = led.map(|shard| {
                 let budget = budgets.of(shard);
-                let offered = budget.lock().expect("no code panics while it holds this lock").offered();
-                (stream.uid, shard.index, offered)
+                let demand = budget.lock().expect("no code panics while it holds this lock").demand();
+                (stream.uid, shard.index, demand)
             });
-            offered.collect::<Vec<_>>()
+            counted.collect::<Vec<_>>()
         };
         streams.flat_map(|stream| of_stream(stream)).collect()
     }
@@ -55,24 +55,24 @@ impl Service {
         let mut counted = Counted::new();
         for (node, shards) in join_all(asking).await.into_iter().flatten() {
             let shards = shards.into_iter().map(|shard| {
-                let offered = Demand { bytes: shard.bytes, records: shard.records };
-                ((shard.stream_uid, shard.shard), (node, offered))
+                let demand = Demand { bytes: shard.bytes, records: shard.records };
+                ((shard.stream_uid, shard.shard), (node, demand))
             });
             counted.extend(shards);
         }
         let own = self.demand_here(stream_uids).into_iter();
-        counted.extend(own.map(|(uid, shard, offered)| ((uid, shard), (peers.node(), offered))));
+        counted.extend(own.map(|(uid, shard, demand)| ((uid, shard), (peers.node(), demand))));
         counted
     }
 }
 
 /// Encodes offered traffic as the answer to a peer.
-pub fn send_demand(offered: Vec<(u64, u32, Demand)>) -> peer::OfferedResponse {
-    let send = |(stream_uid, shard, offered): (u64, u32, Demand)| peer::offered_response::Shard {
+pub fn send_demand(counted: Vec<(u64, u32, Demand)>) -> peer::OfferedResponse {
+    let send = |(stream_uid, shard, demand): (u64, u32, Demand)| peer::offered_response::Shard {
         stream_uid,
         shard,
-        bytes: offered.bytes,
-        records: offered.records,
+        bytes: demand.bytes,
+        records: demand.records,
     };
-    peer::OfferedResponse { shards: offered.into_iter().map(send).collect() }
+    peer::OfferedResponse { shards: counted.into_iter().map(send).collect() }
 }

@@ -56,8 +56,8 @@ impl CallRates {
         let key = self.hasher.hash_one((operation, subject));
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
             // The order of the table is as good as any: hashes are not to be foreseen.
-            let given_way = self.buckets.keys().next().copied();
-            given_way.map(|key| self.buckets.remove(&key));
+            let evicted = self.buckets.keys().next().copied();
+            evicted.map(|key| self.buckets.remove(&key));
         }
         let bucket = self.buckets.entry(key).or_default();
         bucket.take_one(Some(rate.per_second), now_ms)

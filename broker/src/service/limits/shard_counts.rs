@@ -118,15 +118,15 @@ impl Service {
 
 /// Names of streams and regions hold nothing that would have to be escaped.
 fn shard_labels(key: &StreamKey, shard: ShardId, account: &str, region: &str) -> String {
-    format!("stream=\"{}\",shard=\"{shard}\"{}", key.name, place_labels(key, account, region))
+    format!("stream=\"{}\",shard=\"{shard}\"{}", key.name, account_labels(key, account, region))
 }
 
 fn stream_labels(key: &StreamKey, account: &str, region: &str) -> String {
-    format!("stream=\"{}\"{}", key.name, place_labels(key, account, region))
+    format!("stream=\"{}\"{}", key.name, account_labels(key, account, region))
 }
 
 /// Account and region, where they are not the given ones.
-fn place_labels(key: &StreamKey, account: &str, region: &str) -> String {
+fn account_labels(key: &StreamKey, account: &str, region: &str) -> String {
     let mut labels = String::new();
     for (name, own, usual) in [("account", &key.account, account), ("region", &key.region, region)] {
         if **own != *usual {

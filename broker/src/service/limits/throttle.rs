@@ -22,7 +22,7 @@ pub struct Budget {
     read_bytes: Bucket,
     read_calls: Bucket,
     iterators: Bucket,
-    offered: Demand,
+    demand: Demand,
 }
 
 /// The traffic offered to a shard since its budget was made, whether it was admitted or refused.
@@ -36,8 +36,8 @@ pub struct Demand {
 
 impl Budget {
     /// Returns the traffic offered so far.
-    pub fn offered(&self) -> Demand {
-        self.offered
+    pub fn demand(&self) -> Demand {
+        self.demand
     }
 
     /// Takes one record of that many bytes of data and key, or refuses it and charges nothing.
@@ -60,8 +60,8 @@ impl Budget {
         records: u64,
         bytes: u64,
     ) -> Result<(), Throttled> {
-        self.offered.bytes += bytes;
-        self.offered.records += records;
+        self.demand.bytes += bytes;
+        self.demand.records += records;
         self.write_bytes.refill(limits.write_bytes_per_second, now_ms);
         self.write_records.refill(limits.write_records_per_second, now_ms);
         if !self.write_bytes.is_above_zero() || !self.write_records.has_one() {
@@ -130,8 +130,8 @@ impl FanoutBudget {
 
     /// Whether it was not used for so long that it is as good as a new one.
     pub fn is_idle(&self, now_ms: u64) -> bool {
-        let paid_ms = self.bytes.refilled_ms.saturating_add(self.bytes.above_zero_in_ms());
-        now_ms.saturating_sub(paid_ms) >= MILLIS.unsigned_abs()
+        let settled_ms = self.bytes.refilled_ms.saturating_add(self.bytes.above_zero_in_ms());
+        now_ms.saturating_sub(settled_ms) >= MILLIS.unsigned_abs()
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
             let charged = budget.charge_writes(&aws, START_MS + after_ms, records, bytes);
             assert_eq!(charged.is_ok(), passes, "{records} records after {after_ms} ms");
         }
-        assert_eq!(budget.offered().records, 2_507);
+        assert_eq!(budget.demand().records, 2_507);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::service::Service;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long it looks itself: a position that is not in memory costs a read of a file.
 const LOOK_DEADLINE: Duration = Duration::from_secs(1);
-/// Shards that are looked at in one turn of the reader pool.
-const SHARDS_PER_TURN: usize = 64;
+/// Shards that are looked at by one task of the reader pool.
+const SHARDS_PER_READ: usize = 64;
 
 /// A position in a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +101,14 @@ impl Service {
             })
             .collect();
         let mut found = Vec::with_capacity(logs.len());
-        for turn in logs.chunks(SHARDS_PER_TURN) {
+        for chunk in logs.chunks(SHARDS_PER_READ) {
             if Instant::now() >= ends {
                 break;
             }
-            let turn = turn.to_vec();
+            let chunk = chunk.to_vec();
             let look = move || {
                 let looked =
-                    turn.iter().map(|(index, log, unread)| Some((*index, look(log, *unread, now_ms).ok()?)));
+                    chunk.iter().map(|(index, log, unread)| Some((*index, look(log, *unread, now_ms).ok()?)));
                 Ok(looked.collect::<Vec<_>>())
             };
             // One that cannot be read is not known; the reader pool says why in the log.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardError};
 
 use super::limits::throttle::Budget;
-use super::{OwnTask, ReadTurn, Reader, Service, ServiceError};
+use super::{OwnTask, ReadPermit, Reader, Service, ServiceError};
 use crate::model::stream::{Shard, Stream};
 
 /// A record on its way out.
@@ -50,28 +50,28 @@ impl Service {
         records_max: usize,
         bytes_max: usize,
     ) -> Result<ReadAnswer, ServiceError> {
-        let (answer, _turn) = self.read_in_turn(stream, shard, from, records_max, bytes_max).await?;
+        let (answer, _permit) = self.read_with_permit(stream, shard, from, records_max, bytes_max).await?;
         Ok(answer)
     }
 
-    /// Reads like [`Self::read`], and returns the turn that covers the memory of records read from files. The
+    /// Reads like [`Self::read`], and returns the permit that covers the memory of records read from files. The
     /// caller drops it once the records are written elsewhere, and waits for nothing while it has one.
-    pub async fn read_in_turn(
+    pub async fn read_with_permit(
         &self,
         stream: &Stream,
         shard: &Shard,
         from: u64,
         records_max: usize,
         bytes_max: usize,
-    ) -> Result<(ReadAnswer, Option<ReadTurn>), ServiceError> {
+    ) -> Result<(ReadAnswer, Option<ReadPermit>), ServiceError> {
         let log = self.log(stream, shard).ok_or_else(|| unavailable(shard))?;
         self.admit_read(stream, shard)?;
         let limit = ReadLimit { records: records_max, bytes: bytes_max };
-        let (batch, turn) = match log.read_memory(from, limit) {
+        let (batch, permit) = match log.read_memory(from, limit) {
             Some(batch) => (batch, None),
             None => {
-                let (batch, turn) = self.in_reader_turn(move || log.read(from, limit)).await?;
-                (batch, Some(turn))
+                let (batch, permit) = self.with_read_permit(move || log.read(from, limit)).await?;
+                (batch, Some(permit))
             }
         };
         let bytes = batch.records.iter().map(|read| size(&read.record)).sum::<usize>();
@@ -82,7 +82,7 @@ impl Service {
         if let Some(counts) = self.accounts.shard_counts.of(stream, shard) {
             counts.note_read(answer.records.len(), bytes, answer.millis_behind);
         }
-        Ok((answer, turn))
+        Ok((answer, permit))
     }
 
     fn answer(&self, stream: &Stream, shard: &Shard, batch: ReadBatch) -> Result<ReadAnswer, ServiceError> {
@@ -118,20 +118,20 @@ impl Service {
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        self.in_reader_turn(read).await.map(|(value, _turn)| value)
+        self.with_read_permit(read).await.map(|(value, _permit)| value)
     }
 
-    /// Runs a read like [`Self::on_reader_pool`], and returns the turn in which it ran.
-    async fn in_reader_turn<T: Send + 'static>(
+    /// Runs a read like [`Self::on_reader_pool`], and returns the permit under which it ran.
+    async fn with_read_permit<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
-    ) -> Result<(T, ReadTurn), ServiceError> {
-        let (turns, shell, reader) =
-            (self.read_turns.clone(), self.groups.shell().clone(), Reader::current());
+    ) -> Result<(T, ReadPermit), ServiceError> {
+        let (permits, shell, reader) =
+            (self.read_permits.clone(), self.groups.shell().clone(), Reader::current());
         // The read has a task of its own, because its caller may be polled only when a client's window opens.
         let done = OwnTask::start(async move {
-            let turn = turns.take(reader).await;
-            let reading = move || read().map(|value| (value, turn));
+            let permit = permits.take(reader).await;
+            let reading = move || read().map(|value| (value, permit));
             shell.run_blocking(reading).await
         });
         match done.await {

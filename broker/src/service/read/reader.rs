@@ -1,10 +1,10 @@
-//! A reader and its turns to read files: all readers of a node have a bounded number of reads under way, and
+//! A reader and its permits to read files: all readers of a node have a bounded number of reads under way, and
 //! each reader a quarter of them, so that one with thousands of calls does not make the others wait behind
 //! all of these.
 //!
 //! A reader is a client's connection. The wire names it ([`Reader::scope`]), and work that is started in a task of
 //! its own takes it along. A node that relays a call names its client's connection to the leader. Work without a
-//! connection, and the simulation, have turns without a share.
+//! connection, and the simulation, have permits without a share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,9 +57,9 @@ impl Reader {
     }
 }
 
-/// The turns of all readers.
+/// The permits of all readers.
 #[derive(Debug)]
-pub struct ReadTurns {
+pub struct ReadPermits {
     all: Arc<Semaphore>,
     /// Reads of one reader.
     reads_of_reader_max: usize,
@@ -72,16 +72,16 @@ struct Readers {
     sweep_at: usize,
 }
 
-/// A turn to read, until it is dropped.
+/// A permit to read files, until it is dropped.
 #[derive(Debug)]
-pub struct ReadTurn {
+pub struct ReadPermit {
     _all: OwnedSemaphorePermit,
     /// With the last of them the reader's share is forgotten.
     _share: Option<OwnedSemaphorePermit>,
 }
 
-impl ReadTurns {
-    /// Turns for that many reads of segment files at a time; further ones wait.
+impl ReadPermits {
+    /// Permits for that many reads of segment files at a time; further ones wait.
     pub fn new(reads_max: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(reads_max)),
@@ -90,15 +90,15 @@ impl ReadTurns {
         }
     }
 
-    /// The next turn of a reader. To be awaited in a task of its own.
-    pub async fn take(&self, reader: Reader) -> ReadTurn {
+    /// Waits for the next permit of a reader. To be awaited in a task of its own.
+    pub async fn take(&self, reader: Reader) -> ReadPermit {
         // The reader's share comes first: a task that waits for it holds nothing.
         let share = match self.share(reader) {
             Some(share) => Some(share.acquire_owned().await.expect("the semaphore is never closed")),
             None => None,
         };
         let all = self.all.clone().acquire_owned().await.expect("the semaphore is never closed");
-        ReadTurn { _all: all, _share: share }
+        ReadPermit { _all: all, _share: share }
     }
 
     fn share(&self, reader: Reader) -> Option<Arc<Semaphore>> {
@@ -128,31 +128,31 @@ mod tests {
     const READS_MAX: usize = 16;
 
     #[tokio::test]
-    async fn a_reader_has_a_quarter_of_the_turns_and_leaves_the_others_theirs() {
-        let turns = ReadTurns::new(READS_MAX);
+    async fn a_reader_has_a_quarter_of_the_permits_and_leaves_the_others_theirs() {
+        let permits = ReadPermits::new(READS_MAX);
         let (greedy, other) = (Reader::connected(), Reader::relayed(2, 7));
         let mut held = Vec::new();
         for _ in 0..READS_MAX / READER_FRACTION {
-            held.push(turns.take(greedy).now_or_never().expect("there is a turn"));
+            held.push(permits.take(greedy).now_or_never().expect("there is a permit"));
         }
-        let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(turns.take(greedy))).collect();
+        let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(permits.take(greedy))).collect();
         assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
-        assert!(turns.take(other).now_or_never().is_some(), "nobody waits behind the greedy one");
-        assert!(turns.take(Reader::default()).now_or_never().is_some());
+        assert!(permits.take(other).now_or_never().is_some(), "nobody waits behind the greedy one");
+        assert!(permits.take(Reader::default()).now_or_never().is_some());
         drop(held.pop());
         assert!((&mut waiting[0]).now_or_never().is_some());
         // All have no more than there are.
-        let all = (0..100).filter_map(|_| turns.take(Reader::connected()).now_or_never());
+        let all = (0..100).filter_map(|_| permits.take(Reader::connected()).now_or_never());
         assert_eq!(all.collect::<Vec<_>>().len(), READS_MAX - (READS_MAX / READER_FRACTION - 1));
     }
 
     #[tokio::test]
-    async fn readers_without_a_turn_are_forgotten() {
-        let turns = ReadTurns::new(READS_MAX);
+    async fn readers_without_a_read_are_forgotten() {
+        let permits = ReadPermits::new(READS_MAX);
         for _ in 0..10 * SWEEP_AT {
-            drop(turns.take(Reader::connected()).await);
+            drop(permits.take(Reader::connected()).await);
         }
-        assert!(turns.readers.lock().unwrap().shares.len() <= SWEEP_AT);
+        assert!(permits.readers.lock().unwrap().shares.len() <= SWEEP_AT);
     }
 
     #[tokio::test]

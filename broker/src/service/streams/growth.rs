@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn load_counts_since_the_last_look() {
         let (before, now) = (Demand { bytes: 100, records: 10 }, Demand { bytes: 10_100, records: 60 });
-        let counted = |by: u64, offered| Some((by, offered));
+        let counted = |by: u64, demand| Some((by, demand));
         for (before, now, elapsed_ms, expected) in [
             (counted(1, before), counted(1, now), 5_000, Load { bytes: 2_000, records: 10 }),
             // Not there at the last look, counted by another node since, or by nobody now.

@@ -151,7 +151,7 @@ pub struct Follower {
     /// The group of the shard.
     group: u8,
     share: Share,
-    news: Listener,
+    notifications: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
     leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
@@ -197,7 +197,7 @@ impl Service {
             key,
             group: shard.group,
             share,
-            news: self.groups.listen(key),
+            notifications: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
             leaders: self.groups.leadership().watch_leaders(),
             next_ordinal,
@@ -346,7 +346,7 @@ impl Follower {
     async fn wait(&mut self, delay: Option<Duration>) -> bool {
         let until = delay.map_or(self.due, |delay| self.due.min(Instant::now() + delay));
         tokio::select! {
-            () = self.news.changed(), if delay.is_none() => true,
+            () = self.notifications.changed(), if delay.is_none() => true,
             // Without groups the catalog has ended.
             changed = self.catalog.changed() => changed.is_ok(),
             _ = self.leaders.changed() => true,

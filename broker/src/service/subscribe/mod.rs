@@ -91,7 +91,7 @@ pub struct Subscription {
     active: ActiveSubscription,
     feed: Arc<Feed>,
     encode: Encode,
-    news: Listener,
+    notifications: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
     /// The group of the shard.
     group: u8,
@@ -144,7 +144,7 @@ impl Service {
             active,
             feed: self.feeds.of(key),
             encode,
-            news: self.groups.listen(key),
+            notifications: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
             group: shard.group,
             leaders: self.groups.leadership().watch_leaders(),
@@ -279,7 +279,7 @@ impl Subscription {
         let until = self.due.min(self.ends);
         let until = delay.map_or(until, |delay| until.min(Instant::now() + delay));
         tokio::select! {
-            () = self.news.changed(), if delay.is_none() => {}
+            () = self.notifications.changed(), if delay.is_none() => {}
             changed = self.catalog.changed() => {
                 if changed.is_err() {
                     // The groups have stopped, and with them the broker.

@@ -56,13 +56,13 @@ impl CheckpointSchedule {
         let written = log.written - self.begun[1];
         let wait = if is_low { AFTER_WHEN_LOW } else { AFTER };
         // A second one frees the log up to the first, also when puts are refused and nothing more is written.
-        let is_news = written > 0 || is_low;
+        let is_useful = written > 0 || is_low;
         // The bytes that the next round, or the one after it, can free.
         let freed = log.written - self.begun[0];
         let is_full = log.live >= log.live_max / 4 * 3;
         self.owed > 0
             || written >= AFTER_BYTES.min(log.live_max / 4)
-            || (is_news && elapsed >= wait)
+            || (is_useful && elapsed >= wait)
             || (is_full && (freed >= log.live_max / 64 || elapsed >= AFTER_WHEN_FULL))
     }
 

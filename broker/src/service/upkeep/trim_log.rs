@@ -19,7 +19,7 @@ struct Trimmed {
     records: u64,
     oldest_ms: Option<u64>,
     keep_from_ms: u64,
-    told_at_boot_ms: Option<u64>,
+    logged_at_boot_ms: Option<u64>,
 }
 
 /// Trims that are to be logged, by stream; at most as many as there are streams.
@@ -52,15 +52,16 @@ impl TrimLog {
     pub fn due(&mut self, catalog: &Catalog, boot_ms: u64) -> Vec<Line> {
         self.0.retain(|uid, _| catalog.by_uid(*uid).is_some());
         let is_due = |trimmed: &Trimmed| {
-            let told = trimmed.told_at_boot_ms;
-            trimmed.records > 0 && told.is_none_or(|told_ms| boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS)
+            let logged = trimmed.logged_at_boot_ms;
+            trimmed.records > 0
+                && logged.is_none_or(|logged_ms| boot_ms.saturating_sub(logged_ms) >= TELL_EVERY_MS)
         };
         let due = self.0.iter_mut().filter(|(_, trimmed)| is_due(trimmed)).take(LINES_MAX);
         let line = |(uid, trimmed): (&u64, &mut Trimmed)| {
             let stream = catalog.by_uid(*uid)?.key.name.to_string().into();
-            let told_at_boot_ms = Some(boot_ms);
+            let logged_at_boot_ms = Some(boot_ms);
             let Trimmed { records, oldest_ms, keep_from_ms, .. } =
-                std::mem::replace(trimmed, Trimmed { told_at_boot_ms, ..Trimmed::default() });
+                std::mem::replace(trimmed, Trimmed { logged_at_boot_ms, ..Trimmed::default() });
             Some(Line { stream, records, oldest_ms: oldest_ms.unwrap_or(0), keep_from_ms })
         };
         due.filter_map(line).collect()
@@ -102,7 +103,7 @@ mod tests {
         log.note(uid, 2, 200, 800);
         log.note(uid + 999, 7, 1, 2);
         let lines = log.due(&catalog, 1_000);
-        assert_eq!(lines.len(), 1, "a stream that is gone is not told of");
+        assert_eq!(lines.len(), 1, "a stream that is gone is not logged");
         assert_eq!((lines[0].records, lines[0].oldest_ms, lines[0].keep_from_ms), (7, 200, 900));
         log.note(uid, 1, 950, 1_000);
         assert_eq!(log.due(&catalog, 1_000 + TELL_EVERY_MS - 1), []);

@@ -41,13 +41,14 @@ impl Health {
 
 /// A watch that counts until it is dropped.
 fn counted(
-    told: impl Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static,
+    statuses: impl Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static,
     watch: OwnedSemaphorePermit,
 ) -> Messages<HealthCheckResponse> {
-    told.inspect(move |_| {
-        let _watch = &watch;
-    })
-    .boxed()
+    statuses
+        .inspect(move |_| {
+            let _watch = &watch;
+        })
+        .boxed()
 }
 
 fn serving(leader: Leader, is_stopping: bool) -> ServingStatus {
@@ -86,12 +87,12 @@ impl health_server::Health for Health {
             return Ok(Response::new(counted(unknown.chain(stream::pending()), watch)));
         }
         let (leaders, stopping) = (self.service.groups().leadership().watch_leaders(), self.stopping.clone());
-        let told =
-            stream::unfold((leaders, stopping, None), |(mut leaders, mut stopping, told)| async move {
+        let statuses =
+            stream::unfold((leaders, stopping, None), |(mut leaders, mut stopping, reported)| async move {
                 loop {
                     let leader = leaders.borrow_and_update()[usize::from(META_GROUP)];
                     let status = serving(leader, *stopping.borrow_and_update());
-                    if told != Some(status) {
+                    if reported != Some(status) {
                         return Some((Ok(response(status)), (leaders, stopping, Some(status))));
                     }
                     tokio::select! {
@@ -100,6 +101,6 @@ impl health_server::Health for Health {
                     }
                 }
             });
-        Ok(Response::new(counted(told, watch)))
+        Ok(Response::new(counted(statuses, watch)))
     }
 }

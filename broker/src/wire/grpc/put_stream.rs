@@ -1,6 +1,6 @@
 //! PutStream: messages of records that are put one after the other without waiting for each.
 //!
-//! A call is one [`PutSession`]: a message begins when the one before it has its places in the queues, so that records of
+//! A call is one [`PutSession`]: a message begins when the one before it is queued, so that records of
 //! one shard are written in the order in which they came. Answers come in the order of the messages. The call takes further
 //! messages while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The first message
 //! that is refused as a whole ends the call once those before it are answered; no message after it is put. A stop of the
@@ -62,7 +62,7 @@ pub(super) fn begin(
         unanswered: VecDeque::new(),
         unanswered_bytes: 0,
         session: PutSession::default(),
-        is_placing: false,
+        is_queueing: false,
     };
     let responses = stream::unfold(Some(put), |put| async move {
         let mut put = put?;
@@ -94,8 +94,8 @@ struct PutStream {
     unanswered: VecDeque<OwnTask<Answered>>,
     unanswered_bytes: usize,
     session: PutSession,
-    /// True while the message that began last has no places.
-    is_placing: bool,
+    /// True while the message that began last is not queued.
+    is_queueing: bool,
 }
 
 /// The answer to a message.
@@ -109,7 +109,7 @@ impl PutStream {
     /// The next answer, in the order of the messages.
     async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         loop {
-            let takes = !self.is_placing
+            let takes = !self.is_queueing
                 && self.unanswered_bytes < UNANSWERED_BYTES_MAX
                 && self.unanswered.len() < UNANSWERED_MAX;
             tokio::select! {
@@ -120,9 +120,9 @@ impl PutStream {
                     self.room.give_back(answered.bytes);
                     return Some(answered.outcome);
                 }
-                is_placed = self.session.is_placed(), if self.is_placing => {
-                    self.is_placing = false;
-                    if !is_placed {
+                is_queued = self.session.is_queued(), if self.is_queueing => {
+                    self.is_queueing = false;
+                    if !is_queued {
                         // The message was refused, and its answer will say so.
                         self.incoming = None;
                     }
@@ -162,7 +162,7 @@ impl PutStream {
             return Err(Some(status::invalid("The first message has to name a stream.")));
         }
         let ordered = self.session.begin();
-        self.is_placing = true;
+        self.is_queueing = true;
         self.unanswered_bytes += bytes;
         let (service, call, stream) = (self.service.clone(), self.call.clone(), self.stream.clone());
         let (position, acknowledgement) = (self.position, self.acknowledgement);

@@ -1,7 +1,7 @@
 //! The shards of one call, of which a few at a time are asked for records.
 //!
 //! A few sources are awake at a time, each in a task of its own, because they wait for room and for their
-//! turns to read files whether the client takes anything or not. The others sleep, as places of some hundred
+//! permits to read files whether the client takes anything or not. The others sleep, as positions of some hundred
 //! bytes: they wake when their shard has new records, when it is closed, or when it was silent for a while. A
 //! call of few shards has all of them awake. An awake source without an answer goes to sleep after a time, so
 //! that sources that are held back do not keep others from waking.
@@ -23,10 +23,10 @@ use crate::service::{Reader, Service};
 
 /// Sources of a call that are awake at a time.
 const AWAKE_MAX: usize = 64;
-/// How long a source is awake without an answer while others wait for a turn.
-const TURN: Duration = Duration::from_millis(100);
+/// How long a source is awake without an answer while others wait to be asked.
+const AWAKE: Duration = Duration::from_millis(100);
 /// How long a source is awake without an answer while no other waits.
-const LONG_TURN: Duration = Duration::from_secs(2);
+const AWAKE_ALONE: Duration = Duration::from_secs(2);
 
 type Answer = Option<Result<Item, Fault>>;
 
@@ -35,15 +35,15 @@ pub(super) struct Sources {
     service: Arc<Service>,
     /// The reader that the sources read for.
     reader: Reader,
-    /// Sources whose turn comes next.
+    /// Sources that are asked next.
     ready: VecDeque<Source>,
     /// With the answer, unless there was none in its time.
     awake: JoinSet<(Source, Option<Answer>)>,
     /// By shard, with when they are asked in any case.
-    resting: HashMap<ShardKey, (Source, Instant)>,
-    /// When those are due, ascending; some have had their turn before.
+    asleep: HashMap<ShardKey, (Source, Instant)>,
+    /// When those are due, ascending; some have been asked since.
     due: VecDeque<(Instant, ShardKey)>,
-    news: ManyListener,
+    notifications: ManyListener,
     catalog: watch::Receiver<Arc<Catalog>>,
 }
 
@@ -55,9 +55,9 @@ impl Sources {
             reader: Reader::current(),
             ready: VecDeque::new(),
             awake: JoinSet::new(),
-            resting: HashMap::new(),
+            asleep: HashMap::new(),
             due: VecDeque::new(),
-            news: service.groups().listen_to_many(),
+            notifications: service.groups().listen_to_many(),
             catalog: service.groups().watch_catalog(),
         }
     }
@@ -73,7 +73,7 @@ impl Sources {
         if self.count() < AWAKE_MAX {
             self.ready.push_back(source);
         } else {
-            self.rest(source);
+            self.sleep(source);
         }
     }
 
@@ -87,60 +87,60 @@ impl Sources {
             }
             let due = self.due.front().map(|(due, _)| *due);
             tokio::select! {
-                Some(turn) = self.awake.join_next(), if !self.awake.is_empty() => {
-                    let (source, answer) = turn.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+                Some(answered) = self.awake.join_next(), if !self.awake.is_empty() => {
+                    let (source, answer) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()));
                     match answer {
                         Some(Some(item)) => return Some((source, item)),
                         // It was over.
-                        Some(None) => self.news.remove(key(&source)),
+                        Some(None) => self.notifications.remove(key(&source)),
                         None => self.go_on(source),
                     }
                 }
-                changed = self.news.changed(), if !self.resting.is_empty() => {
+                changed = self.notifications.changed(), if !self.asleep.is_empty() => {
                     for shard in changed {
                         self.make_ready(shard, true);
                     }
                 }
-                changed = self.catalog.changed(), if !self.resting.is_empty() => self.make_ended_ready(changed.is_err()),
+                changed = self.catalog.changed(), if !self.asleep.is_empty() => self.make_ended_ready(changed.is_err()),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.make_due_ready(),
             }
         }
     }
 
     fn count(&self) -> usize {
-        self.ready.len() + self.awake.len() + self.resting.len()
+        self.ready.len() + self.awake.len() + self.asleep.len()
     }
 
     fn wake(&mut self) {
         while self.awake.len() < AWAKE_MAX
             && let Some(mut source) = self.ready.pop_front()
         {
-            let turn = if self.count() < AWAKE_MAX { LONG_TURN } else { TURN };
+            let patience = if self.count() < AWAKE_MAX { AWAKE_ALONE } else { AWAKE };
             self.awake.spawn(self.reader.scope(async move {
-                let answer = timeout(turn, source.next()).await.ok();
+                let answer = timeout(patience, source.next()).await.ok();
                 (source, answer)
             }));
         }
     }
 
-    /// Lets a source rest unless there is something for it already.
-    fn rest(&mut self, mut source: Source) {
+    /// Puts a source to sleep unless there is something for it already.
+    fn sleep(&mut self, mut source: Source) {
         let shard = key(&source);
-        self.news.add(shard);
+        self.notifications.add(shard);
         // The shard is read after the listening began: records that come later notify.
         if source.has_more() {
             self.ready.push_back(source);
             return;
         }
-        source.rest(true);
+        source.sleep(true);
         let due = Instant::now() + self.service.pace().pause;
         self.due.push_back((due, shard));
-        self.resting.insert(shard, (source, due));
+        self.asleep.insert(shard, (source, due));
     }
 
     fn make_ready(&mut self, shard: ShardKey, skips_position: bool) {
-        if let Some((mut source, _)) = self.resting.remove(&shard) {
-            source.rest(skips_position);
+        if let Some((mut source, _)) = self.asleep.remove(&shard) {
+            source.sleep(skips_position);
             self.ready.push_back(source);
         }
     }
@@ -148,7 +148,7 @@ impl Sources {
     fn make_due_ready(&mut self) {
         let now = Instant::now();
         while let Some((due, shard)) = self.due.pop_front_if(|(due, _)| *due <= now) {
-            if self.resting.get(&shard).is_some_and(|(_, own)| *own == due) {
+            if self.asleep.get(&shard).is_some_and(|(_, own)| *own == due) {
                 self.make_ready(shard, false);
             }
         }
@@ -162,7 +162,7 @@ impl Sources {
             let known = stream.and_then(|stream| stream.shard(shard.shard));
             is_stopping || known.is_none_or(|known| known.end_ordinal.is_some())
         };
-        let ended: Vec<ShardKey> = self.resting.keys().filter(has_ended).copied().collect();
+        let ended: Vec<ShardKey> = self.asleep.keys().filter(has_ended).copied().collect();
         for shard in ended {
             self.make_ready(shard, true);
         }

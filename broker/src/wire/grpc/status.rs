@@ -174,7 +174,7 @@ mod tests {
             (Fault::stream_not_found(&key), Code::NotFound, "STREAM_NOT_FOUND", false),
             (Fault::shard_not_found(&key, ShardId(1)), Code::NotFound, "SHARD_NOT_FOUND", false),
             (Fault::name_taken(&key), Code::AlreadyExists, "IN_USE", false),
-            (Fault::consumers_in_the_way(&key), Code::FailedPrecondition, "IN_USE", false),
+            (Fault::has_consumers(&key), Code::FailedPrecondition, "IN_USE", false),
             (Fault::not_active(&key, StreamStatus::Updating), Code::FailedPrecondition, "NOT_ACTIVE", false),
             (Fault::call_rate_exceeded(&key), Code::ResourceExhausted, "THROTTLED", true),
             (Fault::rate_exceeded(&key, ShardId(0)), Code::ResourceExhausted, "THROTTLED", true),

@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 
 use super::*;
-use crate::cluster::{Place, running, stop};
+use crate::cluster::{Nodes, running, stop};
 
 /// For one step, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Shards of the stream: one for each group of records.
 const SHARDS: u32 = 6;
 
-async fn three() -> (Place, BTreeMap<u64, Server>, Vec<Channel>) {
-    let place = Place::new();
+async fn three() -> (Nodes, BTreeMap<u64, Server>, Vec<Channel>) {
+    let place = Nodes::new();
     let members = [1, 2, 3];
     let starting: Vec<_> = members.iter().map(|node| (*node, place.start(*node, &members))).collect();
     let (mut servers, mut channels) = (BTreeMap::new(), Vec::new());

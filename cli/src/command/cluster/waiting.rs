@@ -53,9 +53,9 @@ async fn look(
         Wait::CaughtUp => {
             let led = led(command, &status).await?;
             // A leader that moved between two answers is in neither, or in both.
-            let is_whole = led.len() == status.groups.len();
-            let has_caught_up = is_whole && ends.as_ref().is_some_and(|ends| have_reached(&led, ends));
-            *ends = is_whole.then(|| led.iter().map(|group| (group.group, group.last_index)).collect());
+            let is_complete = led.len() == status.groups.len();
+            let has_caught_up = is_complete && ends.as_ref().is_some_and(|ends| have_reached(&led, ends));
+            *ends = is_complete.then(|| led.iter().map(|group| (group.group, group.last_index)).collect());
             has_caught_up
         }
     };

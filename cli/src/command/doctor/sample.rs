@@ -109,7 +109,7 @@ pub(super) async fn sampled(
     let mut messages = node.answer(node.records().read(node.request(message))).await?;
     let mut counting = Counting { limits, ..Counting::default() };
     let within = connection.request_timeout();
-    let is_whole = loop {
+    let is_complete = loop {
         let message = timeout(within, messages.message()).await.map_err(|_| Error::late(within))?;
         let Some(message) = message.map_err(Error::from)? else {
             break counting.amount.records < RECORDS_MAX;
@@ -119,7 +119,7 @@ pub(super) async fn sampled(
             break false;
         }
     };
-    Ok(counting.sample(shard_id, since_ms, span, is_whole))
+    Ok(counting.sample(shard_id, since_ms, span, is_complete))
 }
 
 fn at(millis: i64) -> v1::Position {
@@ -167,9 +167,9 @@ impl Counting {
     }
 
     /// Over the whole span if these are all its records, over the time that they cover otherwise.
-    fn sample(self, shard_id: &str, since_ms: i64, span: Duration, is_whole: bool) -> Sample {
+    fn sample(self, shard_id: &str, since_ms: i64, span: Duration, is_complete: bool) -> Sample {
         let covered =
-            if is_whole { span.as_secs_f64() } else { (self.last_ms - since_ms).max(1) as f64 / 1000.0 };
+            if is_complete { span.as_secs_f64() } else { (self.last_ms - since_ms).max(1) as f64 / 1000.0 };
         let rate = |amount: Amount, seconds: f64| Rate {
             records: amount.records as f64 / seconds,
             bytes: amount.bytes as f64 / seconds,

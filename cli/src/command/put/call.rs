@@ -41,7 +41,7 @@ pub(super) async fn call(
         () = until_cut(&mut cut) => return all_failed(batch, "interrupted".into(), true, true),
     };
     match answer {
-        Ok(answer) if answer.records.len() == batch.len() => told_apart(batch, answer.records),
+        Ok(answer) if answer.records.len() == batch.len() => settle_each(batch, answer.records),
         Ok(answer) => {
             let reason = format!("{} results for {} records", answer.records.len(), batch.len());
             all_failed(batch, reason, true, true)
@@ -58,7 +58,7 @@ async fn until_cut(cut: &mut watch::Receiver<bool>) {
 }
 
 /// Each line by its own result.
-fn told_apart(batch: Vec<Pending>, results: Vec<PutResult>) -> Settled {
+fn settle_each(batch: Vec<Pending>, results: Vec<PutResult>) -> Settled {
     let mut settled = Settled::default();
     for (mut line, result) in batch.into_iter().zip(results) {
         let Some(code) = result.error_code else {

@@ -142,7 +142,7 @@ impl<'a> Sender<'a> {
 
     /// A line goes into the queue, unless it cannot be a record.
     fn admit(&mut self, state: &mut Loop<'a>, read: Read) {
-        let Some((spot, data)) = self.whole(read, &mut state.next) else { return };
+        let Some((spot, data)) = self.accept(read, &mut state.next) else { return };
         let key = match self.keys.of(&data) {
             Ok(key) => key,
             Err(reason) => return self.ledger.refuse(spot, Some(&data), &reason),
@@ -158,7 +158,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Returns the line that was read, if it is one of ours and complete.
-    fn whole(&mut self, read: Read, next: &mut Spot) -> Option<(Spot, Bytes)> {
+    fn accept(&mut self, read: Read, next: &mut Spot) -> Option<(Spot, Bytes)> {
         let (Read::Line(spot, _) | Read::TooLong(spot) | Read::Broken(spot, _)) = read;
         *next = Spot { line: spot.line + 1, ..spot };
         match read {
@@ -248,7 +248,7 @@ impl<'a> Sender<'a> {
     /// All that is left goes to the rejects.
     async fn drain(&mut self, input: &mut Input, state: &mut Loop<'a>, reason: &str) {
         while let Some(read) = input.next().await {
-            if let Some((spot, data)) = self.whole(read, &mut state.next) {
+            if let Some((spot, data)) = self.accept(read, &mut state.next) {
                 self.ledger.refuse(spot, Some(&data), reason);
             }
         }

@@ -38,14 +38,14 @@ pub(super) async fn sampled(
     let (stream_name, shard_id) = (stream.into(), shard.into());
     let iterator = client.call(&GetShardIterator { stream_name, shard_id, position }).await?.shard_iterator;
     let answer = client.call(&GetRecords { shard_iterator: iterator, limit: None }).await?;
-    let is_whole = answer.millis_behind_latest.unwrap_or(0) == 0;
-    Ok(reckoned(&answer.records, is_whole, since, span))
+    let is_complete = answer.millis_behind_latest.unwrap_or(0) == 0;
+    Ok(reckoned(&answer.records, is_complete, since, span))
 }
 
 /// Over the whole span if these are all its records, over the time that they cover otherwise.
-fn reckoned(records: &[Record], is_whole: bool, since: i64, span: Duration) -> Load {
+fn reckoned(records: &[Record], is_complete: bool, since: i64, span: Duration) -> Load {
     let covered = match records.last() {
-        Some(last) if !is_whole => (last.approximate_arrival_timestamp.0 - since).max(1) as f64 / 1000.0,
+        Some(last) if !is_complete => (last.approximate_arrival_timestamp.0 - since).max(1) as f64 / 1000.0,
         _ => span.as_secs_f64().max(0.001),
     };
     let bytes: usize = records.iter().map(|record| record.data.0.len() + record.partition_key.len()).sum();
@@ -79,7 +79,7 @@ mod tests {
             partition_key: "ab".into(),
         };
         let records = [record(1500), record(2000)];
-        let load = |is_whole| reckoned(&records, is_whole, 1000, Duration::from_secs(10));
+        let load = |is_complete| reckoned(&records, is_complete, 1000, Duration::from_secs(10));
         assert_eq!(load(true), Load { records_per_second: 0.2, bytes_per_second: 2.0 });
         assert_eq!(load(false), Load { records_per_second: 2.0, bytes_per_second: 20.0 });
         assert_eq!(reckoned(&[], true, 0, Duration::from_secs(10)), Load::default());

@@ -68,7 +68,7 @@ fn sent(items: Items) -> impl AsyncStream<Item = Result<Bytes, Fault>> + Send {
 }
 
 /// Begins to follow or to read; `None` when the shard is not led here. The first item gives the position. Items are to
-/// be awaited in a task of their own: they wait for room and for their turns to read files.
+/// be awaited in a task of their own: they wait for room and for their permits to read files.
 ///
 /// # Errors
 /// ResourceNotFound, only when stream or shard are certainly gone.

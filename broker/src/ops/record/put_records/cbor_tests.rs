@@ -52,7 +52,7 @@ fn the_usual_request_is_read_without_a_copy() {
 }
 
 #[test]
-fn oddities_take_the_slow_way() {
+fn oddities_take_the_slow_path() {
     let one = list(&[open(&[DATA, KEY])]);
     let in_record = |members: &[(&str, &[u8])]| open(&[NAME, ("Records", &list(&[open(members)]))]);
     for (body, is_fast) in [
@@ -97,7 +97,7 @@ fn any_body() -> impl Strategy<Value = Document> {
 
 proptest! {
     #[test]
-    fn the_fast_way_never_differs(document in any_body(), flips in prop::collection::vec(any::<(u16, u8)>(), 0..3)) {
+    fn the_fast_path_never_differs(document in any_body(), flips in prop::collection::vec(any::<(u16, u8)>(), 0..3)) {
         let mut body = codec::encode(&document);
         let length = body.len();
         for (at, byte) in flips {

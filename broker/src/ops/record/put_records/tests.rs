@@ -45,7 +45,7 @@ fn the_usual_request_is_read_without_a_copy() {
 }
 
 #[test]
-fn oddities_take_the_slow_way_and_mean_the_same() {
+fn oddities_take_the_slow_path_and_mean_the_same() {
     let stream = cases::stream("a", 1);
     let usual = r#"{"StreamName":"a","Records":[{"Data":"aGk=","PartitionKey":"k"}]}"#;
     let expected = read(usual, &stream).0.unwrap();
@@ -263,7 +263,7 @@ fn any_body() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn the_fast_way_never_differs(body in any_body()) {
+    fn the_fast_path_never_differs(body in any_body()) {
         let _ = read(&body, &cases::stream("a", 1));
     }
 

@@ -46,7 +46,7 @@ fn sync(member: u64, released: &[(u32, u64)]) -> Change {
 
 fn checkpoint(member: u64, shards: &[(u32, u64, Option<u64>)]) -> Change {
     let progress = |(shard, epoch, through): &(u32, u64, Option<u64>)| {
-        let through = through.map(|ordinal| RecordPlace { ordinal, time_s: 1_700_000_000 });
+        let through = through.map(|ordinal| RecordPosition { ordinal, time_s: 1_700_000_000 });
         store_progress(&Progress { lease: LeaseRef { shard: *shard, epoch: *epoch }, through })
     };
     Change::Checkpoint(stored::CheckpointGroup { member, shards: shards.iter().map(progress).collect() })
@@ -162,7 +162,7 @@ fn only_leases_that_the_leader_saw_unchanged_are_taken() {
 #[test]
 fn a_checkpoint_gives_back_the_same_groups() {
     let mut state = with_stream();
-    change(&mut state, "g", join(&Begin::Latest([(0, RecordPlace { ordinal: 4, time_s: 9 })].into())));
+    change(&mut state, "g", join(&Begin::Latest([(0, RecordPosition { ordinal: 4, time_s: 9 })].into())));
     change(&mut state, "g", join(&Begin::TrimHorizon));
     change(&mut state, "g", sync(2, &[]));
     split(&mut state);
@@ -176,7 +176,7 @@ fn a_checkpoint_gives_back_the_same_groups() {
     assert_eq!((kept.members[&2].beats, kept.revocations), (1, 1));
     assert_eq!(
         kept.shards[&0].position,
-        GroupPosition::After(RecordPlace { ordinal: 6, time_s: 1_700_000_000 })
+        GroupPosition::After(RecordPosition { ordinal: 6, time_s: 1_700_000_000 })
     );
     assert!(kept.shards[&1].revocation.is_some() && kept.is_waiting(&kept.shards[&2]));
     // A checkpoint of an earlier version has none.

@@ -12,9 +12,8 @@ impl MetaState {
         let is_consumed =
             |stream: &Stream| stream.consumers.iter().any(is_staying) || self.groups.has_members(stream.uid);
         // A deletion that is under way was let through before.
-        let is_in_the_way = |stream: &Stream| stream.status != StreamStatus::Deleting && is_consumed(stream);
-        if begin.spares_consumed && self.catalog.by_uid(begin.uid).is_some_and(|stream| is_in_the_way(stream))
-        {
+        let is_blocking = |stream: &Stream| stream.status != StreamStatus::Deleting && is_consumed(stream);
+        if begin.spares_consumed && self.catalog.by_uid(begin.uid).is_some_and(|stream| is_blocking(stream)) {
             return MetaOutcome::Overtaken;
         }
         self.change(begin.uid, |stream| stream.status = StreamStatus::Deleting)

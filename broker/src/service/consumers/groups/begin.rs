@@ -4,7 +4,7 @@
 use tidelog_proto::stored::{self, group_command::Change};
 
 use super::{GroupError, Service, ServiceError, check_usable};
-use crate::model::consumer_group::{Begin, GroupName, RecordPlace};
+use crate::model::consumer_group::{Begin, GroupName, RecordPosition};
 use crate::model::stream::Stream;
 use crate::replication::{META_GROUP, store_begin};
 use crate::service::read::behind::Unread;
@@ -70,7 +70,7 @@ impl Service {
         let newest = found.into_iter().map(|(index, behind)| {
             (
                 index,
-                RecordPlace {
+                RecordPosition {
                     ordinal: behind.next_ordinal.saturating_sub(1),
                     time_s: behind.newest_ms / 1_000,
                 },

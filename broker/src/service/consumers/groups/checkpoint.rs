@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidelog_proto::stored::{self, group_command::Change};
 
 use super::{GroupError, Service};
-use crate::model::consumer_group::{GroupName, LeaseRef, Progress, RecordPlace};
+use crate::model::consumer_group::{GroupName, LeaseRef, Progress, RecordPosition};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Shard, Stream};
@@ -102,7 +102,7 @@ fn is_certain(stream: &Stream, own: &ShardProgress) -> bool {
     shard.is_some_and(|shard| own.reached != Reached::End || shard.closed_ms.is_some())
 }
 
-fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPlace>, GroupError> {
+fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPosition>, GroupError> {
     let id = ShardId(shard.index);
     let out_of_range = |reason: String| Err(GroupError::OutOfRange(reason));
     let Reached::Through(text) = reached else {
@@ -120,7 +120,7 @@ fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPlace>, Grou
     if shard.end_ordinal.is_some_and(|end| number.ordinal >= end) {
         return Err(beyond(shard.index));
     }
-    Ok(Some(RecordPlace { ordinal: number.ordinal, time_s: number.time_s }))
+    Ok(Some(RecordPosition { ordinal: number.ordinal, time_s: number.time_s }))
 }
 
 fn beyond(index: u32) -> GroupError {
@@ -138,7 +138,7 @@ mod tests {
         let closed = Shard { closed_ms: Some(1), end_ordinal: Some(8), ..open.clone() };
         let number = |ordinal| SequenceNumber { ordinal, ..SequenceNumber::starting(open.created_s, 0) };
         let through = |number: SequenceNumber| Reached::Through(number.to_string());
-        let place = |ordinal| Ok(Some(RecordPlace { ordinal, time_s: open.created_s }));
+        let place = |ordinal| Ok(Some(RecordPosition { ordinal, time_s: open.created_s }));
         for (shard, own, expected) in [
             (&open, through(number(7)), Some(place(7))),
             (&open, through(number(0)), Some(place(0))),
