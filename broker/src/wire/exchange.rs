@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use uuid::Uuid;
 
 use super::answer_body::{AnswerBody, Sent};
+use super::call::carry_out;
 use super::client::Client;
 use super::refusal::Refusal;
 use super::{Gateway, aws, grpc, kinesis, pages, tables};
@@ -188,7 +189,8 @@ async fn route(
     let reading = is_read(&request);
     // Services that share the port with Kinesis, by the head alone.
     if let Some(destination) = aws::Destination::of(&request) {
-        return aws::call(gateway, client, request, destination).await;
+        let read_head = |gateway: &_, headers: &_| aws::ServiceCall::new(destination, gateway, headers);
+        return carry_out(gateway, client, request, read_head).await;
     }
     match (request.method(), request.uri().path()) {
         _ if grpc::is_meant(request.headers()) => {
@@ -196,9 +198,9 @@ async fn route(
             Ok(if is_readable { Refusal::GrpcNeedsHttp2 } else { Refusal::GrpcFormUnknown }.answer())
         }
         (&Method::POST, "/") if tables::is_meant(request.headers()) => {
-            tables::call(gateway, client, request).await
+            carry_out(gateway, client, request, tables::TableCall::new).await
         }
-        (&Method::POST, "/") => kinesis::call(gateway, client, request).await,
+        (&Method::POST, "/") => carry_out(gateway, client, request, kinesis::KinesisCall::new).await,
         (&Method::OPTIONS, _) => Ok(preflight(request.headers())),
         (_, "/health" | "/healthcheck" | "/_localstack/health") if reading => {
             Ok(pages::health(gateway).await)

@@ -1,25 +1,23 @@
-//! From a `POST /` to an operation and back: target, content type, caller, body, deadline, and the answer's form.
+//! Calls of Kinesis: from a `POST /` to an operation and back.
 //!
-//! Order: the whole body is read first (so that a refusal reaches its client), then the content type is judged; the
-//! operations check that the body parses, and only then that they know the target.
-
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+//! Order: the content type is judged once the body is there; the operations check that the body parses, and only then that
+//! they know the target.
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use hyper::body::Incoming;
-use hyper::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tidelog_proto::event_stream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::answer_body::AnswerBody;
+use super::call::{ProtocolCall, TARGET, bounded, in_room};
+use super::caller::{self, Caller};
 use super::client::Client;
-use super::exchange::{Answer, Disconnected};
+use super::exchange::Answer;
 use super::form::Form;
 use super::refusal::Refusal;
-use super::{Gateway, Open, body, caller, faults};
+use super::timing::OperationTiming;
+use super::{Gateway, Open, faults};
 use crate::ops::api::Operation;
 use crate::ops::fault::Unavailable;
 use crate::ops::{self, Call, Fault, Reply};
@@ -27,64 +25,56 @@ use crate::room::{AnswerRoom, Full};
 
 /// Header that names the exception of an answer, as its body does.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-/// Header that names the operation.
-pub(super) const TARGET: &str = "x-amz-target";
 /// The name of the class in refusals of answers that find no room.
 pub(super) const ANSWERS: &str = "answers";
 /// The prefix of the operation's name.
 pub(super) const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
-/// Carries out one call of a connection.
-///
-/// # Errors
-/// [`Disconnected`] when the client left before its request was complete.
-pub(super) async fn call(
-    gateway: &Gateway,
-    client: &Client,
-    request: Request<Incoming>,
-) -> Result<Answer, Disconnected> {
-    let (head, incoming) = request.into_parts();
-    let operation = operation(&head.headers);
-    let form = Form::of(&head.headers);
-    let (waits, targeted) = (head.headers.contains_key(EXPECT), head.headers.contains_key(TARGET));
-    let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
-    // A client that takes its time with the body does not hold the headers meanwhile.
-    drop(head);
-    let body = match read_body(gateway, client, incoming, waits).await {
-        Ok(body) => body,
-        Err(body::Failure::Refused(refusal)) => {
-            return Ok(refused(operation, refusal, form.unwrap_or(Form::JSON)));
-        }
-        Err(body::Failure::Left(disconnected)) => return Err(disconnected),
-    };
-    let Some(form) = form else {
-        return Ok(Refusal::ContentTypeUnknown { targeted }.answer());
-    };
-    let timing = gateway.timing.of_operation(operation);
-    let started = Instant::now();
-    let call = Call {
-        account: caller.account,
-        region: caller.region,
-        codec: form.codec,
-        body: body.bytes.clone(),
-        answers: AnswerRoom::new(&client.room.answers, &client.account),
-    };
-    let answer = run(gateway, &call, operation, form).await;
-    timing.record(answer.status, started.elapsed());
-    Ok(answer)
+/// A call of Kinesis, as far as its head says.
+pub(super) struct KinesisCall {
+    operation: Option<Operation>,
+    /// None where the content type is unknown.
+    form: Option<Form>,
+    is_targeted: bool,
+    caller: Caller,
 }
 
-/// The whole body of a request, unless a stop of the broker leaves no time for it.
-pub(super) async fn read_body(
-    gateway: &Gateway,
-    client: &Client,
-    incoming: Incoming,
-    waits: bool,
-) -> Result<body::Body, body::Failure> {
-    tokio::select! {
-        biased;
-        read = body::read(gateway, client, incoming, waits) => read,
-        () = gateway.no_time_for_bodies() => Err(Refusal::Stopping.into()),
+impl KinesisCall {
+    /// The call of a request with these headers.
+    pub(super) fn new(gateway: &Gateway, headers: &HeaderMap) -> Self {
+        Self {
+            operation: operation(headers),
+            form: Form::of(headers),
+            is_targeted: headers.contains_key(TARGET),
+            caller: caller::of(headers, &gateway.account, &gateway.region),
+        }
+    }
+}
+
+impl ProtocolCall for KinesisCall {
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        refused(self.operation, refusal, self.form.unwrap_or(Form::JSON))
+    }
+
+    async fn run<'g>(
+        self,
+        gateway: &'g Gateway,
+        client: &Client,
+        body: &Bytes,
+    ) -> (Answer, Option<&'g OperationTiming>) {
+        let Self { operation, form, is_targeted, caller } = self;
+        let Some(form) = form else {
+            return (Refusal::ContentTypeUnknown { targeted: is_targeted }.answer(), None);
+        };
+        let call = Call {
+            account: caller.account,
+            region: caller.region,
+            codec: form.codec,
+            body: body.clone(),
+            answers: AnswerRoom::new(&client.room.answers, &client.account),
+        };
+        let answer = run(gateway, &call, operation, form).await;
+        (answer, Some(gateway.timing.of_operation(operation)))
     }
 }
 
@@ -94,18 +84,16 @@ async fn run(gateway: &Gateway, call: &Call, operation: Option<Operation>, form:
         return fault(&Fault::Unavailable(Unavailable::Starting(gateway.stage.current())), form);
     };
     let may_be_throttled = operation.is_some_and(Operation::may_be_throttled);
-    let charged = |body, charge| {
-        let body = AnswerBody::charged(body, charge, gateway.bounds.pace);
-        Answer::new(StatusCode::OK, form.content_type, body)
-    };
-    let complete = |body: Bytes| match call.answers.take(body.len()) {
-        Ok(None) => Answer::new(StatusCode::OK, form.content_type, body),
-        Ok(Some(charge)) => charged(body, charge),
+    let answered = |body: AnswerBody| Answer::new(StatusCode::OK, form.content_type, body);
+    let complete = |body: Bytes| match in_room(gateway, &call.answers, body) {
+        Ok(body) => answered(body),
         Err(Full) => fault(&Fault::no_room(may_be_throttled, ANSWERS), form),
     };
     let deadline = gateway.bounds.request.saturating_sub(began.elapsed());
     match bounded(deadline, ops::dispatch(service, call, operation)).await {
-        Ok(Ok(Reply::Charged(body, charge))) => charged(body, charge),
+        Ok(Ok(Reply::Charged(body, charge))) => {
+            answered(AnswerBody::charged(body, charge, gateway.bounds.pace))
+        }
         Ok(Ok(Reply::Answer(answer))) => complete(answer.encode(call.codec)),
         Ok(Ok(Reply::Complete(body))) => complete(body),
         Ok(Ok(Reply::Events(events))) => {
@@ -142,28 +130,6 @@ pub(super) fn fault(fault: &Fault, form: Form) -> Answer {
         .with(ERROR_TYPE, HeaderValue::from_static(fault.name()))
 }
 
-/// Returns the outcome of `operation`, or a refusal when it panics or runs past `deadline`. An event stream
-/// has begun by then; it has bounds of its own.
-pub(super) async fn bounded<T>(deadline: Duration, operation: impl Future<Output = T>) -> Result<T, Refusal> {
-    match timeout(deadline, AssertUnwindSafe(operation).catch_unwind()).await {
-        Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(_panic)) => {
-            crate::log_at_most_once_a_second!(
-                error,
-                "an operation panicked; its request is answered with 500"
-            );
-            Err(Refusal::Panicked)
-        }
-        Err(_) => {
-            crate::log_at_most_once_a_second!(
-                warn,
-                "an operation did not end within the deadline; its request is answered with 500"
-            );
-            Err(Refusal::Late)
-        }
-    }
-}
-
 /// The operation that the target names; `None` for a target of another service, and without one.
 fn operation(headers: &HeaderMap) -> Option<Operation> {
     let target = headers.get(TARGET)?.to_str().ok()?;
@@ -173,19 +139,6 @@ fn operation(headers: &HeaderMap) -> Option<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_a_refusal() {
-        let outcome = bounded(Duration::from_secs(5), async { panic!("planted") }).await;
-        assert_eq!(outcome, Err::<(), _>(Refusal::Panicked));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_operation_without_end_is_refused_at_the_deadline() {
-        let outcome = bounded(Duration::from_secs(30), std::future::pending::<()>()).await;
-        assert_eq!(outcome, Err(Refusal::Late));
-        assert_eq!(Refusal::Late.answer().status, StatusCode::INTERNAL_SERVER_ERROR);
-    }
 
     #[test]
     fn a_target_names_an_operation_of_this_service() {

@@ -1,9 +1,9 @@
 //! The edge to clients: connections, plain or by TLS, HTTP/1.1 and HTTP/2, and the way from a request to an operation and back.
 //!
 //! ```text
-//! accept ──► connection ──► exchange ──► kinesis ──► crate::ops::dispatch
-//!            (first bytes)  (routes,     (target, caller, body, deadline)
-//!                            headers) └► aws (CloudWatch, STS, refusals for other services)
+//! accept ──► connection ──► exchange ──► call ──► kinesis ──► crate::ops::dispatch
+//!            (first bytes)  (routes,     (body, ├► tables (lease tables)
+//!                            headers)    time)  └► aws (CloudWatch, STS, refusals for other services)
 //! ```
 //! Invariants: every accepted request gets an answer or a closed connection within bounded time; connections, bytes
 //! of request bodies and every wait are bounded by [`Bounds`]; a panicking operation is a 500, never a silent
@@ -15,6 +15,7 @@ mod audience;
 mod aws;
 mod body;
 mod bounds;
+mod call;
 mod caller;
 mod charged;
 mod client;

@@ -2,18 +2,19 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use hyper::body::Incoming;
-use hyper::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tidelog_tables::{Fault, Operation, Owner};
-use tokio::time::Instant;
 
+use super::Gateway;
 use super::answer_body::AnswerBody;
+use super::call::{ProtocolCall, TARGET, bounded, in_room};
+use super::caller::{self, Caller};
 use super::client::Client;
-use super::exchange::{Answer, Disconnected};
+use super::exchange::Answer;
 use super::form::Form;
-use super::kinesis::{TARGET, bounded, read_body};
-use super::{Gateway, body, caller};
+use super::refusal::Refusal;
+use super::timing::OperationTiming;
 use crate::room::{AnswerRoom, Full};
 
 /// The prefix of the target.
@@ -33,32 +34,40 @@ fn target(headers: &HeaderMap) -> Option<&str> {
     headers.get(TARGET)?.to_str().ok()?.strip_prefix(TARGET_PREFIX)
 }
 
-/// Carries out one call of a connection.
-///
-/// # Errors
-/// [`Disconnected`] when the client left before its request was complete.
-pub(super) async fn call(
-    gateway: &Gateway,
-    client: &Client,
-    request: Request<Incoming>,
-) -> Result<Answer, Disconnected> {
-    let (head, incoming) = request.into_parts();
-    let operation = target(&head.headers).unwrap_or_default().to_owned();
-    let waits = head.headers.contains_key(EXPECT);
-    let caller = caller::of(&head.headers, &gateway.account, &gateway.region);
-    drop(head);
-    let body = match read_body(gateway, client, incoming, waits).await {
-        Ok(body) => body,
-        Err(body::Failure::Refused(refusal)) => return Ok(refusal.answer_in(Form::TABLES)),
-        Err(body::Failure::Left(disconnected)) => return Err(disconnected),
-    };
-    let timing = gateway.timing.of_tables(Operation::from_name(&operation).ok());
-    let started = Instant::now();
-    let owner = Owner::new(&caller.account, &caller.region);
-    let room = AnswerRoom::new(&client.room.answers, &client.account);
-    let answer = run(gateway, &owner, &operation, &body.bytes, &room).await;
-    timing.record(answer.status, started.elapsed());
-    Ok(answer)
+/// A call of a lease table, as far as its head says.
+pub(super) struct TableCall {
+    /// The name behind the target's prefix.
+    operation: String,
+    caller: Caller,
+}
+
+impl TableCall {
+    /// The call of a request with these headers.
+    pub(super) fn new(gateway: &Gateway, headers: &HeaderMap) -> Self {
+        Self {
+            operation: target(headers).unwrap_or_default().to_owned(),
+            caller: caller::of(headers, &gateway.account, &gateway.region),
+        }
+    }
+}
+
+impl ProtocolCall for TableCall {
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        refusal.answer_in(Form::TABLES)
+    }
+
+    async fn run<'g>(
+        self,
+        gateway: &'g Gateway,
+        client: &Client,
+        body: &Bytes,
+    ) -> (Answer, Option<&'g OperationTiming>) {
+        let Self { operation, caller } = self;
+        let owner = Owner::new(&caller.account, &caller.region);
+        let room = AnswerRoom::new(&client.room.answers, &client.account);
+        let answer = run(gateway, &owner, &operation, body, &room).await;
+        (answer, Some(gateway.timing.of_tables(Operation::from_name(&operation).ok())))
+    }
 }
 
 async fn run(gateway: &Gateway, owner: &Owner, operation: &str, body: &Bytes, room: &AnswerRoom) -> Answer {
@@ -77,13 +86,9 @@ async fn run(gateway: &Gateway, owner: &Owner, operation: &str, body: &Bytes, ro
         Err(refusal) => return refusal.answer_in(Form::TABLES),
     };
     let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match room.take(answered.body.len()) {
-        Ok(None) => answer(status, answered.body),
-        Ok(Some(charge)) => {
-            let checksum = checksum(&answered.body);
-            let body = AnswerBody::charged(answered.body, charge, gateway.bounds.pace);
-            Answer::new(status, Form::TABLES.content_type, body).with(CHECKSUM, checksum)
-        }
+    let checksum = checksum(&answered.body);
+    match in_room(gateway, room, answered.body) {
+        Ok(body) => with_checksum(status, body, checksum),
         Err(Full) => refused(&Fault::Throttled),
     }
 }
@@ -95,6 +100,10 @@ fn refused(fault: &Fault) -> Answer {
 
 fn answer(status: StatusCode, body: Bytes) -> Answer {
     let checksum = checksum(&body);
+    with_checksum(status, body.into(), checksum)
+}
+
+fn with_checksum(status: StatusCode, body: AnswerBody, checksum: HeaderValue) -> Answer {
     Answer::new(status, Form::TABLES.content_type, body).with(CHECKSUM, checksum)
 }
 

@@ -269,7 +269,7 @@ impl Worker {
                     let _ = written.send(());
                 }
                 Request::Snapshot(snapshot) if self.is_overtaken(&snapshot.checkpoint) => {
-                    drop(snapshot.durable.send(None))
+                    drop(snapshot.durable.send(None));
                 }
                 Request::Snapshot(snapshot) => {
                     self.snapshots.retain(|other| other.checkpoint.group != snapshot.checkpoint.group);

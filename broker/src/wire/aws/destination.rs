@@ -5,7 +5,8 @@ use hyper::{Method, Request};
 
 use super::known::{self, Service};
 use super::protocol::Protocol;
-use crate::wire::kinesis::{TARGET, TARGET_PREFIX};
+use crate::wire::call::TARGET;
+use crate::wire::kinesis::TARGET_PREFIX;
 use crate::wire::tables;
 
 /// CloudWatch's name in targets and paths.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_ENCODING, HeaderMap};
 
 use super::refusal::Failure;
 use crate::wire::body::ROOM_PATIENCE;
@@ -13,19 +13,46 @@ use crate::wire::client::Client;
 /// Bytes of a request's content, inflated: as many as CloudWatch takes.
 pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
+/// The encoding of a body, as its request names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// The content as it is.
+    Identity,
+    /// Compressed.
+    Gzip,
+    /// Any other.
+    Unknown,
+}
+
+impl Encoding {
+    /// The encoding that these headers name.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let value = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes().trim_ascii());
+        match value {
+            b"" => Self::Identity,
+            value if value.eq_ignore_ascii_case(b"identity") => Self::Identity,
+            value if value.eq_ignore_ascii_case(b"gzip") => Self::Gzip,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// The content of a body. While a compressed one is inflated, the class of request bodies has the charge for the
 /// largest content.
 ///
 /// # Errors
 /// When the content is too large, or is not in the encoding that the request names.
-pub(super) async fn body(client: &Client, headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Failure> {
+pub(super) async fn body(client: &Client, encoding: Encoding, body: &Bytes) -> Result<Bytes, Failure> {
     if body.len() > CONTENT_BYTES_MAX {
         return Err(Failure::too_large(CONTENT_BYTES_MAX));
     }
-    let Some(encoding) = super::content_encoding(headers) else { return Ok(body.clone()) };
-    if !encoding.eq_ignore_ascii_case(b"gzip") {
-        let message = "The Content-Encoding of a request is gzip, or there is none.".to_owned();
-        return Err(Failure::invalid(message));
+    match encoding {
+        Encoding::Identity => return Ok(body.clone()),
+        Encoding::Gzip => {}
+        Encoding::Unknown => {
+            let message = "The Content-Encoding of a request is gzip, or there is none.".to_owned();
+            return Err(Failure::invalid(message));
+        }
     }
     let mut charge = client.room.bodies.charge(&client.account, false);
     let charged = charge.grow(CONTENT_BYTES_MAX, ROOM_PATIENCE).await;

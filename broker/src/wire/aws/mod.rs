@@ -17,56 +17,71 @@ mod sts;
 mod xml;
 
 use bytes::Bytes;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap};
-use tokio::time::Instant;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 
+use super::Gateway;
+use super::call::ProtocolCall;
+use super::caller::{self, Caller};
 use super::client::Client;
-use super::exchange::{Answer, Disconnected, request_id};
+use super::exchange::{Answer, request_id};
 use super::refusal::Refusal;
-use super::{Gateway, body, caller, kinesis};
+use super::timing::OperationTiming;
 use destination::{METRICS_VERSION, STS_VERSION};
+use inflate::Encoding;
 use known::Service;
 use protocol::{Protocol, Reply};
 use refusal::Failure;
 
 pub(super) use destination::Destination;
 
-/// Carries out one call of a connection for a service beside Kinesis.
-///
-/// # Errors
-/// [`Disconnected`] when the client left before its request was complete.
-pub(super) async fn call(
-    gateway: &Gateway,
-    client: &Client,
-    request: Request<Incoming>,
+/// A call for a service beside Kinesis, as far as its head says.
+pub(super) struct ServiceCall {
     destination: Destination,
-) -> Result<Answer, Disconnected> {
-    let (head, incoming) = request.into_parts();
-    let waits = head.headers.contains_key(EXPECT);
-    let reply = Reply::new(destination.protocol(), request_id());
-    let body = match kinesis::read_body(gateway, client, incoming, waits).await {
-        Ok(body) => body,
-        Err(body::Failure::Refused(refusal)) => return Ok(reply.refused(refusal)),
-        Err(body::Failure::Left(disconnected)) => return Err(disconnected),
-    };
-    let started = Instant::now();
-    let inflated = match inflate::body(client, &head.headers, &body.bytes).await {
-        Ok(inflated) => inflated,
-        Err(failure) => return Ok(reply.failed(&failure, None)),
-    };
-    let place = Place { gateway, headers: &head.headers, reply };
-    let (name, answer) = match destination {
-        Destination::Metrics(protocol) => (
-            PUT_METRIC_DATA,
-            place.put_metrics(protocol.decode(&inflated).map_err(|_| refusal::unreadable(protocol))),
-        ),
-        Destination::Form => place.form(&inflated),
-        Destination::Absent { service, operation, .. } => (UNKNOWN, place.absent(service, &operation)),
-    };
-    gateway.timing.of_call(name).record(answer.status, started.elapsed());
-    Ok(answer)
+    encoding: Encoding,
+    caller: Caller,
+    /// The service that the request is signed for, where it is a known one.
+    signed_for: Option<&'static Service>,
+    reply: Reply,
+}
+
+impl ServiceCall {
+    /// The call of a request with these headers for `destination`.
+    pub(super) fn new(destination: Destination, gateway: &Gateway, headers: &HeaderMap) -> Self {
+        Self {
+            encoding: Encoding::of(headers),
+            caller: caller::of(headers, &gateway.account, &gateway.region),
+            signed_for: caller::service(headers).and_then(known::by_scope),
+            reply: Reply::new(destination.protocol(), request_id()),
+            destination,
+        }
+    }
+}
+
+impl ProtocolCall for ServiceCall {
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        self.reply.refused(refusal)
+    }
+
+    async fn run<'g>(
+        self,
+        gateway: &'g Gateway,
+        client: &Client,
+        body: &Bytes,
+    ) -> (Answer, Option<&'g OperationTiming>) {
+        let inflated = match inflate::body(client, self.encoding, body).await {
+            Ok(inflated) => inflated,
+            Err(failure) => return (self.reply.failed(&failure, None), None),
+        };
+        let (name, answer) = match &self.destination {
+            Destination::Metrics(protocol) => {
+                let input = protocol.decode(&inflated).map_err(|_| refusal::unreadable(*protocol));
+                (PUT_METRIC_DATA, self.put_metrics(gateway, input))
+            }
+            Destination::Form => self.form(gateway, &inflated),
+            Destination::Absent { service, operation, .. } => (UNKNOWN, self.absent(service, operation)),
+        };
+        (answer, Some(gateway.timing.of_call(name)))
+    }
 }
 
 /// Labels of the calls that are served, in the metric of request times.
@@ -88,15 +103,8 @@ pub(super) fn refuse_path(headers: &HeaderMap) -> Answer {
     Reply::new(protocol, request_id()).failed(&failure, Some(service))
 }
 
-/// The surroundings of one call.
-struct Place<'a> {
-    gateway: &'a Gateway,
-    headers: &'a HeaderMap,
-    reply: Reply,
-}
-
-impl Place<'_> {
-    fn form(self, body: &Bytes) -> (&'static str, Answer) {
+impl ServiceCall {
+    fn form(&self, gateway: &Gateway, body: &Bytes) -> (&'static str, Answer) {
         let form = match query::Form::read(body) {
             Ok(form) => form,
             Err(failure) => return (UNKNOWN, self.reply.failed(&failure, None)),
@@ -106,32 +114,30 @@ impl Place<'_> {
             // The answer that AWS's Kinesis has for this.
             (None, _) => (UNKNOWN, Refusal::ContentTypeUnknown { targeted: false }.answer()),
             (Some(PUT_METRIC_DATA), Some(METRICS_VERSION)) => {
-                (PUT_METRIC_DATA, self.put_metrics(Ok(form.document())))
+                (PUT_METRIC_DATA, self.put_metrics(gateway, Ok(form.document())))
             }
             (Some(GET_CALLER_IDENTITY), Some(STS_VERSION)) => (GET_CALLER_IDENTITY, self.identity()),
             (Some(action), version) => {
-                let scope = || caller::service(self.headers).and_then(known::by_scope);
-                let service = version.and_then(known::by_version).or_else(scope).unwrap_or(&known::OTHER);
+                let named = version.and_then(known::by_version);
+                let service = named.or(self.signed_for).unwrap_or(&known::OTHER);
                 (UNKNOWN, self.absent(service, action))
             }
         }
     }
 
-    fn put_metrics(self, input: Result<tidelog_proto::Document, Failure>) -> Answer {
-        let caller = caller::of(self.headers, &self.gateway.account, &self.gateway.region);
-        let done = input.and_then(|input| put_metric_data::run(&self.gateway.applications, &caller, &input));
+    fn put_metrics(&self, gateway: &Gateway, input: Result<tidelog_proto::Document, Failure>) -> Answer {
+        let done = input.and_then(|input| put_metric_data::run(&gateway.applications, &self.caller, &input));
         match done {
             Ok(()) => self.reply.empty("PutMetricData", &known::METRICS),
             Err(failure) => self.reply.failed(&failure, Some(&known::METRICS)),
         }
     }
 
-    fn identity(self) -> Answer {
-        let caller = caller::of(self.headers, &self.gateway.account, &self.gateway.region);
-        self.reply.xml(sts::caller_identity(&caller.account, self.reply.request_id()))
+    fn identity(&self) -> Answer {
+        self.reply.xml(sts::caller_identity(&self.caller.account, self.reply.request_id()))
     }
 
-    fn absent(self, service: &'static Service, operation: &str) -> Answer {
+    fn absent(&self, service: &'static Service, operation: &str) -> Answer {
         self.reply.failed(&refusal::absent(service, operation), Some(service))
     }
 }
@@ -141,10 +147,4 @@ fn is_form(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// The encoding of the body, when it has one.
-fn content_encoding(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(CONTENT_ENCODING)?.as_bytes().trim_ascii();
-    (!value.is_empty() && !value.eq_ignore_ascii_case(b"identity")).then_some(value)
 }
