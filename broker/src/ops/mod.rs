@@ -269,7 +269,7 @@ async fn run(service: &Arc<Service>, call: &Call, request: &Request, about: &Abo
         | UpdateChannel(_)
         | UpdateDeadLetterQueueRecordsVisibility(_)
         | UpdateQueue(_)
-        | UpdateQueueRecordsVisibility(_) => Err(Fault::NotBuilt(request.operation().name().to_owned())),
+        | UpdateQueueRecordsVisibility(_) => Err(Fault::NotBuilt(request.operation().missing_feature())),
     }
 }
 

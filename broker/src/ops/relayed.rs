@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::model::shard_id::ShardId;
     use crate::model::stream::{HashRange, StreamStatus};
-    use crate::ops::api::PutRecordInput;
+    use crate::ops::api::{Feature, PutRecordInput};
     use crate::ops::cases;
     use crate::ops::fault::{InvalidPosition, InvalidReshard, LimitExceeded, Unavailable};
     use crate::replication::{Quota, QuotaExceeded};
@@ -90,7 +90,7 @@ mod tests {
             Fault::no_room(true, "answers"),
             Fault::ExpiredIterator { issued_ms: 1, now_ms: 2 },
             Fault::EncryptionUnavailable(key.clone()),
-            Fault::NotBuilt("GetQueue".to_owned()),
+            Fault::NotBuilt(Feature::Queues),
             Fault::Unavailable(Unavailable::Puts(Some(PutRefusal::SpaceLow { free: 1, reserved: 2 }))),
             Fault::being_created(&key),
             Fault::DryRun,

@@ -48,7 +48,7 @@ fn the_page_of_the_api_has_the_state_of_every_operation() {
         .collect();
     let state = |operation: Operation| match operation.properties().state {
         State::Built => "yes",
-        State::NotBuilt => "not yet",
+        State::NotBuilt(_) => "not yet",
     };
     let expected: Vec<_> =
         Operation::ALL.into_iter().map(|operation| (operation.name(), state(operation))).collect();

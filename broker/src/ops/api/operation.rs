@@ -4,10 +4,13 @@
 //! second and account are taken, as for most of the others. Operations without a rate are bounded by their shard's
 //! budget; those of the queues have an exception of their own for it.
 
+use serde::{Deserialize, Serialize};
+
 use super::Operation;
 use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
 use crate::limits::rates::{Rate, rate};
 
+use Feature::{Channels, Queues};
 use RunsOn::{AnyNode, MetadataLeader, ShardLeader};
 use State::{Built, NotBuilt};
 use WithoutLeader::{AnswersHere, Refuses};
@@ -30,8 +33,17 @@ pub struct Properties {
 pub enum State {
     /// The operation can be called.
     Built,
-    /// Requests are validated and then refused: this version has neither queues nor channels.
-    NotBuilt,
+    /// Requests are validated and then refused: this version lacks the feature.
+    NotBuilt(Feature),
+}
+
+/// A feature of Kinesis that this version lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Feature {
+    /// Queues of records.
+    Queues,
+    /// Channels.
+    Channels,
 }
 
 /// The node that runs an operation.
@@ -64,22 +76,22 @@ impl Operation {
     #[rustfmt::skip]
     pub const fn properties(self) -> Properties {
         match self {
-            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
-            Self::AcknowledgeQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::AcknowledgeDeadLetterQueueRecords => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
+            Self::AcknowledgeQueueRecords => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
             Self::AddTagsToStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::CreateChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::CreateQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure in the model
+            Self::CreateChannel => row(NotBuilt(Channels), MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::CreateQueue => row(NotBuilt(Queues), MetadataLeader, Refuses, Some(rate(5, Account))), // no figure in the model
             Self::CreateStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
             Self::DecreaseStreamRetentionPeriod => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
-            Self::DeleteChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::DeleteQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::DeleteChannel => row(NotBuilt(Channels), MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::DeleteQueue => row(NotBuilt(Queues), MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::DeleteResourcePolicy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::DeleteStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
             Self::DeregisterStreamConsumer => row(Built, MetadataLeader, Refuses, Some(rate(5, Stream))),
             Self::DescribeAccountSettings => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))),
-            Self::DescribeChannel => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::DescribeChannel => row(NotBuilt(Channels), MetadataLeader, AnswersHere, Some(rate(5, Account))),
             Self::DescribeLimits => row(Built, MetadataLeader, AnswersHere, Some(rate(1, Account))),
-            Self::DescribeQueue => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::DescribeQueue => row(NotBuilt(Queues), MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
             Self::DescribeStream => row(Built, MetadataLeader, AnswersHere, Some(rate(10, Account))),
             Self::DescribeStreamConsumer => row(Built, MetadataLeader, AnswersHere, Some(rate(20, Stream))),
             Self::DescribeStreamSummary => row(Built, MetadataLeader, AnswersHere, Some(rate(20, Account))),
@@ -89,8 +101,8 @@ impl Operation {
             Self::GetResourcePolicy => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
             Self::GetShardIterator => row(Built, ShardLeader, AnswersHere, None),
             Self::IncreaseStreamRetentionPeriod => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
-            Self::ListChannels => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))),
-            Self::ListQueues => row(NotBuilt, MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
+            Self::ListChannels => row(NotBuilt(Channels), MetadataLeader, AnswersHere, Some(rate(5, Account))),
+            Self::ListQueues => row(NotBuilt(Queues), MetadataLeader, AnswersHere, Some(rate(5, Account))), // no figure
             Self::ListShards => row(Built, MetadataLeader, AnswersHere, Some(rate(1_000, Stream))),
             Self::ListStreamConsumers => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Stream))),
             Self::ListStreams => row(Built, MetadataLeader, AnswersHere, Some(rate(5, Account))),
@@ -100,11 +112,11 @@ impl Operation {
             Self::PutRecord => row(Built, AnyNode, Refuses, None),
             Self::PutRecords => row(Built, AnyNode, Refuses, None),
             Self::PutResourcePolicy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
-            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
-            Self::ReceiveQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::ReceiveDeadLetterQueueRecords => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
+            Self::ReceiveQueueRecords => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
             Self::RegisterStreamConsumer => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
             Self::RemoveTagsFromStream => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::RestoreDeadLetterQueueRecords => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::RestoreDeadLetterQueueRecords => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
             Self::SplitShard => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
             Self::StartStreamEncryption => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::StopStreamEncryption => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
@@ -112,15 +124,26 @@ impl Operation {
             Self::TagResource => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::UntagResource => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::UpdateAccountSettings => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::UpdateChannel => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))),
-            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::UpdateChannel => row(NotBuilt(Channels), MetadataLeader, Refuses, Some(rate(5, Account))),
+            Self::UpdateDeadLetterQueueRecordsVisibility => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
             Self::UpdateMaxRecordSize => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
-            Self::UpdateQueue => row(NotBuilt, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
-            Self::UpdateQueueRecordsVisibility => row(NotBuilt, MetadataLeader, Refuses, None),
+            Self::UpdateQueue => row(NotBuilt(Queues), MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
+            Self::UpdateQueueRecordsVisibility => row(NotBuilt(Queues), MetadataLeader, Refuses, None),
             Self::UpdateShardCount => row(Built, MetadataLeader, Refuses, Some(rate(10, Account))), // the model has the figure, not the scope
             Self::UpdateStreamMode => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::UpdateStreamRecordDistributionStrategy => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))), // no figure
             Self::UpdateStreamWarmThroughput => row(Built, MetadataLeader, Refuses, Some(rate(5, Account))),
+        }
+    }
+
+    /// The feature that this version lacks, for an operation that is not built.
+    ///
+    /// # Panics
+    /// For one that is.
+    pub(in crate::ops) fn missing_feature(self) -> Feature {
+        match self.properties().state {
+            NotBuilt(feature) => feature,
+            Built => panic!("{} is built", self.name()),
         }
     }
 
@@ -143,6 +166,18 @@ mod tests {
             let is_of_queue = operation.errors().contains(&"ThrottlingException");
             assert!(operation.may_be_throttled() || is_of_queue, "{operation:?}");
         }
+    }
+
+    #[test]
+    fn missing_operations_name_their_feature() {
+        let missing = |feature| {
+            let lacks = |operation: &Operation| operation.properties().state == NotBuilt(feature);
+            Operation::ALL.into_iter().filter(lacks).map(Operation::name).collect::<Vec<_>>()
+        };
+        let (queues, channels) = (missing(Queues), missing(Channels));
+        assert_eq!((queues.len(), channels.len()), (12, 5));
+        assert!(queues.iter().all(|name| name.contains("Queue")), "{queues:?}");
+        assert!(channels.iter().all(|name| name.contains("Channel")), "{channels:?}");
     }
 
     #[test]

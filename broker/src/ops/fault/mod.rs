@@ -19,6 +19,7 @@ pub use refused::{InUse, LimitExceeded, NotFound, Throttled, Unavailable};
 
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, StreamKey, StreamStatus};
+use crate::ops::api::Feature;
 use crate::replication::{Quota, QuotaExceeded};
 use crate::service::ServiceError;
 
@@ -65,8 +66,8 @@ pub enum Fault {
     Serialization(WrongType),
     /// The service model has no operation of that name.
     UnknownOperation,
-    /// The service model has the operation of this name and this broker has not. SDKs do not retry it.
-    NotBuilt(String),
+    /// The service model has the operation and this broker lacks its feature. SDKs do not retry it.
+    NotBuilt(Feature),
     /// The operation is served in JSON only, and the request is in another codec.
     JsonOnly,
     /// An error of the broker, or a write whose outcome is unknown. The log has the details.
