@@ -1,9 +1,11 @@
-//! Turns the service model (`service-model.json`: shapes, bounds and errors of all operations) into Rust: the operations,
-//! the tables of members with their bounds, and the types of requests and answers. `src/ops/api/mod.rs` includes the
-//! result, and `src/limits.rs` the bounds that other code needs as constants; no bound of the model stands anywhere else.
+//! Turns the service model (`service-model.json`: shapes, bounds and errors of all operations) into Rust: the
+//! operations, the tables of members with their bounds, and the types of requests and answers. `src/ops/api/mod.rs`
+//! includes the result, and `src/limits.rs` the bounds that other code needs as constants; no bound of the model stands
+//! anywhere else.
 //!
-//! Also writes when the program was built, before which no clock can be right: SOURCE_DATE_EPOCH, or the time of the newest
-//! commit, less a day. The same sources give the same date; an incremental build may keep an older one, which is as right.
+//! Also writes when the program was built, before which no clock can be right: SOURCE_DATE_EPOCH, or the time of the
+//! newest commit, less a day. The same sources give the same date; an incremental build may keep an older one, which is
+//! as right.
 
 mod model;
 mod tables;

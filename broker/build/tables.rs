@@ -132,8 +132,8 @@ impl Tables<'_> {
     }
 }
 
-/// Translates a pattern of Java for the regex crate, which is built without Unicode's tables (`\d`, `\S`) and ends lines
-/// differently. The pattern matches the whole of a text.
+/// Translates a pattern of Java for the regex crate, which is built without Unicode's tables (`\d`, `\S`) and ends
+/// lines differently. The pattern matches the whole of a text.
 fn for_regex(pattern: &str) -> String {
     let mut out = String::from("^(?:");
     let mut letters = pattern.chars();

@@ -1,5 +1,5 @@
-//! Writes the types of requests and answers: a structure for each structure of the model, an enumeration for each of its
-//! enumerations, and the enumerations of all requests and of all answers.
+//! Writes the types of requests and answers: a structure for each structure of the model, an enumeration for each of
+//! its enumerations, and the enumerations of all requests and of all answers.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! A broker inside a program: starts one on a free port with data in a temporary directory, puts a record, reads it, and
-//! stops. `cargo run -p tidelog --example embedded`
+//! A broker inside a program: starts one on a free port with data in a temporary directory, puts a record, reads it,
+//! and stops. `cargo run -p tidelog --example embedded`
 
 use std::error::Error;
 

@@ -5,8 +5,8 @@
 //! directory is locked as well, where its file system can, so that removing `LOCK` lets nobody in. The server opens it
 //! before the node starts; [`crate::ownership`] looks whether it stays.
 //!
-//! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It is
-//! known by the file `EPHEMERAL`, which has the directory's own name in it: a copy under another name is kept. It is
+//! An ephemeral directory goes with its process, or with the next ephemeral one on this machine if that was killed. It
+//! is known by the file `EPHEMERAL`, which has the directory's own name in it: a copy under another name is kept. It is
 //! written and looked at under the lock, and goes when somebody opens the directory to keep it.
 
 use std::fs::{DirBuilder, File, OpenOptions};

@@ -38,8 +38,8 @@ pub struct Broker {
 
 /// Settings of a [`Broker`].
 ///
-/// By default the broker listens on a free port of 127.0.0.1, keeps its data in a temporary directory that goes with it,
-/// and limits shards and callers as Kinesis does.
+/// By default the broker listens on a free port of 127.0.0.1, keeps its data in a temporary directory that goes with
+/// it, and limits shards and callers as Kinesis does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct BrokerBuilder {

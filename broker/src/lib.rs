@@ -1,7 +1,7 @@
 //! The Tidelog broker: a self-hosted server that speaks the Amazon Kinesis Data Streams protocol.
 //!
-//! [`Broker`] runs one inside another program; the binary `tidelog` runs one as a process. Everything else is public for
-//! these two and for tests, and may change.
+//! [`Broker`] runs one inside another program; the binary `tidelog` runs one as a process. Everything else is public
+//! for these two and for tests, and may change.
 
 pub mod certificates;
 pub mod clock;

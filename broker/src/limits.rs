@@ -2,7 +2,8 @@
 //!
 //! The build makes tables of the service model with the bounds of single members of a request (lengths, ranges,
 //! patterns), and takes the few of them that stand here from the same model; limits that an operation checks by itself
-//! stand here alone. "Model" is the service model of 2013-12-02, "guide" the Kinesis developer guide, "recorded" the behaviour of the service as it was observed.
+//! stand here alone. "Model" is the service model of 2013-12-02, "guide" the Kinesis developer guide, "recorded" the
+//! behaviour of the service as it was observed.
 
 pub mod rates;
 

@@ -2,8 +2,9 @@
 //!
 //! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
 //! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
-//! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing.
-//! Series of single shards are counted apart, in [`shard_level`], and metrics of applications in [`applications`]. The binary and the server call this.
+//! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing. Series of
+//! single shards are counted apart, in [`shard_level`], and metrics of applications in [`applications`]. The binary and
+//! the server call this.
 
 pub mod applications;
 pub mod logs;
@@ -28,8 +29,8 @@ pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total
 pub const SHARD_WRITE_LIMIT_BYTES: &str = "tidelog_shard_write_limit_bytes";
 /// Records that a shard takes a second, infinite without a limit. Without a counterpart in CloudWatch.
 pub const SHARD_WRITE_LIMIT_RECORDS: &str = "tidelog_shard_write_limit_records";
-/// Records that this node refused for its own sake; label `reason`: `disk_reserve`, `disk_full` or `log_at_bound`. Without
-/// a counterpart in CloudWatch.
+/// Records that this node refused for its own sake; label `reason`: `disk_reserve`, `disk_full` or `log_at_bound`.
+/// Without a counterpart in CloudWatch.
 pub const REFUSED_RECORDS: &str = "tidelog_refused_records_total";
 /// GetRecords calls refused because the shard's budget was spent. CloudWatch `ReadProvisionedThroughputExceeded`.
 pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
@@ -57,15 +58,15 @@ pub const SUBSCRIPTION_SECONDS_BEHIND: &str = "tidelog_subscription_behind_secon
 pub const REQUEST_SECONDS: &str = "tidelog_request_seconds";
 /// Client connections open now. Without a counterpart in CloudWatch.
 pub const CONNECTIONS: &str = "tidelog_connections";
-/// Time of one commit of the write-ahead log, seconds: its write and, where the durability asks for it, its sync; a wait
-/// for space on a full disk counts too. Without a counterpart in CloudWatch.
+/// Time of one commit of the write-ahead log, seconds: its write and, where the durability asks for it, its sync; a
+/// wait for space on a full disk counts too. Without a counterpart in CloudWatch.
 pub const WAL_SYNC_SECONDS: &str = "tidelog_wal_sync_seconds";
 /// Bytes of one commit of the write-ahead log. Without a counterpart in CloudWatch.
 pub const WAL_COMMIT_BYTES: &str = "tidelog_wal_commit_bytes";
 /// Operations that shared one commit of the write-ahead log. Without a counterpart in CloudWatch.
 pub const WAL_COMMIT_OPS: &str = "tidelog_wal_commit_ops";
-/// Bytes written to the log's files that hold an entry that no checkpoint has made superfluous. Without a counterpart in
-/// CloudWatch.
+/// Bytes written to the log's files that hold an entry that no checkpoint has made superfluous. Without a counterpart
+/// in CloudWatch.
 pub const WAL_LIVE_BYTES: &str = "tidelog_wal_live_bytes";
 /// Syncs of files and directories that the process has asked its disk for. Without a counterpart in CloudWatch.
 pub const DISK_SYNCS: &str = "tidelog_disk_syncs_total";
@@ -106,7 +107,8 @@ pub const CERTIFICATE_EXPIRY: &str = "tidelog_certificate_expiry_timestamp_secon
 /// second of another of the same place). Without a counterpart in CloudWatch.
 pub const LOG_LINES_DROPPED: &str = "tidelog_log_lines_dropped_total";
 
-/// Seconds by which the node's wall clock is ahead of the time that the broker goes by. Without a counterpart in CloudWatch.
+/// Seconds by which the node's wall clock is ahead of the time that the broker goes by. Without a counterpart in
+/// CloudWatch.
 pub const CLOCK_OFFSET_SECONDS: &str = "tidelog_clock_offset_seconds";
 /// Leaps of the node's wall clock while the broker ran. Without a counterpart in CloudWatch.
 pub const CLOCK_LEAPS: &str = "tidelog_clock_leaps_total";
@@ -317,8 +319,8 @@ pub fn declared() -> impl Iterator<Item = &'static str> {
     DESCRIBED.iter().map(|(name, ..)| *name)
 }
 
-/// The process's one recorder, installed at the first call. Where the program that embeds the broker has installed another
-/// one, everything is recorded there, and the broker's own page of metrics stays empty.
+/// The process's one recorder, installed at the first call. Where the program that embeds the broker has installed
+/// another one, everything is recorded there, and the broker's own page of metrics stays empty.
 pub fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
@@ -352,8 +354,8 @@ fn describe() {
     }
 }
 
-/// Puts counters and histograms on the page before the first count: an alarm on a rate sees the step from 0 to 1 only where
-/// there was a 0. Gauges have no value until their owners set one.
+/// Puts counters and histograms on the page before the first count: an alarm on a rate sees the step from 0 to 1 only
+/// where there was a 0. Gauges have no value until their owners set one.
 fn begin() {
     for (name, kind, ..) in DESCRIBED.iter().filter(|(name, ..)| !LABELLED.contains(name)) {
         match kind {

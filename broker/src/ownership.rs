@@ -1,4 +1,5 @@
-//! Whether the process still owns the files it works on; one that does not ends, before it acknowledges more into nothing.
+//! Whether the process still owns the files it works on; one that does not ends, before it acknowledges more into
+//! nothing.
 //!
 //! A file that was removed or replaced can still be written to: the process that has it open notices nothing, and
 //! the records that it acknowledges are gone with it. So the server looks each second, through handles that it

@@ -1,8 +1,8 @@
 //! The life of one broker in a process: directory, listeners, node, connections, and their end in reverse.
 //!
-//! Invariants: the port answers from the start on, and no operation runs before the node has started; the node is stopped only after every connection has
-//! ended or [`Bounds::drain`] has passed; the directory stays locked until the node has stopped. The binary calls
-//! this, and so do tests of the wire.
+//! Invariants: the port answers from the start on, and no operation runs before the node has started; the node is
+//! stopped only after every connection has ended or [`Bounds::drain`] has passed; the directory stays locked until the
+//! node has stopped. The binary calls this, and so do tests of the wire.
 
 use std::io;
 use std::net::SocketAddr;

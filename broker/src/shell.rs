@@ -52,7 +52,8 @@ pub fn spawn_short<T: Send + 'static>(work: impl Future<Output = T> + Send + 'st
     tokio::spawn(work)
 }
 
-/// Whether the runtime of this task has begun to drop its tasks. Such a runtime ends a new task as soon as it is spawned.
+/// Whether the runtime of this task has begun to drop its tasks. Such a runtime ends a new task as soon as it is
+/// spawned.
 fn runtime_shuts_down() -> bool {
     tokio::runtime::Handle::try_current().is_ok_and(|runtime| {
         let probe = runtime.spawn(std::future::pending::<()>());

@@ -51,8 +51,8 @@ enum Subcommands {
 
     /// Print the certificate of the broker's CA, for clients that connect by https://, in PEM form.
     ///
-    /// The CA is made with the data directory at the first start, or by this command when it comes first. A broker that runs
-    /// with --tls-certificate presents a certificate of another issuer, and its clients do not need this one.
+    /// The CA is made with the data directory at the first start, or by this command when it comes first. A broker that
+    /// runs with --tls-certificate presents a certificate of another issuer, and its clients do not need this one.
     Ca(Authority),
 
     /// Administer a cluster: its members and its leaders.
@@ -76,7 +76,8 @@ enum Subcommands {
 
 #[derive(Debug, Args)]
 struct Authority {
-    /// Data directory of the broker; TIDELOG_DATA and the file of settings count as in `serve`. [default: ./tidelog-data]
+    /// Data directory of the broker; TIDELOG_DATA and the file of settings count as in `serve`. [default:
+    /// ./tidelog-data]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
 

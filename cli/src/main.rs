@@ -51,8 +51,8 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// `tidelog ca`: to standard output, so that it can be sent into a file; or into a directory, with the name of the file to
-/// standard output.
+/// `tidelog ca`: to standard output, so that it can be sent into a file; or into a directory, with the name of the file
+/// to standard output.
 fn hand_out_authority(data: &DataLocation, hashed: Option<&Path>) -> ExitCode {
     let pem = match tls::authority::exported(data) {
         Ok(pem) => pem,

@@ -1,6 +1,6 @@
-//! Prints the records of a stream as a member of a group, one line each, until it is interrupted:
-//! `consume STREAM GROUP [NODE…]`. Start it several times, and the shards are shared. A line that was printed is printed
-//! again, by this or another member, only if it could not be recorded before the program ended.
+//! Prints the records of a stream as a member of a group, one line each, until it is interrupted: `consume STREAM GROUP
+//! [NODE…]`. Start it several times, and the shards are shared. A line that was printed is printed again, by this or
+//! another member, only if it could not be recorded before the program ended.
 
 use std::error::Error;
 use std::io::Write;

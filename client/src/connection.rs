@@ -278,8 +278,8 @@ impl Node {
         request
     }
 
-    /// Waits for the answer, or for the first message of many, as long as a call may take. A failure of the node leads to
-    /// another node for the next call.
+    /// Waits for the answer, or for the first message of many, as long as a call may take. A failure of the node leads
+    /// to another node for the next call.
     ///
     /// # Errors
     /// The broker's refusal, or that no answer came in time.

@@ -16,7 +16,8 @@ const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "Kinesis_20131202";
 /// How long one attempt may take, from sending to the last byte of the answer.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
-/// Bound of an answer, in bytes: 10 MiB of records are a third more in base64, and 10,000 of them have keys and numbers.
+/// Bound of an answer, in bytes: 10 MiB of records are a third more in base64, and 10,000 of them have keys and
+/// numbers.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
 
 /// A client of one endpoint. Calls may be made from many tasks at once.

@@ -17,8 +17,8 @@ pub const DEPTH_MAX: usize = 32;
 pub const MEMBERS_MAX: usize = 10_000;
 
 /// Values of one document, those inside others included, that a codec reads. A value takes many times more memory than
-/// the byte or two that can announce it. A PutRecords has 2,500 at most; some lists of the service model may have 10,000
-/// structures.
+/// the byte or two that can announce it. A PutRecords has 2,500 at most; some lists of the service model may have
+/// 10,000 structures.
 pub const VALUES_MAX: usize = 400_000;
 
 /// A body that is not one document of its codec, or passes one of the bounds above. The type carries no reason,

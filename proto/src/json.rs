@@ -1,7 +1,7 @@
 //! JSON as the Kinesis protocol writes it: instants are seconds with a fraction, bytes are base64.
 //!
-//! Decoding is bounded in depth and number of values, so that no body can exhaust stack or memory. The writers of single values are also
-//! used by the two operations that write their answers without building a [`Document`].
+//! Decoding is bounded in depth and number of values, so that no body can exhaust stack or memory. The writers of
+//! single values are also used by the two operations that write their answers without building a [`Document`].
 
 use std::borrow::Cow;
 use std::cell::Cell;

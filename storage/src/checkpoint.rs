@@ -207,11 +207,12 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>, CheckpointErr
 }
 
 /// Where each group ends in the checkpoints that are kept, by the files themselves: in the one that ends earlier of the
-/// two. A group that one of them lacks has no end. The write-ahead log may be purged up to there and no further, so that
-/// either can be started from. `None` while fewer than two are there.
+/// two. A group that one of them lacks has no end. The write-ahead log may be purged up to there and no further, so
+/// that either can be started from. `None` while fewer than two are there.
 ///
 /// # Errors
-/// [`CheckpointError::AllDamaged`] names a file that cannot be used: nothing may be purged then. The others as [`load`].
+/// [`CheckpointError::AllDamaged`] names a file that cannot be used: nothing may be purged then. The others as
+/// [`load`].
 pub fn kept(disk: &dyn Disk, dir: &Path) -> Result<Option<BTreeMap<u8, u64>>, CheckpointError> {
     let names = disk.list(dir).map_err(|source| io_error("list", dir, source))?;
     let mut ends: Option<BTreeMap<u8, u64>> = None;

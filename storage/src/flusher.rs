@@ -68,7 +68,8 @@ impl Flusher {
     }
 
     /// Writes whole blocks of the largest shards until no more than
-    /// [`flush_until_bytes`](crate::shard::StoreOptions::flush_until_bytes) are left unflushed, or only remainders. Syncs nothing. Gives the bytes of frames written.
+    /// [`flush_until_bytes`](crate::shard::StoreOptions::flush_until_bytes) are left unflushed, or only remainders.
+    /// Syncs nothing. Gives the bytes of frames written.
     ///
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
@@ -101,8 +102,8 @@ impl Flusher {
         }
     }
 
-    /// Brings the files of every shard to its snapshot, makes all written files durable, and returns the shards' part of
-    /// the checkpoint. May be called once for all groups or once per group.
+    /// Brings the files of every shard to its snapshot, makes all written files durable, and returns the shards' part
+    /// of the checkpoint. May be called once for all groups or once per group.
     ///
     /// # Errors
     /// As [`Flusher::flush_some`]; after [`ShardError::NoSpace`] come again, with newer snapshots if you like.
@@ -119,9 +120,10 @@ impl Flusher {
         Ok(snapshots.into_iter().map(|snapshot| snapshot.checkpoint).collect())
     }
 
-    /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the
-    /// trim point of the checkpoint before it, which is kept as well, and the directories of removed streams
-    /// and shards that neither lists. Nothing while a transfer pins the files. Gives the bytes of the unlinked segments, without those of removed ones.
+    /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the trim point
+    /// of the checkpoint before it, which is kept as well, and the directories of removed streams and shards that
+    /// neither lists. Nothing while a transfer pins the files. Gives the bytes of the unlinked segments, without those
+    /// of removed ones.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.

@@ -1,7 +1,7 @@
 //! Measures the hot calls of lease tables: `cargo run --release -p tidelog-tables --example measure`.
 //!
-//! One thread, no log and no network: the renewal of a lease from its JSON to its bytes, its application, a full scan of
-//! 10,000 leases, memory of an item, snapshot and restart.
+//! One thread, no log and no network: the renewal of a lease from its JSON to its bytes, its application, a full scan
+//! of 10,000 leases, memory of an item, snapshot and restart.
 
 use std::time::{Duration, Instant};
 

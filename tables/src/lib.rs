@@ -3,12 +3,13 @@
 //! Three layers, each on those before it:
 //!
 //! 1. [`value`]: attribute values in one canonical encoding.
-//! 2. [`expression`]: conditions, updates, projections and key conditions, from expressions and from their legacy forms.
+//! 2. [`expression`]: conditions, updates, projections and key conditions, from expressions and from their legacy
+//!    forms.
 //! 3. [`request`] reads JSON into typed reads and writes, [`command`] carries writes through the log of a group,
 //!    [`state`] applies commands and answers reads.
 //!
-//! Nothing here knows a network, a runtime, a clock or the broker. The time and the bounds come with each command, so that
-//! all nodes of a group come to the same state.
+//! Nothing here knows a network, a runtime, a clock or the broker. The time and the bounds come with each command, so
+//! that all nodes of a group come to the same state.
 //!
 //! ```
 //! use tidelog_tables::{Bounds, Command, Owner, Request, Stamp, Tables};
@@ -32,7 +33,8 @@
 //!         "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
 //!         "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}]}"#,
 //! )?;
-//! let lease = r#"{"TableName": "orders", "Item": {"leaseKey": {"S": "shardId-000000000000"}, "leaseCounter": {"N": "0"}},
+//! let lease = r#"{"TableName": "orders",
+//!                 "Item": {"leaseKey": {"S": "shardId-000000000000"}, "leaseCounter": {"N": "0"}},
 //!                 "Expected": {"leaseKey": {"Exists": false}}}"#;
 //! call("PutItem", lease)?;
 //! let second = call("PutItem", lease).unwrap_err();

@@ -58,8 +58,8 @@ impl Owner {
     }
 }
 
-/// The application that a table belongs to: the tables `APP`, `APP-CoordinatorState` and `APP-WorkerMetricStats` are those
-/// of `APP`, and live in one group, so that a transaction over them is one command.
+/// The application that a table belongs to: the tables `APP`, `APP-CoordinatorState` and `APP-WorkerMetricStats` are
+/// those of `APP`, and live in one group, so that a transaction over them is one command.
 pub fn application_of(table: &str) -> &str {
     let stripped = COMPANIONS.iter().find_map(|suffix| table.strip_suffix(suffix));
     stripped.filter(|application| !application.is_empty()).unwrap_or(table)

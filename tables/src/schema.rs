@@ -1,8 +1,8 @@
 //! Keys of tables and indexes, and their bytes.
 //!
 //! The key of an item is a hash of its hash key, the hash key behind its length, and the range key. So items lie in the
-//! order of the hash, which makes equal segments of a scan; those with one hash key lie together in the order of the range
-//! key. The range key is escaped and ended, because the key of the table's item follows it in an index.
+//! order of the hash, which makes equal segments of a scan; those with one hash key lie together in the order of the
+//! range key. The range key is escaped and ended, because the key of the table's item follows it in an index.
 
 use crate::codec::{Damaged, Reader, put_bytes};
 use crate::fault::Invalid;

@@ -1,6 +1,7 @@
 //! Brokers as processes: a program under test, its output, its log, its signals, its exit codes.
 //!
-//! A test program names its binary once, as `Program::new(env!("CARGO_BIN_EXE_tidelog"))`: only Cargo knows where it is.
+//! A test program names its binary once, as `Program::new(env!("CARGO_BIN_EXE_tidelog"))`: only Cargo knows where it
+//! is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

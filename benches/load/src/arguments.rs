@@ -20,8 +20,8 @@ pub struct BenchArguments {
     /// Records a second of all producers, due at equal intervals whether or not the endpoint keeps up (open loop); or
     /// `max`: each producer sends its next request when the one before is answered (closed loop).
     ///
-    /// Latencies count from the moment a request was due. In a closed loop they count from sending, and say nothing about
-    /// the waits of callers at a given rate.
+    /// Latencies count from the moment a request was due. In a closed loop they count from sending, and say nothing
+    /// about the waits of callers at a given rate.
     #[arg(long, default_value = "1000", value_name = "RATE|max", help_heading = "Load")]
     pub rate: Rate,
 
@@ -91,8 +91,8 @@ pub struct BenchArguments {
     #[arg(long, value_enum, default_value_t = Verify::Auto, value_name = "WHEN", help_heading = "Reading")]
     pub verify: Verify,
 
-    /// Do not sign requests, for endpoints that do not check signatures: signing costs a SHA-256 of every body. Not with
-    /// https://.
+    /// Do not sign requests, for endpoints that do not check signatures: signing costs a SHA-256 of every body. Not
+    /// with https://.
     #[arg(long, help_heading = "Connection")]
     pub unsigned: bool,
 

@@ -21,8 +21,8 @@ const UNSENT: u64 = 0;
 const UNKNOWN: u64 = 1;
 const REFUSED: u64 = 2;
 
-/// Shard and sequence number in one figure, which is none of the three above. Two records have the same one by chance in
-/// 2^-62 of cases.
+/// Shard and sequence number in one figure, which is none of the three above. Two records have the same one by chance
+/// in 2^-62 of cases.
 pub fn fingerprint(shard: &[u8], number: &[u8]) -> u64 {
     let mut hash = 0x9E37_79B9_7F4A_7C15_u64;
     for chunk in shard.chunks(8).chain(number.chunks(8)) {

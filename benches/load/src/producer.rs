@@ -1,5 +1,5 @@
-//! A producer by the Kinesis protocol: one connection, one request at a time, each sent when it is due or as soon as the
-//! one before it is answered.
+//! A producer by the Kinesis protocol: one connection, one request at a time, each sent when it is due or as soon as
+//! the one before it is answered.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

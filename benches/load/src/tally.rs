@@ -134,8 +134,8 @@ impl Tally {
         self.count(due, now, Counts { sent: records, ..Counts::default() });
     }
 
-    /// A request was answered, or given up. `latency` tells whether its time counts: that of an answer with at least one
-    /// record written does.
+    /// A request was answered, or given up. `latency` tells whether its time counts: that of an answer with at least
+    /// one record written does.
     pub fn settled(&mut self, due: Instant, now: Instant, counts: Counts, latency: bool) {
         self.count(due, now, counts);
         let Some(second) = self.window.second(due) else { return };

@@ -4,14 +4,15 @@
 /// costs no more than that while once more; a time that was left behind catches up as long after as it was left.
 pub const PACE: u64 = 2;
 
-/// A kept time after `elapsed_ms` have passed: it moves to `clock_ms`, at most [`PACE`] times as far as time has passed.
+/// A kept time after `elapsed_ms` have passed: it moves to `clock_ms`, at most [`PACE`] times as far as time has
+/// passed.
 pub fn follow(kept_ms: u64, clock_ms: u64, elapsed_ms: u64) -> u64 {
     let most_ms = elapsed_ms.saturating_mul(PACE);
     clock_ms.clamp(kept_ms.saturating_sub(most_ms), kept_ms.saturating_add(most_ms))
 }
 
-/// The median of clocks, the lower one of two in the middle: one wrong clock of three moves it neither way, and of two the
-/// one that is behind counts. `None` without clocks.
+/// The median of clocks, the lower one of two in the middle: one wrong clock of three moves it neither way, and of two
+/// the one that is behind counts. `None` without clocks.
 pub fn median(mut clocks_ms: Vec<u64>) -> Option<u64> {
     clocks_ms.sort_unstable();
     clocks_ms.get(clocks_ms.len().checked_sub(1)? / 2).copied()

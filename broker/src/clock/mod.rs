@@ -1,7 +1,7 @@
 //! Where the broker's time comes from. Code that decides by time is handed a `now`; only the shells hold a clock.
 //!
-//! A wall clock alone decides nothing that cannot be undone: [`cluster`] holds it against the clocks of the other voters
-//! and against the time that has passed since the machine booted.
+//! A wall clock alone decides nothing that cannot be undone: [`cluster`] holds it against the clocks of the other
+//! voters and against the time that has passed since the machine booted.
 
 pub mod bounded;
 pub mod cluster;

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bounded::{follow, median};
 use crate::model::stream::RetentionClock;
 
-/// Milliseconds by which a clock may be off before it counts as wrong; no arrival time runs further ahead of the median.
+/// Milliseconds by which a clock may be off before it counts as wrong; no arrival time runs further ahead of the
+/// median.
 pub const LEAD_MS: u64 = 60_000;
 /// Milliseconds by which the clock may be behind the log's newest arrival, which may have had the lead of another node.
 const BEHIND_LOG_MS: u64 = 2 * LEAD_MS;
@@ -212,7 +213,8 @@ impl Times {
         time_ms >= earliest_ms && (is_accepted || time_ms.saturating_add(BEHIND_LOG_MS) >= *newest_ms)
     }
 
-    /// Whether records can be dated now: not by a node of a cluster that has started and has only its own clock to go by.
+    /// Whether records can be dated now: not by a node of a cluster that has started and has only its own clock to go
+    /// by.
     pub fn is_usable(&self) -> bool {
         let Some(look) = self.last_look else { return true };
         let (least_ms, most_ms) = self.bounds_ms;
@@ -229,8 +231,8 @@ impl Times {
         self.served_ms.map(|served_ms| served_ms.min(self.bounds_ms.1))
     }
 
-    /// The time by which records are deleted: the retention clock, and not beyond the median of the clocks. `None` while
-    /// one of the two is not known.
+    /// The time by which records are deleted: the retention clock, and not beyond the median of the clocks. `None`
+    /// while one of the two is not known.
     pub fn deletion_ms(&self) -> Option<u64> {
         let boot_ms = self.last_look?.boot_ms;
         let is_known = self.keeps_times() || self.leader.is_some_and(|leader| leader.is_fresh(boot_ms));

@@ -171,7 +171,8 @@ impl Forming {
     /// Returns once the node has an identity.
     ///
     /// # Errors
-    /// [`FormingError::Refused`] when the cluster knows the node with other data or has taken it out, or is another one.
+    /// [`FormingError::Refused`] when the cluster knows the node with other data or has taken it out, or is another
+    /// one.
     pub async fn identified(&self) -> Result<(), FormingError> {
         if let Some(own) = self.peers.identity() {
             return self.check_welcome(&own).await;

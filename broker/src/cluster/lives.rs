@@ -1,8 +1,8 @@
 //! The file LIVES of a data directory: the lives of its node (`model/life.rs`), as far as they have to outlive it.
 //!
 //! Invariant: a life is on the disk before it is proposed to the cluster. The node reads the file at its start;
-//! replication writes it when it proposes a life and when the cluster has taken it, so that a start which is refused has
-//! changed nothing.
+//! replication writes it when it proposes a life and when the cluster has taken it, so that a start which is refused
+//! has changed nothing.
 
 use std::io;
 use std::path::Path;

@@ -2,8 +2,8 @@
 //! at every start from then on.
 //!
 //! The loss is proved by a leader that remembers the acknowledgement. The leader after it does not, and would fill the
-//! node again as one that has promised nothing, so the proof has to outlive the process. Replication writes the note, and
-//! the node reads it at its start.
+//! node again as one that has promised nothing, so the proof has to outlive the process. Replication writes the note,
+//! and the node reads it at its start.
 
 use std::io;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Several nodes as one cluster: the identity of a node, how it finds its cluster, and how the nodes talk to
 //! each other.
 //!
-//! - [`identity`], [`lives`], [`boot`] and [`lost_log`] are files of a data directory. They say which node the directory
-//!   belongs to, which process of the node is the newest, and whether the node may still be trusted with its id.
+//! - [`identity`], [`lives`], [`boot`] and [`lost_log`] are files of a data directory. They say which node the
+//!   directory belongs to, which process of the node is the newest, and whether the node may still be trusted with its
+//!   id.
 //! - [`peers`] knows the other nodes and holds one connection to each of them per lane.
 //! - [`forming`] leads a node without data to its cluster.
 //! - [`administration`] reports the state of a cluster, and changes its members and leaders for an operator.

@@ -1,8 +1,8 @@
 //! The lives of a node: one for each of its starts, and which of them may follow which.
 //!
 //! The cluster keeps the newest life of every node in its metadata. A node that starts proposes its new life together
-//! with those it has begun since the last one that the cluster took, and only one that follows the kept life is taken. So
-//! an older copy of a data directory, and a second process on a copy, are refused: they do not know the life that
+//! with those it has begun since the last one that the cluster took, and only one that follows the kept life is taken.
+//! So an older copy of a data directory, and a second process on a copy, are refused: they do not know the life that
 //! followed. Numbers alone would not do, because a copy that is started often enough would overtake the original.
 
 use std::fmt;

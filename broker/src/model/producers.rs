@@ -181,7 +181,8 @@ impl Table {
         self.count();
     }
 
-    /// This table for a group whose time is `to_ms` while that of its own is `from_ms`: producers have been silent as long.
+    /// This table for a group whose time is `to_ms` while that of its own is `from_ms`: producers have been silent as
+    /// long.
     #[must_use]
     pub fn moved(mut self, from_ms: u64, to_ms: u64) -> Self {
         for producer in self.producers.values_mut() {

@@ -2,8 +2,8 @@
 //! on-demand streams ask for a plan, the service carries it out.
 //!
 //! A plan is one step for the outside, however many splits and merges it is made of: shards that a later step of the
-//! same plan splits or merges again are opened and closed in one instant and never hold a record. Numbers go on from the
-//! highest ever used, in the order of the steps.
+//! same plan splits or merges again are opened and closed in one instant and never hold a record. Numbers go on from
+//! the highest ever used, in the order of the steps.
 
 use std::collections::BTreeSet;
 
@@ -133,9 +133,9 @@ impl Plan {
         planner.finish()
     }
 
-    /// Brings a stream to `count` shards of equal ranges, from the lowest keys up, as AWS does: from 4 to 3 shards 1 and
-    /// 2 are split, the pieces go to 0, to each other and to 3, and shards 6, 9 and 10 stay open. Ranges that are right
-    /// already are left alone.
+    /// Brings a stream to `count` shards of equal ranges, from the lowest keys up, as AWS does: from 4 to 3 shards 1
+    /// and 2 are split, the pieces go to 0, to each other and to 3, and shards 6, 9 and 10 stay open. Ranges that are
+    /// right already are left alone.
     ///
     /// # Panics
     /// When `count` is zero or the stream has no open shard.

@@ -256,7 +256,8 @@ impl Commitment {
 /// Account and region.
 pub type AccountRegion = (Arc<str>, Arc<str>);
 
-/// The time by which expired records are deleted, as the metadata group keeps it through starts and changes of its leader.
+/// The time by which expired records are deleted, as the metadata group keeps it through starts and changes of its
+/// leader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetentionClock {
     /// Milliseconds since the epoch; 0 before it was first set.

@@ -1,9 +1,11 @@
-//! Metrics that applications send by CloudWatch's PutMetricData, such as KCL's and KPL's, as series on the broker's page.
+//! Metrics that applications send by CloudWatch's PutMetricData, such as KCL's and KPL's, as series on the broker's
+//! page.
 //!
 //! The recorder forgets no series, so these have a table of their own. Invariants: the table has at most [`SERIES_MAX`]
-//! series; where it is full, an account that has fewer series than another takes places of that one, and a namespace with
-//! fewer than another of its account takes places of that namespace. A series that nobody has written for [`KEPT`] is forgotten. Workers are not told
-//! apart: KCL gives each start of a worker a new name, so that the number of series would grow with every deployment.
+//! series; where it is full, an account that has fewer series than another takes places of that one, and a namespace
+//! with fewer than another of its account takes places of that namespace. A series that nobody has written for [`KEPT`]
+//! is forgotten. Workers are not told apart: KCL gives each start of a worker a new name, so that the number of series
+//! would grow with every deployment.
 
 mod page;
 mod table;

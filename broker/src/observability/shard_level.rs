@@ -124,7 +124,8 @@ impl ShardCounts {
     }
 }
 
-/// The enabled series of these shards in Prometheus' text form, and how many are left out if any are; nothing for no rows.
+/// The enabled series of these shards in Prometheus' text form, and how many are left out if any are; nothing for no
+/// rows.
 pub fn page(rows: &[Row], left_out: usize) -> String {
     let mut out = String::new();
     if left_out > 0 {

@@ -1,9 +1,9 @@
 //! The operations of Kinesis: an operation is one file and one arm of `run`.
 //!
-//! A wire finds the caller and the operation and makes a request of one of the types of [`api`]; an operation is given a
-//! request that keeps every bound of the service model, decides with pure functions over the catalog, calls the service
-//! and returns an answer of its type, or a [`Fault`]. The table of operations ([`api::Operation::properties`]) says where
-//! an operation runs and how often.
+//! A wire finds the caller and the operation and makes a request of one of the types of [`api`]; an operation is given
+//! a request that keeps every bound of the service model, decides with pure functions over the catalog, calls the
+//! service and returns an answer of its type, or a [`Fault`]. The table of operations ([`api::Operation::properties`])
+//! says where an operation runs and how often.
 
 pub mod api;
 #[cfg(test)]

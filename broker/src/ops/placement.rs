@@ -5,8 +5,8 @@
 //! further. Without a leader in reach reads are answered from the state that this node has applied; everything else
 //! is refused with an error that clients retry.
 //!
-//! A denial that rests on metadata is given only once this node is known to have applied all metadata that was committed
-//! before: consumers take a missing shard for its end.
+//! A denial that rests on metadata is given only once this node is known to have applied all metadata that was
+//! committed before: consumers take a missing shard for its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,8 +117,8 @@ pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Resu
     run_here(service, call, request, about).await
 }
 
-/// Room for the records that another node is asked for, and its bytes; 0 where no records are asked for. A reader that has
-/// all that this node knows of is taken for one at the tip, which needs room for the largest record in JSON.
+/// Room for the records that another node is asked for, and its bytes; 0 where no records are asked for. A reader that
+/// has all that this node knows of is taken for one at the tip, which needs room for the largest record in JSON.
 fn room_for_records(service: &Service, call: &Call, about: &About) -> (usize, Option<Charge>) {
     let About::Iterator(opened) = about else { return (0, None) };
     let at_tip = || {

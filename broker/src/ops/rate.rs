@@ -1,5 +1,5 @@
-//! The rates of the control plane, checked in one place: after a request's members are judged, before its operation runs.
-//! SubscribeToShard counts its calls itself, once the consumer may subscribe.
+//! The rates of the control plane, checked in one place: after a request's members are judged, before its operation
+//! runs. SubscribeToShard counts its calls itself, once the consumer may subscribe.
 //!
 //! AWS's words name the stream, also where calls are counted by account. Nobody recorded the words for calls that name
 //! none.

@@ -126,8 +126,8 @@ impl PeerCalls {
         if answer.is_conflict() && previous.is_none() {
             return Err(Box::new(Status::internal("a conflict with nothing before")));
         }
-        // The word of a node that is no member as far as this one knows does not end it for good: the leader notices the
-        // loss as well.
+        // The word of a node that is no member as far as this one knows does not end it for good: the leader notices
+        // the loss as well.
         let is_member = || self.peers.members().contains_key(&leader);
         if let Some(missing) = previous.filter(|_| is_heartbeat && answer.is_conflict() && is_member()) {
             // openraft sends with each heartbeat the last position that this node has acknowledged to that leader.

@@ -10,7 +10,8 @@ use crate::room::{Class, FILE_READS_MAX, Shares};
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of applied records that are not yet in segments, however much memory there is.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
-/// The part of the unflushed bytes at which a flush begins, of those at which proposals wait: numerator and denominator.
+/// The part of the unflushed bytes at which a flush begins, of those at which proposals wait: numerator and
+/// denominator.
 const FLUSH_FROM: (u64, u64) = (3, 8);
 /// The part of a class that records on their way to other nodes, or from them, may take, as a fraction.
 const PEER_FRACTION: usize = 8;
@@ -32,8 +33,8 @@ const WAL_FILE_BYTES_MIN: u64 = 32 << 20;
 pub const DISK_RESERVE_BYTES_MIN: u64 = WAL_FILE_BYTES_MIN + (8 << 20);
 const WAL_LIVE_BYTES_MAX: u64 = 1 << 30;
 const WAL_LIVE_BYTES_MAX_IN_CLUSTER: u64 = 4 << 30;
-/// Least bound of the log, on the smallest volume: after two checkpoints two files at most hold an entry, and with these
-/// the log must be well below its bound.
+/// Least bound of the log, on the smallest volume: after two checkpoints two files at most hold an entry, and with
+/// these the log must be well below its bound.
 const WAL_LIVE_BYTES_MIN: u64 = 3 * WAL_FILE_BYTES_MIN;
 /// The part of a volume that the log may take up.
 const WAL_PART: u64 = 4;
@@ -80,7 +81,8 @@ pub struct Sizes {
     pub wal_first_file_bytes: u64,
     /// Live bytes of the write-ahead log past which puts are refused until a checkpoint has freed some.
     pub wal_live_bytes_max: u64,
-    /// Live bytes of the log of a node with peers, whose absence the log bridges: half of it is kept for nodes that lag.
+    /// Live bytes of the log of a node with peers, whose absence the log bridges: half of it is kept for nodes that
+    /// lag.
     pub wal_live_bytes_max_in_cluster: u64,
     /// Bytes that stay free on the disk for votes, trims, membership and checkpoints.
     pub reserved_bytes: u64,

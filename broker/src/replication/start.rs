@@ -193,8 +193,8 @@ fn flush_config(config: &GroupsConfig, wal: &WalHandle, last_sequence: u64) -> F
 /// A group before its Raft runs.
 type Restored = (GroupNetwork, LogStore, Machine);
 
-/// Restores every group from its checkpoint. All are restored before any runs: the end of a stream that one group applies
-/// again takes all the stream's shards out of the store, those too that another group would still look for.
+/// Restores every group from its checkpoint. All are restored before any runs: the end of a stream that one group
+/// applies again takes all the stream's shards out of the store, those too that another group would still look for.
 fn restore(
     config: &GroupsConfig,
     shared: &Shared,

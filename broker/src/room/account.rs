@@ -1,7 +1,7 @@
 //! Accounts of the memory: each connection has one, and the connections of one address are counted together.
 //!
-//! An address is one of IPv4, or a network of 64 bits of IPv6, which one customer has. Shares by address bind only while
-//! there is another one: behind a load balancer all clients have the same.
+//! An address is one of IPv4, or a network of 64 bits of IPv6, which one customer has. Shares by address bind only
+//! while there is another one: behind a load balancer all clients have the same.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -99,9 +99,9 @@ impl Accounts {
         self.addresses.load(Ordering::Relaxed) > 1
     }
 
-    /// Tells a connection to end so that `newcomer` gets its slot: the newest of the address with most bytes in a pool, or,
-    /// where all are of one address, the longest idle. Connections without a charge have no slot to give. False when
-    /// the address is the newcomer's own, or nobody is idle.
+    /// Tells a connection to end so that `newcomer` gets its slot: the newest of the address with most bytes in a pool,
+    /// or, where all are of one address, the longest idle. Connections without a charge have no slot to give. False
+    /// when the address is the newcomer's own, or nobody is idle.
     pub fn free_slot(&self, newcomer: &Account, pool: &Pool) -> bool {
         let (most, others) = {
             let open = self.opened();

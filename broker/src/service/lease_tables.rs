@@ -1,8 +1,9 @@
 //! Lease tables: the calls of the DynamoDB protocol that KCL and its relatives make.
 //!
-//! All tables of an application live in one data group, chosen by the hash of account, region and application; the group
-//! evaluates conditions where it applies its log. The crate `tidelog-tables` has the rules, and this module finds the
-//! groups. Without a leader a call waits for the next one, up to [`Proposals`](crate::replication::Proposals)' deadline.
+//! All tables of an application live in one data group, chosen by the hash of account, region and application; the
+//! group evaluates conditions where it applies its log. The crate `tidelog-tables` has the rules, and this module finds
+//! the groups. Without a leader a call waits for the next one, up to [`Proposals`](crate::replication::Proposals)'
+//! deadline.
 
 use std::sync::Arc;
 

@@ -48,8 +48,8 @@ impl<T> Drop for OwnTask<T> {
     }
 }
 
-/// The items of a stream, for the present reader. Each is begun when it is asked for, and made in a task of its own unless
-/// it is there at once.
+/// The items of a stream, for the present reader. Each is begun when it is asked for, and made in a task of its own
+/// unless it is there at once.
 pub fn in_own_tasks<S>(items: S) -> impl Stream<Item = S::Item> + Send
 where
     S: Stream<Item: Send> + Send + Unpin + 'static,

@@ -1,7 +1,8 @@
 //! The names and addresses that the broker's own certificate is good for: the one place that lists them.
 //!
-//! A wildcard is legal in the leftmost label only, and stands for one label, so the hosts of Kinesis, and those of the other
-//! services that the broker serves, are listed region by region. Names of which no verifier makes anything (`*.localhost` for some) do no harm.
+//! A wildcard is legal in the leftmost label only, and stands for one label, so the hosts of Kinesis, and those of the
+//! other services that the broker serves, are listed region by region. Names of which no verifier makes anything
+//! (`*.localhost` for some) do no harm.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -83,8 +84,9 @@ impl Names {
 /// Host of STS that older SDKs use in every region.
 const GLOBAL_STS_HOST: &str = "sts.amazonaws.com";
 
-/// Where SDKs look for the services of the broker in a region. Kinesis has hosts with an account or a stream's id in front,
-/// and without; queues have hosts of their own. KCL looks for DynamoDB and CloudWatch (`monitoring`), older KPLs for STS.
+/// Where SDKs look for the services of the broker in a region. Kinesis has hosts with an account or a stream's id in
+/// front, and without; queues have hosts of their own. KCL looks for DynamoDB and CloudWatch (`monitoring`), older KPLs
+/// for STS.
 fn service_hosts(region: &str) -> [String; 9] {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     [

@@ -68,8 +68,9 @@ impl fmt::Debug for PeerTls {
 }
 
 impl PeerTls {
-    /// Reads the files of a node, or of an administrator. The own certificate is judged as the other side will judge it:
-    /// it has to be by the authority, good at `now`, good for the host at which other nodes dial, and name the role.
+    /// Reads the files of a node, or of an administrator. The own certificate is judged as the other side will judge
+    /// it: it has to be by the authority, good at `now`, good for the host at which other nodes dial, and name the
+    /// role.
     ///
     /// # Errors
     /// When a file is missing or holds something else, when the key is not the certificate's, or when the other side
@@ -117,11 +118,12 @@ impl PeerTls {
         Ok((stream, role))
     }
 
-    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets. `node` is
-    /// the id that it has to prove; without one any node of the cluster will do.
+    /// Shakes hands with the node that was dialled at `host`: a name, or an address, with or without brackets. `node`
+    /// is the id that it has to prove; without one any node of the cluster will do.
     ///
     /// # Errors
-    /// When it proves no certificate by the authority that is good for `host` and names the node, or after five seconds.
+    /// When it proves no certificate by the authority that is good for `host` and names the node, or after five
+    /// seconds.
     pub async fn connect<S>(&self, stream: S, host: &str, node: Option<u64>) -> io::Result<PeerStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

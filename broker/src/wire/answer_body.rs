@@ -1,13 +1,13 @@
 //! The body of an answer: complete, or the messages of an event stream, as they come.
 //!
 //! Either is handed over in frames, so that a client that takes nothing of them is seen (`stall.rs`). A large answer is
-//! charged and ends once all of it is taken (`charged.rs`). Nobody watches the only frame of a small one once HTTP/2 has
-//! it: it keeps its request under way instead, so that its connection has one stream less.
+//! charged and ends once all of it is taken (`charged.rs`). Nobody watches the only frame of a small one once HTTP/2
+//! has it: it keeps its request under way instead, so that its connection has one stream less.
 //!
 //! An event stream is pulled: the next message is made when the connection can take it, so that a slow client holds at
-//! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the broker
-//! stops, and with a message of its own when it fails; in the middle of a message when it is over and its client goes on
-//! to take little. A client that goes away drops it.
+//! most the messages that are on their way to it, for a bounded time. It ends when its operation ends it, when the
+//! broker stops, and with a message of its own when it fails; in the middle of a message when it is over and its client
+//! goes on to take little. A client that goes away drops it.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -14,8 +14,8 @@ const GIB: usize = 1024 * MIB;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Connections open at once over all listeners: 10,000 where memory and the limit of open files allow; past it the
-    /// newest of the address whose connections hold most memory goes, where all are of one address the longest idle, and
-    /// further ones are served pages only.
+    /// newest of the address whose connections hold most memory goes, where all are of one address the longest idle,
+    /// and further ones are served pages only.
     pub connections_max: usize,
     /// Until a new connection has shown which protocol it speaks, the handshake of TLS included.
     pub first_bytes: Duration,
@@ -48,8 +48,8 @@ pub struct Bounds {
     pub request: Duration,
     /// The times of event streams, which outlast [`Self::request`].
     pub subscriptions: Pace,
-    /// For requests in flight to finish when the server stops; those whose body is not complete after a quarter of it are
-    /// refused, and event streams end at once.
+    /// For requests in flight to finish when the server stops; those whose body is not complete after a quarter of it
+    /// are refused, and event streams end at once.
     pub drain: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! The frame of a call in a protocol of AWS: head, whole body, deadline, answer, time.
 //!
-//! [`super::kinesis`], [`super::tables`] and [`super::aws`] are the protocols. [`super::exchange`] chooses one by the head
-//! of the request; the id of the request is added there too, unless the protocol has it in its answer.
+//! [`super::kinesis`], [`super::tables`] and [`super::aws`] are the protocols. [`super::exchange`] chooses one by the
+//! head of the request; the id of the request is added there too, unless the protocol has it in its answer.
 //!
 //! Order: the whole body is read before anything is refused, so that a refusal reaches its client.
 

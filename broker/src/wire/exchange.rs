@@ -106,8 +106,8 @@ impl Answer {
     }
 }
 
-/// Answers one request of a connection. A request of a web page or for a host that the broker does not answer is refused
-/// before it runs.
+/// Answers one request of a connection. A request of a web page or for a host that the broker does not answer is
+/// refused before it runs.
 ///
 /// # Errors
 /// [`Disconnected`], which ends the connection.

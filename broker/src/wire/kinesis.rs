@@ -1,7 +1,7 @@
 //! Calls of Kinesis: from a `POST /` to an operation and back.
 //!
-//! Order: the content type is judged once the body is there; the operations check that the body parses, and only then that
-//! they know the target.
+//! Order: the content type is judged once the body is there; the operations check that the body parses, and only then
+//! that they know the target.
 
 use bytes::Bytes;
 use hyper::StatusCode;

@@ -1,4 +1,5 @@
-//! The edge to clients: connections, plain or by TLS, HTTP/1.1 and HTTP/2, and the way from a request to an operation and back.
+//! The edge to clients: connections, plain or by TLS, HTTP/1.1 and HTTP/2, and the way from a request to an operation
+//! and back.
 //!
 //! ```text
 //! accept ──► connection ──► exchange ──► call ──► kinesis ──► crate::ops::dispatch

@@ -2,8 +2,9 @@
 //!
 //! One stream of a connection can stand still while the connection moves, so the transport's own bound does not see it,
 //! and a body that nobody asks for its next frame cannot end itself. Each stream is a task of its own, and so is each
-//! connection of HTTP/1.1; the task keeps the time of the answer it sends: from a frame handed over until the next one is
-//! asked for, and until the end that the body has named. Connections hand [`StreamTasks`] to hyper or are [`watched`].
+//! connection of HTTP/1.1; the task keeps the time of the answer it sends: from a frame handed over until the next one
+//! is asked for, and until the end that the body has named. Connections hand [`StreamTasks`] to hyper or are
+//! [`watched`].
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;

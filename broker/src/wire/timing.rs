@@ -38,7 +38,8 @@ pub(super) struct Timing {
     operations: [OperationTiming; Operation::ALL.len()],
     /// In the order of [`TableOperation::ALL`].
     tables: [OperationTiming; TableOperation::ALL.len()],
-    /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`, and those of AWS services beside Kinesis.
+    /// Calls of the gRPC API by path, such as `tidelog.v1.Streams/ListShards`, and those of AWS services beside
+    /// Kinesis.
     calls: BTreeMap<String, OperationTiming>,
     unknown: OperationTiming,
 }

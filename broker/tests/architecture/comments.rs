@@ -1,4 +1,5 @@
-//! Holds doc comments to rule 2 of the guide (CONTRIBUTING.md, "Write plain English"): each stands alone.
+//! Holds comments to the guide (CONTRIBUTING.md): each doc comment stands alone ("Write plain English", rule 2), and
+//! each line fits the width of the code.
 
 use super::{rust_files, workspace};
 
@@ -7,6 +8,8 @@ const BEGINNINGS: [&str; 14] = [
     "As", "It", "Its", "Of", "See", "That", "The same", "They", "Those", "What", "Whatever", "Who",
     "Whoever", "Whose",
 ];
+/// Characters of a line with a comment; rustfmt leaves comments as they are.
+const WIDTH: usize = 120;
 /// Directories with the workspace's Rust code.
 const CODE: [&str; 11] = [
     "benches",
@@ -51,18 +54,36 @@ fn dependent_comments(name: &str, code: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn doc_comments_stand_alone() {
+/// Lines of a file that hold nothing but a comment and are too long.
+fn long_comments(name: &str, code: &str) -> Vec<String> {
+    let is_long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > WIDTH;
+    let lines = code.lines().zip(1..).filter(|(line, _)| is_long(line));
+    lines.map(|(line, number)| format!("{name}:{number}: {}", line.trim_start())).collect()
+}
+
+/// Findings of a rule in all of the workspace's code.
+fn find_everywhere(rule: fn(&str, &str) -> Vec<String>) -> Vec<String> {
     let root = workspace();
     let mut found = Vec::new();
     for path in CODE.iter().flat_map(|directory| rust_files(&root.join(directory))) {
         let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name");
-        if name.split('/').any(|part| part == "target") {
-            continue;
+        if !name.split('/').any(|part| part == "target") {
+            found.extend(rule(name, &std::fs::read_to_string(&path).expect("a text")));
         }
-        found.extend(dependent_comments(name, &std::fs::read_to_string(&path).expect("a text")));
     }
+    found
+}
+
+#[test]
+fn doc_comments_stand_alone() {
+    let found = find_everywhere(dependent_comments);
     assert_eq!(found, [""; 0], "a doc comment names its subject: CONTRIBUTING.md, \"Write plain English\"");
+}
+
+#[test]
+fn comments_fit_the_width_of_the_code() {
+    let found = find_everywhere(long_comments);
+    assert_eq!(found, [""; 0], "a line with a comment has {WIDTH} characters at most");
 }
 
 #[test]
@@ -77,5 +98,20 @@ fn a_dependent_comment_is_found() {
         ("/// Assigns a shard.\n", 0),
     ] {
         assert_eq!(dependent_comments("file.rs", code).len(), count, "{code}");
+    }
+}
+
+#[test]
+fn a_long_comment_is_found() {
+    let words = "word ".repeat(24);
+    for (code, count) in [
+        (format!("/// {words}"), 1),
+        (format!("    // {words}"), 1),
+        (format!("//! {}", words.trim_end()), 1),
+        (format!("//{}", "é".repeat(WIDTH - 2)), 0),
+        (format!("let long = \"{words}{words}\";"), 0),
+        (format!("let short = 1; // {words}{words}"), 0),
+    ] {
+        assert_eq!(long_comments("file.rs", &code).len(), count, "{code}");
     }
 }

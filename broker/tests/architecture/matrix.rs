@@ -1,19 +1,20 @@
-//! The arrows between the modules of a crate, between the crates, and to the crates of others. [`super::tidy`] holds the
-//! code to these tables.
+//! The arrows between the modules of a crate, between the crates, and to the crates of others. [`super::tidy`] holds
+//! the code to these tables.
 //!
 //! A row stands for a module at the crate's root, or, as `cluster::peers`, for one of the next level; the row `cluster`
-//! would stand for the files of `cluster` that have no row of their own, and for the names that `cluster/mod.rs` defines.
+//! would stand for the files of `cluster` that have no row of their own, and for the names that `cluster/mod.rs`
+//! defines.
 //!
-//! A new module gets a row above everything it imports. A module that needs one more import gets its name in its row, if
-//! that stands below. An import that runs back up needs an [`Exception`] with its reason; take an exception out as soon as
-//! nothing needs it.
+//! A new module gets a row above everything it imports. A module that needs one more import gets its name in its row,
+//! if that stands below. An import that runs back up needs an [`Exception`] with its reason; take an exception out as
+//! soon as nothing needs it.
 
 /// The arrows of one crate of the workspace.
 pub struct Matrix {
     /// The crate's directory in the workspace.
     pub directory: &'static str,
-    /// A module, and the modules and crates of the workspace that it may import, from the top to the bottom: a row names
-    /// modules of the rows below it and no others.
+    /// A module, and the modules and crates of the workspace that it may import, from the top to the bottom: a row
+    /// names modules of the rows below it and no others.
     pub rows: &'static [(&'static str, &'static str)],
     /// Names at the root of the crate that stand for something in a module.
     pub at_root: &'static [(&'static str, &'static str)],
@@ -115,9 +116,9 @@ pub const STORAGE: Matrix = Matrix {
     exceptions: &[],
 };
 
-/// The crates of the workspace by the names that code has for them, and the crates of the workspace that they may depend
-/// on, tests and build scripts included, from the top to the bottom. Tests of every crate may use tidelog-testkit besides,
-/// wherever its row stands: Cargo builds it with the crate that it is to test.
+/// The crates of the workspace by the names that code has for them, and the crates of the workspace that they may
+/// depend on, tests and build scripts included, from the top to the bottom. Tests of every crate may use
+/// tidelog-testkit besides, wherever its row stands: Cargo builds it with the crate that it is to test.
 #[rustfmt::skip]
 pub const CRATES: &[(&str, &str)] = &[
     ("tidelog-fuzz", "tidelog tidelog-client tidelog-proto tidelog-tables"),

@@ -1,5 +1,5 @@
-//! Holds the code to the tables of [`super::matrix`]: imports go down, and each exception is needed. The tests at the end
-//! plant a violation of each rule.
+//! Holds the code to the tables of [`super::matrix`]: imports go down, and each exception is needed. The tests at the
+//! end plant a violation of each rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -113,7 +113,8 @@ async fn an_account_has_its_number_of_tables_whatever_their_groups() {
     broker.stop().await;
 }
 
-/// The renewals of one worker: values that it was told to have set, and values of renewals whose outcome it was not told.
+/// The renewals of one worker: values that it was told to have set, and values of renewals whose outcome it was not
+/// told.
 async fn renew(service: Arc<Service>) -> (Vec<u64>, Vec<u64>) {
     let (mut set, mut unknown) = (Vec::new(), Vec::new());
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! A log, or a part of it, that is gone while the node is down: the start is refused, says what to do, and changes nothing.
+//! A log, or a part of it, that is gone while the node is down: the start is refused, says what to do, and changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -136,8 +136,8 @@ impl Nemesis {
         }
     }
 
-    /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else. One that
-    /// has lost something has to say so once it can look.
+    /// A node may refuse to start for lack of space or of power, or because a sync failed, and for nothing else. One
+    /// that has lost something has to say so once it can look.
     fn may_refuse(&self, index: usize, words: &str) -> bool {
         let is_short = self.in_flight.iter().any(|(_, until)| match until {
             Until::Space { node } | Until::Power { node } => *node == index,
@@ -253,7 +253,8 @@ impl Nemesis {
         };
         let two = if self.dice.percent(30) { 2 } else { 1 };
         for node in (0..two).map(|next| &world.nodes[(index + next) % world.nodes.len()]) {
-            // A node that has started with a clock before its newest record takes the next one for right, as at a start.
+            // A node that has started with a clock before its newest record takes the next one for right, as at a
+            // start.
             let skew_ms = if node.skew_ms() < -FAR_MS && skew_ms > FAR_MS { 0 } else { skew_ms };
             world.trace.note(&format!("{} is off by {skew_ms} ms", node.name));
             node.set_skew_ms(skew_ms);

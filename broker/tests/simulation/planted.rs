@@ -1,5 +1,5 @@
-//! Mistakes that a broker could make, made around one that does not make them, so that nothing of them is in the broker.
-//! Disks that lie are in `medium`.
+//! Mistakes that a broker could make, made around one that does not make them, so that nothing of them is in the
+//! broker. Disks that lie are in `medium`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

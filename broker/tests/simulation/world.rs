@@ -63,7 +63,8 @@ impl World {
         answer
     }
 
-    /// The indexes of the nodes that promises are asked of: all but one whose disk has lost something and that does not serve.
+    /// The indexes of the nodes that promises are asked of: all but one whose disk has lost something and that does not
+    /// serve.
     pub fn intact_nodes(&self) -> Vec<usize> {
         let serves = |index: usize| self.nodes[index].state() == State::Serving;
         (0..self.nodes.len()).filter(|index| self.harmed.get() != Some(*index) || serves(*index)).collect()

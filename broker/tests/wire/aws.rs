@@ -1,5 +1,5 @@
-//! Services that share the port with Kinesis: CloudWatch's PutMetricData, STS's GetCallerIdentity, and the refusals of all
-//! others, as bytes.
+//! Services that share the port with Kinesis: CloudWatch's PutMetricData, STS's GetCallerIdentity, and the refusals of
+//! all others, as bytes.
 
 use std::io::Write;
 

@@ -77,8 +77,8 @@ enum Actions {
 
     /// Remove a node for good; its id is not used again.
     ///
-    /// A node that runs transfers its groups first; it may be dead as well. The command is refused when the remaining nodes
-    /// could not reach a majority.
+    /// A node that runs transfers its groups first; it may be dead as well. The command is refused when the remaining
+    /// nodes could not reach a majority.
     Remove {
         /// The node to remove.
         #[arg(value_name = "ID", value_parser = node_id)]

@@ -16,11 +16,11 @@ pub(super) struct Log {
 enum Actions {
     /// Let a lone node continue without the lost end of its log. Stop the broker first.
     ///
-    /// A broker whose write-ahead log lacks something durable refuses to start. Putting the files back, or restoring the
-    /// data directory from a copy, loses nothing; this command is for cases where neither is possible. It lists the losses
-    /// and asks before it changes anything. The removed part is kept in the directory `lost` of the data directory. No
-    /// sequence number is given out twice. If the command is interrupted, run it again: the broker refuses to start until
-    /// it has finished.
+    /// A broker whose write-ahead log lacks something durable refuses to start. Putting the files back, or restoring
+    /// the data directory from a copy, loses nothing; this command is for cases where neither is possible. It lists the
+    /// losses and asks before it changes anything. The removed part is kept in the directory `lost` of the data
+    /// directory. No sequence number is given out twice. If the command is interrupted, run it again: the broker
+    /// refuses to start until it has finished.
     GiveUp(Directory),
 }
 

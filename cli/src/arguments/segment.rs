@@ -16,7 +16,8 @@ pub(super) struct Segment {
 enum Actions {
     /// Make reads pass over records that can no longer be read. Stop the broker first.
     ///
-    /// A read of a shard fails at damaged records until their file is repaired or an operator gives the records up. `/health` and `tidelog doctor` name them. Nothing is deleted.
+    /// A read of a shard fails at damaged records until their file is repaired or an operator gives the records up.
+    /// `/health` and `tidelog doctor` name them. Nothing is deleted.
     GiveUp(Records),
 }
 

@@ -47,9 +47,9 @@ pub(super) struct Serve {
 
     /// Space of the data directory's volume that stays free: bytes such as `512MiB`, or a share such as `5%`.
     ///
-    /// Puts are refused while less is free, so that votes, trims and checkpoints still find room. At least 40 MiB; a share
-    /// is 1 to 50 %. The files and the bound of the write-ahead log follow from it and from the volume's size. [default: a
-    /// tenth of the volume, at most 320 MiB]
+    /// Puts are refused while less is free, so that votes, trims and checkpoints still find room. At least 40 MiB; a
+    /// share is 1 to 50 %. The files and the bound of the write-ahead log follow from it and from the volume's size.
+    /// [default: a tenth of the volume, at most 320 MiB]
     #[arg(long, value_name = "SIZE", env = "TIDELOG_DISK_RESERVE", value_parser = disk_reserve, default_value = "auto", hide_default_value = true)]
     pub(super) disk_reserve: DiskReserve,
 
@@ -69,8 +69,9 @@ pub(super) struct Serve {
     /// above zero or `off`; figures that you leave out, and quotas without a name here, stay as in `aws`:
     /// `rates=off,shards=100`.
     ///
-    /// Whatever the profile, the whole cluster has at most 20,000 streams and 100,000 shards, closed ones included, unless
-    /// `cluster-streams` and `cluster-shards` say otherwise; no account has more of them than it leaves for all others.
+    /// Whatever the profile, the whole cluster has at most 20,000 streams and 100,000 shards, closed ones included,
+    /// unless `cluster-streams` and `cluster-shards` say otherwise; no account has more of them than it leaves for all
+    /// others.
     #[arg(long, value_name = "PROFILE", env = "TIDELOG_CONTROL_LIMITS", default_value = "aws", value_parser = control_limits)]
     pub(super) control_limits: ControlLimits,
 
@@ -84,7 +85,8 @@ pub(super) struct Serve {
 
     /// Whether the lease tables of KCL are served beside Kinesis: `on` or `off`.
     ///
-    /// With `on`, applications of the Kinesis Client Library need no DynamoDB: AWS_ENDPOINT_URL names the broker for both.
+    /// With `on`, applications of the Kinesis Client Library need no DynamoDB: AWS_ENDPOINT_URL names the broker for
+    /// both.
     #[arg(long, value_name = "SWITCH", env = "TIDELOG_LEASE_TABLES", default_value = "on", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub(super) lease_tables: bool,
 
@@ -97,9 +99,9 @@ pub(super) struct Serve {
 
     /// Web origins whose pages may call the broker: `*`, `off`, or a list such as `https://app.example:8443`.
     ///
-    /// Callers are not authenticated, so a web page of any site could read and delete streams through the browser of its
-    /// reader. A request with another Origin is refused before it runs. `*` allows every origin, as Kinesis does, and
-    /// `off` none. [default: http:// and https:// of localhost, 127.0.0.1 and [::1], at any port]
+    /// Callers are not authenticated, so a web page of any site could read and delete streams through the browser of
+    /// its reader. A request with another Origin is refused before it runs. `*` allows every origin, as Kinesis does,
+    /// and `off` none. [default: http:// and https:// of localhost, 127.0.0.1 and [::1], at any port]
     #[arg(long, value_name = "ORIGINS", env = "TIDELOG_CORS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub(super) cors: AllowedOrigins,
 
@@ -114,8 +116,8 @@ pub(super) struct Serve {
     /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
     ///
     /// Without it, https:// is served all the same, with a certificate by a CA that is made with the data directory
-    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and the own host names
-    /// of Kinesis, DynamoDB, CloudWatch and STS.
+    /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and the own host
+    /// names of Kinesis, DynamoDB, CloudWatch and STS.
     #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_CERTIFICATE")]
     pub(super) tls_certificate: Option<PathBuf>,
 
@@ -125,17 +127,17 @@ pub(super) struct Serve {
 
     /// Memory the process may take, such as `512MiB` or `2GiB`; 192 MiB at least. [default: by the system's limits]
     ///
-    /// Without it, three quarters of the smallest limit of the process's control groups; without such a limit, a quarter
-    /// of the machine's memory, and no more than 6 GiB. Requests, answers and connections each have a class of it: when a
-    /// class is full, its clients get an error that they retry.
+    /// Without it, three quarters of the smallest limit of the process's control groups; without such a limit, a
+    /// quarter of the machine's memory, and no more than 6 GiB. Requests, answers and connections each have a class of
+    /// it: when a class is full, its clients get an error that they retry.
     #[arg(long, value_name = "SIZE", env = "TIDELOG_MEMORY", value_parser = memory)]
     pub(super) memory: Option<u64>,
 
     /// Sync of the log: `fsync` before each acknowledgement, or `interval=MILLISECONDS`.
     ///
     /// `fsync` acknowledges a write when it is on the medium; a power loss loses nothing that was acknowledged.
-    /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a
-    /// crash of the operating system loses up to that much acknowledged data, a crash of the broker alone none. A node of a
+    /// `interval=100` acknowledges before that and syncs every 100 milliseconds (1 to 60,000): a power loss or a crash
+    /// of the operating system loses up to that much acknowledged data, a crash of the broker alone none. A node of a
     /// cluster that comes back from such a loss has to be replaced, and its system has to tell one boot from the next.
     #[arg(long, value_name = "MODE", env = "TIDELOG_DURABILITY", default_value = "fsync", value_parser = durability)]
     pub(super) durability: Durability,
@@ -158,21 +160,22 @@ pub(super) struct Serve {
 
     /// The nodes that form a cluster, this one too, as `ID=HOST:PORT,…`; without it the broker is a lone node.
     ///
-    /// At these addresses the nodes reach each other; clients use those of --listen. Give every node of a new cluster the
-    /// same list: it forms once all of them are up. A node that will be added names itself and some members.
-    /// Host names are resolved whenever a connection is made: `1=tidelog-1:4568,2=tidelog-2:4568,3=tidelog-3:4568`.
+    /// At these addresses the nodes reach each other; clients use those of --listen. Give every node of a new cluster
+    /// the same list: it forms once all of them are up. A node that will be added names itself and some members. Host
+    /// names are resolved whenever a connection is made: `1=tidelog-1:4568,2=tidelog-2:4568,3=tidelog-3:4568`.
     #[arg(long, value_name = "NODES", env = "TIDELOG_CLUSTER", value_delimiter = ',', value_parser = cluster::member)]
     pub(super) cluster: Vec<(u64, String)>,
 
-    /// Address and port to listen on for other nodes, such as `0.0.0.0:4568`. [default: this node's address in --cluster]
+    /// Address and port to listen on for other nodes, such as `0.0.0.0:4568`. [default: this node's address in
+    /// --cluster]
     #[arg(long, value_name = "ADDRESS", env = "TIDELOG_CLUSTER_LISTEN")]
     pub(super) cluster_listen: Option<SocketAddr>,
 
     /// Certificate of this node for other nodes, with its chain, in PEM form; needs --cluster-key and --cluster-ca.
     ///
-    /// With it nodes speak mutual TLS: a certificate must be by an authority of --cluster-ca, for the host that --cluster
-    /// names, and for the node's id, by the URI name `tidelog:node:ID`. Without it nodes speak plain TCP and believe every
-    /// caller; that is refused on other than loopback addresses.
+    /// With it nodes speak mutual TLS: a certificate must be by an authority of --cluster-ca, for the host that
+    /// --cluster names, and for the node's id, by the URI name `tidelog:node:ID`. Without it nodes speak plain TCP and
+    /// believe every caller; that is refused on other than loopback addresses.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CLUSTER_CERTIFICATE")]
     pub(super) cluster_certificate: Option<PathBuf>,
 
@@ -186,8 +189,8 @@ pub(super) struct Serve {
 
     /// Listen for other nodes without certificates on an address that other machines can reach.
     ///
-    /// Any program that reaches that address can then read, write and delete records and change the cluster. Use it only
-    /// on a network that nothing but the nodes can reach.
+    /// Any program that reaches that address can then read, write and delete records and change the cluster. Use it
+    /// only on a network that nothing but the nodes can reach.
     #[arg(long, env = "TIDELOG_CLUSTER_INSECURE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) cluster_insecure: bool,
 
@@ -195,7 +198,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]
     pub(super) config: Option<PathBuf>,
 
-    /// Level of the log on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidelog::wire=debug`.
+    /// Level of the log on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
+    /// `info,tidelog::wire=debug`.
     #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=error", value_parser = log)]
     pub(super) log: String,
 }

@@ -32,9 +32,9 @@ enum Actions {
     Show,
     /// Declare the clocks right: records that have expired by their median are deleted for good within seconds.
     ///
-    /// After a clock has leapt the broker goes by the time that has passed, and deletes nothing by the new time before as
-    /// much time has passed again. It delays the deletion of records that expired while the machine was off in the same
-    /// way. This command skips both waits. Check the clocks first.
+    /// After a clock has leapt the broker goes by the time that has passed, and deletes nothing by the new time before
+    /// as much time has passed again. It delays the deletion of records that expired while the machine was off in the
+    /// same way. This command skips both waits. Check the clocks first.
     Accept,
 }
 

@@ -45,7 +45,8 @@ impl GetArguments {
         let shard = find(&shards, &self.shard)?;
         let record = match self.record(&client, &shard.shard_id).await {
             Ok(record) => record,
-            // The position does not exist, in the service's words: of another shard, or of a stream of that name before.
+            // The position does not exist, in the service's words: of another shard, or of a stream of that name
+            // before.
             Err(error) if error.exception() == Some("InvalidArgumentException") => None,
             Err(error) => return Err(CommandError::of_call(&client, None, error).await),
         };

@@ -1,8 +1,8 @@
 //! The settings of a broker and the commands beside it: declared once, in `arguments.rs`, and read from flags,
 //! environment and a file.
 //!
-//! Precedence: flag, then environment, then file, then the environment in kinesis-mock's words, then default. The result
-//! is a plain [`Config`]. The binary calls [`load`].
+//! Precedence: flag, then environment, then file, then the environment in kinesis-mock's words, then default. The
+//! result is a plain [`Config`]. The binary calls [`load`].
 
 pub(crate) mod cluster;
 mod file;

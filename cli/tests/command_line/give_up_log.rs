@@ -1,4 +1,5 @@
-//! A log that has lost its end, on one node: the start is refused, an operator gives the end up, and the broker goes on.
+//! A log that has lost its end, on one node: the start is refused, an operator gives the end up, and the broker goes
+//! on.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

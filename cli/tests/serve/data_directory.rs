@@ -76,7 +76,8 @@ fn log_file(data: &Path) -> PathBuf {
     files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "wal")).max().unwrap()
 }
 
-/// Starts a broker, does something to its directory, and expects it to end by itself with a sentence that has these words.
+/// Starts a broker, does something to its directory, and expects it to end by itself with a sentence that has these
+/// words.
 fn ends_after(harm: impl FnOnce(&Path), words: &str) {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");

@@ -11,7 +11,8 @@ use tidelog_testkit::process::Running;
 
 use crate::tidelog;
 
-/// Parts of names that say a unit which is no base unit, or a kind, or shorten a unit; as `promtool check metrics` has them.
+/// Parts of names that say a unit which is no base unit, or a kind, or shorten a unit; as `promtool check metrics` has
+/// them.
 const UNWANTED: [&str; 32] = [
     "milliseconds",
     "microseconds",

@@ -45,8 +45,9 @@ async fn clients_that_disconnect_leave_no_subscription() {
         let subscriber = Subscriber::begin(address, is_http2, &input).await;
         assert_eq!(open_subscriptions(address), Some(1));
         drop(subscriber);
-        // HTTP/2 says so, and is noticed before the next event is due. HTTP/1.1 cannot tell a client that has gone from one
-        // that sends no more: the first event sent to it is refused, and with the next one, 5 s later, that is seen.
+        // HTTP/2 says so, and is noticed before the next event is due. HTTP/1.1 cannot tell a client that has gone from
+        // one that sends no more: the first event sent to it is refused, and with the next one, 5 s later, that is
+        // seen.
         let within = Duration::from_secs(if is_http2 { 4 } else { 12 });
         let left = Instant::now();
         while open_subscriptions(address) != Some(0) {

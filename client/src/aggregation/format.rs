@@ -1,4 +1,5 @@
-//! The message in the middle of an aggregated record, field by field as KPL has it. Written by `pack`, read by `unpack`.
+//! The message in the middle of an aggregated record, field by field as KPL has it. Written by `pack`, read by
+//! `unpack`.
 
 use bytes::Bytes;
 

@@ -7,13 +7,14 @@ use prost::Message;
 use super::UserRecord;
 use super::format::{AggregatedRecord, DIGEST_BYTES, MAGIC};
 
-/// Most bytes of keys in the records of one aggregated record. Records name their keys by an index of few bytes, and each
-/// gets a copy: without a bound a crafted record of 1 MiB would take gigabytes. KPL's keys have 256 characters at most.
+/// Most bytes of keys in the records of one aggregated record. Records name their keys by an index of few bytes, and
+/// each gets a copy: without a bound a crafted record of 1 MiB would take gigabytes. KPL's keys have 256 characters at
+/// most.
 const KEY_BYTES_MAX: usize = 64 << 20;
 
-/// The records in the data of an aggregated record, in their order, sharing its memory. `None` when the data is anything
-/// else: a record as it is, be it one that looks like an aggregated one at its beginning only, or one whose keys
-/// would take more than 64 MiB.
+/// The records in the data of an aggregated record, in their order, sharing its memory. `None` when the data is
+/// anything else: a record as it is, be it one that looks like an aggregated one at its beginning only, or one whose
+/// keys would take more than 64 MiB.
 pub fn deaggregate(data: &Bytes) -> Option<Vec<UserRecord>> {
     let message_end = data.len().checked_sub(DIGEST_BYTES)?;
     if !data.starts_with(&MAGIC) || message_end < MAGIC.len() {

@@ -11,8 +11,8 @@ use super::record::Record;
 use crate::backoff;
 use crate::error::{Error, Reason};
 
-/// Some records of a shard, in order. While it is there the shard is not given to another member of its own will: drop it
-/// when it is processed.
+/// Some records of a shard, in order. While it is there the shard is not given to another member of its own will: drop
+/// it when it is processed.
 #[derive(Debug)]
 pub struct Batch {
     pub(super) records: Vec<Record>,
@@ -49,8 +49,8 @@ impl Batch {
         self.in_hand.lease().counts()
     }
 
-    /// Records that everything in the shard up to the end of this batch is processed. Tries again while the lease lasts;
-    /// may be cancelled and called again.
+    /// Records that everything in the shard up to the end of this batch is processed. Tries again while the lease
+    /// lasts; may be cancelled and called again.
     ///
     /// # Errors
     /// [`Reason::LeaseLost`]: nothing was recorded, and another member processes the records since the last

@@ -1,7 +1,8 @@
 //! The consumer's task: joins the group, stays in it, reads the shards that are leased to it, gives up revoked
 //! shards, and joins again when the broker no longer knows it.
 //!
-//! A member that cannot reach the broker for a lease time counts its leases as lost, since others may have them by then.
+//! A member that cannot reach the broker for a lease time counts its leases as lost, since others may have them by
+//! then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -34,18 +34,18 @@ use crate::error::{Error, Reason};
 /// Messages that wait to be handed out. Each shard that is read holds one more.
 const WAITING_MAX: usize = 4;
 
-/// Reads a stream as a member of a consumer group: the group's shards are shared among its members, and how far each was
-/// processed is kept by the broker.
+/// Reads a stream as a member of a consumer group: the group's shards are shared among its members, and how far each
+/// was processed is kept by the broker.
 ///
-/// Records of a key come in order, also across reshards: a child shard begins when all of its parents are finished. Every record
-/// is processed at least once. It comes again, to this member or to another, when its checkpoint was not recorded: after a
-/// crash, or when a member could not reach the broker for the lease time.
+/// Records of a key come in order, also across reshards: a child shard begins when all of its parents are finished.
+/// Every record is processed at least once. It comes again, to this member or to another, when its checkpoint was not
+/// recorded: after a crash, or when a member could not reach the broker for the lease time.
 ///
 /// By default a batch counts as processed when [`next`](Self::next) is called again, and is recorded within a
 /// second; with [`Checkpoints::Manual`] the application says so by [`Batch::checkpoint`].
 ///
-/// When another member is to have a shard, no more of it is handed out, and it is released as soon as the application has no
-/// batch of it any more. So do not hold batches for longer than the lease time.
+/// When another member is to have a shard, no more of it is handed out, and it is released as soon as the application
+/// has no batch of it any more. So do not hold batches for longer than the lease time.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,8 +75,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A member of `group`, which reads the stream of that name or ARN. The group's name has 1 to 128 of `[a-zA-Z0-9_.-]`; it
-    /// comes into being with its first member.
+    /// A member of `group`, which reads the stream of that name or ARN. The group's name has 1 to 128 of
+    /// `[a-zA-Z0-9_.-]`; it comes into being with its first member.
     pub fn builder(
         connection: &Connection,
         stream: impl Into<String>,

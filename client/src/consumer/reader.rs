@@ -18,11 +18,11 @@ use crate::shards::{Shard, Shards};
 /// Messages that wait to be handed out. Each shard that is read holds one more.
 const WAITING_MAX: usize = 4;
 
-/// Reads a stream on its own, from a position on, across reshards: a child shard is read after all of its parents, so that
-/// the records of a key come in order. Different shards are read side by side.
+/// Reads a stream on its own, from a position on, across reshards: a child shard is read after all of its parents, so
+/// that the records of a key come in order. Different shards are read side by side.
 ///
-/// Records come once, also when the connection is made anew in between. Where the reader was is the application's to keep:
-/// [`Consumer`](super::Consumer) does it for a group.
+/// Records come once, also when the connection is made anew in between. Where the reader was is the application's to
+/// keep: [`Consumer`](super::Consumer) does it for a group.
 #[derive(Debug)]
 pub struct Reader {
     source: Arc<Source>,
@@ -72,8 +72,8 @@ impl Reader {
         ReaderBuilder { source, from: Position::TrimHorizon, only: Vec::new() }
     }
 
-    /// The next records of any shard. `None`: everything that was there is read, unless the reader follows. May be cancelled
-    /// without losing anything.
+    /// The next records of any shard. `None`: everything that was there is read, unless the reader follows. May be
+    /// cancelled without losing anything.
     ///
     /// # Errors
     /// An error that does not pass by itself: [`Reason::NotFound`], [`Reason::OutOfRange`], or a broker that could
@@ -185,7 +185,8 @@ async fn read(
 }
 
 impl ReaderBuilder {
-    /// Where to begin; by default at the oldest record. A sequence number goes with [`shards`](Self::shards) of one shard.
+    /// Where to begin; by default at the oldest record. A sequence number goes with [`shards`](Self::shards) of one
+    /// shard.
     #[must_use]
     pub fn from(mut self, from: Position) -> Self {
         self.from = from;

@@ -1,5 +1,5 @@
-//! The one group of the fake broker. Which shard is whose is for the test to say, but that a child is leased to the first
-//! member when all its parents are finished.
+//! The one group of the fake broker. Which shard is whose is for the test to say, but that a child is leased to the
+//! first member when all its parents are finished.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Sends one batch until it is settled: all its outcomes known, or given up at the delivery timeout. Runs as a task of its
-//! own, started by `driver`.
+//! Sends one batch until it is settled: all its outcomes known, or given up at the delivery timeout. Runs as a task of
+//! its own, started by `driver`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -107,8 +107,8 @@ async fn settle(mut batch: Batch, destination: &Destination) -> Settled {
     }
 }
 
-/// Acknowledges the members that belong where their aggregated record went. The others do not count there, readers leave
-/// them out: they come back, to be written where they belong.
+/// Acknowledges the members that belong where their aggregated record went. The others do not count there, readers
+/// leave them out: they come back, to be written where they belong.
 fn foreign(acknowledgement: &Acknowledgement, members: Vec<Pending>, shards: &Shards) -> Vec<Pending> {
     let range = shards.range(&acknowledgement.shard_id).unwrap_or(0..=u128::MAX);
     let (here, elsewhere) = members.into_iter().partition(|member| range.contains(&member.hash_key));

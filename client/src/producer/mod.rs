@@ -51,9 +51,9 @@ const COMMANDS_MAX: usize = 1_024;
 ///
 /// **Backpressure.** Records between acceptance and outcome are bounded in bytes; [`send`](Self::send) waits for room.
 ///
-/// **Aggregation**, when it is on, packs the waiting records of a shard into one. When a reshard comes between, the parts
-/// that no longer belong to the shard are written again where they belong, and readers leave them out where they do not:
-/// this crate's and KCL do so, as KPL does on its side.
+/// **Aggregation**, when it is on, packs the waiting records of a shard into one. When a reshard comes between, the
+/// parts that no longer belong to the shard are written again where they belong, and readers leave them out where they
+/// do not: this crate's and KCL do so, as KPL does on its side.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -96,12 +96,12 @@ impl Producer {
         }
     }
 
-    /// Accepts a record, once there is room for it. The receipt tells its outcome; it need not be awaited before the next
-    /// record is sent. When this call is cancelled the record was not accepted.
+    /// Accepts a record, once there is room for it. The receipt tells its outcome; it need not be awaited before the
+    /// next record is sent. When this call is cancelled the record was not accepted.
     ///
     /// # Errors
-    /// [`Reason::Invalid`]: the record is out of bounds. [`Reason::Closed`]: the producer's runtime has ended. Either way
-    /// it was not accepted.
+    /// [`Reason::Invalid`]: the record is out of bounds. [`Reason::Closed`]: the producer's runtime has ended. Either
+    /// way it was not accepted.
     pub async fn send(&self, record: NewRecord) -> Result<Receipt, Error> {
         record.check()?;
         let closed = || Error::new(Reason::Closed, "the producer is closed");

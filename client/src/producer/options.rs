@@ -79,8 +79,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Bytes that records between acceptance and outcome may have, each counted with 256 bytes more than its key and data:
-    /// 64 KiB to 1 GiB, by default 32 MiB. Beyond it [`send`](Producer::send) waits.
+    /// Bytes that records between acceptance and outcome may have, each counted with 256 bytes more than its key and
+    /// data: 64 KiB to 1 GiB, by default 32 MiB. Beyond it [`send`](Producer::send) waits.
     #[must_use]
     pub fn buffer_bytes_max(mut self, bytes: usize) -> Self {
         self.buffer_bytes_max = bytes;
@@ -94,9 +94,9 @@ impl ProducerBuilder {
         self
     }
 
-    /// Puts many records into one of the stream, in the format of KPL, with up to so many bytes: 64 to 1,000,000. It pays
-    /// where limits of records per second count; readers must take them apart, as this crate and KCL do. Off by default;
-    /// KPL's own bound is 51,200.
+    /// Puts many records into one of the stream, in the format of KPL, with up to so many bytes: 64 to 1,000,000. It
+    /// pays where limits of records per second count; readers must take them apart, as this crate and KCL do. Off by
+    /// default; KPL's own bound is 51,200.
     #[must_use]
     pub fn aggregate_bytes_max(mut self, bytes: usize) -> Self {
         self.limits.aggregate_bytes_max = Some(bytes);

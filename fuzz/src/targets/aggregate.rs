@@ -7,8 +7,8 @@ use tidelog_client::aggregation::{aggregate as pack, deaggregate};
 /// The beginning of every aggregated record.
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// Aggregated records: any bytes are taken apart, or left as they are, without a panic, also when their checksum is right;
-/// records that were taken apart and put together again are the same.
+/// Aggregated records: any bytes are taken apart, or left as they are, without a panic, also when their checksum is
+/// right; records that were taken apart and put together again are the same.
 ///
 /// # Panics
 /// When one of that does not hold.

@@ -73,8 +73,8 @@ fn read(tables: &Tables, read: &Read) {
     }
 }
 
-/// An operation's name and, on the next lines, its body: whatever is read becomes the same command again, leaves a state
-/// that its snapshot gives again, and is answered with JSON.
+/// An operation's name and, on the next lines, its body: whatever is read becomes the same command again, leaves a
+/// state that its snapshot gives again, and is answered with JSON.
 ///
 /// # Panics
 /// When one of that does not hold.

@@ -1,7 +1,8 @@
 //! Records that an operator has given up: a shard's ranges of ordinals that reads pass over.
 //!
 //! They stand in the file `given-up` beside the shard's segments, which it changes nothing of: without the file the
-//! records are read again, if they can be. Written only by [`give_up`], while no broker runs; read when a shard is opened.
+//! records are read again, if they can be. Written only by [`give_up`], while no broker runs; read when a shard is
+//! opened.
 
 use std::io;
 use std::ops::Range;

@@ -117,8 +117,8 @@ impl ShardLog {
     }
 
     /// Has the next record get `ordinal`, never a lower one than it would have got; reads pass over those between. The
-    /// open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has written the same
-    /// ordinals down.
+    /// open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has written the
+    /// same ordinals down.
     pub fn skip_to(&self, ordinal: u64) {
         let mut state = self.state();
         if state.skip_to(ordinal) {
@@ -150,8 +150,8 @@ impl ShardLog {
         state.bounds_from(state.trim_ordinal)
     }
 
-    /// Takes a snapshot of the state as of now for a checkpoint; copies less than 4 KiB of records. Called by the apply task
-    /// between two entries, for all shards of its group.
+    /// Takes a snapshot of the state as of now for a checkpoint; copies less than 4 KiB of records. Called by the apply
+    /// task between two entries, for all shards of its group.
     pub fn snapshot(&self) -> ShardSnapshot {
         let log = self.this.upgrade().expect("a shard that is called is alive");
         let checkpoint = self.state().checkpoint(self.key);

@@ -77,8 +77,8 @@ impl ShardLog {
         Ok(gather.finish())
     }
 
-    /// The first ordinal that is not trimmed and whose time is not below `time_ms`, hidden or not; the next ordinal when
-    /// there is none.
+    /// The first ordinal that is not trimmed and whose time is not below `time_ms`, hidden or not; the next ordinal
+    /// when there is none.
     ///
     /// # Errors
     /// As [`ShardLog::read`].

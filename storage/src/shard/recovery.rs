@@ -128,8 +128,8 @@ fn keep_trimmed(shared: &Shared, key: ShardKey, segment: &SegmentCheckpoint) -> 
     Ok(length == Some(segment.file_bytes))
 }
 
-/// Makes sure that a sealed segment with readable records is there in full, or notes the damage: it stops the readers of
-/// these records, not the start.
+/// Makes sure that a sealed segment with readable records is there in full, or notes the damage: it stops the readers
+/// of these records, not the start.
 fn ensure_sealed(shared: &Shared, need: &FileNeed) -> Result<bool, ShardError> {
     let path = segment_path(&shared.dir, need.key, need.first_ordinal);
     if shared.staging.place(&shared.dir, need)? {

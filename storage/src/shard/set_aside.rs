@@ -166,8 +166,8 @@ fn last_frame(
     }
 }
 
-/// Whether a shard has the records up to that frame, and not others in their place, or has trimmed them since. A log that
-/// brings the last frame back has brought back those before it.
+/// Whether a shard has the records up to that frame, and not others in their place, or has trimmed them since. A log
+/// that brings the last frame back has brought back those before it.
 fn has_again(log: &ShardLog, last: &FrameHeader) -> bool {
     let (untrimmed, readable) = (log.untrimmed(), log.bounds());
     if untrimmed.next_ordinal < last.next_ordinal() {

@@ -1,8 +1,8 @@
 //! The state of one shard, behind its lock: a pure function of the applied log, and how much of it is in
 //! files.
 //!
-//! Invariants: ordinals have no gap but those that were given up; times never decrease; `sealed`, then `active`, are in order and gapless;
-//! only the last active segment may be open; segments are written strictly in order.
+//! Invariants: ordinals have no gap but those that were given up; times never decrease; `sealed`, then `active`, are in
+//! order and gapless; only the last active segment may be open; segments are written strictly in order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -97,8 +97,8 @@ pub(crate) struct ShardState {
     pub dirty: bool,
     /// The trim point of the last durable checkpoint: the older of the two that are kept once another one is.
     pub kept_trim_ordinal: u64,
-    /// Ordinals that an operator has given up, in their order: reads pass over them. They stand in a file of the shard as
-    /// well, also those that no record had.
+    /// Ordinals that an operator has given up, in their order: reads pass over them. They stand in a file of the shard
+    /// as well, also those that no record had.
     pub given_up: Vec<Range<u64>>,
 }
 

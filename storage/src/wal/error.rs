@@ -32,8 +32,8 @@ pub enum WalError {
         /// The fault of the bytes.
         why: &'static str,
     },
-    /// The end of the log is gone: something outside of it says that it was longer. The node must neither vote nor serve
-    /// from this log.
+    /// The end of the log is gone: something outside of it says that it was longer. The node must neither vote nor
+    /// serve from this log.
     #[error(
         "the write-ahead log in {} ends at commit {end_lsn}, and {witness} that everything up to commit {synced_lsn} \
          was synced: the end of the log is missing",

@@ -1,9 +1,9 @@
 //! The mark of a log: a small file beside the log's directory that says how far the log must reach.
 //!
 //! It is written, synced, at events that are rare: a vote, before the commit that holds it; a new log file, before its
-//! first commit; a checkpoint; a start; a stop in order. So a missing log file and a lost vote are noticed exactly, also
-//! when the whole directory of the log is gone. Two blocks take turns, so that one of them is always intact. Owned by
-//! the log's writer.
+//! first commit; a checkpoint; a start; a stop in order. So a missing log file and a lost vote are noticed exactly,
+//! also when the whole directory of the log is gone. Two blocks take turns, so that one of them is always intact. Owned
+//! by the log's writer.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

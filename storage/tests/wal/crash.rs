@@ -137,8 +137,8 @@ impl Run {
         }
     }
 
-    /// Whether the log as found is that state of the history. The mark knows a vote before the log does, so that votes may
-    /// be those of a later commit, which was not finished.
+    /// Whether the log as found is that state of the history. The mark knows a vote before the log does, so that votes
+    /// may be those of a later commit, which was not finished.
     fn may_be(&self, at: usize, found: &Model) -> bool {
         let without_votes = |model: &Model| {
             let mut model = model.without_hints();

@@ -1,7 +1,7 @@
 //! Commands: writes as they go through the log of a group, with everything that applying them depends on.
 //!
-//! The leader stamps a command with its time and the bounds of its settings, so that every node applies it in the same way,
-//! whatever its own clock and settings are. `tables/FORMAT.md` has the bytes.
+//! The leader stamps a command with its time and the bounds of its settings, so that every node applies it in the same
+//! way, whatever its own clock and settings are. `tables/FORMAT.md` has the bytes.
 
 pub(crate) mod encoding;
 

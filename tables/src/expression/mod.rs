@@ -1,7 +1,8 @@
 //! Conditions, updates, projections and key conditions: their grammar, their legacy forms, and their meaning.
 //!
-//! Both forms of a request make the same trees, which name attributes and contain values: the substitutions of `#name` and
-//! `:value` are done by then. Parsing is bounded in bytes, operators and nesting, so that no text exhausts the stack.
+//! Both forms of a request make the same trees, which name attributes and contain values: the substitutions of `#name`
+//! and `:value` are done by then. Parsing is bounded in bytes, operators and nesting, so that no text exhausts the
+//! stack.
 
 mod condition;
 mod encoding;

@@ -108,8 +108,8 @@ pub enum Write {
         /// Keys.
         keys: Vec<Box<str>>,
     },
-    /// Removes items that had expired before a time; no client asks for it. The time comes from the clock that retention
-    /// goes by, some grace before the present, because a removal cannot be undone.
+    /// Removes items that had expired before a time; no client asks for it. The time comes from the clock that
+    /// retention goes by, some grace before the present, because a removal cannot be undone.
     Expire {
         /// The table.
         table: Box<str>,

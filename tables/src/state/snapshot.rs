@@ -1,5 +1,5 @@
-//! Snapshots: all tables of a group as bytes, written piece by piece. Equal states have equal bytes; keys and indexes are
-//! not part of them, because they follow from items. `tables/FORMAT.md` has the bytes.
+//! Snapshots: all tables of a group as bytes, written piece by piece. Equal states have equal bytes; keys and indexes
+//! are not part of them, because they follow from items. `tables/FORMAT.md` has the bytes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! Attribute values of the ten types, in one encoding that serves the log, snapshots and memory.
 //!
-//! A value is a kind and a payload. Payloads are canonical: numbers are normalised, sets and members of maps are sorted,
-//! so that equal values have equal bytes, and values of S, N and B compare as their bytes do. Lists, maps and sets put the
-//! length before each part. An [`Item`] is the payload of a map, in a single allocation.
+//! A value is a kind and a payload. Payloads are canonical: numbers are normalised, sets and members of maps are
+//! sorted, so that equal values have equal bytes, and values of S, N and B compare as their bytes do. Lists, maps and
+//! sets put the length before each part. An [`Item`] is the payload of a map, in a single allocation.
 
 mod from_json;
 mod item;

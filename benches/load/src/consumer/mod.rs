@@ -114,8 +114,8 @@ struct Read {
     children: Vec<ChildShard>,
 }
 
-/// Reads those shards from those positions on, and the children of those that are closed, each behind its parents. Drops
-/// `ready` once every shard that was there at the beginning has its position.
+/// Reads those shards from those positions on, and the children of those that are closed, each behind its parents.
+/// Drops `ready` once every shard that was there at the beginning has its position.
 ///
 /// # Errors
 /// The first reader's, in words. The others are given up.

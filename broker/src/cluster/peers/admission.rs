@@ -20,8 +20,8 @@ impl Peers {
     /// Checks that a request may be answered, and returns its sender.
     ///
     /// # Errors
-    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, for one that does not name its
-    /// incarnation, and for a known node without its data or with an older copy of it.
+    /// PERMISSION_DENIED for another cluster, for a call that was meant for another node, for one that does not name
+    /// its incarnation, and for a known node without its data or with an older copy of it.
     pub fn admit(&self, headers: &MetadataMap) -> Result<u64, Box<Status>> {
         let refused = |text: String| Err(Box::new(Status::permission_denied(text)));
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

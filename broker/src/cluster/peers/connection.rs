@@ -24,8 +24,8 @@ pub(super) const CALL_WINDOW_BYTES: u32 = 8 << 20;
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Bytes of one event stream that may be under way before its client takes them.
 const EVENTS_WINDOW_BYTES: u32 = 64 << 10;
-/// The window of all event streams of a connection together: so much that those whose clients take nothing never hold up the
-/// others. The most that HTTP/2 knows.
+/// The window of all event streams of a connection together: so much that those whose clients take nothing never hold
+/// up the others. The most that HTTP/2 knows.
 const EVENTS_CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Bytes of one frame: few of them for a large entry.
 pub(super) const FRAME_BYTES: u32 = 1 << 20;

@@ -1,7 +1,8 @@
 //! Bounds of the cluster's port: connections at once, and the size of messages that carry no records.
 //!
-//! Invariant: a caller that has proved its role takes no more than its share of the connections, so that one node or one
-//! administrator never keeps the others out. Without certificates callers cannot be told apart, and only the sum is bounded.
+//! Invariant: a caller that has proved its role takes no more than its share of the connections, so that one node or
+//! one administrator never keeps the others out. Without certificates callers cannot be told apart, and only the sum is
+//! bounded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,8 +16,8 @@ use tonic::server::NamedService;
 
 use super::Caller;
 
-/// Connections that one node, or all administrators together, may have open. A node opens one for each lane, and further
-/// ones while it believes that an older one is lost.
+/// Connections that one node, or all administrators together, may have open. A node opens one for each lane, and
+/// further ones while it believes that an older one is lost.
 const OF_ONE_CALLER_MAX: usize = 32;
 
 /// Bytes of a message that carries neither records, nor commands, nor whole requests of clients.

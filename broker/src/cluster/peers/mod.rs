@@ -50,8 +50,8 @@ const FORMAT_HEADER: &str = "tidelog-format";
 const LIVES_HEADER: &str = "tidelog-lives";
 /// Header that names the node that is meant.
 const TARGET_HEADER: &str = "tidelog-target";
-/// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds and
-/// quotas in commands, floors and skipped ordinals, and the second format of checkpoints.
+/// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds
+/// and quotas in commands, floors and skipped ordinals, and the second format of checkpoints.
 pub const FORMAT: u32 = 2;
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -299,8 +299,8 @@ impl Peers {
         }
     }
 
-    /// A dial that is under way, or whose outcome still counts: many callers make one connection. It runs in a task of its
-    /// own, because its callers may not be polled for a while.
+    /// A dial that is under way, or whose outcome still counts: many callers make one connection. It runs in a task of
+    /// its own, because its callers may not be polled for a while.
     fn dialled(&self, node: u64, lane: Lane, address: String) -> watch::Receiver<Dialled> {
         let mut connections = self.connections();
         if let Some(last) = connections.get(&(node, lane)) {
@@ -325,8 +325,8 @@ impl Peers {
         dialled
     }
 
-    /// A connection, once the peer has said over it which of its processes it is. A peer with an older copy of its data is
-    /// not spoken to.
+    /// A connection, once the peer has said over it which of its processes it is. A peer with an older copy of its data
+    /// is not spoken to.
     fn connect_and_greet(
         &self,
         node: u64,

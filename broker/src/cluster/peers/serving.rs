@@ -21,8 +21,8 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// for a while. Past it the connection is closed; the protocol's own default, 20, is for strangers.
 const GIVEN_UP_MAX: usize = 10_000;
 
-/// Calls of one connection at a time; further ones wait at the peer. Each subscription and each request that a node relays
-/// for a client is one.
+/// Calls of one connection at a time; further ones wait at the peer. Each subscription and each request that a node
+/// relays for a client is one.
 const CALLS_MAX: u32 = 16_384;
 
 /// Far end of a connection to the cluster's port.

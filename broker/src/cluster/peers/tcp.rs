@@ -21,8 +21,8 @@ use crate::tls::peer::PeerTls;
 
 /// Pause after a failed accept: out of file descriptors, the next one would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Handshakes under way at a time. Past it the oldest is given up: nodes need milliseconds, and strangers that say nothing
-/// keep nobody out.
+/// Handshakes under way at a time. Past it the oldest is given up: nodes need milliseconds, and strangers that say
+/// nothing keep nobody out.
 const HANDSHAKES_MAX: usize = 64;
 /// How often a failed handshake, or a failed accept, is logged at most: each is tried again and again.
 const WARN_EVERY: Duration = Duration::from_secs(10);

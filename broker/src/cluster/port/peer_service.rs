@@ -110,7 +110,8 @@ impl PutsOfPeer {
                 place.send(Ok(self.queues.refuse(&put)));
                 continue;
             };
-            // Order of waiting: records of peers, then bytes in flight, then the log. None of them waits for another node.
+            // Order of waiting: records of peers, then bytes in flight, then the log. None of them waits for another
+            // node.
             let share = service.appender().share_of_received(&put).await;
             let queues = self.queues.clone();
             let receiving = async move {
@@ -119,8 +120,8 @@ impl PutsOfPeer {
                 answer
             };
             let mut receiving = receiving.boxed();
-            // It is begun here: puts stand in their queues in the order in which they come. (tokio's mutex is taken in the
-            // order of first polls since 1.54, also by a task that has used up its budget.)
+            // It is begun here: puts stand in their queues in the order in which they come. (tokio's mutex is taken in
+            // the order of first polls since 1.54, also by a task that has used up its budget.)
             match (&mut receiving).now_or_never() {
                 Some(answer) => drop(place.send(Ok(answer))),
                 None => drop(in_flight.spawn(async move { drop(place.send(Ok(receiving.await))) })),

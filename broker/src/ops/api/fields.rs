@@ -1,8 +1,8 @@
 //! Reading a request's members by their table. Types are checked before anything else, as AWS does, and leniently where
 //! AWS is: null is absent, unknown members are ignored, fractions are floored, integers saturate.
 //!
-//! Where the codecs differ: a number for an instant counts seconds in JSON and milliseconds in CBOR, where the SDKs mark
-//! instants and nothing is known about a number that is not marked; bytes are base64 in JSON only.
+//! Where the codecs differ: a number for an instant counts seconds in JSON and milliseconds in CBOR, where the SDKs
+//! mark instants and nothing is known about a number that is not marked; bytes are base64 in JSON only.
 
 use std::borrow::Cow;
 use std::iter::repeat;

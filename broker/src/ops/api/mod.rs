@@ -1,12 +1,12 @@
 //! The service model of 2013-12-02 in Rust: its operations, the types of their requests and answers, and the bounds of
 //! every member.
 //!
-//! A wire decodes a body to a [`Document`], and [`read`] makes the request of it: types first, then bounds, as AWS does.
-//! The gRPC API fills in a request itself and has it judged by [`check`]. An operation is given a request that keeps every
-//! bound of the model.
+//! A wire decodes a body to a [`Document`], and [`read`] makes the request of it: types first, then bounds, as AWS
+//! does. The gRPC API fills in a request itself and has it judged by [`check`]. An operation is given a request that
+//! keeps every bound of the model.
 //!
-//! The build generates types and tables from `service-model.json`, which holds the facts of AWS's model. Their names are
-//! those of the model, so that a shape of AWS's documentation is found here.
+//! The build generates types and tables from `service-model.json`, which holds the facts of AWS's model. Their names
+//! are those of the model, so that a shape of AWS's documentation is found here.
 
 mod fields;
 mod operation;

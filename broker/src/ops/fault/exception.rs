@@ -21,8 +21,8 @@ impl Exception {
 }
 
 impl Fault {
-    /// The row of the table: HTTP status and name. A missing operation is `InvalidAction`, one of the errors common to all
-    /// AWS services, which SDKs show with its message and do not retry.
+    /// The row of the table: HTTP status and name. A missing operation is `InvalidAction`, one of the errors common to
+    /// all AWS services, which SDKs show with its message and do not retry.
     fn row(&self) -> (u16, &'static str) {
         match self {
             Self::Validation(_) => (400, "ValidationException"),

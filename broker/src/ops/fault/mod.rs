@@ -1,7 +1,7 @@
 //! Faults: why a call, or one record of it, is answered with an error.
 //!
-//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, [`sentences`] its words, `wire::grpc::status` the status of
-//! gRPC, and nodes tell each other the fault itself.
+//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, [`sentences`] its words,
+//! `wire::grpc::status` the status of gRPC, and nodes tell each other the fault itself.
 
 mod exception;
 mod invalid;

@@ -1,5 +1,5 @@
-//! Faults of well-formed calls: the resource is missing or in use, a limit is reached, or the node cannot serve the call
-//! now.
+//! Faults of well-formed calls: the resource is missing or in use, a limit is reached, or the node cannot serve the
+//! call now.
 
 use std::borrow::Cow;
 

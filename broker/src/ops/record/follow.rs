@@ -119,8 +119,8 @@ impl Source {
         self.charge = BatchCharge::default();
     }
 
-    /// Drops everything but the position. With `skips_position` the next item has records, or is the last, or comes after
-    /// a while; else it gives the position at once when there are none.
+    /// Drops everything but the position. With `skips_position` the next item has records, or is the last, or comes
+    /// after a while; else it gives the position at once when there are none.
     pub fn sleep(&mut self, skips_position: bool) {
         self.give_back();
         (self.items, self.opening, self.ends) = (None, None, None);

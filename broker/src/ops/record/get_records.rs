@@ -95,8 +95,8 @@ const ANSWER_BYTES: usize = 1_024;
 /// Opens the iterator of a request.
 ///
 /// # Errors
-/// [`Fault::ExpiredIterator`] after 300 s, [`Fault::InvalidArgument`] for an iterator that this cluster did not give out,
-/// [`Fault::Unavailable`] before the cluster has a key.
+/// [`Fault::ExpiredIterator`] after 300 s, [`Fault::InvalidArgument`] for an iterator that this cluster did not give
+/// out, [`Fault::Unavailable`] before the cluster has a key.
 pub fn open(service: &Service, text: &str) -> Result<ShardIterator, Fault> {
     let sealer = service.sealer().ok_or_else(Fault::no_key_yet)?;
     open_with(&sealer, text, service.earliest_now_ms())

@@ -110,8 +110,8 @@ async fn put(service: &Arc<Service>, call: &Call, put: &Put<'_>) -> Result<Reply
     Ok(Reply::Complete(answer.into()))
 }
 
-/// The latest instant that a sequence number can carry: now by any node's clock, or that of the newest record of its shard, which a clock
-/// that went back leaves ahead of now.
+/// The latest instant that a sequence number can carry: now by any node's clock, or that of the newest record of its
+/// shard, which a clock that went back leaves ahead of now.
 fn newest_ms(service: &Service, stream: &Stream, number: &str) -> u64 {
     let shard = SequenceNumber::parse(number).and_then(|number| stream.shard(number.shard));
     let last_ms =

@@ -5,8 +5,9 @@
 //! ChildShards instead. Without records an empty event comes every 5 seconds; the stream ends after 5 minutes.
 //!
 //! Limits: a second subscription of a consumer to a shard within 5 seconds of another is refused, a later one takes
-//! over. Calls that do not come to a subscription are counted against a rate of one per second. Errors: as ordinary answers before the stream begins; later ResourceInUse (taken over) and ResourceNotFound
-//! (stream or consumer were deleted) in it.
+//! over. Calls that do not come to a subscription are counted against a rate of one per second. Errors: as ordinary
+//! answers before the stream begins; later ResourceInUse (taken over) and ResourceNotFound (stream or consumer were
+//! deleted) in it.
 
 use std::sync::Arc;
 

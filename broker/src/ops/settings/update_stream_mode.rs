@@ -4,9 +4,9 @@
 //! A stream that becomes provisioned loses the settings that only on-demand streams have: the strategy AUTO and
 //! warm throughput.
 //!
-//! Limits: 2 switches of a stream within 24 hours, the account's on-demand streams and shards. Errors: ResourceNotFound,
-//! ResourceInUse when the stream is not ACTIVE, InvalidArgument for a warm throughput that it cannot have,
-//! LimitExceeded.
+//! Limits: 2 switches of a stream within 24 hours, the account's on-demand streams and shards. Errors:
+//! ResourceNotFound, ResourceInUse when the stream is not ACTIVE, InvalidArgument for a warm throughput that it cannot
+//! have, LimitExceeded.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! MergeShards: two open neighbours become one. ShardToMerge lies directly below AdjacentShardToMerge and becomes the
 //! first parent.
 //!
-//! The stream is UPDATING until the child takes records; puts and reads go on. Errors: ResourceNotFound for the stream or
-//! a shard, ResourceInUse when the stream is not ACTIVE, InvalidArgument for closed shards and for two that are not such
-//! neighbours, Validation on an on-demand stream.
+//! The stream is UPDATING until the child takes records; puts and reads go on. Errors: ResourceNotFound for the stream
+//! or a shard, ResourceInUse when the stream is not ACTIVE, InvalidArgument for closed shards and for two that are not
+//! such neighbours, Validation on an on-demand stream.
 
 use std::sync::Arc;
 

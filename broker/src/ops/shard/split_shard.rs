@@ -27,8 +27,8 @@ pub async fn run(service: &Arc<Service>, call: &Call, input: &SplitShardInput) -
     begun.map_err(|error| Fault::of_stream(error, &stream.key))
 }
 
-/// The key at which the upper child of a shard begins when the shard is split in the middle. A shard that cannot be halved
-/// has none: its first key stands for it, which [`run`] refuses.
+/// The key at which the upper child of a shard begins when the shard is split in the middle. A shard that cannot be
+/// halved has none: its first key stands for it, which [`run`] refuses.
 ///
 /// # Errors
 /// ResourceNotFound for the stream or the shard.

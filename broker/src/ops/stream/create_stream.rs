@@ -3,9 +3,9 @@
 //! Without ShardCount a stream is ON_DEMAND with 4 shards, or as many as its warm throughput needs. (That there are 4
 //! shards is recorded, the mode is not.)
 //!
-//! Limits: 20,000 open shards, 5 streams CREATING and 50 on demand per account and region, 50 tags. Errors: ResourceInUse when the
-//! name exists, LimitExceeded, Validation for a ShardCount with ON_DEMAND, InvalidArgument for tags, and for AUTO or warm
-//! throughput where there can be none.
+//! Limits: 20,000 open shards, 5 streams CREATING and 50 on demand per account and region, 50 tags. Errors:
+//! ResourceInUse when the name exists, LimitExceeded, Validation for a ShardCount with ON_DEMAND, InvalidArgument for
+//! tags, and for AUTO or warm throughput where there can be none.
 
 use std::sync::Arc;
 

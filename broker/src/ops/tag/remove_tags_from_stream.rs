@@ -1,7 +1,7 @@
 //! RemoveTagsFromStream: removes tags of a stream; keys that are not there are no error.
 //!
-//! Limits: 50 keys. Errors: ResourceNotFound, InvalidArgument for characters, ResourceInUse while the stream is CREATING
-//! or DELETING.
+//! Limits: 50 keys. Errors: ResourceNotFound, InvalidArgument for characters, ResourceInUse while the stream is
+//! CREATING or DELETING.
 
 use std::sync::Arc;
 

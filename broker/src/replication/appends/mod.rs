@@ -40,8 +40,8 @@ impl Appends {
         }
     }
 
-    /// Queues sub-batches for a data group that is led here. The receiver gets one outcome per sub-batch; a closed channel
-    /// is an unknown outcome. Waits while the node has the most bytes in flight.
+    /// Queues sub-batches for a data group that is led here. The receiver gets one outcome per sub-batch; a closed
+    /// channel is an unknown outcome. Waits while the node has the most bytes in flight.
     pub async fn append(&self, group: u8, batches: Vec<SubBatch>) -> oneshot::Receiver<PartAnswer> {
         assert_ne!(group, META_GROUP, "records for the metadata group");
         let bytes = batches.iter().map(|batch| batch.body.len()).sum::<usize>().min(self.in_flight_bytes_max);

@@ -1,4 +1,5 @@
-//! Files between nodes: a lagging node catches up by manifest and files, a damaged segment is replaced by a peer's copy.
+//! Files between nodes: a lagging node catches up by manifest and files, a damaged segment is replaced by a peer's
+//! copy.
 //!
 //! A group whose leader's log no longer reaches back to this node's entries gets the group's part of a checkpoint
 //! (the manifest), pulls the files it lacks over a connection of their own, verifies them, and only then installs

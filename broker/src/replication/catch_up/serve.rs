@@ -47,7 +47,8 @@ impl CatchUp {
     }
 }
 
-/// The pieces of the requested file, as `read` gives them for a shard, a segment's first ordinal, an offset and a number of bytes.
+/// The pieces of the requested file, as `read` gives them for a shard, a segment's first ordinal, an offset and a
+/// number of bytes.
 pub(super) fn pieces(
     shell: Shell,
     request: &peer::PullSegmentRequest,

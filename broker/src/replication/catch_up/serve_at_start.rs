@@ -1,5 +1,5 @@
-//! Giving peers bytes of segments before this node runs: while it waits for copies of its own damaged open segments, its
-//! peers may wait for copies of theirs.
+//! Giving peers bytes of segments before this node runs: while it waits for copies of its own damaged open segments,
+//! its peers may wait for copies of theirs.
 //!
 //! Without it three nodes that each have a damaged segment would wait for each other. The peers' server asks it as long
 //! as there are no groups to ask.

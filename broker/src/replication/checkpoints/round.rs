@@ -25,8 +25,8 @@ pub async fn checkpoint(rafts: &Rafts, flush: &FlushHandle) -> Result<Vec<Option
     let before = flush.rounds();
     let is_done = || flush.rounds() > before && !rafts.iter().any(is_behind);
     while !is_done() {
-        // All of them: a checkpoint needs a snapshot of every group. One that is still busy with the last round does not
-        // hear, and one that heard twice hands in a snapshot for the next round; then there is one more round.
+        // All of them: a checkpoint needs a snapshot of every group. One that is still busy with the last round does
+        // not hear, and one that heard twice hands in a snapshot for the next round; then there is one more round.
         for (group, raft) in rafts.iter() {
             raft.trigger().snapshot().await.map_err(|error| raft_error(group, &error))?;
         }

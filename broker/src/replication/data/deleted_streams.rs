@@ -1,8 +1,9 @@
 //! Streams that a data group has dropped. Late commands for them are refused, so that a driver which has lost its
 //! leadership in the middle of a saga leaves no shards of a deleted stream.
 //!
-//! Part of the group's replicated state. Uids are never used again, and a late command comes within a driver's patience,
-//! so that the newest [`DROPPED_MAX`] are enough; past them a late command leaves empty shards, and nothing worse.
+//! Part of the group's replicated state. Uids are never used again, and a late command comes within a driver's
+//! patience, so that the newest [`DROPPED_MAX`] are enough; past them a late command leaves empty shards, and nothing
+//! worse.
 
 use std::collections::BTreeSet;
 

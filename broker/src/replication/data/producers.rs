@@ -1,9 +1,10 @@
 //! The producers that the shards of one data group remember: part of the group's state, changed by its apply
 //! task alone.
 //!
-//! A pure function of the log. Producers are forgotten by the log's time: it follows the newest arrival of any record of the
-//! group since something is remembered, so that a clock that goes back makes nothing forgotten too early, and by a minute
-//! at a time at most, so that neither does one that is ahead. A group without records for long remembers longer.
+//! A pure function of the log. Producers are forgotten by the log's time: it follows the newest arrival of any record
+//! of the group since something is remembered, so that a clock that goes back makes nothing forgotten too early, and by
+//! a minute at a time at most, so that neither does one that is ahead. A group without records for long remembers
+//! longer.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ use crate::model::producers::{Run, Table, positions};
 use crate::replication::types::command::{Origin, SubBatch};
 use crate::replication::types::outcome::AppendOutcome;
 
-/// Producers and batches that a group's shards remember in all. Their state has to fit a message between nodes: at about
-/// a hundred bytes each they take a quarter of it.
+/// Producers and batches that a group's shards remember in all. Their state has to fit a message between nodes: at
+/// about a hundred bytes each they take a quarter of it.
 const ENTRIES_MAX: usize = 256 << 10;
 /// Milliseconds of the log's time between two looks for producers to be forgotten.
 const LOOK_MS: u64 = 60_000;

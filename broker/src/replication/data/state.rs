@@ -222,8 +222,8 @@ impl DataState {
         Ok(())
     }
 
-    /// Where the records of the shards begin and end; records that are hidden because they have expired count, as they do
-    /// in a checkpoint.
+    /// Where the records of the shards begin and end; records that are hidden because they have expired count, as they
+    /// do in a checkpoint.
     pub fn bounds(&self) -> Vec<(ShardKey, Bounds)> {
         self.shards.iter().map(|(key, shard)| (*key, shard.untrimmed())).collect()
     }

@@ -1,7 +1,7 @@
 //! Handing groups over to other nodes.
 //!
-//! Group `g` belongs to the voter at place `g mod n` of the sorted voters. A node that is stopping, or whose disk has become
-//! slow, hands over everything.
+//! Group `g` belongs to the voter at place `g mod n` of the sorted voters. A node that is stopping, or whose disk has
+//! become slow, hands over everything.
 
 use std::time::Duration;
 
@@ -101,7 +101,8 @@ impl Leadership {
         self.willing(group).iter().any(|voter| answered(voter).is_some())
     }
 
-    /// The voter to hand a group to when this node should not lead it: it is eligible, willing, and has most of the log.
+    /// The voter to hand a group to when this node should not lead it: it is eligible, willing, and has most of the
+    /// log.
     pub(super) fn successor(&self, group: u8) -> Option<u64> {
         let confirmed = self.confirmed(group);
         let eligible = self.willing(group).into_iter().filter(|voter| self.is_eligible(group, *voter));

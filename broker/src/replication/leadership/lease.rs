@@ -54,7 +54,8 @@ impl LeaderLease {
         }
     }
 
-    /// Returns when a valid lease may have ended, or one that is not may have become valid; never when it stays as it is.
+    /// Returns when a valid lease may have ended, or one that is not may have become valid; never when it stays as it
+    /// is.
     pub async fn changed(self, raft: &GroupRaft) {
         match self {
             Self::None | Self::Endless => return std::future::pending().await,

@@ -1,9 +1,9 @@
 //! Quotas of accounts, streams and resources, judged where a command is applied.
 //!
 //! The proposer writes the quotas that hold on its node into each command that could exceed one, and looks whether it
-//! would. Commands that pass that look together are judged again as they are applied, one after the other: applying stays
-//! a pure function of the log, and a quota holds however many calls arrive at once. Commands without quotas, as logs
-//! of before have them, exceed none.
+//! would. Commands that pass that look together are judged again as they are applied, one after the other: applying
+//! stays a pure function of the log, and a quota holds however many calls arrive at once. Commands without quotas, as
+//! logs of before have them, exceed none.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -25,9 +25,9 @@ pub fn first_shard(uid: u64, index: u32, range: HashRange, created_s: u64, now_m
     }
 }
 
-/// The shards of a reshard, numbered on from the highest number ever used, which is always that of an open shard.
-/// Each is created a second or more after its parents and above `floor_s`, so that its sequence numbers lie above theirs; one that is the
-/// parent of a later one is closed in the instant it opens.
+/// The shards of a reshard, numbered on from the highest number ever used, which is always that of an open shard. Each
+/// is created a second or more after its parents and above `floor_s`, so that its sequence numbers lie above theirs;
+/// one that is the parent of a later one is closed in the instant it opens.
 pub fn new_shards(stream: &Stream, new: &[stored::NewShard], now_ms: u64, floor_s: u64) -> Vec<Shard> {
     let first = stream.shards.last().map_or(0, |shard| shard.index + 1);
     let mut made: Vec<Shard> = Vec::with_capacity(new.len());

@@ -117,8 +117,8 @@ impl MetaState {
         }
     }
 
-    /// Takes note of the cluster's members: their ids are used from then on, also when they go. Lives of nodes that have
-    /// gone are forgotten.
+    /// Takes note of the cluster's members: their ids are used from then on, also when they go. Lives of nodes that
+    /// have gone are forgotten.
     pub fn note_members(&mut self, nodes: impl IntoIterator<Item = u64>) {
         let members: BTreeSet<u64> = nodes.into_iter().collect();
         self.catalog.lives.retain(|node, _| members.contains(node));

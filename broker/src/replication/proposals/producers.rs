@@ -18,8 +18,8 @@ use crate::replication::error::ProposeError;
 const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 impl Proposals {
-    /// The producers that these shards of a group remember, all together, as this node has applied them. Of sealed shards it
-    /// is all, once this node has proposed their sealing. Also gives the time by which the group forgets.
+    /// The producers that these shards of a group remember, all together, as this node has applied them. Of sealed
+    /// shards it is all, once this node has proposed their sealing. Also gives the time by which the group forgets.
     ///
     /// # Errors
     /// [`ProposeError::NotProposed`] when the group has ended.

@@ -53,7 +53,8 @@ pub fn send_vote(vote: &VoteOf<TypeConfig>) -> peer::Vote {
     peer::Vote { term, node, is_committed: committed }
 }
 
-/// Checks that the node that calls is the one whose vote the call carries: nobody leads or stands in another one's name.
+/// Checks that the node that calls is the one whose vote the call carries: nobody leads or stands in another one's
+/// name.
 pub fn check_sender(caller: u64, vote: &VoteOf<TypeConfig>) -> Result<(), Malformed> {
     match stored_vote(vote).node {
         node if node == caller => Ok(()),

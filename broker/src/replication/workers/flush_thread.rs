@@ -206,7 +206,8 @@ impl FlushHandle {
         let _ = self.queue.send(Request::Stop).await;
     }
 
-    /// Returns once the bytes that can be flushed are below [`FlushConfig::unflushed_bytes_max`], or when the process is ending.
+    /// Returns once the bytes that can be flushed are below [`FlushConfig::unflushed_bytes_max`], or when the process
+    /// is ending.
     pub async fn wait_for_room(&self) {
         while self.shared.store.flushable_bytes() >= self.shared.unflushed_bytes_max
             && !self.shared.stopping.load(Ordering::Relaxed)
@@ -284,8 +285,8 @@ impl Worker {
         OwnerGone
     }
 
-    /// Waits a moment for space on a full disk, and gives false; true when the process is ending. Ends the process on any
-    /// other error.
+    /// Waits a moment for space on a full disk, and gives false; true when the process is ending. Ends the process on
+    /// any other error.
     async fn gives_up(&mut self, obstacle: Obstacle, error: impl std::error::Error) -> bool {
         match obstacle {
             Obstacle::FullDisk => self.shared.disk_full.store(true, Ordering::Relaxed),

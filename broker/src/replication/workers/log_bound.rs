@@ -16,8 +16,8 @@ use crate::replication::sizes::Sizes;
 
 /// Parts of the bound that the steps below are counted in.
 const PARTS: u64 = 32;
-/// Parts of the bound from which on records are slowed down, a step more for each further part. At full speed on one node
-/// two rounds of checkpoints leave less than this live.
+/// Parts of the bound from which on records are slowed down, a step more for each further part. At full speed on one
+/// node two rounds of checkpoints leave less than this live.
 const SLOW_FROM: u64 = 24;
 /// Parts of the bound from which on records wait.
 const STOP_FROM: u64 = 28;

@@ -1,5 +1,5 @@
-//! The workers under the groups: the write-ahead log's thread and the flush thread, the bound of the log, and the state of the
-//! disk as they find it.
+//! The workers under the groups: the write-ahead log's thread and the flush thread, the bound of the log, and the state
+//! of the disk as they find it.
 
 pub mod flush_thread;
 pub mod log_bound;

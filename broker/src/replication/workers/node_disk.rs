@@ -113,8 +113,8 @@ impl NodeDisk {
         self.reader.unlinked_file()
     }
 
-    /// Prepares the end of the process: no write waits any more for space on a full disk, every further commit is synced,
-    /// and records that would wait for the log's bound are refused.
+    /// Prepares the end of the process: no write waits any more for space on a full disk, every further commit is
+    /// synced, and records that would wait for the log's bound are refused.
     pub fn hurry(&self) {
         self.wal.hurry();
         self.flush.hurry();

@@ -1,8 +1,8 @@
 //! From records to sub-batches: routed by their hash keys, charged where their shard is led, encoded once.
 //!
 //! Per record: a route, a charge and one decode into its sub-batch's buffer, the only copy between the request's body
-//! and the write-ahead log. Called by [`crate::service::append`]; charging also by [`super::receive`], for records that another
-//! node has encoded.
+//! and the write-ahead log. Called by [`crate::service::append`]; charging also by [`super::receive`], for records that
+//! another node has encoded.
 
 use base64_simd::AppendBase64Decode;
 use bytes::Bytes;
@@ -133,8 +133,8 @@ impl Appender {
         parts
     }
 
-    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone or
-    /// all together. Returns the numbers of the others.
+    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone
+    /// or all together. Returns the numbers of the others.
     pub(in crate::service) fn charge(
         &self,
         (stream, shard): (&Stream, &Shard),

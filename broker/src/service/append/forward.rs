@@ -1,5 +1,5 @@
-//! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to the
-//! leader, which charges, dates and proposes them.
+//! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to
+//! the leader, which charges, dates and proposes them.
 //!
 //! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Any other
 //! failure leaves an unknown outcome. Memory is bounded by

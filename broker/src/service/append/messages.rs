@@ -167,8 +167,8 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<BatchOutcome>
     is_sound.then_some(BatchOutcome { outcome, throttled: result.throttled })
 }
 
-/// Reads a request of records as one that a peer sends, and returns whether a node takes all of its batches: fuzz targets
-/// call it with any bytes.
+/// Reads a request of records as one that a peer sends, and returns whether a node takes all of its batches: fuzz
+/// targets call it with any bytes.
 ///
 /// # Panics
 /// When a batch that is taken is sent with other contents than were read.

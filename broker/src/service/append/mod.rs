@@ -3,8 +3,8 @@
 //! 1. [`encode`] makes sub-batches, one per shard, and gathers those of one group in a part.
 //! 2. Each part goes to its destination: to the queue of the group where this node leads it, otherwise to the leader
 //!    ([`forward`], over a [`put_link`]), which takes it by [`receive`]. All parts go at the same time.
-//! 3. Each part has one outcome ([`outcomes`]). Records that were certainly not proposed, because a shard was sealed or the
-//!    leader of a group has just changed, are sent again; records that may have been proposed are not.
+//! 3. Each part has one outcome ([`outcomes`]). Records that were certainly not proposed, because a shard was sealed or
+//!    the leader of a group has just changed, are sent again; records that may have been proposed are not.
 //!
 //! A [`session`] keeps the order of one caller's puts. This is the hot path: allocations are per request and per shard.
 
@@ -161,9 +161,9 @@ impl Appender {
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
     /// sealed meanwhile wait for its children and go there.
     ///
-    /// With a `stamp` the records are a producer's whole batch: those that were written when it came before are answered
-    /// with where they stand, and those of one shard are written together or not at all. Such a batch is charged each
-    /// time it comes.
+    /// With a `stamp` the records are a producer's whole batch: those that were written when it came before are
+    /// answered with where they stand, and those of one shard are written together or not at all. Such a batch is
+    /// charged each time it comes.
     pub async fn append(
         &self,
         stream: &Stream,
@@ -232,7 +232,8 @@ impl Appender {
         retries
     }
 
-    /// Gives parts of groups that this node leads their places in the groups' queues. Returns the futures of their outcomes.
+    /// Gives parts of groups that this node leads their places in the groups' queues. Returns the futures of their
+    /// outcomes.
     pub(super) async fn queue(
         &self,
         parts: Vec<GroupPart>,

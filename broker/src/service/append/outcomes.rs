@@ -1,6 +1,7 @@
 //! Outcomes of records that were sent to their shards, and the records that have to be sent again.
 //!
-//! Each part of a request has one outcome, wherever its group is led: [`settle_part`] notes it for the request's records.
+//! Each part of a request has one outcome, wherever its group is led: [`settle_part`] notes it for the request's
+//! records.
 
 use tokio::sync::oneshot;
 

@@ -74,8 +74,8 @@ impl LinkQueues {
 }
 
 impl Appender {
-    /// Takes a part of a request that came to another node, in the order of `queue` if the part has one. Returns one outcome
-    /// per sub-batch.
+    /// Takes a part of a request that came to another node, in the order of `queue` if the part has one. Returns one
+    /// outcome per sub-batch.
     ///
     /// # Errors
     /// [`PartError`].

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::observability as names;
 use crate::replication::{DiskTrouble, Groups};
 
-/// How long records may wait for a log at its bound before they are refused: shorter than a put waits for its outcome, so
-/// that its client learns that nothing was written.
+/// How long records may wait for a log at its bound before they are refused: shorter than a put waits for its outcome,
+/// so that its client learns that nothing was written.
 const LOG_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// Why puts are refused.

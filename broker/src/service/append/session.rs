@@ -1,12 +1,12 @@
 //! Puts of one caller that keep the order of each shard although several of them are in flight.
 //!
-//! A put *is queued* once it stands in the queue of every group that it needs: in the group's own queue where this
-//! node leads the group, otherwise in the link to the leader, which queues puts as they arrive. The next put of the session
-//! may begin then. A put waits until all earlier ones have ended if it would use another queue than the puts in flight, if
-//! it was routed by another version of the stream's shards, or if it has to be sent again because a shard was sealed or a
-//! leader did not take it. Two limits remain: a leader that loses its group after it has queued a put, and regains it before
-//! the next one arrives, may let the second one come first; and a put of unknown outcome may still be written at any time.
-//! PutStream has one session for each call.
+//! A put *is queued* once it stands in the queue of every group that it needs: in the group's own queue where this node
+//! leads the group, otherwise in the link to the leader, which queues puts as they arrive. The next put of the session
+//! may begin then. A put waits until all earlier ones have ended if it would use another queue than the puts in flight,
+//! if it was routed by another version of the stream's shards, or if it has to be sent again because a shard was sealed
+//! or a leader did not take it. Two limits remain: a leader that loses its group after it has queued a put, and regains
+//! it before the next one arrives, may let the second one come first; and a put of unknown outcome may still be written
+//! at any time. PutStream has one session for each call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -196,8 +196,8 @@ impl Appender {
         parts.iter().map(queue).collect()
     }
 
-    /// Sends parts as [`Self::send`] does, but through these queues alone; lets the next put begin once each part has its
-    /// place. Returns the parts that a leader did not take, and the records that have to be sent again.
+    /// Sends parts as [`Self::send`] does, but through these queues alone; lets the next put begin once each part has
+    /// its place. Returns the parts that a leader did not take, and the records that have to be sent again.
     async fn send_queued(
         &self,
         parts: impl Iterator<Item = (GroupPart, Queue)>,

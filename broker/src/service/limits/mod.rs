@@ -1,7 +1,7 @@
 //! The budgets of shards, callers and streams, and the counts that go with them.
 //!
-//! A shard's budget is kept by the leader of its group ([`throttle`], in bytes and records per second), a caller's rate of
-//! the control plane by the node that runs its calls ([`rates`]).
+//! A shard's budget is kept by the leader of its group ([`throttle`], in bytes and records per second), a caller's rate
+//! of the control plane by the node that runs its calls ([`rates`]).
 
 pub mod budgets;
 pub mod demand;

@@ -63,8 +63,8 @@ impl Detail {
 }
 
 impl Service {
-    /// The series of single streams, and the enabled ones of all shards, as Prometheus reads them. Labels tell account and region where they are not the
-    /// given ones.
+    /// The series of single streams, and the enabled ones of all shards, as Prometheus reads them. Labels tell account
+    /// and region where they are not the given ones.
     pub fn shard_level_page(&self, account: &str, region: &str) -> String {
         let catalog = self.catalog();
         let with_metrics = catalog.streams().values().filter(|stream| !stream.shard_level_metrics.is_empty());

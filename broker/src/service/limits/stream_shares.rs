@@ -1,7 +1,7 @@
 //! A bound of the node that streams share: no stream has more than is left for all others.
 //!
-//! One stream alone can so have half of the bound, two a third each, and a newcomer always finds something, however much
-//! the clients of one stream ask for. Nothing is set aside for streams that ask for little.
+//! One stream alone can so have half of the bound, two a third each, and a newcomer always finds something, however
+//! much the clients of one stream ask for. Nothing is set aside for streams that ask for little.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! How much lies behind positions in shards: records, and the age of the oldest of them. The leader of a shard knows; it
-//! is asked when that is another node.
+//! How much lies behind positions in shards: records, and the age of the oldest of them. The leader of a shard knows;
+//! it is asked when that is another node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Records that damage has made unreadable, in an operator's words. `/health` shows them, `tidelog doctor` reads them there.
+//! Records that damage has made unreadable, in an operator's words. `/health` shows them, `tidelog doctor` reads them
+//! there.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Shard iterators and page tokens: positions sealed so that a client can carry but neither read nor make them.
 //!
 //! A token is base64 of: form (1 byte), nonce (24), and XAES-256-GCM (c2sp.org/XAES-256-GCM) over the position with the
-//! form as associated data. The key is the cluster's, so every node opens every node's tokens. The kind of a token is its
-//! first sealed byte: an iterator is no page token.
+//! form as associated data. The key is the cluster's, so every node opens every node's tokens. The kind of a token is
+//! its first sealed byte: an iterator is no page token.
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
@@ -14,7 +14,8 @@ use crate::model::shard_id::ShardId;
 
 /// The form of all tokens that are given out.
 const FORM: u8 = 2;
-/// The form before it, AES-256-GCM with nonces of 12 bytes. Tokens live for minutes: those of before an upgrade are opened.
+/// The form before it, AES-256-GCM with nonces of 12 bytes. Tokens live for minutes: those of before an upgrade are
+/// opened.
 const PLAIN_GCM: u8 = 1;
 /// Bytes of a nonce of AES-256-GCM.
 const GCM_NONCE_BYTES: usize = 12;

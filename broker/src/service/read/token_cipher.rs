@@ -1,7 +1,7 @@
 //! XAES-256-GCM (c2sp.org/XAES-256-GCM): AES-256-GCM under a key that is derived for each nonce.
 //!
-//! Random nonces of 24 bytes do not meet in the life of a cluster, whereas one key of AES-256-GCM is good for 2^32 random
-//! nonces of 12 bytes: a day at 45,000 reads a second. Used for tokens.
+//! Random nonces of 24 bytes do not meet in the life of a cluster, whereas one key of AES-256-GCM is good for 2^32
+//! random nonces of 12 bytes: a day at 45,000 reads a second. Used for tokens.
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::aes::cipher::BlockCipherEncrypt;

@@ -117,8 +117,8 @@ impl Service {
         }
     }
 
-    /// Begins a saga and waits for its end for a moment, unless it is meant to take long: a waiter that asks at once, and
-    /// then every ten seconds, finds it settled the first time. The saga goes on when it takes longer, and when the
+    /// Begins a saga and waits for its end for a moment, unless it is meant to take long: a waiter that asks at once,
+    /// and then every ten seconds, finds it settled the first time. The saga goes on when it takes longer, and when the
     /// caller goes away.
     pub(super) async fn begin(self: &Arc<Self>, command: Command) -> Result<(), ServiceError> {
         let service = self.clone();
@@ -154,8 +154,8 @@ impl Service {
         let _ = tokio::time::timeout(SETTLE_WAIT, self.groups.watch_catalog().wait_for(is_settled)).await;
     }
 
-    /// Drives a stream's saga to its end, unless that is being done, as long as this node leads the metadata. It holds the service only while it takes a step,
-    /// so that one that finds no leader does not keep a stopping broker alive.
+    /// Drives a stream's saga to its end, unless that is being done, as long as this node leads the metadata. It holds
+    /// the service only while it takes a step, so that one that finds no leader does not keep a stopping broker alive.
     fn resume(self: &Arc<Self>, uid: u64) {
         if !self.sagas().insert(uid) {
             return;

@@ -30,7 +30,8 @@ const KEPT_FRACTION: usize = 4;
 
 /// Encoded bytes of one run; it has to fit a message.
 const RUN_BYTES_MAX: usize = EVENT_MESSAGE_BYTES_MAX;
-/// Encoded bytes of a run beside the base64 of its data: 10,000 records have names, numbers and times of 180 bytes each.
+/// Encoded bytes of a run beside the base64 of its data: 10,000 records have names, numbers and times of 180 bytes
+/// each.
 const RUN_FRAME_BYTES: usize = 2 << 20;
 
 /// Room for a run whose records have at most that many bytes of data and keys together.

@@ -1,7 +1,8 @@
-//! When the node writes a checkpoint: a pure decision over how much was written to the log, how full it is, and the time.
+//! When the node writes a checkpoint: a pure decision over how much was written to the log, how full it is, and the
+//! time.
 //!
-//! A checkpoint frees the log up to the checkpoint before it, which is kept as well: to free all of it takes two. Upkeep
-//! asks ten times a second.
+//! A checkpoint frees the log up to the checkpoint before it, which is kept as well: to free all of it takes two.
+//! Upkeep asks ten times a second.
 
 use std::time::Duration;
 

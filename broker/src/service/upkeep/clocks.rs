@@ -122,8 +122,8 @@ impl Service {
         (kept_ms == 0 || time_ms.abs_diff(kept_ms) >= after_ms).then_some(time_ms)
     }
 
-    /// Sets the cluster's times to that one, by an operator's word: the clocks of its voters are right. `newest_ms` is the
-    /// newest arrival time in the cluster.
+    /// Sets the cluster's times to that one, by an operator's word: the clocks of its voters are right. `newest_ms` is
+    /// the newest arrival time in the cluster.
     ///
     /// # Errors
     /// [`ServiceError`] when no leader of the metadata has taken it.

@@ -21,8 +21,8 @@ use checkpoint_schedule::{CheckpointSchedule, LogFigures};
 const KEY_DEADLINE: Duration = Duration::from_secs(10);
 /// How often upkeep looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often the log's figures are looked at for a checkpoint: a disk that writes 1 GB/s fills a tenth of the log's bound
-/// meanwhile.
+/// How often the log's figures are looked at for a checkpoint: a disk that writes 1 GB/s fills a tenth of the log's
+/// bound meanwhile.
 const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(100);
 /// How long a look at the free space may take before its loop counts as stuck.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! Retention: records older than their stream allows are hidden from readers, and trimmed by commands in the log.
 //!
-//! Hiding is a node's own, goes by the served time, and can be undone. A trim goes by the retention clock and the median of
-//! the voters' clocks, both of which say that the records have expired; applying it only moves the trim point, so replicas
-//! agree. The file of trimmed records is unlinked after checkpoints that carry the trim.
+//! Hiding is a node's own, goes by the served time, and can be undone. A trim goes by the retention clock and the
+//! median of the voters' clocks, both of which say that the records have expired; applying it only moves the trim
+//! point, so replicas agree. The file of trimmed records is unlinked after checkpoints that carry the trim.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -141,8 +141,8 @@ impl Service {
         }
     }
 
-    /// Takes closed shards out whose last records have expired, if the metadata is led here; returns how many. Their records go first, so that a
-    /// crash in between leaves nothing that is not tried again.
+    /// Takes closed shards out whose last records have expired, if the metadata is led here; returns how many. Their
+    /// records go first, so that a crash in between leaves nothing that is not tried again.
     pub async fn forget_expired_shards(&self) -> Result<usize, ServiceError> {
         let mut forgotten = 0;
         if !self.leads(META_GROUP) {
@@ -183,8 +183,8 @@ impl Service {
         Ok(forgotten)
     }
 
-    /// Whether a closed shard has nothing left that was not trimmed. A shard that is not here, or not all of whose records
-    /// have come here yet, is not empty: nothing says so.
+    /// Whether a closed shard has nothing left that was not trimmed. A shard that is not here, or not all of whose
+    /// records have come here yet, is not empty: nothing says so.
     fn is_trimmed_to_its_end(&self, stream: &Stream, shard: &Shard) -> bool {
         let Some(log) = self.log(stream, shard) else { return false };
         shard.end_ordinal.is_some_and(|end| log.untrimmed().first_ordinal >= end)

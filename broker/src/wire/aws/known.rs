@@ -1,5 +1,5 @@
-//! AWS services whose calls reach a broker by mistake, or that the broker serves in part: their names on the wire, and the
-//! variable that gives their clients an endpoint.
+//! AWS services whose calls reach a broker by mistake, or that the broker serves in part: their names on the wire, and
+//! the variable that gives their clients an endpoint.
 
 /// One service.
 #[derive(Debug, PartialEq, Eq)]

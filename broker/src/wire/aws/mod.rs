@@ -1,5 +1,5 @@
-//! Calls of AWS services beside Kinesis that come to the same port: CloudWatch's PutMetricData, STS's GetCallerIdentity,
-//! and refusals in words for everything else.
+//! Calls of AWS services beside Kinesis that come to the same port: CloudWatch's PutMetricData, STS's
+//! GetCallerIdentity, and refusals in words for everything else.
 //!
 //! KCL and KPL make these calls, and a program that sets `AWS_ENDPOINT_URL` sends the broker the calls of all services.
 //! The head of a request names the service ([`Destination::of`]), except for forms, whose body does. Every service is

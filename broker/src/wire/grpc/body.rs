@@ -1,5 +1,5 @@
-//! The body of a gRPC request as it comes: its bytes have a share of the room for all requests' bodies from their arrival
-//! to their answer, its messages are bounded in size, and one that has begun has to come in time.
+//! The body of a gRPC request as it comes: its bytes have a share of the room for all requests' bodies from their
+//! arrival to their answer, its messages are bounded in size, and one that has begun has to come in time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,7 +1,7 @@
 //! Messages of a call as they stand in its bodies: a flag and a length before each, the status behind the last.
 //!
-//! For a call whose messages are worth taking from the connection without a copy, where one comes in one frame; tonic does
-//! the same for all others.
+//! For a call whose messages are worth taking from the connection without a copy, where one comes in one frame; tonic
+//! does the same for all others.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -48,8 +48,8 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> MessageReader<B> {
         Self { body, frame: Bytes::new(), partial: BytesMut::new(), length: None }
     }
 
-    /// The next message, or `None` behind the last. It shares the bytes of the frame it came in, if that is one. Nothing
-    /// is lost when the future is dropped.
+    /// The next message, or `None` behind the last. It shares the bytes of the frame it came in, if that is one.
+    /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
     /// The body's, and those of messages that no client may send.

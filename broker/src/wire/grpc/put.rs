@@ -1,5 +1,5 @@
-//! Put: one message of records. As in a PutStream, data of one that comes in one frame goes from there to the write-ahead
-//! log's encoding, without a copy in between.
+//! Put: one message of records. As in a PutStream, data of one that comes in one frame goes from there to the
+//! write-ahead log's encoding, without a copy in between.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -45,8 +45,8 @@ pub(super) async fn answer(
     Ok(framing::response(stream::iter([Ok(framing::framed(response))])))
 }
 
-/// Reads a message of records. They are counted first: millions of empty ones take little room in a message, and much once
-/// they are read.
+/// Reads a message of records. They are counted first: millions of empty ones take little room in a message, and much
+/// once they are read.
 ///
 /// # Errors
 /// INVALID_ARGUMENT for bytes that are no such message, or for too many records.

@@ -1,12 +1,12 @@
 //! PutStream: messages of records that are put one after the other without waiting for each.
 //!
-//! A call is one [`PutSession`]: a message begins when the one before it is queued, so that records of
-//! one shard are written in the order in which they came. Answers come in the order of the messages. The call takes further
-//! messages while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The first message
-//! that is refused as a whole ends the call once those before it are answered; no message after it is put. A stop of the
-//! broker ends the call alike. Each message is put by a task of its own: it may wait for shares of memory that all puts of
-//! the node wait for, and goes on although the client takes no answers. The data of a message that comes in one frame is
-//! encoded for the write-ahead log from that frame, without a copy in between.
+//! A call is one [`PutSession`]: a message begins when the one before it is queued, so that records of one shard are
+//! written in the order in which they came. Answers come in the order of the messages. The call takes further messages
+//! while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The first message that
+//! is refused as a whole ends the call once those before it are answered; no message after it is put. A stop of the
+//! broker ends the call alike. Each message is put by a task of its own: it may wait for shares of memory that all puts
+//! of the node wait for, and goes on although the client takes no answers. The data of a message that comes in one
+//! frame is encoded for the write-ahead log from that frame, without a copy in between.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
 
 /// Bytes of messages that wait for their answers past which no further one is taken.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
-/// Messages that wait for their answers past which no further one is taken: one call is not to fill the streams to other
-/// nodes, which all calls share.
+/// Messages that wait for their answers past which no further one is taken: one call is not to fill the streams to
+/// other nodes, which all calls share.
 const UNANSWERED_MAX: usize = 256;
 
 /// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker

@@ -77,8 +77,8 @@ impl Sources {
         }
     }
 
-    /// The next answer, with its source, which is to be given back by [`Self::go_on`] unless it was the last one; `None`
-    /// once there is no source. Waits for nothing that others wait for.
+    /// The next answer, with its source, which is to be given back by [`Self::go_on`] unless it was the last one;
+    /// `None` once there is no source. Waits for nothing that others wait for.
     pub(super) async fn next(&mut self) -> Option<(Source, Result<Item, Fault>)> {
         loop {
             self.wake();

@@ -1,7 +1,7 @@
 //! The service Streams: each call is the Kinesis operation of the like name.
 //!
-//! A call makes the operation's request of its message, runs it as a request of the Kinesis protocol is run, with the same
-//! limits, rates and rules, and makes its message of the answer.
+//! A call makes the operation's request of its message, runs it as a request of the Kinesis protocol is run, with the
+//! same limits, rates and rules, and makes its message of the answer.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Subscribe: many shards followed at once, and after them their children.
 //!
-//! One message is given at a time, from whichever shard has something ([`Sources`]). Records have their room before they
-//! are read, and keep it until the message after theirs is asked for.
+//! One message is given at a time, from whichever shard has something ([`Sources`]). Records have their room before
+//! they are read, and keep it until the message after theirs is asked for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::sample::Limits;
 use tidelog_kinesis::Settings;
 
-/// Series of the page: of each stream that was refused something, of the shards whose stream asks for metrics of its own,
-/// and the limits of every shard.
+/// Series of the page: of each stream that was refused something, of the shards whose stream asks for metrics of its
+/// own, and the limits of every shard.
 const WRITES: &str = "tidelog_stream_write_throttled_records_total";
 const READS: &str = "tidelog_stream_read_throttled_calls_total";
 const LIMIT_RECORDS: &str = "tidelog_shard_write_limit_records";

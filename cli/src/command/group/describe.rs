@@ -80,8 +80,8 @@ impl Standing {
     }
 }
 
-/// Records behind in all shards and milliseconds in the one that is behind the most. The records are known when those of
-/// every shard are, the milliseconds when those of any are.
+/// Records behind in all shards and milliseconds in the one that is behind the most. The records are known when those
+/// of every shard are, the milliseconds when those of any are.
 pub(super) fn behind(group: &DescribeGroupResponse) -> (Option<u64>, Option<u64>) {
     let records = group.shards.iter().map(|shard| shard.records_behind).sum();
     let millis = group.shards.iter().filter_map(|shard| shard.millis_behind).max();

@@ -52,12 +52,13 @@ pub struct PutArguments {
     #[arg(long, value_name = "KEY", value_parser = key::fixed)]
     key: Option<String>,
 
-    /// Field of each line, a JSON object, that is the partition key; a number counts as it is written. `user.id` is a field
-    /// of a field.
+    /// Field of each line, a JSON object, that is the partition key; a number counts as it is written. `user.id` is a
+    /// field of a field.
     #[arg(long, value_name = "FIELD")]
     key_field: Option<String>,
 
-    /// Put records of one key concurrently: faster where few keys have many lines, but throttled records lose their order.
+    /// Put records of one key concurrently: faster where few keys have many lines, but throttled records lose their
+    /// order.
     #[arg(long)]
     unordered: bool,
 

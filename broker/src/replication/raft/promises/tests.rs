@@ -14,7 +14,8 @@ use crate::shell::Tasks;
 
 const GROUP: u8 = 3;
 
-/// A node's log of one group: entries 1 to 5 of term 1, 6 to 12 of term 2, applied up to 10, following node 2 in term 2.
+/// A node's log of one group: entries 1 to 5 of term 1, 6 to 12 of term 2, applied up to 10, following node 2 in term
+/// 2.
 struct Scene {
     disk: SimDisk,
     reader: WalReader,

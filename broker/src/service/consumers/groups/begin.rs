@@ -37,8 +37,8 @@ impl Service {
     }
 
     /// # Errors
-    /// [`GroupError::OutOfRange`] for a time in the future; [`ServiceError::Unavailable`] when the end of a shard is not
-    /// known now.
+    /// [`GroupError::OutOfRange`] for a time in the future; [`ServiceError::Unavailable`] when the end of a shard is
+    /// not known now.
     pub(in crate::service) async fn group_begin(
         &self,
         stream: &Stream,

@@ -35,8 +35,8 @@ impl Service {
     /// them.
     ///
     /// # Errors
-    /// [`GroupError`], and nothing is recorded: [`GroupError::OutOfRange`] for a number that is not of the shard or that
-    /// no record has yet, and for the end of a shard that is open;
+    /// [`GroupError`], and nothing is recorded: [`GroupError::OutOfRange`] for a number that is not of the shard or
+    /// that no record has yet, and for the end of a shard that is open;
     /// [`GroupRefusal::MemberUnknown`](super::GroupRefusal::MemberUnknown).
     pub async fn checkpoint_group(
         &self,
