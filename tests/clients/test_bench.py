@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,6 +91,76 @@ class TestTidelog:
         # Two shards take a thousand records a second each, and what they have saved up while idle.
         assert 1500 < result["records_per_s"] < 4500
         assert sum(second["throttled"] for second in result["seconds"]) == result["records"]["throttled"]
+
+
+DATA = re.compile(r'(id="report">)(.*?)(</script>)', re.DOTALL)
+CHARTS = ["Latency over time", "Latency by percentile", "Put to consumer over time", "Throughput", "Throughput per shard"]
+
+
+class TestPage:
+    """The page of a run, drawn by its script without a browser (report_page.mjs)."""
+
+    @pytest.fixture(scope="class")
+    def page(self, binary, broker, tmp_path_factory):
+        need("node")
+        path = tmp_path_factory.mktemp("page") / "report.html"
+        code, _, words = bench(binary, broker.endpoint, "--consumers", "1", "--html", path)
+        assert code == 0, words
+        return path.read_text()
+
+    def drawn(self, page, directory, change=lambda report: None):
+        """The drawn page, after a change of its data."""
+        _, data, _ = DATA.search(page).groups()
+        report = json.loads(data)
+        change(report)
+        data = json.dumps(report).replace("<", "\\u003c")
+        path = directory / "changed.html"
+        path.write_text(DATA.sub(lambda match: match[1] + data + match[3], page))
+        words = ["node", str(HERE / "report_page.mjs"), str(path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
+        assert done.returncode == 0, done.stderr
+        for wrong in ("NaN", "Infinity", "undefined", ">null<", "[object"):
+            assert wrong not in done.stdout, wrong
+        return done.stdout
+
+    def test_each_chart_is_there_for_wide_and_narrow_pages(self, page, tmp_path):
+        drawn = self.drawn(page, tmp_path)
+        assert [title for title in re.findall("<h2>(.*?)</h2>", drawn)][:5] == CHARTS
+        assert drawn.count("<svg") == 2 * len(CHARTS) and drawn.count('<div class="narrow"><svg') == len(CHARTS)
+        assert "Verified: each of 1,600 acknowledged records" in drawn and 'class="verdict good"' in drawn
+        assert "the other run" not in drawn
+        assert "<th>Acknowledged</th><td>1,200</td>" in drawn and "<th>Consumers</th><td>1, polling</td>" in drawn
+
+    def test_two_runs_stand_side_by_side(self, page, tmp_path):
+        drawn = self.drawn(page, tmp_path, lambda report: report["runs"].append(report["runs"][0]))
+        assert drawn.count("<svg") == 2 * len(CHARTS)
+        percentiles = drawn.split("<h2>Latency by percentile</h2>")[1].split("<section>")[0]
+        for ink in ("--run", "--run-soft", "--other", "--other-soft"):
+            assert f'stroke="var({ink})"' in percentiles, ink
+        assert "<th>Acknowledged</th><td>1,200</td><td>1,200</td>" in drawn
+
+    def test_texts_are_no_html(self, page, tmp_path):
+        def break_out(report):
+            report["runs"][0]["errors"] = [{"what": "</script><script>alert(1)</script>", "records": 3}]
+
+        drawn = self.drawn(page, tmp_path, break_out)
+        assert "<td>&lt;/script>&lt;script>alert(1)" in drawn and "<script" not in drawn
+
+    def test_a_run_without_an_answer_has_no_charts(self, page, tmp_path):
+        def end(report):
+            report["runs"][0] |= {"latency_ms": None, "end_to_end_ms": None, "seconds": [], "shards": []}
+
+        drawn = self.drawn(page, tmp_path, end)
+        assert "<svg" not in drawn and "<h2>Records</h2>" in drawn
+
+    def test_a_second_without_an_answer_divides_its_line(self, page, tmp_path):
+        def pause(report):
+            second = report["runs"][0]["seconds"][0]
+            report["runs"][0]["seconds"] = [second, second, second | {"latency_ms": None}, second]
+
+        latencies = self.drawn(page, tmp_path, pause).split("<h2>Latency by percentile</h2>")[0]
+        # Three lines, wide and narrow: two seconds as a line, and the one behind the gap as a point.
+        assert latencies.count("<polyline") == latencies.count("<circle") == 6
 
 
 class TestKinesalite:

@@ -13,7 +13,7 @@ use super::ledger::{Answers, Ledger, RECORDS_BY_DEFAULT_MAX, ShardLog, verify};
 use super::progress::Progress;
 use super::record::Filler;
 use super::report::{
-    ErrorResult, FORMAT, Machine, Percentiles, RunResult, RunSettings, Totals, Verification, series, whole,
+    ErrorResult, FORMAT, Machine, Percentiles, RunResult, RunSettings, Totals, Verification, rounded, series,
 };
 use super::run_state::RunState;
 use super::schedule::Schedule;
@@ -114,11 +114,11 @@ async fn loaded(
 
 /// Adds up the counts of all threads.
 fn gathered(state: &RunState) -> Tally {
-    let mut whole = Tally::new(state.window);
+    let mut merged = Tally::new(state.window);
     for tally in &state.tallies {
-        whole.merge(tally.lock().expect("nobody panics with it").clone());
+        merged.merge(tally.lock().expect("nobody panics with it").clone());
     }
-    whole
+    merged
 }
 
 impl Context<'_> {
@@ -166,7 +166,7 @@ impl Context<'_> {
         if !state.is_kept() {
             let reason = format!(
                 "more than {} records; ask for it with --verify all",
-                whole(RECORDS_BY_DEFAULT_MAX as f64)
+                rounded(RECORDS_BY_DEFAULT_MAX as f64)
             );
             return Verification::Off { reason };
         }

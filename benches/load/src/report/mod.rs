@@ -1,6 +1,5 @@
-//! The result of a run, which is written as JSON, and shown as text and as a page.
+//! The result of a run, which is written as JSON, and shown as text and as a page that draws the JSON.
 
-mod charts;
 mod machine;
 mod page;
 mod text;
@@ -14,7 +13,7 @@ use super::tally::{Second, Tally};
 
 pub use machine::Machine;
 pub use page::page;
-pub use text::{milliseconds as short_latency, summary, whole};
+pub use text::{milliseconds as short_latency, rounded, summary};
 
 /// Version of the JSON; fields are only ever added.
 pub const FORMAT: u32 = 1;
@@ -220,7 +219,7 @@ impl RunResult {
     pub fn described(&self) -> String {
         let RunSettings { rate, batch, api, producers, .. } = &self.settings;
         match rate {
-            Some(rate) => format!("open loop, {} records/s due, {api} of {batch}", whole(*rate)),
+            Some(rate) => format!("open loop, {} records/s due, {api} of {batch}", rounded(*rate)),
             None => {
                 format!("closed loop, {producers} producers as fast as they are answered, {api} of {batch}")
             }

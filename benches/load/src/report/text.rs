@@ -29,7 +29,7 @@ pub fn summary(result: &RunResult, other: Option<&RunResult>) -> String {
         out.push('\n');
     }
     for error in &result.errors {
-        let _ = writeln!(out, "{} records: {}", whole(error.records as f64), error.what);
+        let _ = writeln!(out, "{} records: {}", rounded(error.records as f64), error.what);
     }
     out
 }
@@ -41,7 +41,7 @@ pub fn verdict(result: &RunResult) -> Vec<String> {
         _ if result.records.acknowledged == 0 => lines.push("NOTHING WAS ACKNOWLEDGED.".into()),
         Verification::Done { verdict } if verdict.is_clean() => lines.push(format!(
             "Verified: each of {} acknowledged records was read exactly once, in order{}.",
-            whole(verdict.acknowledged as f64),
+            rounded(verdict.acknowledged as f64),
             if verdict.readings > 1 {
                 format!(", by each of {} consumers", verdict.readings)
             } else {
@@ -52,7 +52,7 @@ pub fn verdict(result: &RunResult) -> Vec<String> {
             let kinds = verdict.violations.violations();
             let found = kinds.iter().filter(|(_, count)| *count > 0);
             let found: Vec<String> =
-                found.map(|(name, count)| format!("{} {name}", whole(*count as f64))).collect();
+                found.map(|(name, count)| format!("{} {name}", rounded(*count as f64))).collect();
             lines.push(format!("VIOLATED: {}.", found.join(", ")));
             lines.extend(verdict.examples.iter().map(|example| format!("  {example}")));
         }
@@ -67,27 +67,29 @@ pub fn verdict(result: &RunResult) -> Vec<String> {
         lines.push(format!(
             "The endpoint did not keep up: {} records that were due could not be sent, because all {} producers were busy. \
              Latencies grow with the length of such a run.",
-            whole(unsent as f64),
+            rounded(unsent as f64),
             result.settings.producers
         ));
     }
     if unknown > 0 {
-        lines
-            .push(format!("Unacknowledged: {} records were sent and never answered.", whole(unknown as f64)));
+        lines.push(format!(
+            "Unacknowledged: {} records were sent and never answered.",
+            rounded(unknown as f64)
+        ));
     }
     lines
 }
 
 fn rows(result: &RunResult) -> Vec<Row> {
     let mut rows: Vec<Row> = vec![
-        ("records/s", |run| whole(run.records_per_s)),
+        ("records/s", |run| rounded(run.records_per_s)),
         ("MiB/s", |run| format!("{:.2}", run.bytes_per_s / f64::from(1 << 20))),
-        ("requests", |run| whole(run.requests as f64)),
-        ("sent", |run| whole(run.records.sent as f64)),
-        ("acknowledged", |run| whole(run.records.acknowledged as f64)),
-        ("throttled", |run| whole(run.records.throttled as f64)),
-        ("failed", |run| whole(run.records.failed as f64)),
-        ("unknown outcome", |run| whole(run.records.unknown as f64)),
+        ("requests", |run| rounded(run.requests as f64)),
+        ("sent", |run| rounded(run.records.sent as f64)),
+        ("acknowledged", |run| rounded(run.records.acknowledged as f64)),
+        ("throttled", |run| rounded(run.records.throttled as f64)),
+        ("failed", |run| rounded(run.records.failed as f64)),
+        ("unknown outcome", |run| rounded(run.records.unknown as f64)),
         ("latency p50 ms", |run| of(run.latency_ms.as_ref(), |times| times.p50)),
         ("        p90 ms", |run| of(run.latency_ms.as_ref(), |times| times.p90)),
         ("        p99 ms", |run| of(run.latency_ms.as_ref(), |times| times.p99)),
@@ -96,7 +98,7 @@ fn rows(result: &RunResult) -> Vec<Row> {
     ];
     if result.settings.consumers > 0 {
         rows.extend::<[Row; 4]>([
-            ("received", |run| whole(run.records.received as f64)),
+            ("received", |run| rounded(run.records.received as f64)),
             ("to consumer p50 ms", |run| of(run.end_to_end_ms.as_ref(), |times| times.p50)),
             ("            p99 ms", |run| of(run.end_to_end_ms.as_ref(), |times| times.p99)),
             ("            max ms", |run| of(run.end_to_end_ms.as_ref(), |times| times.max)),
@@ -114,12 +116,12 @@ pub fn milliseconds(time: f64) -> String {
     match time {
         time if time < 10.0 => format!("{time:.2}"),
         time if time < 100.0 => format!("{time:.1}"),
-        time => whole(time),
+        time => rounded(time),
     }
 }
 
 /// Rounded, with a comma between thousands.
-pub fn whole(number: f64) -> String {
+pub fn rounded(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut out = String::with_capacity(digits.len() + 4);
     for (place, digit) in digits.chars().enumerate() {
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn figures_are_readable() {
         for (number, text) in [(0.0, "0"), (999.4, "999"), (1_000.0, "1,000"), (1_234_567.0, "1,234,567")] {
-            assert_eq!(whole(number), text);
+            assert_eq!(rounded(number), text);
         }
         for (time, text) in [(0.123, "0.12"), (12.34, "12.3"), (1234.5, "1,234")] {
             assert_eq!(milliseconds(time), text);
