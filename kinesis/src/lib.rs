@@ -20,7 +20,7 @@ pub use client::Client;
 pub use credentials::{Credentials, CredentialsError};
 pub use error::KinesisError;
 pub use operations::Operation;
-pub use retry::Backoff;
+pub use retry::{Backoff, wait_after};
 pub use settings::{ConnectionArguments, Settings, SettingsError};
 pub use signer::Signer;
 pub use transport::{Transport, tcp_connector, tls, transport};

@@ -2,10 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+/// The wait after so many failures in a row, from 1 on: at random between half of a bound and the bound, so that a
+/// crowd is spread and yet none comes back at once. The bound is `first`, doubled with each further failure up to
+/// `longest`.
+#[must_use]
+pub fn wait_after(failures: u32, first: Duration, longest: Duration) -> Duration {
+    let bound = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    bound.mul_f64(rand::random_range(0.5..1.0))
+}
+
 /// Waits that double, each drawn at random below its bound, until the patience is at its end.
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    bound: Duration,
+    failures: u32,
     end: Instant,
 }
 
@@ -18,20 +27,19 @@ impl Backoff {
     /// Gives up once `patience` has passed from now.
     #[must_use]
     pub fn new(patience: Duration) -> Self {
-        Self { bound: Self::FIRST, end: Instant::now() + patience }
+        Self { failures: 0, end: Instant::now() + patience }
     }
 
     /// The next wait; `None` when it would go past the end.
     pub fn wait(&mut self) -> Option<Duration> {
-        // At least half of the bound, so that a crowd is spread and yet none comes back at once.
-        let wait = self.bound.mul_f64(rand::random_range(0.5..1.0));
-        self.bound = (self.bound * 2).min(Self::MAX);
+        self.failures = self.failures.saturating_add(1);
+        let wait = wait_after(self.failures, Self::FIRST, Self::MAX);
         (Instant::now() + wait < self.end).then_some(wait)
     }
 
     /// Starts the waits over, as after something that went well; the end stays.
     pub fn calm(&mut self) {
-        self.bound = Self::FIRST;
+        self.failures = 0;
     }
 }
 

@@ -88,7 +88,7 @@ pub struct Sizes {
     pub reserved_bytes: u64,
     /// Bytes of records between their acceptance and their answer.
     pub in_flight_bytes_max: usize,
-    /// Bytes of applied records that are not yet in segments, past which proposals wait. A flush begins at
+    /// Bytes of applied records that can be brought into segments, at which proposals wait. A flush begins at
     /// [`Sizes::flush_from_bytes`] and stops at the store's `flush_until_bytes`.
     pub unflushed_bytes_max: u64,
     /// Bytes of records on their way to other nodes, until these have answered.

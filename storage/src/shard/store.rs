@@ -25,8 +25,8 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// A frame that much later than its segment's first starts a new one, in milliseconds. An hour by default.
     pub segment_age_ms: u64,
-    /// Unflushed bytes at which a flush stops. 16 MiB by default. The broker decides when a flush begins, and when
-    /// appends wait for one: it looks at [`ShardStore::unflushed_bytes`].
+    /// Unflushed bytes at which a flush stops ([`ShardStore::unflushed_bytes`]). 16 MiB by default. The broker decides
+    /// when a flush begins, and when appends wait for one: it looks at [`ShardStore::flushable_bytes`].
     pub flush_until_bytes: u64,
     /// Most flushed bytes kept in memory for readers over all shards, oldest dropped first. 32 MiB by default.
     pub tail_bytes_max: u64,

@@ -19,7 +19,7 @@ use super::ledger::Ledger;
 use super::progress::Progress;
 use super::queue::{BatchBounds, Pending, Queue};
 use crate::command::figures;
-use tidelog_kinesis::Client;
+use tidelog_kinesis::{Client, wait_after};
 
 /// One call: 500 records, as the service has it, and half of the service's bytes, which emulators accept too.
 const BOUNDS: BatchBounds = BatchBounds { records: 500, bytes: 4 * 1024 * 1024 };
@@ -29,7 +29,7 @@ const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a call waits to be filled by a slow input.
 const LINGER: Duration = Duration::from_millis(20);
 /// Waits before records are put again, the first and the longest.
-const WAIT_FIRST: Duration = Duration::from_millis(50);
+const WAIT_FIRST: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long calls under way are waited for after Ctrl-C.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ impl<'a> Sender<'a> {
                 return;
             }
             let batch = state.queue.batch(BOUNDS);
-            let wait = (state.failures > 0).then(|| waiting(state.failures));
+            let wait = (state.failures > 0).then(|| wait_after(state.failures, WAIT_FIRST, WAIT_MAX));
             state.calls.push(Box::pin(call(self.client, self.stream, batch, wait, state.cut.subscribe())));
         }
         if state.queue.lines() == 0 {
@@ -264,10 +264,4 @@ fn lane_of(name: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Doubles with each failure, and is spread so that calls do not come back together.
-fn waiting(failures: u32) -> Duration {
-    let bound = WAIT_FIRST.saturating_mul(1 << failures.min(10)).min(WAIT_MAX);
-    bound.mul_f64(rand::random_range(0.5..1.0))
 }
