@@ -6,7 +6,7 @@
 //! | write records, in batches, each once and each key in order | [`Producer`] |
 //! | share a stream among processes, with checkpoints | [`Consumer`] |
 //! | read a stream from a position on | [`Reader`] |
-//! | list the shards of a stream | [`Shards::list`] |
+//! | list the shards of a stream, and order them | [`Shards::list`], [`ShardOrder`] |
 //! | make any other call of the gRPC API, such as CreateStream | [`Connection::node`] |
 //! | know what to do about a failure | [`Error::reason`] |
 //! | read and write records in the format of KPL by hand | [`aggregation`] |
@@ -26,6 +26,7 @@ mod error;
 mod fake;
 pub mod metrics;
 mod producer;
+mod shard_order;
 mod shards;
 
 pub use connection::{Connection, ConnectionBuilder, Node};
@@ -34,6 +35,7 @@ pub use consumer::{
 };
 pub use error::{Error, Reason};
 pub use producer::{Acknowledgement, NewRecord, Producer, ProducerBuilder, Receipt, Undelivered};
+pub use shard_order::ShardOrder;
 pub use shards::{Shard, Shards};
 /// The messages of the gRPC API, for calls by [`Node`].
 pub use tidelog_proto::v1 as api;

@@ -1,15 +1,15 @@
-//! In which order shards are read: a child after all of its parents. Decisions only; used by [`Reader`](super::Reader).
+//! The shards that a reading follows: those that were asked for, and their descendants. Decisions only; used by
+//! [`Reader`](super::Reader).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use crate::shard_order::ShardOrder;
 use crate::shards::{Shard, Shards};
 
 /// The shards of one reading, and how far it is.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
-    /// With their parents.
-    waiting: BTreeMap<String, Vec<String>>,
-    reading: BTreeSet<String>,
+    order: ShardOrder,
     /// Shards that were read to their end, as long as they are listed.
     finished: BTreeSet<String>,
     /// Read as far as they went: neither they nor their descendants are read further.
@@ -20,37 +20,27 @@ impl Lineage {
     /// Adds shards to be read.
     pub fn add<'a>(&mut self, shards: impl IntoIterator<Item = &'a Shard>) {
         for shard in shards {
-            self.waiting.insert(shard.shard_id.clone(), shard.parents.clone());
+            self.order.add(shard.shard_id.clone(), shard.parents.clone());
         }
     }
 
     /// The shards that can be read now; they count as being read from now on.
     pub fn ready(&mut self) -> Vec<String> {
-        let is_pending = |id: &String| self.waiting.contains_key(id) || self.reading.contains(id);
-        let is_ready =
-            |(id, parents): (&String, &Vec<String>)| (!parents.iter().any(is_pending)).then(|| id.clone());
-        let ready: Vec<String> = self.waiting.iter().filter_map(is_ready).collect();
-        for id in &ready {
-            self.waiting.remove(id);
-            self.reading.insert(id.clone());
-        }
-        ready
+        self.order.start_ready()
     }
 
     /// A shard is read to its end. Its descendants among those that are listed now join.
     pub fn finish(&mut self, shard_id: &str, listed: &Shards) {
-        self.reading.remove(shard_id);
+        self.order.finish(shard_id);
         self.finished.insert(shard_id.to_owned());
         // Parents come before their children.
         for shard in listed.iter() {
             let id = &shard.shard_id;
-            let is_followed = |id: &String| {
-                self.waiting.contains_key(id) || self.reading.contains(id) || self.finished.contains(id)
-            };
+            let is_followed = |id: &String| self.order.is_unread(id) || self.finished.contains(id);
             let is_stopped = |id: &String| self.stopped.contains(id);
             let joins = shard.parents.iter().any(is_followed) && !shard.parents.iter().any(is_stopped);
             if joins && !is_followed(id) && !is_stopped(id) {
-                self.waiting.insert(id.clone(), shard.parents.clone());
+                self.order.add(id.clone(), shard.parents.clone());
             }
         }
         let is_listed = |id: &String| listed.iter().any(|shard| shard.shard_id == *id);
@@ -59,13 +49,13 @@ impl Lineage {
 
     /// A shard is read as far as it goes now.
     pub fn stop(&mut self, shard_id: &str) {
-        self.reading.remove(shard_id);
+        self.order.finish(shard_id);
         self.stopped.insert(shard_id.to_owned());
     }
 
     /// Nothing is left to read.
     pub fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.reading.is_empty()
+        self.order.is_done()
     }
 }
 

@@ -1,77 +1,54 @@
-//! The order in which shards are read: children after their parents, so that a key's records come in order.
+//! The shards that `tail` reads, each from its position on, and children after their parents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use tidelog_client::ShardOrder;
 use tidelog_kinesis::operations::{Shard, StartingPosition};
-
-/// Where one shard stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
-    /// The shard's parents are still being read.
-    Waiting,
-    /// The shard is being read.
-    Reading,
-    /// The shard is read as far as is wanted.
-    Finished,
-}
 
 /// The shards of a stream and how far each is.
 #[derive(Debug)]
 pub(super) struct Sequence {
     position: StartingPosition,
-    shards: BTreeMap<String, (Shard, Standing, StartingPosition)>,
+    /// All shards that were listed, those that are read and those that are not wanted too.
+    shards: BTreeMap<String, (Shard, StartingPosition)>,
+    order: ShardOrder,
     began: bool,
 }
 
 impl Sequence {
     /// Reading begins at `position` in each of the shards that are there when it begins.
     pub(super) fn new(position: StartingPosition) -> Self {
-        Self { position, shards: BTreeMap::new(), began: false }
+        Self { position, shards: BTreeMap::new(), order: ShardOrder::default(), began: false }
     }
 
     /// Takes in shards that are not known yet. Shards of the first call are there at the beginning; later ones were
     /// made since, so that all their records are wanted.
     pub(super) fn take(&mut self, shards: Vec<Shard>) {
+        let is_latest = self.position == StartingPosition::Latest;
         for shard in shards {
-            let is_latest = self.position == StartingPosition::Latest;
-            let standing = if !self.began && is_latest && !shard.is_open() {
-                Standing::Finished
-            } else {
-                Standing::Waiting
-            };
+            if self.knows(&shard.shard_id) {
+                continue;
+            }
+            if self.began || !is_latest || shard.is_open() {
+                self.order.add(shard.shard_id.clone(), shard.parents().map(str::to_owned).collect());
+            }
             let position =
                 if self.began && is_latest { StartingPosition::TrimHorizon } else { self.position.clone() };
-            self.shards.entry(shard.shard_id.clone()).or_insert((shard, standing, position));
+            self.shards.insert(shard.shard_id.clone(), (shard, position));
         }
         self.began = true;
     }
 
     /// The shards that are to be read now, each with where it begins.
     pub(super) fn reading(&mut self) -> Vec<(Shard, StartingPosition)> {
-        let unfinished: BTreeSet<String> = self
-            .shards
-            .iter()
-            .filter(|(_, (_, standing, _))| *standing != Standing::Finished)
-            .map(|(id, _)| id.clone())
-            .collect();
-        let mut reading = Vec::new();
-        for (shard, standing, position) in self.shards.values_mut() {
-            // Parents that are not listed any more have nothing to read.
-            if *standing == Standing::Waiting && !shard.parents().any(|parent| unfinished.contains(parent)) {
-                *standing = Standing::Reading;
-            }
-            if *standing == Standing::Reading {
-                reading.push((shard.clone(), position.clone()));
-            }
-        }
-        reading
+        self.order.start_ready();
+        let reading = self.shards.iter().filter(|(shard_id, _)| self.order.is_reading(shard_id));
+        reading.map(|(_, shard)| shard.clone()).collect()
     }
 
     /// Nothing more is wanted of that shard.
     pub(super) fn finish(&mut self, shard: &str) {
-        if let Some((_, standing, _)) = self.shards.get_mut(shard) {
-            *standing = Standing::Finished;
-        }
+        self.order.finish(shard);
     }
 
     /// Whether that shard is known.
@@ -81,7 +58,7 @@ impl Sequence {
 
     /// Whether there is anything left to read.
     pub(super) fn is_going_on(&self) -> bool {
-        self.shards.values().any(|(_, standing, _)| *standing != Standing::Finished)
+        !self.order.is_done()
     }
 }
 
