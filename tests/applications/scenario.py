@@ -185,7 +185,8 @@ class Scenario:
 
     def await_active(self):
         def status():
-            return self.kinesis.describe_stream_summary(StreamName=self.stream)["StreamDescriptionSummary"]["StreamStatus"]
+            summary = self.kinesis.describe_stream_summary(StreamName=self.stream)
+            return summary["StreamDescriptionSummary"]["StreamStatus"]
 
         self.until("the stream is ACTIVE", lambda: status() == "ACTIVE", quiet=True)
 

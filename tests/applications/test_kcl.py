@@ -85,3 +85,27 @@ def test_throttled_and_failing_calls_of_lease_tables(name, broker, report, tmp_p
     finally:
         scenario.discard()
         tables.close()
+
+
+@pytest.mark.parametrize("name", ["kcl-3.5.1-fan-out", "kcl-1.15.3"], ids=lambda name: f"broker-killed-{name}")
+def test_the_broker_is_killed(name, broker, report, tmp_path):
+    """The broker is killed and started again three times: before a split, between the reshards, and after a merge."""
+    library = BY_NAME[name]
+    scenario = Scenario(STREAM, APPLICATION, broker.endpoint, library.starter(broker.endpoint, tmp_path))
+
+    def kill_broker():
+        broker.restart_after_kill9()
+        scenario.say("the broker was killed")
+        scenario.read_on()
+
+    try:
+        scenario.create_stream()
+        scenario.begin()
+        kill_broker()
+        scenario.split()
+        kill_broker()
+        scenario.merge()
+        kill_broker()
+        report(f"{name}, broker killed", scenario.stop(), "split, merge, broker killed three times")
+    finally:
+        scenario.discard()

@@ -40,10 +40,12 @@ class Producer(programs.Running):
         assert not self.words("failed"), self.words("failed")[:5]
 
 
-def metric(broker, namespace):
+def series(broker, namespace):
+    """The series of the metrics that came with that namespace."""
     with urllib.request.urlopen(f"{broker.endpoint}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
-    return [line for line in lines if line.startswith("tidelog_application_metric") and f'namespace="{namespace}"' in line]
+    of_applications = [line for line in lines if line.startswith("tidelog_application_metric")]
+    return [line for line in of_applications if f'namespace="{namespace}"' in line]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"kpl-{version}")
@@ -62,8 +64,8 @@ def test_aggregated_records_are_read_by_kcl(version, broker, report, tmp_path):
         scenario.split()
         scenario.merge()
         report(f"kpl-{version}", scenario.stop(), "read by kcl-3.5.1-polling; split, merge")
-        assert metric(broker, "KinesisProducerLibrary"), "the metrics of KPL have not come"
-        assert metric(broker, APPLICATION), "the metrics of KCL have not come"
+        assert series(broker, "KinesisProducerLibrary"), "the metrics of KPL have not come"
+        assert series(broker, APPLICATION), "the metrics of KCL have not come"
     finally:
         scenario.discard()
         for producer in producers:

@@ -16,8 +16,8 @@ import java.util.UUID;
 /**
  * A worker of the Kinesis Client Library 1: java Worker STREAM APPLICATION ENDPOINT [TABLES].
  *
- * <p>ENDPOINT serves Kinesis and CloudWatch, and TABLES the lease tables: ENDPOINT unless it is given. KCL 1 takes no
- * endpoint from the environment, and region and credentials alone.
+ * <p>ENDPOINT serves Kinesis and CloudWatch, and TABLES the lease tables: ENDPOINT unless it is given. KCL 1 takes
+ * region and credentials from the environment, and no endpoint.
  *
  * <p>Prints one line for each event: begin SHARD, record SHARD SEQUENCE DATA, end SHARD, lost SHARD. It stops gracefully
  * when its standard input ends.

@@ -40,7 +40,8 @@ public class Producer {
         input.start();
         for (long number = 0; !isEnding.get(); number++) {
             String data = "kpl-" + number;
-            var future = producer.addUserRecord(arguments[0], data, ByteBuffer.wrap(data.getBytes(StandardCharsets.UTF_8)));
+            ByteBuffer bytes = ByteBuffer.wrap(data.getBytes(StandardCharsets.UTF_8));
+            var future = producer.addUserRecord(arguments[0], data, bytes);
             Futures.addCallback(future, new Answer(data), MoreExecutors.directExecutor());
             if (number % RECORDS_PER_PERIOD == 0) {
                 Thread.sleep(Long.parseLong(arguments[3]));
