@@ -193,7 +193,7 @@ pub const RESOURCES: &[Resource] = &[
         bound: "64 MiB of records on a node, 4 MiB for each group, however much the others have",
         setting: "",
         at_bound: "they are read from the log's files",
-        test: "broker/src/replication/raft/log_store.rs: the_groups_of_a_node_share_one_bound_of_entries_in_memory",
+        test: "broker/src/replication/raft/log_store/tests.rs: the_groups_of_a_node_share_one_bound_of_entries_in_memory",
     },
     Resource {
         name: "Questions to other nodes by `/health`",

@@ -1,7 +1,7 @@
 //! Holds comments to the guide (CONTRIBUTING.md): each doc comment stands alone ("Write plain English", rule 2), and
 //! each line fits the width of the code.
 
-use super::{rust_files, workspace};
+use super::find_everywhere;
 
 /// Words that refer to something outside of the comment, or take the place of a noun.
 const BEGINNINGS: [&str; 14] = [
@@ -10,20 +10,6 @@ const BEGINNINGS: [&str; 14] = [
 ];
 /// Characters of a line with a comment; rustfmt leaves comments as they are.
 const WIDTH: usize = 120;
-/// Directories with the workspace's Rust code.
-const CODE: [&str; 11] = [
-    "benches",
-    "broker",
-    "cli",
-    "client",
-    "fuzz",
-    "kinesis",
-    "proto",
-    "storage",
-    "tables",
-    "testkit",
-    "tests/clients/rust-sdk/src",
-];
 
 /// The marker of a line's doc comment, and the comment's text.
 fn doc_comment(line: &str) -> Option<(&str, &str)> {
@@ -59,19 +45,6 @@ fn long_comments(name: &str, code: &str) -> Vec<String> {
     let is_long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > WIDTH;
     let lines = code.lines().zip(1..).filter(|(line, _)| is_long(line));
     lines.map(|(line, number)| format!("{name}:{number}: {}", line.trim_start())).collect()
-}
-
-/// Findings of a rule in all of the workspace's code.
-fn find_everywhere(rule: fn(&str, &str) -> Vec<String>) -> Vec<String> {
-    let root = workspace();
-    let mut found = Vec::new();
-    for path in CODE.iter().flat_map(|directory| rust_files(&root.join(directory))) {
-        let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name");
-        if !name.split('/').any(|part| part == "target") {
-            found.extend(rule(name, &std::fs::read_to_string(&path).expect("a text")));
-        }
-    }
-    found
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Holds the documents to the code (files and functions, the operations, the tables that are made from code), and the
-//! code to the matrix of allowed imports and to the guide for comments.
+//! code to the matrix of allowed imports and to the guide for comments and files.
 
 mod comments;
 mod documents;
 mod imports;
+mod lengths;
 mod matrix;
 mod tidy;
 
@@ -11,6 +12,21 @@ use std::path::{Path, PathBuf};
 
 use tidelog::ops::api::{Operation, State};
 use tidelog::room::{self, resources};
+
+/// Directories with the workspace's Rust code.
+const CODE: [&str; 11] = [
+    "benches",
+    "broker",
+    "cli",
+    "client",
+    "fuzz",
+    "kinesis",
+    "proto",
+    "storage",
+    "tables",
+    "testkit",
+    "tests/clients/rust-sdk/src",
+];
 
 /// The root of the workspace.
 fn workspace() -> &'static Path {
@@ -32,6 +48,19 @@ fn files_below(directory: &Path, extension: &str) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Findings of a rule in all of the workspace's code.
+fn find_everywhere(rule: fn(&str, &str) -> Vec<String>) -> Vec<String> {
+    let root = workspace();
+    let mut found = Vec::new();
+    for path in CODE.iter().flat_map(|directory| rust_files(&root.join(directory))) {
+        let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name");
+        if !name.split('/').any(|part| part == "target") {
+            found.extend(rule(name, &std::fs::read_to_string(&path).expect("a text")));
+        }
+    }
+    found
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod address;
 mod admission;
 mod connection;
 mod connection_limits;
+mod dial;
 mod lives;
 mod serving;
 pub mod tcp;
@@ -18,11 +19,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tidelog_proto::cluster::cluster_client::ClusterClient;
 use tidelog_proto::peer;
 use tidelog_proto::peer::peer_client::PeerClient;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Request;
@@ -34,6 +33,7 @@ pub use address::address;
 pub use admission::{check_certificate, check_name, taken_out, wrong_incarnation};
 pub use connection::PeerConnection;
 pub use connection_limits::SmallMessages;
+pub use dial::{BoxedIo, Destination, Dial, Io, Lane, Unreachable};
 use lives::Known;
 pub use lives::superseded;
 pub use serving::{Accepted, Caller, Incoming, serve, server};
@@ -60,40 +60,6 @@ const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of one message: the largest entry of a group's log and room for its frame.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 96 << 20;
 
-/// The byte stream under a connection between nodes: TCP, TLS over it, or a simulated network.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// A connection between nodes.
-pub type BoxedIo = Box<dyn Io>;
-
-/// A node that is dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    /// The id that it has to prove where there are certificates; `None` for any node of the cluster.
-    pub node: Option<u64>,
-    /// `HOST:PORT`.
-    pub address: String,
-}
-
-/// Opens a connection to a node.
-pub type Dial = Arc<dyn Fn(Destination) -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync>;
-
-/// The purpose of a connection. Bulk data on one never delays the messages on another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Heartbeats, votes, greetings.
-    Control,
-    /// Entries of the log.
-    Log,
-    /// Files.
-    Files,
-    /// Requests of clients that another node leads, and their proposals.
-    Requests,
-    /// Event streams for clients, which may be slow to take them.
-    Events,
-}
-
 /// The identity of a node, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -115,18 +81,6 @@ pub struct ClusterMember {
     pub address: String,
     /// Incarnation of its data directory.
     pub incarnation: String,
-}
-
-/// Nothing was said: there is no connection.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("node {node} ({address}) cannot be reached: {reason}")]
-pub struct Unreachable {
-    /// The node.
-    pub node: u64,
-    /// Where it was looked for.
-    pub address: String,
-    /// The error of the dial.
-    pub reason: String,
 }
 
 /// A client of a peer's services. Cheap to clone.
