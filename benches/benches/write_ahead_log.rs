@@ -25,7 +25,7 @@ fn synced_commits(criterion: &mut Criterion) {
                 index += 1;
                 let position = LogPosition { term: 1, index };
                 let append = WalOp::Append { group: 1, position, payload: vec![payload.clone()] };
-                wal.commit_at(&[append], started.elapsed()).expect("a commit");
+                wal.commit_at_time(&[append], started.elapsed()).expect("a commit");
                 if index % 1_024 == 0 {
                     wal.commit(&[WalOp::Purge { group: 1, upto: position }]).expect("a purge");
                     while spares.prepare().expect("spare files") {}

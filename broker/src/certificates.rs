@@ -43,7 +43,7 @@ impl Certificates {
         self.look(now);
     }
 
-    /// Warns of those that are about to expire, once a day, until `stopping` is true.
+    /// Warns of certificates that are about to expire, once a day, until `stopping` is true.
     pub async fn keep_looking(self, heartbeat: Heartbeat, mut stopping: watch::Receiver<bool>) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! A node from start to stop: it comes to its cluster, recovers its groups and runs its service.
+//! A node from start to stop: it forms or joins its cluster, recovers its groups and runs its service.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::limits::{
     ControlLimits, METADATA_BYTES_MAX, SHARDS_PER_CHANGE_MAX, ShardLimits, TAGS_PER_RESOURCE_MAX,
 };
 use crate::replication::{
-    Balance, Durability, GroupError, GroupThreads, Groups, GroupsConfig, Recovered, STOPPING,
+    Balance, Durability, GroupThreads, Groups, GroupsConfig, Recovered, ReplicationError, STOPPING,
     SegmentsAtStart, Shell, Sizes,
 };
 use crate::service::{Pace, Service, ServiceConfig, ServiceError, Transitions};
@@ -85,7 +85,7 @@ pub struct NodeConfig {
 pub enum NodeError {
     /// The log, the checkpoints or the segments.
     #[error(transparent)]
-    Groups(#[from] GroupError),
+    Groups(#[from] ReplicationError),
     /// The service above them.
     #[error(transparent)]
     Service(#[from] ServiceError),

@@ -1,10 +1,10 @@
 //! Metrics: the names every part of the broker records under, and the recorder behind them; and the [`logs`].
 //!
 //! A name is declared here and nowhere else, and [`DESCRIBED`] gives it a unit and a sentence; each names the
-//! CloudWatch metric whose meaning it carries, so that dashboards can be carried over. Parts keep the handles that
-//! `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records nothing. Series of
-//! single shards are counted apart, in [`shard_level`], and metrics of applications in [`applications`]. The binary and
-//! the server call this.
+//! CloudWatch metric whose meaning it carries, if there is one, so that dashboards can be carried over. Parts keep the
+//! handles that `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called records
+//! nothing. Series of single shards are counted apart, in [`shard_level`], and metrics of applications in
+//! [`applications`]. The binary and the server call this.
 
 pub mod applications;
 pub mod logs;
@@ -25,12 +25,11 @@ pub const OUTGOING_BYTES: &str = "tidelog_outgoing_bytes_total";
 pub const OUTGOING_RECORDS: &str = "tidelog_outgoing_records_total";
 /// Records refused because their shard's budget was spent. CloudWatch `WriteProvisionedThroughputExceeded`.
 pub const WRITE_THROTTLED_RECORDS: &str = "tidelog_write_throttled_records_total";
-/// Bytes of data and keys that a shard takes a second, infinite without a limit. Without a counterpart in CloudWatch.
+/// Bytes of data and keys that a shard takes a second, infinite without a limit.
 pub const SHARD_WRITE_LIMIT_BYTES: &str = "tidelog_shard_write_limit_bytes";
-/// Records that a shard takes a second, infinite without a limit. Without a counterpart in CloudWatch.
+/// Records that a shard takes a second, infinite without a limit.
 pub const SHARD_WRITE_LIMIT_RECORDS: &str = "tidelog_shard_write_limit_records";
 /// Records that this node refused for its own sake; label `reason`: `disk_reserve`, `disk_full` or `log_at_bound`.
-/// Without a counterpart in CloudWatch.
 pub const REFUSED_RECORDS: &str = "tidelog_refused_records_total";
 /// GetRecords calls refused because the shard's budget was spent. CloudWatch `ReadProvisionedThroughputExceeded`.
 pub const READ_THROTTLED_CALLS: &str = "tidelog_read_throttled_calls_total";
@@ -41,7 +40,7 @@ pub const SUBSCRIPTIONS_BEGUN: &str = "tidelog_subscriptions_begun_total";
 /// Calls of SubscribeToShard refused because they came too soon after another. CloudWatch
 /// `SubscribeToShard.RateExceeded`.
 pub const SUBSCRIPTIONS_REFUSED: &str = "tidelog_subscriptions_refused_total";
-/// Subscriptions open now. Without a counterpart in CloudWatch.
+/// Subscriptions open now.
 pub const SUBSCRIPTIONS: &str = "tidelog_subscriptions";
 /// Events sent to subscribers, empty ones too. CloudWatch `SubscribeToShardEvent.Success`.
 pub const SUBSCRIPTION_EVENTS: &str = "tidelog_subscription_events_total";
@@ -56,66 +55,60 @@ pub const SUBSCRIPTION_SECONDS_BEHIND: &str = "tidelog_subscription_behind_secon
 /// `client_fault`, `server_fault`). CloudWatch `PutRecord.Latency`, `PutRecords.Latency`, `GetRecords.Latency`;
 /// its count by outcome carries their `.Success`.
 pub const REQUEST_SECONDS: &str = "tidelog_request_seconds";
-/// Client connections open now. Without a counterpart in CloudWatch.
+/// Client connections open now.
 pub const CONNECTIONS: &str = "tidelog_connections";
 /// Time of one commit of the write-ahead log, seconds: its write and, where the durability asks for it, its sync; a
-/// wait for space on a full disk counts too. Without a counterpart in CloudWatch.
+/// wait for space on a full disk counts too.
 pub const WAL_SYNC_SECONDS: &str = "tidelog_wal_sync_seconds";
-/// Bytes of one commit of the write-ahead log. Without a counterpart in CloudWatch.
+/// Bytes of one commit of the write-ahead log.
 pub const WAL_COMMIT_BYTES: &str = "tidelog_wal_commit_bytes";
-/// Operations that shared one commit of the write-ahead log. Without a counterpart in CloudWatch.
+/// Operations that shared one commit of the write-ahead log.
 pub const WAL_COMMIT_OPS: &str = "tidelog_wal_commit_ops";
-/// Bytes written to the log's files that hold an entry that no checkpoint has made superfluous. Without a counterpart
-/// in CloudWatch.
+/// Bytes written to the log's files that hold an entry that no checkpoint has made superfluous.
 pub const WAL_LIVE_BYTES: &str = "tidelog_wal_live_bytes";
-/// Syncs of files and directories that the process has asked its disk for. Without a counterpart in CloudWatch.
+/// Syncs of files and directories that the process has asked its disk for.
 pub const DISK_SYNCS: &str = "tidelog_disk_syncs_total";
-/// Bytes free on the data directory's volume, as of the last look. Without a counterpart in CloudWatch.
+/// Bytes free on the data directory's volume, as of the last look.
 pub const DISK_FREE_BYTES: &str = "tidelog_disk_free_bytes";
-/// Bytes of that volume that stay free: puts are refused below. Without a counterpart in CloudWatch.
+/// Bytes of that volume that stay free: puts are refused below.
 pub const DISK_RESERVED_BYTES: &str = "tidelog_disk_reserved_bytes";
-/// Time of one checkpoint, seconds. Without a counterpart in CloudWatch.
+/// Time of one checkpoint, seconds.
 pub const CHECKPOINT_SECONDS: &str = "tidelog_checkpoint_seconds";
-/// Bytes applied but not yet in a segment file. Without a counterpart in CloudWatch.
+/// Bytes applied but not yet in a segment file.
 pub const UNFLUSHED_BYTES: &str = "tidelog_unflushed_bytes";
-/// Bytes of segments pulled from peers. Without a counterpart in CloudWatch.
+/// Bytes of segments pulled from peers.
 pub const TRANSFER_BYTES: &str = "tidelog_transfer_bytes_total";
-/// Bytes of segments that the scrub has verified. Without a counterpart in CloudWatch.
+/// Bytes of segments that the scrub has verified.
 pub const SCRUBBED_BYTES: &str = "tidelog_scrubbed_bytes_total";
-/// Damaged segments that the scrub has found. Without a counterpart in CloudWatch.
+/// Damaged segments that the scrub has found.
 pub const DAMAGED_SEGMENTS: &str = "tidelog_damaged_segments_total";
-/// Damaged segments of this node with records that cannot be read and were not given up. Without a counterpart in
-/// CloudWatch.
+/// Damaged segments of this node with records that cannot be read and were not given up.
 pub const UNREADABLE_SEGMENTS: &str = "tidelog_unreadable_segments";
-/// Damaged segments that a peer's copy has replaced. Without a counterpart in CloudWatch.
+/// Damaged segments that a peer's copy has replaced.
 pub const REPAIRED_SEGMENTS: &str = "tidelog_repaired_segments_total";
-/// Bytes of a class of memory; label `class`. Without a counterpart in CloudWatch.
+/// Bytes of a class of memory; label `class`.
 pub const MEMORY_BYTES: &str = "tidelog_memory_bytes";
-/// Bytes of a class of memory that are taken; label `class`. Without a counterpart in CloudWatch.
+/// Bytes of a class of memory that are taken; label `class`.
 pub const MEMORY_USED_BYTES: &str = "tidelog_memory_used_bytes";
-/// Requests and connections refused because their class of memory was full; label `class`. Without a counterpart in
-/// CloudWatch.
+/// Requests and connections refused because their class of memory was full; label `class`.
 pub const MEMORY_REFUSALS: &str = "tidelog_memory_refusals_total";
-/// Raft groups that this node leads, of seven. Without a counterpart in CloudWatch.
+/// Raft groups that this node leads, of seven.
 pub const GROUPS_LED: &str = "tidelog_groups_led";
-/// Raft groups whose leader this node does not know. Without a counterpart in CloudWatch.
+/// Raft groups whose leader this node does not know.
 pub const GROUPS_LEADERLESS: &str = "tidelog_groups_leaderless";
-/// When a certificate expires, seconds since the epoch; label `certificate` (`clients`, `peers`). Without a counterpart
-/// in CloudWatch.
+/// When a certificate expires, seconds since the epoch; label `certificate` (`clients`, `peers`).
 pub const CERTIFICATE_EXPIRY: &str = "tidelog_certificate_expiry_timestamp_seconds";
 /// Lines missing from the log; label `reason` (`unwritten`: standard error did not take it; `repeated`: within a
-/// second of another of the same place). Without a counterpart in CloudWatch.
+/// second of another of the same place).
 pub const LOG_LINES_DROPPED: &str = "tidelog_log_lines_dropped_total";
 
-/// Seconds by which the node's wall clock is ahead of the time that the broker goes by. Without a counterpart in
-/// CloudWatch.
+/// Seconds by which the node's wall clock is ahead of the time that the broker goes by.
 pub const CLOCK_OFFSET_SECONDS: &str = "tidelog_clock_offset_seconds";
-/// Leaps of the node's wall clock while the broker ran. Without a counterpart in CloudWatch.
+/// Leaps of the node's wall clock while the broker ran.
 pub const CLOCK_LEAPS: &str = "tidelog_clock_leaps_total";
-/// 1 while the clock cannot be right and puts are refused. Without a counterpart in CloudWatch.
+/// 1 while the clock cannot be right and puts are refused.
 pub const CLOCK_UNUSABLE: &str = "tidelog_clock_unusable";
-/// Seconds by which the retention clock, which deletes expired records, is behind the voters' clocks. Without a
-/// counterpart in CloudWatch.
+/// Seconds by which the retention clock, which deletes expired records, is behind the voters' clocks.
 pub const RETENTION_CLOCK_LAG_SECONDS: &str = "tidelog_retention_clock_lag_seconds";
 
 /// Upper bounds of durations, seconds: a sync of a fast disk to the request deadline.

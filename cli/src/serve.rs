@@ -116,10 +116,10 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     Ok(ExitCode::SUCCESS)
 }
 
-/// On SIGHUP: certificates are read again, and the settings of the log, which can only have changed in the file
-/// that --config names.
+/// Reads the certificates again, on SIGHUP, and the settings of the log, which can only have changed in the file that
+/// --config names. Each part logs its own outcome.
 fn reload(server: &Server) {
-    tracing::info!("SIGHUP: the certificates and the level of the log are reloaded");
+    tracing::info!("SIGHUP: reloading the certificates and the level of the log");
     server.certificates().reload(machine_time());
     let settings = match settings::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(settings)) => settings,

@@ -28,16 +28,16 @@ pub enum Entry<'a> {
 /// # Errors
 /// When it is no answer to PutRecords. Some records may have been reported by then.
 pub fn read(answer: &[u8], mut each: impl FnMut(Entry<'_>)) -> Result<(), serde_json::Error> {
-    let mut told = 0;
+    let mut read = 0;
     let whole = fast(answer, |entry| {
-        told += 1;
+        read += 1;
         each(entry);
     });
     if whole.is_some() {
         return Ok(());
     }
     let answer: Answer<'_> = serde_json::from_slice(answer)?;
-    for record in answer.records.iter().skip(told) {
+    for record in answer.records.iter().skip(read) {
         each(match record {
             Record { shard: Some(shard), number: Some(number), .. } => {
                 Entry::Placed { shard: shard.as_bytes(), number: number.as_bytes() }

@@ -1,19 +1,24 @@
-//! The times that a node goes by, as a state that advances with each look at its clocks: no clock and no lock in here.
+//! The node's view of time, updated on each sample of its clocks ([`Times::advance`]). Pure: no clock is read in here.
 //!
-//! The leader of the metadata group keeps two times for the cluster and tells them to the others with its
-//! heartbeats. The *served time* dates records, and decides which records readers see and which iterators have
-//! expired. The *retention clock* decides which records are deleted. The retention clock follows the median of the
-//! voters' clocks; the served time follows the node's own clock, kept within a minute of the median. Both move at
-//! [`PACE`](super::bounded::PACE) times the time that passes at most; the served time begins with the clocks at a
-//! start, the retention clock where it was left before.
+//! Four times, each `None` until it is known:
+//! - The *median* of the voters' wall clocks: known while a majority of them is.
+//! - The *served time* dates records, and decides which records readers see and which iterators have expired. It
+//!   follows the clock of the node that keeps it, within [`LEAD_MS`] of the median, and begins with the clocks at a
+//!   start.
+//! - The *retention clock* follows the median. It is stored in the metadata, so that a start goes on where it was left.
+//! - The *deletion time*, the earlier of the retention clock and the median, decides which records are deleted: two
+//!   times have to agree ([`Times::deletion_ms`]).
+//!
+//! Served time and retention clock move at [`PACE`](super::bounded::PACE) times the time that passes at most. The
+//! leader of the metadata group keeps both for the cluster, and so does a node without others; it sends them to the
+//! other nodes with its heartbeats, and these use them while they are fresh. `docs/design/time.md` has the reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounded::{follow, median};
 use crate::model::stream::RetentionClock;
 
-/// Milliseconds by which a clock may be off before it counts as wrong; no arrival time runs further ahead of the
-/// median.
+/// Milliseconds by which a clock may be off before it counts as wrong; no arrival time is further ahead of the median.
 pub const LEAD_MS: u64 = 60_000;
 /// Milliseconds by which the clock may be behind the log's newest arrival, which may have had the lead of another node.
 const BEHIND_LOG_MS: u64 = 2 * LEAD_MS;
@@ -40,7 +45,7 @@ impl PeerTimes {
     }
 }
 
-/// A node's place in its cluster and the facts about its data that bound its times.
+/// A node's role in its cluster, and the facts about its data that bound its times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
     /// This node.
@@ -61,7 +66,7 @@ impl Situation {
     }
 }
 
-/// A look at the node's clocks.
+/// A sample of the node's clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Milliseconds since the epoch by the wall clock.
@@ -82,7 +87,7 @@ pub struct Times {
     median_ms: Option<u64>,
     served_ms: Option<u64>,
     retention_ms: Option<u64>,
-    /// The time that requests go by is the wall clock between these two.
+    /// The time of requests is the wall clock, clamped between these two.
     pub bounds_ms: (u64, u64),
 }
 
@@ -97,12 +102,12 @@ impl Times {
         self.leader = Some(PeerTimes { clock_ms: retention_ms, served_ms, at_boot_ms: boot_ms });
     }
 
-    /// The served time and the retention clock as the leader of the metadata tells them, 0 for none.
+    /// The served time and the retention clock for the leader's heartbeats, 0 for none.
     pub fn times_to_send(&self) -> (u64, u64) {
         (self.served_ms.unwrap_or(0), self.retention_ms.unwrap_or(0))
     }
 
-    /// Puts the node in its situation. An operator's acceptance of the clocks makes the times begin anew.
+    /// Sets the situation of the node. After an operator's acceptance of the clocks the times begin anew.
     pub fn set_situation(&mut self, situation: Situation) {
         let is_accepted = situation.kept.accepted != self.situation.kept.accepted;
         self.voters.retain(|node, _| situation.voters.contains(node));
@@ -110,14 +115,15 @@ impl Times {
         if is_accepted {
             (self.leader, self.retention_ms) = (None, None);
             self.voters.values_mut().for_each(|times| times.served_ms = 0);
-            // The times do not begin with the peers' clocks: their last messages may be from before the clocks were
-            // set right.
+            // The times do not begin with the peers' clocks: peers may have sent their last messages before their
+            // clocks were set right.
             let is_running = self.last_look.is_some();
             self.served_ms = (is_running && self.keeps_times()).then_some(self.situation.kept.time_ms);
         }
     }
 
-    /// Moves the times to a look at the clocks. Gives how far the wall clock has leapt since the last one.
+    /// Updates all times from a sample of the clocks. Returns by how much the wall clock has leapt since the last
+    /// sample.
     pub fn advance(&mut self, look: Look) -> i64 {
         let before = self.last_look.replace(look).unwrap_or(look);
         let elapsed_ms = look.boot_ms.saturating_sub(before.boot_ms);
@@ -143,7 +149,8 @@ impl Times {
         signed_difference(look.wall_ms, before.wall_ms.saturating_add(elapsed_ms))
     }
 
-    /// Whether the cluster's times are kept here: by the leader of the metadata, and by a node on its own.
+    /// Whether this node computes served time and retention clock: as leader of the metadata group, or as the only
+    /// voter.
     fn keeps_times(&self) -> bool {
         self.situation.leads || self.situation.is_alone()
     }
@@ -174,7 +181,7 @@ impl Times {
     }
 
     fn next_served(&self, look: Look, elapsed_ms: u64) -> Option<u64> {
-        // A time that could not be right is none to go on from.
+        // A time that cannot be right does not count: the served time begins anew.
         let before_ms = self.served_ms.filter(|served_ms| self.can_be_right(*served_ms, look.earliest_ms));
         let Some(aim_ms) = self.aim(look) else {
             return before_ms.map(|before_ms| before_ms.saturating_add(elapsed_ms));
@@ -186,7 +193,7 @@ impl Times {
         };
         Some(match before_ms {
             Some(before_ms) => follow(before_ms, aim_ms, elapsed_ms),
-            // A start: the time of the clocks, unless the cluster goes by a time already.
+            // A start: the served time of the cluster if it has one, otherwise that of the clocks.
             None => of_peers().unwrap_or(aim_ms),
         })
     }
@@ -197,7 +204,7 @@ impl Times {
         match (before_ms, self.median_ms) {
             (before_ms, None) => before_ms,
             (Some(before_ms), Some(median_ms)) => Some(follow(before_ms, median_ms, elapsed_ms)),
-            // The first time: data that are older than the retention clock vouch for no more than their own time.
+            // The first start with existing data: the clock begins no later than the newest record.
             (None, Some(median_ms)) => Some(match self.situation.newest_ms {
                 0 => median_ms,
                 newest_ms => median_ms.min(newest_ms),
@@ -213,15 +220,14 @@ impl Times {
         time_ms >= earliest_ms && (is_accepted || time_ms.saturating_add(BEHIND_LOG_MS) >= *newest_ms)
     }
 
-    /// Whether records can be dated now: not by a node of a cluster that has started and has only its own clock to go
-    /// by.
+    /// Whether records can be dated now. A node of a cluster that has just started and knows only its own clock cannot.
     pub fn is_usable(&self) -> bool {
         let Some(look) = self.last_look else { return true };
         let (least_ms, most_ms) = self.bounds_ms;
         self.is_known() && self.can_be_right(look.wall_ms.clamp(least_ms, most_ms), look.earliest_ms)
     }
 
-    /// Whether there is a time to go by. A node of a cluster begins without one.
+    /// Whether the served time is known. A node of a cluster starts without it.
     pub fn is_known(&self) -> bool {
         self.served_ms.is_some()
     }
@@ -231,8 +237,8 @@ impl Times {
         self.served_ms.map(|served_ms| served_ms.min(self.bounds_ms.1))
     }
 
-    /// The time by which records are deleted: the retention clock, and not beyond the median of the clocks. `None`
-    /// while one of the two is not known.
+    /// The deletion time, by which records are deleted: the earlier of the retention clock and the median. `None` while
+    /// either is unknown.
     pub fn deletion_ms(&self) -> Option<u64> {
         let boot_ms = self.last_look?.boot_ms;
         let is_known = self.keeps_times() || self.leader.is_some_and(|leader| leader.is_fresh(boot_ms));

@@ -1,9 +1,10 @@
-//! How a node comes to a cluster.
+//! How a node forms or joins a cluster.
 //!
-//! A node without data takes its identity from one of three: it founds a cluster on its own; it belongs to the
-//! nodes of its settings, of which the one with the lowest id founds the cluster once all have answered, and gives
-//! the others their identity (`Adopt`); or it waits until an operator adds it to a cluster that is there. A cluster
-//! is founded once: the founder writes down its id before it tells anyone, and goes on with that after a crash.
+//! A node without data gets its identity in one of three ways. A node on its own founds a cluster of one. The nodes of
+//! one list in the settings greet each other; once all have answered, the node with the lowest id founds the cluster
+//! and sends the others their identity (`Adopt`). Any other node waits until an operator adds it to an existing
+//! cluster. A cluster is founded once: the founder stores the cluster's id before it sends it, and continues with that
+//! id after a crash.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +36,7 @@ const ALONE: u64 = 1;
 /// Finds out the first members of a cluster.
 pub type Founding = BoxFuture<'static, BTreeMap<u64, ClusterMember>>;
 
-/// Why a node does not come to a cluster.
+/// Why a node neither forms nor joins a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum FormingError {
     /// The identity file.
@@ -65,8 +66,7 @@ pub fn alone(disk: &dyn Disk, directory: &Path) -> Result<(Identity, Founding), 
     Ok((identity, Box::pin(async move { members })))
 }
 
-/// The forming of a cluster, or the joining of one, by one node. The cluster's port answers greetings while it is
-/// on it.
+/// One node that forms or joins a cluster. Meanwhile the cluster port answers greetings.
 pub struct Forming {
     disk: Arc<dyn Disk>,
     directory: std::path::PathBuf,
@@ -77,13 +77,13 @@ pub struct Forming {
     adopted: watch::Sender<Option<Identity>>,
     /// Where the node's start is.
     stage: Stage,
-    /// Held while an identity is checked and taken, so that two callers cannot give two.
+    /// Locked while an identity is verified and taken, so that two callers cannot set different ones.
     #[expect(clippy::disallowed_types, reason = "greeting the other nodes is a part of taking an identity")]
     adopting: tokio::sync::Mutex<()>,
 }
 
 impl Forming {
-    /// Begins to bring the node of `peers`, in that directory, to its cluster.
+    /// Begins to form or join a cluster with the node of `peers`, in that directory.
     ///
     /// # Errors
     /// [`FormingError`]: the directory is another node's, or its identity cannot be read.
@@ -124,8 +124,8 @@ impl Forming {
         &self.incarnation
     }
 
-    /// Takes the identity that the founder or a leader tells; again and the same is fine. The caller's word alone does
-    /// not count: a node of this one's settings has to say that it belongs to that cluster.
+    /// Takes the identity that the founder or a leader sends, once or repeatedly. Before that this node verifies the
+    /// cluster's id with a node of its own settings.
     ///
     /// # Errors
     /// When this node belongs to another cluster, or no node of its settings belongs to that one.
@@ -197,8 +197,8 @@ impl Forming {
         Ok(())
     }
 
-    /// Refuses to come back to peers that do not want this node any more. Does not wait for peers that do not
-    /// answer at once.
+    /// Ends the start if a peer answers that the cluster no longer accepts this node. Does not wait for peers that do
+    /// not answer at once.
     ///
     /// # Errors
     /// [`FormingError::Refused`].
@@ -281,8 +281,8 @@ impl Forming {
         })
     }
 
-    /// The founder's part: gives every node of its settings its identity in the cluster, and returns the members.
-    /// Ends once all nodes have theirs.
+    /// Sends every node of the settings its identity in the cluster, as the founder; returns the members once all nodes
+    /// have theirs.
     pub fn founding(self: Arc<Self>) -> Option<Founding> {
         if !self.peers.identity()?.is_founder {
             return None;
@@ -323,10 +323,10 @@ impl Forming {
     async fn tell_adopt(&self, node: u64, cluster: &str) -> Result<(), String> {
         let mut client = self.peers.client(node, Lane::Control).await.map_err(|error| error.to_string())?;
         let message = peer::AdoptRequest { cluster: cluster.to_owned(), members: Vec::new() };
-        let answered = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE)));
-        // The deadline that goes along is only a request to the other side.
-        let answered = timeout(ADOPT_DEADLINE, answered).await.map_err(|_| "no answer in time".to_owned())?;
-        answered.map(drop).map_err(|status| status.message().to_owned())
+        let told = client.adopt(self.peers.request(node, message, Some(ADOPT_DEADLINE)));
+        // The deadline in the request does not bind the other side.
+        let told = timeout(ADOPT_DEADLINE, told).await.map_err(|_| "no answer in time".to_owned())?;
+        told.map(drop).map_err(|status| status.message().to_owned())
     }
 
     async fn greet_all(&self) -> Vec<Greeted> {
@@ -379,7 +379,7 @@ enum Verdict {
     Wait(String),
 }
 
-/// Tells an operator which nodes the start waits for: at once when it is something new, and now and then.
+/// Logs which nodes the start waits for: at once when that changes, and repeatedly while it does not.
 #[derive(Default)]
 struct Waiting {
     logged: Option<(String, Instant)>,

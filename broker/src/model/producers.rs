@@ -1,9 +1,9 @@
 //! The table in which a shard remembers the batches of producers, so that no batch is written twice.
 //!
-//! Pure: time comes in as an argument. A batch is remembered from its write until its producer says that it
-//! is settled, or has not written to the shard for an hour. No batch is forgotten to make room: a new batch
-//! that finds none is refused. Only a merge can leave more than the bounds, because children remember all
-//! that their parents do; then no new batch is admitted until enough batches are settled or forgotten.
+//! Pure: time comes in as an argument. A batch is remembered from its write until its producer settles it, or has not
+//! written to the shard for an hour. No batch is forgotten to make room: a new batch without room is refused. Only a
+//! merge can leave more than the bounds, because a child remembers everything that its parents do; then no new batch is
+//! admitted until enough batches are settled or forgotten.
 
 use std::collections::BTreeMap;
 
@@ -132,11 +132,11 @@ impl Table {
         self.producers.iter().map(|(id, producer)| (*id, producer))
     }
 
-    /// Where the records of a batch stand that are written; the others are to be written now, and
-    /// [remembered](Self::remember). `room` is how many producers and batches may be remembered here in all.
+    /// Returns where the known records of a batch stand. The caller writes the other records now and calls
+    /// [`Self::remember`]. `room` is the number of producers and batches that this table may remember in all.
     ///
     /// # Errors
-    /// [`ProducerRefusal`]: nothing of it is to be written.
+    /// [`ProducerRefusal`]: no record of the batch may be written.
     pub fn admit(&mut self, stamp: &Stamp, now_ms: u64, room: usize) -> Result<Vec<Run>, ProducerRefusal> {
         let batch = stamp.batch();
         let producers = self.producers.len();

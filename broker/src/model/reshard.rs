@@ -21,7 +21,7 @@ pub struct Child {
     pub adjacent_parent: Option<u32>,
 }
 
-/// The shards that a reshard closes, and those that it opens.
+/// The shards that a reshard closes, and the shards that it opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The number of the first child. A plan is good for the stream it was made from: another change takes this number.

@@ -18,7 +18,7 @@ use crate::cluster::identity::{self, IdentityError};
 use crate::cluster::peers::Peers;
 use crate::data_directory::{DataDirectory, DataDirectoryError, DataLocation};
 use crate::replication::{
-    Durability, GivingUp, GroupError, GroupsConfig, META_GROUP, SegmentsAtStart, ShardEnd, Shell, Sizes,
+    Durability, GivingUp, GroupsConfig, META_GROUP, ReplicationError, SegmentsAtStart, ShardEnd, Shell, Sizes,
 };
 use crate::stage::Stage;
 
@@ -36,7 +36,7 @@ pub enum LostLogError {
     Forming(#[from] FormingError),
     /// The log or a checkpoint cannot be read, or the part that is left cannot be used.
     #[error("{0}")]
-    Groups(#[from] GroupError),
+    Groups(#[from] ReplicationError),
     /// Nothing is to be done, or it must not be.
     #[error("{0}")]
     Refused(String),
@@ -133,7 +133,7 @@ impl Prepared {
                 line("There is no checkpoint: without one only the records that the log still has are left.");
             }
         }
-        let truncated = salvage.truncated().map_err(GroupError::Wal)?;
+        let truncated = salvage.truncated().map_err(ReplicationError::Wal)?;
         let bytes: u64 = truncated.iter().map(|file| file.bytes - file.from).sum();
         let lost = self.directory.path().join("lost");
         if bytes > 0 {

@@ -56,7 +56,7 @@ fn refused<T>(reason: impl Into<String>) -> Result<T, GiveUpError> {
     Err(GiveUpError::Refused(reason.into()))
 }
 
-/// Has reads pass over the records from the next start on. Returns a report for the operator.
+/// Makes reads skip the records from the next start on. Returns a report for the operator.
 ///
 /// # Errors
 /// [`GiveUpError`]; nothing has changed then.

@@ -11,7 +11,7 @@ use crate::service::Service;
 pub use super::record::acknowledgement::AcknowledgementWriter;
 pub use super::record::follow::{At, FollowMode, Item, ShardStart, Source, find_start, find_starts};
 pub use super::record::get_records::Numbers;
-pub use super::record::put::{Given, check_count_max, put};
+pub use super::record::put::{PutEntry, check_count_max, put};
 
 /// The stream of that name in the caller's account and region, or of that ARN.
 ///

@@ -208,10 +208,28 @@ fn group_of_shard(catalog: &Catalog, call: &Call, request: &Request, about: &Abo
         return catalog.by_uid(iterator.stream_uid)?.shard(iterator.shard.0).map(group);
     }
     let targets = request.targets();
-    let shard_id = targets.shard_id().expect("a request that runs on a shard's leader names the shard");
+    let shard_id =
+        targets.shard_id().expect("the test below: a request that runs on a shard's leader names it");
     let stream = match targets.consumer_arn() {
         Some(arn) => target::consumer(catalog, arn).ok()?.0,
         None => target::stream(catalog, call, targets).ok()?,
     };
     position::find_shard(&stream, shard_id).ok().map(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_runs_on_a_shards_leader_names_the_shard_or_is_known_to_name_it_otherwise() {
+        let runs_on_shard = |operation: &Operation| operation.properties().runs_on == RunsOn::ShardLeader;
+        for operation in Operation::ALL.into_iter().filter(runs_on_shard) {
+            let names_shard =
+                operation.members().iter().any(|member| member.name == "ShardId" && member.required);
+            // `About::of` has an arm for this one.
+            let has_iterator = operation == Operation::GetRecords;
+            assert!(names_shard || has_iterator, "{operation:?} needs an arm in About::of");
+        }
+    }
 }

@@ -35,24 +35,24 @@ pub fn reply(service: &Service, relayed: Relayed, charge: Option<Charge>) -> Res
             Some(charge) => Reply::Charged(body, charge),
             None => Reply::Complete(body),
         }),
-        Relayed::Fault(message) => Err(fault(&message)),
+        Relayed::Fault(message) => Err(decode_fault(&message)),
         Relayed::Events(messages) => {
             // The other node ends it earlier, when it has to.
             let over = Box::pin(tokio::time::sleep(service.pace().life));
-            let messages = messages.map(|message| message.map_err(|message| fault(&message))).boxed();
+            let messages = messages.map(|message| message.map_err(|message| decode_fault(&message))).boxed();
             Ok(Reply::Events(Events { messages, over }))
         }
     }
 }
 
 /// A fault for another node.
-pub fn tell(fault: &Fault) -> ExecuteFault {
+pub fn encode_fault(fault: &Fault) -> ExecuteFault {
     let json = serde_json::to_vec(fault).expect("faults are made of texts and numbers");
     ExecuteFault { json: json.into() }
 }
 
 /// The fault that another node tells; one that this version does not know is an error of the broker.
-pub fn fault(message: &ExecuteFault) -> Fault {
+pub fn decode_fault(message: &ExecuteFault) -> Fault {
     serde_json::from_slice(&message.json).unwrap_or_else(|error| {
         crate::log_at_most_once_a_second!(warn, %error, "a peer answers with a fault that this version does not know");
         Fault::Internal
@@ -96,7 +96,7 @@ mod tests {
             Fault::DryRun,
             Fault::Internal,
         ] {
-            assert_eq!(fault(&tell(&own)), own);
+            assert_eq!(decode_fault(&encode_fault(&own)), own);
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
             (Fault::being_created(&key), format!(r#"{{"Unavailable":{{"BeingCreated":{key_words}}}}}"#)),
             (Fault::Internal, r#""Internal""#.to_owned()),
         ] {
-            assert_eq!(str::from_utf8(&tell(&fault).json), Ok(words.as_str()));
+            assert_eq!(str::from_utf8(&encode_fault(&fault).json), Ok(words.as_str()));
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
     fn a_fault_of_another_version_is_an_error_of_the_broker() {
         for json in [&br#"{"ResourceNotFound":"Everything"}"#[..], b"", b"\"New\""] {
             let message = ExecuteFault { json: json.into() };
-            assert_eq!(fault(&message), Fault::Internal);
+            assert_eq!(decode_fault(&message), Fault::Internal);
         }
     }
 }

@@ -8,7 +8,7 @@ use tidelog_storage::Disk;
 
 use super::catch_up::serve_at_start::SegmentsAtStart;
 use super::sizes::Sizes;
-use super::workers::wal_thread::Durability;
+use super::workers::wal_worker::Durability;
 use crate::clock::ClusterClock;
 use crate::cluster::peers::Peers;
 use crate::shell::Shell;

@@ -16,8 +16,8 @@ use super::raft::group_state::GroupState;
 use super::raft::log_store::{LogStore, RecentBytes};
 use super::raft::machine::Machine;
 use super::types::config::TypeConfig;
-use super::workers::flush_thread::{FlushConfig, FlushHandle};
-use super::workers::wal_thread::{Durability, WalHandle};
+use super::workers::flush_worker::{FlushConfig, FlushHandle};
+use super::workers::wal_worker::{Durability, WalHandle};
 use crate::clock::{Clock, ClusterClock};
 use crate::shell::Shell;
 

@@ -32,7 +32,7 @@ pub fn propose_error(error: &ClientWriteError<TypeConfig>) -> ProposeError {
 
 /// Why the groups cannot start or stop. The message says what an operator can do.
 #[derive(Debug, thiserror::Error)]
-pub enum GroupError {
+pub enum ReplicationError {
     /// The write-ahead log cannot be read or written.
     #[error(transparent)]
     Wal(#[from] WalError),
@@ -66,8 +66,8 @@ pub enum GroupError {
     },
 }
 
-pub fn raft_error(group: u8, error: &dyn fmt::Display) -> GroupError {
-    GroupError::Raft { group, reason: error.to_string() }
+pub fn raft_error(group: u8, error: &dyn fmt::Display) -> ReplicationError {
+    ReplicationError::Raft { group, reason: error.to_string() }
 }
 
 /// Something durable that is not there any more.

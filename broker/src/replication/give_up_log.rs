@@ -20,7 +20,7 @@ use tidelog_storage::wal::{self, GROUPS, Salvage, Vote};
 use super::checkpoints::CHECKPOINTS;
 use super::config::GroupsConfig;
 use super::error::Loss;
-use super::error::{GroupError, ProposeError};
+use super::error::{ProposeError, ReplicationError};
 use super::groups::Groups;
 use super::metadata::META_GROUP;
 use super::recovery::recovered::{CHECKPOINT_SAYS, Recovered};
@@ -66,8 +66,8 @@ impl GivingUp {
     /// Finds out the loss, and changes nothing.
     ///
     /// # Errors
-    /// [`GroupError`] when something cannot be read.
-    pub fn look(disk: Arc<dyn Disk>, directory: &Path, history: History) -> Result<Self, GroupError> {
+    /// [`ReplicationError`] when something cannot be read.
+    pub fn look(disk: Arc<dyn Disk>, directory: &Path, history: History) -> Result<Self, ReplicationError> {
         let loaded = checkpoint::load(&*disk, &directory.join(CHECKPOINTS))?;
         let mut salvage = Salvage::read(disk.clone(), &directory.join("wal"))?;
         // The checkpoints are read before anything is given up: purged entries can only stand in a checkpoint.
@@ -116,8 +116,8 @@ impl GivingUp {
     /// [`GivingUp::go_on_without`] is over.
     ///
     /// # Errors
-    /// [`GroupError`]; nothing is lost then, and all of it can be done again.
-    pub fn set_aside(&mut self, directory: &Path, node: u64) -> Result<(), GroupError> {
+    /// [`ReplicationError`]; nothing is lost then, and all of it can be done again.
+    pub fn set_aside(&mut self, directory: &Path, node: u64) -> Result<(), ReplicationError> {
         for group in 0..GROUPS as u8 {
             match applied(self.loaded.as_ref(), group) {
                 Some((term, _)) => self.salvage.raise_vote(group, Vote { term, node, committed: false }),
@@ -141,7 +141,7 @@ impl GivingUp {
         self,
         config: GroupsConfig,
         founding: Founding,
-    ) -> Result<Vec<ShardEnd>, GroupError> {
+    ) -> Result<Vec<ShardEnd>, ReplicationError> {
         let (disk, directory) = (config.disk.clone(), config.directory.clone());
         let now_ms = config.clock.wall_ms();
         let recovered = Recovered::found(self.salvage.into_found(), self.loaded, self.history, true);
@@ -182,7 +182,7 @@ fn applied(loaded: Option<&checkpoint::Loaded>, group: u8) -> Option<(u64, u64)>
 }
 
 /// Moves segments that no checkpoint lists to the lost files: nothing brings their records back.
-fn keep_segments(disk: &dyn Disk, directory: &Path) -> Result<(), GroupError> {
+fn keep_segments(disk: &dyn Disk, directory: &Path) -> Result<(), ReplicationError> {
     let aside = directory.join(SET_ASIDE);
     match disk.list(&aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -214,7 +214,7 @@ impl Groups {
         directory: &Path,
         store: &ShardStore,
         now_ms: u64,
-    ) -> Result<Vec<ShardEnd>, GroupError> {
+    ) -> Result<Vec<ShardEnd>, ReplicationError> {
         let catalog = self.catalog();
         let (mut ends, mut newest_s) = (Vec::new(), now_ms / 1_000);
         let mut points: BTreeMap<u8, Vec<trim::Point>> = BTreeMap::new();
@@ -248,6 +248,6 @@ impl Groups {
     }
 }
 
-fn unproposed(group: u8, error: ProposeError) -> GroupError {
-    GroupError::State(format!("group {group} has not passed over the lost numbers: {error:?}"))
+fn unproposed(group: u8, error: ProposeError) -> ReplicationError {
+    ReplicationError::State(format!("group {group} has not passed over the lost numbers: {error:?}"))
 }

@@ -12,7 +12,7 @@ use super::catch_up::CatchUp;
 use super::catch_up::repair::Repairs;
 use super::checkpoints::Checkpoints;
 use super::data::notifications::{Listener, ManyListener, Notifications};
-use super::error::GroupError;
+use super::error::ReplicationError;
 use super::leadership::leaders::Leadership;
 use super::leadership::membership::Membership;
 use super::life::LifeKeeper;
@@ -22,7 +22,7 @@ use super::raft::Rafts;
 use super::raft::start::ready;
 use super::sizes::Sizes;
 use super::workers::node_disk::NodeDisk;
-use super::workers::wal_thread::WalThreads;
+use super::workers::wal_worker::WalWorkers;
 use crate::clock::ClusterClock;
 use crate::cluster::peers::Peers;
 use crate::model::consumer_group::ConsumerGroups;
@@ -60,12 +60,12 @@ pub struct Groups(Parts);
 
 /// The threads under the groups, to be joined after [`Groups::shutdown`].
 pub struct GroupThreads {
-    wal: WalThreads,
+    wal: WalWorkers,
     flush: Worker,
 }
 
 impl GroupThreads {
-    pub(super) fn new(wal: WalThreads, flush: Worker) -> Self {
+    pub(super) fn new(wal: WalWorkers, flush: Worker) -> Self {
         Self { wal, flush }
     }
 
@@ -209,7 +209,7 @@ impl Groups {
     ///
     /// # Errors
     /// When a group has ended.
-    pub async fn ready(&self, deadline: Option<Duration>) -> Result<bool, GroupError> {
+    pub async fn ready(&self, deadline: Option<Duration>) -> Result<bool, ReplicationError> {
         let coming = self.0.rafts.iter().map(|(group, raft)| ready(group, raft, deadline));
         Ok(try_join_all(coming).await?.into_iter().all(|is_ready| is_ready))
     }
@@ -218,8 +218,8 @@ impl Groups {
     /// start quick. Afterwards drop the groups and join their threads.
     ///
     /// # Errors
-    /// [`GroupError`] when the last checkpoint has failed.
-    pub async fn shutdown(&self) -> Result<(), GroupError> {
+    /// [`ReplicationError`] when the last checkpoint has failed.
+    pub async fn shutdown(&self) -> Result<(), ReplicationError> {
         self.disk().hurry();
         let checkpointing = self.checkpoints().make();
         let checkpointed = match tokio::time::timeout(LAST_CHECKPOINT, checkpointing).await {

@@ -39,7 +39,7 @@ pub use check::check_peer_message;
 pub use checkpoints::Checkpoints;
 pub use config::GroupsConfig;
 pub use data::notifications::{Listener, ManyListener};
-pub use error::{GroupError, Loss, ProposeError, Remedy};
+pub use error::{Loss, ProposeError, Remedy, ReplicationError};
 pub use give_up_log::{GivingUp, ShardEnd};
 pub use groups::{GroupThreads, Groups};
 pub use leadership::balance::Balance;
@@ -61,6 +61,6 @@ pub use types::command::{LogCommand, Origin, SubBatch};
 pub use types::outcome::{AppendOutcome, Outcome, TableAnswer};
 pub use workers::log_bound::LogBound;
 pub use workers::node_disk::{DiskTrouble, NodeDisk};
-pub use workers::wal_thread::Durability;
+pub use workers::wal_worker::Durability;
 
 pub use crate::shell::{Shell, Tasks};

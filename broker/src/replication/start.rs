@@ -15,7 +15,7 @@ use super::checkpoints::{self, CHECKPOINTS, Checkpoints, SetAside};
 use super::config::GroupsConfig;
 use super::data::notifications::Notifications;
 use super::data::state::DataState;
-use super::error::GroupError;
+use super::error::ReplicationError;
 use super::groups::{GroupThreads, Groups, Parts};
 use super::leadership::leaders::{Leaders, Leadership, follow, unknown};
 use super::leadership::membership::Membership;
@@ -35,10 +35,10 @@ use super::raft::promises::Promises;
 use super::raft::replicated::Replicated;
 use super::raft::start::{found, start_raft};
 use super::recovery::recovered::Opened;
-use super::workers::flush_thread::{FlushConfig, FlushHandle};
+use super::workers::flush_worker::{FlushConfig, FlushHandle};
 use super::workers::log_bound::LogBound;
 use super::workers::node_disk::NodeDisk;
-use super::workers::wal_thread::WalHandle;
+use super::workers::wal_worker::WalHandle;
 use crate::cluster::forming::Founding;
 
 /// Files of trimmed records are kept while so many times the reserve is free.
@@ -57,17 +57,17 @@ impl Groups {
     /// for the first members when the groups have none yet; without it they wait for a leader that takes them in.
     ///
     /// # Errors
-    /// [`GroupError`], whose message says what an operator can do.
+    /// [`ReplicationError`], whose message says what an operator can do.
     pub async fn start(
         config: GroupsConfig,
         opened: Opened,
         founding: Option<Founding>,
-    ) -> Result<(Arc<Self>, GroupThreads), GroupError> {
+    ) -> Result<(Arc<Self>, GroupThreads), ReplicationError> {
         let Opened { wal, reader, store, saved, last_sequence } = opened;
         let peers = config.peers.clone();
-        let (wal, wal_threads) = WalHandle::start(wal, config.durability, &config.shell)?;
+        let (wal, wal_workers) = WalHandle::start(wal, config.durability, &config.shell)?;
         let flush_config = flush_config(&config, &wal, last_sequence);
-        let (flush, flush_thread) = FlushHandle::start(store.clone(), flush_config)?;
+        let (flush, flush_worker) = FlushHandle::start(store.clone(), flush_config)?;
         let applied_index = |group: u8| {
             let saved = saved.iter().find(|saved| saved.group == group)?;
             saved.applied.map(|(_, index)| index)
@@ -171,7 +171,7 @@ impl Groups {
             proposals,
             disk,
         });
-        Ok((Arc::new(groups), GroupThreads::new(wal_threads, flush_thread)))
+        Ok((Arc::new(groups), GroupThreads::new(wal_workers, flush_worker)))
     }
 }
 
@@ -201,7 +201,7 @@ fn restore(
     (wal, reader, flush): (&WalHandle, &WalReader, &FlushHandle),
     store: &Arc<ShardStore>,
     saved: &[GroupCheckpoint],
-) -> Result<Vec<Restored>, GroupError> {
+) -> Result<Vec<Restored>, ReplicationError> {
     let recent_bytes = RecentBytes::default();
     let restore = |group: u8| {
         let state = if group == META_GROUP {
@@ -221,7 +221,7 @@ fn restore(
             progress: shared.progress.clone(),
             clock: config.clock.clone(),
         };
-        Ok((network, log, machine.map_err(GroupError::State)?))
+        Ok((network, log, machine.map_err(ReplicationError::State)?))
     };
     (0..GROUPS as u8).map(restore).collect()
 }
@@ -231,7 +231,7 @@ async fn start_rafts(
     config: &GroupsConfig,
     restored: Vec<Restored>,
     leaders: &watch::Sender<Leaders>,
-) -> Result<(Rafts, Vec<Arc<Promises>>), GroupError> {
+) -> Result<(Rafts, Vec<Arc<Promises>>), ReplicationError> {
     let (peers, shell) = (&config.peers, &config.shell);
     let mut rafts = Vec::with_capacity(GROUPS);
     let mut promises = Vec::with_capacity(GROUPS);

@@ -51,12 +51,12 @@ pub struct Account {
     charged: [AtomicUsize; POOLS],
     /// Requests under way.
     requests: AtomicUsize,
-    /// When the last request ended, or the connection began: milliseconds since [`Accounts::began`].
+    /// End of the last request, or beginning of the connection: milliseconds since [`Accounts::began`].
     idle_since_ms: AtomicU64,
     /// Received to end.
     closing: Notify,
-    /// Whether it was told to close already, so that the next newcomer gets another one's place.
-    is_notified: AtomicBool,
+    /// Whether it was asked to close already: the next newcomer gets the slot of another connection.
+    is_asked_to_close: AtomicBool,
 }
 
 /// A request under way on a connection.
@@ -88,7 +88,7 @@ impl Accounts {
             requests: AtomicUsize::new(0),
             idle_since_ms: AtomicU64::new(self.now_ms()),
             closing: Notify::new(),
-            is_notified: AtomicBool::new(false),
+            is_asked_to_close: AtomicBool::new(false),
         });
         open.connections.insert(number, Arc::downgrade(&account));
         account
@@ -99,9 +99,10 @@ impl Accounts {
         self.addresses.load(Ordering::Relaxed) > 1
     }
 
-    /// Tells a connection to end so that `newcomer` gets its slot: the newest of the address with most bytes in a pool,
-    /// or, where all are of one address, the longest idle. Connections without a charge have no slot to give. False
-    /// when the address is the newcomer's own, or nobody is idle.
+    /// Asks a connection to close so that `newcomer` gets its slot and its memory. With several addresses it is the
+    /// newest connection of the address with most bytes in the pool, with one address the connection that has been idle
+    /// longest. Only connections with a charge on the pool are asked. Returns false if no connection is asked, because
+    /// that address is the newcomer's own or none is idle.
     pub fn free_slot(&self, newcomer: &Account, pool: &Pool) -> bool {
         let (most, others) = {
             let open = self.opened();
@@ -116,7 +117,7 @@ impl Accounts {
         let mut others = others.iter().filter(|other| {
             other.number != newcomer.number
                 && other.charged(pool.place()) > 0
-                && !other.is_notified.load(Ordering::Relaxed)
+                && !other.is_asked_to_close.load(Ordering::Relaxed)
         });
         let chosen = match most {
             Some(most) if most == newcomer.key => None,
@@ -127,7 +128,7 @@ impl Accounts {
                 .min_by_key(|other| other.idle_since_ms.load(Ordering::Relaxed)),
         };
         if let Some(chosen) = chosen {
-            chosen.is_notified.store(true, Ordering::Relaxed);
+            chosen.is_asked_to_close.store(true, Ordering::Relaxed);
             chosen.closing.notify_one();
         }
         chosen.is_some()
@@ -155,14 +156,14 @@ impl Account {
         Busy(self.clone())
     }
 
-    /// For how long no request has been under way; `None` while one is.
+    /// Milliseconds since the last request ended; `None` while a request is under way.
     pub fn idle_ms(&self) -> Option<u64> {
         let now_ms = self.accounts.upgrade().map_or(0, |accounts| accounts.now_ms());
         let is_idle = self.requests.load(Ordering::Relaxed) == 0;
         is_idle.then(|| now_ms.saturating_sub(self.idle_since_ms.load(Ordering::Relaxed)))
     }
 
-    /// Returns when the connection has to end, because another one needs its place.
+    /// Returns when the connection has to close, because another one needs its slot.
     pub async fn closed(&self) {
         self.closing.notified().await;
     }
@@ -261,14 +262,17 @@ mod tests {
         let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
         let many = [(); 3].map(|()| charged(&pool, open(1), 1_000));
         // An address past the bound, or one with more connections and fewer bytes, loses nothing.
-        let (probe, modest) = (open(1), [(); 5].map(|()| charged(&pool, open(3), 100)));
+        let (refused, modest) = (open(1), [(); 5].map(|()| charged(&pool, open(3), 100)));
         let newcomer = open(2);
         assert!(accounts.free_slot(&newcomer, &pool));
         assert_eq!(many.each_ref().map(|one| is_closed(&one.0)), [false, false, true]);
         // A further connection of the address that has the most finds no place.
         assert!(!accounts.free_slot(&open(1), &pool));
         assert!(
-            ![&newcomer, &probe].into_iter().chain(modest.iter().map(|one| &one.0)).any(|one| is_closed(one))
+            ![&newcomer, &refused]
+                .into_iter()
+                .chain(modest.iter().map(|one| &one.0))
+                .any(|one| is_closed(one))
         );
     }
 

@@ -12,8 +12,8 @@ const CONNECTIONS_MIN: usize = 64;
 const SEGMENTS_MAX: usize = 512;
 /// Connections of other nodes and of administrators, however few and however many files may be open.
 const PEERS: (usize, usize) = (64, 1_024);
-/// Log, checkpoints, listeners, connections to other nodes, the least connections of other nodes, and probes past the
-/// bound.
+/// Log, checkpoints, listeners, connections to other nodes, the least connections of other nodes, and connections past
+/// the bound.
 const OTHERS: usize = 176;
 
 /// Files that may be open, and their uses.

@@ -1,17 +1,27 @@
-//! The bytes of one class, and the charges on them.
+//! Pools: the bytes of one class of memory. A *charge* takes bytes of a pool for a connection's account.
 //!
-//! A pool has three parts: an eighth for small charges, a reserve for the one that finishes, and the rest for
-//! everything else. Shares of connections and addresses bind only while the rest is more than half taken.
+//! A pool has three parts:
+//! - An eighth is for small charges, which therefore pass while large ones wait.
+//! - The *reserve* is as large as the largest thing of the class. One charge at a time may take from it, the one that
+//!   has waited longest: it *finishes*, so that even a full pool drains.
+//! - The *general* part, all the rest, is for every charge.
+//!
+//! While more than half of the general part is taken the pool is *busy*. Then a connection may have a sixteenth of the
+//! pool, and an address a quarter if there are other addresses; a charge beyond that waits or is refused.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::account::{Account, POOLS};
+
+mod charge;
+
+pub use charge::Charge;
 
 /// Bytes up to which something is small.
 pub const SMALL_BYTES: usize = 64 << 10;
@@ -21,8 +31,6 @@ const SMALL_FRACTION: usize = 8;
 const CONNECTION_FRACTION: usize = 16;
 /// The share of one address, while there is another, of a pool that is more than half taken, as a fraction.
 const ADDRESS_FRACTION: usize = 4;
-/// The part of a pool that a modest growth leaves to others, as a fraction.
-const MODEST_FRACTION: usize = 4;
 /// Bytes of the smallest share: eight streams of HTTP/2.
 const SHARE_MIN: usize = 256 << 10;
 /// The pools that count by account, each in its place.
@@ -31,9 +39,7 @@ const NAMES: [&str; POOLS] = ["bodies", "answers", "connections", EVENTS, PEERS]
 pub const EVENTS: &str = "events";
 /// Events on their way to other nodes, in metrics and messages.
 pub const PEERS: &str = "events for other nodes";
-/// Pause before a charge that has its share looks again whether there is more for it.
-const SHARE_PAUSE: Duration = Duration::from_millis(50);
-/// How long a pool refuses before that is a trouble of the node's.
+/// How long a pool refuses before `/health` reports it.
 const TROUBLE: Duration = Duration::from_secs(5);
 
 /// A class has no room left.
@@ -45,7 +51,7 @@ pub struct Pool {
     name: &'static str,
     place: usize,
     bytes: usize,
-    /// Bytes of the largest thing, which the one that finishes may take; 0 where nobody does.
+    /// Bytes of the reserve: the largest thing of the class; 0 for a pool without a reserve.
     largest: usize,
     /// Bytes of the share of one connection at least.
     share_min: usize,
@@ -55,7 +61,7 @@ pub struct Pool {
     /// One permit: its holder takes from the reserve.
     finishing: Arc<Semaphore>,
     refusals: AtomicU64,
-    /// When it began to refuse, and when it last did.
+    /// Times of the first and the last refusal of the present run of refusals.
     refusing: Mutex<Option<(Instant, Instant)>>,
 }
 
@@ -109,7 +115,7 @@ impl Pool {
         self.bytes
     }
 
-    /// Bytes that are charged; all of the reserve while somebody finishes.
+    /// Bytes that are charged; the whole reserve counts while a charge finishes.
     #[must_use]
     pub fn used(&self) -> usize {
         let small = if self.largest == 0 { 0 } else { self.bytes / SMALL_FRACTION };
@@ -124,37 +130,29 @@ impl Pool {
         &self.general
     }
 
-    /// How often it has refused.
+    /// Number of refusals for lack of room.
     #[must_use]
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
     }
 
-    /// Whether shares and paces bind.
+    /// Whether more than half of the general part is taken, so that shares and paces bind.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.general.available_permits() < self.general_bytes / 2
     }
 
-    /// Whether it has refused for so long that operators should know.
+    /// Whether the pool has refused for so long that operators should know.
     #[must_use]
     pub fn is_in_trouble(&self) -> bool {
         let refusing = *self.refusing.lock().expect("no code panics while it holds this lock");
         refusing.is_some_and(|(first, last)| last - first >= TROUBLE && last.elapsed() < TROUBLE)
     }
 
-    /// A charge of nothing, for the connection of `account`. One that `is_small` may take of the small part.
+    /// A charge of 0 bytes for the connection of `account`; with `is_small` it may grow in the part for small charges.
     #[must_use]
     pub fn charge(self: &Arc<Self>, account: &Arc<Account>, is_small: bool) -> Charge {
-        Charge {
-            pool: self.clone(),
-            account: account.clone(),
-            is_small,
-            small: 0,
-            general: 0,
-            reserve: 0,
-            finisher: None,
-        }
+        Charge::of_nothing(self.clone(), account.clone(), is_small)
     }
 
     /// A charge of that many bytes, if there is room.
@@ -166,8 +164,8 @@ impl Pool {
         if charge.try_grow(bytes) { Ok(charge) } else { Err(Full) }
     }
 
-    /// A charge of that many bytes, if there is room, beyond the share of its address too: connections make place
-    /// for each other instead.
+    /// A charge of that many bytes, if there is room, whatever the share of its address: connections close each other
+    /// instead.
     ///
     /// # Errors
     /// [`Full`].
@@ -191,9 +189,9 @@ impl Pool {
         };
     }
 
-    /// Whether a connection or its address has its share, and more would be another's.
+    /// Whether the pool is busy and a connection or its address would have more than its share.
     fn is_over_share(&self, account: &Account, more: usize) -> bool {
-        // The first of each has a place, however large it is.
+        // The first charge of each passes, however large it is.
         let is_over = |charged: usize, fraction: usize| {
             charged > 0 && charged + more > (self.bytes / fraction).max(self.share_min)
         };
@@ -214,174 +212,104 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Bytes of a pool that something takes, until it is dropped.
-#[derive(Debug)]
-pub struct Charge {
-    pool: Arc<Pool>,
-    account: Arc<Account>,
-    is_small: bool,
-    small: usize,
-    general: usize,
-    /// Bytes of the reserve, which only the one with the `finisher` takes.
-    reserve: usize,
-    finisher: Option<OwnedSemaphorePermit>,
-}
-
-impl Charge {
-    /// Bytes that are charged.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.small + self.general + self.reserve
-    }
-
-    /// Whether it takes from the reserve, so that others wait for it.
-    #[must_use]
-    pub fn is_finishing(&self) -> bool {
-        self.finisher.is_some()
-    }
-
-    /// The pool that it is of.
-    #[must_use]
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
-    }
-
-    /// Grows to that many bytes, if there is room now.
-    pub fn try_grow(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes());
-        if more == 0 {
-            return true;
-        }
-        if self.finisher.is_some() && self.reserve + more <= self.pool.largest {
-            self.reserve += more;
-        } else {
-            return !self.pool.is_over_share(&self.account, more) && self.try_take(more);
-        }
-        self.account.add(self.pool.place, more);
-        true
-    }
-
-    /// Takes so many bytes more, if they are free.
-    fn try_take(&mut self, more: usize) -> bool {
-        if self.is_small && take(&self.pool.small, more) {
-            self.small += more;
-        } else if take(&self.pool.general, more) {
-            self.general += more;
-        } else {
-            return false;
-        }
-        self.account.add(self.pool.place, more);
-        true
-    }
-
-    /// Grows to that many bytes, if there is room now and a quarter of the general part stays free.
-    pub fn try_grow_modestly(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes());
-        self.pool.general.available_permits() >= more + self.pool.general_bytes / MODEST_FRACTION
-            && self.try_grow(bytes)
-    }
-
-    /// Grows to that many bytes. Waits at most for `patience`; the one that has waited longest may finish out of the
-    /// reserve.
-    ///
-    /// # Errors
-    /// [`Full`] when there was no room until then. The bytes that it has stay charged until it is dropped.
-    pub async fn grow(&mut self, bytes: usize, patience: Duration) -> Result<(), Full> {
-        let ends = Instant::now() + patience;
-        let more = bytes.saturating_sub(self.bytes());
-        let permits = u32::try_from(more).map_err(|_| Full)?;
-        let taken = loop {
-            if self.try_grow(bytes) {
-                return Ok(());
-            }
-            let is_over = self.pool.is_over_share(&self.account, more);
-            let until = if is_over { ends.min(Instant::now() + SHARE_PAUSE) } else { ends };
-            tokio::select! {
-                biased;
-                taken = self.pool.general.clone().acquire_many_owned(permits), if !is_over && more <= self.pool.general_bytes => break taken,
-                finisher = self.pool.finishing.clone().acquire_owned(), if more <= self.pool.largest && self.finisher.is_none() => {
-                    self.finisher = Some(finisher.expect("the semaphore is never closed"));
-                    assert!(self.try_grow(bytes), "the reserve has room for the largest");
-                    return Ok(());
-                }
-                () = sleep_until(until) => {
-                    if until == ends {
-                        self.pool.note_refusal();
-                        return Err(Full);
-                    }
-                }
-            }
-        };
-        taken.expect("the semaphore is never closed").forget();
-        self.general += more;
-        self.account.add(self.pool.place, more);
-        Ok(())
-    }
-
-    /// Grows to that many bytes out of the reserve, unless somebody else finishes.
-    pub fn try_finish(&mut self, bytes: usize) -> bool {
-        if bytes.saturating_sub(self.bytes()) > self.pool.largest || self.finisher.is_some() {
-            return false;
-        }
-        self.finisher = self.pool.finishing.clone().try_acquire_owned().ok();
-        self.finisher.is_some() && self.try_grow(bytes)
-    }
-
-    /// Takes over the bytes of another charge of the same connection and pool.
-    pub fn merge(&mut self, mut other: Self) {
-        assert!(Arc::ptr_eq(&self.pool, &other.pool) && Arc::ptr_eq(&self.account, &other.account));
-        self.small += std::mem::take(&mut other.small);
-        self.general += std::mem::take(&mut other.general);
-        self.reserve += std::mem::take(&mut other.reserve);
-        self.finisher = self.finisher.take().or_else(|| other.finisher.take());
-    }
-
-    /// A charge of nothing for the same connection.
-    #[must_use]
-    pub fn sibling(&self) -> Self {
-        self.pool.charge(&self.account, self.is_small)
-    }
-
-    /// Grows or shrinks to exactly that many bytes; `None` when there is no room to grow.
-    #[must_use]
-    pub fn fitted(mut self, bytes: usize) -> Option<Self> {
-        let fits = self.try_grow(bytes);
-        self.shrink(bytes);
-        fits.then_some(self)
-    }
-
-    /// Gives back all beyond that many bytes.
-    pub fn shrink(&mut self, bytes: usize) {
-        let mut over = self.bytes().saturating_sub(bytes);
-        self.account.subtract(self.pool.place, over);
-        for (part, free) in [
-            (&mut self.reserve, None),
-            (&mut self.general, Some(&self.pool.general)),
-            (&mut self.small, Some(&self.pool.small)),
-        ] {
-            let given = over.min(*part);
-            *part -= given;
-            over -= given;
-            if let Some(free) = free {
-                free.add_permits(given);
-            }
-        }
-        if self.reserve == 0 {
-            self.finisher = None;
-        }
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.shrink(0);
-    }
-}
-
-fn take(semaphore: &Semaphore, permits: usize) -> bool {
-    let Ok(permits) = u32::try_from(permits) else { return false };
-    semaphore.try_acquire_many(permits).map(tokio::sync::SemaphorePermit::forget).is_ok()
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::Accounts;
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn pool(mib: usize) -> Arc<Pool> {
+        Pool::new("bodies", mib * MIB, 20 * MIB)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_pool_drains_by_the_one_that_finishes() {
+        let (pool, accounts) = (pool(32), Arc::new(Accounts::default()));
+        let account = || accounts.open(IpAddr::from([127, 0, 0, 1]));
+        // 4 MiB for the small, 20 of reserve: 8 for all else.
+        let mut charges: Vec<_> = (0..4).map(|_| pool.charge(&account(), false)).collect();
+        for charge in &mut charges {
+            charge.grow(2 * MIB, PATIENCE).await.unwrap();
+        }
+        let began = Instant::now();
+        let mut last = charges.pop().unwrap();
+        last.grow(20 * MIB, PATIENCE).await.unwrap();
+        assert!(last.is_finishing() && began.elapsed() < PATIENCE);
+        assert_eq!(charges[0].grow(3 * MIB, PATIENCE).await, Err(Full));
+        assert_eq!((began.elapsed(), pool.refusals()), (PATIENCE, 1));
+        // A small charge is still admitted.
+        assert!(pool.try_charge(&account(), SMALL_BYTES).is_ok());
+        assert_eq!(pool.try_charge(&account(), SMALL_BYTES + 1).err(), Some(Full));
+        drop(last);
+        charges[0].grow(4 * MIB, PATIENCE).await.unwrap();
+        drop(charges);
+        assert_eq!(pool.used(), 0);
+        assert_eq!(account().charged_to_address(0), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shares_bind_only_a_busy_pool() {
+        let (pool, accounts) = (pool(340), Arc::new(Accounts::default()));
+        let open = |last| accounts.open(IpAddr::from([10, 0, 0, last]));
+        // A sixteenth is 21 MiB, a quarter 85, and half of the general part 138.
+        let (one, same, other) = (open(1), open(1), open(2));
+        let all = pool.try_charge(&one, 120 * MIB).unwrap();
+        assert!(!pool.is_busy());
+        let filling = pool.try_charge(&other, 30 * MIB).unwrap();
+        assert!(pool.is_busy());
+        assert!(pool.try_charge(&one, MIB).is_err(), "the connection is over its share");
+        assert!(pool.try_charge(&same, MIB).is_err(), "its address is over its share");
+        assert!(pool.try_charge(&open(3), MIB).is_ok());
+        drop((all, filling));
+        assert!(pool.try_charge(&one, 130 * MIB).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_over_its_share_of_a_busy_pool_goes_on_once_it_gives_something_back() {
+        let pool = Pool::unreserved(EVENTS, 16 * MIB, 2 * MIB);
+        let accounts = Arc::new(Accounts::default());
+        let open = || accounts.open(IpAddr::from([10, 0, 0, 1]));
+        let (greedy, other) = (open(), open());
+        let take = |account: &Arc<Account>| pool.try_charge(account, MIB);
+        let mut taken: Vec<_> = std::iter::from_fn(|| take(&greedy).ok()).collect();
+        assert_eq!(taken.len(), 9, "as much as keeps half of it free, and one");
+        // Others have theirs, of any size.
+        let others: Vec<_> = (0..2).map(|_| take(&other)).collect();
+        assert!(others.iter().all(Result::is_ok) && take(&other).is_err());
+        let large = pool.try_charge(&open(), 5 * MIB).unwrap();
+        drop(large);
+        let mut further = pool.charge(&greedy, false);
+        let began = Instant::now();
+        assert_eq!(further.grow(MIB, PATIENCE).await, Err(Full));
+        assert_eq!((began.elapsed(), pool.refusals()), (PATIENCE, 1));
+        let giving = async {
+            tokio::time::sleep(PATIENCE / 4).await;
+            taken.truncate(1);
+        };
+        let (grown, ()) = futures_util::future::join(further.grow(MIB, PATIENCE), giving).await;
+        assert_eq!(grown, Ok(()));
+        assert!(began.elapsed() < PATIENCE * 3 / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alone_an_address_has_all() {
+        let (pool, accounts) = (pool(340), Arc::new(Accounts::default()));
+        let open = || accounts.open(IpAddr::from([10, 0, 0, 1]));
+        let charges: Vec<_> = (0..13).map(|_| pool.try_charge(&open(), 20 * MIB)).collect();
+        assert!(charges.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_a_trouble_once_they_last() {
+        let pool = pool(340);
+        for (seconds, is_in_trouble) in [(0, false), (3, false), (3, true), (6, false)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            pool.note_refusal();
+            assert_eq!(pool.is_in_trouble(), is_in_trouble, "{seconds}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The work of the broker, whatever the protocol.
+//! The work of the broker, for every protocol.
 //!
 //! - `append` takes records to the groups of their shards, here and on other nodes.
 //! - `read` gives records of a shard, and seals the tokens that name a place in it.
@@ -29,13 +29,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use serde::{Deserialize, Serialize};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
 
-use self::limits::Accounts;
+use self::limits::Accounting;
 use self::limits::rates::{CallRates, Subject};
 use self::limits::stream_shares::StreamShares;
 use self::read::iterator::Sealer;
 use self::read::reader::ReadPermits;
 use self::subscribe::feed::Feeds;
-use self::subscribe::follow::{FOLLOWED_SHARDS_MAX, Shares};
+use self::subscribe::follow::{FOLLOWED_SHARDS_MAX, NameBudgets};
 use self::subscribe::subscriptions::SubscriptionTable;
 use self::upkeep::trim_log::TrimLog;
 use crate::limits::rates::Rate;
@@ -48,10 +48,10 @@ pub use append::messages::check_peer_put;
 pub use append::receive::LinkQueues;
 pub use append::refusal::PutRefusal;
 pub use append::session::{OrderedPut, PutSession};
-pub use append::{AppendRefusal, AppendedRecord, Appender, NewRecord, Payload};
+pub use append::{AppendFailure, AppendedRecord, Appender, NewRecord, Payload};
 pub use consumers::groups::{
-    GoOn, GroupBegin, GroupDescription, GroupError, Joined, Lease, MemberDescription, NewMember, Reached,
-    ShardDescription, ShardProgress,
+    ConsumerGroupError, GoOn, GroupBegin, GroupDescription, Joined, Lease, MemberDescription, NewMember,
+    Reached, ShardDescription, ShardProgress,
 };
 pub use lease_tables::{LeaseTables, group_of};
 pub use limits::demand::send_demand;
@@ -68,7 +68,7 @@ pub use streams::transitions::Transitions;
 use subscribe::call_room::CALL_SHARE_MIN;
 pub use subscribe::call_room::{BatchCharge, CallRoom};
 pub use subscribe::feed::Run;
-pub use subscribe::follow::{Batch, Followed, FollowedShards, Follower, Share, batch_bytes_max};
+pub use subscribe::follow::{Batch, Followed, FollowedShards, Follower, NameBudget, batch_bytes_max};
 pub use subscribe::subscriptions::SubscribeRefusal;
 pub use subscribe::{Event, Next, Pace, Subscription};
 
@@ -77,7 +77,7 @@ const CLOCK_SKEW_MS_MAX: u64 = 10_000;
 
 /// Why the service cannot do something now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Unavailable {
+pub enum ServiceUnavailable {
     /// No node is known to lead the metadata.
     #[error("no leader for the metadata right now")]
     NoMetadataLeader,
@@ -90,8 +90,8 @@ pub enum Unavailable {
     /// The shard of that index is not ready on this node.
     #[error("shard {0} is not ready on this node")]
     ShardNotReady(u32),
-    /// The node has as many consumers as it may.
-    #[error("This node has as many consumers as it can.")]
+    /// The node has reached its limit of consumers.
+    #[error("This node has reached its limit of consumers.")]
     Consumers,
 }
 
@@ -127,7 +127,7 @@ pub enum ServiceError {
     Overtaken,
     /// The service cannot do it now; a retry may succeed.
     #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Unavailable(#[from] ServiceUnavailable),
     /// Something is wrong here; the log names it.
     #[error("{0}")]
     Internal(String),
@@ -136,7 +136,7 @@ pub enum ServiceError {
 impl From<ProposeError> for ServiceError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotProposed => Self::Unavailable(Unavailable::NoMetadataLeader),
+            ProposeError::NotProposed => Self::Unavailable(ServiceUnavailable::NoMetadataLeader),
             ProposeError::Unknown => Self::Internal("the outcome is unknown".into()),
         }
     }
@@ -161,7 +161,7 @@ pub struct ServiceConfig {
 pub struct Service {
     groups: Arc<Groups>,
     config: ServiceConfig,
-    accounts: Arc<Accounts>,
+    accounts: Arc<Accounting>,
     appender: Appender,
     lease_tables: LeaseTables,
     call_rates: Mutex<CallRates>,
@@ -178,7 +178,7 @@ pub struct Service {
     /// The subscriptions of consumers.
     subscriptions: SubscriptionTable,
     /// The read budgets of callers that follow shards without a subscription.
-    shares: Shares,
+    name_budgets: NameBudgets,
     /// Shards that calls follow without a subscription.
     followed_shards: Arc<Mutex<StreamShares>>,
     /// Bytes of records on their way to other nodes' clients.
@@ -195,7 +195,7 @@ impl Service {
         let sizes = *groups.sizes();
         let read_permits = Arc::new(ReadPermits::new(sizes.file_reads_max));
         let feeds = Arc::new(Feeds::new(config.pace.run_bytes_in_flight_max));
-        let accounts = Arc::new(Accounts::new(config.limits));
+        let accounts = Arc::new(Accounting::new(config.limits));
         let appender = Appender::new(groups.clone(), accounts.clone());
         let lease_tables = LeaseTables::new(groups.clone(), config.lease_tables);
         Arc::new(Self {
@@ -212,7 +212,7 @@ impl Service {
             trims: Mutex::default(),
             sagas: Mutex::default(),
             subscriptions: SubscriptionTable::default(),
-            shares: Shares::default(),
+            name_budgets: NameBudgets::default(),
             followed_shards: Arc::new(Mutex::new(StreamShares::new(FOLLOWED_SHARDS_MAX))),
             bytes_for_peers: Pool::unreserved(PEERS, sizes.events_for_peers_bytes_max, CALL_SHARE_MIN),
             feeds,

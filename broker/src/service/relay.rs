@@ -38,7 +38,7 @@ pub enum NotRelayed {
 }
 
 impl Service {
-    /// Has an operation run by the node that leads its group. Gives up when the node cannot be reached until
+    /// Runs an operation on the node that leads its group. Gives up when the node cannot be reached until
     /// `ends`, or does not lead the group any more.
     ///
     /// # Errors

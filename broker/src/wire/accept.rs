@@ -1,4 +1,11 @@
-//! The accept loop of one listener; it owns the listener's connections until the last has ended.
+//! The accept loop of one listener, which owns the listener's connections until the last has ended.
+//!
+//! A connection needs two things: a *slot*, one of a bounded number ([`take_slot`]), and memory, which its account is
+//! charged for ([`Client::open`]). A connection that lacks one of them asks another connection to close
+//! ([`Accounts::free_slot`](crate::room::Accounts::free_slot)) and waits a moment for what that one gives up
+//! ([`settle`]). A connection that gets neither is *past the bound*: it has one of a few slots of its own, needs no
+//! memory of the class, and gets one answer. docs/design/memory.md, "Connections", has the rules by which connections
+//! are closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,10 +35,10 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A broker that is out of file descriptors fails ten times a second, for as long as its clients like.
 static FAILED: logs::LogSite = logs::LogSite::with_pause(Duration::from_secs(10));
 
-/// Pause before a slot that another connection gives up is looked for again.
+/// Pause between two looks for the slot that another connection gives up.
 const SLOT_PAUSE: Duration = Duration::from_millis(10);
 
-/// A connection that was taken, and its slot among the open ones.
+/// A connection that was accepted, and its slot.
 struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
@@ -54,13 +61,15 @@ impl Drop for OpenConnection<'_> {
     }
 }
 
-/// A slot among the open connections.
+/// The right to be open, one of a bounded number.
 enum ConnectionSlot {
+    /// One of the slots of connections that are served.
     Regular(OwnedSemaphorePermit),
+    /// One of the few slots of connections that get one answer.
     PastTheBound(OwnedSemaphorePermit),
 }
 
-/// Takes a slot, once there is one.
+/// Takes a regular slot if one is free, otherwise whichever slot is free first.
 async fn take_slot(gateway: &Gateway) -> ConnectionSlot {
     let never = "the semaphores of connections are never closed";
     if let Ok(slot) = gateway.connections.clone().try_acquire_owned() {
@@ -68,7 +77,7 @@ async fn take_slot(gateway: &Gateway) -> ConnectionSlot {
     }
     tokio::select! {
         biased;
-        slot = gateway.probes.clone().acquire_owned() => ConnectionSlot::PastTheBound(slot.expect(never)),
+        slot = gateway.slots_past_the_bound.clone().acquire_owned() => ConnectionSlot::PastTheBound(slot.expect(never)),
         slot = gateway.connections.clone().acquire_owned() => ConnectionSlot::Regular(slot.expect(never)),
     }
 }
@@ -84,7 +93,7 @@ pub async fn serve(
         warn!(%error, "cannot bound the kernel's buffers of connections; they have the system's sizes");
     }
     if let Err(error) = watch_for_silence(&listener) {
-        warn!(%error, "cannot have the kernel look after silent connections; the broker's own deadlines end them");
+        warn!(%error, "cannot make the kernel detect vanished clients; the broker's own deadlines close their connections");
     }
     let interface = listener.local_addr().map_or(Interface::Network, |address| Interface::of(address.ip()));
     let mut connections = JoinSet::new();
@@ -112,7 +121,7 @@ pub async fn serve(
     OwnerGone
 }
 
-/// Has the kernel find out which clients are gone without a word, also those that an answer is under way to.
+/// Makes the kernel detect clients that have vanished, also while an answer to them is under way.
 fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
@@ -122,8 +131,8 @@ fn watch_for_silence(listener: &TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Bounds the bytes that the kernel buffers for a listener's connections, which inherit it: unsent bytes always,
-/// unread ones where memory is little. A control group counts both as the process's memory.
+/// Bounds the bytes that the kernel buffers for a listener's connections, which inherit the bounds: unsent bytes
+/// always, unread bytes where memory is small. A control group counts both as memory of the process.
 fn bound_kernel_buffers(listener: &TcpListener, receive_bytes: Option<usize>) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -143,8 +152,8 @@ pub async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection::serve_plain(stream, &gateway, stopping).await
 }
 
-/// Takes the next connection, once there is a `slot` for it. One that was found is kept when this is dropped: it
-/// would take memory that another connection has just given up for one that waits.
+/// Accepts the next connection, once there is a `slot` for it. A slot that was found survives the cancellation of this
+/// future: the slot may be one that another connection has just given up for the connection that waits here.
 async fn accept(listener: &TcpListener, gateway: &Gateway, slot: &mut Option<ConnectionSlot>) -> Accepted {
     loop {
         if slot.is_none() {
@@ -178,7 +187,7 @@ async fn serve_one(
             connection::serve(stream, &gateway, &client, stopping).await
         }
         (ConnectionSlot::PastTheBound(_place), client) => {
-            connection::serve_probe(stream, &gateway, &client).await
+            connection::serve_past_the_bound(stream, &gateway, &client).await
         }
     };
     if let Err(reason) = outcome {
@@ -186,13 +195,14 @@ async fn serve_one(
     }
 }
 
-/// Finds a slot for a connection, if need be by the end of another one; one without a slot is past the bound.
+/// Gives an accepted connection a regular slot and memory, if need be those of another connection, which is asked to
+/// close. Otherwise the connection is past the bound.
 async fn settle(
     gateway: &Gateway,
     slot: ConnectionSlot,
     (peer, interface): (SocketAddr, Interface),
 ) -> (ConnectionSlot, Arc<Client>) {
-    // One may have ended since this one was found.
+    // A regular slot may have become free since this connection was accepted.
     let regular = match slot {
         ConnectionSlot::PastTheBound(_) => gateway.connections.clone().try_acquire_owned().ok(),
         ConnectionSlot::Regular(_) => None,
@@ -201,7 +211,7 @@ async fn settle(
         (Some(regular), _) | (None, ConnectionSlot::Regular(regular)) => {
             match Client::open(&gateway.room, peer.ip(), interface) {
                 Ok(client) => return (ConnectionSlot::Regular(regular), client),
-                // There is no memory for it: its slot is another's, as soon as there is.
+                // No memory: the connection keeps the slot while another one gives up its memory.
                 Err(Full) => regular,
             }
         }

@@ -92,11 +92,11 @@ impl Bounds {
 }
 
 /// Connections past the bound that are served the pages of operators.
-pub(super) const PROBES_MAX: usize = 64;
+pub(super) const PAST_THE_BOUND_MAX: usize = 64;
 /// How long one past the bound waits for the place of another one that was told to end.
 pub(super) const SLOT_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one past the bound may take for its request, and for its answer.
-pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const PAST_THE_BOUND_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a connection that was told to end has for its requests under way.
 pub(super) const GOODBYE: Duration = Duration::from_secs(5);
 /// The time for the same of an idle connection whose place another one waits for: as long as its GOAWAY

@@ -1,5 +1,5 @@
-//! One connection: its first bytes tell TLS, HTTP/2 with prior knowledge and HTTP/1.1 apart; inside TLS, ALPN does, or
-//! else the first bytes again. Then hyper serves it.
+//! One connection. Its first bytes distinguish TLS, HTTP/2 with prior knowledge and HTTP/1.1; inside TLS, ALPN does, or
+//! the first bytes again. Then hyper serves the connection.
 
 use std::error::Error;
 use std::io;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bounds::{
     GOODBYE, GOODBYE_WHEN_IDLE, HEADERS_BYTES_MAX, HTTP1_BUFFER_MAX, HTTP2_FRAME_MAX, HTTP2_PING,
-    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_MAX, PROBE_DEADLINE,
+    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_MAX, PAST_THE_BOUND_DEADLINE,
 };
 use super::client::Client;
 use super::stall::{StreamTasks, watched};
@@ -63,7 +63,7 @@ pub(super) async fn serve(
     let opened = tokio::select! {
         opened = timeout(gateway.bounds.first_bytes, open(stream, gateway, client)) => opened,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-        () = client.account.closed() => return Err("another connection needs the place of one that says nothing".into()),
+        () = client.account.closed() => return Err("closed before its first bytes to free a slot".into()),
     };
     match opened {
         Ok(Ok(Some(Opened::Plain(stream, protocol)))) => {
@@ -79,11 +79,11 @@ pub(super) async fn serve(
     }
 }
 
-/// Serves one request of a connection past the bound, for a page of operators; everything else is refused.
+/// Serves one request of a connection past the bound: operators' pages are answered, every other request is refused.
 ///
 /// # Errors
 /// The reason for its end other than a regular close.
-pub(super) async fn serve_probe(
+pub(super) async fn serve_past_the_bound(
     stream: TcpStream,
     gateway: &Arc<Gateway>,
     client: &Arc<Client>,
@@ -91,26 +91,30 @@ pub(super) async fn serve_probe(
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let served = async {
         match open(stream, gateway, client).await {
-            Ok(Some(Opened::Plain(stream, Protocol::Http1))) => probe(stream, gateway, client).await,
+            Ok(Some(Opened::Plain(stream, Protocol::Http1))) => {
+                serve_one_request(stream, gateway, client).await
+            }
             Ok(Some(Opened::Secure(stream, Protocol::Http1))) => {
-                Box::pin(probe(*stream, gateway, client)).await
+                Box::pin(serve_one_request(*stream, gateway, client)).await
             }
             Ok(_) => Err("HTTP/2 past the bound of connections".into()),
             Err(error) => Err(error.to_string()),
         }
     };
-    timeout(2 * PROBE_DEADLINE, served).await.unwrap_or_else(|_| Err("no request within its deadline".into()))
+    timeout(2 * PAST_THE_BOUND_DEADLINE, served)
+        .await
+        .unwrap_or_else(|_| Err("no request within its deadline".into()))
 }
 
-async fn probe<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+async fn serve_one_request<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: Transport<S>,
     gateway: &Arc<Gateway>,
     client: &Arc<Client>,
 ) -> Result<(), String> {
-    let service = service_fn(|request| exchange::answer_probe(gateway, client, request));
+    let service = service_fn(|request| exchange::answer_past_the_bound(gateway, client, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PROBE_DEADLINE)
+        .header_read_timeout(PAST_THE_BOUND_DEADLINE)
         .keep_alive(false)
         .max_header_size(HEADERS_BYTES_MAX)
         .max_buf_size(HTTP1_BUFFER_MAX)
@@ -126,8 +130,8 @@ enum End {
     Wanted,
 }
 
-/// Awaits the end of a connection that has to end: for [`GOODBYE`], or, while nothing is under way on it and
-/// another one waits for its place, for [`GOODBYE_WHEN_IDLE`].
+/// Waits for a connection to end after it was told to: for [`GOODBYE`], or for [`GOODBYE_WHEN_IDLE`] if nothing is
+/// under way on it and another connection waits for its slot.
 async fn ended<F: Future<Output = hyper::Result<()>>>(
     client: &Client,
     is_wanted: bool,
@@ -185,7 +189,7 @@ pub(super) async fn serve_plain<S: AsyncRead + AsyncWrite + Send + Unpin + 'stat
     }
 }
 
-/// Finds out the protocol of a connection, inside TLS where it uses TLS. `None`: closed before that.
+/// Determines the protocol of a connection, inside TLS where it uses TLS; `None` if it closed before that.
 async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) -> io::Result<Option<Opened>> {
     let stall = gateway.bounds.stall;
     let Some((protocol, first)) = sniff(&mut stream).await? else { return Ok(None) };
@@ -211,7 +215,7 @@ async fn open(mut stream: TcpStream, gateway: &Gateway, client: &Arc<Client>) ->
     Ok(Some(Opened::Secure(Box::new(Transport::new(stream, first, stall)), protocol)))
 }
 
-/// Reads until the protocol is certain, and returns the bytes that it read too. `None`: closed before that.
+/// Reads until the protocol is certain, and returns the protocol and the bytes; `None` if the connection closed before.
 async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Protocol, Bytes)>> {
     let mut first = BytesMut::with_capacity(HTTP2_PREFACE.len());
     loop {

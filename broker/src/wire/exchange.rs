@@ -153,11 +153,11 @@ fn refuse_audience(
     Some(refusal.answer().into_response(request.version(), None))
 }
 
-/// Answers the request of a connection past the bound: a page, or that there is no place.
+/// Answers the one request of a connection past the bound: with a page, or with a refusal.
 ///
 /// # Errors
 /// [`Disconnected`], which ends the connection.
-pub(super) async fn answer_probe(
+pub(super) async fn answer_past_the_bound(
     gateway: &Arc<Gateway>,
     client: &Arc<Client>,
     request: Request<Incoming>,
@@ -166,8 +166,8 @@ pub(super) async fn answer_probe(
     if let Some(refused) = refuse_audience(gateway, client, &request) {
         return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
     }
-    let is_probe = is_read(&request) && pages::is_page(request.uri().path());
-    let answer = if is_probe {
+    let is_page = is_read(&request) && pages::is_page(request.uri().path());
+    let answer = if is_page {
         route(gateway, client, request).await?
     } else {
         gateway.room.connections.note_refusal();

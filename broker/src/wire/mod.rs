@@ -70,7 +70,7 @@ pub struct Gateway {
     bounds: Bounds,
     connections: Arc<Semaphore>,
     /// Places past the bound of connections.
-    probes: Arc<Semaphore>,
+    slots_past_the_bound: Arc<Semaphore>,
     connections_open: Gauge,
     room: Arc<Room>,
     timing: Timing,
@@ -162,7 +162,7 @@ impl Gateway {
             audience,
             tls,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
-            probes: Arc::new(Semaphore::new(bounds::PROBES_MAX)),
+            slots_past_the_bound: Arc::new(Semaphore::new(bounds::PAST_THE_BOUND_MAX)),
             connections_open: metrics::gauge!(CONNECTIONS),
             room: Room::new(bounds.memory),
             timing: Timing::default(),

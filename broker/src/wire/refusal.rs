@@ -22,7 +22,7 @@ pub(super) enum Refusal {
     BodyTooLarge { bytes_max: usize },
     /// The rest of the body did not come in time.
     BodyLate,
-    /// The memory set aside for this, in the plural, is full.
+    /// There is no room for another of these, named in the plural.
     NoRoom(&'static str),
     /// The broker stops, and the rest of the body has not come.
     Stopping,
@@ -129,7 +129,7 @@ impl Refusal {
             Self::HostUnclear => (
                 StatusCode::BAD_REQUEST,
                 JSON,
-                error("BadHost", "The request has to name one host.", Codec::Json),
+                error("BadHost", "The request must name exactly one host.", Codec::Json),
             ),
         };
         let answer = Answer::new(status, content_type, body);

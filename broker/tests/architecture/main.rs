@@ -69,7 +69,7 @@ fn the_page_of_the_api_has_the_state_of_every_operation() {
     let text = std::fs::read_to_string(root.join("docs/kinesis-api.md")).expect("docs/kinesis-api.md");
     let (_, table) = text.split_once("| operation | there | note |\n|---|---|---|\n").expect("the table");
     let rows = table.lines().take_while(|line| line.starts_with('|'));
-    let told: Vec<(&str, &str)> = rows
+    let documented: Vec<(&str, &str)> = rows
         .map(|row| {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             (cells[1], cells[2])
@@ -81,7 +81,7 @@ fn the_page_of_the_api_has_the_state_of_every_operation() {
     };
     let expected: Vec<_> =
         Operation::ALL.into_iter().map(|operation| (operation.name(), state(operation))).collect();
-    assert_eq!(told, expected);
+    assert_eq!(documented, expected);
 }
 
 #[test]

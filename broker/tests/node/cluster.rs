@@ -14,7 +14,7 @@ use tidelog::ops::api::Operation;
 use tidelog::ops::{Call, Fault, Reply, dispatch};
 use tidelog::replication::Leader;
 use tidelog::room::AnswerRoom;
-use tidelog::service::{AppendRefusal, AppendedRecord};
+use tidelog::service::{AppendFailure, AppendedRecord};
 use tidelog_testkit::node::{self as testkit, call, unlimited};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -196,7 +196,7 @@ impl Cluster {
             let sending = runtime.spawn(async move { send(&service, &keys, stamp).await });
             let results: Result<Vec<_>, _> = sending.await.expect("no panic").into_iter().collect();
             match results {
-                Err(AppendRefusal::Unknown | AppendRefusal::Unavailable) => {
+                Err(AppendFailure::Unknown | AppendFailure::Unavailable) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 placed => return placed.unwrap_or_else(|refusal| panic!("at {at}: {refusal:?}")),

@@ -7,7 +7,7 @@ use serde_json::json;
 use tidelog::model::consumer_group::{GroupName, GroupRefusal, LeaseRef};
 use tidelog::model::stream::Stream;
 use tidelog::service::{
-    GoOn, GroupBegin, GroupDescription, GroupError, Lease, NewMember, Reached, Service, ShardProgress,
+    ConsumerGroupError, GoOn, GroupBegin, GroupDescription, Lease, NewMember, Reached, Service, ShardProgress,
 };
 
 use crate::cluster::Cluster;
@@ -51,7 +51,7 @@ async fn sync(
     loop {
         match service.sync_group(&stream, &group(), member, released).await {
             Ok(leases) => return Ok(leases),
-            Err(GroupError::Refused(refusal)) => return Err(refusal),
+            Err(ConsumerGroupError::Refused(refusal)) => return Err(refusal),
             Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
         }
     }

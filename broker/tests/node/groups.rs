@@ -8,7 +8,9 @@ use tidelog::model::consumer_group::{GroupName, GroupRefusal, LeaseRef};
 use tidelog::model::sequence_number::SequenceNumber;
 use tidelog::model::stream::Stream;
 use tidelog::ops::Fault;
-use tidelog::service::{GoOn, GroupBegin, GroupError, Lease, NewMember, Reached, Service, ShardProgress};
+use tidelog::service::{
+    ConsumerGroupError, GoOn, GroupBegin, Lease, NewMember, Reached, Service, ShardProgress,
+};
 
 use crate::START_MS;
 use crate::broker::Broker;
@@ -42,7 +44,7 @@ impl<'a> Members<'a> {
         joined.expect("joins").member
     }
 
-    async fn sync(&self, member: u64, released: &[LeaseRef]) -> Result<Vec<Lease>, GroupError> {
+    async fn sync(&self, member: u64, released: &[LeaseRef]) -> Result<Vec<Lease>, ConsumerGroupError> {
         self.service().sync_group(&self.stream(), &self.group, member, released).await
     }
 
@@ -52,7 +54,12 @@ impl<'a> Members<'a> {
         leases.iter().map(|lease| lease.shard).collect()
     }
 
-    async fn checkpoint(&self, member: u64, lease: Lease, reached: Reached) -> Result<Vec<u32>, GroupError> {
+    async fn checkpoint(
+        &self,
+        member: u64,
+        lease: Lease,
+        reached: Reached,
+    ) -> Result<Vec<u32>, ConsumerGroupError> {
         let progress = ShardProgress { lease: name(lease), reached };
         self.service().checkpoint_group(&self.stream(), &self.group, member, &[progress]).await
     }
@@ -123,9 +130,9 @@ async fn a_shard_that_is_not_released_is_taken_and_its_checkpoints_count_no_more
     assert_eq!(members.checkpoint(slow, old, reached.clone()).await, Ok(vec![1]));
     let beyond = SequenceNumber { ordinal: 2, ..first_record }.to_string();
     let refused = members.checkpoint(second, taken, Reached::Through(beyond)).await;
-    assert!(matches!(refused, Err(GroupError::OutOfRange(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ConsumerGroupError::OutOfRange(_))), "{refused:?}");
     let refused = members.checkpoint(second, taken, Reached::End).await;
-    assert!(matches!(refused, Err(GroupError::OutOfRange(_))), "an open shard: {refused:?}");
+    assert!(matches!(refused, Err(ConsumerGroupError::OutOfRange(_))), "an open shard: {refused:?}");
     assert_eq!(members.checkpoint(second, taken, reached).await, Ok(vec![]));
 
     broker.stop().await;
@@ -203,7 +210,7 @@ async fn lag_is_seen_and_a_group_without_members_is_set_anew() {
         assert_eq!(behind().await.0, Some(records), "{to:?}");
     }
     let future = service.reset_group(&stream, group, GroupBegin::Time(START_MS + 10_000_000)).await;
-    assert!(matches!(future, Err(GroupError::OutOfRange(_))), "{future:?}");
+    assert!(matches!(future, Err(ConsumerGroupError::OutOfRange(_))), "{future:?}");
     assert_eq!(service.list_groups(&stream).await.expect("groups"), ["workers".into()]);
     service.delete_group(&stream, group).await.expect("nobody is there");
     assert_eq!(service.list_groups(&stream).await, Ok(vec![]));

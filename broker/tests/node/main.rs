@@ -175,7 +175,7 @@ async fn a_recreated_stream_knows_nothing_of_its_namesake() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_driver_opens_nothing_of_a_stream_that_is_gone() {
-    use tidelog_proto::stored::{OpenShards, Reseat, data_command::Command};
+    use tidelog_proto::stored::{OpenShards, SealAndOpen, data_command::Command};
     use tidelog_storage::shard::ShardKey;
     let directory = tempfile::tempdir().expect("a directory");
     let mut broker = Broker::start(directory.path(), START_MS).await;
@@ -186,7 +186,7 @@ async fn a_late_driver_opens_nothing_of_a_stream_that_is_gone() {
     for start in 0..2 {
         for late in [
             Command::OpenShards(OpenShards { uid, shards: vec![0] }),
-            Command::Reseat(Reseat { uid, sealed: vec![0], opened: vec![1, 2] }),
+            Command::SealAndOpen(SealAndOpen { uid, sealed: vec![0], opened: vec![1, 2] }),
         ] {
             broker.node.service().groups().proposals().propose_data(group, late).await.expect("an outcome");
         }

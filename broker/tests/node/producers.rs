@@ -8,7 +8,7 @@ use tidelog::limits::ShardLimits;
 use tidelog::model::hash_key;
 use tidelog::model::producer::Stamp;
 use tidelog::model::stream::Stream;
-use tidelog::service::{AppendRefusal, AppendedRecord, NewRecord, Payload, Service};
+use tidelog::service::{AppendFailure, AppendedRecord, NewRecord, Payload, Service};
 
 use crate::START_MS;
 use crate::broker::Broker;
@@ -30,7 +30,7 @@ pub async fn send(
     service: &Service,
     keys: &[&str],
     stamp: Stamp,
-) -> Vec<Result<AppendedRecord, AppendRefusal>> {
+) -> Vec<Result<AppendedRecord, AppendFailure>> {
     let record = |key| NewRecord {
         hash_key: hash_key::of_partition_key(key),
         partition_key: Some(key),
@@ -89,7 +89,7 @@ async fn a_batch_that_is_sent_again_is_answered_alike_through_splits_merges_and_
     assert!(third.iter().all(|placed| placed.shard > 3), "{third:?}");
     assert_eq!(placed(&broker, &KEYS, stamp(7, 3, 3)).await, third);
     let stale = send(&broker.node.service(), &KEYS, stamp(7, 2, 1)).await;
-    assert_eq!(stale, vec![Err(AppendRefusal::ProducerStale); 8]);
+    assert_eq!(stale, vec![Err(AppendFailure::ProducerStale); 8]);
     assert_eq!(count(&broker).await, 29);
     broker.stop().await;
 }
@@ -128,7 +128,7 @@ async fn batches_without_room_are_refused_until_others_are_settled_or_old() {
     for batch in 1..=64 {
         placed(&broker, &["a"], stamp(7, batch, 1)).await;
     }
-    let full = vec![Err(AppendRefusal::ProducerTableFull)];
+    let full = vec![Err(AppendFailure::ProducerTableFull)];
     assert_eq!(send(&service, &["a"], stamp(7, 65, 1)).await, full);
     placed(&broker, &["a"], stamp(7, 64, 1)).await;
     placed(&broker, &["a"], stamp(7, 65, 2)).await;
@@ -153,7 +153,7 @@ async fn the_records_of_a_shard_are_throttled_together() {
     let service = broker.node.service();
     let first = placed(&broker, &KEYS, stamp(7, 1, 1)).await;
     let second = placed(&broker, &KEYS, stamp(7, 2, 1)).await;
-    let throttled = vec![Err(AppendRefusal::Throttled { shard: 0 }); 8];
+    let throttled = vec![Err(AppendFailure::Throttled { shard: 0 }); 8];
     assert_eq!(send(&service, &KEYS, stamp(7, 3, 1)).await, throttled);
     // A batch that is known is charged as well.
     assert_eq!(send(&service, &KEYS, stamp(7, 2, 1)).await, throttled);

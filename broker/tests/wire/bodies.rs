@@ -90,7 +90,7 @@ async fn a_refusal_for_lack_of_room_is_read_and_puts_are_throttled() {
             client.send(&(head(operation, 13 * MIB) + &padded(13 * MIB))).await;
             let answer = client.answer().await;
             assert!(answer.status == status && answer.body.contains(exception), "{operation}: {answer:?}");
-            assert!(answer.body.contains("memory for request bodies is full"), "{operation}: {answer:?}");
+            assert!(answer.body.contains("no room for further request bodies"), "{operation}: {answer:?}");
             assert_eq!(answer.header("connection"), Some("close"), "{operation}");
         }
     });

@@ -115,7 +115,7 @@ pub(super) struct Serve {
 
     /// Certificate to present to clients by https://, with its chain, in PEM form; needs --tls-key.
     ///
-    /// Without it, https:// is served all the same, with a certificate by a CA that is made with the data directory
+    /// Without it, https:// is served with a certificate issued by a CA that was created with the data directory
     /// (`tidelog ca` prints it), good for localhost, the machine's name, the addresses of --listen and the own host
     /// names of Kinesis, DynamoDB, CloudWatch and STS.
     #[arg(long, value_name = "FILE", env = "TIDELOG_TLS_CERTIFICATE")]

@@ -179,9 +179,9 @@ fn servers_that_are_no_tidelog_are_recognized() {
         for endpoint in [stranger.as_str(), "aws"] {
             let ran = of(endpoint);
             assert_eq!(ran.code, Some(1), "{command} {endpoint}");
-            let is_told = ran.stderr.contains("is not a Tidelog.")
+            let is_reported = ran.stderr.contains("is not a Tidelog.")
                 && ran.stderr.contains("name a Tidelog with --endpoint");
-            assert!(is_told, "{command} {endpoint}: {}", ran.stderr);
+            assert!(is_reported, "{command} {endpoint}: {}", ran.stderr);
         }
         let nobody = of("http://127.0.0.1:1");
         assert_eq!(nobody.code, Some(1));

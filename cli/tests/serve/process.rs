@@ -110,7 +110,7 @@ fn streams_are_there_from_the_start_and_kept_after_it() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--data", directory.path().to_str().unwrap()];
     let streams = "first:1,second::us-west-2,first:3";
-    for (name, is_told) in [("INITIALIZE_STREAMS", true), ("TIDELOG_INITIALIZE_STREAMS", false)] {
+    for (name, is_reported) in [("INITIALIZE_STREAMS", true), ("TIDELOG_INITIALIZE_STREAMS", false)] {
         let mut command = tidelog();
         let broker =
             Running::start(command.env(name, streams).env("AWS_ACCOUNT_ID", "123456789012").args(arguments));
@@ -128,7 +128,7 @@ fn streams_are_there_from_the_start_and_kept_after_it() {
         assert!(asked(address, "any", "us-west-2", "ListStreams", "{}").contains("second"));
         let (code, errors) = broker.terminate();
         assert_eq!(code, Some(0), "{errors}");
-        assert_eq!(errors.contains("INITIALIZE_STREAMS"), is_told, "{errors}");
+        assert_eq!(errors.contains("INITIALIZE_STREAMS"), is_reported, "{errors}");
     }
     let (code, errors) = refused(tidelog().env("INITIALIZE_STREAMS", "a:none").args(["--ephemeral"]));
     assert_eq!(code, Some(1), "{errors}");

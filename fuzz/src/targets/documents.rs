@@ -33,8 +33,8 @@ pub fn cbor(data: &[u8]) {
     let again = Codec::Cbor.decode(&written).expect("what was written can be read");
     // Compared as bytes, because a number that is none is not equal to itself.
     assert_eq!(Codec::Cbor.encode(&again), written, "{document:?} comes back as {again:?}");
-    let told = Codec::Json.decode(&Codec::Json.encode(&document).into());
-    assert!(told.is_ok(), "{document:?} cannot be told in JSON");
+    let reread = Codec::Json.decode(&Codec::Json.encode(&document).into());
+    assert!(reread.is_ok(), "{document:?} cannot be read back as JSON");
 }
 
 fn request(data: &[u8]) -> (&str, Bytes) {

@@ -116,9 +116,9 @@ impl ShardLog {
         }
     }
 
-    /// Has the next record get `ordinal`, never a lower one than it would have got; reads pass over those between. The
-    /// open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has written the
-    /// same ordinals down.
+    /// Gives the next record `ordinal`, unless that is lower than its ordinal would be; reads skip the ordinals
+    /// between. The open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has
+    /// written the same ordinals down.
     pub fn skip_to(&self, ordinal: u64) {
         let mut state = self.state();
         if state.skip_to(ordinal) {

@@ -63,7 +63,8 @@ impl FoundWal {
         Ok(found)
     }
 
-    /// Verifies that the log reaches an LSN that was durable by the word of `witness`, the beginning of a sentence.
+    /// Verifies that the log reaches an LSN that `witness` reports as durable. `witness` begins the sentence of the
+    /// error.
     ///
     /// # Errors
     /// [`WalError::EndMissing`].

@@ -14,6 +14,7 @@ mod format;
 mod found;
 mod group;
 mod mark;
+mod open;
 mod order;
 mod reader;
 mod recovery;

@@ -79,7 +79,7 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// Notes that the log was durable up to an LSN by the word of `witness`, the beginning of a sentence.
+    /// Notes that the log was durable up to an LSN, as `witness` reports. `witness` begins the sentence of the error.
     pub fn require(&mut self, synced_lsn: u64, witness: &'static str) {
         self.known_lsn = self.known_lsn.max(synced_lsn);
         if self.damage.is_none() {
@@ -107,7 +107,7 @@ impl Salvage {
         self.votes[usize::from(group)] = Some(vote);
     }
 
-    /// Has the group begin without a vote: nothing is left of it.
+    /// Makes the group begin without a vote, because none is left in the log.
     ///
     /// # Panics
     /// When `group` is not below [`GROUPS`].
@@ -220,7 +220,7 @@ impl Salvage {
     }
 }
 
-/// Has the mark say that giving up is over: the log can be opened by a broker.
+/// Writes to the mark that giving up is complete, so that a broker can open the log.
 ///
 /// # Errors
 /// Those of [`FoundWal::read`], and [`WalError::SyncFailed`].

@@ -1,12 +1,21 @@
-//! The writing half of the log: commits, syncs, sync points, the mark, and the passage from one file to the next.
+//! The writing half of the log, owned by one thread: it writes commits, syncs them, and moves from one file to the
+//! next.
 //!
-//! Owned by one thread. Invariants: new bytes lie behind everything written before, in the same file or in a newer
-//! one; the state in memory changes only when the bytes are in the file; after a failure that leaves the medium in
-//! doubt every call fails.
+//! A *commit* is one write; its *LSN* numbers it. Two things tell a start how far the log reached, so that lost bytes
+//! are told apart from a write that never finished: a *sync point*, a block in the log file, names the last LSN that
+//! was synced before it was written ([`super::sync_point`]); the *mark*, a file beside the log, names the newest log
+//! file, an LSN that the log must reach, and the votes ([`super::mark`]). The *salt* of a file is random for each use
+//! of it, so that bytes of an earlier use are not taken for commits. A *spare* is a file that was made ahead of need
+//! ([`super::spare`]).
+//!
+//! Invariants:
+//! - New bytes lie behind everything written before, in the same file or in a newer one.
+//! - The state in memory changes only when the bytes are in the file.
+//! - A vote is in the mark before it is in the log, and a file is named by the mark before it takes a commit.
+//! - After a failed sync, or a failed write in the middle of a call, every call fails: the medium is in doubt.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +23,11 @@ use super::begin::{NewFile, begin_file, mix};
 use super::encode::{CommitLocation, LoggedChange, change_of, encode_commit, frame_bytes, payload_bytes};
 use super::files::Shared;
 use super::format::{COMMIT_HEADER_BYTES, COMMITS_AT, FRAME_HEADER_BYTES};
-use super::found::FoundWal;
 use super::mark::{Mark, MarkFile};
 use super::order::Draft;
 use super::spare::Spare;
 use super::sync_point::SyncPoints;
-use super::{
-    BLOCK, COMMIT_BYTES_MAX, Commit, ENTRY_BYTES_MAX, GROUPS, SpareFiles, WalOp, WalOptions, WalReader,
-    WalRecovery,
-};
+use super::{BLOCK, COMMIT_BYTES_MAX, Commit, ENTRY_BYTES_MAX, GROUPS, SpareFiles, WalOp, WalOptions};
 use crate::blocks::Blocks;
 use crate::disk::{Disk, DiskFile};
 use crate::wal::WalError;
@@ -54,49 +59,11 @@ pub(super) struct Current {
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) bytes: u64,
-    /// Where the next commit begins; beyond the end once a write into this file failed.
+    /// Offset of the next commit; the end of the file once a write into it has failed.
     pub(super) offset: u64,
 }
 
 impl Wal {
-    /// Opens or creates the log in a directory: recovers the log and begins a new file, as [`FoundWal::read`] and
-    /// [`FoundWal::begin`] do. `prepare` of [`Wal::spare_files`] should run soon after on another thread.
-    ///
-    /// # Errors
-    /// Those of [`FoundWal::read`] and [`FoundWal::begin`].
-    ///
-    /// # Panics
-    /// When the options are out of their bounds.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        options: WalOptions,
-    ) -> Result<(Self, WalReader, WalRecovery), WalError> {
-        // The standard library's hasher keys come from the operating system.
-        Self::open_seeded(disk, dir, options, RandomState::new().hash_one(0))
-    }
-
-    /// Opens a log like [`Wal::open`], with the seed of the salts, so that the same calls give the same
-    /// bytes. A seed must never be used twice on one directory: the salt is what tells an old use of a file
-    /// from the present one.
-    ///
-    /// # Errors
-    /// As [`Wal::open`].
-    ///
-    /// # Panics
-    /// When the options are out of their bounds.
-    pub fn open_seeded(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        options: WalOptions,
-        salt_seed: u64,
-    ) -> Result<(Self, WalReader, WalRecovery), WalError> {
-        let found = FoundWal::read(disk, dir)?;
-        let summary = found.summary().clone();
-        let (wal, reader) = found.begin_seeded(options, salt_seed)?;
-        Ok((wal, reader, summary))
-    }
-
     /// The handle for the thread that prepares files.
     #[must_use]
     pub fn spare_files(&self) -> SpareFiles {
@@ -127,22 +94,22 @@ impl Wal {
     /// # Panics
     /// When an operation's group is not below [`GROUPS`].
     pub fn commit(&mut self, ops: &[WalOp]) -> Result<Commit, WalError> {
-        self.commit_when(ops, None)
+        self.write_and_sync(ops, None)
     }
 
-    /// Commits operations like [`Wal::commit`], at a time of any clock that only goes on: a sync point is
-    /// written every 10 ms or 1 MiB at most, and not beside every commit.
+    /// Commits operations like [`Wal::commit`], at a time from any monotonic clock: a sync point is written at most
+    /// every 10 ms or 1 MiB, instead of beside every commit.
     ///
     /// # Errors
-    /// As [`Wal::commit`].
+    /// Those of [`Wal::commit`].
     ///
     /// # Panics
-    /// As [`Wal::commit`].
-    pub fn commit_at(&mut self, ops: &[WalOp], now: Duration) -> Result<Commit, WalError> {
-        self.commit_when(ops, Some(now))
+    /// Where [`Wal::commit`] does.
+    pub fn commit_at_time(&mut self, ops: &[WalOp], now: Duration) -> Result<Commit, WalError> {
+        self.write_and_sync(ops, Some(now))
     }
 
-    fn commit_when(&mut self, ops: &[WalOp], now: Option<Duration>) -> Result<Commit, WalError> {
+    fn write_and_sync(&mut self, ops: &[WalOp], now: Option<Duration>) -> Result<Commit, WalError> {
         self.require_running()?;
         if ops.is_empty() {
             return Ok(Commit { bytes_written: 0, synced: self.is_synced() });
@@ -181,12 +148,12 @@ impl Wal {
         Ok(())
     }
 
-    /// Makes all commits durable and has the mark say so; gives the LSN of the last one. Called for each checkpoint and
-    /// at a stop in order.
+    /// Makes all commits durable and writes that to the mark; returns the LSN of the last one. Called for each
+    /// checkpoint and at an orderly stop.
     ///
     /// # Errors
-    /// As [`Wal::sync`]; [`WalError::NoSpace`] and [`WalError::Io`] when the mark cannot be written: everything is
-    /// durable all the same, and the mark says less.
+    /// Those of [`Wal::sync`]; [`WalError::NoSpace`] and [`WalError::Io`] when the mark cannot be written: the commits
+    /// are durable, and only the mark lags.
     pub fn sync_and_mark(&mut self) -> Result<u64, WalError> {
         self.sync()?;
         let mark = Mark { synced_lsn: self.durable_lsn, ..*self.mark.mark() };
@@ -200,8 +167,8 @@ impl Wal {
         self.durable_lsn
     }
 
-    /// Has the mark know the votes before the commit that holds them: a node that finds its log without its last commit
-    /// still knows them.
+    /// Records votes in the mark before the commit that holds them, so that a node that finds its log without its last
+    /// commit still knows its votes.
     fn mark_votes(&mut self, ops: &[WalOp]) -> Result<(), WalError> {
         let mut mark = *self.mark.mark();
         for op in ops {
@@ -282,7 +249,7 @@ impl Wal {
         Ok(())
     }
 
-    /// Sees to it that the reserved file of that number has at least so many bytes. Gives the bytes it has.
+    /// Ensures that the reserved file of that number has at least `bytes_min` bytes. Returns the bytes that it has.
     fn reserve_file(&mut self, number: usize, bytes_min: u64) -> Result<u64, WalError> {
         // A file that an earlier call left over may be too small for this one.
         while self.reserved.get(number).is_some_and(|spare| spare.bytes < bytes_min) {
@@ -355,8 +322,8 @@ impl Wal {
         self.shared.note_live_bytes(&files);
     }
 
-    /// Goes on in a new file of at least so many bytes. Everything before is durable first, because the new header
-    /// vouches for it.
+    /// Moves to a new file of at least `bytes_min` bytes, after a sync: the new header states that everything before is
+    /// durable.
     fn next_file(&mut self, bytes_min: u64) -> Result<(), WalError> {
         self.sync()?;
         self.reserve_file(0, bytes_min)?;
@@ -379,8 +346,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Lets the oldest files go as long as none of their entries counts. The state block of the current file, which
-    /// is durable, has their contents.
+    /// Retires the oldest files as long as no entry in them is needed. The state block of the current file, which is
+    /// durable, has their contents.
     pub(super) fn retire_files(&self) {
         assert_eq!(
             self.file.offset, COMMITS_AT,

@@ -124,9 +124,9 @@ fn commits_within_ten_milliseconds_share_a_sync_point_and_a_mebibyte_has_its_own
     let (mut wal, _, _) = open(&disk, options).expect("a new log");
     let at = Duration::from_millis;
     // The first commit begins the second file: the first one takes three blocks.
-    wal.commit_at(&[append(0, 1, 1, 20_000)], at(0)).expect("committed");
+    wal.commit_at_time(&[append(0, 1, 1, 20_000)], at(0)).expect("committed");
     for (index, ms) in [(2, 1), (3, 2), (4, 11), (5, 12)] {
-        wal.commit_at(&[append(0, 1, index, 100)], at(ms)).expect("committed");
+        wal.commit_at_time(&[append(0, 1, index, 100)], at(ms)).expect("committed");
     }
     let sync_points = |disk: &SimDisk| {
         let bytes = file_bytes(disk, &newest(disk));
@@ -135,7 +135,7 @@ fn commits_within_ten_milliseconds_share_a_sync_point_and_a_mebibyte_has_its_own
     };
     assert_eq!(sync_points(&disk), (1, 3), "beside commits 2 and 4");
     for index in 6..=16 {
-        wal.commit_at(&[append(0, 1, index, 150_000)], at(12)).expect("committed");
+        wal.commit_at_time(&[append(0, 1, index, 150_000)], at(12)).expect("committed");
     }
     let (one, other) = sync_points(&disk);
     assert!(one.max(other) > 5, "{one}, {other}");

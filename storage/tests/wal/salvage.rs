@@ -113,8 +113,8 @@ fn the_intact_part_is_kept_whenever_the_power_goes() {
                 // Damage that was not begun to be given up is still a loss; once begun, it is reported as
                 // unfinished.
                 if let Err(error) = FoundWal::read(shared(&disk), Path::new(DIR)) {
-                    let is_told = error.is_loss() || matches!(error, WalError::GivingUp { .. });
-                    assert!(is_told, "{harm} after {operations}: {error}");
+                    let is_reported = error.is_loss() || matches!(error, WalError::GivingUp { .. });
+                    assert!(is_reported, "{harm} after {operations}: {error}");
                     give_up(&disk).unwrap_or_else(|error| panic!("{harm} after {operations}: {error}"));
                 }
             }

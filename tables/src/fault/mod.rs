@@ -74,7 +74,7 @@ pub enum Fault {
         /// The operation.
         operation: &'static str,
     },
-    /// A fault that a fault plan injects.
+    /// The node has no memory for the answer now.
     Throttled,
     /// No leader, or an unknown outcome.
     Internal,

@@ -70,7 +70,7 @@ impl Administration {
         }
     }
 
-    /// How many entries of each group the node lacks, as their leaders know; `None` where none says so.
+    /// The number of entries of each group that the node lacks, as the leaders report it; `None` without a report.
     async fn lacking(&self, node: u64) -> BTreeMap<u8, Option<u64>> {
         let groups = self.by_leaders().await;
         let lacking = |group: u8| groups.get(&u32::from(group)).and_then(|status| behind(status, node));
@@ -100,7 +100,7 @@ impl Administration {
     }
 }
 
-/// How many entries a node lacks by the word of the group's leader.
+/// The number of entries that a node lacks, as the group's leader reports it.
 fn behind(status: &GroupStatus, node: u64) -> Option<u64> {
     if status.leader == node {
         return Some(0);

@@ -66,8 +66,8 @@ impl Administration {
         self.check_not_own(old)
     }
 
-    /// Judges a node that is to come in, and tells it the cluster. Returns it as a member. It may have the address
-    /// of the node that it replaces: calls for that node name its id, and the new one refuses them.
+    /// Verifies a node that is to join, and sends it the identity of the cluster. Returns the node as a member. It may
+    /// have the address of the node that it replaces: calls for that node name its id, and the new one refuses them.
     async fn welcome(
         &self,
         members: &GroupStatus,
@@ -123,7 +123,7 @@ impl Administration {
         answered.map(drop).map_err(|status| status.message().to_owned())
     }
 
-    /// Has every group send the node its log, and waits until it has caught up.
+    /// Makes every group send its log to the node, and waits until the node has caught up.
     async fn teach(
         &self,
         id: u64,

@@ -48,7 +48,7 @@ impl Administration {
         self.groups.membership().status().into_iter().map(group_status).collect()
     }
 
-    /// How a node is, and which followers stand still in which groups by its word.
+    /// The state of a node, and the followers that it reports as standing still, by group.
     async fn node_status(
         &self,
         id: u64,

@@ -13,7 +13,7 @@ use crate::replication::Leader;
 const NOTIFICATION_DEADLINE: Duration = Duration::from_secs(3);
 
 impl Administration {
-    /// Has `to` lead the groups: those named, or all; only those that `from` leads, unless it is `None`.
+    /// Transfers groups to `to`: the named ones or all, and only groups that `from` leads, unless `from` is `None`.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -89,7 +89,7 @@ impl Administration {
     }
 }
 
-/// The groups that are meant: all when none is named.
+/// The named groups, or all when none is named.
 fn wanted(groups: &[u32]) -> Result<Vec<u8>, AdministrationError> {
     if groups.is_empty() {
         return Ok((0..GROUPS as u8).collect());

@@ -9,7 +9,7 @@ use super::connection::{Call, Client, NodeClient};
 use super::{Change, ClusterClientError};
 
 impl NodeClient {
-    /// Has the cluster carry out `change`. Gives each line of its progress to `tell`, and returns the last one.
+    /// Makes the cluster carry out `change`. Calls `tell` with each line of the progress, and returns the last line.
     ///
     /// # Errors
     /// [`ClusterClientError`], whose message says what an operator can do.

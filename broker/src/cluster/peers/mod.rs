@@ -9,21 +9,20 @@ mod address;
 mod admission;
 mod connection;
 mod connection_limits;
-mod dial;
+mod dialling;
 mod lives;
 mod serving;
 pub mod tcp;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tidelog_proto::cluster::cluster_client::ClusterClient;
 use tidelog_proto::peer;
 use tidelog_proto::peer::peer_client::PeerClient;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tonic::Request;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
@@ -33,7 +32,8 @@ pub use address::address;
 pub use admission::{check_certificate, check_name, taken_out, wrong_incarnation};
 pub use connection::PeerConnection;
 pub use connection_limits::SmallMessages;
-pub use dial::{BoxedIo, Destination, Dial, Io, Lane, Unreachable};
+pub use dialling::{BoxedIo, Destination, Dial, Io, Unreachable};
+use dialling::{Slots, connect};
 use lives::Known;
 pub use lives::superseded;
 pub use serving::{Accepted, Caller, Incoming, serve, server};
@@ -53,12 +53,23 @@ const TARGET_HEADER: &str = "tidelog-target";
 /// The newest format of commands and files that this version writes and reads. 2: lives, the retention clock, bounds
 /// and quotas in commands, floors and skipped ordinals, and the second format of checkpoints.
 pub const FORMAT: u32 = 2;
-/// How long a connection may take to come about.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a peer that could not be reached is not dialled again.
-const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of one message: the largest entry of a group's log and room for its frame.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 96 << 20;
+
+/// The purpose of a connection. Bulk data on one never delays the messages on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes, greetings.
+    Control,
+    /// Entries of the log.
+    Log,
+    /// Files.
+    Files,
+    /// Requests of clients that another node leads, and their proposals.
+    Requests,
+    /// Event streams for clients, which may be slow to take them.
+    Events,
+}
 
 /// The identity of a node, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,12 +96,6 @@ pub struct ClusterMember {
 
 /// A client of a peer's services. Cheap to clone.
 pub type Client = PeerClient<PeerConnection>;
-
-/// The outcome of a dial: a connection and the process at its other end. `None` while it is under way.
-type Dialled = Option<Result<(PeerConnection, u64), (Instant, Unreachable)>>;
-
-/// The last dial of each peer's connection for each lane.
-type Slots = HashMap<(u64, Lane), watch::Receiver<Dialled>>;
 
 /// The other nodes.
 pub struct Peers {
@@ -240,79 +245,6 @@ impl Peers {
         Ok(ClusterClient::with_origin(self.connection(node, Lane::Requests).await?.0, origin()))
     }
 
-    async fn connection(&self, node: u64, lane: Lane) -> Result<(PeerConnection, u64), Unreachable> {
-        let Some(address) = self.address(node) else {
-            return Err(Unreachable { node, address: "?".into(), reason: "its address is not known".into() });
-        };
-        let mut dialled = self.dialled(node, lane, address.clone());
-        let outcome = dialled.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
-        match outcome {
-            Ok(Some(outcome)) => outcome.map_err(|(_, error)| error),
-            // The runtime ends, and the dial with it.
-            Ok(None) | Err(_) => Err(Unreachable { node, address, reason: "this node is stopping".into() }),
-        }
-    }
-
-    /// A dial that is under way, or whose outcome still counts: many callers make one connection. It runs in a task of
-    /// its own, because its callers may not be polled for a while.
-    fn dialled(&self, node: u64, lane: Lane, address: String) -> watch::Receiver<Dialled> {
-        let mut connections = self.connections();
-        if let Some(last) = connections.get(&(node, lane)) {
-            let counts = match &*last.borrow() {
-                None => last.has_changed().is_ok(),
-                Some(Ok((connection, _))) => connection.is_usable(),
-                // Many callers that find a peer gone do not wait for a dial each.
-                Some(Err((at, _))) => at.elapsed() < REDIAL_PAUSE,
-            };
-            if counts {
-                return last.clone();
-            }
-        }
-        let (outcome, dialled) = watch::channel(None);
-        connections.insert((node, lane), dialled.clone());
-        drop(connections);
-        let connecting = self.connect_and_greet(node, address, lane);
-        crate::shell::spawn_short(async move {
-            let connected = connecting.await.map_err(|error| (Instant::now(), error));
-            outcome.send_replace(Some(connected));
-        });
-        dialled
-    }
-
-    /// A connection, once the peer has said over it which of its processes it is. A peer with an older copy of its data
-    /// is not spoken to.
-    fn connect_and_greet(
-        &self,
-        node: u64,
-        address: String,
-        lane: Lane,
-    ) -> impl Future<Output = Result<(PeerConnection, u64), Unreachable>> + use<> {
-        let connecting = connect(self.dial.clone(), node, address.clone(), lane);
-        let known = self.known.clone();
-        let own_cluster = self.identity().map(|identity| identity.cluster);
-        let greeting = self.request(node, self.greeting(), Some(CONNECT_DEADLINE));
-        async move {
-            let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
-            let connection = connecting.await?;
-            let mut client = client(connection.clone());
-            let answer = tokio::time::timeout(CONNECT_DEADLINE, client.hello(greeting)).await;
-            let answer = answer.map_err(|_| unreachable("no answer to a greeting in time".into()))?;
-            let hello = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
-            // Another node or cluster at this address cannot know this node's lives.
-            let is_the_peer = hello.node == node && own_cluster.as_ref() == Some(&hello.cluster);
-            if is_the_peer && hello.is_superseded {
-                known.superseded.send_replace(true);
-            }
-            if hello.node == node {
-                if !hello.lives.is_empty() && !known.may_follow(node, &hello.lives) {
-                    return Err(unreachable(superseded(node)));
-                }
-                known.processes().insert(node, hello.process);
-            }
-            Ok((connection, hello.process))
-        }
-    }
-
     /// This node's greeting.
     pub fn greeting(&self) -> peer::HelloRequest {
         peer::HelloRequest {
@@ -320,10 +252,6 @@ impl Peers {
             address: self.address(self.node).unwrap_or_default(),
             lives: self.lives().to_string(),
         }
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Slots> {
-        self.connections.lock().expect("no code panics while it holds this lock")
     }
 
     /// A request to `target` that names this node as its sender, and gives up after `deadline` if there is one.
@@ -343,17 +271,6 @@ impl Peers {
         }
         request
     }
-}
-
-async fn connect(dial: Dial, node: u64, address: String, lane: Lane) -> Result<PeerConnection, Unreachable> {
-    let unreachable = |reason: String| Unreachable { node, address: address.clone(), reason };
-    let connecting = async {
-        let destination = Destination { node: Some(node), address: address.clone() };
-        let io = dial(destination).await.map_err(|error| unreachable(error.to_string()))?;
-        PeerConnection::over(io, lane).await.map_err(|error| unreachable(error.to_string()))
-    };
-    let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
-    connected.unwrap_or_else(|_| Err(unreachable("no connection in time".into())))
 }
 
 fn client(connection: PeerConnection) -> Client {

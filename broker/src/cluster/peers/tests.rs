@@ -13,6 +13,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::dialling::REDIAL_PAUSE;
 use super::*;
 
 /// Peers of node 1, where node 2 answers a dial once `gate` lets it; counts the dials.

@@ -60,7 +60,7 @@ fn one_charged(part: Part, charge: Charge) -> Parts {
 }
 
 fn send_fault(fault: &Fault) -> Part {
-    Part::Fault(relayed::tell(fault))
+    Part::Fault(relayed::encode_fault(fault))
 }
 
 /// The messages of an event stream; its failure or panic is the last.

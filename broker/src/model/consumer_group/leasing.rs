@@ -15,7 +15,7 @@ impl ConsumerGroup {
         shard.parents.iter().any(|parent| self.shards.get(parent).is_some_and(|parent| !parent.is_finished))
     }
 
-    /// Leases the shards that no member has, and revokes those that must move.
+    /// Leases the free shards, and revokes the leases of shards that have to move.
     pub(super) fn rebalance(&mut self) {
         self.finish_empty();
         let leasable: Vec<u32> = (self.shards.iter())
@@ -40,7 +40,7 @@ impl ConsumerGroup {
         }
     }
 
-    /// The shards of every member; last those that are to go first.
+    /// The shards of every member, in the reverse of the order in which they are taken away.
     fn owned(&self) -> BTreeMap<u64, Vec<u32>> {
         let mut owned: BTreeMap<u64, Vec<u32>> = self.members.keys().map(|uid| (*uid, Vec::new())).collect();
         for (index, shard) in &*self.shards {
@@ -99,7 +99,8 @@ impl ConsumerGroup {
     }
 }
 
-/// How many shards each member is to have. Numbers differ by one at most; those that have most get the one more.
+/// The number of shards that each member is to have. The numbers differ by one at most; members that have most shards
+/// get the additional ones.
 fn quotas(owned: &BTreeMap<u64, Vec<u32>>, leasable: usize) -> BTreeMap<u64, usize> {
     let Some(even) = leasable.checked_div(owned.len()) else { return BTreeMap::new() };
     let beyond = leasable % owned.len();

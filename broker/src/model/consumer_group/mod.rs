@@ -2,7 +2,7 @@
 //!
 //! Pure functions of (group, change): the metadata group applies them, so every replica comes to the same leases.
 //! Nothing here knows the time. The leader of the metadata group judges which members are absent for too long, and
-//! names the counts that it saw ([`GroupMember::beats`], [`GroupShard::revocation`]); the change takes effect only if
+//! names the counts that it saw ([`GroupMember::syncs`], [`GroupShard::revocation`]); the change takes effect only if
 //! they are unchanged.
 //!
 //! Always: a shard has one owner at most; its epoch grows with each lease, so that (shard, epoch) names one member for
@@ -43,8 +43,8 @@ pub struct GroupMember {
     pub name: Arc<str>,
     /// When it joined, milliseconds since the epoch.
     pub joined_ms: u64,
-    /// How often it has synced.
-    pub beats: u64,
+    /// The sync counter: the number of the member's syncs.
+    pub syncs: u64,
 }
 
 /// A shard as a group has it.
@@ -139,13 +139,14 @@ impl ConsumerGroup {
         if self.members.len() >= members_max {
             return Err(GroupRefusal::TooManyMembers);
         }
-        let member = GroupMember { name: name.into(), joined_ms: now_ms, beats: 0 };
+        let member = GroupMember { name: name.into(), joined_ms: now_ms, syncs: 0 };
         Arc::make_mut(&mut self.members).insert(uid, member);
         self.rebalance();
         Ok(())
     }
 
-    /// Notes that a member is there, and takes back the leases it gives up; those it does not have are passed over.
+    /// Raises the sync counter of a member, and takes back the leases that it releases; leases that it does not have
+    /// are ignored.
     ///
     /// # Errors
     /// [`GroupRefusal::MemberUnknown`].
@@ -154,7 +155,7 @@ impl ConsumerGroup {
             return Err(GroupRefusal::MemberUnknown);
         }
         let member = Arc::make_mut(&mut self.members).get_mut(&uid).expect("it was just found");
-        member.beats += 1;
+        member.syncs += 1;
         if released.is_empty() {
             // Every other change leaves the group balanced.
             return Ok(());
@@ -171,7 +172,7 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Records how far a member has come. Returns the shards whose lease it does not have any more: nothing is
+    /// Records a member's progress. Returns the shards whose lease the member no longer has: nothing is
     /// recorded for them. A position below the present checkpoint changes nothing.
     ///
     /// # Errors
@@ -219,8 +220,8 @@ impl ConsumerGroup {
     /// Lets members go that have not synced since they had synced that often, and takes shards whose revocation of that
     /// number still waits for its member.
     pub fn expire(&mut self, members: &[(u64, u64)], revocations: &[(u32, u64)]) {
-        let is_absent = |group: &Self, (uid, beats): (u64, u64)| {
-            group.members.get(&uid).is_some_and(|member| member.beats == beats)
+        let is_absent = |group: &Self, (uid, syncs): (u64, u64)| {
+            group.members.get(&uid).is_some_and(|member| member.syncs == syncs)
         };
         for absent in members {
             if is_absent(self, *absent) {

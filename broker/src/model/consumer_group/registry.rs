@@ -103,7 +103,7 @@ impl ConsumerGroups {
         self.by_stream.contains_key(&stream_uid)
     }
 
-    /// Has the groups of a stream follow its shards.
+    /// Updates the consumer groups of a stream to its present shards.
     pub fn follow(&mut self, stream: &Stream) {
         if let Some(groups) = self.by_stream.get_mut(&stream.uid) {
             Arc::make_mut(groups).values_mut().for_each(|group| group.follow(stream));

@@ -1,7 +1,7 @@
 //! Faults: why a call, or one record of it, is answered with an error.
 //!
-//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, [`sentences`] its words,
-//! `wire::grpc::status` the status of gRPC, and nodes tell each other the fault itself.
+//! A fault carries facts and no sentence. [`exception`] makes AWS's exception of it, [`sentences`] the sentence,
+//! `wire::grpc::status` the gRPC status. Nodes send each other the fault itself.
 
 mod exception;
 mod invalid;
@@ -66,13 +66,13 @@ pub enum Fault {
     Serialization(WrongType),
     /// The service model has no operation of that name.
     UnknownOperation,
-    /// The service model has the operation and this broker lacks its feature. SDKs do not retry it.
+    /// The operation is defined by the service model, and this broker lacks its feature. SDKs do not retry it.
     NotBuilt(Feature),
     /// The operation is served in JSON only, and the request is in another codec.
     JsonOnly,
     /// An error of the broker, or a write whose outcome is unknown. The log has the details.
     Internal,
-    /// This node cannot do it now; a retry may succeed.
+    /// This node cannot serve the call now; a retry may succeed.
     Unavailable(Unavailable),
 }
 
@@ -155,7 +155,7 @@ impl Fault {
         Self::ProvisionedThroughputExceeded(Throttled::Shard { key: key.clone(), shard })
     }
 
-    /// One call too many of the control plane about that stream.
+    /// The stream's control-plane rate limit was exceeded.
     pub fn call_rate_exceeded(key: &StreamKey) -> Self {
         Self::LimitExceeded(LimitExceeded::StreamRate(key.clone()))
     }
@@ -175,7 +175,7 @@ impl Fault {
         Self::Unavailable(Unavailable::BeingCreated(key.clone()))
     }
 
-    /// Whether newer metadata could make it wrong.
+    /// Whether newer metadata could make the fault wrong.
     pub fn rests_on_metadata(&self) -> bool {
         match self {
             Self::ResourceNotFound(_)

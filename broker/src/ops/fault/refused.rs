@@ -121,7 +121,7 @@ pub enum Throttled {
         /// The shard.
         shard: ShardId,
     },
-    /// The node's memory for that purpose, in the plural, is full.
+    /// The node has no room for another of these, named in the plural.
     Memory(Cow<'static, str>),
 }
 
@@ -142,10 +142,10 @@ pub enum Unavailable {
     UnknownEnd,
     /// The shard takes no records: the node's reason, if the node refuses all puts.
     Puts(Option<PutRefusal>),
-    /// The node has as many subscriptions to the stream as it may.
+    /// The node has reached its limit of subscriptions to the stream.
     Subscriptions,
     /// The node's memory for that purpose, in the plural, is full.
     Memory(Cow<'static, str>),
     /// The service's reason.
-    Service(service::Unavailable),
+    Service(service::ServiceUnavailable),
 }

@@ -245,7 +245,7 @@ impl Source {
                     };
                     match service.relay(node, shard.group, true, request, ends).boxed().await {
                         Ok(Relayed::Events(events)) => Ok(Some(relayed_items(events, room))),
-                        Ok(Relayed::Fault(told)) => match relayed::fault(&told) {
+                        Ok(Relayed::Fault(told)) => match relayed::decode_fault(&told) {
                             Fault::Unavailable(_) => Ok(None),
                             fault => Err(fault),
                         },

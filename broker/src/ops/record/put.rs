@@ -10,11 +10,11 @@ use crate::limits::PUT_RECORDS_MAX;
 use crate::model::producer::Stamp;
 use crate::ops::fault::InvalidRecords;
 use crate::ops::{Call, Fault, placement, target};
-use crate::service::{AppendRefusal, AppendedRecord, NewRecord, OrderedPut, Payload, Service};
+use crate::service::{AppendFailure, AppendedRecord, NewRecord, OrderedPut, Payload, Service};
 
 /// A record as it came, before its bounds are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Given<'a> {
+pub struct PutEntry<'a> {
     /// Decides the shard by its MD5.
     pub partition_key: Option<&'a str>,
     /// Decimal; decides the shard instead of the key.
@@ -32,12 +32,12 @@ pub async fn put(
     service: &Arc<Service>,
     call: &Call,
     stream: &str,
-    given: impl ExactSizeIterator<Item = Given<'_>>,
+    records: impl ExactSizeIterator<Item = PutEntry<'_>>,
     stamp: Option<&Stamp>,
     ordered: Option<OrderedPut>,
-) -> Result<Vec<Result<AppendedRecord, AppendRefusal>>, Fault> {
+) -> Result<Vec<Result<AppendedRecord, AppendFailure>>, Fault> {
     let key = target::by_text(call, stream)?;
-    let entries = entries(given)?;
+    let entries = entries(records)?;
     let entries = &entries;
     let prepare = || async {
         let stream = target::find(&service.catalog(), &key)?;
@@ -65,17 +65,17 @@ fn wrong_count(count: usize) -> Fault {
     InvalidRecords::Count(count).into()
 }
 
-fn entries<'a>(given: impl ExactSizeIterator<Item = Given<'a>>) -> Result<Vec<Entry<'a>>, Fault> {
-    if given.len() == 0 {
+fn entries<'a>(records: impl ExactSizeIterator<Item = PutEntry<'a>>) -> Result<Vec<Entry<'a>>, Fault> {
+    if records.len() == 0 {
         return Err(wrong_count(0));
     }
-    check_count_max(given.len())?;
-    let checked = |(position, record): (usize, Given<'a>)| {
+    check_count_max(records.len())?;
+    let checked = |(position, record): (usize, PutEntry<'a>)| {
         let data = Payload::Raw(record.data);
         let entry = Entry::checked(data, record.partition_key, record.explicit_hash_key);
         entry.map_err(|bound| InvalidRecords::Record { position, bound }.into())
     };
-    given.enumerate().map(checked).collect()
+    records.enumerate().map(checked).collect()
 }
 
 #[cfg(test)]
@@ -85,15 +85,15 @@ mod tests {
 
     #[test]
     fn a_record_out_of_bounds_is_named_with_its_bound() {
-        let good = Given { partition_key: Some("k"), explicit_hash_key: None, data: b"x" };
+        let good = PutEntry { partition_key: Some("k"), explicit_hash_key: None, data: b"x" };
         let large = vec![0; 10 * 1024 * 1024 + 1];
         let long = "k".repeat(257);
         for (record, words) in [
-            (Given { partition_key: Some(""), ..good }, "a partition key has 1 to 256 characters"),
-            (Given { partition_key: Some(&long), ..good }, "a partition key has 1 to 256 characters"),
-            (Given { explicit_hash_key: Some("01"), ..good }, "an explicit hash key is a decimal number"),
-            (Given { explicit_hash_key: Some("-1"), ..good }, "an explicit hash key is a decimal number"),
-            (Given { data: &large, ..good }, "data has up to 10485760 bytes"),
+            (PutEntry { partition_key: Some(""), ..good }, "a partition key has 1 to 256 characters"),
+            (PutEntry { partition_key: Some(&long), ..good }, "a partition key has 1 to 256 characters"),
+            (PutEntry { explicit_hash_key: Some("01"), ..good }, "an explicit hash key is a decimal number"),
+            (PutEntry { explicit_hash_key: Some("-1"), ..good }, "an explicit hash key is a decimal number"),
+            (PutEntry { data: &large, ..good }, "data has up to 10485760 bytes"),
         ] {
             let (_, text) = cases::said(entries([good, record].into_iter()));
             assert!(text.starts_with("Record 1 of the call: ") && text.contains(words), "{text}");

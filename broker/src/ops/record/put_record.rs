@@ -18,7 +18,7 @@ use crate::ops::api::validate::Violations;
 use crate::ops::api::{Operation, PutRecordInput, Request};
 use crate::ops::fault::{InvalidRecords, Unavailable};
 use crate::ops::{Call, Codec, Fault, Reply, target};
-use crate::service::{AppendRefusal, PutRefusal, Service};
+use crate::service::{AppendFailure, PutRefusal, Service};
 
 /// Puts the record.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
@@ -133,13 +133,13 @@ fn check_ordering(stream: &Stream, after: &str, newest_ms: u64) -> Result<(), Fa
 }
 
 /// `of_node` is why the node refuses all puts, if it does.
-fn refused(key: &StreamKey, refusal: &AppendRefusal, of_node: Option<PutRefusal>) -> Fault {
+fn refused(key: &StreamKey, refusal: &AppendFailure, of_node: Option<PutRefusal>) -> Fault {
     match refusal {
-        AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
-        AppendRefusal::Unknown => Fault::Internal,
+        AppendFailure::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
+        AppendFailure::Unknown => Fault::Internal,
         // This protocol's records have no producer.
-        AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
-        AppendRefusal::Unavailable => Fault::Unavailable(Unavailable::Puts(of_node)),
+        AppendFailure::ProducerStale | AppendFailure::ProducerTableFull => Fault::Internal,
+        AppendFailure::Unavailable => Fault::Unavailable(Unavailable::Puts(of_node)),
     }
 }
 
@@ -236,15 +236,15 @@ mod tests {
     fn refusals_become_faults() {
         let key = cases::stream("a", 1).key;
         let text = "Rate exceeded for shard shardId-000000000003 in stream a under account 000000000000.";
-        let throttled = refused(&key, &AppendRefusal::Throttled { shard: 3 }, None);
+        let throttled = refused(&key, &AppendFailure::Throttled { shard: 3 }, None);
         assert_eq!(throttled, Fault::rate_exceeded(&key, ShardId(3)));
         assert_eq!(throttled.exception().text(), text);
-        assert_eq!(refused(&key, &AppendRefusal::Unknown, None), Fault::Internal);
-        assert!(matches!(refused(&key, &AppendRefusal::Unavailable, None), Fault::Unavailable(_)));
+        assert_eq!(refused(&key, &AppendFailure::Unknown, None), Fault::Internal);
+        assert!(matches!(refused(&key, &AppendFailure::Unavailable, None), Fault::Unavailable(_)));
         let low = PutRefusal::SpaceLow { free: 12 << 20, reserved: 40 << 20 };
         let text = "The record was not written, because the disk is almost full (12 MiB are free, and 40 MiB stay free by \
             --disk-reserve); try again.";
-        assert_eq!(refused(&key, &AppendRefusal::Unavailable, Some(low)).exception().text(), text);
+        assert_eq!(refused(&key, &AppendFailure::Unavailable, Some(low)).exception().text(), text);
     }
 
     proptest! {

@@ -18,7 +18,7 @@ use crate::ops::api::validate::Violations;
 use crate::ops::api::{Operation, PutRecordsInput, Request};
 use crate::ops::fault::InvalidRecords;
 use crate::ops::{Call, Codec, Fault, Reply, target};
-use crate::service::{AppendRefusal, NewRecord, Service};
+use crate::service::{AppendFailure, NewRecord, Service};
 
 /// Puts the records.
 pub async fn run(service: &Arc<Service>, call: &Call) -> Result<Reply, Fault> {
@@ -116,12 +116,12 @@ pub fn records<'a>(stream: &Stream, entries: &[Entry<'a>]) -> Result<Vec<NewReco
 
 /// The fault of one record. A failure that may pass looks like an internal failure, because there is no third error
 /// that clients of PutRecords know.
-fn record_fault(key: &StreamKey, refusal: &AppendRefusal) -> Fault {
+fn record_fault(key: &StreamKey, refusal: &AppendFailure) -> Fault {
     match refusal {
-        AppendRefusal::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
-        AppendRefusal::Unknown | AppendRefusal::Unavailable => Fault::Internal,
+        AppendFailure::Throttled { shard } => Fault::rate_exceeded(key, ShardId(*shard)),
+        AppendFailure::Unknown | AppendFailure::Unavailable => Fault::Internal,
         // This protocol's records have no producer.
-        AppendRefusal::ProducerStale | AppendRefusal::ProducerTableFull => Fault::Internal,
+        AppendFailure::ProducerStale | AppendFailure::ProducerTableFull => Fault::Internal,
     }
 }
 

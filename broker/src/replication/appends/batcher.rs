@@ -1,4 +1,4 @@
-//! Many records per Raft entry: what is queued for a group when it can take an entry goes in as one.
+//! Many records per Raft entry: everything that is queued when a group can take an entry becomes one entry.
 //!
 //! No timer and no linger: while an entry is being made durable the next one gathers. Memory is bounded by the
 //! node's budget of bytes in flight, which every part holds a share of until it is answered.
@@ -14,7 +14,7 @@ use crate::replication::raft::GroupRaft;
 use crate::replication::types::command::{LogCommand, SubBatch};
 use crate::replication::types::config::{Callback, TypeConfig};
 use crate::replication::types::outcome::{AppendOutcome, Outcome};
-use crate::replication::workers::flush_thread::FlushHandle;
+use crate::replication::workers::flush_worker::FlushHandle;
 use crate::replication::workers::log_bound::LogBound;
 use crate::shell::{OwnerGone, Shell};
 
@@ -35,7 +35,7 @@ pub type PartAnswer = Result<Vec<AppendOutcome>, ProposeError>;
 pub struct Part {
     /// The sub-batches, at least one.
     pub batches: Vec<SubBatch>,
-    /// The part's share of the node's bytes in flight, given back with the answer.
+    /// The part's share of the node's bytes in flight, released with the answer.
     pub share: OwnedSemaphorePermit,
     /// The channel of the caller that waits.
     pub answer: oneshot::Sender<PartAnswer>,
@@ -64,8 +64,8 @@ impl Batcher {
         Self { queue, slots }
     }
 
-    /// Returns once no entry is under way, or when that takes longer than `deadline`; none is proposed until what it
-    /// returned is dropped.
+    /// Waits until no entry is under way, at most for `deadline`. No entry is proposed until the returned permit is
+    /// dropped.
     pub async fn pause(&self, deadline: Duration) -> Option<OwnedSemaphorePermit> {
         let all = self.slots.clone().acquire_many_owned(ENTRIES_IN_FLIGHT_MAX as u32);
         tokio::time::timeout(deadline, all).await.ok()?.ok()

@@ -12,7 +12,7 @@ use self::batcher::{Batcher, Part};
 use super::metadata::META_GROUP;
 use super::raft::Rafts;
 use super::types::command::SubBatch;
-use super::workers::flush_thread::FlushHandle;
+use super::workers::flush_worker::FlushHandle;
 use super::workers::log_bound::LogBound;
 use crate::shell::Shell;
 

@@ -22,7 +22,7 @@ use tidelog_storage::shard::ShardStore;
 use tidelog_storage::wal::GROUPS;
 
 use super::raft::Rafts;
-use super::workers::flush_thread::FlushHandle;
+use super::workers::flush_worker::FlushHandle;
 use crate::shell::Shell;
 use pull::Puller;
 

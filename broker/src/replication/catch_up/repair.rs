@@ -70,7 +70,7 @@ impl Repairs {
         }
     }
 
-    /// Finds out which records newly damaged segments have lost, and says so.
+    /// Finds the records that newly damaged segments have lost, and logs them.
     async fn survey_damage(&self) {
         if self.store.damaged().is_empty() {
             return;

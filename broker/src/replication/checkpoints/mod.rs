@@ -14,10 +14,10 @@ use tidelog_storage::shard::ShardStore;
 use tokio::sync::watch;
 
 pub use self::set_aside::SetAside;
-use super::error::GroupError;
+use super::error::ReplicationError;
 use super::raft::Rafts;
 use super::raft::replicated::Replicated;
-use super::workers::flush_thread::FlushHandle;
+use super::workers::flush_worker::FlushHandle;
 use super::workers::node_disk::NodeDisk;
 use crate::cluster::peers::Peers;
 use crate::model::stream::Catalog;
@@ -68,8 +68,8 @@ impl Checkpoints {
     /// Makes a checkpoint of all groups durable and purges the log up to the one before. One at a time.
     ///
     /// # Errors
-    /// [`GroupError`] when a group has ended, or there is no space.
-    pub async fn make(&self) -> Result<(), GroupError> {
+    /// [`ReplicationError`] when a group has ended, or there is no space.
+    pub async fn make(&self) -> Result<(), ReplicationError> {
         let Parts { rafts, flush, replicated, .. } = &self.parts;
         let mut newest = self.newest.lock().await;
         let newer = round::checkpoint(rafts, flush).await?;

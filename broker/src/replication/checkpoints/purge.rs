@@ -7,7 +7,7 @@ use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 
 use super::Parts;
-use crate::replication::error::{GroupError, raft_error};
+use crate::replication::error::{ReplicationError, raft_error};
 use crate::replication::raft::Rafts;
 use crate::replication::raft::replicated::Replicated;
 
@@ -44,7 +44,7 @@ pub fn extent(parts: &Parts) -> Purge {
     if parts.store.is_pinned() {
         return Purge::Nothing;
     }
-    // Half is kept for those that lag, where there is space for it.
+    // Half of the bound is kept for followers that lag, if there is space for it.
     if live > most / 2 || !parts.node_disk.has_space() { Purge::All } else { Purge::Replicated }
 }
 
@@ -52,13 +52,13 @@ pub fn extent(parts: &Parts) -> Purge {
 /// log is purged up to those at most, so that either checkpoint can be started from.
 ///
 /// # Errors
-/// [`GroupError`] when a group has ended.
+/// [`ReplicationError`] when a group has ended.
 pub async fn purge(
     rafts: &Rafts,
     kept: &[Option<u64>],
     purge: Purge,
     replicated: &Replicated,
-) -> Result<(), GroupError> {
+) -> Result<(), ReplicationError> {
     for (group, raft) in rafts.iter() {
         let kept = kept[usize::from(group)];
         let through = match purge {

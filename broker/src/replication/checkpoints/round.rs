@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 
-use crate::replication::error::{GroupError, raft_error};
+use crate::replication::error::{ReplicationError, raft_error};
 use crate::replication::raft::{GroupRaft, Rafts};
-use crate::replication::workers::flush_thread::FlushHandle;
+use crate::replication::workers::flush_worker::FlushHandle;
 
-/// How long a round waits for the groups' snapshots before it asks again those that were still busy with the last one.
+/// How long a round waits for the groups' snapshots before it asks the groups again that were still busy with the last
+/// one.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How often a round looks whether it is complete.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Makes one checkpoint durable. Returns where it ends.
-pub async fn checkpoint(rafts: &Rafts, flush: &FlushHandle) -> Result<Vec<Option<u64>>, GroupError> {
+pub async fn checkpoint(rafts: &Rafts, flush: &FlushHandle) -> Result<Vec<Option<u64>>, ReplicationError> {
     let applied_index = |raft: &GroupRaft| raft.metrics().borrow_watched().last_applied.map(|at| at.index);
     let applied: Vec<_> = rafts.iter().map(|(_, raft)| applied_index(raft)).collect();
     let is_behind = |(group, raft): (u8, &GroupRaft)| {
@@ -34,7 +35,7 @@ pub async fn checkpoint(rafts: &Rafts, flush: &FlushHandle) -> Result<Vec<Option
         while asked.elapsed() < ASK_AGAIN_AFTER && !is_done() {
             if flush.has_given_up() {
                 let reason = "no space for a checkpoint; the next start replays the log";
-                return Err(GroupError::State(reason.into()));
+                return Err(ReplicationError::State(reason.into()));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

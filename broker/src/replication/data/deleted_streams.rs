@@ -34,14 +34,14 @@ impl DeletedStreams {
     pub fn judge(&mut self, command: &stored::DataCommand) -> Option<Outcome> {
         let opened = match command.command.as_ref()? {
             Command::OpenShards(open) => open.uid,
-            Command::Reseat(reseat) => reseat.uid,
+            Command::SealAndOpen(step) => step.uid,
             Command::DropStream(stream) => {
                 self.note(stream.uid);
                 return None;
             }
             Command::Trim(_)
             | Command::DropShards(_)
-            | Command::Inherit(_)
+            | Command::CopyProducers(_)
             | Command::SkipOrdinals(_)
             | Command::LeaseTables(_) => return None,
         };

@@ -1,10 +1,11 @@
 //! The producers that the shards of one data group remember: part of the group's state, changed by its apply
 //! task alone.
 //!
-//! A pure function of the log. Producers are forgotten by the log's time: it follows the newest arrival of any record
-//! of the group since something is remembered, so that a clock that goes back makes nothing forgotten too early, and by
-//! a minute at a time at most, so that neither does one that is ahead. A group without records for long remembers
-//! longer.
+//! A pure function of the log: every replica, and the next leader, remembers and forgets the same. The clock that
+//! expires producers is therefore the *log's time* and no clock of a node. It begins with the first batch that is
+//! remembered and follows the newest arrival time in the group. It advances at most a minute per arrival, so that no
+//! clock step, back or forward, expires a producer early. While no records arrive it stands still, and producers are
+//! remembered longer.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ use crate::replication::types::outcome::AppendOutcome;
 const ENTRIES_MAX: usize = 256 << 10;
 /// Milliseconds of the log's time between two looks for producers to be forgotten.
 const LOOK_MS: u64 = 60_000;
-/// Milliseconds that pass between two arrivals at most, however far apart they are stamped.
+/// Milliseconds by which one arrival advances the log's time at most, whatever its stamp.
 const STEP_MS: u64 = 60_000;
 
 /// The tables of a group's shards.
@@ -33,14 +34,14 @@ pub struct Producers {
     tables: BTreeMap<ShardKey, Table>,
     /// The log's time.
     clock_ms: u64,
-    /// The newest arrival that it has followed.
+    /// The newest arrival that the log's time has followed.
     newest_ms: u64,
     /// Producers and batches of all tables.
     entries: usize,
 }
 
 impl Producers {
-    /// Lets the time of the log pass: records have arrived then.
+    /// Advances the log's time to the arrival of records without a stamp.
     pub fn pass(&mut self, time_ms: u64) {
         if self.tables.is_empty() {
             return;
@@ -63,8 +64,8 @@ impl Producers {
         }
     }
 
-    /// Writes those records of a stamped sub-batch that are not written yet, by `write`, and says where all of them
-    /// stand.
+    /// Writes the records of a stamped sub-batch that are not known yet, with `write`, and returns where all of its
+    /// records stand.
     pub fn append(
         &mut self,
         batch: &SubBatch,
@@ -97,13 +98,13 @@ impl Producers {
         self.tables.get(&key)
     }
 
-    /// The time by which the group forgets.
+    /// The log's time, by which the group forgets producers.
     pub fn clock_ms(&self) -> u64 {
         self.clock_ms
     }
 
-    /// A shard remembers the batches of another shard besides its own, whose group forgets by `clock_ms`: from here
-    /// on as long as there.
+    /// Adds the producers of another shard to those of a shard. `clock_ms` is the log's time of the other shard's
+    /// group: each producer is remembered as long from now on as it would have been there.
     pub fn remember_all(&mut self, key: ShardKey, table: Table, clock_ms: u64) {
         if self.tables.is_empty() {
             (self.clock_ms, self.newest_ms) = (clock_ms, clock_ms);

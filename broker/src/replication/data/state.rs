@@ -79,9 +79,9 @@ impl DataState {
             data_command::Command::DropStream(stream) => self.drop_stream(stream.uid),
             data_command::Command::Trim(trim) => self.trim(trim),
             data_command::Command::SkipOrdinals(skip) => self.skip_ordinals(skip),
-            data_command::Command::Reseat(step) => return self.seal_and_open(step),
+            data_command::Command::SealAndOpen(step) => return self.seal_and_open(step),
             data_command::Command::DropShards(drop) => self.drop_shards(keys(drop.uid, &drop.shards)),
-            data_command::Command::Inherit(copy) => self.copy_producers(copy),
+            data_command::Command::CopyProducers(copy) => self.copy_producers(copy),
             data_command::Command::LeaseTables(command) => return self.change_tables(command),
         }
         Outcome::Done
@@ -119,7 +119,7 @@ impl DataState {
     }
 
     /// Opens the children of a reshard and seals their parents; gives where these end.
-    fn seal_and_open(&mut self, step: &stored::Reseat) -> Outcome {
+    fn seal_and_open(&mut self, step: &stored::SealAndOpen) -> Outcome {
         self.open(keys(step.uid, &step.opened));
         let seal = |key: ShardKey| {
             let shard = self.shards.get(&key)?;
@@ -138,7 +138,7 @@ impl DataState {
         }
     }
 
-    fn copy_producers(&mut self, copy: &stored::Inherit) {
+    fn copy_producers(&mut self, copy: &stored::CopyProducers) {
         let key = ShardKey { stream_uid: copy.uid, shard: copy.shard };
         if self.shards.contains_key(&key) && !self.sealed.contains(&key) {
             let table = read_producers(&copy.producers).expect("producers of a newer version");
@@ -182,7 +182,7 @@ impl DataState {
         self.shards.keys().copied().collect()
     }
 
-    /// Has these shards from now on, and notifies readers that wait for records of the old and the new ones.
+    /// Replaces the shards by these, and notifies readers that wait for records of the old and the new shards.
     pub fn replace(&mut self, logs: Vec<Arc<ShardLog>>) {
         let old = std::mem::take(&mut self.shards);
         self.shards = logs.into_iter().map(|log| (log.key(), log)).collect();

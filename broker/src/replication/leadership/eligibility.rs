@@ -17,7 +17,7 @@ use super::leaders::Leadership;
 
 /// How far, in time, a node's metadata may be behind that of another node if it is to lead groups.
 const METADATA_DELAY_MAX: Duration = Duration::from_secs(2);
-/// How long a follower may take no committed entries until `/health` says so.
+/// How long a follower may take no committed entries before `/health` reports it.
 const STANDSTILL_MAX: Duration = Duration::from_secs(5);
 
 /// A follower that takes nothing of a group, although more is committed than it holds.

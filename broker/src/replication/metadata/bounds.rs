@@ -47,7 +47,7 @@ pub enum MetadataFull {
     Share(u64),
 }
 
-/// Numbers of streams, shards and bytes: those that there are, or those that a command adds.
+/// Numbers of streams, shards and bytes: the present ones, or the ones that a command adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MetadataSize {
     /// Streams.

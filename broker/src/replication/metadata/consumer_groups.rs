@@ -47,7 +47,7 @@ pub fn change_group(
         }
         Change::Leave(of) => groups.change(uid, name, |group| group.leave(of.member)).map(done),
         Change::Expire(expire) => {
-            let members: Vec<_> = expire.members.iter().map(|absent| (absent.member, absent.beats)).collect();
+            let members: Vec<_> = expire.members.iter().map(|absent| (absent.member, absent.syncs)).collect();
             let revocations: Vec<_> = expire.revocations.iter().map(|own| (own.shard, own.number)).collect();
             let expire = |group: &mut ConsumerGroup| {
                 group.expire(&members, &revocations);
@@ -155,7 +155,7 @@ pub fn read_groups(stored: &[stored::ConsumerGroup]) -> ConsumerGroups {
 
 fn read_member(stored: &stored::GroupMember) -> (u64, GroupMember) {
     let member =
-        GroupMember { name: stored.name.as_str().into(), joined_ms: stored.joined_ms, beats: stored.beats };
+        GroupMember { name: stored.name.as_str().into(), joined_ms: stored.joined_ms, syncs: stored.syncs };
     (stored.uid, member)
 }
 
@@ -191,8 +191,8 @@ pub fn store_groups(groups: &ConsumerGroups) -> Vec<stored::ConsumerGroup> {
 }
 
 fn store_member((uid, member): (&u64, &GroupMember)) -> stored::GroupMember {
-    let GroupMember { name, joined_ms, beats } = member;
-    stored::GroupMember { uid: *uid, name: name.to_string(), joined_ms: *joined_ms, beats: *beats }
+    let GroupMember { name, joined_ms, syncs } = member;
+    stored::GroupMember { uid: *uid, name: name.to_string(), joined_ms: *joined_ms, syncs: *syncs }
 }
 
 fn store_shard((index, shard): (&u32, &GroupShard)) -> stored::GroupShard {

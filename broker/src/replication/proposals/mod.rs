@@ -116,7 +116,7 @@ impl Proposals {
     /// Proposes to a group that is led here. Also says where in its log it stands.
     ///
     /// # Errors
-    /// [`ProposeError::NotProposed`] when it is led elsewhere.
+    /// [`ProposeError::NotProposed`] when another node leads the group.
     pub async fn propose_here(&self, group: u8, command: LogCommand) -> Result<(Outcome, u64), ProposeError> {
         let proposing = self.rafts.of(group).client_write(command);
         match self.leadership.while_led_here(group, proposing).await {

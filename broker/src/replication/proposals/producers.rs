@@ -53,8 +53,8 @@ impl Proposals {
         clock_ms: u64,
     ) -> Result<(), ProposeError> {
         for producers in in_commands(table) {
-            let copy = stored::Inherit { uid: key.stream_uid, shard: key.shard, producers, clock_ms };
-            self.propose_data(group, data_command::Command::Inherit(copy)).await?;
+            let copy = stored::CopyProducers { uid: key.stream_uid, shard: key.shard, producers, clock_ms };
+            self.propose_data(group, data_command::Command::CopyProducers(copy)).await?;
         }
         Ok(())
     }

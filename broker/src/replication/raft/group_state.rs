@@ -48,7 +48,7 @@ impl GroupState {
         }
     }
 
-    /// Notes the members of the group, of which the metadata keeps those that ever were.
+    /// Notes the members of the group. The metadata keeps every node that ever was a member.
     pub fn note_members(&mut self, members: impl Iterator<Item = u64>) {
         if let Self::Meta { state, published } = self {
             state.note_members(members);
@@ -83,7 +83,7 @@ impl GroupState {
         self.data().map(DataState::keys).unwrap_or_default()
     }
 
-    /// Has these shards from now on.
+    /// Replaces the shards of the group by these.
     pub fn replace(&mut self, logs: Vec<Arc<ShardLog>>) {
         if let Self::Data(state) = self {
             state.replace(logs);

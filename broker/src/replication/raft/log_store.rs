@@ -8,46 +8,30 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, Stream};
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{EntryPayload, OptionalSend, RaftLogReader};
+use openraft::{OptionalSend, RaftLogReader};
 use tidelog_storage::wal::{GroupId, WalOp, WalReader};
 
 use super::promises::{self, Applied, Contradiction};
-use crate::replication::types::command::{self, LogCommand};
+use crate::replication::types::command;
 use crate::replication::types::config::{TypeConfig, log_id, position, raft_vote, stored_vote};
-use crate::replication::workers::wal_thread::WalHandle;
+use crate::replication::workers::wal_worker::WalHandle;
 use crate::shell::Shell;
+use recent::Recent;
+pub use recent::RecentBytes;
+
+mod recent;
 
 /// Payload bytes of one read of the log: as many as apply takes at a time during recovery, and as one AppendEntries
 /// carries at most.
 const READ_BYTES_MAX: usize = 4 << 20;
 
-/// Record bytes of all groups of a node past which entries that are in the log's file are not kept in memory as well.
-const RECENT_BYTES_MAX: usize = 64 << 20;
-/// Record bytes that a group may keep however much the others have: they drop their own only as they append.
-const RECENT_BYTES_OF_GROUP: usize = 4 << 20;
-
 type LogEntry = EntryOf<TypeConfig>;
-
-/// Bytes of an entry's records; other entries are small.
-fn record_bytes(entry: &LogEntry) -> usize {
-    match &entry.payload {
-        EntryPayload::Normal(LogCommand::Records(batches)) => {
-            batches.iter().map(|batch| batch.body.len()).sum()
-        }
-        _ => 0,
-    }
-}
-
-/// Record bytes that the logs of one node keep in memory. Clones are the same figure.
-#[derive(Clone, Debug, Default)]
-pub struct RecentBytes(Arc<AtomicUsize>);
 
 /// One group's log. Clones share it.
 #[derive(Clone)]
@@ -58,18 +42,6 @@ pub struct LogStore {
     recent: Arc<Mutex<Recent>>,
     applied: Arc<Applied>,
     shell: Shell,
-}
-
-/// The newest entries, by ascending index without a gap, and hints that ride along with the next append.
-#[derive(Default)]
-struct Recent {
-    entries: VecDeque<LogEntry>,
-    /// Bytes of the records in `entries`.
-    bytes: usize,
-    /// Record bytes of all groups together.
-    of_all: RecentBytes,
-    committed: Option<LogIdOf<TypeConfig>>,
-    committed_is_unwritten: bool,
 }
 
 impl LogStore {
@@ -177,55 +149,6 @@ impl LogStore {
                 Ok(LogEntry::new(log_id(entry.position), payload))
             })
             .collect()
-    }
-}
-
-impl Recent {
-    /// Whether the node keeps too much, and this group has a part in it.
-    fn is_over_bound(&self) -> bool {
-        self.bytes > RECENT_BYTES_OF_GROUP && self.of_all.0.load(Ordering::Relaxed) > RECENT_BYTES_MAX
-    }
-
-    fn push_back(&mut self, entry: LogEntry) {
-        let bytes = record_bytes(&entry);
-        self.bytes += bytes;
-        self.of_all.0.fetch_add(bytes, Ordering::Relaxed);
-        self.entries.push_back(entry);
-    }
-
-    fn pop_front(&mut self) {
-        let popped = self.entries.pop_front();
-        self.note_popped(popped.as_ref());
-    }
-
-    fn pop_back(&mut self) {
-        let popped = self.entries.pop_back();
-        self.note_popped(popped.as_ref());
-    }
-
-    fn note_popped(&mut self, entry: Option<&LogEntry>) {
-        let bytes = entry.map_or(0, record_bytes);
-        self.bytes -= bytes;
-        self.of_all.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Index of the first entry in memory; `u64::MAX` when there is none.
-    fn first_index(&self) -> u64 {
-        self.entries.front().map_or(u64::MAX, RaftEntry::index)
-    }
-
-    /// Entries of `[start, end)` when `start` is not before the first one in memory; else that one's index.
-    fn from(&self, start: u64, end: u64) -> Result<Vec<LogEntry>, u64> {
-        let first = self.first_index();
-        let Some(skipped) = start.checked_sub(first) else { return Err(first) };
-        let mut bytes = 0;
-        let wanted = self.entries.iter().skip(skipped as usize).take(end.saturating_sub(start) as usize);
-        let bounded = wanted.take_while(|entry| {
-            let is_first = bytes == 0;
-            bytes += record_bytes(entry).max(1);
-            is_first || bytes <= READ_BYTES_MAX
-        });
-        Ok(bounded.cloned().collect())
     }
 }
 
@@ -370,6 +293,3 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

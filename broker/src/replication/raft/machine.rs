@@ -24,7 +24,7 @@ use crate::replication::metadata::META_GROUP;
 use crate::replication::types::command::Payload;
 use crate::replication::types::config::{TypeConfig, join_membership, log_id, position};
 use crate::replication::types::outcome::Outcome;
-use crate::replication::workers::flush_thread::FlushHandle;
+use crate::replication::workers::flush_worker::FlushHandle;
 
 /// A group's state as of one applied index, as a checkpoint has it: the broker's part and the manifest of the shards'
 /// files. Cheap to clone.

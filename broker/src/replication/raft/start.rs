@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::network::GroupNetwork;
 use super::{GroupRaft, Rafts};
 use crate::cluster::forming::Founding;
-use crate::replication::error::{GroupError, raft_error};
+use crate::replication::error::{ReplicationError, raft_error};
 use crate::shell::{OwnerGone, Shell, inherited};
 
 /// Milliseconds for which a majority's answer makes a leader; openraft takes proposals as long.
@@ -32,7 +32,7 @@ pub async fn start_raft(
     log: LogStore,
     machine: Machine,
     shell: Shell,
-) -> Result<GroupRaft, GroupError> {
+) -> Result<GroupRaft, ReplicationError> {
     let (group, node) = (network.group, network.peers.node());
     let config = Config {
         cluster_name: format!("group {group}"),
@@ -61,7 +61,7 @@ pub async fn start_raft(
 }
 
 /// Gives the groups that are new their first members, which are asked for only then.
-pub async fn found(rafts: &Rafts, founding: Founding) -> Result<(), GroupError> {
+pub async fn found(rafts: &Rafts, founding: Founding) -> Result<(), ReplicationError> {
     let mut new = Vec::new();
     for (group, raft) in rafts.iter() {
         if !raft.is_initialized().await.map_err(|error| raft_error(group, &error))? {
@@ -79,7 +79,11 @@ pub async fn found(rafts: &Rafts, founding: Founding) -> Result<(), GroupError> 
 }
 
 /// Waits until the group has applied the entries of its log; false when that takes longer than `deadline`.
-pub async fn ready(group: u8, raft: &GroupRaft, deadline: Option<Duration>) -> Result<bool, GroupError> {
+pub async fn ready(
+    group: u8,
+    raft: &GroupRaft,
+    deadline: Option<Duration>,
+) -> Result<bool, ReplicationError> {
     match raft.wait_for_recovery(deadline).await {
         Ok(_) => Ok(true),
         Err(WaitError::Timeout(..)) => Ok(false),

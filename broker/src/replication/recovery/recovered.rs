@@ -17,8 +17,8 @@ use crate::cluster::identity::History;
 use crate::replication::catch_up::pull::Puller;
 use crate::replication::checkpoints::CHECKPOINTS;
 use crate::replication::config::GroupsConfig;
-use crate::replication::error::{GroupError, Loss, Remedy};
-use crate::replication::workers::wal_thread::Durability;
+use crate::replication::error::{Loss, Remedy, ReplicationError};
+use crate::replication::workers::wal_worker::Durability;
 
 /// The beginning of a sentence about an LSN.
 pub const CHECKPOINT_SAYS: &str = "the newest checkpoint says";
@@ -46,16 +46,16 @@ impl Recovered {
     /// Reads log and checkpoints of the node's directory, and judges them by each other and by its history.
     ///
     /// # Errors
-    /// [`GroupError::Lost`] when something durable is gone; [`GroupError`] when something cannot be read.
-    pub fn read(config: &GroupsConfig, history: History) -> Result<Self, GroupError> {
+    /// [`ReplicationError::Lost`] when something durable is gone; [`ReplicationError`] when something cannot be read.
+    pub fn read(config: &GroupsConfig, history: History) -> Result<Self, ReplicationError> {
         let remedy = || match config.peers.are_there() || history.in_cluster {
             true => Remedy::Replace,
             false => Remedy::Restore(config.directory.clone()),
         };
-        let lost = |loss| GroupError::Lost { loss, remedy: remedy() };
+        let lost = |loss| ReplicationError::Lost { loss, remedy: remedy() };
         let wal_error = |error: WalError| match error.is_loss() {
             true => lost(Loss::Log(error)),
-            false => GroupError::Wal(error),
+            false => ReplicationError::Wal(error),
         };
         let wal = FoundWal::read(config.disk.clone(), &config.directory.join("wal")).map_err(wal_error)?;
         let loaded = checkpoint::load(&*config.disk, &config.directory.join(CHECKPOINTS))?;
@@ -99,8 +99,8 @@ impl Recovered {
     /// Opens the shards, and begins a new log file behind the recovered ones.
     ///
     /// # Errors
-    /// [`GroupError`], whose message says what an operator can do. The log has not changed then.
-    pub async fn open(self, config: &GroupsConfig) -> Result<Opened, GroupError> {
+    /// [`ReplicationError`], whose message says what an operator can do. The log has not changed then.
+    pub async fn open(self, config: &GroupsConfig) -> Result<Opened, ReplicationError> {
         let Self { wal, saved, last_sequence, damaged_newer, loss: _ } = self;
         let shards: Vec<ShardCheckpoint> =
             saved.iter().flat_map(|group| group.shards.iter().cloned()).collect();
@@ -134,8 +134,8 @@ impl Recovered {
     }
 }
 
-/// Renames a damaged newest checkpoint, so that it does not count as one of the two that are kept.
-fn set_aside(disk: &dyn Disk, damaged: Option<DamagedCheckpoint>) -> Result<(), GroupError> {
+/// Renames a damaged newest checkpoint, so that it does not count as one of the two kept checkpoints.
+fn set_aside(disk: &dyn Disk, damaged: Option<DamagedCheckpoint>) -> Result<(), ReplicationError> {
     let Some(damaged) = damaged else { return Ok(()) };
     tracing::error!(?damaged, "the newest checkpoint is damaged; starting from the one before it");
     Ok(disk.rename(&damaged.path, &damaged.path.with_extension("damaged"))?)

@@ -8,9 +8,9 @@ use crate::replication::metadata::state::MetaOutcome;
 /// The outcome of applying a command.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Nothing to say: leader's own entries, membership, most control commands of a data group.
+    /// No result: entries of the leader itself, membership, most control commands of a data group.
     Done,
-    /// Where sealed shards end: the ordinal after the last record, by shard index.
+    /// The ends of sealed shards: the ordinal after the last record, by shard index.
     Sealed(Vec<(u32, u64)>),
     /// One result per sub-batch of a records entry, in order.
     Appended(Vec<AppendOutcome>),
@@ -29,7 +29,7 @@ pub struct TableAnswer {
     pub body: Bytes,
 }
 
-/// Where a sub-batch landed.
+/// The outcome of a sub-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// The records have the ordinals from `first_ordinal` on, and this arrival time.
@@ -41,10 +41,10 @@ pub enum AppendOutcome {
     },
     /// The shard is not open in this group: the stream is gone.
     NoSuchShard,
-    /// The shard is closed, or about to be: its children take the records.
+    /// The shard takes no more records, because a reshard closes it: its children take them.
     Sealed,
-    /// Some of its records, or all, were written when the batch came before: where each of them stands.
+    /// An earlier attempt of the batch has written some or all of the records: where each of them stands.
     Remembered(Vec<Run>),
-    /// Nothing of it was written: its producer's word.
+    /// Nothing was written: the producer table refused the batch.
     Refused(ProducerRefusal),
 }

@@ -9,9 +9,9 @@ use tidelog_storage::Disk;
 use tidelog_storage::disk::RealDisk;
 use tidelog_storage::wal::WalReader;
 
-use super::flush_thread::FlushHandle;
+use super::flush_worker::FlushHandle;
 use super::log_bound::LogBound;
-use super::wal_thread::WalHandle;
+use super::wal_worker::WalHandle;
 
 /// A commit that takes longer is a sign of a disk that delays every request that waits for this node.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ impl NodeDisk {
         self.free_bytes().is_none_or(|free| free > self.reserved_bytes)
     }
 
-    /// Bytes that are free on the disk; `None` when it does not say. Asks the disk.
+    /// Bytes that are free on the disk; `None` when the disk does not report them. Asks the disk.
     pub fn free_bytes(&self) -> Option<u64> {
         let free = self.disk.free_bytes(&self.directory);
         free.inspect_err(

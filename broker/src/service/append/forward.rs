@@ -1,7 +1,7 @@
 //! Records for groups that other nodes lead: this node, which took the request, sends them as encoded sub-batches to
-//! the leader, which charges, dates and proposes them.
+//! the leader, which dates and proposes them, and charges those that were not charged before.
 //!
-//! A leader that did not propose them is looked for again, until there was none for [`LEADERLESS`]. Any other
+//! If a leader did not propose the records, this node retries with the next leader, for up to [`LEADERLESS`]. Any other
 //! failure leaves an unknown outcome. Memory is bounded by
 //! [`Sizes::forwarded_bytes_max`](crate::replication::Sizes).
 
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Appender;
-use super::encode::GroupPart;
 use super::messages::{read_response, send_part};
 use super::outcomes::{BatchOutcome, PartError, SentRecords};
-use super::put_link::Share;
+use super::prepare::GroupPart;
+use super::put_link::ForwardingShare;
 use crate::cluster::peers::{Client, Lane};
 use crate::replication::Leader;
 
@@ -25,7 +25,7 @@ const LEADERLESS: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Appender {
-    /// Brings a part to the leader of its group. Returns one outcome per sub-batch, and the part's records.
+    /// Sends a part to the leader of its group. Returns one outcome per sub-batch, and the part's records.
     pub(in crate::service) async fn forward(
         &self,
         part: GroupPart,
@@ -44,7 +44,7 @@ impl Appender {
         &self,
         parts: impl IntoIterator<Item = &'a GroupPart>,
         deadline: Instant,
-    ) -> Option<Share> {
+    ) -> Option<ForwardingShare> {
         let batches = parts.into_iter().flat_map(|part| &part.batches);
         let bytes_max = self.groups.sizes().forwarded_bytes_max;
         let bytes = batches.map(|batch| batch.body.len()).sum::<usize>().min(bytes_max);
@@ -55,7 +55,7 @@ impl Appender {
     async fn deliver(
         &self,
         part: &GroupPart,
-        share: &Share,
+        share: &ForwardingShare,
         deadline: Instant,
     ) -> Result<Vec<BatchOutcome>, PartError> {
         let ends = deadline.min(Instant::now() + LEADERLESS);
@@ -74,20 +74,20 @@ impl Appender {
                         _ => Err(PartError::NotProposed),
                     }
                 }
-                Leader::Unknown => return Err(PartError::NoRoom),
+                Leader::Unknown => return Err(PartError::NoLeader),
             };
             match tried {
                 Err(PartError::NotProposed) if Instant::now() + LOOK_AGAIN < ends => {
                     self.other_leader(part.group, leader).await;
                 }
-                Err(PartError::NotProposed) => return Err(PartError::NoRoom),
+                Err(PartError::NotProposed) => return Err(PartError::NoLeader),
                 tried => return tried,
             }
         }
     }
 
-    /// Returns when this node hears of another leader than the one that did not take a part, or after a pause: it may
-    /// still be the one.
+    /// Waits until this node learns of another leader than the one that did not take a part, at most [`LOOK_AGAIN`]:
+    /// the same node may still be the leader.
     async fn other_leader(&self, group: u8, tried: Leader) {
         let mut leaders = self.groups.leadership().watch_leaders();
         let other = leaders.wait_for(|leaders| leaders[usize::from(group)] != tried);
@@ -99,7 +99,7 @@ impl Appender {
         &self,
         leader: (u64, Client),
         part: &GroupPart,
-        share: &Share,
+        share: &ForwardingShare,
         deadline: Instant,
     ) -> Result<Vec<BatchOutcome>, PartError> {
         let put = send_part(part, deadline);

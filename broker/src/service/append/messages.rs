@@ -8,8 +8,8 @@ use tidelog_storage::record::Records;
 use tidelog_storage::shard::ShardKey;
 use tokio::time::Instant;
 
-use super::encode::GroupPart;
 use super::outcomes::{BatchOutcome, PartError};
+use super::prepare::GroupPart;
 use crate::model::producer::{Positions, Stamp};
 use crate::model::producers::{ProducerRefusal, Run};
 use crate::replication::{AppendOutcome, Origin, SubBatch};
@@ -75,7 +75,7 @@ pub(in crate::service) fn send_response(received: Result<Vec<BatchOutcome>, Part
             (peer::Outcome::Applied, delivered.into_iter().map(send_outcome).collect(), String::new())
         }
         Err(PartError::Refused(reason)) => (peer::Outcome::NotProposed, Vec::new(), reason),
-        Err(PartError::NotProposed | PartError::NoRoom) => {
+        Err(PartError::NotProposed | PartError::NoLeader | PartError::NoRoom) => {
             (peer::Outcome::NotProposed, Vec::new(), String::new())
         }
         Err(PartError::Unknown) => (peer::Outcome::Unknown, Vec::new(), String::new()),

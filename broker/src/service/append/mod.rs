@@ -1,17 +1,17 @@
 //! The path of a put: from a request's records to the ordinals of their shards.
 //!
-//! 1. [`encode`] makes sub-batches, one per shard, and gathers those of one group in a part.
-//! 2. Each part goes to its destination: to the queue of the group where this node leads it, otherwise to the leader
-//!    ([`forward`], over a [`put_link`]), which takes it by [`receive`]. All parts go at the same time.
+//! 1. [`prepare`] routes, charges and encodes the records: into sub-batches, one per shard, and parts, one per group.
+//! 2. Each part goes to the node that proposes it: into the queue of the group where this node leads it, otherwise to
+//!    the leader ([`forward`], over a [`put_link`]), which takes it by [`receive`]. All parts go at the same time.
 //! 3. Each part has one outcome ([`outcomes`]). Records that were certainly not proposed, because a shard was sealed or
 //!    the leader of a group has just changed, are sent again; records that may have been proposed are not.
 //!
 //! A [`session`] keeps the order of one caller's puts. This is the hot path: allocations are per request and per shard.
 
-pub mod encode;
 pub mod forward;
 pub mod messages;
 pub mod outcomes;
+pub mod prepare;
 pub mod put_link;
 pub mod receive;
 pub mod refusal;
@@ -28,9 +28,9 @@ use crate::model::producer::Stamp;
 use crate::model::producers::ProducerRefusal;
 use crate::model::stream::Stream;
 use crate::replication::{AppendOutcome, Groups};
-use crate::service::limits::Accounts;
-use encode::{Charge, Destination, GroupPart};
+use crate::service::limits::Accounting;
 use outcomes::{PartError, Results, Retries, SentRecords, refuse, settle_part};
+use prepare::{ChargeStatus, GroupPart, Proposer};
 use put_link::PutLinks;
 use refusal::PutGate;
 
@@ -102,9 +102,9 @@ pub struct AppendedRecord {
     pub time_ms: u64,
 }
 
-/// Why a record was not taken.
+/// Why a record has no sequence number. After [`Self::Unknown`] it may be stored, after every other failure it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendRefusal {
+pub enum AppendFailure {
     /// The shard's write limit is exceeded; nothing was written.
     Throttled {
         /// The shard's index.
@@ -114,14 +114,14 @@ pub enum AppendRefusal {
     Unknown,
     /// The record was not written; the same request may succeed later.
     Unavailable,
-    /// The record was not written: its producer has said that the batch is settled, and the batch is not
-    /// known any more. Only with a stamp.
+    /// The record was not written: its producer has settled the batch, and the shard has forgotten it. Only with a
+    /// stamp.
     ProducerStale,
     /// The record was not written: its shard has no room to remember the batch. Only with a stamp.
     ProducerTableFull,
 }
 
-impl From<ProducerRefusal> for AppendRefusal {
+impl From<ProducerRefusal> for AppendFailure {
     fn from(refusal: ProducerRefusal) -> Self {
         match refusal {
             ProducerRefusal::Stale => Self::ProducerStale,
@@ -130,10 +130,10 @@ impl From<ProducerRefusal> for AppendRefusal {
     }
 }
 
-/// Appends records to shards, wherever their groups are led.
+/// Appends records to shards, whichever nodes lead their groups.
 pub struct Appender {
     groups: Arc<Groups>,
-    accounts: Arc<Accounts>,
+    accounts: Arc<Accounting>,
     gate: PutGate,
     /// Bytes of records on their way to the leaders of other groups.
     forwarding: Arc<Semaphore>,
@@ -145,7 +145,7 @@ pub struct Appender {
 
 impl Appender {
     /// Appends to the shards of these groups.
-    pub fn new(groups: Arc<Groups>, accounts: Arc<Accounts>) -> Self {
+    pub fn new(groups: Arc<Groups>, accounts: Arc<Accounting>) -> Self {
         let sizes = groups.sizes();
         let [forwarding, received] = [sizes.forwarded_bytes_max, sizes.received_bytes_max]
             .map(|bytes_max| Arc::new(Semaphore::new(bytes_max)));
@@ -161,32 +161,33 @@ impl Appender {
     /// Appends records, in order per shard. One result per record; it never fails as a whole. Records whose shard is
     /// sealed meanwhile wait for its children and go there.
     ///
-    /// With a `stamp` the records are a producer's whole batch: those that were written when it came before are
-    /// answered with where they stand, and those of one shard are written together or not at all. Such a batch is
-    /// charged each time it comes.
+    /// With a `stamp` the records are a producer's whole batch. Records that an earlier attempt has written are
+    /// answered with their first sequence numbers, and the records of one shard are written together or not at all.
+    /// Each attempt is charged.
     pub async fn append(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-    ) -> Vec<Result<AppendedRecord, AppendRefusal>> {
-        let (parts, mut results) = self.encode_all(stream, records, stamp);
+    ) -> Vec<Result<AppendedRecord, AppendFailure>> {
+        let (parts, mut results) = self.prepare_all(stream, records, stamp);
         let deadline = outcome_deadline();
         let retries = self.send(parts, deadline, &mut results).await;
         self.send_again(stream.uid, records, stamp, retries, deadline, &mut results).await;
         results
     }
 
-    /// Encodes and charges all records.
-    pub(super) fn encode_all(
+    /// Prepares all records of a request: routes, charges and encodes them. Records that are refused have their
+    /// results.
+    pub(super) fn prepare_all(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
-    ) -> (Vec<GroupPart>, Vec<Result<AppendedRecord, AppendRefusal>>) {
-        let mut results = vec![Err(AppendRefusal::Unavailable); records.len()];
+    ) -> (Vec<GroupPart>, Vec<Result<AppendedRecord, AppendFailure>>) {
+        let mut results = vec![Err(AppendFailure::Unavailable); records.len()];
         let all = 0..records.len() as u32;
-        let parts = self.encode(stream, records, all, stamp, Charge::Due, &mut results);
+        let parts = self.prepare(stream, records, all, stamp, ChargeStatus::Due, &mut results);
         (parts, results)
     }
 
@@ -202,10 +203,10 @@ impl Appender {
     ) {
         while !retries.is_empty() {
             let Some(stream) = self.successor(uid, &retries.sealed, deadline).await else {
-                refuse(results, retries.sent(), AppendRefusal::Unavailable);
+                refuse(results, retries.sent(), AppendFailure::Unavailable);
                 break;
             };
-            let parts = self.encode(&stream, records, retries.records(), stamp, Charge::Done, results);
+            let parts = self.prepare(&stream, records, retries.records(), stamp, ChargeStatus::Done, results);
             retries = self.send(parts, deadline, results).await;
         }
     }
@@ -217,7 +218,7 @@ impl Appender {
         deadline: Instant,
         results: &mut Results,
     ) -> Retries {
-        let is_remote = |part: &mut GroupPart| part.destination == Destination::Remote;
+        let is_remote = |part: &mut GroupPart| part.proposer == Proposer::Leader;
         let remote: Vec<GroupPart> = parts.extract_if(.., is_remote).collect();
         let forwarding = join_all(remote.into_iter().map(|part| self.forward(part, deadline).boxed()));
         let proposing = async { join_all(self.queue(parts, deadline).await).await };
@@ -232,8 +233,7 @@ impl Appender {
         retries
     }
 
-    /// Gives parts of groups that this node leads their places in the groups' queues. Returns the futures of their
-    /// outcomes.
+    /// Queues parts at their groups, which this node leads. Returns the futures of their outcomes.
     pub(super) async fn queue(
         &self,
         parts: Vec<GroupPart>,
@@ -244,7 +244,11 @@ impl Appender {
             let queueing = self.groups.appends().append(group, batches);
             let answer = timeout_at(deadline, self.groups.leadership().while_led_here(group, queueing)).await;
             queued.push(async move {
-                let Some(answer) = answer.ok().flatten() else { return (Err(PartError::NoRoom), sent) };
+                let answer = match answer {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => return (Err(PartError::NoLeader), sent),
+                    Err(_) => return (Err(PartError::NoRoom), sent),
+                };
                 let answered =
                     timeout_at(deadline, self.groups.leadership().while_led_here(group, answer)).await;
                 let outcome = match answered {
@@ -258,8 +262,8 @@ impl Appender {
         queued
     }
 
-    /// The stream once all of those shards are closed and their children are in sight; `None` when it is gone, or when
-    /// the deadline has passed.
+    /// The stream once these sealed shards are closed and their children are in the catalog; `None` when the stream is
+    /// gone or the deadline has passed.
     async fn successor(&self, uid: u64, sealed: &[SentRecords], deadline: Instant) -> Option<Arc<Stream>> {
         let is_closed = |stream: &Stream| {
             let is_open = |index| stream.shard(index).is_some_and(|shard| shard.closed_ms.is_none());

@@ -5,7 +5,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{AppendRefusal, AppendedRecord};
+use super::{AppendFailure, AppendedRecord};
 use crate::model::producers::Run;
 use crate::replication::{AppendOutcome, ProposeError};
 
@@ -27,11 +27,15 @@ impl From<AppendOutcome> for BatchOutcome {
 /// The reason why the records of a part have no outcome of their own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
-    /// Nothing was proposed: another node leads the group.
+    /// Nothing was proposed, and the next leader may take the records: another node leads the group, or the link ended
+    /// before it sent them.
     #[error("not proposed")]
     NotProposed,
-    /// Nothing was proposed: no leader took the records in time, or there was no room for them.
-    #[error("no room or no leader in time")]
+    /// Nothing was proposed: no leader took the records in time.
+    #[error("no leader in time")]
+    NoLeader,
+    /// Nothing was proposed: there was no memory for the records in time.
+    #[error("no room in time")]
     NoRoom,
     /// Nothing was proposed: the leader takes no records at the moment.
     #[error("{0}")]
@@ -75,7 +79,7 @@ pub(in crate::service) struct Retries {
     pub(in crate::service) unproposed: Vec<SentRecords>,
 }
 
-pub(in crate::service) type Results = [Result<AppendedRecord, AppendRefusal>];
+pub(in crate::service) type Results = [Result<AppendedRecord, AppendFailure>];
 
 impl Retries {
     pub(in crate::service) fn is_empty(&self) -> bool {
@@ -118,8 +122,10 @@ pub(in crate::service) fn settle_part(
             }
         }
         Err(PartError::NotProposed) => retries.unproposed.extend(sent),
-        Err(PartError::NoRoom | PartError::Refused(_)) => refuse(results, &sent, AppendRefusal::Unavailable),
-        Err(PartError::Unknown) => refuse(results, &sent, AppendRefusal::Unknown),
+        Err(PartError::NoLeader | PartError::NoRoom | PartError::Refused(_)) => {
+            refuse(results, &sent, AppendFailure::Unavailable);
+        }
+        Err(PartError::Unknown) => refuse(results, &sent, AppendFailure::Unknown),
     }
 }
 
@@ -127,7 +133,7 @@ pub(in crate::service) fn settle_part(
 fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentRecords, retries: &mut Retries) {
     for position in outcome.throttled.iter().rev() {
         let index = sent.records.remove(*position as usize);
-        results[index as usize] = Err(AppendRefusal::Throttled { shard: sent.shard });
+        results[index as usize] = Err(AppendFailure::Throttled { shard: sent.shard });
     }
     match outcome.outcome {
         None => {}
@@ -138,11 +144,11 @@ fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentReco
             }
         }
         Some(AppendOutcome::Sealed) => retries.sealed.push(sent),
-        Some(AppendOutcome::NoSuchShard) => refuse(results, [&sent], AppendRefusal::Unavailable),
+        Some(AppendOutcome::NoSuchShard) => refuse(results, [&sent], AppendFailure::Unavailable),
         Some(AppendOutcome::Remembered(runs)) => {
             for index in sent.records {
                 // A peer may have answered nonsense.
-                results[index as usize] = recall(&runs, index).ok_or(AppendRefusal::Unknown);
+                results[index as usize] = recall(&runs, index).ok_or(AppendFailure::Unknown);
             }
         }
         Some(AppendOutcome::Refused(refusal)) => refuse(results, [&sent], refusal.into()),
@@ -161,7 +167,7 @@ fn recall(runs: &[Run], position: u32) -> Option<AppendedRecord> {
 pub(in crate::service) fn refuse<'a>(
     results: &mut Results,
     sent: impl IntoIterator<Item = &'a SentRecords>,
-    refusal: AppendRefusal,
+    refusal: AppendFailure,
 ) {
     for index in sent.into_iter().flat_map(|sent| &sent.records) {
         results[*index as usize] = Err(refusal);

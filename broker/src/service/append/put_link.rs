@@ -1,8 +1,10 @@
-//! Puts on their way to the leaders of their groups: one kept stream to each node instead of a call for each put, which
-//! cost more than all the rest of it.
+//! Links: one kept stream of puts to each other node. A call for each put would cost more than all the rest of a small
+//! put.
 //!
-//! Each put is answered by itself, in any order. A put that was not sent was certainly not heard; when a
-//! stream ends, every put that was sent and is not answered has an unknown outcome. Used by [`super::forward`].
+//! A link sends puts in the order in which they were queued, and the node answers each by itself, in any order. When
+//! the stream ends, a put that was still queued was certainly not proposed; a put that was sent and not answered has an
+//! unknown outcome ([`run`]). The next put then starts another stream. Used by [`super::forward`] and
+//! [`super::session`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +19,7 @@ use crate::cluster::peers::{Client, Peers};
 use crate::replication::refused_or_unknown;
 use crate::shell::spawn_short;
 
-/// Puts that wait for one stream; further ones wait for room. Their bytes have a bound of their own.
+/// Puts that wait for one stream; callers with further ones wait. The bytes of the puts have a bound of their own.
 const WAITING_MAX: usize = 1_024;
 
 pub(in crate::service) type Answer = Result<peer::PutResponse, PartError>;
@@ -31,13 +33,13 @@ struct QueuedPut {
 /// The caller that waits for an answer, and the memory for its records until then.
 struct Waiting {
     answer: oneshot::Sender<Answer>,
-    _share: Share,
+    _share: ForwardingShare,
 }
 
 /// A share of the memory for records on their way to other nodes.
-pub(in crate::service) type Share = Arc<OwnedSemaphorePermit>;
+pub(in crate::service) type ForwardingShare = Arc<OwnedSemaphorePermit>;
 
-/// A stream of puts to a node, which hears them in the order in which they were sent, if it does.
+/// The stream of puts to a node, which receives them in order, if at all.
 #[derive(Clone, Debug)]
 pub struct PutLink(mpsc::Sender<QueuedPut>);
 
@@ -48,11 +50,11 @@ impl PutLink {
         Self(mpsc::channel(1).0)
     }
 
-    /// Hands a put over, once there is room. Returns the node's answer, which may not fit the put.
+    /// Queues a put, once there is room. Returns the future of the node's answer, which may not fit the put.
     pub(in crate::service) async fn take(
         &self,
         put: peer::PutRequest,
-        share: Share,
+        share: ForwardingShare,
     ) -> impl Future<Output = Answer> + use<> {
         let (answer, answered) = oneshot::channel();
         // A queued put that is dropped was not sent: one that was sent is answered in any case.
@@ -74,7 +76,7 @@ pub struct PutLinks {
 }
 
 impl PutLinks {
-    /// Brings a put to a node. Returns the node's answer, which may not fit the put.
+    /// Sends a put to a node. Returns the node's answer, which may not fit the put.
     ///
     /// # Errors
     /// [`PartError`].
@@ -83,12 +85,12 @@ impl PutLinks {
         peers: &Arc<Peers>,
         (node, client): (u64, Client),
         put: peer::PutRequest,
-        share: Share,
+        share: ForwardingShare,
     ) -> Answer {
         self.started(peers, node, client).take(put, share).await.await
     }
 
-    /// Lets puts begin another stream. Puts that were sent over this one are answered.
+    /// Makes later puts start another stream. Puts that were sent over this one are still answered.
     pub(in crate::service) fn retire(&self, link: &PutLink) {
         let mut streams = self.streams.lock().expect("no code panics while it holds this lock");
         streams.retain(|_, running| running != link);
@@ -105,7 +107,7 @@ impl PutLinks {
             return link;
         }
         let (stream, queue) = mpsc::channel(WAITING_MAX);
-        // A stream that ends, however it does, is closed, and the next put makes another.
+        // The end of the task closes the channel, and the next put starts another stream.
         spawn_short(run(peers.clone(), node, client, queue));
         let link = PutLink(stream);
         streams.insert(node, link.clone());
@@ -117,7 +119,8 @@ fn running(streams: &HashMap<u64, PutLink>, node: u64) -> Option<PutLink> {
     streams.get(&node).filter(|link| !link.0.is_closed()).cloned()
 }
 
-/// Hands puts over and brings their answers back, until the stream ends.
+/// Sends queued puts and hands their answers to the callers until the stream ends; then every put that was sent and not
+/// answered gets an unknown outcome.
 async fn run(peers: Arc<Peers>, node: u64, mut client: Client, queue: mpsc::Receiver<QueuedPut>) {
     let sent = Arc::new(SentPuts::default());
     let puts = peers.request(node, send_puts(queue, sent.clone()), None);
@@ -141,7 +144,7 @@ async fn run(peers: Arc<Peers>, node: u64, mut client: Client, queue: mpsc::Rece
     sent.end(&PartError::Unknown);
 }
 
-/// The queued puts as the connection takes them.
+/// The queued puts in order, as the connection takes them. A put whose caller has gone is dropped.
 fn send_puts(
     queue: mpsc::Receiver<QueuedPut>,
     sent: Arc<SentPuts>,
@@ -149,7 +152,7 @@ fn send_puts(
     stream::unfold((queue, sent), |(mut queue, sent)| async move {
         loop {
             let QueuedPut { put, waiting } = queue.recv().await?;
-            // A caller that has left wants no outcome.
+            // Its caller has gone and wants no outcome.
             if !waiting.answer.is_closed() {
                 let id = sent.note(waiting)?;
                 return Some((peer::PutRequest { id, ..put }, (queue, sent)));
@@ -178,7 +181,7 @@ impl SentPuts {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 
-    /// The id for one more put; `None` when the stream has ended: it is not sent then.
+    /// The id for one more put; `None` when the stream has ended, so that the put is not sent.
     fn note(&self, waiting: Waiting) -> Option<u64> {
         let mut unanswered = self.unanswered();
         let unanswered = unanswered.as_mut()?;
@@ -190,15 +193,15 @@ impl SentPuts {
     fn answer(&self, answer: peer::PutResponse) {
         let waiting = self.unanswered().as_mut().and_then(|unanswered| unanswered.puts.remove(&answer.id));
         if let Some(Waiting { answer: waiting, _share }) = waiting {
-            // A caller that has waited too long is gone.
+            // The caller may have gone at its deadline.
             drop(waiting.send(Ok(answer)));
         }
     }
 
-    fn end(&self, undelivered: &PartError) {
+    fn end(&self, outcome: &PartError) {
         let unanswered = self.unanswered().take();
         for waiting in unanswered.into_iter().flat_map(|unanswered| unanswered.puts.into_values()) {
-            drop(waiting.answer.send(Err(undelivered.clone())));
+            drop(waiting.answer.send(Err(outcome.clone())));
         }
     }
 }

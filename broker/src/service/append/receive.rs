@@ -1,8 +1,8 @@
-//! Records that came to another node, for a group that is led here: charged, dated and proposed here.
+//! Records that another node has forwarded, for a group that this node leads: charged, dated and proposed here.
 //!
-//! They come encoded, and go into the log as they are unless some of a sub-batch are beyond their shard's limits: these
-//! are left out. Nothing is charged when the group is led elsewhere. Called by the peers' server, and by
-//! [`super::forward`] when this node has become the leader.
+//! They come encoded, and go into the log as they are, without the records that are beyond their shard's limits.
+//! Nothing is charged unless this node leads the group. Called by the peers' server, and by [`super::forward`] when
+//! this node has become the leader.
 
 #![expect(
     clippy::disallowed_types,
@@ -20,9 +20,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::Appender;
-use super::encode::ChargeUnit;
 use super::messages::{read_batch, send_response};
 use super::outcomes::{BatchOutcome, PartError};
+use super::prepare::ChargeUnit;
 use crate::model::stream::{Catalog, Shard, Stream};
 use crate::replication::{AppendOutcome, DATA_GROUPS, Leader, META_GROUP, SubBatch};
 
@@ -42,9 +42,9 @@ pub struct LinkQueues([OrderedQueue; DATA_GROUPS as usize]);
 /// The ordered puts of one link for one group.
 #[derive(Debug, Default)]
 pub struct OrderedQueue {
-    /// Held by the put that is not queued at the group yet; later ones wait for it.
+    /// Locked by the put that is not in the group's queue yet; later puts wait for it.
     front: Mutex<()>,
-    /// A put was not proposed and will be sent again over another link: no later put may come before it.
+    /// Set once a put was not proposed: it will be sent again over another link, and no later put may come before it.
     is_fenced: AtomicBool,
 }
 
@@ -98,7 +98,7 @@ impl Appender {
         received
     }
 
-    /// Takes a part outside of any order. Calls `queued` when the part has its place.
+    /// Takes a part outside of any order. Calls `queued` when the part is in the group's queue.
     async fn receive_now(
         &self,
         group: u8,
@@ -106,7 +106,7 @@ impl Appender {
         is_charged: bool,
         queued: impl FnOnce(),
     ) -> Result<Vec<BatchOutcome>, PartError> {
-        // A node that hears of a new leader asks it at once, before that leader knows that a majority follows it.
+        // A gateway that learns of a new leader sends at once, before that leader knows that a majority follows it.
         if self.groups.leadership().leader_within(group, Instant::now() + TAKING_OVER).await != Leader::Here {
             return Err(PartError::NotProposed);
         }
@@ -153,8 +153,8 @@ impl Appender {
         Ok(delivered)
     }
 
-    /// A catalog that has the shards of all of those, unless they are gone: the node that sends them may have heard of
-    /// them earlier.
+    /// A catalog with the shards of these sub-batches, unless the shards are gone: the sender may have applied newer
+    /// metadata than this node.
     async fn catalog_with(&self, batches: &[SubBatch]) -> Result<Arc<Catalog>, PartError> {
         let catalog = self.groups.catalog();
         if batches.iter().all(|batch| find(&catalog, batch.shard).is_some()) {

@@ -167,7 +167,7 @@ impl PutGate {
         self.space_is_low.store(free <= reserved, Ordering::Relaxed);
     }
 
-    /// Looks whether puts have to be refused or may go on, and says so in the log when that changes.
+    /// Decides whether puts are refused, and logs when that changes.
     pub fn watch(&self, watched: &mut Watched, now: Instant) {
         self.watch_space();
         let bound = self.groups.disk().log_bound();

@@ -1,12 +1,19 @@
-//! Puts of one caller that keep the order of each shard although several of them are in flight.
+//! A session puts the messages of one PutStream call: several are in flight, and the records of each shard keep the
+//! order of the messages.
 //!
-//! A put *is queued* once it stands in the queue of every group that it needs: in the group's own queue where this node
-//! leads the group, otherwise in the link to the leader, which queues puts as they arrive. The next put of the session
-//! may begin then. A put waits until all earlier ones have ended if it would use another queue than the puts in flight,
-//! if it was routed by another version of the stream's shards, or if it has to be sent again because a shard was sealed
-//! or a leader did not take it. Two limits remain: a leader that loses its group after it has queued a put, and regains
-//! it before the next one arrives, may let the second one come first; and a put of unknown outcome may still be written
-//! at any time. PutStream has one session for each call.
+//! The parts of a put go into queues that keep their order: the group's own queue where this node leads the group,
+//! otherwise the link to the leader's node. The flow of one put, [`Appender::append_in_order`]:
+//!
+//! 1. The put before it is in all of its queues. The caller waits for that ([`PutSession::last_is_queued`]) before it
+//!    begins the next put.
+//! 2. The put joins the puts in flight if it cannot overtake one of them: it must use the same version of the stream's
+//!    shards and, for each group, the same queue ([`Routes::add`]).
+//! 3. A put that joined enters its queues, lets the next put begin, and awaits its answers.
+//! 4. A put that could not join, or has records to send again because a shard was sealed or a leader did not take them,
+//!    waits until all earlier puts have ended, and then sends its records as a put without a session does.
+//!
+//! Two limits remain. A leader that loses its group after it has queued a put, and regains the group before the next
+//! put arrives, may let the second put come first. And a put of unknown outcome may still be written at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +23,11 @@ use tidelog_proto::peer;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::encode::{Destination, GroupPart};
 use super::messages::{read_response, send_part};
 use super::outcomes::{PartError, Results, Retries, settle_part};
+use super::prepare::{GroupPart, Proposer};
 use super::put_link::{Answer, PutLink};
-use super::{AppendRefusal, AppendedRecord, Appender, NewRecord, outcome_deadline};
+use super::{AppendFailure, AppendedRecord, Appender, NewRecord, outcome_deadline};
 use crate::model::producer::Stamp;
 use crate::model::stream::Stream;
 use crate::replication::Leader;
@@ -34,7 +41,7 @@ pub struct PutSession(Arc<watch::Sender<Progress>>);
 struct Progress {
     /// Number of the put that began last.
     last: u64,
-    /// True until that put is queued.
+    /// True until that put is in all of its queues.
     is_queueing: bool,
     /// Numbers of the puts that have not ended.
     in_flight: BTreeSet<u64>,
@@ -76,7 +83,7 @@ impl Routes {
 }
 
 impl PutSession {
-    /// Begins the next put of the session. The put before it must be queued ([`Self::is_queued`]).
+    /// Begins the next put of the session, once the put before it is in its queues ([`Self::last_is_queued`]).
     pub fn begin(&self) -> OrderedPut {
         let mut number = 0;
         self.0.send_modify(|progress| {
@@ -88,8 +95,9 @@ impl PutSession {
         OrderedPut { progress: self.0.clone(), number }
     }
 
-    /// Waits until the put that began last is queued; false if that put was refused as a whole.
-    pub async fn is_queued(&self) -> bool {
+    /// Waits until the put that began last is in all of its queues; false if it ended without that, because it was
+    /// refused as a whole.
+    pub async fn last_is_queued(&self) -> bool {
         let is_decided =
             |progress: &Progress| !progress.is_queueing || !progress.in_flight.contains(&progress.last);
         let mut watching = self.0.subscribe();
@@ -117,7 +125,7 @@ impl OrderedPut {
     }
 
     /// Lets the next put begin behind this one.
-    fn mark_queued(&self) {
+    fn let_next_begin(&self) {
         self.progress.send_if_modified(|progress| {
             let is_queued_now = progress.is_queueing && progress.last == self.number;
             progress.is_queueing &= !is_queued_now;
@@ -126,7 +134,7 @@ impl OrderedPut {
     }
 
     /// Waits until all earlier puts have ended.
-    async fn follows_all(&self) {
+    async fn wait_for_earlier(&self) {
         let mut watching = self.progress.subscribe();
         let is_first = |progress: &Progress| progress.in_flight.first() == Some(&self.number);
         // This put holds the sender.
@@ -154,15 +162,15 @@ impl Drop for OrderedPut {
 }
 
 impl Appender {
-    /// Appends records as [`Self::append`] does, as one put of a session.
+    /// Appends records like [`Self::append`], as one put of a session.
     pub async fn append_in_order(
         &self,
         stream: &Arc<Stream>,
         records: &[NewRecord<'_>],
         stamp: Option<&Stamp>,
         put: OrderedPut,
-    ) -> Vec<Result<AppendedRecord, AppendRefusal>> {
-        let (parts, mut results) = self.encode_all(stream, records, stamp);
+    ) -> Vec<Result<AppendedRecord, AppendFailure>> {
+        let (parts, mut results) = self.prepare_all(stream, records, stamp);
         let queues = self.queues(&parts);
         let is_joined = queues
             .as_ref()
@@ -172,23 +180,23 @@ impl Appender {
             None => (parts, Retries::default()),
         };
         if !is_joined || !unsent.is_empty() || !retries.is_empty() {
-            put.follows_all().await;
+            put.wait_for_earlier().await;
             let deadline = outcome_deadline();
             retries.append(self.send(unsent, deadline, &mut results).await);
             self.send_again(stream.uid, records, stamp, retries, deadline, &mut results).await;
         }
         if !is_joined {
             put.forget_routes();
-            put.mark_queued();
+            put.let_next_begin();
         }
         results
     }
 
-    /// The queue of each part; `None` if a part has none at the moment.
+    /// The queue of each part; `None` if a part has none now, because its group has no known leader or no link to it.
     fn queues(&self, parts: &[GroupPart]) -> Option<Vec<Queue>> {
-        let queue = |part: &GroupPart| match part.destination {
-            Destination::Local => Some(Queue::Local),
-            Destination::Remote => match self.groups.leadership().leader(part.group) {
+        let queue = |part: &GroupPart| match part.proposer {
+            Proposer::ThisNode => Some(Queue::Local),
+            Proposer::Leader => match self.groups.leadership().leader(part.group) {
                 Leader::At(node) => self.put_links.running(node).map(Queue::Link),
                 Leader::Here | Leader::Unknown => None,
             },
@@ -196,8 +204,8 @@ impl Appender {
         parts.iter().map(queue).collect()
     }
 
-    /// Sends parts as [`Self::send`] does, but through these queues alone; lets the next put begin once each part has
-    /// its place. Returns the parts that a leader did not take, and the records that have to be sent again.
+    /// Sends parts like [`Self::send`], but through these queues alone, and lets the next put begin once each part is
+    /// in its queue. Returns the parts that a leader did not take, and the records that have to be sent again.
     async fn send_queued(
         &self,
         parts: impl Iterator<Item = (GroupPart, Queue)>,
@@ -213,7 +221,7 @@ impl Appender {
             }
         }
         let (sent, queued) = tokio::join!(self.send_to_links(remote, deadline), self.queue(local, deadline));
-        put.mark_queued();
+        put.let_next_begin();
         let answering = join_all(sent.into_iter().map(|(part, link, answer)| async move {
             let answer = match answer {
                 Some(answer) => timeout_at(deadline, answer).await.unwrap_or(Err(PartError::Unknown)),
@@ -270,21 +278,21 @@ mod tests {
     use crate::model::fixture;
 
     #[test]
-    fn the_next_put_begins_once_the_one_before_is_queued() {
+    fn the_next_put_begins_once_the_one_before_is_in_its_queues() {
         let session = PutSession::default();
-        assert_eq!(session.is_queued().now_or_never(), Some(true), "nothing has begun");
+        assert_eq!(session.last_is_queued().now_or_never(), Some(true), "nothing has begun");
         let first = session.begin();
-        assert_eq!(session.is_queued().now_or_never(), None);
-        first.mark_queued();
-        assert_eq!(session.is_queued().now_or_never(), Some(true));
+        assert_eq!(session.last_is_queued().now_or_never(), None);
+        first.let_next_begin();
+        assert_eq!(session.last_is_queued().now_or_never(), Some(true));
         let second = session.begin();
-        first.mark_queued();
-        assert_eq!(session.is_queued().now_or_never(), None, "the first one says nothing of the second");
-        assert_eq!(second.follows_all().now_or_never(), None);
+        first.let_next_begin();
+        assert_eq!(session.last_is_queued().now_or_never(), None, "the first one says nothing of the second");
+        assert_eq!(second.wait_for_earlier().now_or_never(), None);
         drop(first);
-        assert_eq!(second.follows_all().now_or_never(), Some(()));
+        assert_eq!(second.wait_for_earlier().now_or_never(), Some(()));
         drop(second);
-        assert_eq!(session.is_queued().now_or_never(), Some(false), "it was refused as a whole");
+        assert_eq!(session.last_is_queued().now_or_never(), Some(false), "it was refused as a whole");
     }
 
     #[test]
@@ -292,10 +300,10 @@ mod tests {
         let session = PutSession::default();
         let [first, second, third] = [(); 3].map(|()| session.begin());
         drop(second);
-        assert_eq!(third.follows_all().now_or_never(), None);
-        assert_eq!(first.follows_all().now_or_never(), Some(()));
+        assert_eq!(third.wait_for_earlier().now_or_never(), None);
+        assert_eq!(first.wait_for_earlier().now_or_never(), Some(()));
         drop(first);
-        assert_eq!(third.follows_all().now_or_never(), Some(()));
+        assert_eq!(third.wait_for_earlier().now_or_never(), Some(()));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// The budgets of a stream's shards: as before for those that have one, full for the others.
+    /// The budgets of a stream's shards: the present one of a shard that has one, a full one for each other shard.
     pub fn following(before: Option<&Self>, stream: &Stream) -> Self {
         let budget = |index| before.and_then(|before| before.find(index)).cloned().unwrap_or_default();
         Self { by_shard: stream.shards.iter().map(|shard| (shard.index, budget(shard.index))).collect() }

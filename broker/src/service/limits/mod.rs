@@ -19,7 +19,7 @@ use self::stream_refusals::StreamRefusals;
 use crate::limits::ShardLimits;
 
 /// Charges and refusals of this node, by shard and by stream.
-pub struct Accounts {
+pub struct Accounting {
     /// Limits of every shard.
     pub limits: ShardLimits,
     /// Budgets of the shards.
@@ -32,7 +32,7 @@ pub struct Accounts {
     pub stream_refusals: StreamRefusals,
 }
 
-impl Accounts {
+impl Accounting {
     /// Full budgets, and counts from zero on.
     pub fn new(limits: ShardLimits) -> Self {
         Self {

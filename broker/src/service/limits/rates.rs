@@ -1,15 +1,14 @@
-//! How many calls of the control plane each caller has left this second. Pure: time comes in as an argument.
+//! The rate limits of the control plane: token buckets of callers and resources. Pure: time comes in as an argument.
 //!
-//! One bucket per operation and [`Subject`], found by a hash, so that the length of names takes no memory. A bucket
-//! that was left alone for a second is full, and so as good as none: such ones are forgotten. Past [`BUCKETS_MAX`]
-//! one of them is dropped, so that its subject has a full bucket again: a caller that invents subjects does not
-//! lift all others' limits.
+//! There is one bucket per operation and [`Subject`], found by a hash, so that long names take no memory. A bucket idle
+//! for a second is full again, so it is dropped. At [`BUCKETS_MAX`] an arbitrary bucket is dropped for a new one, and
+//! its subject starts with a full bucket: a caller that invents subjects resets few of the others' limits.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::throttle::{Bucket, Throttled};
+use super::throttle::{Bucket, RateExceeded};
 use crate::limits::rates::Rate;
 
 /// Buckets kept at a time, some 40 bytes each.
@@ -28,7 +27,7 @@ pub struct Subject {
     pub resource: Arc<str>,
 }
 
-/// Everybody's buckets.
+/// The buckets of all subjects.
 #[derive(Debug, Default)]
 pub(in crate::service) struct CallRates {
     /// By the hash of operation and subject.
@@ -41,23 +40,23 @@ impl CallRates {
     /// Takes one call, or refuses it and counts nothing.
     ///
     /// # Errors
-    /// [`Throttled`] when the subject has made too many calls of this operation.
+    /// [`RateExceeded`] when the subject has made too many calls of this operation.
     pub(in crate::service) fn admit(
         &mut self,
         operation: &str,
         rate: Rate,
         subject: &Subject,
         now_ms: u64,
-    ) -> Result<(), Throttled> {
+    ) -> Result<(), RateExceeded> {
         if now_ms.abs_diff(self.swept_ms) >= SWEEP_EVERY_MS {
             self.swept_ms = now_ms;
             self.buckets.retain(|_, bucket| !bucket.is_idle(now_ms));
         }
         let key = self.hasher.hash_one((operation, subject));
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
-            // The order of the table is as good as any: hashes are not to be foreseen.
-            let evicted = self.buckets.keys().next().copied();
-            evicted.map(|key| self.buckets.remove(&key));
+            // An arbitrary bucket: callers cannot predict the order of the table, because the hashes are keyed.
+            let given_way = self.buckets.keys().next().copied();
+            given_way.map(|key| self.buckets.remove(&key));
         }
         let bucket = self.buckets.entry(key).or_default();
         bucket.take_one(Some(rate.per_second), now_ms)

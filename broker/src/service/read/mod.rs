@@ -33,7 +33,7 @@ pub struct ReadAnswer {
     pub records: Vec<ReadRecord>,
     /// The ordinal at which the next read goes on.
     pub next_ordinal: u64,
-    /// Milliseconds between now and the arrival of the last record given, 0 at the tip.
+    /// Milliseconds between now and the arrival of the last record 0 at the tip.
     pub millis_behind: u64,
     /// True when a closed shard has been read to its end.
     pub end_of_shard: bool,
@@ -96,7 +96,7 @@ impl Service {
             Some(given_ms) => self.now_ms().saturating_sub(given_ms),
         };
         self.accounts.meters.iterator_age_seconds.record(millis_behind as f64 / 1_000.0);
-        let records = given(batch.records);
+        let records = to_records(batch.records);
         // Sure on any node: the end of a closed shard is known before all of its records may be.
         let end_of_shard = shard.end_ordinal.is_some_and(|end| batch.next_ordinal >= end);
         Ok(ReadAnswer { records, next_ordinal: batch.next_ordinal, millis_behind, end_of_shard })
@@ -195,7 +195,7 @@ impl Service {
 }
 
 /// Records of the log on their way out.
-pub(super) fn given(records: Vec<tidelog_storage::shard::ReadRecord>) -> Vec<ReadRecord> {
+pub(super) fn to_records(records: Vec<tidelog_storage::shard::ReadRecord>) -> Vec<ReadRecord> {
     let give = |read: tidelog_storage::shard::ReadRecord| ReadRecord {
         ordinal: read.ordinal,
         time_ms: read.time_ms,
@@ -212,5 +212,5 @@ pub(super) fn size(record: &tidelog_storage::record::Record) -> usize {
 
 /// The shard's log is not here though metadata names it: its group has not applied its opening yet.
 pub(super) fn unavailable(shard: &Shard) -> ServiceError {
-    ServiceError::Unavailable(super::Unavailable::ShardNotReady(shard.index))
+    ServiceError::Unavailable(super::ServiceUnavailable::ShardNotReady(shard.index))
 }

@@ -47,7 +47,7 @@ impl Service {
     pub(in crate::service) async fn seal_and_open(&self, stream: &Stream) -> Result<(), ProposeError> {
         let Some(reshard) = &stream.reshard else { return Ok(()) };
         let uid = stream.uid;
-        let mut steps: BTreeMap<u8, stored::Reseat> = BTreeMap::new();
+        let mut steps: BTreeMap<u8, stored::SealAndOpen> = BTreeMap::new();
         for shard in reshard.sealed.iter().filter_map(|index| stream.shard(*index)) {
             steps.entry(shard.group).or_default().sealed.push(shard.index);
         }
@@ -55,8 +55,8 @@ impl Service {
             steps.entry(shard.group).or_default().opened.push(shard.index);
         }
         let taking = steps.into_iter().map(|(group, step)| {
-            let step = stored::Reseat { uid, ..step };
-            self.groups.proposals().propose_data(group, data_command::Command::Reseat(step))
+            let step = stored::SealAndOpen { uid, ..step };
+            self.groups.proposals().propose_data(group, data_command::Command::SealAndOpen(step))
         });
         let outcomes = futures_util::future::try_join_all(taking).await?;
         self.pass_on_producers(stream, reshard).await?;

@@ -5,7 +5,7 @@
 //! begins at; a later reader of the same place may get fewer records than there are by then, and goes on from
 //! there. Bounds: a few runs per shard, and a quarter of the room on the node or one run; runs beyond them are
 //! encoded for each subscriber. All runs that are alive, kept or on their way to clients, have a share of one
-//! [`Room`]; when that is spent, runs that are merely kept are dropped, and subscribers wait until clients have
+//! [`EventRoom`]; when that is spent, runs that are merely kept are dropped, and subscribers wait until clients have
 //! taken theirs.
 
 use std::collections::{HashMap, VecDeque};
@@ -41,9 +41,9 @@ pub fn run_room(bytes: usize) -> usize {
 
 /// The right to have a run of a size.
 #[derive(Debug)]
-pub struct Room(OwnedSemaphorePermit);
+pub struct EventRoom(OwnedSemaphorePermit);
 
-impl Room {
+impl EventRoom {
     /// Keeps as much of it as the bytes need, for as long as any part of them is alive anywhere, and gives back the
     /// rest. Partition keys of characters that JSON escapes may take more than was asked for; that much is not counted.
     pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
@@ -117,15 +117,15 @@ impl Feeds {
     }
 
     /// Room for a run of that many bytes; `None` when there was none until then.
-    async fn room(&self, bytes: usize, until: Instant) -> Option<Room> {
+    async fn room(&self, bytes: usize, until: Instant) -> Option<EventRoom> {
         let permits = bytes.min(RUN_BYTES_MAX) as u32;
         if let Ok(room) = self.pool.permits().clone().try_acquire_many_owned(permits) {
-            return Some(Room(room));
+            return Some(EventRoom(room));
         }
         self.forget_unused();
         let freed = self.pool.permits().clone().acquire_many_owned(permits);
         let freed = timeout_at(until, freed).await;
-        freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(Room)
+        freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(EventRoom)
     }
 
     /// Lets go of the runs of all shards that no client has any part of; the others would free nothing.
@@ -188,7 +188,7 @@ impl Feed {
         from: u64,
         bytes: usize,
         until: Instant,
-        make: impl AsyncFnOnce(Room) -> Result<Run, E>,
+        make: impl AsyncFnOnce(EventRoom) -> Result<Run, E>,
     ) -> Result<Option<Arc<Run>>, E> {
         let cell = self.cell(from);
         let made = cell.get_or_try_init(|| async {
@@ -209,7 +209,7 @@ impl Feed {
         Ok(Some(run))
     }
 
-    /// Lets go of all runs; those that are on their way to clients stay for them.
+    /// Drops all kept runs; runs on their way to clients stay until these have taken them.
     pub fn forget(&self) {
         self.runs().clear();
     }
@@ -253,7 +253,7 @@ mod tests {
 
     const SHARD: ShardKey = ShardKey { stream_uid: 1, shard: 0 };
 
-    fn run(next_ordinal: u64, bytes: usize, room: Room) -> Run {
+    fn run(next_ordinal: u64, bytes: usize, room: EventRoom) -> Run {
         let encoded = Part::new(room.hold(vec![b'x'; bytes]));
         Run { next_ordinal, last_time_ms: 0, records: 1, bytes: bytes as u64, encoded }
     }

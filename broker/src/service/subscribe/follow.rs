@@ -1,14 +1,15 @@
-//! Following a shard without a subscription of a consumer: by a name, with the share of the shard's
-//! throughput that goes with it, and without an end of its own. Subscribe of the gRPC API does this on the
-//! node that leads the shard.
+//! Followers read a shard batch by batch for gRPC's Subscribe, on the node that leads the shard.
 //!
-//! A follower is pulled, like a subscription (`subscribe/mod.rs`); it makes one batch at a time, and waits
-//! for records of the shard and for changes of the catalog and of the leaders. Any number of followers may
-//! use one name and share its throughput. A batch has its room before it is read, so that followers are
-//! polled in tasks of their own.
+//! A caller follows a shard under a name, and needs no registered consumer for that. A name has a token bucket in each
+//! shard, its *budget*: all followers of that name draw on it, however many there are. Invariant: disconnecting and
+//! coming back does not refill the bucket, because it is kept until it would be full again.
 //!
-//! Bounds of a node, which streams share ([`StreamShares`]): [`SHARES_MAX`] names, [`FOLLOWED_SHARDS_MAX`]
-//! shards that calls follow.
+//! A follower makes one batch when it is asked for one, and waits for records of the shard and for changes of the
+//! catalog and of the leaders. It takes memory for a batch before it reads the batch. That may take a while, so
+//! followers are polled in tasks of their own.
+//!
+//! A node keeps at most [`NAMES_MAX`] names and follows at most [`FOLLOWED_SHARDS_MAX`] shards; one stream holds
+//! at most as many of each as remain free ([`StreamShares`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,56 +28,56 @@ use crate::replication::{Leaders, Listener};
 use crate::room::{Account, Pool};
 use crate::service::limits::stream_shares::StreamShares;
 use crate::service::limits::throttle::FanoutBudget;
-use crate::service::read::{ReadRecord, given, size, unavailable};
+use crate::service::read::{ReadRecord, size, to_records, unavailable};
 use crate::service::{Service, ServiceError};
 
-/// Shares of one node.
-const SHARES_MAX: usize = 100_000;
+/// Names with a budget on one node, in all shards together.
+const NAMES_MAX: usize = 100_000;
 /// Shards that the calls of one node follow, each counted by every call: some 500 bytes each.
 pub(in crate::service) const FOLLOWED_SHARDS_MAX: usize = 131_072;
-/// How often shares that nobody uses are forgotten, milliseconds.
+/// How often unused budgets that are full again are dropped, milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
-/// The throughput that a name still has in a shard. Clones are one share.
-pub type Share = Arc<Mutex<FanoutBudget>>;
+/// The token bucket of a name in a shard. Clones share it.
+pub type NameBudget = Arc<Mutex<FanoutBudget>>;
 
-/// All shares that are used, or were a moment ago: coming back does not fill one.
+/// The budgets of all names. A recently used budget is kept, so that reconnecting does not refill it.
 #[derive(Debug)]
-pub struct Shares(Mutex<Table>);
+pub struct NameBudgets(Mutex<Table>);
 
 #[derive(Debug)]
 struct Table {
-    by_name: HashMap<(ShardKey, Arc<str>), Share>,
+    by_name: HashMap<(ShardKey, Arc<str>), NameBudget>,
     streams: StreamShares,
     swept_ms: u64,
 }
 
-impl Default for Shares {
+impl Default for NameBudgets {
     fn default() -> Self {
-        let streams = StreamShares::new(SHARES_MAX);
+        let streams = StreamShares::new(NAMES_MAX);
         Self(Mutex::new(Table { by_name: HashMap::new(), streams, swept_ms: 0 }))
     }
 }
 
-impl Shares {
-    /// The share of a name in a shard; `None` when the shard's stream may have no more of them.
-    fn of(&self, shard: ShardKey, name: &str, now_ms: u64) -> Option<Share> {
+impl NameBudgets {
+    /// The budget of a name in a shard; `None` when the shard's stream may have no more names.
+    fn of(&self, shard: ShardKey, name: &str, now_ms: u64) -> Option<NameBudget> {
         let mut table = self.0.lock().expect("no code panics while it holds this lock");
         let table = &mut *table;
         if now_ms.abs_diff(table.swept_ms) >= SWEEP_MS {
             table.swept_ms = now_ms;
-            table.by_name.retain(|(shard, _), share| {
-                let budget = share.lock().expect("no code panics while it holds this lock");
+            table.by_name.retain(|(shard, _), kept| {
+                let budget = kept.lock().expect("no code panics while it holds this lock");
                 let is_idle = budget.is_idle(now_ms);
                 drop(budget);
-                let is_kept = Arc::strong_count(share) > 1 || !is_idle;
+                let is_kept = Arc::strong_count(kept) > 1 || !is_idle;
                 table.streams.remove(shard.stream_uid, usize::from(!is_kept));
                 is_kept
             });
         }
         let key = (shard, Arc::from(name));
         match table.by_name.get(&key) {
-            Some(share) => Some(share.clone()),
+            Some(budget) => Some(budget.clone()),
             None if !table.streams.admits(shard.stream_uid, 1) => None,
             None => {
                 table.streams.add(shard.stream_uid, 1);
@@ -129,7 +130,7 @@ pub enum Followed {
     EndOfShard,
     /// The shard's records have expired and it is gone. The last.
     ShardGone,
-    /// The shard is led elsewhere: to be gone on with there. The last.
+    /// Another node leads the shard now, and the caller goes on there. The last.
     Over,
 }
 
@@ -150,12 +151,12 @@ pub struct Follower {
     key: ShardKey,
     /// The group of the shard.
     group: u8,
-    share: Share,
+    budget: NameBudget,
     notifications: Listener,
     catalog: watch::Receiver<Arc<Catalog>>,
     leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
-    /// The arrival of the last record given, milliseconds since the epoch.
+    /// The arrival of the last record milliseconds since the epoch.
     last_time_ms: Option<u64>,
     /// When an empty batch is due.
     due: Instant,
@@ -171,7 +172,8 @@ impl Service {
         FollowedShards { shards: self.followed_shards.clone(), stream_uid, count: 0 }
     }
 
-    /// Follows a shard from an ordinal on, with the share of that name; with one of its own when the name is empty.
+    /// Follows a shard from an ordinal on, with the budget of that name; with a budget of its own when the name is
+    /// empty.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] when this node has no room for another name.
@@ -184,19 +186,19 @@ impl Service {
         room: CallRoom,
     ) -> Result<Follower, ServiceError> {
         let key = ShardKey { stream_uid: stream.uid, shard: shard.index };
-        let share = match name {
-            "" => Some(Share::default()),
-            name => self.shares.of(key, name, self.now_ms()),
+        let budget = match name {
+            "" => Some(NameBudget::default()),
+            name => self.name_budgets.of(key, name, self.now_ms()),
         };
-        let no_room = || ServiceError::Unavailable(crate::service::Unavailable::Consumers);
-        let share = share.ok_or_else(no_room)?;
+        let no_room = || ServiceError::Unavailable(crate::service::ServiceUnavailable::Consumers);
+        let budget = budget.ok_or_else(no_room)?;
         self.accounts.meters.subscriptions_begun.increment(1);
         self.accounts.meters.subscriptions.increment(1.0);
         Ok(Follower {
             service: self.clone(),
             key,
             group: shard.group,
-            share,
+            budget,
             notifications: self.groups.listen(key),
             catalog: self.groups.watch_catalog(),
             leaders: self.groups.leadership().watch_leaders(),
@@ -231,7 +233,7 @@ pub fn batch_bytes_max(stream: &Stream) -> usize {
 }
 
 impl Follower {
-    /// Ends when the shard is led elsewhere, also while nobody asks for the next step.
+    /// Ends when another node leads the shard, also while no caller asks for the next step.
     pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
         let (group, mut leaders) = (self.group, self.leaders.clone());
         async move { drop(leaders.wait_for(|leaders| !is_led_here(leaders, group)).await) }
@@ -293,7 +295,7 @@ impl Follower {
 
     fn delay_ms(&self) -> u64 {
         let (limits, now_ms) = (self.service.shard_limits(), self.service.now_ms());
-        self.share.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
+        self.budget.lock().expect("no code panics while it holds this lock").wait_ms(&limits, now_ms)
     }
 
     /// Reads the waiting records; no records when they have just expired, and `None` when there is no room for
@@ -319,11 +321,11 @@ impl Follower {
             charge.shrink(bytes as usize);
             self.charge = charge;
         }
-        self.share.lock().expect("no code panics while it holds this lock").charge(bytes);
+        self.budget.lock().expect("no code panics while it holds this lock").charge(bytes);
         self.next_ordinal = next_ordinal;
         self.last_time_ms = records.last().map(|read| read.time_ms).or(self.last_time_ms);
         self.due = Instant::now() + self.service.config.pace.pause;
-        let batch = self.batch(given(records), log);
+        let batch = self.batch(to_records(records), log);
         let meters = &self.service.accounts.meters;
         meters.subscription_records.increment(batch.records.len() as u64);
         meters.subscription_bytes.increment(bytes);
@@ -369,25 +371,26 @@ mod tests {
     const NOW_MS: u64 = 1_700_000_000_000;
 
     #[test]
-    fn a_name_has_one_share_of_a_shard_until_it_is_as_good_as_new() {
-        let shares = Shares::default();
+    fn a_name_has_one_budget_of_a_shard_until_it_is_full_again() {
+        let budgets = NameBudgets::default();
         let shard = ShardKey { stream_uid: 1, shard: 0 };
-        let of = |shard, name, after_ms| shares.of(shard, name, NOW_MS + after_ms).unwrap();
-        let share = of(shard, "a", 0);
-        assert!(Arc::ptr_eq(&share, &of(shard, "a", 0)));
-        assert!(!Arc::ptr_eq(&share, &of(shard, "b", 0)));
-        assert!(!Arc::ptr_eq(&share, &of(ShardKey { shard: 1, ..shard }, "a", 0)));
-        let wait =
-            |share: &Share, after_ms| share.lock().unwrap().wait_ms(&ShardLimits::aws(), NOW_MS + after_ms);
-        assert_eq!(wait(&share, 0), 0);
-        share.lock().unwrap().charge(8 << 20);
-        drop(share);
+        let of = |shard, name, after_ms| budgets.of(shard, name, NOW_MS + after_ms).unwrap();
+        let budget = of(shard, "a", 0);
+        assert!(Arc::ptr_eq(&budget, &of(shard, "a", 0)));
+        assert!(!Arc::ptr_eq(&budget, &of(shard, "b", 0)));
+        assert!(!Arc::ptr_eq(&budget, &of(ShardKey { shard: 1, ..shard }, "a", 0)));
+        let wait = |budget: &NameBudget, after_ms| {
+            budget.lock().unwrap().wait_ms(&ShardLimits::aws(), NOW_MS + after_ms)
+        };
+        assert_eq!(wait(&budget, 0), 0);
+        budget.lock().unwrap().charge(8 << 20);
+        drop(budget);
         // A name that comes back soon still has its debt.
         assert!(wait(&of(shard, "a", 1_500), 1_500) > 0);
-        // A share that was left alone until its debt is gone is forgotten.
+        // A budget that nobody used until its debt is gone is dropped.
         assert_eq!(wait(&of(shard, "a", 9_000), 9_000), 0);
         drop(of(shard, "c", 12_000));
-        let table = shares.0.lock().unwrap();
+        let table = budgets.0.lock().unwrap();
         assert_eq!(table.by_name.len(), 1);
     }
 }

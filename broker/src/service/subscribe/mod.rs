@@ -19,12 +19,12 @@ use tidelog_storage::shard::{ReadBatch, ReadLimit, ShardKey, ShardLog};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::read::{ReadRecord, given, size, unavailable};
+use super::read::{ReadRecord, size, to_records, unavailable};
 use super::{Service, ServiceError};
 use crate::limits::{EVENT_BYTES_MAX, EVENT_PAUSE_S, EVENT_RECORDS_MAX, SUBSCRIPTION_LIFE_S};
 use crate::model::stream::{Catalog, Consumer, ConsumerStatus, Shard, Stream, StreamStatus};
 use crate::replication::{Leader, Leaders, Listener};
-use feed::{Feed, Room, Run, run_room};
+use feed::{EventRoom, Feed, Run, run_room};
 use follow::batch_bytes_max;
 use subscriptions::{ActiveSubscription, SubscribeRefusal, SubscriptionKey};
 
@@ -97,7 +97,7 @@ pub struct Subscription {
     group: u8,
     leaders: watch::Receiver<Leaders>,
     next_ordinal: u64,
-    /// The arrival of the last record given, milliseconds since the epoch.
+    /// The arrival of the last record milliseconds since the epoch.
     last_time_ms: Option<u64>,
     /// When an empty event is due.
     due: Instant,
@@ -322,7 +322,7 @@ async fn make_run(
     log: &Arc<ShardLog>,
     from: u64,
     encode: Encode,
-    room: Room,
+    room: EventRoom,
 ) -> Result<Run, ServiceError> {
     let limit = ReadLimit { records: EVENT_RECORDS_MAX, bytes: EVENT_BYTES_MAX };
     let batch = match log.read_memory(from, limit) {
@@ -335,7 +335,7 @@ async fn make_run(
     let ReadBatch { records, next_ordinal } = batch;
     let bytes = records.iter().map(|read| size(&read.record) as u64).sum();
     let last_time_ms = records.last().map_or(0, |read| read.time_ms);
-    let records = given(records);
+    let records = to_records(records);
     let encoded = Part::new(room.hold(encode(shard, &records)));
     Ok(Run { next_ordinal, last_time_ms, records: records.len() as u64, bytes, encoded })
 }

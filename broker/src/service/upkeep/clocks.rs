@@ -1,5 +1,5 @@
-//! Upkeep of clocks: reads the node's clocks, keeps the cluster's retention clock in the metadata while it
-//! leads them, and takes an operator's word that the clocks are right.
+//! Upkeep of clocks: samples the node's clocks, stores the cluster's retention clock while this node leads the metadata
+//! group, and applies an operator's acceptance of the clocks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,8 +48,8 @@ impl Served {
 }
 
 impl Service {
-    /// Goes by the clocks from now on, and hides expired records before any client reads. Waits at most so long for
-    /// the clocks of a majority, without which puts are refused. To be called once, before anybody is served.
+    /// Samples the clocks for the first time, and hides expired records before any client reads. Waits at most
+    /// `patience` for the clocks of a majority, without which puts are refused. Called once, before clients are served.
     pub async fn begin_time(&self, patience: Duration) {
         self.look_at_newest();
         let late = Instant::now() + patience;
@@ -63,12 +63,12 @@ impl Service {
         self.hide_expired().await;
     }
 
-    /// Takes note of the newest record, before which no clock can be right.
+    /// Notes the newest arrival time: no clock that reads an earlier time can be right.
     pub(in crate::service) fn look_at_newest(&self) {
         self.newest_ms.store(self.groups.newest_time_ms(), Ordering::Relaxed);
     }
 
-    /// Turns the node's clock to now.
+    /// Samples the clocks, in the node's present situation.
     pub(in crate::service) fn look_at_clocks(&self) {
         self.groups.clock().set_situation(Situation {
             node: self.groups.node(),
@@ -79,7 +79,7 @@ impl Service {
         });
     }
 
-    /// Looks at the clocks until it is dropped.
+    /// Samples the clocks for as long as the service runs.
     pub(in crate::service) async fn keep_clocks(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,11 +122,11 @@ impl Service {
         (kept_ms == 0 || time_ms.abs_diff(kept_ms) >= after_ms).then_some(time_ms)
     }
 
-    /// Sets the cluster's times to that one, by an operator's word: the clocks of its voters are right. `newest_ms` is
+    /// Resets the cluster's times to `time_ms` after an operator has accepted the clocks of the voters. `newest_ms` is
     /// the newest arrival time in the cluster.
     ///
     /// # Errors
-    /// [`ServiceError`] when no leader of the metadata has taken it.
+    /// [`ServiceError`] when no leader of the metadata group has applied it.
     pub async fn accept_clocks(&self, time_ms: u64, newest_ms: u64) -> Result<(), ServiceError> {
         let accept = stored::AcceptClocks { time_ms, newest_ms };
         self.groups.proposals().propose_meta(self.now_ms(), Command::AcceptClocks(accept)).await?;

@@ -59,7 +59,7 @@ impl Service {
             shell.spawn_loop("retention", WORK_WITHIN, |heartbeat| trims.keep_trimming(heartbeat)),
             shell.spawn_loop("growth", GROWTH_WITHIN, |heartbeat| growth.keep_growing(heartbeat)),
             shell.spawn_owned("leading", leading.keep_leading()),
-            shell.spawn_loop("leases", LEASES_WITHIN, |heartbeat| leases.keep_leases(heartbeat)),
+            shell.spawn_loop("leases", LEASES_WITHIN, |heartbeat| leases.expire_members(heartbeat)),
             shell.spawn_loop("clocks", CLOCKS_WITHIN, |heartbeat| clocks.keep_clocks(heartbeat)),
         ];
         if self.groups.peers().configured().is_empty() {
@@ -67,7 +67,7 @@ impl Service {
             let keyed = catalogs.wait_for(|catalog| catalog.sealing_key.is_some());
             if !matches!(timeout(KEY_DEADLINE, keyed).await, Ok(Ok(_))) {
                 upkeep.iter().for_each(OwnedTask::abort);
-                return Err(ServiceError::Unavailable(super::Unavailable::NoKey));
+                return Err(ServiceError::Unavailable(super::ServiceUnavailable::NoKey));
             }
         }
         Ok(upkeep)

@@ -1,8 +1,9 @@
 //! Retention: records older than their stream allows are hidden from readers, and trimmed by commands in the log.
 //!
-//! Hiding is a node's own, goes by the served time, and can be undone. A trim goes by the retention clock and the
-//! median of the voters' clocks, both of which say that the records have expired; applying it only moves the trim
-//! point, so replicas agree. The file of trimmed records is unlinked after checkpoints that carry the trim.
+//! Each node hides expired records by itself, by the served time, and shows them again if that changes. A trim goes by
+//! the deletion time: the retention clock and the median of the voters' clocks have to agree that the records have
+//! expired. Applying a trim moves the trim point, so replicas agree. The file of trimmed records is unlinked after
+//! checkpoints that carry the trim.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,7 +21,7 @@ use crate::service::{Service, ServiceError};
 /// Shards of one trim command.
 const TRIM_POINTS_MAX: usize = 1_000;
 const HOUR_MS: u64 = 3_600_000;
-/// Milliseconds by which deletion may be behind the served time before records are hidden that it has not reached.
+/// Milliseconds by which the deletion time may be behind the served time before expired records are hidden.
 const HIDE_AFTER_MS: u64 = 10_000;
 
 /// A shard's records that have expired, and how old they are.
@@ -120,8 +121,8 @@ impl Service {
         self.log(stream, shard).map_or(0, count)
     }
 
-    /// Hides records that have expired by the served time, as far as deletion is behind it, and shows everything
-    /// else.
+    /// Hides records that have expired by the served time while the deletion time is unknown or more than
+    /// [`HIDE_AFTER_MS`] behind it; shows everything else.
     pub(in crate::service) async fn hide_expired(&self) {
         // A node of a cluster that knows too few clocks leaves everything as it is.
         let Some(served_ms) = self.groups.clock().served_ms() else { return };
@@ -141,8 +142,8 @@ impl Service {
         }
     }
 
-    /// Takes closed shards out whose last records have expired, if the metadata is led here; returns how many. Their
-    /// records go first, so that a crash in between leaves nothing that is not tried again.
+    /// Removes closed shards whose last records have expired, if this node leads the metadata group; returns their
+    /// number. The shards leave their data groups first, so that the next call finishes what a crash interrupts.
     pub async fn forget_expired_shards(&self) -> Result<usize, ServiceError> {
         let mut forgotten = 0;
         if !self.leads(META_GROUP) {
@@ -183,8 +184,8 @@ impl Service {
         Ok(forgotten)
     }
 
-    /// Whether a closed shard has nothing left that was not trimmed. A shard that is not here, or not all of whose
-    /// records have come here yet, is not empty: nothing says so.
+    /// Whether all records of a closed shard are trimmed. A shard that is not on this node, or whose records have not
+    /// all arrived here, does not count as empty.
     fn is_trimmed_to_its_end(&self, stream: &Stream, shard: &Shard) -> bool {
         let Some(log) = self.log(stream, shard) else { return false };
         shard.end_ordinal.is_some_and(|end| log.untrimmed().first_ordinal >= end)

@@ -11,7 +11,7 @@ use super::status;
 use crate::model::sequence_number::DIGITS;
 use crate::model::shard_id::ShardId;
 use crate::ops::native::AcknowledgementWriter;
-use crate::service::{AppendRefusal, AppendedRecord};
+use crate::service::{AppendFailure, AppendedRecord};
 
 /// Number of `results` in a PutStreamResponse.
 const RESULTS: u8 = 2;
@@ -28,7 +28,7 @@ const PLACED_BYTES: usize = HEAD_BYTES + ShardId::LENGTH + HEAD_BYTES + DIGITS;
 const RESULT_BYTES: usize = HEAD_BYTES + PLACED_BYTES;
 const _: () = assert!(RESULT_BYTES < 128);
 
-type Results = [Result<AppendedRecord, AppendRefusal>];
+type Results = [Result<AppendedRecord, AppendFailure>];
 
 /// A result for each record.
 pub(super) fn each(position: u64, results: &Results) -> Bytes {
@@ -56,7 +56,7 @@ pub(super) fn each(position: u64, results: &Results) -> Bytes {
 
 /// The failed records, by their place.
 pub(super) fn failed(position: u64, results: &Results) -> Bytes {
-    let failure = |(place, result): (u32, &Result<AppendedRecord, AppendRefusal>)| {
+    let failure = |(place, result): (u32, &Result<AppendedRecord, AppendFailure>)| {
         let refusal = result.as_ref().err()?;
         Some((place, status::failure(*refusal)))
     };
@@ -105,9 +105,9 @@ mod tests {
         let results = [
             Ok(placed(0, 0)),
             Ok(placed(0, 1)),
-            Err(AppendRefusal::Throttled { shard: 7 }),
+            Err(AppendFailure::Throttled { shard: 7 }),
             Ok(placed(2_147_483_647, 1 << 40)),
-            Err(AppendRefusal::Unknown),
+            Err(AppendFailure::Unknown),
         ];
         for position in [0, 1, 127, 128, u64::MAX] {
             let expected = PutStreamResponse {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::body::Room;
+use super::body::BodyRoom;
 use super::framing::trailers;
 use super::{status, timeout};
 use crate::ops::Fault;
@@ -49,14 +49,14 @@ pub(in crate::wire) struct Answer {
     /// Ends with why the answer has to end early.
     cut: Pin<Box<dyn Future<Output = Status> + Send>>,
     /// The request's share of the room, until the request is answered.
-    _room: Room,
+    _room: BodyRoom,
 }
 
 impl Answer {
     /// Makes an answer of that body, which ends at `deadline` if there is one and once `stopping` is true.
     pub(super) fn new(
         body: Body,
-        room: Room,
+        room: BodyRoom,
         deadline: Option<Instant>,
         stopping: Option<watch::Receiver<bool>>,
     ) -> Self {
@@ -205,7 +205,7 @@ mod tests {
             crate::wire::Interface::Loopback,
         )
         .unwrap();
-        Answer::new(Body::new(StreamBody::new(frames)), Room::of(&client), deadline, Some(stopping))
+        Answer::new(Body::new(StreamBody::new(frames)), BodyRoom::of(&client), deadline, Some(stopping))
     }
 
     /// Bytes of all frames of data, how many these are, and the status.

@@ -22,27 +22,27 @@ use crate::wire::pace::Pace;
 /// The bytes that one call takes of the room for all requests' bodies. Clones are one share; it is given back
 /// with the last. The charge of the connection covers the first [`PREPAID_BYTES`].
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Mutex<Share>>);
+pub(super) struct BodyRoom(Arc<Mutex<BodyCharge>>);
 
 #[derive(Debug)]
-struct Share {
+struct BodyCharge {
     charge: Charge,
     /// Bytes that have come and are not answered.
     bytes: usize,
 }
 
-impl Share {
+impl BodyCharge {
     /// Bytes that have to be charged when so many more are here.
     fn needed(&self, more: usize) -> usize {
         (self.bytes + more).saturating_sub(PREPAID_BYTES)
     }
 }
 
-impl Room {
+impl BodyRoom {
     /// A share of nothing.
     pub(super) fn of(client: &Client) -> Self {
         let charge = client.room.bodies.charge(&client.account, false);
-        Self(Arc::new(Mutex::new(Share { charge, bytes: 0 })))
+        Self(Arc::new(Mutex::new(BodyCharge { charge, bytes: 0 })))
     }
 
     /// Takes in bytes that have come, if there is room now.
@@ -79,7 +79,7 @@ impl Room {
         share.charge.shrink(needed);
     }
 
-    fn share(&self) -> MutexGuard<'_, Share> {
+    fn share(&self) -> MutexGuard<'_, BodyCharge> {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 }
@@ -140,7 +140,7 @@ type Waiting = Pin<Box<dyn Future<Output = bool> + Send>>;
 /// The body of a gRPC request, charged to the class bodies.
 pub(super) struct RequestBody {
     incoming: Incoming,
-    room: Room,
+    room: BodyRoom,
     /// How long a client may leave a message unfinished.
     stall: Duration,
     coming: Coming,
@@ -153,7 +153,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, room: Room, stall: Duration, pace: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, room: BodyRoom, stall: Duration, pace: Duration) -> Self {
         Self {
             incoming,
             room,
@@ -299,7 +299,7 @@ mod tests {
     async fn room_is_given_back_once_and_no_more_than_was_had() {
         let all = crate::room::Room::new(Shares::default().with(Class::Bodies, 32 << 20));
         let client = Client::open(&all, [127, 0, 0, 1].into(), crate::wire::Interface::Loopback).unwrap();
-        let (room, used) = (Room::of(&client), || all.bodies.used());
+        let (room, used) = (BodyRoom::of(&client), || all.bodies.used());
         assert!(room.try_add(PREPAID_BYTES));
         assert_eq!(used(), 0);
         assert!(room.try_add(60) && room.clone().add(40).await);
@@ -312,7 +312,7 @@ mod tests {
         // The call that finishes takes of the reserve, and another one waits in vain.
         assert!(clone.clone().add(10 << 20).await);
         assert!(used() > LARGEST_BODY_BYTES);
-        assert!(!Room::of(&client).add(10 << 20).await);
+        assert!(!BodyRoom::of(&client).add(10 << 20).await);
         clone.give_back(1 << 30);
         assert_eq!(used(), 0);
         drop(clone);

@@ -25,7 +25,7 @@ use crate::model::stream::Stream;
 use crate::ops::native::{self, At};
 use crate::ops::{Call, Fault};
 use crate::service::{
-    GoOn, GroupBegin, GroupDescription, GroupError, Lease, MemberDescription, NewMember, Reached,
+    ConsumerGroupError, GoOn, GroupBegin, GroupDescription, Lease, MemberDescription, NewMember, Reached,
     ShardDescription, ShardProgress,
 };
 
@@ -56,13 +56,15 @@ impl Groups {
 
 impl Named {
     /// The status of a call that has come to nothing.
-    fn failed(&self, error: GroupError) -> Status {
+    fn failed(&self, error: ConsumerGroupError) -> Status {
         let Self { stream, group } = self;
         let words = |text: &str| format!("Group {group} of stream {} {text}.", stream.key.name);
         match error {
-            GroupError::Service(error) => status::of(Fault::of_stream(error, &stream.key)),
-            GroupError::OutOfRange(words) => status::with_reason(Code::OutOfRange, "OUT_OF_RANGE", words),
-            GroupError::Refused(refusal) => match refusal {
+            ConsumerGroupError::Service(error) => status::of(Fault::of_stream(error, &stream.key)),
+            ConsumerGroupError::OutOfRange(words) => {
+                status::with_reason(Code::OutOfRange, "OUT_OF_RANGE", words)
+            }
+            ConsumerGroupError::Refused(refusal) => match refusal {
                 GroupRefusal::NoSuchGroup => {
                     status::with_reason(Code::NotFound, "GROUP_NOT_FOUND", words("does not exist"))
                 }

@@ -11,12 +11,12 @@ use super::status;
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
 use crate::model::stream::Shard;
-use crate::ops::native::{AcknowledgementWriter, At, Given, Numbers};
-use crate::service::{AppendRefusal, AppendedRecord, Batch, ReadRecord};
+use crate::ops::native::{AcknowledgementWriter, At, Numbers, PutEntry};
+use crate::service::{AppendFailure, AppendedRecord, Batch, ReadRecord};
 
 /// Records to be put.
-pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Given<'_>> {
-    records.iter().map(|record| Given {
+pub(super) fn entries(records: &[NewRecord]) -> impl ExactSizeIterator<Item = PutEntry<'_>> {
+    records.iter().map(|record| PutEntry {
         partition_key: record.partition_key.as_deref(),
         explicit_hash_key: record.explicit_hash_key.as_deref(),
         data: &record.data,
@@ -24,9 +24,9 @@ pub(super) fn given(records: &[NewRecord]) -> impl ExactSizeIterator<Item = Give
 }
 
 /// The outcome of each record, as a message.
-pub(super) fn results(results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<PutResult> {
+pub(super) fn results(results: &[Result<AppendedRecord, AppendFailure>]) -> Vec<PutResult> {
     let mut writer = AcknowledgementWriter::default();
-    let result = |result: &Result<AppendedRecord, AppendRefusal>| {
+    let result = |result: &Result<AppendedRecord, AppendFailure>| {
         let result = match result {
             Ok(placed) => put_result::Result::Placed(PlacedMessage {
                 shard_id: ShardId(placed.shard).to_string(),

@@ -58,7 +58,7 @@ use crate::ops::Fault;
 use crate::room::AnswerRoom;
 use crate::service::Service;
 pub(super) use answer::Answer;
-use body::{RequestBody, Room};
+use body::{BodyRoom, RequestBody};
 use caller::Caller;
 
 /// Bytes of one message, in either direction.
@@ -146,7 +146,7 @@ pub(super) async fn call(
     let timing = gateway.timing.of_call(request.uri().path().strip_prefix('/').unwrap_or_default());
     let deadline = timeout::of(request.headers());
     let deadline_at = deadline.map(|deadline| Instant::now() + deadline);
-    let room = Room::of(client);
+    let room = BodyRoom::of(client);
     let mut request =
         request.map(|body| RequestBody::new(body, room.clone(), gateway.bounds.stall, gateway.bounds.pace));
     request.extensions_mut().insert(client.account.clone());
@@ -198,7 +198,7 @@ pub(super) async fn call(
 /// The answer to a call for which there is no room beside those that are under way on its connection.
 pub(super) fn refuse(client: &Client) -> Response<AnswerBody> {
     let response = status::of(Fault::no_room(false, CALLS)).into_http::<tonic::body::Body>();
-    response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, Room::of(client), None, None))))
+    response.map(|body| AnswerBody::Grpc(Box::new(Answer::new(body, BodyRoom::of(client), None, None))))
 }
 
 /// Returns the answer of a call, or a status when the call panics or has none within `patience`.

@@ -37,8 +37,8 @@ pub(super) async fn answer(
     let message = message.ok_or_else(|| status::invalid("A Put has one message."))?;
     let PutRequest { stream, records, producer } = read(&message)?;
     let stamp = records::stamp(producer)?;
-    let given = messages::given(&records);
-    let results = native::put(&caller.service, &call, &stream, given, stamp.as_ref(), None).await;
+    let entries = messages::entries(&records);
+    let results = native::put(&caller.service, &call, &stream, entries, stamp.as_ref(), None).await;
     let results = messages::results(&results.map_err(status::of)?);
     let mut response = vec![0; PREFIX_BYTES];
     PutResponse { results }.encode(&mut response).expect("a vector grows");

@@ -1,12 +1,12 @@
 //! PutStream: messages of records that are put one after the other without waiting for each.
 //!
-//! A call is one [`PutSession`]: a message begins when the one before it is queued, so that records of one shard are
-//! written in the order in which they came. Answers come in the order of the messages. The call takes further messages
-//! while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The first message that
-//! is refused as a whole ends the call once those before it are answered; no message after it is put. A stop of the
-//! broker ends the call alike. Each message is put by a task of its own: it may wait for shares of memory that all puts
-//! of the node wait for, and goes on although the client takes no answers. The data of a message that comes in one
-//! frame is encoded for the write-ahead log from that frame, without a copy in between.
+//! A call is one [`PutSession`]: a message begins when the one before it is in all of its queues, so that records of
+//! one shard are written in the order in which they came. Answers come in the order of the messages. The call takes
+//! further messages while fewer than [`UNANSWERED_MAX`] with less than [`UNANSWERED_BYTES_MAX`] are unanswered. The
+//! first message that is refused as a whole ends the call once those before it are answered; no message after it is
+//! put. A stop of the broker ends the call alike. Each message is put by a task of its own: it may wait for shares of
+//! memory that all puts of the node wait for, and goes on although the client takes no answers. The data of a message
+//! that comes in one frame is encoded for the write-ahead log from that frame, without a copy in between.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::answer::stopping_node;
-use super::body::{RequestBody, Room};
+use super::body::{BodyRoom, RequestBody};
 use super::caller::Caller;
 use super::framing::{self, MessageReader, PREFIX_BYTES};
 use super::{acknowledgements, messages, put, records, status};
@@ -45,7 +45,7 @@ pub(super) fn begin(
     caller: &Caller,
     stopping: watch::Receiver<bool>,
     request: Request<RequestBody>,
-    room: Room,
+    room: BodyRoom,
 ) -> Result<Response<tonic::body::Body>, Status> {
     let (head, body) = request.into_parts();
     framing::check_encoding(&head.headers)?;
@@ -78,12 +78,12 @@ struct PutStream {
     service: Arc<Service>,
     call: Arc<Call>,
     /// The messages' share of the room for all requests' bodies.
-    room: Room,
+    room: BodyRoom,
     /// True once the broker stops.
     stopping: watch::Receiver<bool>,
     /// `None` once no further message is taken.
     incoming: Option<MessageReader<RequestBody>>,
-    /// Why none is, if it is not that all have come.
+    /// Why no further message is taken, unless all have arrived.
     failure: Option<Status>,
     /// Where the next message's records go.
     stream: Arc<str>,
@@ -94,7 +94,7 @@ struct PutStream {
     unanswered: VecDeque<OwnTask<Answered>>,
     unanswered_bytes: usize,
     session: PutSession,
-    /// True while the message that began last is not queued.
+    /// True while the message that began last is not in all of its queues.
     is_queueing: bool,
 }
 
@@ -120,7 +120,7 @@ impl PutStream {
                     self.room.give_back(answered.bytes);
                     return Some(answered.outcome);
                 }
-                is_queued = self.session.is_queued(), if self.is_queueing => {
+                is_queued = self.session.last_is_queued(), if self.is_queueing => {
                     self.is_queueing = false;
                     if !is_queued {
                         // The message was refused, and its answer will say so.
@@ -168,8 +168,8 @@ impl PutStream {
         let (position, acknowledgement) = (self.position, self.acknowledgement);
         self.position += 1;
         let putting = async move {
-            let given = messages::given(&records);
-            let results = native::put(&service, &call, &stream, given, stamp.as_ref(), Some(ordered)).await;
+            let entries = messages::entries(&records);
+            let results = native::put(&service, &call, &stream, entries, stamp.as_ref(), Some(ordered)).await;
             let outcome = results.map(|results| match acknowledgement {
                 Acknowledgement::Each => acknowledgements::each(position, &results),
                 Acknowledgement::Failed => acknowledgements::failed(position, &results),

@@ -10,7 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::model::shard_id::ShardId;
 use crate::ops::Fault;
 use crate::ops::fault::{InUse, LimitExceeded, NotFound};
-use crate::service::AppendRefusal;
+use crate::service::AppendFailure;
 
 /// The domain of every ErrorInfo.
 const DOMAIN: &str = "tidelog";
@@ -126,20 +126,20 @@ pub(super) fn unknown_outcome() -> Status {
 const UNKNOWN_WORDS: &str = "The call may take effect or not, now or later; the broker's log may say more.";
 
 /// Why one record was not written.
-pub(super) fn failure(refusal: AppendRefusal) -> Failure {
+pub(super) fn failure(refusal: AppendFailure) -> Failure {
     let (reason, message) = match refusal {
-        AppendRefusal::Throttled { shard } => {
+        AppendFailure::Throttled { shard } => {
             (THROTTLED, format!("Rate exceeded for shard {}.", ShardId(shard)))
         }
-        AppendRefusal::Unknown => (UNKNOWN_OUTCOME, "The record may be written or not.".to_owned()),
-        AppendRefusal::Unavailable => {
+        AppendFailure::Unknown => (UNKNOWN_OUTCOME, "The record may be written or not.".to_owned()),
+        AppendFailure::Unavailable => {
             (UNAVAILABLE, "The record was not written; try again later.".to_owned())
         }
-        AppendRefusal::ProducerStale => {
+        AppendFailure::ProducerStale => {
             let words = "The record was not written: its batch is settled and no longer known.";
             (PRODUCER_STALE, words.to_owned())
         }
-        AppendRefusal::ProducerTableFull => {
+        AppendFailure::ProducerTableFull => {
             let words = "The record was not written: its shard has no room to remember the batch.";
             (PRODUCER_TABLE_FULL, words.to_owned())
         }

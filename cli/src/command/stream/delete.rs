@@ -55,7 +55,7 @@ impl Delete {
     }
 }
 
-/// Has the name typed again.
+/// Asks the user to type the name again.
 fn ask(stream: &str, retention_hours: u32) -> Result<(), CommandError> {
     if !io::stdin().is_terminal() {
         return Err(CommandError::Arguments(format!(

@@ -39,7 +39,7 @@ pub struct Start {
 pub struct Started {
     /// The items, as they come.
     pub items: Items,
-    /// Ends when the shard is led elsewhere.
+    /// Ends when another node leads the shard.
     pub over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -158,7 +158,7 @@ enum Step {
     Item(Item, BatchCharge),
     /// To be made again.
     Again(Duration),
-    /// The shard is led elsewhere.
+    /// Another node leads the shard.
     Over,
 }
 

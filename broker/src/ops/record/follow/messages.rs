@@ -60,10 +60,11 @@ pub fn event(item: Item) -> Bytes {
 
 /// Decodes a message of the leader.
 pub fn read(message: Result<Bytes, ExecuteFault>) -> Result<Item, Fault> {
-    let event = FollowEvent::decode(message.map_err(|fault| relayed::fault(&fault))?).map_err(|error| {
-        crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");
-        Fault::Internal
-    })?;
+    let event =
+        FollowEvent::decode(message.map_err(|fault| relayed::decode_fault(&fault))?).map_err(|error| {
+            crate::log_at_most_once_a_second!(error, %error, "a leader's records cannot be read");
+            Fault::Internal
+        })?;
     let FollowEvent { records, next_ordinal, millis_behind, done, end_of_shard } = event;
     Ok(match (done, end_of_shard) {
         (true, _) => Item::Done,

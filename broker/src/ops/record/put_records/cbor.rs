@@ -10,7 +10,7 @@ use crate::model::stream_name::StreamName;
 use crate::ops::Fault;
 use crate::ops::record::acknowledgement::{self, AcknowledgementWriter};
 use crate::ops::record::entry::{Entry, FoundRecord};
-use crate::service::{AppendRefusal, AppendedRecord};
+use crate::service::{AppendFailure, AppendedRecord};
 
 /// The stream's name and the records of a request as nearly every client writes it, borrowed from its body. Anything
 /// odd makes the reading fail, and the table of members takes over.
@@ -52,7 +52,7 @@ fn read_entries<'a>(reader: &mut Reader<'a>) -> Option<Vec<Entry<'a>>> {
 const RESULT_BYTES: usize = 112;
 
 /// The answer.
-pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<u8> {
+pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendFailure>]) -> Vec<u8> {
     let mut out = Vec::with_capacity((results.len() + 1) * RESULT_BYTES);
     let failed = results.iter().filter(|result| result.is_err()).count();
     cbor::write_map(&mut out, 2);

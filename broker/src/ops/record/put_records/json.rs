@@ -10,7 +10,7 @@ use crate::model::stream_name::StreamName;
 use crate::ops::Fault;
 use crate::ops::record::acknowledgement::AcknowledgementWriter;
 use crate::ops::record::entry::{self, Borrowed, Entry};
-use crate::service::{AppendRefusal, AppendedRecord};
+use crate::service::{AppendFailure, AppendedRecord};
 
 /// The request as nearly every client writes it. A member it does not know, a null or any other oddity makes the
 /// reading fail, and the table of members takes over.
@@ -69,7 +69,7 @@ impl Request<'_> {
 const RESULT_BYTES: usize = 128;
 
 /// The answer.
-pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendRefusal>]) -> Vec<u8> {
+pub(super) fn write_answer(key: &StreamKey, results: &[Result<AppendedRecord, AppendFailure>]) -> Vec<u8> {
     let mut out = Vec::with_capacity((results.len() + 1) * RESULT_BYTES);
     out.extend_from_slice(br#"{"FailedRecordCount":"#);
     json::write_number(&mut out, results.iter().filter(|result| result.is_err()).count());

@@ -198,11 +198,11 @@ fn each_record_has_its_own_answer() {
     };
     let results = [
         placed(0, 1),
-        Err(AppendRefusal::Throttled { shard: 1 }),
+        Err(AppendFailure::Throttled { shard: 1 }),
         placed(1, 9),
         placed(0, 2),
-        Err(AppendRefusal::Unknown),
-        Err(AppendRefusal::Unavailable),
+        Err(AppendFailure::Unknown),
+        Err(AppendFailure::Unavailable),
     ];
     let json = json::write_answer(&key, &results);
     let cbor = cbor::write_answer(&key, &results);

@@ -145,8 +145,8 @@ fn only_leases_that_the_leader_saw_unchanged_are_taken() {
     change(&mut state, "g", join(&Begin::TrimHorizon));
     change(&mut state, "g", join(&Begin::TrimHorizon));
     change(&mut state, "g", sync(2, &[]));
-    let expire = |member, beats, number| {
-        let members = vec![stored::expire_leases::Absent { member, beats }];
+    let expire = |member, syncs, number| {
+        let members = vec![stored::expire_leases::Absent { member, syncs }];
         let revocations = vec![stored::expire_leases::Revocation { shard: 1, number }];
         Change::Expire(stored::ExpireLeases { members, revocations })
     };
@@ -173,7 +173,7 @@ fn a_checkpoint_gives_back_the_same_groups() {
     assert_eq!(back.consumer_groups(), state.consumer_groups());
     assert_eq!(back.store(), stored);
     let kept = group(&back);
-    assert_eq!((kept.members[&2].beats, kept.revocations), (1, 1));
+    assert_eq!((kept.members[&2].syncs, kept.revocations), (1, 1));
     assert_eq!(
         kept.shards[&0].position,
         GroupPosition::After(RecordPosition { ordinal: 6, time_s: 1_700_000_000 })
@@ -197,7 +197,7 @@ fn readers_are_notified_only_of_groups_that_may_have_changed() {
     change(&mut state, "g", sync(2, &[]));
     assert!(!Arc::ptr_eq(&before, state.consumer_groups()));
     assert_eq!(
-        before.get(1, "g").expect("the group").members[&2].beats,
+        before.get(1, "g").expect("the group").members[&2].syncs,
         0,
         "what a reader holds stays as it is"
     );

@@ -94,18 +94,19 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
 
     // Each step comes twice, as when its driver dies.
     for _ in 0..2 {
-        let reseat =
-            |sealed, opened| data_command::Command::Reseat(stored::Reseat { uid: UID, sealed, opened });
-        let ends = control(&mut here, reseat(vec![0], vec![1]));
+        let seal_and_open = |sealed, opened| {
+            data_command::Command::SealAndOpen(stored::SealAndOpen { uid: UID, sealed, opened })
+        };
+        let ends = control(&mut here, seal_and_open(vec![0], vec![1]));
         assert!(matches!(&ends, Outcome::Sealed(ends) if *ends == [(0, 7)]), "{ends:?}");
-        control(&mut there, reseat(vec![], vec![2]));
+        control(&mut there, seal_and_open(vec![], vec![2]));
         assert_eq!(send(&mut here, 0, 2, &[0]), AppendOutcome::Sealed);
         let known = table(&here, 0).expect("what the parent remembers");
         let producers: Vec<_> = known.producers().map(store_producer).collect();
         for (group, shard) in [(&mut here, 1), (&mut there, 2)] {
             let producers = producers.clone();
-            let inherit = stored::Inherit { uid: UID, shard, producers, clock_ms: 1_700_000_000_000 };
-            control(group, data_command::Command::Inherit(inherit));
+            let copy = stored::CopyProducers { uid: UID, shard, producers, clock_ms: 1_700_000_000_000 };
+            control(group, data_command::Command::CopyProducers(copy));
         }
     }
     assert_eq!((table(&here, 1), table(&there, 2)), (table(&here, 0), table(&here, 0)));

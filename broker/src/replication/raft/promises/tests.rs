@@ -9,7 +9,7 @@ use tidelog_storage::wal::{Vote, Wal, WalOp, WalOptions, WalReader};
 use super::*;
 use crate::replication::raft::log_store::RecentBytes;
 use crate::replication::types::config::{log_id, raft_vote};
-use crate::replication::workers::wal_thread::{Durability, WalHandle};
+use crate::replication::workers::wal_worker::{Durability, WalHandle};
 use crate::shell::Tasks;
 
 const GROUP: u8 = 3;

@@ -3,7 +3,7 @@
 
 use tidelog_proto::stored::{self, group_command::Change};
 
-use super::{GroupError, Service, ServiceError, check_usable};
+use super::{ConsumerGroupError, Service, ServiceError, check_usable};
 use crate::model::consumer_group::{Begin, GroupName, RecordPosition};
 use crate::model::stream::Stream;
 use crate::replication::{META_GROUP, store_begin};
@@ -24,30 +24,30 @@ impl Service {
     /// Sets the position of every shard anew.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::HasMembers`](super::GroupRefusal::HasMembers),
+    /// [`ConsumerGroupError`]: [`GroupRefusal::HasMembers`](super::GroupRefusal::HasMembers),
     /// [`GroupRefusal::NoSuchGroup`](super::GroupRefusal::NoSuchGroup), a time in the future.
     pub async fn reset_group(
         &self,
         stream: &Stream,
         group: &GroupName,
         to: GroupBegin,
-    ) -> Result<(), GroupError> {
+    ) -> Result<(), ConsumerGroupError> {
         let begin = self.group_begin(stream, to).await?;
         self.change_group(stream.uid, group, Change::Reset(begin)).await.map(drop)
     }
 
     /// # Errors
-    /// [`GroupError::OutOfRange`] for a time in the future; [`ServiceError::Unavailable`] when the end of a shard is
-    /// not known now.
+    /// [`ConsumerGroupError::OutOfRange`] for a time in the future; [`ServiceError::Unavailable`] when the end of a
+    /// shard is not known now.
     pub(in crate::service) async fn group_begin(
         &self,
         stream: &Stream,
         begin: GroupBegin,
-    ) -> Result<stored::GroupBegin, GroupError> {
+    ) -> Result<stored::GroupBegin, ConsumerGroupError> {
         let begin = match begin {
             GroupBegin::TrimHorizon => Begin::TrimHorizon,
             GroupBegin::Time(time_ms) if time_ms > self.latest_now_ms() => {
-                return Err(GroupError::OutOfRange("The timestamp lies in the future.".to_owned()));
+                return Err(ConsumerGroupError::OutOfRange("The timestamp lies in the future.".to_owned()));
             }
             GroupBegin::Time(time_ms) => Begin::Time(time_ms),
             GroupBegin::Latest => self.latest(stream.uid).await?,
@@ -55,7 +55,7 @@ impl Service {
         Ok(store_begin(&begin))
     }
 
-    async fn latest(&self, stream_uid: u64) -> Result<Begin, GroupError> {
+    async fn latest(&self, stream_uid: u64) -> Result<Begin, ConsumerGroupError> {
         // By the newest shards: children of one that is taken for open here would be read from their first record.
         self.groups.proposals().read_index(META_GROUP).await.map_err(super::not_now)?;
         let catalog = self.catalog();
@@ -65,7 +65,7 @@ impl Service {
             stream.open_shards().map(|shard| (shard.index, Unread::Ordinal(u64::MAX))).collect();
         let found = self.behind(stream, &unread).await;
         if found.len() < unread.len() {
-            return Err(ServiceError::Unavailable(crate::service::Unavailable::UnknownEnd).into());
+            return Err(ServiceError::Unavailable(crate::service::ServiceUnavailable::UnknownEnd).into());
         }
         let newest = found.into_iter().map(|(index, behind)| {
             (

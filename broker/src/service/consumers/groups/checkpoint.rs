@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidelog_proto::stored::{self, group_command::Change};
 
-use super::{GroupError, Service};
+use super::{ConsumerGroupError, Service};
 use crate::model::consumer_group::{GroupName, LeaseRef, Progress, RecordPosition};
 use crate::model::sequence_number::SequenceNumber;
 use crate::model::shard_id::ShardId;
@@ -35,8 +35,8 @@ impl Service {
     /// them.
     ///
     /// # Errors
-    /// [`GroupError`], and nothing is recorded: [`GroupError::OutOfRange`] for a number that is not of the shard or
-    /// that no record has yet, and for the end of a shard that is open;
+    /// [`ConsumerGroupError`], and nothing is recorded: [`ConsumerGroupError::OutOfRange`] for a number that is not of
+    /// the shard or that no record has yet, and for the end of a shard that is open;
     /// [`GroupRefusal::MemberUnknown`](super::GroupRefusal::MemberUnknown).
     pub async fn checkpoint_group(
         &self,
@@ -44,7 +44,7 @@ impl Service {
         group: &GroupName,
         member: u64,
         shards: &[ShardProgress],
-    ) -> Result<Vec<u32>, GroupError> {
+    ) -> Result<Vec<u32>, ConsumerGroupError> {
         let mut stream = stream.clone();
         if shards.iter().any(|own| !is_certain(&stream, own)) {
             self.groups.proposals().read_index(META_GROUP).await.map_err(super::not_now)?;
@@ -72,7 +72,7 @@ impl Service {
 
     /// A position beyond the shard's records would skip later ones. Where the end is not known now, it is let
     /// through: the member was given the number by a node that knew.
-    async fn check_is_there(&self, stream: &Stream, progress: &[Progress]) -> Result<(), GroupError> {
+    async fn check_is_there(&self, stream: &Stream, progress: &[Progress]) -> Result<(), ConsumerGroupError> {
         let is_here = |shard: &Shard, ordinal: u64| {
             self.bounds(stream, shard).is_some_and(|bounds| ordinal < bounds.next_ordinal)
         };
@@ -102,9 +102,9 @@ fn is_certain(stream: &Stream, own: &ShardProgress) -> bool {
     shard.is_some_and(|shard| own.reached != Reached::End || shard.closed_ms.is_some())
 }
 
-fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPosition>, GroupError> {
+fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPosition>, ConsumerGroupError> {
     let id = ShardId(shard.index);
-    let out_of_range = |reason: String| Err(GroupError::OutOfRange(reason));
+    let out_of_range = |reason: String| Err(ConsumerGroupError::OutOfRange(reason));
     let Reached::Through(text) = reached else {
         return match shard.closed_ms {
             Some(_) => Ok(None),
@@ -123,8 +123,8 @@ fn reached(shard: &Shard, reached: &Reached) -> Result<Option<RecordPosition>, G
     Ok(Some(RecordPosition { ordinal: number.ordinal, time_s: number.time_s }))
 }
 
-fn beyond(index: u32) -> GroupError {
-    GroupError::OutOfRange(format!("{} has no record of that sequence number (yet).", ShardId(index)))
+fn beyond(index: u32) -> ConsumerGroupError {
+    ConsumerGroupError::OutOfRange(format!("{} has no record of that sequence number (yet).", ShardId(index)))
 }
 
 #[cfg(test)]
@@ -154,7 +154,9 @@ mod tests {
             let found = reached(shard, &own);
             match expected {
                 Some(expected) => assert_eq!(found, expected, "{own:?}"),
-                None => assert!(matches!(found, Err(GroupError::OutOfRange(_))), "{own:?}: {found:?}"),
+                None => {
+                    assert!(matches!(found, Err(ConsumerGroupError::OutOfRange(_))), "{own:?}: {found:?}");
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{GoOn, GroupError, Service, ServiceError, check_usable};
+use super::{ConsumerGroupError, GoOn, Service, ServiceError, check_usable};
 use crate::model::consumer_group::{GroupName, GroupPosition, GroupRefusal, GroupShard};
 use crate::model::stream::Stream;
 use crate::service::read::behind::Unread;
@@ -64,12 +64,12 @@ impl Service {
     /// A group, and how far behind each of its shards is.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::NoSuchGroup`].
+    /// [`ConsumerGroupError`]: [`GroupRefusal::NoSuchGroup`].
     pub async fn describe_group(
         &self,
         stream: &Stream,
         group: &GroupName,
-    ) -> Result<GroupDescription, GroupError> {
+    ) -> Result<GroupDescription, ConsumerGroupError> {
         let groups = self.certain_groups().await?;
         let stream = self.usable(stream.uid)?;
         let group = groups.get(stream.uid, group.as_str()).ok_or(GroupRefusal::NoSuchGroup)?;

@@ -1,4 +1,4 @@
-//! Consumer groups: members come, sync, checkpoint and go, on any node.
+//! Consumer groups: members join, sync, checkpoint and leave, through any node.
 //!
 //! Each of these is one command of the metadata group. A member's leases are read from this node's applied state
 //! once the command is applied: never from before it.
@@ -6,7 +6,7 @@
 mod begin;
 mod checkpoint;
 mod describe;
-mod keeping;
+mod expiry;
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub use begin::GroupBegin;
 pub use checkpoint::{Reached, ShardProgress};
 pub use describe::{GroupDescription, MemberDescription, ShardDescription};
 
-/// Why nothing was done for a group or a member.
+/// Why a call about a consumer group changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GroupError {
+pub enum ConsumerGroupError {
     /// The group is not as the call needs it to be.
     #[error(transparent)]
     Refused(#[from] GroupRefusal),
@@ -40,7 +40,7 @@ pub enum GroupError {
     Service(#[from] ServiceError),
 }
 
-impl From<ProposeError> for GroupError {
+impl From<ProposeError> for ConsumerGroupError {
     fn from(error: ProposeError) -> Self {
         Self::Service(error.into())
     }
@@ -65,14 +65,14 @@ pub struct Joined {
     pub lease_ms: u32,
 }
 
-/// Where to go on with a shard.
+/// The position from which a member reads a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoOn {
-    /// At the oldest record that is kept.
+    /// The oldest record that is kept.
     TrimHorizon,
-    /// At the first record of that millisecond or later.
+    /// The first record of that millisecond or later.
     Time(u64),
-    /// After that record.
+    /// The record after that one.
     After(SequenceNumber),
 }
 
@@ -92,16 +92,16 @@ impl GoOn {
     }
 }
 
-/// A shard that a member has.
+/// A lease of a member: its right to one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Index of the shard.
     pub shard: u32,
     /// Grows each time the shard is leased anew.
     pub epoch: u64,
-    /// Where to go on.
+    /// The position from which the member reads.
     pub from: GoOn,
-    /// Whether another member is to have it.
+    /// Whether the member has to release the shard, for another member.
     pub is_revoked: bool,
 }
 
@@ -119,24 +119,24 @@ impl Service {
         find().ok_or(ServiceError::StreamGone)
     }
 
-    /// Whether groups of a stream have members, as far as this node has applied.
+    /// Whether consumer groups of a stream have members, in the state that this node has applied.
     pub fn has_group_members(&self, stream_uid: u64) -> bool {
         self.groups.consumer_groups().has_members(stream_uid)
     }
 
-    /// Comes into a group, which begins to be with its first member.
+    /// Joins a consumer group, creating it for its first member.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::TooManyGroups`], [`GroupRefusal::TooManyMembers`], a time in the future.
+    /// [`ConsumerGroupError`]: [`GroupRefusal::TooManyGroups`], [`GroupRefusal::TooManyMembers`], a time in the future.
     pub async fn join_group(
         &self,
         stream: &Stream,
         group: &GroupName,
         member: NewMember,
         from: GroupBegin,
-    ) -> Result<Joined, GroupError> {
+    ) -> Result<Joined, ConsumerGroupError> {
         let is_known = self.groups.consumer_groups().get(stream.uid, group.as_str()).is_some();
-        // Where the newest records are matters to a new group only.
+        // The newest positions matter to a new consumer group only.
         let mut begin = match from {
             GroupBegin::Latest if is_known => None,
             from => Some(self.group_begin(stream, from).await?),
@@ -154,7 +154,7 @@ impl Service {
                     let lease_ms = joined.map_or(member.lease_ms, |group| group.lease_ms);
                     return Ok(Joined { member: uid, lease_ms });
                 }
-                Err(GroupError::Refused(GroupRefusal::NoSuchGroup)) if begin.is_none() => {
+                Err(ConsumerGroupError::Refused(GroupRefusal::NoSuchGroup)) if begin.is_none() => {
                     begin = Some(self.group_begin(stream, from).await?);
                 }
                 outcome => return Err(unexpected(outcome)),
@@ -162,17 +162,17 @@ impl Service {
         }
     }
 
-    /// Stays in the group, gives up shards, and learns which ones the member has.
+    /// Renews the membership, releases shards, and returns the member's leases.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::MemberUnknown`], [`GroupRefusal::NoSuchGroup`].
+    /// [`ConsumerGroupError`]: [`GroupRefusal::MemberUnknown`], [`GroupRefusal::NoSuchGroup`].
     pub async fn sync_group(
         &self,
         stream: &Stream,
         group: &GroupName,
         member: u64,
         released: &[LeaseRef],
-    ) -> Result<Vec<Lease>, GroupError> {
+    ) -> Result<Vec<Lease>, ConsumerGroupError> {
         let released = released.iter().copied().map(store_lease).collect();
         self.change_group(stream.uid, group, Change::Sync(stored::SyncGroup { member, released })).await?;
         // Groups first: the catalog is at least as new then, and has every shard but those forgotten since.
@@ -186,24 +186,24 @@ impl Service {
         Ok(leases(group, stream, member))
     }
 
-    /// Goes; the member's shards go to others at once.
+    /// Leaves the group; its shards are leased to the other members at once.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::MemberUnknown`], [`GroupRefusal::NoSuchGroup`].
+    /// [`ConsumerGroupError`]: [`GroupRefusal::MemberUnknown`], [`GroupRefusal::NoSuchGroup`].
     pub async fn leave_group(
         &self,
         stream: &Stream,
         group: &GroupName,
         member: u64,
-    ) -> Result<(), GroupError> {
+    ) -> Result<(), ConsumerGroupError> {
         self.change_group(stream.uid, group, Change::Leave(stored::MemberRef { member })).await.map(drop)
     }
 
     /// Removes a group and its checkpoints.
     ///
     /// # Errors
-    /// [`GroupError`]: [`GroupRefusal::HasMembers`], [`GroupRefusal::NoSuchGroup`].
-    pub async fn delete_group(&self, stream: &Stream, group: &GroupName) -> Result<(), GroupError> {
+    /// [`ConsumerGroupError`]: [`GroupRefusal::HasMembers`], [`GroupRefusal::NoSuchGroup`].
+    pub async fn delete_group(&self, stream: &Stream, group: &GroupName) -> Result<(), ConsumerGroupError> {
         self.change_group(stream.uid, group, Change::Delete(stored::DeleteGroup {})).await.map(drop)
     }
 
@@ -212,7 +212,7 @@ impl Service {
         stream_uid: u64,
         group: &GroupName,
         change: Change,
-    ) -> Result<MetaOutcome, GroupError> {
+    ) -> Result<MetaOutcome, ConsumerGroupError> {
         let name = group.as_str().to_owned();
         let command = stored::GroupCommand { stream_uid, name, change: Some(change) };
         match self.groups.proposals().propose_meta(self.now_ms(), Command::ConsumerGroup(command)).await? {
@@ -224,7 +224,7 @@ impl Service {
         }
     }
 
-    /// Groups as of now or later.
+    /// The consumer groups, after this node has applied everything that was committed before the call.
     async fn certain_groups(&self) -> Result<Arc<ConsumerGroups>, ServiceError> {
         self.groups.proposals().read_index(META_GROUP).await.map_err(not_now)?;
         Ok(self.groups.consumer_groups())
@@ -233,10 +233,10 @@ impl Service {
 
 /// A read that could not be made certain: it changed nothing, so the caller may retry after any error.
 fn not_now(_: ProposeError) -> ServiceError {
-    ServiceError::Unavailable(crate::service::Unavailable::NoMetadataLeader)
+    ServiceError::Unavailable(crate::service::ServiceUnavailable::NoMetadataLeader)
 }
 
-fn unexpected(outcome: Result<MetaOutcome, GroupError>) -> GroupError {
+fn unexpected(outcome: Result<MetaOutcome, ConsumerGroupError>) -> ConsumerGroupError {
     match outcome {
         Err(error) => error,
         Ok(outcome) => ServiceError::Internal(format!("a group was changed with {outcome:?}")).into(),
@@ -251,7 +251,7 @@ fn leases(group: &ConsumerGroup, stream: &Stream, member: u64) -> Vec<Lease> {
     group.leases(member).filter_map(lease).collect()
 }
 
-/// Whether groups of a stream can be used: not while it comes or goes.
+/// Whether consumer groups of a stream can be used: not while the stream is created or deleted.
 fn check_usable(stream: &Stream) -> Result<(), ServiceError> {
     match stream.status {
         StreamStatus::Active | StreamStatus::Updating => Ok(()),

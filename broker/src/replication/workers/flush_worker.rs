@@ -1,9 +1,15 @@
-//! The worker that lays records out in segments and writes checkpoints, both behind the acknowledgement.
+//! The flush worker and its handle. The worker writes applied records to segments, writes checkpoints, and installs the
+//! state of a group that came from another node. No acknowledgement waits for any of that.
 //!
-//! A checkpoint is complete when every group has handed in its snapshot: only then is the file written, and only then
-//! may any group purge its log up to its snapshot.
-
-mod worker;
+//! - *Flush*: the apply tasks wake the worker when enough records are in memory ([`FlushHandle::wake_if_due`]).
+//!   Proposals wait while more than [`FlushConfig::unflushed_bytes_max`] are ([`FlushHandle::wait_for_room`]).
+//! - *Checkpoint*: each group hands in a *snapshot*, its state as of one applied index. The worker writes the file once
+//!   it has the snapshots of all groups, and only after the log is durable up to there. Only then may a group purge its
+//!   log up to its snapshot.
+//! - *Install*: a checkpoint with the new state is written before the group's files are put in place, so that a start
+//!   finishes an install that a crash interrupted. A snapshot that is older than the installed state is dropped.
+//! - *Full disk*: a write is retried until there is space, or until the process ends. Any other failed write ends the
+//!   process, because the state in memory is ahead of the disk.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,13 +22,15 @@ use tidelog_storage::checkpoint::GroupCheckpoint;
 use tidelog_storage::shard::{ShardKey, ShardLog, ShardSnapshot, ShardStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::wal_thread::WalHandle;
+use super::wal_worker::WalHandle;
 use crate::clock::ClusterClock;
 use crate::observability as names;
 use crate::shell::{Shell, Worker as Started};
-use worker::Worker;
+use worker::{PendingSnapshot, Worker};
 
-/// Wake-ups and snapshots waiting; a group has at most one snapshot under way.
+mod worker;
+
+/// Requests that wait for the worker; each group has at most one snapshot among them.
 const QUEUE_REQUESTS_MAX: usize = 64;
 /// How long the worker may take to write due records, or a checkpoint, before it counts as stuck.
 const WRITE_WITHIN: Duration = Duration::from_secs(300);
@@ -34,7 +42,7 @@ enum Request {
     Stop,
     Snapshot(PendingSnapshot),
     Install(Install),
-    /// To be answered once the shard's files have all records of the memory, or cannot have them now.
+    /// Answered once the shard's files have all its records, or cannot have them now.
     WriteOut(ShardKey, oneshot::Sender<()>),
 }
 
@@ -45,7 +53,7 @@ pub struct FlushHandle {
     shared: Arc<Shared>,
 }
 
-/// A group's state from another node, whose files are staged or here.
+/// A group's state from another node. Its files are staged, or in place already.
 struct Install {
     checkpoint: Arc<GroupCheckpoint>,
     /// The group's shards so far.
@@ -106,8 +114,8 @@ impl FlushHandle {
             stopping: AtomicBool::new(false),
         });
         let shell = config.shell.clone();
-        let worker = |heartbeat| Worker::new(heartbeat, store, requests, shared.clone(), config).run();
-        let started = shell.start("flush", WRITE_WITHIN, worker)?;
+        let worker = |heartbeat| Worker::new(config, store, requests, shared.clone(), heartbeat);
+        let started = shell.start("flush", WRITE_WITHIN, |heartbeat| worker(heartbeat).run())?;
         Ok((Self { queue, shared }, started))
     }
 
@@ -122,8 +130,8 @@ impl FlushHandle {
     }
 
     /// Hands in a group's snapshot and waits until a checkpoint that holds it, or a newer state of the group, is
-    /// durable: for ever when the worker ends or gives up before, because a snapshot that fails is fatal to its group.
-    /// Returns the group's part of the checkpoint, unless a newer state overtook it.
+    /// durable. Returns the group's part of the checkpoint, or `None` if a newer state replaced the snapshot. Never
+    /// returns if the worker stops first, because a failed snapshot is fatal to the group.
     pub async fn checkpoint(
         &self,
         checkpoint: GroupCheckpoint,
@@ -150,7 +158,7 @@ impl FlushHandle {
         answer.await.map_err(|_| ended(()))?
     }
 
-    /// Has a shard's records written to its files now, as far as the disk lets it, instead of when there is enough.
+    /// Writes a shard's records to its files now, as far as the disk has space, instead of waiting for more of them.
     pub async fn write_out(&self, key: ShardKey) {
         let (written, answer) = oneshot::channel();
         if self.queue.send(Request::WriteOut(key, written)).await.is_ok() {
@@ -183,7 +191,7 @@ impl FlushHandle {
         self.shared.disk_full.load(Ordering::Relaxed)
     }
 
-    /// From now on a full disk is given up on instead of waited out: the process is ending.
+    /// Stops waiting for space on a full disk from now on: the process is ending.
     pub fn hurry(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
@@ -191,7 +199,7 @@ impl FlushHandle {
     /// Ends the worker; snapshots that wait for a checkpoint are answered with an error. Waits while the queue is full.
     pub async fn stop(&self) {
         self.hurry();
-        // A worker that has ended already needs no telling.
+        // A worker that has ended already needs no message.
         let _ = self.queue.send(Request::Stop).await;
     }
 
@@ -210,10 +218,4 @@ impl FlushHandle {
             self.wake_if_due();
         }
     }
-}
-
-struct PendingSnapshot {
-    checkpoint: GroupCheckpoint,
-    shards: Vec<ShardSnapshot>,
-    durable: oneshot::Sender<Option<Arc<GroupCheckpoint>>>,
 }

@@ -1,4 +1,5 @@
-//! From records to sub-batches: routed by their hash keys, charged where their shard is led, encoded once.
+//! Prepares the records of a request: routes them by their hash keys, charges those whose shard this node leads, and
+//! encodes them once, into the parts of the groups.
 //!
 //! Per record: a route, a charge and one decode into its sub-batch's buffer, the only copy between the request's body
 //! and the write-ahead log. Called by [`crate::service::append`]; charging also by [`super::receive`], for records that
@@ -10,7 +11,7 @@ use tidelog_storage::record;
 use tidelog_storage::shard::ShardKey;
 
 use super::outcomes::SentRecords;
-use super::{AppendRefusal, AppendedRecord, Appender, NewRecord, Payload};
+use super::{AppendFailure, AppendedRecord, Appender, NewRecord, Payload};
 use crate::model::producer::Stamp;
 use crate::model::stream::{Shard, Stream};
 use crate::replication::{Leader, Origin, SubBatch};
@@ -23,25 +24,25 @@ pub struct GroupPart {
     pub batches: Vec<SubBatch>,
     /// The records of each sub-batch.
     pub sent: Vec<SentRecords>,
-    /// The node that proposes them.
-    pub destination: Destination,
-    /// Whether the records were charged. Those of a local part were.
+    /// The node that proposes the sub-batches.
+    pub proposer: Proposer,
+    /// Whether the records were charged, as those of a part for [`Proposer::ThisNode`] were.
     pub is_charged: bool,
 }
 
 /// The node that proposes a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// This node, which leads the group.
-    Local,
-    /// The leader of the group, which is looked for.
-    Remote,
+pub enum Proposer {
+    /// This node, which leads the group: the part goes into the group's queue.
+    ThisNode,
+    /// The leader of the group, which is looked for when the part is sent. By then it may be this node.
+    Leader,
 }
 
-/// Whether records have yet to be charged to their shard's budget.
+/// Whether records still have to be charged to their shard's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charge {
-    /// The leader of their group charges them.
+pub enum ChargeStatus {
+    /// The leader of the group charges the records.
     Due,
     /// The records were charged before their shard was sealed or its leader changed.
     Done,
@@ -52,7 +53,7 @@ pub enum Charge {
 pub enum ChargeUnit {
     /// Each record by itself.
     Record,
-    /// All records together: those of a producer's batch are written so.
+    /// All records together, because those of a producer's batch are written together.
     Batch,
 }
 
@@ -64,22 +65,22 @@ impl ChargeUnit {
 }
 
 impl Appender {
-    /// Routes the chosen records, charges those whose shard is led here, and encodes the accepted ones, by group.
-    pub(in crate::service) fn encode(
+    /// Routes the chosen records, charges those whose shard this node leads, and encodes the accepted ones, by group.
+    pub(in crate::service) fn prepare(
         &self,
         stream: &Stream,
         records: &[NewRecord<'_>],
         chosen: impl IntoIterator<Item = u32>,
         stamp: Option<&Stamp>,
-        charge: Charge,
-        results: &mut [Result<AppendedRecord, AppendRefusal>],
+        charge: ChargeStatus,
+        results: &mut [Result<AppendedRecord, AppendFailure>],
     ) -> Vec<GroupPart> {
         let now_ms = self.groups.clock().now_ms();
         let leaders = self.groups.leadership().leaders();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(records.len());
         for index in chosen {
             let hash_key = match stamp {
-                // Sent again it goes to where it went before.
+                // A retry goes to the shard of the first attempt.
                 Some(stamp) if stream.is_auto_distributed => stamp.hash_key(index),
                 _ => records[index as usize].hash_key,
             };
@@ -90,7 +91,7 @@ impl Appender {
         let mut parts: Vec<GroupPart> = Vec::new();
         for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
             let shard = &stream.shards[of_shard[0].0 as usize];
-            let is_local = charge == Charge::Due && leaders[usize::from(shard.group)] == Leader::Here;
+            let is_local = charge == ChargeStatus::Due && leaders[usize::from(shard.group)] == Leader::Here;
             // Records that cannot be taken are not charged.
             if is_local && let Some(refusal) = self.gate.refusal() {
                 self.gate.count(refusal, of_shard.len() as u64);
@@ -99,7 +100,7 @@ impl Appender {
             let indices = of_shard.iter().map(|(_, index)| *index);
             let accepted: Vec<u32> = if is_local {
                 let sized = indices.map(|index| (index, records[index as usize].bytes()));
-                let refused = AppendRefusal::Throttled { shard: shard.index };
+                let refused = AppendFailure::Throttled { shard: shard.index };
                 let unit = ChargeUnit::of(stamp.is_some());
                 let refuse = |index| results[index as usize] = Err(refused);
                 self.charge((stream, shard), now_ms, unit, sized, refuse)
@@ -125,16 +126,16 @@ impl Appender {
                     group: shard.group,
                     batches: vec![batch],
                     sent: vec![sent],
-                    destination: if is_local { Destination::Local } else { Destination::Remote },
-                    is_charged: is_local || charge == Charge::Done,
+                    proposer: if is_local { Proposer::ThisNode } else { Proposer::Leader },
+                    is_charged: is_local || charge == ChargeStatus::Done,
                 }),
             }
         }
         parts
     }
 
-    /// Charges records, given by number and bytes, to the budget of their shard; those past it are refused, each alone
-    /// or all together. Returns the numbers of the others.
+    /// Charges records, listed by number and bytes, to the budget of their shard. Records beyond the budget are
+    /// refused, each alone or all together. Returns the numbers of the others.
     pub(in crate::service) fn charge(
         &self,
         (stream, shard): (&Stream, &Shard),

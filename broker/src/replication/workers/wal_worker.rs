@@ -1,4 +1,4 @@
-//! The worker that owns the write-ahead log: it drains its queue, writes and syncs once, and calls everybody back.
+//! The worker that owns the write-ahead log: it drains its queue, writes and syncs once, and calls all callers back.
 //!
 //! Group commit needs no timer: requests that arrive while one sync runs are the next commit. The log itself is a
 //! step function of `storage`; this file is only the shell around it.
@@ -19,7 +19,7 @@ use crate::observability as names;
 use crate::replication::types::config::TypeConfig;
 use crate::shell::{Heartbeat, OwnerGone, Shell, Worker as Started};
 
-/// When an acknowledged record is on disk.
+/// The moment at which an acknowledged record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Before it is acknowledged: every commit is synced. A power loss loses nothing that was acknowledged.
@@ -33,7 +33,7 @@ pub enum Durability {
 const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// Payload bytes after which a commit is closed and the rest waits for the next one.
 const COMMIT_BYTES_MAX: usize = 8 << 20;
-/// Bytes written after which the spare files are looked after, besides each time the log goes on in another file.
+/// Bytes written after which spare files are prepared; they are also prepared each time the log moves to another file.
 const SPARE_EVERY_BYTES: u64 = 32 << 20;
 /// How long one commit may take before the worker counts as stuck.
 const COMMIT_WITHIN: Duration = Duration::from_secs(60);
@@ -90,7 +90,7 @@ impl Shared {
 
 impl WalHandle {
     /// Starts the worker, and with threads one more that keeps spare files ready.
-    pub fn start(wal: Wal, durability: Durability, shell: &Shell) -> io::Result<(Self, WalThreads)> {
+    pub fn start(wal: Wal, durability: Durability, shell: &Shell) -> io::Result<(Self, WalWorkers)> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared::new());
         let mut workers = Vec::with_capacity(2);
@@ -114,7 +114,7 @@ impl WalHandle {
             shell: shell.clone(),
         };
         workers.push(shell.start("wal", COMMIT_WITHIN, |heartbeat| worker(heartbeat).run())?);
-        Ok((Self { queue, shared }, WalThreads { workers }))
+        Ok((Self { queue, shared }, WalWorkers { workers }))
     }
 
     /// Queues entries; `flushed` is called when they are durable (or, with an interval, written).
@@ -134,16 +134,16 @@ impl WalHandle {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Makes everything written so far durable, with every durability setting, and writes that to the log's mark.
-    /// Gives the LSN of the last commit.
+    /// Makes everything written so far durable, with every durability setting, and records that in the log's mark.
+    /// Returns the LSN of the last commit.
     pub async fn sync_and_mark(&self) -> io::Result<u64> {
         let (done, answer) = oneshot::channel();
         self.send(Request { ops: Vec::new(), bytes: 0, done: Done::Marked(done) }).await?;
         answer.await.map_err(|_| stopped())
     }
 
-    /// From now on a full disk is given up on instead of waited out, and every commit is synced: the process is
-    /// ending, and entries that could not be written were never acknowledged.
+    /// Stops waiting for space on a full disk from now on, and syncs every commit: the process is ending, and entries
+    /// that could not be written were never acknowledged.
     pub fn hurry(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
@@ -175,7 +175,7 @@ fn stopped() -> io::Error {
     io::Error::other("the log has stopped")
 }
 
-/// One file ahead of need; a failure is no harm: the log makes the file itself when it rolls.
+/// Prepares spare files. A failure does no harm: the log makes a file itself when it needs one.
 async fn prepare_spares(
     spares: SpareFiles,
     mut wanted: mpsc::Receiver<()>,
@@ -200,11 +200,11 @@ async fn prepare_spares(
 }
 
 /// The log's workers, to be joined after every [`WalHandle`] is dropped.
-pub struct WalThreads {
+pub struct WalWorkers {
     workers: Vec<Started>,
 }
 
-impl WalThreads {
+impl WalWorkers {
     /// Waits until everything queued is written and the workers have ended.
     pub async fn join(self) {
         for worker in self.workers {
@@ -301,7 +301,7 @@ impl Worker {
                 // The requests are dropped unanswered, so their senders learn that the log has stopped.
                 return;
             }
-            match self.wal.commit_at(&ops, started.duration_since(self.shared.started)) {
+            match self.wal.commit_at_time(&ops, started.duration_since(self.shared.started)) {
                 Ok(commit) => break commit,
                 Err(WalError::NoSpace { .. }) => self.wait_for_space().await,
                 Err(error) => abort(&self.shell, &error),
@@ -310,7 +310,7 @@ impl Worker {
         if waiting.iter().any(|done| matches!(done, Done::Marked(_))) {
             self.sync_and_mark();
         } else if self.shared.stopping.load(Ordering::Relaxed) {
-            // Nobody syncs after an interval any more.
+            // No sync after an interval follows any more.
             self.sync();
         }
         self.shell.pass_sync_latency().await;
@@ -337,17 +337,17 @@ impl Worker {
         }
     }
 
-    /// Nothing was acknowledged and nothing is lost: the same commit is tried again until there is space. Puts are
+    /// Waits before the same commit is retried on a full disk: nothing was acknowledged, and nothing is lost. Puts are
     /// refused meanwhile (`disk_full`), reads go on.
     async fn wait_for_space(&mut self) {
         if !self.shared.disk_full.swap(true, Ordering::Relaxed) {
-            tracing::error!("the disk is full: puts are refused until there is space again");
+            tracing::error!("write-ahead log: the disk is full; refusing puts until there is space again");
         }
         sleep(FULL_DISK_RETRY).await;
         self.heartbeat.beat();
     }
 
-    /// A mark that cannot be written says less than it could, and nothing untrue.
+    /// Syncs and writes the mark. A mark that cannot be written lags behind the log and is still true.
     fn sync_and_mark(&mut self) {
         match self.wal.sync_and_mark() {
             Ok(_) => {}

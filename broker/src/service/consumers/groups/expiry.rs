@@ -1,8 +1,8 @@
-//! The expiry of members that are absent for too long, as the leader of the metadata group sees it.
+//! Expires members that have not synced for a lease time, and revoked leases that were not released for as long.
 //!
-//! Only the leader judges, by its own monotonic clock, and only by counts that it watched itself without a break:
-//! clocks of nodes differ, and without a leader no member could sync. The command carries what the leader saw, and
-//! changes nothing if the member has synced in the meantime.
+//! Only the leader of the metadata group judges, by its own monotonic clock, and only by counters that it has watched
+//! without a break: clocks of nodes differ, and without a leader no member could sync. The command names the counters
+//! that the leader saw, and changes nothing if the member has synced in the meantime.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ const BREAK: Duration = Duration::from_millis(crate::limits::LEASE_MS_MIN as u64
 /// Stream, group, and the member or the shard.
 type PartKey<Of> = (u64, Arc<str>, Of);
 
-/// The heartbeats and revocations that were seen, and since when each has not changed.
+/// The sync counters and revocations that were seen, and since when each has not changed.
 #[derive(Default)]
 struct Watched {
-    /// How often each member has synced.
-    beats: BTreeMap<PartKey<u64>, (u64, Instant)>,
+    /// The sync counter of each member.
+    syncs: BTreeMap<PartKey<u64>, (u64, Instant)>,
     /// Revocations that wait for their member.
     revocations: BTreeMap<PartKey<u32>, (u64, Instant)>,
 }
 
 impl Service {
-    /// Takes leases from absent members, whenever this node leads the metadata.
-    pub(in crate::service) async fn keep_leases(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
+    /// Expires silent members while this node leads the metadata group.
+    pub(in crate::service) async fn expire_members(self: Arc<Self>, heartbeat: Heartbeat) -> OwnerGone {
         let (mut watched, mut looked) = (Watched::default(), Instant::now());
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -53,7 +53,7 @@ impl Service {
                 let name = command.name.clone();
                 let command = Command::ConsumerGroup(command);
                 if let Err(error) = self.groups.proposals().propose_meta(self.now_ms(), command).await {
-                    crate::log_at_most_once_a_second!(warn, group = name, %error, "cannot expire absent members; they keep their shards until the next attempt");
+                    crate::log_at_most_once_a_second!(warn, consumer_group = name, %error, "cannot expire absent members; they keep their shards until the next attempt");
                     watched = Watched::default();
                     break;
                 }
@@ -85,10 +85,10 @@ impl Watched {
         let mut expire = stored::ExpireLeases::default();
         for (uid, member) in &*group.members {
             let place = (stream_uid, name.clone(), *uid);
-            let since = unchanged_since(before.beats.get(&place), member.beats, now);
-            self.beats.insert(place, (member.beats, since));
+            let since = unchanged_since(before.syncs.get(&place), member.syncs, now);
+            self.syncs.insert(place, (member.syncs, since));
             if now - since >= lease {
-                expire.members.push(expire_leases::Absent { member: *uid, beats: member.beats });
+                expire.members.push(expire_leases::Absent { member: *uid, syncs: member.syncs });
             }
         }
         for (index, shard) in &*group.shards {

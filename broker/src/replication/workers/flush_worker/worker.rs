@@ -1,4 +1,5 @@
-//! The worker behind the handle: writes due records, checkpoints and installed states, one request at a time.
+//! The flush worker itself: it takes one request after the other, and ends the process when a write fails for any other
+//! reason than lack of space.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +7,25 @@ use std::sync::atomic::Ordering;
 
 use tidelog_storage::checkpoint::{self, Checkpoint, CheckpointError, GroupCheckpoint};
 use tidelog_storage::flusher::{Flusher, Hold};
-use tidelog_storage::shard::{ShardError, ShardKey, ShardStore};
-use tokio::sync::mpsc;
+use tidelog_storage::shard::{ShardError, ShardKey, ShardSnapshot, ShardStore};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::{FlushConfig, Install, PendingSnapshot, Request, Shared, TRY_AGAIN};
+use super::{FlushConfig, Install, Request, Shared, TRY_AGAIN};
 use crate::observability as names;
 use crate::shell::{Heartbeat, OwnerGone};
 
 /// Milliseconds for which files of trimmed records stay.
 const HOLD_MS: u64 = 3_600_000;
 
-/// The worker's state.
+/// A group's snapshot, and the channel on which the group waits until a checkpoint holds it.
+pub(super) struct PendingSnapshot {
+    pub(super) checkpoint: GroupCheckpoint,
+    pub(super) shards: Vec<ShardSnapshot>,
+    pub(super) durable: oneshot::Sender<Option<Arc<GroupCheckpoint>>>,
+}
+
+/// The worker and everything that it owns.
 pub(super) struct Worker {
     heartbeat: Heartbeat,
     flusher: Flusher,
@@ -26,7 +34,7 @@ pub(super) struct Worker {
     config: FlushConfig,
     sequence: u64,
     snapshots: Vec<PendingSnapshot>,
-    /// Where the states end that were installed since the start, by group.
+    /// The applied positions of the states that were installed since the start, by group.
     installed: BTreeMap<u8, Option<(u64, u64)>>,
 }
 
@@ -44,13 +52,12 @@ impl From<&ShardError> for Obstacle {
 }
 
 impl Worker {
-    /// The worker over the node's shards.
     pub(super) fn new(
-        heartbeat: Heartbeat,
+        config: FlushConfig,
         store: Arc<ShardStore>,
         requests: mpsc::Receiver<Request>,
         shared: Arc<Shared>,
-        config: FlushConfig,
+        heartbeat: Heartbeat,
     ) -> Self {
         Self {
             heartbeat,
@@ -64,7 +71,6 @@ impl Worker {
         }
     }
 
-    /// Carries out requests until the stop, or until there is no handle any more.
     pub(super) async fn run(mut self) -> OwnerGone {
         while let Some(request) = self.requests.recv().await {
             self.heartbeat.beat();
@@ -95,8 +101,8 @@ impl Worker {
         OwnerGone
     }
 
-    /// Waits a moment for space on a full disk, and gives false; true when the process is ending. Ends the process on
-    /// any other error.
+    /// Waits a moment for space on a full disk. Returns whether to give up, because the process is ending. Ends the
+    /// process on any other error.
     async fn gives_up(&mut self, obstacle: Obstacle, error: impl std::error::Error) -> bool {
         match obstacle {
             Obstacle::FullDisk => self.shared.disk_full.store(true, Ordering::Relaxed),
@@ -123,8 +129,7 @@ impl Worker {
         metrics::gauge!(names::UNFLUSHED_BYTES).set(self.shared.store.unflushed_bytes() as f64);
     }
 
-    /// Writes the bytes that are in memory, for a peer that asks for a file: it takes the requests that are there,
-    /// without waiting for more.
+    /// Writes a shard's records to its files for a peer that pulls one of them.
     fn write_out(&mut self, key: ShardKey) {
         let Err(error) = self.flusher.write_out(key) else { return };
         match (&error).into() {
@@ -170,14 +175,14 @@ impl Worker {
         tracing::debug!(sequence = self.sequence, seconds, "checkpoint written");
     }
 
-    /// How long files of trimmed records stay: not at all while space is short.
+    /// How long files of trimmed records are kept: [`HOLD_MS`], or not at all while space is short.
     fn hold(&self) -> Hold {
         let FlushConfig { disk, directory, clock, hold_free_bytes, .. } = &self.config;
         let is_short = disk.free_bytes(directory).is_ok_and(|free| free < *hold_free_bytes);
         if is_short { Hold::NONE } else { Hold { now_ms: clock.boot_ms(), hold_ms: HOLD_MS } }
     }
 
-    /// Writes the next checkpoint; gives its groups back. `None` when the process is ending.
+    /// Writes the next checkpoint and returns its groups; `None` when the process is ending.
     async fn write(&mut self, groups: Vec<GroupCheckpoint>) -> Option<Vec<GroupCheckpoint>> {
         // With an interval, applied entries may not be durable in the log yet; a checkpoint never runs ahead of it.
         let wal = &self.config.wal;
@@ -196,7 +201,8 @@ impl Worker {
         Some(checkpoint.groups)
     }
 
-    /// The checkpoint comes first: a start that finds it finds the staged files as well, and puts them in place.
+    /// Installs a group's state. The checkpoint is written first: a start that finds it finds the staged files as well,
+    /// and puts them in place.
     async fn install(&mut self, install: Install) {
         let Install { checkpoint, old, installed } = install;
         let groups = match self.with_installed(&checkpoint) {
@@ -214,7 +220,7 @@ impl Worker {
                 }
             }
         };
-        // Once more, before the log goes up to there: so that both checkpoints that are kept can be started from.
+        // Once more, before the log is purged up to there, so that a start can use either of the two kept checkpoints.
         if self.write(groups).await.is_none() {
             return;
         }
@@ -248,7 +254,7 @@ impl Worker {
         Ok(groups)
     }
 
-    /// Whether a snapshot is older than the state that was installed since: its shards are not the group's any more.
+    /// Whether a snapshot is older than a state that was installed since, so that its shards no longer are the group's.
     fn is_overtaken(&self, snapshot: &GroupCheckpoint) -> bool {
         let index = |applied: Option<(u64, u64)>| applied.map(|at| at.1);
         self.installed
