@@ -133,7 +133,7 @@ impl PutArguments {
         if !named.is_empty() {
             eprint!("tidelog: {named}");
             if let (Some(path), None) = (&self.rejects, &rejects_error) {
-                eprintln!("  they are in {}, but for those that are too long", path.display());
+                eprintln!("  they are in {}, except lines that are too long", path.display());
             }
         }
         if let Some(error) = rejects_error {
