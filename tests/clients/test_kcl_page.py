@@ -13,7 +13,7 @@ from .clients import need
 
 PAGE = ROOT / "docs" / "kcl.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECONDS_MAX = 300
+SECONDS_MAX = 600
 # Lines of the class that are not blank: it is a quick start.
 LINES_MAX = 25
 NUMBER = re.compile(r"\d{50,}")
