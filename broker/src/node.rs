@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, ClusterClock};
 use crate::cluster::boot::{self, FORGETFUL};
-use crate::cluster::forming::{self, Forming, FormingError};
+use crate::cluster::forming::{self, Forming, FormingError, Founding};
 use crate::cluster::identity::{self, History, IdentityError};
 use crate::cluster::peers::{Dial, Incoming, Peers};
 use crate::cluster::port::{ClusterPort, Running};
@@ -40,7 +40,7 @@ const FILES_WITHIN: Duration = Duration::from_secs(600);
 /// How long a stop tries to hand over the groups that the node leads.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(3);
 
-/// A node's place among others.
+/// A node as a member of a cluster.
 pub struct ClusterNode {
     /// The node's id, from 1.
     pub id: u64,
@@ -141,6 +141,57 @@ fn check_log_kept(disk: &dyn Disk, directory: &Path) -> Result<(), NodeError> {
     }
 }
 
+/// Refuses a member of a cluster that may have lost acknowledged records by a power loss, or that could not tell.
+fn check_boot(
+    disk: &dyn Disk,
+    directory: &Path,
+    durability: Durability,
+    (is_in_cluster, was_in_cluster): (bool, bool),
+) -> Result<(), NodeError> {
+    let boot = boot::current();
+    if (is_in_cluster || was_in_cluster) && boot::went_down(disk, directory, &boot)? {
+        return Err(NodeError::Forgetful);
+    }
+    if is_in_cluster && boot.is_empty() && matches!(durability, Durability::Interval(_)) {
+        return Err(NodeError::BootUnknown);
+    }
+    Ok(())
+}
+
+/// The peers of a node, the first members of its groups where it founds them, and its port for other nodes.
+type InCluster = (Arc<Peers>, Option<Founding>, Option<ClusterPort>);
+
+/// Makes the cluster of a node without peers.
+fn alone(disk: &dyn Disk, directory: &Path, was_in_cluster: bool) -> Result<InCluster, NodeError> {
+    let (identity, founding) = forming::alone(disk, directory)?;
+    let peers = Peers::none(identity.node);
+    peers.identify(identity);
+    if was_in_cluster {
+        peers.set_lives(lives::next(disk, directory).map_err(NodeError::Lives)?);
+    }
+    Ok((peers, Some(founding), None))
+}
+
+/// Serves the port for other nodes, and waits until the node knows its cluster.
+async fn join_cluster(
+    cluster: ClusterNode,
+    (disk, directory, stage, segments_at_start, shell): (
+        &Arc<dyn Disk>,
+        &Path,
+        &Stage,
+        &Arc<SegmentsAtStart>,
+        &Shell,
+    ),
+    running: watch::Receiver<Running>,
+) -> Result<InCluster, NodeError> {
+    let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
+    peers.set_lives(lives::next(&**disk, directory).map_err(NodeError::Lives)?);
+    let forming = Forming::begin(disk.clone(), directory, peers.clone(), stage.clone())?;
+    let port = ClusterPort::serve(&peers, &forming, segments_at_start, running, cluster.incoming, shell);
+    forming.identified().await?;
+    Ok((peers, forming.founding(), Some(port)))
+}
+
 /// A running node.
 pub struct Node {
     disk: Arc<dyn Disk>,
@@ -160,12 +211,12 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Starts a node like [`Self::start_telling`], without a stage that reports how far the start has come.
+    /// Starts a node like [`Self::start_in_stages`], without a stage that reports how far the start has come.
     ///
     /// # Errors
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        Self::start_telling(config, Stage::default()).await
+        Self::start_in_stages(config, Stage::default()).await
     }
 
     /// Finds the node's cluster, recovers the directory's data and starts to serve it; `stage` says which step it
@@ -173,46 +224,21 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`].
-    pub async fn start_telling(config: NodeConfig, stage: Stage) -> Result<Self, NodeError> {
+    pub async fn start_in_stages(config: NodeConfig, stage: Stage) -> Result<Self, NodeError> {
         let running = watch::Sender::new(Running::default());
         let (disk, directory) = (config.disk, config.data_dir);
         disk.create_dir_all(&directory)?;
         check_log_kept(&*disk, &directory)?;
         let is_in_cluster = config.cluster.is_some();
         let was_in_cluster = identity::history(&*disk, &directory)?.in_cluster;
-        let boot = boot::current();
-        if (is_in_cluster || was_in_cluster) && boot::went_down(&*disk, &directory, &boot)? {
-            return Err(NodeError::Forgetful);
-        }
-        if is_in_cluster && boot.is_empty() && matches!(config.durability, Durability::Interval(_)) {
-            return Err(NodeError::BootUnknown);
-        }
+        check_boot(&*disk, &directory, config.durability, (is_in_cluster, was_in_cluster))?;
         let shell = config.shell.clone();
         let segments_at_start = SegmentsAtStart::new(shell.clone(), stage.clone());
         let (peers, founding, port) = match config.cluster {
-            None => {
-                let (identity, founding) = forming::alone(&*disk, &directory)?;
-                let peers = Peers::none(identity.node);
-                peers.identify(identity);
-                if was_in_cluster {
-                    peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
-                }
-                (peers, Some(founding), None)
-            }
+            None => alone(&*disk, &directory, was_in_cluster)?,
             Some(cluster) => {
-                let peers = Peers::new(cluster.id, cluster.members, cluster.dial);
-                peers.set_lives(lives::next(&*disk, &directory).map_err(NodeError::Lives)?);
-                let forming = Forming::begin(disk.clone(), &directory, peers.clone(), stage.clone())?;
-                let port = ClusterPort::serve(
-                    &peers,
-                    &forming,
-                    &segments_at_start,
-                    running.subscribe(),
-                    cluster.incoming,
-                    &shell,
-                );
-                forming.identified().await?;
-                (peers, forming.founding(), Some(port))
+                let parts = (&disk, &*directory, &stage, &segments_at_start, &shell);
+                join_cluster(cluster, parts, running.subscribe()).await?
             }
         };
         stage.enter("The node recovers its data directory.");

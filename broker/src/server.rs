@@ -182,7 +182,7 @@ impl Server {
             shell: shell.clone(),
             sizes: sizes.within(&bounds.memory).with_open_files(Descriptors::found().segments),
         };
-        let node = Node::start_telling(node_config, stage).await?;
+        let node = Node::start_in_stages(node_config, stage).await?;
         let ownership = Ownership::of(&directory, node.service().groups().clone());
         let ownership = ownership.map_err(StartError::Ownership)?;
         let keeping = |heartbeat| ownership.keep(heartbeat, stopping.clone());

@@ -32,8 +32,10 @@ impl Administration {
 
     /// Hands the group to one of the voters that stay, if the node that goes still can. Otherwise they elect one.
     async fn relieve(&self, group: u8, gone: u64, voters: &BTreeSet<u64>) {
-        for heir in voters.iter().filter(|heir| **heir != gone) {
-            if self.is_reachable(*heir).await && self.groups.leadership().transfer(group, *heir).await {
+        for successor in voters.iter().filter(|successor| **successor != gone) {
+            if self.is_reachable(*successor).await
+                && self.groups.leadership().transfer(group, *successor).await
+            {
                 return;
             }
         }
