@@ -97,16 +97,18 @@ DATA = re.compile(r'(id="report">)(.*?)(</script>)', re.DOTALL)
 CHARTS = ["Latency over time", "Latency by percentile", "Put to consumer over time", "Throughput", "Throughput per shard"]
 
 
+@pytest.fixture(scope="class")
+def page(binary, broker, tmp_path_factory):
+    """The page of a run with a consumer."""
+    need("node")
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    code, _, words = bench(binary, broker.endpoint, "--consumers", "1", "--html", path)
+    assert code == 0, words
+    return path.read_text()
+
+
 class TestPage:
     """The page of a run, drawn by its script without a browser (report_page.mjs)."""
-
-    @pytest.fixture(scope="class")
-    def page(self, binary, broker, tmp_path_factory):
-        need("node")
-        path = tmp_path_factory.mktemp("page") / "report.html"
-        code, _, words = bench(binary, broker.endpoint, "--consumers", "1", "--html", path)
-        assert code == 0, words
-        return path.read_text()
 
     def drawn(self, page, directory, change=lambda report: None):
         """The drawn page, after a change of its data."""
