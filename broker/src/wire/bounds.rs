@@ -93,7 +93,7 @@ impl Bounds {
 
 /// Connections past the bound that are served the pages of operators.
 pub(super) const PAST_THE_BOUND_MAX: usize = 64;
-/// How long one past the bound waits for the place of another one that was told to end.
+/// How long one past the bound waits for the slot of another one that was asked to end.
 pub(super) const SLOT_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one past the bound may take for its request, and for its answer.
 pub(super) const PAST_THE_BOUND_DEADLINE: Duration = Duration::from_secs(2);
