@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::{LEFTOVERS, failed};
 
 /// Exit code of a process that a signal ended in the middle of its start or stop.
-const CUT_SHORT: u8 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
 /// How long a stop may take in all; a machine gives a process 10 s until it kills it.
 const STOP_MAX: Duration = Duration::from_millis(7_000);
 /// Threads for work that may block: 16 reads of files for clients, pieces of files for peers, names to be looked
@@ -83,7 +83,7 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     let server = tokio::select! {
         started = Server::start(config, Bounds::within(&Shares::of(memory.bytes)), Clock::System) => started?,
         // Nothing has been acknowledged yet: an interrupted start leaves the files that a crash would leave.
-        () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::from(CUT_SHORT)),
+        () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
     };
     let descriptors = Descriptors::found();
     tracing::info!("memory: {memory}; open files: {}; at most {descriptors}", descriptors.limit);
@@ -100,7 +100,7 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     spawn_short(async move {
         either(&mut terminate, &mut interrupt).await;
         logs::flush();
-        exit(CUT_SHORT.into());
+        exit(EXIT_INTERRUPTED.into());
     });
     match timeout(STOP_MAX, server.shutdown()).await {
         Ok(stopped) => stopped?,

@@ -106,7 +106,7 @@ impl Accounts {
     pub fn free_slot(&self, newcomer: &Account, pool: &Pool) -> bool {
         let (most, others) = {
             let open = self.opened();
-            let bytes = |address: &Address| address.charged[pool.place()].load(Ordering::Relaxed);
+            let bytes = |address: &Address| address.charged[pool.index()].load(Ordering::Relaxed);
             let most =
                 open.by_address.iter().max_by_key(|(key, address)| (bytes(address), **key == newcomer.key));
             let most = most.filter(|_| open.by_address.len() > 1).map(|(key, _)| *key);
@@ -116,7 +116,7 @@ impl Accounts {
         };
         let mut others = others.iter().filter(|other| {
             other.number != newcomer.number
-                && other.charged(pool.place()) > 0
+                && other.charged(pool.index()) > 0
                 && !other.is_asked_to_close.load(Ordering::Relaxed)
         });
         let chosen = match most {

@@ -49,7 +49,7 @@ pub struct Full;
 /// The bytes of one class of memory, and the charges on them.
 pub struct Pool {
     name: &'static str,
-    place: usize,
+    index: usize,
     bytes: usize,
     /// Bytes of the reserve: the largest thing of the class; 0 for a pool without a reserve.
     largest: usize,
@@ -79,13 +79,13 @@ impl Pool {
     }
 
     fn with_share(name: &'static str, bytes: usize, largest: usize, share_min: usize) -> Arc<Self> {
-        let place = NAMES.iter().position(|known| *known == name);
-        let place = place.expect("a pool that is counted by account");
+        let index = NAMES.iter().position(|known| *known == name);
+        let index = index.expect("a pool that is counted by account");
         let small = if largest == 0 { 0 } else { bytes / SMALL_FRACTION };
         let general_bytes = bytes.saturating_sub(largest + small);
         Arc::new(Self {
             name,
-            place,
+            index,
             bytes,
             largest,
             share_min,
@@ -105,8 +105,8 @@ impl Pool {
     }
 
     /// The index of the pool among the pools of an account.
-    pub(super) fn place(&self) -> usize {
-        self.place
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// Bytes of the pool.
@@ -196,8 +196,8 @@ impl Pool {
             charged > 0 && charged + more > (self.bytes / fraction).max(self.share_min)
         };
         self.is_busy()
-            && (is_over(account.charged(self.place), CONNECTION_FRACTION)
-                || (is_over(account.charged_to_address(self.place), ADDRESS_FRACTION)
+            && (is_over(account.charged(self.index), CONNECTION_FRACTION)
+                || (is_over(account.charged_to_address(self.index), ADDRESS_FRACTION)
                     && account.has_others()))
     }
 }

@@ -9,7 +9,7 @@ pub const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 /// Bytes of the MD5 at its end.
 pub const DIGEST_BYTES: usize = 16;
 
-/// The records, and the keys that they name by their place.
+/// The records, and the keys that they name by their index.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AggregatedRecord {
     /// Each partition key once.

@@ -49,10 +49,10 @@ impl Aggregate {
     pub fn push(&mut self, record: UserRecord) {
         self.bytes += self.growth(&record);
         let key_table = &mut self.message.partition_key_table;
-        let partition_key_index = place(&mut self.partition_keys, key_table, record.partition_key);
+        let partition_key_index = index_of(&mut self.partition_keys, key_table, record.partition_key);
         let hash_table = &mut self.message.explicit_hash_key_table;
         let explicit_hash_key_index =
-            record.explicit_hash_key.map(|key| place(&mut self.explicit_hash_keys, hash_table, key));
+            record.explicit_hash_key.map(|key| index_of(&mut self.explicit_hash_keys, hash_table, key));
         self.message.records.push(Part { partition_key_index, explicit_hash_key_index, data: record.data });
     }
 
@@ -89,9 +89,9 @@ pub fn aggregate(records: impl IntoIterator<Item = UserRecord>) -> Bytes {
     aggregate.finish()
 }
 
-/// The place of `key` in its table, where it is put when it is new.
-fn place(places: &mut HashMap<String, u64>, table: &mut Vec<String>, key: String) -> u64 {
-    *places.entry(key).or_insert_with_key(|key| {
+/// The index of `key` in its table, where it is put when it is new.
+fn index_of(indexes: &mut HashMap<String, u64>, table: &mut Vec<String>, key: String) -> u64 {
+    *indexes.entry(key).or_insert_with_key(|key| {
         table.push(key.clone());
         table.len() as u64 - 1
     })

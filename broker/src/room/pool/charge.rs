@@ -61,7 +61,7 @@ impl Charge {
         } else {
             return !self.pool.is_over_share(&self.account, more) && self.try_take(more);
         }
-        self.account.add(self.pool.place, more);
+        self.account.add(self.pool.index, more);
         true
     }
 
@@ -74,7 +74,7 @@ impl Charge {
         } else {
             return false;
         }
-        self.account.add(self.pool.place, more);
+        self.account.add(self.pool.index, more);
         true
     }
 
@@ -118,7 +118,7 @@ impl Charge {
         };
         taken.expect("the semaphore is never closed").forget();
         self.general += more;
-        self.account.add(self.pool.place, more);
+        self.account.add(self.pool.index, more);
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl Charge {
     /// Gives back all beyond that many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         let mut over = self.bytes().saturating_sub(bytes);
-        self.account.subtract(self.pool.place, over);
+        self.account.subtract(self.pool.index, over);
         for (part, free) in [
             (&mut self.reserve, None),
             (&mut self.general, Some(&self.pool.general)),

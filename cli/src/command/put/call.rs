@@ -20,25 +20,25 @@ pub(super) struct Settled {
     pub(super) is_final: bool,
 }
 
-/// One call, after a wait. `cut` ends it early, and then its outcome is not known.
+/// One call, after a wait. `interrupt` ends it early, and then its outcome is not known.
 pub(super) async fn call(
     client: &Client,
     stream: &str,
     batch: Vec<Pending>,
     wait: Option<Duration>,
-    mut cut: watch::Receiver<bool>,
+    mut interrupt: watch::Receiver<bool>,
 ) -> Settled {
     if let Some(wait) = wait {
         tokio::select! {
             () = sleep(wait) => {}
-            () = until_cut(&mut cut) => return all_failed(batch, "interrupted".into(), false, true),
+            () = interrupted(&mut interrupt) => return all_failed(batch, "interrupted".into(), false, true),
         }
     }
     let entry = |line: &Pending| PutEntry { data: Blob(line.data.clone()), partition_key: line.key.clone() };
     let put = PutRecords { stream_name: stream.into(), records: batch.iter().map(entry).collect() };
     let answer = tokio::select! {
         answer = client.call_once(&put) => answer,
-        () = until_cut(&mut cut) => return all_failed(batch, "interrupted".into(), true, true),
+        () = interrupted(&mut interrupt) => return all_failed(batch, "interrupted".into(), true, true),
     };
     match answer {
         Ok(answer) if answer.records.len() == batch.len() => settle_each(batch, answer.records),
@@ -53,8 +53,8 @@ pub(super) async fn call(
     }
 }
 
-async fn until_cut(cut: &mut watch::Receiver<bool>) {
-    drop(cut.wait_for(|is_cut| *is_cut).await);
+async fn interrupted(interrupt: &mut watch::Receiver<bool>) {
+    drop(interrupt.wait_for(|interrupted| *interrupted).await);
 }
 
 /// Each line by its own result.

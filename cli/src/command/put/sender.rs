@@ -66,7 +66,7 @@ struct Loop<'a> {
     queue: Queue,
     calls: FuturesUnordered<BoxFuture<'a, Settled>>,
     /// Cuts the calls short.
-    cut: watch::Sender<bool>,
+    interrupt: watch::Sender<bool>,
     is_input_open: bool,
     /// When a call is sent that is not full.
     linger_end: Option<Instant>,
@@ -86,7 +86,7 @@ impl<'a> Sender<'a> {
         let mut state = Loop {
             queue: Queue::default(),
             calls: FuturesUnordered::new(),
-            cut: watch::Sender::new(false),
+            interrupt: watch::Sender::new(false),
             is_input_open: true,
             linger_end: None,
             failing_since: None,
@@ -185,7 +185,13 @@ impl<'a> Sender<'a> {
             }
             let batch = state.queue.batch(BOUNDS);
             let wait = (state.failures > 0).then(|| wait_after(state.failures, WAIT_FIRST, WAIT_MAX));
-            state.calls.push(Box::pin(call(self.client, self.stream, batch, wait, state.cut.subscribe())));
+            state.calls.push(Box::pin(call(
+                self.client,
+                self.stream,
+                batch,
+                wait,
+                state.interrupt.subscribe(),
+            )));
         }
         if state.queue.lines() == 0 {
             state.linger_end = None;
@@ -222,10 +228,10 @@ impl<'a> Sender<'a> {
     /// Names everything that is not acknowledged, after calls under way have had their time.
     async fn wind_up(&mut self, input: &mut Input, state: &mut Loop<'a>, ending: Ending) {
         let reason = state.reason.clone();
-        let cut = state.cut.clone();
+        let interrupt = state.interrupt.clone();
         let grace = tokio::spawn(async move {
             sleep(INTERRUPT_GRACE).await;
-            cut.send_replace(true);
+            interrupt.send_replace(true);
         });
         while let Some(settled) = state.calls.next().await {
             self.settle(state, settled);
