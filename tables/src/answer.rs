@@ -1,6 +1,6 @@
 //! Bodies of answers that are made of the answers of several groups.
 
-use crate::json::{structure, write_text};
+use crate::json::{Json, parse, structure, write_text};
 use crate::request::ListTables;
 
 /// The body of BatchGetItem, of each table's name and the list that [`Tables::read`](crate::Tables::read) gave for it.
@@ -39,6 +39,18 @@ pub fn list_tables_body<'a>(request: &ListTables, names: impl IntoIterator<Item 
     })
 }
 
+/// The sentence of an error's body; all of it when it has none.
+pub fn message_of(body: &[u8]) -> String {
+    let sentence = match parse(body) {
+        Ok(Json::Map(members)) => members.into_iter().find_map(|(name, value)| match value {
+            Json::Text(text) if name == "message" => Some(text.into_owned()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    sentence.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}
+
 /// The body of DescribeLimits: DynamoDB's defaults, because capacity means nothing here.
 pub fn limits_body() -> Vec<u8> {
     structure(|out| {
@@ -47,4 +59,17 @@ pub fn limits_body() -> Vec<u8> {
             .number("TableMaxReadCapacityUnits", 40_000)
             .number("TableMaxWriteCapacityUnits", 40_000);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn the_sentence_of_an_error_is_found() {
+        let fault = Fault::TableExists { table: "app".into() };
+        assert_eq!(message_of(&fault.body()), "Table already exists: app");
+        assert_eq!(message_of(b"no JSON"), "no JSON");
+    }
 }

@@ -8,6 +8,8 @@
 //! 3. [`request`] reads JSON into typed reads and writes, [`command`] carries writes through the log of a group,
 //!    [`state`] applies commands and answers reads.
 //!
+//! [`lease`] knows the items that the Kinesis Client Library keeps in its tables.
+//!
 //! Nothing here knows a network, a runtime, a clock or the broker. The time and the bounds come with each command, so
 //! that all nodes of a group come to the same state.
 //!
@@ -48,6 +50,7 @@ pub mod command;
 pub mod expression;
 pub mod fault;
 mod json;
+pub mod lease;
 mod owner;
 pub mod request;
 mod schema;

@@ -5,8 +5,8 @@ use crate::codec::{Damaged, Reader, put_bytes, put_number, put_signed};
 use crate::expression::{Condition, Update};
 use crate::owner::{Owner, check_name};
 use crate::request::{
-    Billing, CreateTable, IndexChange, IndexProjection, IndexSpec, ItemWrite, Returns, Throughput,
-    UpdateTable, Verb, Write,
+    ApplicationChange, Billing, CreateTable, IndexChange, IndexProjection, IndexSpec, ItemWrite, Returns,
+    Throughput, UpdateTable, Verb, Write,
 };
 use crate::schema::{KeyAttribute, KeySchema};
 use crate::value::{Item, Kind};
@@ -102,6 +102,7 @@ fn put_write(out: &mut Vec<u8>, write: &Write) {
         Write::Tag { .. } => 9,
         Write::Untag { .. } => 10,
         Write::Expire { .. } => 11,
+        Write::Application(_) => 12,
     };
     out.push(tag);
     match write {
@@ -127,6 +128,7 @@ fn put_write(out: &mut Vec<u8>, write: &Write) {
             put_text(out, table);
             put_all(out, keys, |out, key| put_text(out, key));
         }
+        Write::Application(change) => put_application(out, change),
         Write::Expire { table, before_ms, items_max } => {
             put_text(out, table);
             put_signed(out, *before_ms);
@@ -156,7 +158,28 @@ fn take_write(reader: &mut Reader<'_>) -> Result<Write, Damaged> {
             before_ms: reader.signed()?,
             items_max: u32::try_from(reader.number()?).map_err(|_| Damaged)?,
         },
+        12 => Write::Application(Box::new(take_application(reader)?)),
         _ => return Err(Damaged),
+    })
+}
+
+fn put_application(out: &mut Vec<u8>, change: &ApplicationChange) {
+    put_text(out, &change.application);
+    put_number(out, change.item_count);
+    put_all(out, &change.writes, put_item_write);
+    put_all(out, &change.dropped, |out, table| put_text(out, table));
+    put_option(out, change.created.as_ref(), put_create);
+    put_all(out, &change.items, |out, item| put_bytes(out, item.bytes()));
+}
+
+fn take_application(reader: &mut Reader<'_>) -> Result<ApplicationChange, Damaged> {
+    Ok(ApplicationChange {
+        application: take_table(reader)?,
+        item_count: reader.number()?,
+        writes: take_all(reader, take_item_write)?,
+        dropped: take_all(reader, take_table)?,
+        created: take_option(reader, take_create)?,
+        items: take_all(reader, |reader| Item::decode(reader.bytes()?))?,
     })
 }
 

@@ -108,6 +108,8 @@ pub enum Write {
         /// Keys.
         keys: Vec<Box<str>>,
     },
+    /// Changes all tables of one application, or nothing; an operator of the broker asks for it.
+    Application(Box<ApplicationChange>),
     /// Removes items that had expired before a time; no client asks for it. The time comes from the clock that
     /// retention goes by, some grace before the present, because a removal cannot be undone.
     Expire {
@@ -118,6 +120,36 @@ pub enum Write {
         /// Items that one command removes.
         items_max: u32,
     },
+}
+
+/// A change of the tables of one application, decided on leases that were read before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationChange {
+    /// The application, which is also the name of its table of leases.
+    pub application: Box<str>,
+    /// Items that the table of leases has to have: one that came since would be missed.
+    pub item_count: u64,
+    /// Writes of leases; the conditions of all of them have to hold.
+    pub writes: Vec<ItemWrite>,
+    /// Tables that go. The writes are conditions only then.
+    pub dropped: Vec<Box<str>>,
+    /// A table that comes, after those have gone.
+    pub created: Option<CreateTable>,
+    /// The items of that table.
+    pub items: Vec<Item>,
+}
+
+impl ApplicationChange {
+    /// The put of an item without a condition.
+    pub(crate) fn put(table: &str, item: &Item) -> ItemWrite {
+        ItemWrite {
+            table: table.into(),
+            condition: None,
+            verb: Verb::Put(item.clone()),
+            returns: Returns::None,
+            return_failed_item: false,
+        }
+    }
 }
 
 /// One condition and one write of one item.
@@ -309,6 +341,7 @@ impl Write {
                 writes.first().map_or("", |write| &write.table)
             }
             Self::CreateTable(create) => &create.table,
+            Self::Application(change) => &change.application,
             Self::UpdateTable(update) => &update.table,
             Self::DeleteTable(table)
             | Self::ContinuousBackups { table, .. }

@@ -3,6 +3,7 @@
 //! Equal sequences of commands give equal states on every node, and equal states have equal snapshots. Reads take the
 //! time as an argument, because items of a table with TimeToLive are absent once they have expired.
 
+mod application;
 mod definition;
 mod describe;
 mod read;
@@ -46,13 +47,15 @@ pub enum Outcome {
     Body(Vec<u8>),
     /// Items that Expire has removed.
     Expired(u32),
+    /// Nothing was changed: the leases are not as they were when the change was decided on.
+    Overtaken,
 }
 
 impl Outcome {
     /// The body of the answer.
     pub fn into_body(self) -> Vec<u8> {
         match self {
-            Self::Done | Self::Expired(_) => b"{}".to_vec(),
+            Self::Done | Self::Expired(_) | Self::Overtaken => b"{}".to_vec(),
             Self::Attributes(item) => structure(|out| {
                 write_attributes(out.member("Attributes"), item.attributes());
             }),

@@ -1,6 +1,7 @@
 //! One table: its description, its items in the order of their keys, and its indexes, which are current at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::codec::number_len;
 use crate::fault::Invalid;
@@ -118,6 +119,15 @@ impl Table {
     /// The items that have not expired, in the order of a scan.
     pub fn items(&self, now_ms: i64) -> impl Iterator<Item = &Item> {
         self.items.values().filter(move |item| !self.is_expired(item, now_ms))
+    }
+
+    /// The items behind that one that have not expired, in the order of a scan; all of them without one. The item need
+    /// not be there any more.
+    pub fn items_after(&self, after: Option<&Item>, now_ms: i64) -> impl Iterator<Item = &Item> {
+        let after = after.and_then(|item| self.schema.key_of_item(item).ok());
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let items = self.items.range((from, Bound::Unbounded)).map(|(_, item)| item);
+        items.filter(move |item| !self.is_expired(item, now_ms))
     }
 
     /// True when an item had expired before a time, so that [`Write::Expire`](crate::Write::Expire) has work.

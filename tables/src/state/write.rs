@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::table::Table;
-use super::{Outcome, Tables};
+use super::{Outcome, Tables, application};
 use crate::command::{Command, Stamp};
 use crate::expression::{Condition, Update};
 use crate::fault::{CancellationReason, Fault, Invalid};
@@ -13,7 +13,7 @@ use crate::schema::Key;
 use crate::value::Item;
 
 /// A write that may be done: its condition holds, and the item fits.
-struct Prepared<'c> {
+pub(super) struct Prepared<'c> {
     table: &'c str,
     key: Key,
     /// The item afterwards. Nothing changes without it.
@@ -61,6 +61,7 @@ pub(super) fn apply(tables: &mut Tables, command: &Command) -> Result<Outcome, F
         }
         Write::Tag { table, tags } => tables.tag(owner, table, tags, stamp),
         Write::Untag { table, keys } => tables.untag(owner, table, keys),
+        Write::Application(change) => application::apply(tables, owner, change, stamp),
         Write::Expire { table, before_ms, items_max } => expire(tables, owner, table, *before_ms, *items_max),
     }
 }
@@ -229,6 +230,39 @@ fn transaction(
         commit(tables, owner, one);
     }
     Ok(Outcome::Done)
+}
+
+/// Prepares writes of different items; `None` when the condition of one does not hold.
+pub(super) fn all_hold<'c>(
+    tables: &Tables,
+    owner: &Owner,
+    writes: &'c [ItemWrite],
+    stamp: &Stamp,
+) -> Result<Option<Vec<Prepared<'c>>>, Fault> {
+    let mut prepared = Vec::with_capacity(writes.len());
+    for write in writes {
+        match prepare(tables.find(owner, &write.table)?, write, stamp) {
+            Ok(one) => prepared.push(one),
+            Err(Refusal::Condition(_)) => return Ok(None),
+            Err(Refusal::Invalid(invalid)) => return Err(invalid.into()),
+        }
+    }
+    check_distinct(&prepared, Invalid::DuplicateInTransaction)?;
+    Ok(Some(prepared))
+}
+
+/// Makes prepared writes, if there is room for all of them.
+pub(super) fn put_all(
+    tables: &mut Tables,
+    owner: &Owner,
+    prepared: Vec<Prepared<'_>>,
+    stamp: &Stamp,
+) -> Result<(), Fault> {
+    check_room(tables, owner, &prepared, stamp)?;
+    for one in prepared {
+        commit(tables, owner, one);
+    }
+    Ok(())
 }
 
 fn expire(

@@ -29,6 +29,8 @@ pub struct DataState {
     deleted: DeletedStreams,
     producers: Producers,
     lease_tables: Tables,
+    /// Changes of lease tables since this node runs; no part of the replicated state.
+    lease_table_changes: u64,
     notifications: Arc<Notifications>,
 }
 
@@ -42,6 +44,7 @@ impl DataState {
             deleted: DeletedStreams::default(),
             producers: Producers::default(),
             lease_tables: Tables::default(),
+            lease_table_changes: 0,
             notifications,
         }
     }
@@ -152,8 +155,12 @@ impl DataState {
     }
 
     fn change_tables(&mut self, command: &[u8]) -> Outcome {
+        self.lease_table_changes += 1;
         let command = tables::Command::decode(command).expect("a command of lease tables of a newer version");
         Outcome::Table(match self.lease_tables.apply(&command) {
+            Ok(tables::Outcome::Overtaken) => {
+                TableAnswer { status: TableAnswer::OVERTAKEN, body: Bytes::new() }
+            }
             Ok(outcome) => TableAnswer { status: 200, body: outcome.into_body().into() },
             Err(fault) => TableAnswer { status: fault.status(), body: fault.body().into() },
         })
@@ -162,6 +169,11 @@ impl DataState {
     /// The group's lease tables.
     pub fn lease_tables(&self) -> &Tables {
         &self.lease_tables
+    }
+
+    /// Grows with each change of the lease tables, as long as this node runs.
+    pub fn lease_table_changes(&self) -> u64 {
+        self.lease_table_changes
     }
 
     /// Takes the shards of a checkpoint, which the store has opened.
@@ -214,6 +226,7 @@ impl DataState {
         self.deleted = DeletedStreams::restore(&stored.dropped);
         self.sealed = sealed.collect();
         self.producers = Producers::restore(stored)?;
+        self.lease_table_changes += 1;
         self.lease_tables = match stored.lease_tables.is_empty() {
             true => Tables::default(),
             false => Tables::read_snapshot(&stored.lease_tables)

@@ -29,6 +29,12 @@ pub struct TableAnswer {
     pub body: Bytes,
 }
 
+impl TableAnswer {
+    /// The status of a change of an application whose leases have changed since they were read. No client of the
+    /// DynamoDB protocol asks for such a change.
+    pub const OVERTAKEN: u16 = 409;
+}
+
 /// The outcome of a sub-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
