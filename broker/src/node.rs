@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub transitions: Transitions,
     /// Bounds of lease tables; `None` serves none.
     pub lease_tables: Option<tidelog_tables::Bounds>,
+    /// How long no lease of a KCL application may have been renewed before it can be changed.
+    pub application_quiet: Duration,
     /// When an acknowledged record is on disk.
     pub durability: Durability,
     /// The times of subscriptions.
@@ -287,6 +289,7 @@ impl Node {
             control_limits: config.control_limits,
             transitions: config.transitions,
             lease_tables: config.lease_tables,
+            application_quiet: config.application_quiet,
             pace: config.pace,
         };
         let service = Service::new(groups.clone(), service_config);

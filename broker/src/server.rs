@@ -27,7 +27,7 @@ use crate::observability;
 use crate::ownership::Ownership;
 use crate::replication::Sizes;
 use crate::room::{Descriptors, MemoryError};
-use crate::service::{NewStream, Service, ServiceError};
+use crate::service::{APPLICATION_QUIET, NewStream, Service, ServiceError};
 use crate::shell::{Heartbeat, OwnedTask, OwnerGone, Shell, Worker};
 use crate::stage::Stage;
 use crate::tls::peer::{Own, PeerTls};
@@ -176,6 +176,7 @@ impl Server {
             control_limits: config.control_limits,
             transitions: config.transitions,
             lease_tables: config.lease_tables.then(tidelog_tables::Bounds::default),
+            application_quiet: APPLICATION_QUIET,
             durability: config.durability,
             pace: bounds.subscriptions,
             clock,

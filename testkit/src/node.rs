@@ -23,6 +23,7 @@ pub fn unlimited(directory: &Path) -> NodeConfig {
         control_limits: ControlLimits::off(),
         transitions: Transitions::default(),
         lease_tables: Some(tidelog_tables::Bounds::default()),
+        application_quiet: tidelog::service::APPLICATION_QUIET,
         pace: Pace::default(),
         durability: Durability::Fsync,
         clock: Clock::System,

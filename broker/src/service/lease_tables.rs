@@ -59,10 +59,14 @@ impl LeaseTables {
         Ok(TableAnswer { status: OK, body: body.into() })
     }
 
-    async fn write(&self, owner: &Owner, write: Write) -> Result<TableAnswer, Fault> {
+    /// Makes one change of an owner's tables.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when its outcome is unknown.
+    pub async fn write(&self, owner: &Owner, write: Write) -> Result<TableAnswer, Fault> {
         let group = group_of(owner, write.application());
         let tables_elsewhere = match &write {
-            Write::CreateTable(_) => {
+            Write::CreateTable(_) | Write::Application(_) => {
                 let others = (1..=DATA_GROUPS).filter(|other| *other != group);
                 self.names(owner, others).await?.len() as u64
             }
@@ -80,12 +84,25 @@ impl LeaseTables {
         reading.await.map_err(unavailable)?
     }
 
+    /// The names of the owner's tables of leases, in order.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when nobody could say in time what was committed.
+    pub async fn applications(&self, owner: &Owner) -> Result<Vec<String>, ProposeError> {
+        let proposals = self.groups.proposals();
+        let asking = (1..=DATA_GROUPS).map(|group| proposals.application_names(group, owner.clone()));
+        let mut names = try_join_all(asking).await?.concat();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     async fn names(&self, owner: &Owner, groups: impl Iterator<Item = u8>) -> Result<Vec<String>, Fault> {
         let asking = groups.map(|group| self.groups.proposals().table_names(group, owner.clone()));
         Ok(try_join_all(asking).await.map_err(unavailable)?.concat())
     }
 
-    fn now_ms(&self) -> i64 {
+    /// The time that changes and reads of tables go by, milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
         i64::try_from(self.groups.clock().now_ms()).unwrap_or(i64::MAX)
     }
 }

@@ -4,6 +4,7 @@
 //! - `read` gives records of a shard, and seals the tokens that name a place in it.
 //! - `subscribe` pushes records to consumers and to other nodes' clients.
 //! - `streams` drives the changes of streams, reshards among them; `consumers` those of consumers and consumer groups.
+//! - `applications` shows and changes KCL applications, whose leases are in these tables.
 //! - `lease_tables` answers the calls of the DynamoDB protocol that KCL makes.
 //! - `limits` keeps the budgets of shards, callers and streams.
 //! - `upkeep` runs by itself: checkpoints, retention, clocks, and the watch over the disk.
@@ -12,6 +13,7 @@
 //! passed down.
 
 mod append;
+mod applications;
 mod consumers;
 mod lease_tables;
 mod limits;
@@ -25,6 +27,7 @@ mod upkeep;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidelog_storage::shard::{Bounds, ShardKey, ShardLog};
@@ -49,6 +52,10 @@ pub use append::receive::LinkQueues;
 pub use append::refusal::PutRefusal;
 pub use append::session::{OrderedPut, PutSession};
 pub use append::{AppendFailure, AppendedRecord, Appender, NewRecord, Payload};
+pub use applications::{
+    APPLICATION_QUIET, ApplicationDescription, ApplicationError, FoundStream, ImportOutcome, LeaseChange,
+    LeaseDescription, LockDescription, NewApplication, ResetOutcome, WorkerDescription,
+};
 pub use consumers::groups::{
     ConsumerGroupError, GoOn, GroupBegin, GroupDescription, Joined, Lease, MemberDescription, NewMember,
     Reached, ShardDescription, ShardProgress,
@@ -153,6 +160,8 @@ pub struct ServiceConfig {
     pub transitions: Transitions,
     /// Bounds of lease tables; `None` where they are not served.
     pub lease_tables: Option<tidelog_tables::Bounds>,
+    /// How long no lease of a KCL application may have been renewed before it can be changed.
+    pub application_quiet: Duration,
     /// The times of subscriptions.
     pub pace: Pace,
 }
@@ -164,6 +173,7 @@ pub struct Service {
     accounts: Arc<Accounting>,
     appender: Appender,
     lease_tables: LeaseTables,
+    watches: applications::Watches,
     call_rates: Mutex<CallRates>,
     sealer: Mutex<Option<Arc<Sealer>>>,
     read_permits: Arc<ReadPermits>,
@@ -204,6 +214,7 @@ impl Service {
             accounts,
             appender,
             lease_tables,
+            watches: applications::Watches::default(),
             call_rates: Mutex::default(),
             sealer: Mutex::default(),
             read_permits,

@@ -6,6 +6,7 @@
 mod accounts;
 mod alone;
 mod anywhere;
+mod applications;
 mod broker;
 mod catch_up;
 mod clocks;

@@ -298,6 +298,7 @@ impl SimNode {
             limits: ShardLimits::off(),
             control_limits: ControlLimits::off(),
             lease_tables: Some(tidelog_tables::Bounds::default()),
+            application_quiet: tidelog::service::APPLICATION_QUIET,
             transitions: self.transitions,
             durability: Durability::Fsync,
             pace: Pace::default(),

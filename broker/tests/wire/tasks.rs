@@ -22,7 +22,8 @@ const SIGABRT: i32 = 6;
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Every lasting task of a node of a cluster, where each of seven groups has one: that of group 3.
-const TASKS: [&str; 23] = [
+const TASKS: [&str; 24] = [
+    "applications",
     "batcher of group 3",
     "certificates",
     "checkpoints",

@@ -72,19 +72,28 @@ impl Broker {
 
     /// Calls the API, which must succeed, and returns its answer.
     pub fn call(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        self.call_target(&format!("Kinesis_20131202.{operation}"), body)
+    }
+
+    /// Calls an operation on lease tables, which must succeed.
+    pub fn call_tables(&self, operation: &str, body: &serde_json::Value) {
+        self.call_target(&format!("DynamoDB_20120810.{operation}"), body);
+    }
+
+    fn call_target(&self, target: &str, body: &serde_json::Value) -> serde_json::Value {
         let address = self.endpoint.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let body = body.to_string();
         write!(
             stream,
-            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n\
+            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Target: {target}\r\n\
              Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{operation} {body}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{target} {body}: {answer}");
         let answer = answer.split_once("\r\n\r\n").unwrap().1;
         if answer.is_empty() { serde_json::Value::Null } else { serde_json::from_str(answer).unwrap() }
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidelog_proto::v1::groups_client::GroupsClient;
 use tidelog_proto::v1::{JoinRequest, LeaveRequest, SyncRequest};
 use tidelog_testkit::process::Ran;
@@ -152,6 +152,100 @@ async fn a_missing_stream_is_named_with_those_that_exist() {
     ] {
         assert_eq!(run(&broker, &arguments).code, Some(2), "{arguments:?}");
     }
+}
+
+/// A table of leases with one of each shard of `clicks`, which a worker has.
+fn application(broker: &Broker, name: &str) {
+    let create = json!({
+        "TableName": name,
+        "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    });
+    broker.call_tables("CreateTable", &create);
+    let shards = broker.call("ListShards", &json!({"StreamName": "clicks"}));
+    for shard in shards["Shards"].as_array().expect("shards") {
+        let range = &shard["HashKeyRange"];
+        let item = json!({
+            "leaseKey": {"S": shard["ShardId"]}, "leaseCounter": {"N": "1"}, "leaseOwner": {"S": "worker-1"},
+            "checkpoint": {"S": "TRIM_HORIZON"}, "checkpointSubSequenceNumber": {"N": "0"},
+            "startingHashKey": {"S": range["StartingHashKey"]}, "endingHashKey": {"S": range["EndingHashKey"]},
+        });
+        broker.call_tables("PutItem", &json!({"TableName": name, "Item": item}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcl_applications_stand_beside_the_groups_of_a_stream() {
+    let broker = Broker::start();
+    done(&broker, &["stream", "create", "clicks", "--shards", "2"]);
+    assert_eq!(put(&broker, 3, None).code, Some(0));
+    member(&mut groups(&broker)).await;
+    application(&broker, "my-app");
+    let list = done(&broker, &["group", "list", "--output", "json"]).json();
+    let rows: Vec<_> = list
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| (&row["name"], &row["kind"], &row["records_behind"]))
+        .collect();
+    assert_eq!(
+        rows,
+        [(&"billing".into(), &"tidelog".into(), &3.into()), (&"my-app".into(), &"kcl".into(), &3.into())]
+    );
+    let text = done(&broker, &["group", "list", "clicks"]).stdout;
+    assert!(text.lines().any(|line| line.starts_with("my-app   kcl")), "{text}");
+    let text = done(&broker, &["group", "describe", "my-app"]).stdout;
+    for expected in ["clicks (its shards are those of the leases)", "worker-1", "TRIM_HORIZON", "3 records"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+
+    // A trial says what would change, and why it would be refused: nobody knows yet whether the worker runs.
+    let trial = done(&broker, &["group", "reset", "my-app", "--to", "latest", "--dry-run"]).stdout;
+    assert!(trial.contains("2 leases set") && trial.contains("refused now: "), "{trial}");
+    for command in ["reset clicks my-app --to latest", "delete my-app"] {
+        let arguments: Vec<_> = ["group"].into_iter().chain(command.split(' ')).collect();
+        let refused = run(&broker, &arguments);
+        assert_eq!(refused.code, Some(1), "{command}: {}", refused.stdout);
+        assert!(refused.stderr.contains("whether the application runs"), "{command}: {}", refused.stderr);
+    }
+
+    let exported = done(&broker, &["group", "export", "my-app"]).stdout;
+    let file = broker.directory.path().join("leases.json");
+    std::fs::write(&file, &exported).expect("a file");
+    let file = file.to_str().expect("a path");
+    let taken = run(&broker, &["group", "import", "my-app", "--file", file]);
+    assert!(taken.code == Some(1) && taken.stderr.contains("replaces it only if"), "{}", taken.stderr);
+    let copied = done(&broker, &["group", "import", "copy", "--file", file]).stdout;
+    assert!(copied.starts_with("copy of clicks has its leases, as they are: 2 leases created"), "{copied}");
+    assert_eq!(
+        done(&broker, &["group", "describe", "copy", "--output", "json"]).json()["members"],
+        json!([])
+    );
+
+    // One name for a group of each kind: nothing is changed before one is chosen.
+    application(&broker, "billing");
+    let torn = run(&broker, &["group", "describe", "clicks", "billing"]);
+    assert!(torn.code == Some(2) && torn.stderr.contains("--kind"), "{}", torn.stderr);
+    for (kind, expected) in [("kcl", "worker-1"), ("tidelog", "host")] {
+        let text = done(&broker, &["group", "describe", "clicks", "billing", "--kind", kind]).stdout;
+        assert!(text.contains(expected), "{kind}: {text}");
+    }
+    let missing = run(&broker, &["group", "describe", "my-ap"]);
+    assert!(missing.stderr.contains("Did you mean my-app?"), "{}", missing.stderr);
+
+    // Two streams with the same shards: a lease without a sequence number fits both.
+    done(&broker, &["stream", "create", "views", "--shards", "2"]);
+    let text = done(&broker, &["group", "describe", "my-app"]).stdout;
+    assert!(text.contains("one of clicks, views: name it"), "{text}");
+    let refused = run(&broker, &["group", "reset", "my-app", "--to", "trim"]);
+    assert!(
+        refused.stderr.contains("fit several streams (clicks, views): name the stream"),
+        "{}",
+        refused.stderr
+    );
+    let text = done(&broker, &["group", "describe", "clicks", "my-app"]).stdout;
+    assert!(text.contains("3 records"), "{text}");
 }
 
 /// Answers every request with 404, as a server of HTTP/1.1 does that knows nothing of it.

@@ -169,6 +169,48 @@ impl Groups for Calls {
         Err(Status::unimplemented(""))
     }
 
+    async fn list_applications(
+        &self,
+        _: Request<v1::ListApplicationsRequest>,
+    ) -> Answer<v1::ListApplicationsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn describe_application(
+        &self,
+        _: Request<v1::DescribeApplicationRequest>,
+    ) -> Answer<v1::DescribeApplicationResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn reset_application(
+        &self,
+        _: Request<v1::ResetApplicationRequest>,
+    ) -> Answer<v1::ResetApplicationResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn delete_application(
+        &self,
+        _: Request<v1::DeleteApplicationRequest>,
+    ) -> Answer<v1::DeleteApplicationResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn export_application(
+        &self,
+        _: Request<v1::ExportApplicationRequest>,
+    ) -> Answer<v1::ExportApplicationResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn import_application(
+        &self,
+        _: Request<v1::ImportApplicationRequest>,
+    ) -> Answer<v1::ImportApplicationResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn reset_group(&self, _: Request<v1::ResetGroupRequest>) -> Answer<v1::ResetGroupResponse> {
         Err(Status::unimplemented(""))
     }

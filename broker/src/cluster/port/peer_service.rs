@@ -306,6 +306,16 @@ impl peer_server::Peer for PeerServer {
         Ok(Response::new(service.behind_for(request.into_inner()).await))
     }
 
+    async fn watched_leases(
+        &self,
+        request: Request<peer::WatchedLeasesRequest>,
+    ) -> Answer<peer::WatchedLeasesResponse> {
+        self.groups(&request)?;
+        let service = self.running.borrow().service.clone();
+        let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;
+        Ok(Response::new(service.watched_for(request.get_ref())))
+    }
+
     type ExecuteStream = Messages<peer::ExecuteResponse>;
 
     async fn execute(&self, request: Request<peer::ExecuteRequest>) -> Answer<Self::ExecuteStream> {

@@ -5,11 +5,15 @@
 
 use bytes::Bytes;
 use tidelog_proto::stored::data_command;
-use tidelog_tables::{self as tables, Fault, Owner, Read};
+use tidelog_tables::lease::Page;
+use tidelog_tables::{self as tables, Fault, Item, Owner, Read};
 
 use super::Proposals;
 use crate::replication::error::ProposeError;
 use crate::replication::types::outcome::{Outcome, TableAnswer};
+
+/// The number of changes so far, and each table of leases: owner, name and number of items.
+pub type ChangedTables = (u64, Vec<(Owner, Box<str>, usize)>);
 
 impl Proposals {
     /// Changes tables of a group; returns the answer for the client.
@@ -54,6 +58,77 @@ impl Proposals {
         self.with_tables(group, names).await
     }
 
+    /// The number of changes that the tables of a group have seen on this node, and the tables of leases with their
+    /// items; `None` when there was no change since `seen`. As this node has applied them: its leader may be ahead.
+    ///
+    /// # Errors
+    /// [`ProposeError`] while the group is not running.
+    pub async fn changed_tables(
+        &self,
+        group: u8,
+        seen: Option<u64>,
+    ) -> Result<Option<ChangedTables>, ProposeError> {
+        self.applied_tables(group, move |tables, changes| {
+            if seen == Some(changes) {
+                return None;
+            }
+            let of_owner = |owner: &Owner| {
+                let owner = owner.clone();
+                tables
+                    .lease_tables(&owner)
+                    .map(|table| (owner.clone(), table.name().into(), table.len()))
+                    .collect::<Vec<_>>()
+            };
+            Some((changes, tables.owners().flat_map(of_owner).collect()))
+        })
+        .await
+    }
+
+    /// A part of a table behind one of its items, as this node has applied it; `None` when there is no such table.
+    ///
+    /// # Errors
+    /// [`ProposeError`] while the group is not running.
+    pub async fn table_page(
+        &self,
+        group: u8,
+        (owner, table): (Owner, Box<str>),
+        after: Option<Item>,
+        items_max: usize,
+        now_ms: i64,
+    ) -> Result<Option<Page>, ProposeError> {
+        let page =
+            move |tables: &tables::Tables, _| tables.page(&owner, &table, after.as_ref(), items_max, now_ms);
+        self.applied_tables(group, page).await
+    }
+
+    /// The names of an owner's tables of leases in a group.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when nobody could say in time what was committed.
+    pub async fn application_names(&self, group: u8, owner: Owner) -> Result<Vec<String>, ProposeError> {
+        let names = move |tables: &tables::Tables| {
+            tables.lease_tables(&owner).map(|table| table.name().to_owned()).collect()
+        };
+        self.with_tables(group, names).await
+    }
+
+    /// The names of the tables of an application; `None` when it has no table of leases.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when nobody could say in time what was committed.
+    pub async fn tables_of_application(
+        &self,
+        group: u8,
+        owner: Owner,
+        application: String,
+    ) -> Result<Option<Vec<String>>, ProposeError> {
+        let names = move |tables: &tables::Tables| {
+            let is_there = tables.lease_tables(&owner).any(|table| table.name() == application);
+            is_there.then(|| tables.tables_of(&owner, &application).map(str::to_owned).collect())
+        };
+        self.with_tables(group, names).await
+    }
+
     /// The result of `look` on the tables of a group.
     async fn with_tables<T: Send + 'static>(
         &self,
@@ -61,8 +136,18 @@ impl Proposals {
         look: impl FnOnce(&tables::Tables) -> T + Send + 'static,
     ) -> Result<T, ProposeError> {
         self.read_index(group).await?;
+        self.applied_tables(group, |tables, _| look(tables)).await
+    }
+
+    /// The result of `look` on the tables of a group as this node has applied them, and the number of their changes.
+    async fn applied_tables<T: Send + 'static>(
+        &self,
+        group: u8,
+        look: impl FnOnce(&tables::Tables, u64) -> T + Send + 'static,
+    ) -> Result<T, ProposeError> {
         let looking = self.rafts.of(group).with_state_machine(move |machine| {
-            let seen = machine.state().data().map(|state| look(state.lease_tables()));
+            let state = machine.state().data();
+            let seen = state.map(|state| look(state.lease_tables(), state.lease_table_changes()));
             Box::pin(async move { seen })
         });
         looking.await.ok().flatten().ok_or(ProposeError::NotProposed)

@@ -37,6 +37,8 @@ pub struct Behind {
     pub next_ordinal: u64,
     /// Arrival of the shard's newest record, milliseconds since the epoch; 0 when there never was one.
     pub newest_ms: u64,
+    /// The ordinal of the oldest record from the position on, or the next ordinal when there is none.
+    pub from_ordinal: u64,
     /// Records from the position on.
     pub records: u64,
     /// Age of the oldest of them, milliseconds.
@@ -83,8 +85,15 @@ impl Service {
         let answer = client.behind(peers.request(node, message, Some(ANSWER_DEADLINE))).await;
         let shards = answer.ok()?.into_inner().shards.into_iter();
         let read = |shard: peer::behind_response::Shard| {
-            let peer::behind_response::Shard { shard, next_ordinal, newest_ms, records, millis } = shard;
-            (shard, Behind { next_ordinal, newest_ms, records, millis })
+            let peer::behind_response::Shard {
+                shard,
+                next_ordinal,
+                newest_ms,
+                from_ordinal,
+                records,
+                millis,
+            } = shard;
+            (shard, Behind { next_ordinal, newest_ms, from_ordinal, records, millis })
         };
         Some(shards.map(read).collect())
     }
@@ -123,8 +132,8 @@ impl Service {
         let Some(stream) = catalog.by_uid(request.stream_uid) else { return peer::BehindResponse::default() };
         let unread: Vec<_> = request.shards.iter().filter_map(read_unread).collect();
         let send = |(shard, behind): (u32, Behind)| {
-            let Behind { next_ordinal, newest_ms, records, millis } = behind;
-            peer::behind_response::Shard { shard, next_ordinal, newest_ms, records, millis }
+            let Behind { next_ordinal, newest_ms, from_ordinal, records, millis } = behind;
+            peer::behind_response::Shard { shard, next_ordinal, newest_ms, from_ordinal, records, millis }
         };
         let found = self.behind_here(stream, &unread).await;
         peer::BehindResponse { shards: found.into_iter().map(send).collect() }
@@ -143,6 +152,7 @@ fn look(log: &ShardLog, unread: Unread, now_ms: u64) -> Result<Behind, ShardErro
     Ok(Behind {
         next_ordinal: bounds.next_ordinal,
         newest_ms: bounds.last_time_ms,
+        from_ordinal: from.min(bounds.next_ordinal),
         records,
         millis: oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms)),
     })

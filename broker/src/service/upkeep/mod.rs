@@ -32,6 +32,8 @@ const GROWTH_WITHIN: Duration = Duration::from_secs(300);
 const CLOCKS_WITHIN: Duration = Duration::from_secs(300);
 /// How long a look at leases may take: a proposal waits for a leader.
 const LEASES_WITHIN: Duration = Duration::from_secs(60);
+/// How long a look at the leases of KCL applications may take.
+const WATCH_WITHIN: Duration = Duration::from_secs(60);
 /// How long a checkpoint, or a trim of all shards, may take.
 const WORK_WITHIN: Duration = Duration::from_secs(900);
 /// How often on-demand streams are looked at; they do not grow for a shorter burst.
@@ -48,7 +50,8 @@ impl Service {
     /// When a node on its own does not come by its key.
     pub async fn start_upkeep(self: &Arc<Self>) -> Result<Vec<OwnedTask>, ServiceError> {
         let shell = self.groups.shell();
-        let [watch, checkpoints, trims, growth, leading, leases, clocks] = [(); 7].map(|()| self.clone());
+        let [watch, checkpoints, trims, growth, leading, leases, clocks, applications] =
+            [(); 8].map(|()| self.clone());
         // Apart, because a checkpoint that waits for space must neither hide that there is none nor hold up the trims
         // that free some.
         let upkeep = vec![
@@ -60,6 +63,9 @@ impl Service {
             shell.spawn_loop("growth", GROWTH_WITHIN, |heartbeat| growth.keep_growing(heartbeat)),
             shell.spawn_owned("leading", leading.keep_leading()),
             shell.spawn_loop("leases", LEASES_WITHIN, |heartbeat| leases.expire_members(heartbeat)),
+            shell.spawn_loop("applications", WATCH_WITHIN, |heartbeat| {
+                applications.keep_watching_leases(heartbeat)
+            }),
             shell.spawn_loop("clocks", CLOCKS_WITHIN, |heartbeat| clocks.keep_clocks(heartbeat)),
         ];
         if self.groups.peers().configured().is_empty() {

@@ -5,17 +5,20 @@
 use std::sync::Arc;
 
 use tidelog_proto::v1::{
-    CheckpointRequest, CheckpointResponse, DeleteGroupRequest, DeleteGroupResponse, DescribeGroupRequest,
-    DescribeGroupResponse, JoinRequest, JoinResponse, Lease as LeaseMessage, LeaseRef as LeaseName,
-    LeaveRequest, LeaveResponse, ListGroupsRequest, ListGroupsResponse, Position, Progress,
-    ResetGroupRequest, ResetGroupResponse, SyncRequest, SyncResponse, TrimHorizon, describe_group_response,
-    groups_server, position, progress,
+    CheckpointRequest, CheckpointResponse, DeleteApplicationRequest, DeleteApplicationResponse,
+    DeleteGroupRequest, DeleteGroupResponse, DescribeApplicationRequest, DescribeApplicationResponse,
+    DescribeGroupRequest, DescribeGroupResponse, ExportApplicationRequest, ExportApplicationResponse,
+    ImportApplicationRequest, ImportApplicationResponse, JoinRequest, JoinResponse, Lease as LeaseMessage,
+    LeaseRef as LeaseName, LeaveRequest, LeaveResponse, ListApplicationsRequest, ListApplicationsResponse,
+    ListGroupsRequest, ListGroupsResponse, Position, Progress, ResetApplicationRequest,
+    ResetApplicationResponse, ResetGroupRequest, ResetGroupResponse, SyncRequest, SyncResponse, TrimHorizon,
+    describe_group_response, groups_server, position, progress,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 use super::caller::Caller;
-use super::{messages, status};
+use super::{applications, messages, status};
 use crate::limits::{
     GROUP_SHARDS_PER_CALL_MAX, LEASE_MS_BY_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN, MEMBER_NAME_LENGTH_MAX,
 };
@@ -171,6 +174,48 @@ impl groups_server::Groups for Groups {
         deleted.map_err(|error| named.failed(error))?;
         Ok(Response::new(DeleteGroupResponse {}))
     }
+
+    async fn list_applications(
+        &self,
+        request: Request<ListApplicationsRequest>,
+    ) -> Answer<ListApplicationsResponse> {
+        applications::list(&self.0, &request).await
+    }
+
+    async fn describe_application(
+        &self,
+        request: Request<DescribeApplicationRequest>,
+    ) -> Answer<DescribeApplicationResponse> {
+        applications::describe(&self.0, &request).await
+    }
+
+    async fn reset_application(
+        &self,
+        request: Request<ResetApplicationRequest>,
+    ) -> Answer<ResetApplicationResponse> {
+        applications::reset(&self.0, &request).await
+    }
+
+    async fn delete_application(
+        &self,
+        request: Request<DeleteApplicationRequest>,
+    ) -> Answer<DeleteApplicationResponse> {
+        applications::delete(&self.0, &request).await
+    }
+
+    async fn export_application(
+        &self,
+        request: Request<ExportApplicationRequest>,
+    ) -> Answer<ExportApplicationResponse> {
+        applications::export(&self.0, &request).await
+    }
+
+    async fn import_application(
+        &self,
+        request: Request<ImportApplicationRequest>,
+    ) -> Answer<ImportApplicationResponse> {
+        applications::import(&self.0, &request).await
+    }
 }
 
 fn group_name(text: &str) -> Result<GroupName, Status> {
@@ -193,7 +238,7 @@ fn new_member(asked: &JoinRequest) -> Result<NewMember, Status> {
     Ok(NewMember { name: asked.member_name.clone(), lease_ms })
 }
 
-fn group_begin(position: Option<&Position>) -> Result<GroupBegin, Status> {
+pub(super) fn group_begin(position: Option<&Position>) -> Result<GroupBegin, Status> {
     match messages::at(position)? {
         None | Some(At::TrimHorizon) => Ok(GroupBegin::TrimHorizon),
         Some(At::Latest) => Ok(GroupBegin::Latest),

@@ -13,6 +13,7 @@
 
 mod acknowledgements;
 mod answer;
+mod applications;
 mod body;
 mod caller;
 pub mod check;

@@ -1,4 +1,5 @@
-//! `tidelog group describe`: DescribeGroup. The other commands, and the doctor, look at groups by it too.
+//! `tidelog group describe`: DescribeGroup and DescribeApplication. The other commands, and the doctor, look at groups
+//! by it too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use serde_json::{Value, json};
 use tidelog_proto::v1::describe_group_response::{Member, Shard};
 use tidelog_proto::v1::{DescribeGroupRequest, DescribeGroupResponse, Position, position};
 
-use super::{Broker, CommandError, Named, Output};
+use super::application;
+use super::subject::{Named, Subject};
+use super::{Broker, CommandError, Output};
 use crate::command::figures::count;
 use crate::command::output::{Column, Screen, pairs, print, print_json, table};
 use crate::command::shards::short;
@@ -17,6 +20,7 @@ use tidelog_client::Error;
 use tidelog_kinesis::Timestamp;
 
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(allow_missing_positional = true)]
 pub(super) struct Describe {
     #[command(flatten)]
     named: Named,
@@ -24,14 +28,13 @@ pub(super) struct Describe {
 
 impl Describe {
     pub(super) async fn carry_out(&self, broker: &Broker, output: Output) -> Result<(), CommandError> {
-        let Named { stream, group } = &self.named;
-        let found = match described(broker, stream, group).await {
-            Ok(found) => found,
-            Err(error) => return Err(self.named.failed(broker, error).await),
-        };
-        match output {
-            Output::Json => print_json(&as_json(&self.named, &found)),
-            Output::Table => print(&shown(&self.named, &found, Screen::of_process().width)),
+        let name = self.named.group.as_str();
+        let width = Screen::of_process().width;
+        match (self.named.subject(broker).await?, output) {
+            (Subject::Group(stream, found), Output::Json) => print_json(&as_json((&stream, name), &found)),
+            (Subject::Group(stream, found), Output::Table) => print(&shown((&stream, name), &found, width)),
+            (Subject::Application(found), Output::Json) => print_json(&application::as_json(name, &found)),
+            (Subject::Application(found), Output::Table) => print(&application::shown(name, &found, width)),
         }
     }
 }
@@ -131,7 +134,7 @@ fn position_as_json(position: Option<&Position>) -> Value {
     }
 }
 
-fn as_json(named: &Named, group: &DescribeGroupResponse) -> Value {
+fn as_json((stream, name): (&str, &str), group: &DescribeGroupResponse) -> Value {
     let member = |member: &Member| {
         let shards = group.shards.iter().filter(|shard| shard.member_id == member.member_id);
         json!({
@@ -153,19 +156,20 @@ fn as_json(named: &Named, group: &DescribeGroupResponse) -> Value {
         })
     };
     json!({
-        "stream": named.stream,
-        "name": named.group,
+        "stream": stream,
+        "name": name,
+        "kind": "tidelog",
         "lease_milliseconds": group.lease_ms,
         "members": group.members.iter().map(member).collect::<Vec<_>>(),
         "shards": group.shards.iter().map(shard).collect::<Vec<_>>(),
     })
 }
 
-fn shown(named: &Named, group: &DescribeGroupResponse, width: Option<u16>) -> String {
+fn shown((stream, name): (&str, &str), group: &DescribeGroupResponse, width: Option<u16>) -> String {
     let (records_behind, millis_behind) = behind(group);
     let head = [
-        ("group", named.group.clone()),
-        ("stream", named.stream.clone()),
+        ("group", name.to_owned()),
+        ("stream", stream.to_owned()),
         ("lease", lasting(Duration::from_millis(group.lease_ms.into()))),
         ("behind", format!("{} records, {}", records(records_behind), lag(millis_behind))),
     ];
@@ -251,9 +255,7 @@ pub(in crate::command) mod tests {
         }
     }
 
-    fn named() -> Named {
-        Named { stream: "clicks".into(), group: "billing".into() }
-    }
+    const NAMED: (&str, &str) = ("clicks", "billing");
 
     #[test]
     fn a_group_is_shown_with_its_members_and_every_state_of_a_shard() {
@@ -273,8 +275,8 @@ SHARD  STATE     OWNER     POSITION                     RECORDS BEHIND      LAG
 2      unowned             at 1970-01-01T00:00:00.000Z               1      1 s
 3      waiting             oldest record                             1    20 ms
 ";
-        assert_eq!(shown(&named(), &group(), None), expected);
-        let json = as_json(&named(), &group());
+        assert_eq!(shown(NAMED, &group(), None), expected);
+        let json = as_json(NAMED, &group());
         assert_eq!(json["members"][0]["shards"], json!(["shardId-000000000001"]));
         let states: Vec<_> =
             (0..4).map(|at| json["shards"][at]["state"].as_str().unwrap_or_default()).collect();
@@ -289,7 +291,7 @@ SHARD  STATE     OWNER     POSITION                     RECORDS BEHIND      LAG
         group.shards[1].member_id.clear();
         group.shards[1].records_behind = None;
         group.shards[1].millis_behind = None;
-        let text = shown(&named(), &group, None);
+        let text = shown(NAMED, &group, None);
         assert!(text.contains("behind  ? records, 1 s") && text.contains("no members"), "{text}");
         assert!(text.lines().any(|line| line.starts_with("1      unowned") && line.ends_with('?')), "{text}");
     }

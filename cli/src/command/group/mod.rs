@@ -1,17 +1,25 @@
-//! `tidelog group`: the consumer groups of a stream, by gRPC. One file for each command.
+//! `tidelog group`: the consumer groups of a stream, and applications of the Kinesis Client Library (KCL) beside them,
+//! by gRPC. One file for each command.
 
+mod application;
 mod delete;
 mod describe;
+mod export;
+mod import;
 mod list;
 mod reset;
+mod subject;
 
 use clap::Subcommand;
 
 use super::native::Broker;
 use super::{CommandError, EXIT_CODES, Outcome, Output, Shared};
-use tidelog_client::Error;
 
+#[cfg(test)]
+pub(super) use application::tests::application as application_of_tests;
 pub(super) use describe::{Standing, described, standing};
+pub(super) use list::may_read;
+pub(super) use subject::{application, applications};
 
 /// The reason why these commands need Tidelog, for a refusal.
 const NEEDED: &str = "Consumer groups are Tidelog's own, AWS and emulators have none";
@@ -29,32 +37,18 @@ pub struct GroupArguments {
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Actions {
-    /// List the consumer groups of a stream, with the lag of each.
+    /// List consumer groups and KCL applications, with the lag of each.
     List(list::List),
-    /// Show the members of a group, and the owner and lag of each shard.
+    /// Show the members of a group or KCL application, and the owner and lag of each shard.
     Describe(describe::Describe),
-    /// Set the position of every shard of a group; the group must have no members.
+    /// Set the position of every shard of a group or KCL application, whose members must be stopped.
     Reset(reset::Reset),
-    /// Delete a group with its checkpoints; it must have no members.
+    /// Delete a group with its checkpoints, or the tables of a KCL application; its members must be stopped.
     Delete(delete::Delete),
-}
-
-/// A group of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-struct Named {
-    /// Name of the stream.
-    #[arg(value_name = "STREAM")]
-    stream: String,
-
-    /// Name of the group.
-    #[arg(value_name = "GROUP")]
-    group: String,
-}
-
-impl Named {
-    async fn failed(&self, broker: &Broker, error: Error) -> CommandError {
-        broker.failed(&self.stream, Some(&self.group), error).await
-    }
+    /// Print the leases of a KCL application as JSON.
+    Export(export::Export),
+    /// Create the leases of a KCL application from JSON, such as one that comes from AWS.
+    Import(import::Import),
 }
 
 impl GroupArguments {
@@ -65,6 +59,8 @@ impl GroupArguments {
             Actions::Describe(command) => command.carry_out(&broker, output).await,
             Actions::Reset(command) => command.carry_out(&broker, output).await,
             Actions::Delete(command) => command.carry_out(&broker, output).await,
+            Actions::Export(command) => command.carry_out(&broker).await,
+            Actions::Import(command) => command.carry_out(&broker, output).await,
         }?;
         Ok(Outcome::Done)
     }
