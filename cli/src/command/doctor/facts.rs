@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tidelog_proto::v1::{DescribeGroupResponse, DescribeStreamRequest, Stream, StreamMode};
+use tidelog_proto::v1::{
+    DescribeApplicationResponse, DescribeGroupResponse, DescribeStreamRequest, Stream, StreamMode,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::damaged::{self, Damaged};
 use super::sample::{Amount, Limits, Sample, sampled};
 use super::throttles::{self, Reading, Throttles};
-use crate::command::group::described;
+use crate::command::group::{application, applications, described, may_read};
 use crate::command::native::Broker;
 use crate::command::shards::short;
 use tidelog_client::{Error, Reason};
@@ -27,6 +29,13 @@ pub(super) struct Group {
     pub(super) described: DescribeGroupResponse,
 }
 
+/// An application of the Kinesis Client Library.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Application {
+    pub(super) name: String,
+    pub(super) described: DescribeApplicationResponse,
+}
+
 /// The facts about a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Facts {
@@ -41,6 +50,8 @@ pub(super) struct Facts {
     /// Samples of the open shards, in their order.
     pub(super) samples: Vec<Sample>,
     pub(super) groups: Vec<Group>,
+    /// KCL applications that may read the stream.
+    pub(super) applications: Vec<Application>,
     pub(super) throttles: Option<Throttles>,
     /// The limits of a shard; AWS's figures where the broker does not say.
     pub(super) limits: Limits,
@@ -82,6 +93,7 @@ pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> R
         span,
         samples: Vec::new(),
         groups: Vec::new(),
+        applications: Vec::new(),
         throttles: None,
         limits: Limits::default(),
         damaged: Vec::new(),
@@ -91,6 +103,7 @@ pub(super) async fn gathered(broker: &Broker, stream: &str, span: Duration) -> R
     let (first, began) = (facts.throttles_now(broker).await, Instant::now());
     facts.shards = Shards::list(&broker.connection, stream).await?.open().into_iter().cloned().collect();
     facts.look_at_groups(broker).await;
+    facts.look_at_applications(broker).await;
     facts.look_at_health(broker).await;
     // Before the samples, whose reading may be throttled itself.
     if let Some(first) = first {
@@ -150,6 +163,42 @@ impl Facts {
                 Err(error) => self.unknown.push(format!("the group {name}: {error}")),
             }
         }
+    }
+
+    async fn look_at_applications(&mut self, broker: &Broker) {
+        let names = match applications(broker).await {
+            Ok(names) => names,
+            // A broker without lease tables.
+            Err(error) if error.reason() == Reason::Refused => return,
+            Err(error) => return self.unknown.push(format!("KCL applications: {error}")),
+        };
+        let looks = names.into_iter().map(|name| async {
+            let found = application(broker, None, &name).await;
+            (name, found)
+        });
+        let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_MAX).collect().await;
+        for (name, found) in looks {
+            match found {
+                Ok(described) if may_read(&described, Some(&self.stream)) => {
+                    self.take_application(Application { name, described });
+                }
+                Ok(_) => {}
+                Err(error) if error.reason() == Reason::NotFound => {}
+                Err(error) => self.unknown.push(format!("the KCL application {name}: {error}")),
+            }
+        }
+    }
+
+    fn take_application(&mut self, application: Application) {
+        let Application { name, described } = &application;
+        if described.workers.iter().any(|worker| worker.is_alive.is_none()) {
+            let watched = match described.watched_ms {
+                Some(millis) => format!("the leader of its tables has watched them for {} s", millis / 1_000),
+                None => "the leader of its tables cannot be asked".to_owned(),
+            };
+            self.unknown.push(format!("whether all workers of {name} run: {watched}"));
+        }
+        self.applications.push(application);
     }
 
     fn take_group(&mut self, group: Group) {

@@ -24,8 +24,9 @@ const NEEDED: &str = "`tidelog doctor` asks for facts that only Tidelog reports,
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(
     after_help = "It looks at hot keys, uneven hash ranges and loads, shards near the limits of a shard, throttles, and \
-                  consumer groups: their lag, shards without an owner, records that expire before they are read. The \
-                  result lists the parts that could not be checked.\n\n\
+                  consumer groups and KCL applications: their lag, shards without an owner, records that expire before \
+                  they are read, processors that are stuck, leases that move to and fro. The result lists the parts that \
+                  could not be checked.\n\n\
                   Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 something found."
 )]
 pub struct DoctorArguments {

@@ -43,8 +43,12 @@ pub(super) fn written(facts: &Facts, findings: &[Finding], connection: &str, scr
 }
 
 fn looked_at(facts: &Facts) -> String {
+    let applications = match facts.applications.len() {
+        0 => String::new(),
+        number => format!(", {}", figures::of(number as u64, "KCL application")),
+    };
     format!(
-        "{}: {}, {} ({}) of the last {}, {}",
+        "{}: {}, {} ({}) of the last {}, {}{applications}",
         facts.stream,
         figures::of(facts.shards.len() as u64, "open shard"),
         figures::of(facts.amount().records, "record"),

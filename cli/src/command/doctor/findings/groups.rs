@@ -24,7 +24,7 @@ pub(super) fn found(facts: &Facts) -> Vec<Finding> {
     facts.groups.iter().flat_map(|group| of_group(facts, group)).collect()
 }
 
-fn of_group(facts: &Facts, group: &Group) -> Vec<Finding> {
+pub(super) fn of_group(facts: &Facts, group: &Group) -> Vec<Finding> {
     let late = expiring(facts, group).or_else(|| behind(facts, group));
     let alone =
         if group.described.members.is_empty() { Some(deserted(facts, group)) } else { unowned(facts, group) };

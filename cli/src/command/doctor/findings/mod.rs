@@ -1,6 +1,7 @@
 //! Findings about a stream: pure functions of the facts. Each finding says what is wrong, by what it was
 //! seen, and what to do.
 
+mod applications;
 mod damage;
 mod groups;
 pub(super) mod keys;
@@ -57,6 +58,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = damage::found(facts);
     findings.extend(refusals::found(facts));
     findings.extend(groups::found(facts));
+    findings.extend(applications::found(facts));
     findings.extend(load::found(facts));
     findings.extend(keys::found(facts));
     // Stable: of the same severity in the order above.

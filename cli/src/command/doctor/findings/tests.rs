@@ -35,6 +35,7 @@ pub(in crate::command::doctor) fn facts(shards: usize, samples: &[Sample]) -> Fa
         span: SPAN,
         samples: samples.to_vec(),
         groups: Vec::new(),
+        applications: Vec::new(),
         throttles: None,
         limits: Limits::default(),
         damaged: Vec::new(),
