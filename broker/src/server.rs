@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tidelog_storage::Disk;
@@ -52,6 +52,8 @@ pub struct Server {
     tls: Tls,
     certificates: Certificates,
     stop: watch::Sender<bool>,
+    /// Weak, because the node's workers end with the last handle to it.
+    gateway: Weak<Gateway>,
     tasks: Vec<OwnedTask>,
     /// Looks whether the data directory stays.
     ownership: Worker,
@@ -198,7 +200,8 @@ impl Server {
             let creating = create_in_time(node.service(), config.clone(), stopping);
             tasks.push(shell.spawn_owned("streams of the settings", creating));
         }
-        Ok(Self { addresses, certificates, tls, stop, tasks, ownership, node, directory })
+        let gateway = Arc::downgrade(&gateway);
+        Ok(Self { addresses, certificates, tls, stop, gateway, tasks, ownership, node, directory })
     }
 
     /// Where it listens, in the order of the configuration, with the ports the system chose.
@@ -226,6 +229,18 @@ impl Server {
         self.directory.is_new()
     }
 
+    /// The node's write path, for a watchdog.
+    pub fn write_path(&self) -> WritePath {
+        WritePath { service: Arc::downgrade(&self.node.service()) }
+    }
+
+    /// Has `/ready` answer 503, so that balancers send no new clients here. The broker serves on until it is stopped.
+    pub fn leave(&self) {
+        if let Some(gateway) = self.gateway.upgrade() {
+            gateway.leave();
+        }
+    }
+
     /// Stops accepting, finishes requests in flight while the node hands over the groups that it leads, and stops
     /// the node with a checkpoint if that does not take long.
     ///
@@ -242,6 +257,26 @@ impl Server {
         tokio::join!(self.node.retire(), drained);
         self.ownership.join().await;
         self.node.shutdown().await
+    }
+}
+
+/// The way of a write to this node's own disk.
+#[derive(Debug)]
+pub struct WritePath {
+    service: Weak<Service>,
+}
+
+impl WritePath {
+    /// Waits until a sync of the write-ahead log that begins now is done. A node whose disk is full counts as working,
+    /// and so does one that has stopped: a restart would free no space. No other node is asked.
+    ///
+    /// # Errors
+    /// When the log has stopped.
+    pub async fn round_trip(&self) -> io::Result<()> {
+        match self.service.upgrade() {
+            Some(service) => service.groups().disk().round_trip().await,
+            None => Ok(()),
+        }
     }
 }
 

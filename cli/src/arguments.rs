@@ -293,6 +293,6 @@ impl Matched {
             account: serve.account.into(),
             region: serve.region.into(),
         };
-        Ok(ServeSettings { broker, log: serve.log, foreign_variables: Vec::new() })
+        Ok(ServeSettings { broker, log: serve.log, drain: serve.drain, foreign_variables: Vec::new() })
     }
 }

@@ -5,6 +5,7 @@
 //! help lists.
 
 mod serve;
+mod service_manager;
 
 use std::io::{self, Write};
 use std::path::Path;

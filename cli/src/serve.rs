@@ -1,11 +1,13 @@
 //! `tidelog serve`: settings, logs, the runtime, one broker, and its end by signal.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
+use sd_notify::NotifyState;
 use tidelog::clock::{Clock, machine_time};
 use tidelog::config::{Config, DataLocation, Durability};
 use tidelog::limits::{ControlLimits, ShardLimits};
@@ -16,8 +18,9 @@ use tidelog::shell::spawn_short;
 use tidelog::wire::Bounds;
 use tidelog_cli::settings::{self, Command, ServeSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::service_manager::{keep_watchdog, tell, telling_reload};
 use crate::{LEFTOVERS, failed};
 
 /// Exit code of a process that a signal ended in the middle of its start or stop.
@@ -60,7 +63,7 @@ pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let outcome = runtime.block_on(serve(config, memory));
+    let outcome = runtime.block_on(serve(settings, memory));
     runtime.shutdown_timeout(LEFTOVERS);
     let code = outcome.unwrap_or_else(|error| failed(&error));
     logs::flush();
@@ -76,7 +79,8 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std::error::Error>> {
+async fn serve(settings: &ServeSettings, memory: Memory) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let config = &settings.broker;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Before anything takes time: by default this signal ends a process.
     let mut hangup = signal(SignalKind::hangup())?;
@@ -90,18 +94,27 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     let mut greeting = Vec::new();
     greet(&mut greeting, config, memory, &server)?;
     print_greeting(greeting)?;
-    loop {
-        tokio::select! {
-            () = either(&mut terminate, &mut interrupt) => break,
-            _ = hangup.recv() => reload(&server),
-        }
+    tell(&[NotifyState::Ready]);
+    tokio::select! {
+        () = either(&mut terminate, &mut interrupt) => {}
+        never = keep_watchdog(server.write_path()) => match never {},
+        never = reload_by_signal(&mut hangup, &server) => match never {},
     }
-    tracing::info!("stopping; a second signal stops at once");
+    tell(&[NotifyState::Stopping]);
     spawn_short(async move {
         either(&mut terminate, &mut interrupt).await;
         logs::flush();
         exit(EXIT_INTERRUPTED.into());
     });
+    if !settings.drain.is_zero() {
+        let seconds = settings.drain.as_secs();
+        tracing::info!(
+            "draining: serving for {seconds} s more; /ready answers 503; a second signal stops at once"
+        );
+        server.leave();
+        sleep(settings.drain).await;
+    }
+    tracing::info!("stopping; a second signal stops at once");
     match timeout(STOP_MAX, server.shutdown()).await {
         Ok(stopped) => stopped?,
         Err(_) => {
@@ -114,6 +127,14 @@ async fn serve(config: &Config, memory: Memory) -> Result<ExitCode, Box<dyn std:
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reloads at each SIGHUP.
+async fn reload_by_signal(hangup: &mut Signal, server: &Server) -> Infallible {
+    loop {
+        hangup.recv().await;
+        telling_reload(|| reload(server));
+    }
 }
 
 /// Reads the certificates again, on SIGHUP, and the settings of the log, which can only have changed in the file that

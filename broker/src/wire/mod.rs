@@ -36,6 +36,7 @@ mod transport;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::Gauge;
@@ -78,6 +79,8 @@ pub struct Gateway {
     applications: ApplicationMetrics,
     /// Ends event streams, which would last longer than any drain.
     stopping: watch::Receiver<bool>,
+    /// Whether `/ready` answers that the node is stopping, although it still serves.
+    is_leaving: AtomicBool,
 }
 
 /// The services behind a gateway.
@@ -137,6 +140,16 @@ impl Gateway {
         }
     }
 
+    /// Has `/ready` answer that the node is stopping; everything is served as before.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the node stops, or is about to.
+    fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed) || *self.stopping.borrow()
+    }
+
     /// Returns the service; `None` while the node starts.
     fn service(&self) -> Option<&Arc<Service>> {
         self.open.get().map(|open| &open.service)
@@ -172,6 +185,7 @@ impl Gateway {
             region,
             bounds,
             stopping,
+            is_leaving: AtomicBool::default(),
         })
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn ready(gateway: &Gateway) -> Answer {
         let page = serde_json::json!({ "status": status, "reasons": [reason] });
         Answer::new(StatusCode::SERVICE_UNAVAILABLE, JSON, page.to_string())
     };
-    if *gateway.stopping.borrow() {
+    if gateway.is_leaving() {
         return unready("stopping", "The node is stopping.");
     }
     if gateway.service().is_none() {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
@@ -10,7 +11,7 @@ use tidelog::config::{AllowedOrigins, DiskReserve, Durability, InitialStream, Tr
 use tidelog::limits::{ControlLimits, ShardLimits};
 
 use crate::settings::values::{
-    account, control_limits, disk_reserve, durability, host, limits, log, memory, origins, region,
+    account, control_limits, disk_reserve, drain, durability, host, limits, log, memory, origins, region,
     transitions,
 };
 use crate::settings::{cluster, initial};
@@ -193,6 +194,13 @@ pub(super) struct Serve {
     /// only on a network that nothing but the nodes can reach.
     #[arg(long, env = "TIDELOG_CLUSTER_INSECURE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) cluster_insecure: bool,
+
+    /// Seconds of further service after SIGTERM, 0 to 3,600, while `/ready` already answers 503.
+    ///
+    /// Gives balancers and Kubernetes time to send clients elsewhere before the stop, which takes up to 8 seconds more.
+    /// A second signal stops at once.
+    #[arg(long, value_name = "SECONDS", env = "TIDELOG_DRAIN", default_value = "0", value_parser = drain)]
+    pub(super) drain: Duration,
 
     /// TOML file of settings; an unknown key in it is an error.
     #[arg(long, value_name = "FILE", env = "TIDELOG_CONFIG")]

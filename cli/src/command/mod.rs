@@ -12,6 +12,7 @@ mod error;
 mod figures;
 mod get;
 mod group;
+mod health;
 pub mod log;
 mod man;
 mod native;
@@ -50,6 +51,8 @@ pub enum Commands {
     Group(group::GroupArguments),
     /// Show the clocks of a Tidelog, by which records expire, or accept them after a leap.
     Clock(clock::ClockArguments),
+    /// Show whether a node is well, takes requests, or works at all. Needs a Tidelog.
+    Health(health::HealthArguments),
     /// Find the problems of a stream, and advise what to do about them. Needs a Tidelog.
     Doctor(doctor::DoctorArguments),
     /// Load a stream of any endpoint that speaks Kinesis, and measure it.
@@ -142,6 +145,7 @@ fn speak(command: &Commands) -> Result<Outcome, CommandError> {
             Commands::Shards(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Group(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Clock(arguments) => Box::pin(arguments.carry_out()).await,
+            Commands::Health(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Doctor(arguments) => Box::pin(arguments.carry_out()).await,
             Commands::Bench(_) | Commands::Completions(_) | Commands::Man(_) => Ok(Outcome::Done),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, Uri};
+use hyper::{Request, StatusCode, Uri};
 use tokio::time::timeout;
 
 use super::error::{similar, unknown_stream};
@@ -103,12 +103,35 @@ impl Broker {
                 CommandError::of_call(&self.client, None, unreachable).await
             }
             Ok(page) if is_tidelog(&page) => CommandError::Failed(format!("{error}. Try again in a moment")),
-            _ => foreign(&self.settings().endpoint_text(), self.needed),
+            _ => self.is_foreign(),
         }
     }
 
-    /// Returns the answer to a GET of that path.
+    /// Reads a page whose status says something too, such as `/ready`.
+    pub(super) async fn status_page(&self, path: &'static str) -> Result<(StatusCode, String), CommandError> {
+        self.get(path).await.map_err(|error| {
+            let advice = error.advice().into();
+            CommandError::Service { error, advice }
+        })
+    }
+
+    /// The refusal of an endpoint that answers, and not as Tidelog does.
+    pub(super) fn is_foreign(&self) -> CommandError {
+        foreign(&self.settings().endpoint_text(), self.needed)
+    }
+
+    /// Returns the page at that path; another status than a success is an error.
     async fn page(&self, path: &'static str) -> Result<String, KinesisError> {
+        let (status, page) = self.get(path).await?;
+        if status.is_success() {
+            return Ok(page);
+        }
+        let (endpoint, reason) = (self.settings().endpoint_text(), format!("its answer is {status}"));
+        Err(KinesisError::Interrupted { endpoint, operation: path, reason })
+    }
+
+    /// Returns status and text of the answer to a GET of that path.
+    async fn get(&self, path: &'static str) -> Result<(StatusCode, String), KinesisError> {
         let endpoint = self.settings().endpoint_text();
         let interrupted =
             |reason| KinesisError::Interrupted { endpoint: endpoint.clone(), operation: path, reason };
@@ -128,8 +151,8 @@ impl Broker {
             let body = Limited::new(answer.into_body(), PAGE_MAX).collect().await;
             let body = body.map_err(|error| interrupted(error.to_string()))?.to_bytes();
             match String::from_utf8(body.into()) {
-                Ok(page) if status.is_success() => Ok(page),
-                _ => Err(interrupted(format!("its answer is {status}"))),
+                Ok(page) => Ok((status, page)),
+                Err(_) => Err(interrupted(format!("its answer is {status}, and no text"))),
             }
         };
         let late = || interrupted(format!("silent for {} seconds", PAGE_DEADLINE.as_secs()));

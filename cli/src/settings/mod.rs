@@ -12,6 +12,7 @@ pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use file::FileError;
 use tidelog::config::{Config, DataLocation};
@@ -51,6 +52,8 @@ pub struct ServeSettings {
     pub broker: Config,
     /// The level of the log, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
+    /// How long the broker still serves after SIGTERM while `/ready` answers 503 already.
+    pub drain: Duration,
     /// The variables of kinesis-mock that decided something of this; logged at the start.
     pub foreign_variables: Vec<&'static str>,
 }

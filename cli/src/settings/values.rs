@@ -15,6 +15,9 @@ const DISK_RESERVE_PERCENT_MAX: u8 = 50;
 /// Longest delay of a change of state, milliseconds: clients have long given up.
 const TRANSITION_MS_MAX: u64 = 600_000;
 
+/// Longest service after the signal to stop, seconds.
+const DRAIN_SECONDS_MAX: u64 = 3_600;
+
 /// `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`.
 pub(crate) fn limits(text: &str) -> Result<ShardLimits, String> {
     match text {
@@ -125,6 +128,14 @@ fn delay(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(delay_ms) if delay_ms <= TRANSITION_MS_MAX => Ok(Duration::from_millis(delay_ms)),
         _ => Err(format!("`{text}` is not a number of milliseconds from 0 to {TRANSITION_MS_MAX}")),
+    }
+}
+
+/// Seconds of service after the signal to stop.
+pub(crate) fn drain(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds <= DRAIN_SECONDS_MAX => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("`{text}` is not a number of seconds from 0 to {DRAIN_SECONDS_MAX}")),
     }
 }
 

@@ -8,6 +8,7 @@ mod metrics;
 mod peer_port;
 mod process;
 mod reload;
+mod service_manager;
 mod settings;
 mod stopping;
 mod subscriptions;

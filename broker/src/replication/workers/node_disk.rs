@@ -8,6 +8,7 @@ use std::time::Duration;
 use tidelog_storage::Disk;
 use tidelog_storage::disk::RealDisk;
 use tidelog_storage::wal::WalReader;
+use tokio::time::sleep;
 
 use super::flush_worker::FlushHandle;
 use super::log_bound::LogBound;
@@ -15,6 +16,9 @@ use super::wal_worker::WalHandle;
 
 /// A commit that takes longer is a sign of a disk that delays every request that waits for this node.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
+
+/// Pause between two looks whether the disk is full.
+const FULL_LOOK: Duration = Duration::from_millis(500);
 
 /// A state of the disk that keeps the node from taking records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,22 @@ impl NodeDisk {
     /// True while a commit takes so long that it delays every request that waits for this node.
     pub fn is_slow(&self) -> bool {
         self.wal.committing_for() > COMMIT_MAX
+    }
+
+    /// Waits until a sync of the log that begins now is done, or the disk is found full.
+    ///
+    /// # Errors
+    /// When the log has stopped.
+    pub async fn round_trip(&self) -> io::Result<()> {
+        let full = async {
+            while !self.waits_for_space() {
+                sleep(FULL_LOOK).await;
+            }
+        };
+        tokio::select! {
+            synced = self.wal.sync_and_mark() => synced.map(drop),
+            () = full => Ok(()),
+        }
     }
 
     /// The bound of the write-ahead log.
