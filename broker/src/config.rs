@@ -13,6 +13,7 @@ pub use crate::service::Transitions;
 pub use crate::tls::CertificateFiles;
 pub use crate::tls::peer::PeerCertificates;
 pub use crate::wire::AllowedOrigins;
+pub use tidelog_tables::Bounds as LeaseTableLimits;
 
 /// Everything a broker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub transitions: Transitions,
     /// Whether lease tables are served (the DynamoDB protocol, for KCL).
     pub lease_tables: bool,
+    /// Bounds of lease tables.
+    pub lease_table_limits: LeaseTableLimits,
     /// The certificate that is presented to clients by TLS; `None` is one by the data directory's own authority.
     pub certificate: Option<CertificateFiles>,
     /// Streams that are created at the start unless there are such.
@@ -66,6 +69,7 @@ impl Config {
             control_limits: ControlLimits::aws(),
             transitions: Transitions::default(),
             lease_tables: true,
+            lease_table_limits: LeaseTableLimits::default(),
             certificate: None,
             initial_streams: Vec::new(),
             durability: Durability::Fsync,

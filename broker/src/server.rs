@@ -177,7 +177,7 @@ impl Server {
             limits: config.limits,
             control_limits: config.control_limits,
             transitions: config.transitions,
-            lease_tables: config.lease_tables.then(tidelog_tables::Bounds::default),
+            lease_tables: config.lease_tables.then_some(config.lease_table_limits),
             application_quiet: APPLICATION_QUIET,
             durability: config.durability,
             pace: bounds.subscriptions,

@@ -283,6 +283,7 @@ impl Matched {
             control_limits: serve.control_limits,
             transitions: serve.transition_delay,
             lease_tables: serve.lease_tables,
+            lease_table_limits: serve.lease_table_limits,
             certificate,
             initial_streams: serve.initialize_streams,
             durability: serve.durability,

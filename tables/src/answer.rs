@@ -1,18 +1,45 @@
 //! Bodies of answers that are made of the answers of several groups.
 
-use crate::json::{Json, parse, structure, write_text};
-use crate::request::ListTables;
+use crate::expression::Projection;
+use crate::json::{Json, Structure, parse, structure, write_text};
+use crate::request::{BatchPart, ListTables};
+use crate::value::write_attributes;
 
 /// The body of BatchGetItem, of each table's name and the list that [`Tables::read`](crate::Tables::read) gave for it.
 pub fn batch_get_body<'a>(parts: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
+    batch_get_body_until(parts, [])
+}
+
+/// The body of a BatchGetItem that has no room for all items. `left` has the keys that are left to ask for again, as
+/// parts of the request with the number of keys that were read.
+pub fn batch_get_body_until<'a>(
+    parts: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
+    left: impl IntoIterator<Item = (&'a BatchPart, usize)>,
+) -> Vec<u8> {
     structure(|out| {
         out.structure("Responses", |out| {
             for (table, mut items) in parts {
                 out.member(table).append(&mut items);
             }
         });
-        out.structure("UnprocessedKeys", |_| {});
+        out.structure("UnprocessedKeys", |out| {
+            for (part, read) in left {
+                out.structure(&part.table, |out| write_left(out, part, read));
+            }
+        });
     })
+}
+
+/// A part of a request as a client sends it again.
+fn write_left(out: &mut Structure<'_>, part: &BatchPart, read: usize) {
+    out.list("Keys", &part.keys[read..], |out, key| write_attributes(out, key.attributes()));
+    let Some(Projection(names)) = &part.projection else { return };
+    let references: Vec<String> = (0..names.len()).map(|at| format!("#p{at}")).collect();
+    out.text("ProjectionExpression", &references.join(",")).structure("ExpressionAttributeNames", |out| {
+        for (reference, name) in references.iter().zip(names) {
+            out.text(reference, name);
+        }
+    });
 }
 
 /// The body of BatchWriteItem, when all its commands are done.

@@ -37,9 +37,21 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A number that stands for bytes, the same on every node: FNV-1a of 128 bits.
+pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u128 {
+    bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    })
+}
+
 /// Bytes that [`put_number`] takes.
 pub(crate) fn number_len(number: u64) -> usize {
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Bytes that [`put_signed`] takes.
+pub(crate) fn signed_len(number: i64) -> usize {
+    number_len(((number << 1) ^ (number >> 63)) as u64)
 }
 
 /// Takes parts off the front of bytes that may be damaged.

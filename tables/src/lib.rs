@@ -63,5 +63,5 @@ pub use fault::{Fault, Invalid};
 pub use owner::{Owner, application_of};
 pub use request::{Operation, Read, Request, Write};
 pub use schema::{KeyAttribute, KeySchema};
-pub use state::{Outcome, Table, Tables};
+pub use state::{BatchPage, Outcome, Table, Tables};
 pub use value::Item;

@@ -54,7 +54,7 @@ pub use metadata::state::MetaOutcome;
 pub use metadata::stored::{store_hash_key, store_key, store_mode};
 pub use metadata::{DATA_GROUPS, META_GROUP};
 pub use peer_calls::PeerCalls;
-pub use proposals::{Proposals, refused_or_unknown};
+pub use proposals::{ExpiredTables, ExpiryTimes, Proposals, refused_or_unknown};
 pub use recovery::recovered::{Opened, Recovered};
 pub use sizes::{DISK_RESERVE_BYTES_MIN, DiskReserve, RepairPace, Sizes};
 pub use types::command::{LogCommand, Origin, SubBatch};

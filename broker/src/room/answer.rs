@@ -72,6 +72,12 @@ impl AnswerRoom {
         }
     }
 
+    /// A charge that grows with an answer which is made piece by piece.
+    #[must_use]
+    pub fn growing(&self) -> Growing {
+        Growing { room: self.clone(), charge: None }
+    }
+
     /// Charges as many things of these sizes as there is room for, in order: all of them, or a half, or a
     /// half of that. Refuses when even the first finds no room.
     ///
@@ -119,6 +125,36 @@ impl AnswerRoom {
             pool.note_refusal();
         }
         Full
+    }
+}
+
+/// The charge of an answer that is made piece by piece.
+#[derive(Debug)]
+pub struct Growing {
+    room: AnswerRoom,
+    charge: Option<Charge>,
+}
+
+impl Growing {
+    /// Grows to that many bytes, if there is room now. A charge may take of the reserve when it is the first one to
+    /// need it.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let Some((pool, account)) = &self.room.charged else { return true };
+        if bytes <= PREPAID_ANSWER_BYTES {
+            return true;
+        }
+        let charge = self.charge.get_or_insert_with(|| pool.charge(account, false));
+        let grown = charge.try_grow(bytes) || charge.try_finish(bytes);
+        if !grown {
+            pool.note_refusal();
+        }
+        grown
+    }
+
+    /// The charge; `None` for bytes that the connection's own charge covers.
+    #[must_use]
+    pub fn into_charge(self) -> Option<Charge> {
+        self.charge
     }
 }
 

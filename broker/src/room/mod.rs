@@ -27,7 +27,7 @@ mod pool;
 pub mod resources;
 
 pub use account::{Account, Accounts, Busy};
-pub use answer::{AnswerRoom, PREPAID_ANSWER_BYTES};
+pub use answer::{AnswerRoom, Growing, PREPAID_ANSWER_BYTES};
 pub use descriptors::Descriptors;
 pub use memory::{BYTES_MIN, Memory, MemoryError, Source};
 pub use pool::{Charge, EVENTS, Full, PEERS, Pool, SMALL_BYTES};

@@ -161,6 +161,20 @@ pub const RESOURCES: &[Resource] = &[
         test: "broker/src/replication/metadata/bounds/tests.rs: the_cluster_has_its_streams_and_shards_and_no_account_more_than_it_leaves",
     },
     Resource {
+        name: "Lease tables",
+        bound: "An account has 256 tables in a region, and a table 100,000 items. A data group has 32 MiB, of which one account holds at most as much as remains free.",
+        setting: "`--lease-table-limits`",
+        at_bound: "CreateTable gets LimitExceededException, and an item ValidationException. Leases that exist can be renewed.",
+        test: "tables/tests/operations/bounds.rs: an_account_takes_no_more_of_a_group_than_it_leaves_for_others",
+    },
+    Resource {
+        name: "Items of a BatchGetItem",
+        bound: "An answer has 16 MiB, charged to the class answers page by page.",
+        setting: "`--memory`",
+        at_bound: "The other keys are in UnprocessedKeys. Without room for one page the call gets ProvisionedThroughputExceededException.",
+        test: "broker/tests/node/lease_tables.rs: a_batch_has_16_mib_of_items_and_the_keys_that_are_left",
+    },
+    Resource {
         name: "Subscriptions at shards",
         bound: "A node has 100,000. The subscriptions of one stream are at most as many as remain free.",
         setting: "",

@@ -5,12 +5,19 @@
 //! the groups. Without a leader a call waits for the next one, up to [`Proposals`](crate::replication::Proposals)'
 //! deadline.
 
+mod batch;
+
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tidelog_tables::{Bounds, Command, Fault, Owner, Read, Request, Stamp, Write, answer};
+use tidelog_tables::{Bounds, Command, Fault, Owner, Read, Request, Stamp, Write, answer, application_of};
 
-use crate::replication::{DATA_GROUPS, Groups, ProposeError, TableAnswer};
+use self::batch::Batch;
+use crate::replication::{
+    DATA_GROUPS, ExpiredTables, ExpiryTimes, Groups, Leader, ProposeError, TableAnswer,
+};
+use crate::room::{AnswerRoom, Charge, Full};
 
 /// The lease tables of the cluster, as this node serves them.
 pub struct LeaseTables {
@@ -34,29 +41,124 @@ impl LeaseTables {
     ///
     /// # Errors
     /// [`Fault`], in DynamoDB's words.
-    pub async fn call(&self, owner: &Owner, operation: &str, body: &[u8]) -> Result<TableAnswer, Fault> {
+    pub async fn call(&self, owner: &Owner, operation: &str, body: &[u8]) -> Result<TablesReply, Fault> {
+        self.call_within(&AnswerRoom::default(), owner, operation, body).await
+    }
+
+    /// Answers one call of an owner with an answer that finds this room.
+    ///
+    /// # Errors
+    /// [`Fault`], in DynamoDB's words.
+    pub async fn call_within(
+        &self,
+        room: &AnswerRoom,
+        owner: &Owner,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<TablesReply, Fault> {
         let body = match Request::parse(operation, body, owner)? {
-            Request::Write(write) => return self.write(owner, write).await,
+            Request::Write(write) => {
+                let answer = self.write(owner, write).await?;
+                // The change is made: a throttle would say that it is not.
+                return charged(room, answer).map_err(|_| Fault::Internal);
+            }
             Request::BatchWrite(writes) => {
                 let answers = try_join_all(writes.into_iter().map(|write| self.write(owner, write))).await?;
                 if let Some(refused) = answers.into_iter().find(|answer| answer.status != OK) {
-                    return Ok(refused);
+                    return charged(room, refused);
                 }
                 answer::batch_write_body()
             }
             Request::Read(read) => self.read(owner, read).await?,
-            Request::BatchGet(reads) => {
-                let names: Vec<Box<str>> = reads.iter().map(|read| read.table().into()).collect();
-                let parts = try_join_all(reads.into_iter().map(|read| self.read(owner, read))).await?;
-                answer::batch_get_body(names.iter().map(|name| &**name).zip(parts))
-            }
+            Request::BatchGet(reads) => return self.batch_get(room, owner, reads).await,
             Request::ListTables(list) => {
                 let names = self.names(owner, 1..=DATA_GROUPS).await?;
                 answer::list_tables_body(&list, names.iter().map(String::as_str))
             }
             Request::DescribeLimits => answer::limits_body(),
         };
-        Ok(TableAnswer { status: OK, body: body.into() })
+        charged(room, TableAnswer { status: OK, body: body.into() })
+    }
+
+    /// Reads items page by page, while the answer has room and is within its bound. The keys that are left are part of
+    /// the answer: a client asks for them again.
+    async fn batch_get(
+        &self,
+        room: &AnswerRoom,
+        owner: &Owner,
+        reads: Vec<Read>,
+    ) -> Result<TablesReply, Fault> {
+        let mut batch = Batch::new(room);
+        for read in reads {
+            let Read::Batch(part) = read else { continue };
+            let part = Arc::new(part);
+            let group = group_of(owner, application_of(&part.table));
+            let mut from = 0;
+            while let Some(bytes_max) = batch.page_bytes() {
+                let place = (from, bytes_max);
+                let reading = self.groups.proposals().read_batch(
+                    group,
+                    owner.clone(),
+                    part.clone(),
+                    place,
+                    self.now_ms(),
+                );
+                let page = reading.await.map_err(unavailable)??;
+                if !batch.take(&part, from, page.items)? {
+                    break;
+                }
+                from = page.next;
+                if from == part.keys.len() {
+                    break;
+                }
+            }
+            if from < part.keys.len() {
+                batch.left.push((part, from));
+            }
+        }
+        batch.reply()
+    }
+
+    /// Removes expired items, and tokens of transactions that are past their time, in the groups that are led here;
+    /// returns the number of commands. Both go by the deletion time, which two clocks have to reach.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when a leader did not take a command; the next call tries again.
+    pub async fn remove_expired(&self) -> Result<usize, ProposeError> {
+        let Some(deletion) = self.groups.clock().deletion() else { return Ok(0) };
+        let items_before_ms = i64::try_from(deletion.time_ms).unwrap_or(i64::MAX);
+        let times = ExpiryTimes { items_before_ms, tokens_before_ms: items_before_ms - TOKEN_LIFE_MS };
+        let mut commands = 0;
+        for group in 1..=DATA_GROUPS {
+            if self.groups.leadership().leader(group) != Leader::Here {
+                continue;
+            }
+            // Items of one command, and commands of one call, are bounded; the next call goes on.
+            for _ in 0..EXPIRY_ROUNDS_MAX {
+                let ExpiredTables { tables, owners } = self.groups.proposals().expired(group, times).await;
+                if tables.is_empty() && owners.is_empty() {
+                    break;
+                }
+                let of_table = |(owner, table)| {
+                    let items_max = EXPIRED_ITEMS_MAX;
+                    (owner, Write::Expire { table, before_ms: times.items_before_ms, items_max })
+                };
+                let of_owner = |owner| (owner, Write::ForgetTokens { before_ms: times.tokens_before_ms });
+                for (owner, write) in tables.into_iter().map(of_table).chain(owners.into_iter().map(of_owner))
+                {
+                    self.groups.proposals().change_tables(group, &self.command(owner, write, 0)).await?;
+                    commands += 1;
+                }
+            }
+        }
+        Ok(commands)
+    }
+
+    /// A command with this node's time, and the bounds of its settings.
+    fn command(&self, owner: Owner, write: Write, tables_elsewhere: u64) -> Command {
+        let stamp =
+            Stamp { now_ms: self.now_ms(), bounds: self.bounds.unwrap_or_default(), tables_elsewhere };
+        Command { stamp, owner, write }
     }
 
     /// Makes one change of an owner's tables.
@@ -72,9 +174,7 @@ impl LeaseTables {
             }
             _ => 0,
         };
-        let stamp =
-            Stamp { now_ms: self.now_ms(), bounds: self.bounds.unwrap_or_default(), tables_elsewhere };
-        let command = Command { stamp, owner: owner.clone(), write };
+        let command = self.command(owner.clone(), write, tables_elsewhere);
         self.groups.proposals().change_tables(group, &command).await.map_err(unavailable)
     }
 
@@ -109,6 +209,36 @@ impl LeaseTables {
 
 const OK: u16 = 200;
 
+/// Milliseconds for which the token of a transaction is remembered at least: DynamoDB's ten minutes, and a minute by
+/// which the clock of a node may be ahead of the others.
+const TOKEN_LIFE_MS: i64 = 11 * 60_000;
+
+/// Expired items that one command removes.
+const EXPIRED_ITEMS_MAX: u32 = 1_000;
+
+/// Looks for expired items of a group in one call.
+const EXPIRY_ROUNDS_MAX: usize = 20;
+
+/// An answer whose body is charged to the memory for answers.
+#[derive(Debug)]
+pub struct TablesReply {
+    /// The status of HTTP.
+    pub status: u16,
+    /// JSON.
+    pub body: Bytes,
+    /// The body's bytes, unless the connection's own charge covers them.
+    pub charge: Option<Charge>,
+}
+
+/// An answer that finds room.
+fn charged(room: &AnswerRoom, answer: TableAnswer) -> Result<TablesReply, Fault> {
+    let TableAnswer { status, body } = answer;
+    match room.take(body.len()) {
+        Ok(charge) => Ok(TablesReply { status, body, charge }),
+        Err(Full) => Err(Fault::Throttled),
+    }
+}
+
 /// No leader took the call in time, or its outcome is unknown: clients retry, and their conditions make that safe.
 fn unavailable(_: ProposeError) -> Fault {
     Fault::Internal
@@ -124,8 +254,6 @@ pub fn group_of(owner: &Owner, application: &str) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use tidelog_tables::application_of;
-
     use super::*;
 
     #[test]

@@ -21,7 +21,7 @@ use super::exchange::{Answer, Disconnected};
 use super::refusal::Refusal;
 use super::timing::OperationTiming;
 use super::{Gateway, body};
-use crate::room::{AnswerRoom, Full};
+use crate::room::{AnswerRoom, Charge, Full};
 
 /// Header that names the service and the operation.
 pub(super) const TARGET: &str = "x-amz-target";
@@ -109,10 +109,16 @@ pub(super) async fn bounded<T>(deadline: Duration, operation: impl Future<Output
 /// # Errors
 /// [`Full`] when there is no room for it.
 pub(super) fn in_room(gateway: &Gateway, room: &AnswerRoom, body: Bytes) -> Result<AnswerBody, Full> {
-    Ok(match room.take(body.len())? {
+    let charge = room.take(body.len())?;
+    Ok(with_charge(gateway, body, charge))
+}
+
+/// A complete body that keeps its charge, if it has one, until its client has it.
+pub(super) fn with_charge(gateway: &Gateway, body: Bytes, charge: Option<Charge>) -> AnswerBody {
+    match charge {
         None => body.into(),
         Some(charge) => AnswerBody::charged(body, charge, gateway.bounds.pace),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use tidelog_tables::{Fault, Operation, Owner};
 
 use super::Gateway;
 use super::answer_body::AnswerBody;
-use super::call::{ProtocolCall, TARGET, bounded, in_room};
+use super::call::{ProtocolCall, TARGET, bounded, with_charge};
 use super::caller::{self, Caller};
 use super::client::Client;
 use super::exchange::Answer;
 use super::form::Form;
 use super::refusal::Refusal;
 use super::timing::OperationTiming;
-use crate::room::{AnswerRoom, Full};
+use crate::room::AnswerRoom;
 
 /// The prefix of the target.
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
@@ -79,7 +79,7 @@ async fn run(gateway: &Gateway, owner: &Owner, operation: &str, body: &Bytes, ro
         return answer(StatusCode::BAD_REQUEST, Bytes::from_static(OFF.as_bytes()));
     }
     // Boxed, because its type is too deep for the compiler inside that of a connection.
-    let calling = tables.call(owner, operation, body).boxed();
+    let calling = tables.call_within(room, owner, operation, body).boxed();
     let answered = match bounded(gateway.bounds.request, calling).await {
         Ok(Ok(answered)) => answered,
         Ok(Err(fault)) => return refused(&fault),
@@ -87,10 +87,7 @@ async fn run(gateway: &Gateway, owner: &Owner, operation: &str, body: &Bytes, ro
     };
     let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let checksum = checksum(&answered.body);
-    match in_room(gateway, room, answered.body) {
-        Ok(body) => with_checksum(status, body, checksum),
-        Err(Full) => refused(&Fault::Throttled),
-    }
+    with_checksum(status, with_charge(gateway, answered.body, answered.charge), checksum)
 }
 
 fn refused(fault: &Fault) -> Answer {

@@ -39,7 +39,7 @@ pub const BROKER: Matrix = Matrix {
         // The program: settings, commands, a node from its parts.
         ("embedded", "clock config limits node room server wire"),
         ("server", "certificates clock cluster::peers config data_directory model node observability ownership replication room service shell stage tls wire storage tables"),
-        ("config", "data_directory limits replication service tls wire"),
+        ("config", "data_directory limits replication service tls wire tables"),
         ("cluster::client", "clock cluster::peers tls proto"),
         ("offline", "clock cluster::forming cluster::identity cluster::peers data_directory replication stage proto storage"),
         ("node", "clock cluster::boot cluster::forming cluster::identity cluster::lives cluster::lost_log cluster::peers cluster::port limits replication service shell stage proto storage tables"),

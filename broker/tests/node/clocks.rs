@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tidelog::clock::{Clock, SteppedClock};
 use tidelog_proto::stored::{DropShards, data_command};
+use tidelog_tables::Owner;
 
 use crate::broker::Broker;
 use crate::{HOUR_MS, START_MS};
@@ -96,6 +97,60 @@ async fn a_clock_that_leaps_ahead_for_a_while_deletes_and_hides_nothing() {
 
     machine.pass(DAY_MS + 1_000);
     assert_eq!(broker.trim().await, 1, "in time that has passed they expire");
+    broker.stop().await;
+}
+
+/// The answer of a call of lease tables.
+async fn tables(broker: &Broker, operation: &str, body: serde_json::Value) -> serde_json::Value {
+    let (service, owner) = (broker.node.service(), Owner::new("000000000000", "us-east-1"));
+    let answered = service.lease_tables().call(&owner, operation, body.to_string().as_bytes()).await;
+    let answered = answered.unwrap_or_else(|fault| panic!("{operation}: {fault}"));
+    serde_json::from_slice(&answered.body).expect("JSON")
+}
+
+/// The items of a table that expire, whether readers see them or not, and those that readers see.
+async fn items(broker: &Broker) -> (u64, u64) {
+    let described = tables(broker, "DescribeTable", json!({"TableName": "locks"})).await;
+    let scanned = tables(broker, "Scan", json!({"TableName": "locks"})).await;
+    let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+    (number(&described["Table"]["ItemCount"]), number(&scanned["Count"]))
+}
+
+async fn remove_expired(broker: &Broker) -> usize {
+    broker.node.service().remove_expired_lease_items().await.expect("a leader")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_lease_tables_expire_in_time_that_has_passed_and_not_by_a_leap() {
+    let (directory, machine) = (tempfile::tempdir().expect("a directory"), Machine::new(START_MS));
+    let broker = machine.start(directory.path()).await;
+    let create = json!({
+        "TableName": "locks", "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}],
+    });
+    tables(&broker, "CreateTable", create).await;
+    let specification = json!({"AttributeName": "expires", "Enabled": true});
+    let switch = json!({"TableName": "locks", "TimeToLiveSpecification": specification});
+    tables(&broker, "UpdateTimeToLive", switch).await;
+    // More than one command removes.
+    for at in 0..1_100 {
+        let expires = START_MS / 1_000 + if at == 0 { 10 * 86_400 } else { 3_600 };
+        let item = json!({"leaseKey": {"S": at.to_string()}, "expires": {"N": expires.to_string()}});
+        tables(&broker, "PutItem", json!({"TableName": "locks", "Item": item})).await;
+    }
+    machine.set(START_MS + 2 * DAY_MS);
+    for _ in 0..3 {
+        machine.pass(5_000);
+        assert_eq!(remove_expired(&broker).await, 0);
+        assert_eq!(items(&broker).await, (1_100, 1_100), "a leap hides and removes nothing");
+    }
+    machine.set(START_MS + 15_000);
+    assert_eq!(remove_expired(&broker).await, 0);
+    machine.pass(2 * HOUR_MS);
+    assert_eq!(remove_expired(&broker).await, 2);
+    assert_eq!(items(&broker).await, (1, 1), "in time that has passed they expire");
+    assert_eq!(remove_expired(&broker).await, 0);
     broker.stop().await;
 }
 

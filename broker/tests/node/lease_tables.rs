@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tidelog::room::{Account, AnswerRoom, Pool};
 use tidelog::service::{Service, group_of};
 use tidelog_tables::{Bounds, Owner};
 
@@ -111,6 +112,127 @@ async fn an_account_has_its_number_of_tables_whatever_their_groups() {
     ok(&service, "CreateTable", create("app-3")).await;
     drop(service);
     broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_16_mib_of_items_and_the_keys_that_are_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(directory.path(), START_MS).await;
+    let service = broker.node.service();
+    // Two applications, so that no account has more of a group than its share.
+    let tables = ["app", "orders"];
+    let key = |at: usize| json!({"leaseKey": {"S": at.to_string()}});
+    for table in tables {
+        ok(&service, "CreateTable", create(table)).await;
+        for at in 0..25 {
+            let item = json!({"leaseKey": {"S": at.to_string()}, "v": {"S": "x".repeat(390_000)}});
+            ok(&service, "PutItem", json!({"TableName": table, "Item": item})).await;
+        }
+    }
+    assert_ne!(group_of(&owner(), "app"), group_of(&owner(), "orders"));
+    let keys: Vec<Value> = (0..25).map(key).collect();
+    let mut asked = json!({"app": {"Keys": keys}, "orders": {"Keys": keys}});
+    let (mut calls, mut found) = (0, 0);
+    while asked != json!({}) {
+        let answered = service
+            .lease_tables()
+            .call(&owner(), "BatchGetItem", json!({"RequestItems": asked}).to_string().as_bytes())
+            .await
+            .expect("a batch");
+        assert!(answered.body.len() < (16 << 20) + 500_000, "{} bytes", answered.body.len());
+        let answer: Value = serde_json::from_slice(&answered.body).expect("JSON");
+        for table in tables {
+            found += answer["Responses"][table].as_array().map_or(0, Vec::len);
+        }
+        asked = answer["UnprocessedKeys"].clone();
+        calls += 1;
+    }
+    assert_eq!((calls, found), (2, 50));
+
+    // While there is little room, an answer has fewer items; without any it is a throttle.
+    let pool = Pool::unreserved("answers", 2 << 20, 2 << 20);
+    let room = AnswerRoom::new(&pool, &Account::detached());
+    let body = json!({"RequestItems": {"app": {"Keys": keys}}}).to_string();
+    let own = owner();
+    let batch = || service.lease_tables().call_within(&room, &own, "BatchGetItem", body.as_bytes());
+    let answered = batch().await.expect("some items");
+    let answer: Value = serde_json::from_slice(&answered.body).expect("JSON");
+    let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+    let (some, left) = (count(&answer["Responses"]["app"]), count(&answer["UnprocessedKeys"]["app"]["Keys"]));
+    assert!(some > 0 && some < 25 && some + left == 25, "{some} and {left}");
+    assert_eq!(pool.used(), answered.body.len());
+    let refused = batch().await.expect_err("no room");
+    assert_eq!(refused.exception(), "ProvisionedThroughputExceededException");
+    drop(answered);
+    assert_eq!(pool.used(), 0);
+    drop(service);
+    broker.stop().await;
+}
+
+/// A transaction over the two tables of an application that adds one to a counter in each.
+fn count_in_both(token: &str) -> Value {
+    let add = |table: &str| {
+        json!({"Update": {
+            "TableName": table, "Key": {"leaseKey": {"S": "shard"}}, "UpdateExpression": "ADD leaseCounter :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }})
+    };
+    json!({"TransactItems": [add("app"), add("app-CoordinatorState")], "ClientRequestToken": token})
+}
+
+async fn counter_in(service: &Service, table: &str) -> u64 {
+    let get = json!({"TableName": table, "Key": {"leaseKey": {"S": "shard"}}});
+    let found = ok(service, "GetItem", get).await;
+    found["Item"]["leaseCounter"]["N"].as_str().map_or(0, |value| value.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_over_two_tables_is_done_once_though_a_leader_dies() {
+    const TRANSACTIONS: u64 = 40;
+    let mut cluster = Cluster::start().await;
+    let leader = cluster.leader(group_of(&owner(), "app")).await;
+    let others: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
+    let service = cluster.node(others[0]).service();
+    let made = async move {
+        ok(&service, "CreateTable", create("app")).await;
+        ok(&service, "CreateTable", create("app-CoordinatorState")).await;
+    };
+    cluster.spawn(others[0], made).await.expect("tables");
+    let workers: Vec<_> = (0..4)
+        .map(|worker| {
+            let (at, service) = (others[worker % 2], cluster.node(others[worker % 2]).service());
+            let counting = async move {
+                for number in 0..TRANSACTIONS {
+                    let body = count_in_both(&format!("{worker}-{number}"));
+                    let began = Instant::now();
+                    // A client sends a transaction again, with its token, until it has an answer.
+                    while call(&service, "TransactWriteItems", body.clone()).await.0 != 200 {
+                        assert!(began.elapsed() < PATIENCE, "transaction {number} is never done");
+                    }
+                }
+            };
+            cluster.spawn(at, counting)
+        })
+        .collect();
+    let began = Instant::now();
+    loop {
+        let service = cluster.node(others[1]).service();
+        let seen = cluster.spawn(others[1], async move { counter_in(&service, "app").await });
+        if seen.await.expect("no panic") > TRANSACTIONS {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "the counter does not move");
+    }
+    cluster.kill(leader).await;
+    for worker in workers {
+        worker.await.expect("no panic");
+    }
+    for table in ["app", "app-CoordinatorState"] {
+        let service = cluster.node(others[0]).service();
+        let seen = cluster.spawn(others[0], async move { counter_in(&service, table).await });
+        assert_eq!(seen.await.expect("no panic"), 4 * TRANSACTIONS, "{table}");
+    }
+    cluster.end().await;
 }
 
 /// The renewals of one worker: values that it was told to have set, and values of renewals whose outcome it was not

@@ -7,12 +7,14 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use tidelog::config::{AllowedOrigins, DiskReserve, Durability, InitialStream, Transitions};
+use tidelog::config::{
+    AllowedOrigins, DiskReserve, Durability, InitialStream, LeaseTableLimits, Transitions,
+};
 use tidelog::limits::{ControlLimits, ShardLimits};
 
 use crate::settings::values::{
-    account, control_limits, disk_reserve, drain, durability, host, limits, log, memory, origins, region,
-    transitions,
+    account, control_limits, disk_reserve, drain, durability, host, lease_table_limits, limits, log, memory,
+    origins, region, transitions,
 };
 use crate::settings::{cluster, initial};
 
@@ -90,6 +92,15 @@ pub(super) struct Serve {
     /// both.
     #[arg(long, value_name = "SWITCH", env = "TIDELOG_LEASE_TABLES", default_value = "on", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub(super) lease_tables: bool,
+
+    /// Bounds of lease tables: `tables` of an account in a region, `items` of a table, `bytes` of a data group.
+    ///
+    /// Figures that you leave out stay as they are by default: `tables=1000,bytes=16MiB`. A cluster has six data groups,
+    /// and all tables of one application live in one of them; `bytes` is what the tables of a group take in memory, 1 MiB
+    /// to 32 MiB. No account has more of a group than it leaves for all others. A call goes by the bounds of the node that
+    /// takes it: give all nodes of a cluster the same.
+    #[arg(long, value_name = "LIMITS", env = "TIDELOG_LEASE_TABLE_LIMITS", default_value = "tables=256,items=100000,bytes=32MiB", value_parser = lease_table_limits)]
+    pub(super) lease_table_limits: LeaseTableLimits,
 
     /// Streams to create at the start unless they exist: `NAME[:SHARDS[:REGION]]`, separated by commas.
     ///

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidelog::config::{AllowedOrigins, DiskReserve, Durability, Transitions};
+use tidelog::config::{AllowedOrigins, DiskReserve, Durability, LeaseTableLimits, Transitions};
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog::replication::DISK_RESERVE_BYTES_MIN;
 use tracing_subscriber::EnvFilter;
@@ -12,6 +12,8 @@ use tracing_subscriber::EnvFilter;
 const INTERVAL_MS_MAX: u64 = 60_000;
 /// Largest share of a volume that may be kept free, in percent: a broker that may use less has the wrong volume.
 const DISK_RESERVE_PERCENT_MAX: u8 = 50;
+/// Least bytes of the lease tables of a data group: two items of the largest size, one of each of two accounts.
+const LEASE_TABLE_BYTES_MIN: u64 = 1 << 20;
 /// Longest delay of a change of state, milliseconds: clients have long given up.
 const TRANSITION_MS_MAX: u64 = 600_000;
 
@@ -91,6 +93,34 @@ fn control_limit(mut limits: ControlLimits, part: &str) -> Result<ControlLimits,
                 "`{name}` is not one of `rates`, `shards`, `on-demand-streams`, `cluster-streams`, `cluster-shards`"
             ));
         }
+    }
+    Ok(limits)
+}
+
+/// A list such as `tables=1000,bytes=16MiB`.
+pub(crate) fn lease_table_limits(text: &str) -> Result<LeaseTableLimits, String> {
+    text.split(',').try_fold(LeaseTableLimits::default(), lease_table_limit)
+}
+
+fn lease_table_limit(mut limits: LeaseTableLimits, part: &str) -> Result<LeaseTableLimits, String> {
+    let (name, value) = part
+        .trim()
+        .split_once('=')
+        .ok_or_else(|| format!("`{part}` is not part of a list such as `tables=1000,bytes=16MiB`"))?;
+    let count = || match value.parse::<u64>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("`{name}` needs a whole number above zero")),
+    };
+    match name {
+        "tables" => limits.tables = count()?,
+        "items" => limits.items = count()?,
+        "bytes" => {
+            limits.group_bytes = size(value)?;
+            if !(LEASE_TABLE_BYTES_MIN..=LeaseTableLimits::GROUP_BYTES_MAX).contains(&limits.group_bytes) {
+                return Err("`bytes` is 1MiB to 32MiB".into());
+            }
+        }
+        _ => return Err(format!("`{name}` is not one of `tables`, `items`, `bytes`")),
     }
     Ok(limits)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use tidelog::cluster::client::Change;
 use tidelog::config::{
-    CertificateFiles, ClusterConfig, Config, DataLocation, Durability, InitialStream, PeerCertificates,
-    Transitions,
+    CertificateFiles, ClusterConfig, Config, DataLocation, Durability, InitialStream, LeaseTableLimits,
+    PeerCertificates, Transitions,
 };
 use tidelog::limits::{ControlLimits, ShardLimits};
 use tidelog_cli::command::Output;
@@ -94,6 +94,15 @@ fn values_are_read() {
     ];
     for (text, expected) in control_limits {
         assert_eq!(loaded(&["--control-limits", text]).unwrap().control_limits, *expected, "{text}");
+    }
+    let usual = LeaseTableLimits::default();
+    let tables: &[(&str, LeaseTableLimits)] = &[
+        ("tables=5", LeaseTableLimits { tables: 5, ..usual }),
+        ("items=7,bytes=16MiB", LeaseTableLimits { items: 7, group_bytes: 16 << 20, ..usual }),
+        ("tables=256,items=100000,bytes=32MiB", usual),
+    ];
+    for (text, expected) in tables {
+        assert_eq!(loaded(&["--lease-table-limits", text]).unwrap().lease_table_limits, *expected, "{text}");
     }
     let half = Duration::from_millis(500);
     let transitions: &[(&str, Transitions)] = &[
@@ -306,6 +315,12 @@ fn wrong_flags_are_refused_by_name() {
         (&["--control-limits", "rates=5"], "`on` or `off`"),
         (&["--control-limits", "cluster-shards=off"], "a whole number"),
         (&["--control-limits", "streams=5"], "`streams` is not one of"),
+        (&["--lease-table-limits", "tables"], "`tables` is not part of a list"),
+        (&["--lease-table-limits", "tables=0"], "above zero"),
+        (&["--lease-table-limits", "items=many"], "`items` needs a whole number"),
+        (&["--lease-table-limits", "bytes=1023KiB"], "1MiB to 32MiB"),
+        (&["--lease-table-limits", "bytes=33MiB"], "1MiB to 32MiB"),
+        (&["--lease-table-limits", "leases=5"], "`leases` is not one of"),
         (&["--transition-delay", "fast"], "0 to 600000"),
         (&["--transition-delay", "600001"], "0 to 600000"),
         (&["--transition-delay", "create-stream=1,split=2"], "`split` is not one of"),

@@ -1,7 +1,7 @@
 //! The bytes of a command. Decoding checks every value again, so that bytes from elsewhere cannot break the state.
 
 use super::{Bounds, Command, Stamp, VERSION};
-use crate::codec::{Damaged, Reader, put_bytes, put_number, put_signed};
+use crate::codec::{Damaged, Reader, fnv, put_bytes, put_number, put_signed};
 use crate::expression::{Condition, Update};
 use crate::owner::{Owner, check_name};
 use crate::request::{
@@ -11,6 +11,9 @@ use crate::request::{
 use crate::schema::{KeyAttribute, KeySchema};
 use crate::value::{Item, Kind};
 
+/// The version whose bounds do not divide a group among accounts.
+const VERSION_WITHOUT_SHARES: u8 = 1;
+
 const RETURNS: [Returns; 5] =
     [Returns::None, Returns::AllOld, Returns::AllNew, Returns::UpdatedOld, Returns::UpdatedNew];
 
@@ -18,9 +21,9 @@ impl Command {
     /// The bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        out.push(VERSION);
+        let Bounds { tables, items, item_bytes, group_bytes, has_shares } = self.stamp.bounds;
+        out.push(if has_shares { VERSION } else { VERSION_WITHOUT_SHARES });
         put_signed(&mut out, self.stamp.now_ms);
-        let Bounds { tables, items, item_bytes, group_bytes } = self.stamp.bounds;
         for number in [tables, items, item_bytes, group_bytes, self.stamp.tables_elsewhere] {
             put_number(&mut out, number);
         }
@@ -36,15 +39,18 @@ impl Command {
     /// [`Damaged`] when they are none, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != VERSION {
-            return Err(Damaged);
-        }
+        let has_shares = match reader.byte()? {
+            VERSION => true,
+            VERSION_WITHOUT_SHARES => false,
+            _ => return Err(Damaged),
+        };
         let now_ms = reader.signed()?;
         let bounds = Bounds {
             tables: reader.number()?,
             items: reader.number()?,
             item_bytes: reader.number()?,
             group_bytes: reader.number()?,
+            has_shares,
         };
         let stamp = Stamp { now_ms, bounds, tables_elsewhere: reader.number()? };
         let owner = Owner { account: reader.name()?, region: reader.name()? };
@@ -103,6 +109,8 @@ fn put_write(out: &mut Vec<u8>, write: &Write) {
         Write::Untag { .. } => 10,
         Write::Expire { .. } => 11,
         Write::Application(_) => 12,
+        Write::TransactionOnce { .. } => 13,
+        Write::ForgetTokens { .. } => 14,
     };
     out.push(tag);
     match write {
@@ -134,7 +142,19 @@ fn put_write(out: &mut Vec<u8>, write: &Write) {
             put_signed(out, *before_ms);
             put_number(out, u64::from(*items_max));
         }
+        Write::TransactionOnce { writes, token } => {
+            put_all(out, writes, put_item_write);
+            put_text(out, token);
+        }
+        Write::ForgetTokens { before_ms } => put_signed(out, *before_ms),
     }
+}
+
+/// A number that stands for the writes of a transaction: FNV-1a of 128 bits over their bytes.
+pub(crate) fn digest(writes: &[ItemWrite]) -> u128 {
+    let mut bytes = Vec::new();
+    put_all(&mut bytes, writes, put_item_write);
+    fnv(bytes.iter().copied())
 }
 
 fn take_write(reader: &mut Reader<'_>) -> Result<Write, Damaged> {
@@ -159,6 +179,8 @@ fn take_write(reader: &mut Reader<'_>) -> Result<Write, Damaged> {
             items_max: u32::try_from(reader.number()?).map_err(|_| Damaged)?,
         },
         12 => Write::Application(Box::new(take_application(reader)?)),
+        13 => Write::TransactionOnce { writes: take_all(reader, take_item_write)?, token: reader.name()? },
+        14 => Write::ForgetTokens { before_ms: reader.signed()? },
         _ => return Err(Damaged),
     })
 }

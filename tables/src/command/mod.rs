@@ -8,10 +8,11 @@ pub(crate) mod encoding;
 use crate::owner::Owner;
 use crate::request::Write;
 
-/// The version of the bytes of a command.
-pub const VERSION: u8 = 1;
+/// The version of the bytes of a command. Version 1 has the same parts; its bounds do not divide a group among
+/// accounts.
+pub const VERSION: u8 = 2;
 
-/// Bounds of tables: settings of the cluster.
+/// Bounds of tables: settings of the cluster. The node that proposes a command writes them into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Tables of one owner, over all groups.
@@ -20,13 +21,27 @@ pub struct Bounds {
     pub items: u64,
     /// Bytes of one item, as DynamoDB counts them.
     pub item_bytes: u64,
-    /// Bytes of the snapshot of one group, all its tables together.
+    /// Bytes of one group, all its tables together: what they take in memory, which is more than their snapshot.
     pub group_bytes: u64,
+    /// Whether accounts share the bytes of a group. A command of version 1 was judged by the bytes of the snapshot
+    /// alone, and has to be judged so again when a log is replayed.
+    pub has_shares: bool,
+}
+
+impl Bounds {
+    /// The greatest `group_bytes`: a snapshot has to fit one message between nodes.
+    pub const GROUP_BYTES_MAX: u64 = 32 * 1024 * 1024;
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { tables: 256, items: 100_000, item_bytes: 400 * 1024, group_bytes: 32 * 1024 * 1024 }
+        Self {
+            tables: 256,
+            items: 100_000,
+            item_bytes: 400 * 1024,
+            group_bytes: Self::GROUP_BYTES_MAX,
+            has_shares: true,
+        }
     }
 }
 

@@ -29,6 +29,13 @@ impl Operand {
 }
 
 impl Condition {
+    /// Bytes of the condition in a command.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        out.len()
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |tag: u8, parts: &[&Operand]| {
             out.push(tag);

@@ -211,6 +211,10 @@ pub enum Invalid {
     TablesFull {
         bytes: u64,
     },
+    ShareTaken {
+        account: String,
+        bytes: u64,
+    },
     Protected {
         arn: String,
     },

@@ -60,11 +60,17 @@ pub enum Fault {
         /// The name.
         table: String,
     },
-    /// One more table than the account may have.
+    /// One more table than the account may have in its region.
     TooManyTables {
         /// The bound.
         tables: u64,
+        /// The account.
+        account: String,
+        /// The region.
+        region: String,
     },
+    /// The token of a transaction was used for another one.
+    TokenReused,
     /// The table belongs to another account or region.
     OtherOwner {
         /// The ARN of the request.
@@ -146,6 +152,7 @@ impl Fault {
             }
             Self::TableExists { .. } => (DYNAMODB, "ResourceInUseException"),
             Self::TooManyTables { .. } => (DYNAMODB, "LimitExceededException"),
+            Self::TokenReused => (DYNAMODB, "IdempotentParameterMismatchException"),
             Self::OtherOwner { .. } => (DYNAMODB, "AccessDeniedException"),
             Self::Throttled => (DYNAMODB, "ProvisionedThroughputExceededException"),
             Self::Internal => (DYNAMODB, "InternalServerError"),

@@ -5,6 +5,9 @@ use std::fmt::{Formatter, Result, Write as _};
 use super::{Fault, Invalid};
 use crate::value::Kind;
 
+/// The setting that has the bounds.
+const SETTING: &str = "--lease-table-limits";
+
 pub(super) const CONDITION_FAILED: &str = "The conditional request failed";
 
 /// Operations that DynamoDB has and lease tables have not, with the words for them.
@@ -52,9 +55,13 @@ pub(super) fn write_fault(fault: &Fault, f: &mut Formatter<'_>) -> Result {
         Fault::NoResource { arn } => write!(f, "Requested resource not found: ResourcArn: {arn} not found"),
         Fault::NoIndex => f.write_str("Requested resource not found"),
         Fault::TableExists { table } => write!(f, "Table already exists: {table}"),
-        Fault::TooManyTables { tables } => {
-            write!(f, "Subscriber limit exceeded: There is a limit of {tables} tables per subscriber")
-        }
+        Fault::TooManyTables { tables, account, region } => write!(
+            f,
+            "Subscriber limit exceeded: There is a limit of {tables} tables per subscriber. Account {account} has them in region {region}; the setting is {SETTING} tables={tables}"
+        ),
+        Fault::TokenReused => f.write_str(
+            "Request rejected because the ClientRequestToken was used for a transaction with other parameters in the last ten minutes",
+        ),
         Fault::OtherOwner { arn, account, operation } => write!(
             f,
             "User: arn:aws:iam::{account}:root is not authorized to perform: dynamodb:{operation} on resource: {arn}"
@@ -85,15 +92,17 @@ pub(super) fn write_invalid(invalid: &Invalid, f: &mut Formatter<'_>) -> Result 
         I::BadArn { arn } => write!(f, "Invalid TableArn: Invalid ResourceArn provided as input {arn}"),
         I::ItemTooLarge => f.write_str("Item size has exceeded the maximum allowed size"),
         I::UpdatedItemTooLarge => f.write_str("Item size to update has exceeded the maximum allowed size"),
-        I::TooManyItems { table, items } => {
-            write!(
-                f,
-                "Tidelog keeps lease tables, not a database: table {table} has {items} items, its bound"
-            )
-        }
+        I::TooManyItems { table, items } => write!(
+            f,
+            "Tidelog keeps lease tables, not a database: table {table} has {items} items, its bound; the setting is {SETTING} items={items}"
+        ),
         I::TablesFull { bytes } => write!(
             f,
-            "Tidelog keeps lease tables, not a database: the tables of this group would take more than {bytes} bytes, their bound"
+            "Tidelog keeps lease tables, not a database: the tables of all accounts in this data group would take more than {bytes} bytes, their bound; the setting is {SETTING} bytes={bytes}"
+        ),
+        I::ShareTaken { account, bytes } => write!(
+            f,
+            "Tidelog keeps lease tables, not a database: account {account} would take more of the {bytes} bytes of this data group than it leaves for all other accounts; the setting is {SETTING} bytes={bytes}"
         ),
         I::SeveralApplications => f.write_str(
             "Tidelog keeps lease tables, not a database: no transaction over tables of several applications",

@@ -84,6 +84,7 @@ fn all() -> Vec<Invalid> {
         I::TooManyIndexes { indexes: 1 },
         I::TooManyItems { table: text(), items: 1 },
         I::TablesFull { bytes: 1 },
+        I::ShareTaken { account: text(), bytes: 1 },
         I::Protected { arn: text() },
         I::TimeToLiveIs { is_enabled: true },
         I::TimeToLiveIs { is_enabled: false },

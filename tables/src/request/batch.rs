@@ -11,6 +11,9 @@ use crate::owner::{Owner, application_of};
 /// Items of one BatchGetItem, and parts of one transaction; DynamoDB's bounds.
 const ITEMS_MAX: usize = 100;
 
+/// Characters of a ClientRequestToken; DynamoDB's bound.
+const TOKEN_CHARACTERS_MAX: usize = 36;
+
 /// Writes of one BatchWriteItem; DynamoDB's bound.
 const WRITES_MAX: usize = 25;
 
@@ -114,8 +117,9 @@ fn batch_write(table: &str, mut parts: Parts<'_>) -> Result<ItemWrite, Fault> {
     Ok(ItemWrite { table, condition: None, verb, returns: Returns::None, return_failed_item: false })
 }
 
-pub(super) fn transact_write_items(mut parts: Parts<'_>, owner: &Owner) -> Result<Vec<ItemWrite>, Fault> {
+pub(super) fn transact_write_items(mut parts: Parts<'_>, owner: &Owner) -> Result<Write, Fault> {
     let items = required(parts.list("TransactItems")?, "transactItems")?;
+    let token = parts.text("ClientRequestToken")?.map(|token| check_token(&token)).transpose()?;
     parts.finish()?;
     if items.is_empty() {
         return Err(length_rule("transactItems", "Member must have length greater than or equal to 1"));
@@ -129,7 +133,19 @@ pub(super) fn transact_write_items(mut parts: Parts<'_>, owner: &Owner) -> Resul
     if writes.iter().any(|write| application_of(&write.table) != application) {
         return Err(Invalid::SeveralApplications.into());
     }
-    Ok(writes)
+    Ok(match token {
+        Some(token) => Write::TransactionOnce { writes, token },
+        None => Write::Transaction(writes),
+    })
+}
+
+fn check_token(token: &str) -> Result<Box<str>, Fault> {
+    let rule = match token.chars().count() {
+        0 => "Member must have length greater than or equal to 1",
+        count if count > TOKEN_CHARACTERS_MAX => "Member must have length less than or equal to 36",
+        _ => return Ok(token.into()),
+    };
+    Err(Invalid::constraint(token, "clientRequestToken", rule).into())
 }
 
 fn transact_item(mut parts: Parts<'_>, owner: &Owner) -> Result<ItemWrite, Fault> {

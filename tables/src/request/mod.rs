@@ -120,6 +120,19 @@ pub enum Write {
         /// Items that one command removes.
         items_max: u32,
     },
+    /// TransactWriteItems with a ClientRequestToken: done once, however often it is sent while the token is remembered.
+    TransactionOnce {
+        /// All or none of them.
+        writes: Vec<ItemWrite>,
+        /// The client's token.
+        token: Box<str>,
+    },
+    /// Forgets the tokens of transactions that an owner has done before a time; no client asks for it. The time comes
+    /// from the clock that retention goes by.
+    ForgetTokens {
+        /// Milliseconds since the epoch.
+        before_ms: i64,
+    },
 }
 
 /// A change of the tables of one application, decided on leases that were read before.
@@ -337,9 +350,10 @@ impl Write {
     pub fn table(&self) -> &str {
         match self {
             Self::Item(write) => &write.table,
-            Self::Batch(writes) | Self::Transaction(writes) => {
+            Self::Batch(writes) | Self::Transaction(writes) | Self::TransactionOnce { writes, .. } => {
                 writes.first().map_or("", |write| &write.table)
             }
+            Self::ForgetTokens { .. } => "",
             Self::CreateTable(create) => &create.table,
             Self::Application(change) => &change.application,
             Self::UpdateTable(update) => &update.table,

@@ -128,9 +128,7 @@ impl Operation {
             Self::Query => Request::Read(Read::Query(search::query(parts, owner)?)),
             Self::Scan => Request::Read(Read::Scan(search::scan(parts, owner)?)),
             Self::TagResource => Request::Write(settings::tag_resource(parts, owner)?),
-            Self::TransactWriteItems => {
-                Request::Write(Write::Transaction(batch::transact_write_items(parts, owner)?))
-            }
+            Self::TransactWriteItems => Request::Write(batch::transact_write_items(parts, owner)?),
             Self::UntagResource => Request::Write(settings::untag_resource(parts, owner)?),
             Self::UpdateContinuousBackups => {
                 Request::Write(settings::update_continuous_backups(parts, owner)?)

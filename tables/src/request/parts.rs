@@ -6,10 +6,9 @@ use crate::fault::{Fault, Invalid};
 use crate::json::{Json, Members};
 
 /// Members that lease tables take without a meaning, in every operation.
-const IGNORED: [&str; 10] = [
+const IGNORED: [&str; 9] = [
     "ReturnConsumedCapacity",
     "ReturnItemCollectionMetrics",
-    "ClientRequestToken",
     "SSESpecification",
     "TableClass",
     "OnDemandThroughput",

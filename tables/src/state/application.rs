@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tokens::Tokens;
 use super::write::{all_hold, put_all};
 use super::{Outcome, Table, Tables};
 use crate::command::Stamp;
@@ -27,7 +28,7 @@ pub(super) fn apply(
         return put_all(tables, owner, writes, stamp).map(|()| Outcome::Done);
     }
     drop(writes);
-    let before = (tables.owners.get(owner).map(|tables| taken(tables, &change.dropped)), tables.bytes);
+    let before = Before::take(tables, owner, &change.dropped);
     let replaced = replace(tables, owner, change, stamp);
     if replaced.is_err() {
         restore(tables, owner, change, before);
@@ -35,11 +36,27 @@ pub(super) fn apply(
     replaced.map(|()| Outcome::Done)
 }
 
-type Before = (Option<BTreeMap<Box<str>, Table>>, u64);
+/// What a change of whole tables may have to put back.
+struct Before {
+    /// Copies of the tables that are dropped.
+    dropped: BTreeMap<Box<str>, Table>,
+    tokens: Option<Tokens>,
+    bytes: u64,
+    memory: u64,
+    account: Option<u64>,
+}
 
-/// Copies of the tables that are dropped, to put them back.
-fn taken(tables: &BTreeMap<Box<str>, Table>, names: &[Box<str>]) -> BTreeMap<Box<str>, Table> {
-    names.iter().filter_map(|name| Some((name.clone(), tables.get(name)?.clone()))).collect()
+impl Before {
+    fn take(tables: &Tables, owner: &Owner, names: &[Box<str>]) -> Self {
+        let copy = |name: &Box<str>| Some((name.clone(), tables.table(owner, name)?.clone()));
+        Self {
+            dropped: names.iter().filter_map(copy).collect(),
+            tokens: tables.tokens.get(owner).cloned(),
+            bytes: tables.bytes,
+            memory: tables.memory,
+            account: tables.accounts.get(&owner.account).copied(),
+        }
+    }
 }
 
 fn replace(
@@ -58,14 +75,21 @@ fn replace(
     put_all(tables, owner, puts, stamp)
 }
 
-fn restore(tables: &mut Tables, owner: &Owner, change: &ApplicationChange, (before, bytes): Before) {
+fn restore(tables: &mut Tables, owner: &Owner, change: &ApplicationChange, before: Before) {
     let mut own = tables.owners.remove(owner).unwrap_or_default();
     if let Some(created) = &change.created {
         own.remove(&created.table);
     }
-    own.extend(before.unwrap_or_default());
+    own.extend(before.dropped);
     if !own.is_empty() {
         tables.owners.insert(owner.clone(), own);
     }
-    tables.bytes = bytes;
+    if let Some(tokens) = before.tokens {
+        tables.tokens.insert(owner.clone(), tokens);
+    }
+    (tables.bytes, tables.memory) = (before.bytes, before.memory);
+    match before.account {
+        Some(bytes) => tables.accounts.insert(owner.account.clone(), bytes),
+        None => tables.accounts.remove(&owner.account),
+    };
 }

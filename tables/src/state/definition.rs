@@ -1,10 +1,11 @@
 //! Changes of tables other than of their items, and the stored form of a description.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::size::{Growth, NOTHING, Size};
 use super::table::{Index, Table};
 use super::{Outcome, Tables, describe};
-use crate::codec::{Damaged, Reader, put_bytes, put_number, put_signed};
+use crate::codec::{Damaged, Reader, fnv, put_bytes, put_number, put_signed};
 use crate::command::Stamp;
 use crate::command::encoding::{put_billing, put_spec, take_billing, take_spec};
 use crate::fault::{Fault, Invalid, Rule};
@@ -15,14 +16,11 @@ use crate::request::{
 use crate::schema::{KeyAttribute, KeySchema};
 use crate::value::Kind;
 
-/// A number made of names and a time, which is the same on every node: FNV-1a of 128 bits.
+/// A number made of names and a time, which is the same on every node.
 fn id_of(owner: &Owner, table: &str, created_ms: i64) -> u128 {
     let time = created_ms.to_be_bytes();
     let parts: [&[u8]; 4] = [owner.account.as_bytes(), owner.region.as_bytes(), table.as_bytes(), &time];
-    let bytes = parts.into_iter().flat_map(|part| part.iter().chain(&[0xff]));
-    bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
-        (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    })
+    fnv(parts.into_iter().flat_map(|part| part.iter().chain(&[0xff])).copied())
 }
 
 impl Table {
@@ -40,6 +38,8 @@ impl Table {
             indexes: Vec::new(),
             items: BTreeMap::new(),
             item_bytes: 0,
+            item_memory: 0,
+            expiries: BTreeSet::new(),
             definition_bytes: 0,
         };
         for spec in &create.indexes {
@@ -60,6 +60,8 @@ impl Table {
             indexes: self.indexes.iter().map(empty).collect(),
             items: BTreeMap::new(),
             item_bytes: 0,
+            item_memory: 0,
+            expiries: BTreeSet::new(),
             ..*self
         }
     }
@@ -182,8 +184,6 @@ impl Table {
             indexes.push(index);
         }
         let definition_bytes = (before - reader.0.len()) as u64;
-        let items = BTreeMap::new();
-        let item_bytes = 0;
         Ok(Self {
             name,
             id,
@@ -195,8 +195,10 @@ impl Table {
             expiry,
             tags,
             indexes,
-            items,
-            item_bytes,
+            items: BTreeMap::new(),
+            item_bytes: 0,
+            item_memory: 0,
+            expiries: BTreeSet::new(),
             definition_bytes,
         })
     }
@@ -231,6 +233,20 @@ fn billing_after(
     }
 }
 
+/// The size of a table with its owner.
+pub(super) fn size_with_owner(owner: &Owner, table: &Table) -> Size {
+    let (size, around) = (table.size(), super::snapshot::bytes_around(owner));
+    Size { snapshot: size.snapshot + around, memory: size.memory + around }
+}
+
+/// Bytes by which a table grows when its description becomes that of a trial, which has no items and the memory of all.
+fn growth_of_definition(table: &Table, trial: &Table) -> Growth {
+    Growth {
+        snapshot: trial.definition_bytes as i64 - table.definition_bytes as i64,
+        memory: trial.size().memory as i64 - table.size().memory as i64,
+    }
+}
+
 impl Tables {
     pub(super) fn create_table(
         &mut self,
@@ -243,14 +259,16 @@ impl Tables {
         }
         let here = self.owners.get(owner).map_or(0, BTreeMap::len) as u64;
         if here.saturating_add(stamp.tables_elsewhere) >= stamp.bounds.tables {
-            return Err(Fault::TooManyTables { tables: stamp.bounds.tables });
+            let (account, region) = (owner.account.to_string(), owner.region.to_string());
+            return Err(Fault::TooManyTables { tables: stamp.bounds.tables, account, region });
         }
         let table = Table::create(owner, create, stamp.now_ms)?;
-        let bytes = super::snapshot::bytes_around(owner) + table.bytes();
-        self.check_growth(bytes as i64, &stamp.bounds)?;
+        let size = size_with_owner(owner, &table);
+        let growth = Growth { snapshot: size.snapshot as i64, memory: size.memory as i64 };
+        self.check_growth(&owner.account, growth, &stamp.bounds)?;
         let body = describe::table_body("TableDescription", owner, &table, "ACTIVE");
         self.owners.entry(owner.clone()).or_default().insert(create.table.clone(), table);
-        self.bytes += bytes;
+        self.resize(&owner.account, NOTHING, size);
         Ok(Outcome::Body(body))
     }
 
@@ -260,11 +278,13 @@ impl Tables {
             return Err(Invalid::Protected { arn: owner.arn(name) }.into());
         }
         let body = describe::table_body("TableDescription", owner, table, "DELETING");
-        self.bytes -= super::snapshot::bytes_around(owner) + table.bytes();
+        let size = size_with_owner(owner, table);
+        self.resize(&owner.account, size, NOTHING);
         let tables = self.owners.get_mut(owner).expect("its table was found");
         tables.remove(name);
         if tables.is_empty() {
             self.owners.remove(owner);
+            self.forget_tokens(owner, i64::MAX);
         }
         Ok(Outcome::Body(body))
     }
@@ -281,13 +301,18 @@ impl Tables {
         let mut trial = table.without_items();
         change(&mut trial)?;
         trial.measure();
+        let is_reordered = trial.expiry != table.expiry || !trial.has_indexes_of(table);
         if let Some(stamp) = stamp {
-            let growth = trial.definition_bytes as i64 - table.definition_bytes as i64;
-            self.check_growth(growth, &stamp.bounds)?;
+            trial.item_memory = if is_reordered { trial.memory_of(&table.items) } else { table.item_memory };
+            let growth = growth_of_definition(table, &trial);
+            self.check_growth(&owner.account, growth, &stamp.bounds)?;
         }
         self.with_table(owner, name, |table| {
             let result = change(table);
             table.measure();
+            if is_reordered {
+                table.order_items();
+            }
             result
         })?
     }

@@ -8,16 +8,21 @@ mod definition;
 mod describe;
 mod read;
 mod search;
+mod size;
 mod snapshot;
 mod table;
+mod tokens;
 mod write;
 
 use std::collections::BTreeMap;
 
+pub use read::BatchPage;
 pub use table::Table;
 
-use crate::command::{Bounds, Command};
-use crate::fault::{Fault, Invalid};
+use tokens::Tokens;
+
+use crate::command::Command;
+use crate::fault::Fault;
 use crate::json::structure;
 use crate::owner::Owner;
 use crate::value::{Item, write_attributes};
@@ -26,13 +31,25 @@ use crate::value::{Item, write_attributes};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     owners: BTreeMap<Owner, BTreeMap<Box<str>, Table>>,
-    /// Bytes of a snapshot.
+    /// Transactions that were done under a token; their owners have tables.
+    tokens: BTreeMap<Owner, Tokens>,
+    /// Bytes of a snapshot, without the number of tokens.
     bytes: u64,
+    /// Bytes in memory.
+    memory: u64,
+    /// Bytes in memory of each account that has some.
+    accounts: BTreeMap<Box<str>, u64>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Self { owners: BTreeMap::new(), bytes: snapshot::BYTES_OF_NONE }
+        Self {
+            owners: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            bytes: snapshot::BYTES_OF_NONE,
+            memory: 0,
+            accounts: BTreeMap::new(),
+        }
     }
 }
 
@@ -45,7 +62,7 @@ pub enum Outcome {
     Attributes(Item),
     /// Done, with a whole body.
     Body(Vec<u8>),
-    /// Items that Expire has removed.
+    /// Items that Expire has removed, or tokens that ForgetTokens has.
     Expired(u32),
     /// Nothing was changed: the leases are not as they were when the change was decided on.
     Overtaken,
@@ -72,7 +89,7 @@ impl Tables {
 
     /// Bytes of a snapshot of this state.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.token_count_bytes()
     }
 
     /// True without any table.
@@ -108,19 +125,11 @@ impl Tables {
     ) -> Result<T, Fault> {
         let table = self.owners.get_mut(owner).and_then(|tables| tables.get_mut(name));
         let table = table.ok_or_else(|| Fault::NoTable { table: name.to_owned() })?;
-        let before = table.bytes();
+        let before = table.size();
         let result = change(table);
-        self.bytes = self.bytes - before + table.bytes();
+        let after = table.size();
+        self.resize(&owner.account, before, after);
         Ok(result)
-    }
-
-    /// Refuses growth above the bound of the group. A state that is above already may shrink.
-    fn check_growth(&self, growth: i64, bounds: &Bounds) -> Result<(), Invalid> {
-        let grown = self.bytes.saturating_add_signed(growth);
-        if growth > 0 && grown > bounds.group_bytes {
-            return Err(Invalid::TablesFull { bytes: bounds.group_bytes });
-        }
-        Ok(())
     }
 
     /// Applies a command. A refused one has changed nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Tables, describe};
 use crate::expression::Projection;
 use crate::fault::{Fault, Invalid};
-use crate::json::{structure, write_list};
+use crate::json::structure;
 use crate::owner::Owner;
 use crate::request::{BatchPart, GetItem, Read};
 use crate::value::{Item, write_attributes, write_attributes_where};
@@ -18,7 +18,31 @@ fn write_projected(out: &mut Vec<u8>, item: &Item, projection: Option<&Projectio
     }
 }
 
+/// Items of one table of a BatchGetItem, as far as a page has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPage {
+    /// The JSON of the items, with commas between them.
+    pub items: Vec<u8>,
+    /// The number of keys up to the end of the page: all of them when it is the last one.
+    pub next: usize,
+}
+
 impl Tables {
+    /// Reads items of one table of a BatchGetItem from a key on, until their JSON has that many bytes; at least one
+    /// item.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no such table, or the keys do not fit it.
+    pub fn read_batch(
+        &self,
+        owner: &Owner,
+        part: &BatchPart,
+        (from, bytes_max): (usize, usize),
+        now_ms: i64,
+    ) -> Result<BatchPage, Fault> {
+        Ok(self.find(owner, &part.table)?.get_page(part, from, bytes_max, now_ms)?)
+    }
+
     /// Answers a read of one table: the whole body, or for [`Read::Batch`] the list of its items.
     ///
     /// # Errors
@@ -56,6 +80,17 @@ impl super::Table {
     }
 
     fn get_items(&self, part: &BatchPart, now_ms: i64) -> Result<Vec<u8>, Invalid> {
+        let BatchPage { items, .. } = self.get_page(part, 0, usize::MAX, now_ms)?;
+        Ok([b"[", &*items, b"]"].concat())
+    }
+
+    fn get_page(
+        &self,
+        part: &BatchPart,
+        from: usize,
+        bytes_max: usize,
+        now_ms: i64,
+    ) -> Result<BatchPage, Invalid> {
         let mut keys = Vec::with_capacity(part.keys.len());
         for key in &part.keys {
             keys.push(self.schema.key_of_key(key)?);
@@ -64,9 +99,18 @@ impl super::Table {
         if !keys.iter().all(|key| seen.insert(key)) {
             return Err(Invalid::DuplicateKeys);
         }
-        let items = keys.iter().filter_map(|key| self.get(key, now_ms));
-        let mut out = Vec::new();
-        write_list(&mut out, items, |out, item| write_projected(out, item, part.projection.as_ref()));
-        Ok(out)
+        let mut page = BatchPage { items: Vec::new(), next: keys.len() };
+        for (at, key) in keys.iter().enumerate().skip(from) {
+            if page.items.len() >= bytes_max {
+                page.next = at;
+                break;
+            }
+            let Some(item) = self.get(key, now_ms) else { continue };
+            if !page.items.is_empty() {
+                page.items.push(b',');
+            }
+            write_projected(&mut page.items, item, part.projection.as_ref());
+        }
+        Ok(page)
     }
 }

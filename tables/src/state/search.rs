@@ -10,8 +10,12 @@ use crate::request::{Query, Scan, Search, Segment, Select};
 use crate::schema::{Key, KeyAttribute, KeySchema, RANGE_END, hash_prefix, primary_of, put_escaped};
 use crate::value::{Item, Value, ValueRef, write_attributes_where};
 
-/// Bytes of items that one page looks at.
+/// Bytes of items that one page looks at. Each item counts with the bytes of the filter that is held against it, so that
+/// a page takes no longer with a long filter than without one.
 const PAGE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a page's JSON after which no further item is taken: it is longer than the items are.
+const PAGE_JSON_BYTES: usize = 2 * PAGE_BYTES;
 
 /// A range of keys, or of entries of an index.
 #[derive(Clone, Debug)]
@@ -284,11 +288,13 @@ impl<'t> View<'t> {
         let is_count = self.search.select == Some(Select::Count);
         let (mut scanned, mut count, mut bytes) = (0_usize, 0_usize, 0_usize);
         let mut last = None;
+        let filter_bytes = self.search.filter.as_ref().map_or(0, Condition::encoded_len);
         let mut found = vec![b'['];
         let mut end = None;
         for item in items {
-            bytes += item.bytes().len();
-            if scanned == limit || (bytes > PAGE_BYTES && scanned > 0) {
+            bytes += item.bytes().len() + filter_bytes;
+            let is_full = (bytes > PAGE_BYTES && scanned > 0) || found.len() > PAGE_JSON_BYTES;
+            if scanned == limit || is_full {
                 end = last;
                 break;
             }

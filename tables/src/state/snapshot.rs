@@ -1,17 +1,21 @@
 //! Snapshots: all tables of a group as bytes, written piece by piece. Equal states have equal bytes; keys and indexes
 //! are not part of them, because they follow from items. `tables/FORMAT.md` has the bytes.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Tables;
+use super::definition::size_with_owner;
+use super::size::NOTHING;
 use super::table::{Table, snapshot_bytes};
 use crate::codec::{Damaged, Reader, number_len, put_bytes};
 use crate::owner::Owner;
 use crate::value::Item;
 
-/// The version of the bytes of a snapshot.
-pub const VERSION: u8 = 1;
+/// The version of the bytes of a snapshot without tokens of transactions.
+const VERSION: u8 = 1;
+
+/// The version of the bytes of a snapshot with such tokens behind the tables.
+const VERSION_WITH_TOKENS: u8 = 2;
 
 const TABLE: u8 = 1;
 const END: u8 = 0;
@@ -34,7 +38,8 @@ impl Tables {
     /// # Errors
     /// The errors of the writer.
     pub fn write_snapshot(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&[VERSION])?;
+        let version = if self.tokens.is_empty() { VERSION } else { VERSION_WITH_TOKENS };
+        out.write_all(&[version])?;
         let mut piece = Vec::new();
         for (owner, tables) in &self.owners {
             for table in tables.values() {
@@ -52,7 +57,12 @@ impl Tables {
                 }
             }
         }
-        out.write_all(&[END])
+        piece.clear();
+        piece.push(END);
+        if !self.tokens.is_empty() {
+            self.encode_tokens(&mut piece);
+        }
+        out.write_all(&piece)
     }
 
     /// The bytes of a snapshot.
@@ -68,14 +78,16 @@ impl Tables {
     /// [`Damaged`] when it is none, or of another version.
     pub fn read_snapshot(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != VERSION {
-            return Err(Damaged);
-        }
-        let mut owners: BTreeMap<Owner, BTreeMap<Box<str>, Table>> = BTreeMap::new();
+        let has_tokens = match reader.byte()? {
+            VERSION => false,
+            VERSION_WITH_TOKENS => true,
+            _ => return Err(Damaged),
+        };
+        let mut tables = Self::new();
         while reader.byte()? == TABLE {
             let owner = Owner { account: reader.name()?, region: reader.name()? };
             let table = read_table(&mut reader)?;
-            let last = owners.last_key_value();
+            let last = tables.owners.last_key_value();
             let is_in_order = last.is_none_or(|(last, tables)| {
                 *last < owner
                     || (*last == owner && tables.last_key_value().is_some_and(|(name, _)| *name < table.name))
@@ -83,13 +95,17 @@ impl Tables {
             if !is_in_order {
                 return Err(Damaged);
             }
-            owners.entry(owner).or_default().insert(table.name.clone(), table);
+            tables.resize(&owner.account, NOTHING, size_with_owner(&owner, &table));
+            tables.owners.entry(owner).or_default().insert(table.name.clone(), table);
         }
         if bytes.get(bytes.len() - reader.0.len() - 1) != Some(&END) {
             return Err(Damaged);
         }
+        if has_tokens {
+            tables.decode_tokens(&mut reader)?;
+        }
         reader.end()?;
-        Ok(Self { owners, bytes: bytes.len() as u64 })
+        Ok(tables)
     }
 }
 
@@ -110,5 +126,6 @@ fn read_table(reader: &mut Reader<'_>) -> Result<Table, Damaged> {
     for index in &mut table.indexes {
         index.rebuild(&table.items);
     }
+    table.order_items();
     Ok(table)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use super::size::{AROUND_ENTRY, AROUND_INDEX, AROUND_ITEM, AROUND_TABLE, Growth, ITEM_MIN, Size};
 use crate::codec::number_len;
 use crate::fault::Invalid;
 use crate::request::{Billing, IndexProjection, IndexSpec};
@@ -32,6 +33,10 @@ pub struct Table {
     pub(super) items: BTreeMap<Key, Item>,
     /// Bytes of all items in a snapshot.
     pub(super) item_bytes: u64,
+    /// Bytes of all items in memory, with their keys and their entries of indexes.
+    pub(super) item_memory: u64,
+    /// The times at which items expire, in milliseconds since the epoch, with the keys of the items.
+    pub(super) expiries: BTreeSet<(i64, Key)>,
     /// Bytes of everything else in a snapshot.
     pub(super) definition_bytes: u64,
 }
@@ -62,6 +67,12 @@ impl Index {
         self.entries = items.iter().filter_map(|(key, item)| self.schema.entry(item, key)).collect();
     }
 
+    /// Whether two items have the same entry.
+    fn has_same_entry(&self, old: Option<&Item>, new: Option<&Item>) -> bool {
+        let (Some(old), Some(new)) = (old, new) else { return false };
+        self.schema.attributes().all(|attribute| old.get(&attribute.name) == new.get(&attribute.name))
+    }
+
     /// True for an attribute that the index has.
     pub(super) fn has(&self, name: &str, table: &KeySchema) -> bool {
         self.schema.has(name)
@@ -75,12 +86,7 @@ impl Index {
 
     /// Replaces the entry of an item.
     fn change(&mut self, key: &Key, old: Option<&Item>, new: Option<&Item>) {
-        let is_same = |old: &Item, new: &Item| {
-            self.schema.attributes().all(|attribute| old.get(&attribute.name) == new.get(&attribute.name))
-        };
-        if let (Some(old), Some(new)) = (old, new)
-            && is_same(old, new)
-        {
+        if self.has_same_entry(old, new) {
             return;
         }
         if let Some(entry) = old.and_then(|old| self.schema.entry(old, key)) {
@@ -132,12 +138,48 @@ impl Table {
 
     /// True when an item had expired before a time, so that [`Write::Expire`](crate::Write::Expire) has work.
     pub fn has_expired(&self, before_ms: i64) -> bool {
-        self.expiry.is_some() && self.items.values().any(|item| self.is_expired(item, before_ms))
+        self.expired(before_ms).next().is_some()
     }
 
-    /// Bytes of the table in a snapshot, its owner apart.
-    pub(super) fn bytes(&self) -> u64 {
-        self.definition_bytes + self.item_bytes
+    /// The keys of items that had expired before a time, the first one to expire first.
+    pub(super) fn expired(&self, before_ms: i64) -> impl Iterator<Item = &Key> {
+        let first = (before_ms.saturating_sub(EXPIRY_COUNTS_MS), Key::default());
+        let keys = self.expiries.range(first..).map(|(expiry_ms, key)| (*expiry_ms, key));
+        keys.take_while(move |(expiry_ms, _)| *expiry_ms <= before_ms).map(|(_, key)| key)
+    }
+
+    /// Makes the order in which items expire, and measures the items, after a change of the description.
+    pub(super) fn order_items(&mut self) {
+        let expiries = self.items.iter().filter_map(|(key, item)| Some((self.expiry_ms(item)?, key.clone())));
+        self.expiries = expiries.collect();
+        self.item_memory = self.memory_of(&self.items);
+    }
+
+    /// Whether another table has the same indexes.
+    pub(super) fn has_indexes_of(&self, other: &Self) -> bool {
+        let shape = |index: &'_ Index| (index.spec.name.clone(), index.schema.clone());
+        self.indexes.iter().map(shape).eq(other.indexes.iter().map(shape))
+    }
+
+    /// Bytes of items in memory when they are in this table.
+    pub(super) fn memory_of(&self, items: &BTreeMap<Key, Item>) -> u64 {
+        items.iter().map(|(key, item)| self.memory_of_item(key, item)).sum()
+    }
+
+    /// Bytes of an item in memory, with its key and its entries of indexes.
+    fn memory_of_item(&self, key: &Key, item: &Item) -> u64 {
+        let with_key = |bytes: u64| bytes + key.len() as u64;
+        let entries = self.indexes.iter().filter_map(|index| index.schema.entry(item, key));
+        let entries: u64 = entries.map(|entry| AROUND_ENTRY + entry.len() as u64).sum();
+        let expiry = self.expiry_ms(item).map_or(0, |_| with_key(AROUND_ENTRY));
+        (snapshot_bytes(item) + with_key(AROUND_ITEM) + entries + expiry).max(ITEM_MIN)
+    }
+
+    /// The bytes of the table, its owner apart.
+    pub(super) fn size(&self) -> Size {
+        let snapshot = self.definition_bytes + self.item_bytes;
+        let around = AROUND_TABLE + AROUND_INDEX * self.indexes.len() as u64;
+        Size { snapshot, memory: around + self.definition_bytes + self.item_memory }
     }
 
     /// True when the item's time has passed.
@@ -170,19 +212,30 @@ impl Table {
         self.indexes.iter().try_for_each(|index| index.schema.check_index(item, &index.spec.name))
     }
 
-    /// Bytes by which a snapshot grows, or shrinks, when this item replaces the one that is there.
-    pub(super) fn growth(&self, key: &[u8], new: Option<&Item>) -> i64 {
-        let bytes = |item: Option<&Item>| item.map_or(0, |item| snapshot_bytes(item) as i64);
-        bytes(new) - bytes(self.items.get(key))
+    /// Bytes by which the table grows, or shrinks, when this item replaces the one that is there.
+    pub(super) fn growth(&self, key: &Key, new: Option<&Item>) -> Growth {
+        let old = self.items.get(key);
+        let snapshot = |item: Option<&Item>| item.map_or(0, |item| snapshot_bytes(item) as i64);
+        let memory = |item: Option<&Item>| item.map_or(0, |item| self.memory_of_item(key, item) as i64);
+        Growth { snapshot: snapshot(new) - snapshot(old), memory: memory(new) - memory(old) }
     }
 
     /// Puts or removes an item, in the table and in its indexes.
     pub(super) fn set(&mut self, key: Key, new: Option<Item>) {
-        let growth = self.growth(&key, new.as_ref());
-        self.item_bytes = self.item_bytes.checked_add_signed(growth).expect("a sum of parts that were added");
+        let Growth { snapshot, memory } = self.growth(&key, new.as_ref());
+        let add =
+            |bytes: u64, growth| bytes.checked_add_signed(growth).expect("a sum of parts that were added");
+        (self.item_bytes, self.item_memory) = (add(self.item_bytes, snapshot), add(self.item_memory, memory));
         let old = self.items.get(&key);
         for index in &mut self.indexes {
             index.change(&key, old, new.as_ref());
+        }
+        let [was, is] = [old, new.as_ref()].map(|item| item.and_then(|item| self.expiry_ms(item)));
+        if was != is {
+            self.expiries.extend(is.map(|expiry_ms| (expiry_ms, key.clone())));
+            if let Some(expiry_ms) = was {
+                self.expiries.remove(&(expiry_ms, key.clone()));
+            }
         }
         match new {
             Some(item) => match self.items.get_mut(&key) {

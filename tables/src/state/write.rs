@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::size::Growth;
 use super::table::Table;
+use super::tokens::Known;
 use super::{Outcome, Tables, application};
+use crate::command::encoding::digest;
 use crate::command::{Command, Stamp};
 use crate::expression::{Condition, Update};
 use crate::fault::{CancellationReason, Fault, Invalid};
@@ -20,7 +23,7 @@ pub(super) struct Prepared<'c> {
     change: Option<Option<Item>>,
     returned: Option<Item>,
     is_new: bool,
-    growth: i64,
+    growth: Growth,
 }
 
 /// Why a write is not done.
@@ -49,7 +52,9 @@ pub(super) fn apply(tables: &mut Tables, command: &Command) -> Result<Outcome, F
     match write {
         Write::Item(write) => item(tables, owner, write, stamp),
         Write::Batch(writes) => batch(tables, owner, writes, stamp),
-        Write::Transaction(writes) => transaction(tables, owner, writes, stamp),
+        Write::Transaction(writes) => transaction(tables, owner, writes, Growth::default(), stamp),
+        Write::TransactionOnce { writes, token } => transaction_once(tables, owner, writes, token, stamp),
+        Write::ForgetTokens { before_ms } => Ok(Outcome::Expired(tables.forget_tokens(owner, *before_ms))),
         Write::CreateTable(create) => tables.create_table(owner, create, stamp),
         Write::UpdateTable(update) => tables.update_table(owner, update, stamp),
         Write::DeleteTable(table) => tables.delete_table(owner, table),
@@ -69,7 +74,7 @@ pub(super) fn apply(tables: &mut Tables, command: &Command) -> Result<Outcome, F
 fn item(tables: &mut Tables, owner: &Owner, write: &ItemWrite, stamp: &Stamp) -> Result<Outcome, Fault> {
     let table = tables.find(owner, &write.table)?;
     let prepared = prepare(table, write, stamp)?;
-    check_room(tables, owner, std::slice::from_ref(&prepared), stamp)?;
+    check_room(tables, owner, std::slice::from_ref(&prepared), Growth::default(), stamp)?;
     let returned = commit(tables, owner, prepared);
     Ok(returned.filter(|item| !item.is_empty()).map_or(Outcome::Done, Outcome::Attributes))
 }
@@ -90,7 +95,7 @@ fn prepare<'c>(table: &Table, write: &'c ItemWrite, stamp: &Stamp) -> Result<Pre
         return Err(Refusal::Condition(old.filter(|_| write.return_failed_item).cloned()));
     }
     let change = make(table, write, old, stamp)?;
-    let growth = change.as_ref().map_or(0, |new| table.growth(&key, new.as_ref()));
+    let growth = change.as_ref().map_or(Growth::default(), |new| table.growth(&key, new.as_ref()));
     let is_new = matches!(change, Some(Some(_))) && !table.items.contains_key(&key);
     let returned = returned(write, old, change.as_ref().and_then(Option::as_ref));
     Ok(Prepared { table: &write.table, key, change, returned, is_new, growth })
@@ -147,11 +152,17 @@ fn returned(write: &ItemWrite, old: Option<&Item>, new: Option<&Item>) -> Option
 }
 
 /// Refuses new items above a table's bound, and growth above the group's.
-fn check_room(tables: &Tables, owner: &Owner, all: &[Prepared<'_>], stamp: &Stamp) -> Result<(), Fault> {
+fn check_room(
+    tables: &Tables,
+    owner: &Owner,
+    all: &[Prepared<'_>],
+    more: Growth,
+    stamp: &Stamp,
+) -> Result<(), Fault> {
     for one in all.iter().filter(|one| one.is_new) {
         let added = all.iter().filter(|other| other.table == one.table);
         let added = added.map(|other| match &other.change {
-            Some(None) if other.growth < 0 => -1,
+            Some(None) if other.growth.snapshot < 0 => -1,
             _ => i64::from(other.is_new),
         });
         let items = tables.find(owner, one.table)?.len() as u64;
@@ -161,7 +172,8 @@ fn check_room(tables: &Tables, owner: &Owner, all: &[Prepared<'_>], stamp: &Stam
             );
         }
     }
-    Ok(tables.check_growth(all.iter().map(|one| one.growth).sum(), &stamp.bounds)?)
+    let growth = all.iter().map(|one| one.growth).chain([more]).sum();
+    Ok(tables.check_growth(&owner.account, growth, &stamp.bounds)?)
 }
 
 fn commit(tables: &mut Tables, owner: &Owner, prepared: Prepared<'_>) -> Option<Item> {
@@ -186,17 +198,38 @@ fn batch(tables: &mut Tables, owner: &Owner, writes: &[ItemWrite], stamp: &Stamp
         prepared.push(prepare(tables.find(owner, &write.table)?, write, stamp)?);
     }
     check_distinct(&prepared, Invalid::DuplicateKeys)?;
-    check_room(tables, owner, &prepared, stamp)?;
+    check_room(tables, owner, &prepared, Growth::default(), stamp)?;
     for one in prepared {
         commit(tables, owner, one);
     }
     Ok(Outcome::Done)
 }
 
+/// A transaction that is done once: under a token that is known nothing is done.
+fn transaction_once(
+    tables: &mut Tables,
+    owner: &Owner,
+    writes: &[ItemWrite],
+    token: &str,
+    stamp: &Stamp,
+) -> Result<Outcome, Fault> {
+    let digest = digest(writes);
+    match tables.token(owner, token, digest) {
+        Known::Same => return Ok(Outcome::Done),
+        Known::Other => return Err(Fault::TokenReused),
+        Known::No => {}
+    }
+    let outcome = transaction(tables, owner, writes, Tables::token_growth(token), stamp)?;
+    tables.remember(owner, token, stamp.now_ms, digest);
+    Ok(outcome)
+}
+
+/// All writes, or none. The state grows by `more` beside them.
 fn transaction(
     tables: &mut Tables,
     owner: &Owner,
     writes: &[ItemWrite],
+    more: Growth,
     stamp: &Stamp,
 ) -> Result<Outcome, Fault> {
     let mut prepared = Vec::with_capacity(writes.len());
@@ -225,7 +258,7 @@ fn transaction(
     if reasons.iter().any(|reason| *reason != CancellationReason::None) {
         return Err(Fault::TransactionCanceled { reasons });
     }
-    check_room(tables, owner, &prepared, stamp)?;
+    check_room(tables, owner, &prepared, more, stamp)?;
     for one in prepared {
         commit(tables, owner, one);
     }
@@ -258,7 +291,7 @@ pub(super) fn put_all(
     prepared: Vec<Prepared<'_>>,
     stamp: &Stamp,
 ) -> Result<(), Fault> {
-    check_room(tables, owner, &prepared, stamp)?;
+    check_room(tables, owner, &prepared, Growth::default(), stamp)?;
     for one in prepared {
         commit(tables, owner, one);
     }
@@ -273,9 +306,7 @@ fn expire(
     items_max: u32,
 ) -> Result<Outcome, Fault> {
     let count = tables.with_table(owner, name, |table| {
-        let is_expired = |item: &Item| table.is_expired(item, before_ms);
-        let expired = table.items.iter().filter(|(_, item)| is_expired(item)).map(|(key, _)| key.clone());
-        let expired: Vec<Key> = expired.take(items_max as usize).collect();
+        let expired: Vec<Key> = table.expired(before_ms).take(items_max as usize).cloned().collect();
         let count = expired.len() as u32;
         expired.into_iter().for_each(|key| table.set(key, None));
         count

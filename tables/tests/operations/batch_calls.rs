@@ -1,8 +1,10 @@
 //! BatchGetItem and BatchWriteItem.
 
 use serde_json::{Value, json};
+use tidelog_tables::answer::batch_get_body_until;
+use tidelog_tables::{Read, Request};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, NOW_MS};
 
 fn key(name: &str) -> Value {
     json!({"leaseKey": {"S": name}})
@@ -51,4 +53,41 @@ fn bad_batches_are_refused() {
     let absent = json!({"RequestItems": {"absent": {"Keys": [key("a")]}}});
     assert_eq!(endpoint.refused("BatchGetItem", absent).0, "ResourceNotFoundException");
     endpoint.ok("BatchWriteItem", json!({"RequestItems": {"leases": puts(25)}}));
+}
+
+#[test]
+fn a_batch_is_read_page_by_page_and_the_rest_is_asked_for_again() {
+    let mut endpoint = Endpoint::with_leases();
+    for name in ["a", "b", "c"] {
+        endpoint
+            .put("leases", json!({"leaseKey": {"S": name}, "#": {"S": "x".repeat(1_000)}, "n": {"N": "1"}}));
+    }
+    let keys: Vec<_> = ["a", "absent", "b", "c"].map(key).into();
+    let body = json!({"RequestItems": {"leases": {
+        "Keys": keys, "ProjectionExpression": "leaseKey, #x", "ExpressionAttributeNames": {"#x": "#"},
+    }}});
+    let Ok(Request::BatchGet(reads)) =
+        Request::parse("BatchGetItem", body.to_string().as_bytes(), &endpoint.owner)
+    else {
+        panic!("a batch")
+    };
+    let Read::Batch(part) = &reads[0] else { panic!("a part") };
+    let page = |from, bytes_max| {
+        endpoint.tables.read_batch(&endpoint.owner, part, (from, bytes_max), NOW_MS).expect("a page")
+    };
+    let whole = page(0, usize::MAX);
+    assert_eq!(whole.next, 4);
+    let first = page(0, 1_500);
+    assert_eq!(first.next, 3, "an item that ends behind the bound is the last one");
+    let rest = page(first.next, 1_500);
+    assert_eq!(rest.next, 4);
+    assert_eq!([&*first.items, b",", &*rest.items].concat(), whole.items);
+    assert_eq!(page(0, 1).next, 1, "one item at least");
+
+    let list = [b"[", &*first.items, b"]"].concat();
+    let answer = batch_get_body_until([("leases", list)], [(part, first.next)]);
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    let again = json!({"RequestItems": answer["UnprocessedKeys"]});
+    let last = json!({"leaseKey": {"S": "c"}, "#": {"S": "x".repeat(1_000)}});
+    assert_eq!(endpoint.ok("BatchGetItem", again)["Responses"]["leases"], json!([last]));
 }

@@ -1,8 +1,9 @@
 //! Bounds of tables, items and bytes, each refused in words.
 
 use serde_json::{Value, json};
+use tidelog_tables::Owner;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, with};
 
 fn item(key: &str, bytes: usize) -> Value {
     json!({"leaseKey": {"S": key}, "v": {"S": "x".repeat(bytes)}})
@@ -27,7 +28,7 @@ fn tables_of_an_account() {
     });
     let expected = (
         "LimitExceededException".to_owned(),
-        "Subscriber limit exceeded: There is a limit of 256 tables per subscriber".to_owned(),
+        "Subscriber limit exceeded: There is a limit of 256 tables per subscriber. Account 000000000000 has them in region us-east-1; the setting is --lease-table-limits tables=256".to_owned(),
     );
     assert_eq!(endpoint.refused("CreateTable", create.clone()), expected);
     endpoint.tables_elsewhere = 0;
@@ -38,7 +39,7 @@ fn tables_of_an_account() {
 fn items_of_a_table() {
     let mut endpoint = Endpoint::with_leases();
     endpoint.bounds.items = 3;
-    let sentence = "Tidelog keeps lease tables, not a database: table leases has 3 items, its bound";
+    let sentence = "Tidelog keeps lease tables, not a database: table leases has 3 items, its bound; the setting is --lease-table-limits items=3";
     for key in ["a", "b", "c"] {
         endpoint.ok("PutItem", put(key, 1));
     }
@@ -75,34 +76,161 @@ fn bytes_of_an_item() {
     );
 }
 
+const ONE: &str = "000000000000";
+const OTHER: &str = "111111111111";
+const MIB: u64 = 1 << 20;
+
+fn is_full(sentence: &str, bytes: u64) -> bool {
+    let setting = format!("; the setting is --lease-table-limits bytes={bytes}");
+    sentence.starts_with(
+        "Tidelog keeps lease tables, not a database: the tables of all accounts in this data group would take more than",
+    ) && sentence.ends_with(&setting)
+}
+
+/// The sentence for an account that has its share of a group.
+fn share_taken(account: &str, bytes: u64) -> String {
+    format!(
+        "Tidelog keeps lease tables, not a database: account {account} would take more of the {bytes} bytes of this data \
+         group than it leaves for all other accounts; the setting is --lease-table-limits bytes={bytes}"
+    )
+}
+
+/// Puts items of that many bytes until one is refused; their number, and the sentence.
+fn fill(endpoint: &mut Endpoint, bytes: usize) -> (usize, String) {
+    let mut count = 0;
+    loop {
+        match endpoint.call("PutItem", put(&format!("{count:010}"), bytes)) {
+            Ok(_) => count += 1,
+            Err(fault) => return (count, fault["message"].as_str().expect("a message").to_owned()),
+        }
+    }
+}
+
+fn act_as(endpoint: &mut Endpoint, account: &str, region: &str) {
+    endpoint.owner = Owner::new(account, region);
+}
+
+#[test]
+fn an_account_takes_no_more_of_a_group_than_it_leaves_for_others() {
+    let mut endpoint = Endpoint::with_leases();
+    endpoint.bounds.group_bytes = MIB;
+    let (count, sentence) = fill(&mut endpoint, 10_000);
+    assert_eq!(sentence, share_taken(ONE, MIB));
+    let own = endpoint.tables.account_bytes(ONE);
+    assert!(own <= MIB / 2 && own + 11_000 > MIB / 2, "{own} bytes of {count} items");
+    // Its other regions are part of its share.
+    act_as(&mut endpoint, ONE, "eu-west-1");
+    let create = json!({
+        "TableName": "leases", "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}],
+        "Tags": [{"Key": "k", "Value": "v".repeat(256)}],
+    });
+    for region in 0..20 {
+        act_as(&mut endpoint, ONE, &format!("region-{region}"));
+        _ = endpoint.call("CreateTable", create.clone());
+    }
+    assert_eq!(
+        endpoint.invalid("CreateTable", with(&create, json!({"TableName": "next"}))),
+        share_taken(ONE, MIB)
+    );
+    // Other accounts find room, each less than those before.
+    act_as(&mut endpoint, OTHER, "us-east-1");
+    endpoint.create("leases", &[("leaseKey", "S")]);
+    let (of_other, sentence) = fill(&mut endpoint, 10_000);
+    assert_eq!(sentence, share_taken(OTHER, MIB));
+    assert!((20..count).contains(&of_other), "{of_other} after {count}");
+    // What is given back is there for others.
+    act_as(&mut endpoint, ONE, "us-east-1");
+    endpoint.ok("DeleteTable", json!({"TableName": "leases"}));
+    act_as(&mut endpoint, OTHER, "us-east-1");
+    endpoint.ok("PutItem", put("next", 10_000));
+}
+
+#[test]
+fn leases_are_renewed_though_nothing_new_finds_room() {
+    let mut endpoint = Endpoint::with_leases();
+    endpoint.bounds.group_bytes = MIB;
+    let (count, _) = fill(&mut endpoint, 1);
+    assert!(count > 400, "{count}");
+    // As large as KCL's largest, with an owner and an index.
+    let lease = |bytes: usize| put("0000000000", bytes);
+    endpoint.ok("PutItem", lease(524));
+    assert_eq!(endpoint.invalid("PutItem", lease(2_000)), share_taken(ONE, MIB));
+    let update = json!({
+        "TableName": "leases", "Key": {"leaseKey": {"S": "0000000001"}}, "UpdateExpression": "SET checkpoint = :c",
+        "ExpressionAttributeValues": {":c": {"S": "4".repeat(56)}},
+    });
+    endpoint.ok("UpdateItem", update);
+}
+
+#[test]
+fn indexes_and_times_of_expiry_count() {
+    let mut endpoint = Endpoint::with_leases();
+    endpoint.bounds.group_bytes = MIB;
+    for number in 0..200 {
+        let key = format!("{number:0300}");
+        let item =
+            json!({"leaseKey": {"S": key}, "one": {"S": key}, "two": {"S": key}, "expires": {"N": "1"}});
+        endpoint.put("leases", item);
+    }
+    let index = |name: &str| {
+        json!({"Create": {
+            "IndexName": name, "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }})
+    };
+    let update = |names: &[&str]| {
+        let definitions = names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"}));
+        json!({
+            "TableName": "leases", "AttributeDefinitions": definitions.collect::<Vec<_>>(),
+            "GlobalSecondaryIndexUpdates": names.iter().map(|name| index(name)).collect::<Vec<_>>(),
+        })
+    };
+    let before = endpoint.tables.memory_bytes();
+    endpoint.ok("UpdateTable", update(&["absent"]));
+    assert!(endpoint.tables.memory_bytes() < before + 2_000, "no item has the attribute");
+    assert_eq!(endpoint.invalid("UpdateTable", update(&["one", "two"])), share_taken(ONE, MIB));
+    endpoint.bounds.group_bytes = 4 * MIB;
+    endpoint.ok("UpdateTable", update(&["one", "two"]));
+    let with_indexes = endpoint.tables.memory_bytes();
+    assert!(with_indexes > before + 200 * 1_000, "{before} and {with_indexes}");
+    let specification = json!({"AttributeName": "expires", "Enabled": true});
+    endpoint.ok("UpdateTimeToLive", json!({"TableName": "leases", "TimeToLiveSpecification": specification}));
+    assert!(endpoint.tables.memory_bytes() > with_indexes + 200 * 300);
+    let drop = json!({"TableName": "leases", "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "one"}}, {"Delete": {"IndexName": "two"}}]});
+    endpoint.ok("UpdateTable", drop);
+    assert!(endpoint.tables.memory_bytes() < with_indexes);
+}
+
 #[test]
 fn bytes_of_a_group() {
     let mut endpoint = Endpoint::with_leases();
-    endpoint.bounds.group_bytes = endpoint.tables.bytes() + 2_100;
-    endpoint.ok("PutItem", put("a", 1_000));
-    endpoint.ok("PutItem", put("b", 1_000));
-    let full = endpoint.invalid("PutItem", put("c", 1_000));
-    let bound = endpoint.bounds.group_bytes;
-    assert_eq!(
-        full,
-        format!(
-            "Tidelog keeps lease tables, not a database: the tables of this group would take more than {bound} bytes, their bound"
-        )
-    );
-    let create = json!({
-        "TableName": "next", "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": [{"AttributeName": "k".repeat(200), "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "k".repeat(200), "AttributeType": "S"}],
-    });
-    assert_eq!(endpoint.invalid("CreateTable", create), full);
+    endpoint.bounds.group_bytes = MIB;
+    endpoint.ok("PutItem", put("a", 300_000));
+    // Whatever shrinks goes on, even above a bound that was lowered.
+    endpoint.bounds.group_bytes = 100_000;
+    endpoint.ok("PutItem", put("a", 200_000));
+    assert!(is_full(&endpoint.invalid("PutItem", put("a", 200_001)), 100_000));
+    assert!(is_full(&endpoint.invalid("PutItem", put("b", 1)), 100_000));
     let tag = json!({
         "ResourceArn": "arn:aws:dynamodb:us-east-1:000000000000:table/leases",
         "Tags": [{"Key": "k", "Value": "v".repeat(200)}],
     });
-    assert_eq!(endpoint.invalid("TagResource", tag), full);
-    // Whatever shrinks goes on, even above a bound that was lowered.
-    endpoint.bounds.group_bytes = 10;
-    endpoint.ok("PutItem", put("a", 900));
-    endpoint.ok("DeleteItem", json!({"TableName": "leases", "Key": {"leaseKey": {"S": "b"}}}));
-    assert_eq!(endpoint.invalid("PutItem", put("a", 901)).split(':').next(), full.split(':').next());
+    assert!(is_full(&endpoint.invalid("TagResource", tag), 100_000));
+    endpoint.ok("DeleteItem", json!({"TableName": "leases", "Key": {"leaseKey": {"S": "a"}}}));
+    endpoint.ok("PutItem", put("b", 1));
+}
+
+#[test]
+fn a_log_from_before_there_were_shares_is_applied_as_it_was() {
+    let mut endpoint = Endpoint::with_leases();
+    endpoint.bounds.has_shares = false;
+    endpoint.bounds.group_bytes = endpoint.tables.bytes() + 2_100;
+    endpoint.ok("PutItem", put("a", 1_000));
+    endpoint.ok("PutItem", put("b", 1_000));
+    let bound = endpoint.bounds.group_bytes;
+    assert!(is_full(&endpoint.invalid("PutItem", put("c", 1_000)), bound));
+    endpoint.bounds.has_shares = true;
+    assert!(is_full(&endpoint.invalid("PutItem", put("a", 2_000)), bound));
 }

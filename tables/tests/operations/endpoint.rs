@@ -61,7 +61,27 @@ impl Endpoint {
             .unwrap_or(Value::Null)
     }
 
-    fn apply(&mut self, write: Write) -> Result<Vec<u8>, Fault> {
+    /// Both nodes start again with their snapshots.
+    pub fn restart(&mut self) {
+        self.tables = Tables::read_snapshot(&self.tables.snapshot()).expect("a snapshot");
+        self.other_node = Tables::read_snapshot(&self.other_node.snapshot()).expect("a snapshot");
+    }
+
+    /// Applies a write without a look at snapshots, for tests of many writes.
+    pub fn apply_quietly(&mut self, operation: &str, body: Value) {
+        let Ok(Request::Write(write)) = Request::parse(operation, body.to_string().as_bytes(), &self.owner)
+        else {
+            panic!("{operation} {body} is no write")
+        };
+        let stamp =
+            Stamp { now_ms: self.now_ms, bounds: self.bounds, tables_elsewhere: self.tables_elsewhere };
+        let command = Command { stamp, owner: self.owner.clone(), write };
+        for tables in [&mut self.tables, &mut self.other_node] {
+            tables.apply(&command).unwrap_or_else(|fault| panic!("{operation} {body}: {fault}"));
+        }
+    }
+
+    pub fn apply(&mut self, write: Write) -> Result<Vec<u8>, Fault> {
         let stamp =
             Stamp { now_ms: self.now_ms, bounds: self.bounds, tables_elsewhere: self.tables_elsewhere };
         let command = Command { stamp, owner: self.owner.clone(), write };

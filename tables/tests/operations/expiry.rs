@@ -84,3 +84,43 @@ fn expired_items_are_removed_a_few_at_a_time() {
     assert!(!has_expired(&endpoint, NOW_MS));
     assert_eq!(endpoint.tables.snapshot().len() as u64, endpoint.tables.bytes());
 }
+
+#[test]
+fn what_expires_first_is_removed_first_whatever_has_changed_before() {
+    let mut endpoint = Endpoint::with_leases();
+    let put = |endpoint: &mut Endpoint, key: &str, expires: i64| {
+        endpoint.put("leases", json!({"leaseKey": {"S": key}, "expires": {"N": expires.to_string()}}));
+    };
+    for (key, ago) in [("a", 10), ("b", 30), ("c", 20), ("gone", 40), ("later", 50)] {
+        put(&mut endpoint, key, NOW_SECONDS - ago);
+    }
+    let switch = |endpoint: &mut Endpoint, is_enabled: bool| {
+        let specification = json!({"AttributeName": "expires", "Enabled": is_enabled});
+        let body = json!({"TableName": "leases", "TimeToLiveSpecification": specification});
+        endpoint.ok("UpdateTimeToLive", body);
+    };
+    switch(&mut endpoint, true);
+    endpoint.ok("DeleteItem", json!({"TableName": "leases", "Key": {"leaseKey": {"S": "gone"}}}));
+    put(&mut endpoint, "later", NOW_SECONDS + 50);
+    let expire = |endpoint: &mut Endpoint, items_max| {
+        let write = Write::Expire { table: "leases".into(), before_ms: NOW_MS, items_max };
+        endpoint.apply(write).expect("expired");
+    };
+    let keys = |endpoint: &mut Endpoint| {
+        let now_ms = std::mem::replace(&mut endpoint.now_ms, 0);
+        let keys = keys(endpoint);
+        endpoint.now_ms = now_ms;
+        keys
+    };
+    expire(&mut endpoint, 1);
+    assert_eq!(keys(&mut endpoint), ["a", "c", "later"]);
+    endpoint.restart();
+    expire(&mut endpoint, 1);
+    assert_eq!(keys(&mut endpoint), ["a", "later"]);
+    switch(&mut endpoint, false);
+    expire(&mut endpoint, 10);
+    assert_eq!(keys(&mut endpoint), ["a", "later"], "nothing expires while it is switched off");
+    switch(&mut endpoint, true);
+    expire(&mut endpoint, 10);
+    assert_eq!(keys(&mut endpoint), ["later"]);
+}

@@ -124,6 +124,30 @@ fn pages_end_at_a_mebibyte() {
 }
 
 #[test]
+fn a_page_takes_no_longer_with_a_long_filter() {
+    let mut endpoint = endpoint(30);
+    let long = json!({
+        "FilterExpression": "attribute_exists(leaseKey) AND NOT n = :n",
+        "ExpressionAttributeValues": {":n": {"S": "x".repeat(100_000)}},
+    });
+    let page = endpoint.ok("Scan", with(&json!({"TableName": "leases"}), long.clone()));
+    assert_eq!(page["ScannedCount"], 10);
+    assert_eq!(all(&mut endpoint, long, |_| {}).len(), 30);
+}
+
+#[test]
+fn a_page_of_escapes_is_bounded_too() {
+    let mut endpoint = Endpoint::with_leases();
+    for number in 0..10 {
+        endpoint.put("leases", with(&key(number), json!({"v": {"S": "\u{1}".repeat(100_000)}})));
+    }
+    let page = endpoint.ok("Scan", json!({"TableName": "leases"}));
+    // Six characters of JSON stand for each byte.
+    assert_eq!(page["Count"], 4);
+    assert_eq!(all(&mut endpoint, json!({}), |_| {}).len(), 10);
+}
+
+#[test]
 fn bad_scans_are_refused() {
     let mut endpoint = endpoint(4);
     let constraint = |value: &str, member: &str, rule: &str| {

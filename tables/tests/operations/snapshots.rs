@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use tidelog_tables::{Command, Owner, Request, Stamp, Tables, Write};
+use tidelog_tables::{Bounds, Command, Owner, Request, Stamp, Tables, Write};
 
 use crate::endpoint::{Endpoint, NOW_MS};
 
@@ -37,7 +37,8 @@ fn command(endpoint: &Endpoint) -> Command {
     else {
         panic!("a write");
     };
-    let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 3 };
+    let bounds = Bounds { has_shares: false, ..endpoint.bounds };
+    let stamp = Stamp { now_ms: NOW_MS, bounds, tables_elsewhere: 3 };
     Command { stamp, owner: endpoint.owner.clone(), write }
 }
 
@@ -45,35 +46,78 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[test]
-fn golden_bytes() {
-    let endpoint = endpoint();
-    let found = format!("{}\n{}\n", hex(&endpoint.tables.snapshot()), hex(&command(&endpoint).encode()));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version_1");
-    if std::env::var_os("TIDELOG_RECORD").is_some() {
-        std::fs::write(path, &found).expect("a golden file");
+/// A state with tokens of transactions.
+fn endpoint_with_tokens() -> Endpoint {
+    let mut endpoint = endpoint();
+    for token in ["one", "two"] {
+        endpoint.ok("TransactWriteItems", transaction(token));
     }
-    let expected = std::fs::read_to_string(path).expect("the golden file");
+    endpoint
+}
+
+fn transaction(token: &str) -> serde_json::Value {
+    let put = json!({"Put": {"TableName": "leases", "Item": {"leaseKey": {"S": token}}}});
+    json!({"TransactItems": [put], "ClientRequestToken": token})
+}
+
+/// A transaction with a token.
+fn command_with_token(endpoint: &Endpoint) -> Command {
+    let body = transaction("three").to_string();
+    let Ok(Request::Write(write)) = Request::parse("TransactWriteItems", body.as_bytes(), &endpoint.owner)
+    else {
+        panic!("a write");
+    };
+    let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
+    Command { stamp, owner: endpoint.owner.clone(), write }
+}
+
+fn assert_golden(version: u8, endpoint: &Endpoint, commands: &[Command]) {
+    let mut found = format!("{}\n", hex(&endpoint.tables.snapshot()));
+    for command in commands {
+        found += &format!("{}\n", hex(&command.encode()));
+    }
+    let path = format!("{}/tests/golden/version_{version}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("TIDELOG_RECORD").is_some() {
+        std::fs::write(&path, &found).expect("a golden file");
+    }
+    let expected = std::fs::read_to_string(&path).expect("the golden file");
     assert_eq!(
         found, expected,
-        "bytes of version 1 are on disks: a change of them is a new version (tables/FORMAT.md)"
+        "bytes of version {version} are on disks: a change of them is a new version (tables/FORMAT.md)"
     );
 }
 
 #[test]
-fn shortened_bytes_are_refused() {
+fn golden_bytes() {
     let endpoint = endpoint();
-    let (snapshot, command) = (endpoint.tables.snapshot(), command(&endpoint).encode());
+    assert_golden(1, &endpoint, &[command(&endpoint)]);
+    let endpoint = endpoint_with_tokens();
+    let owner = endpoint.owner.clone();
+    let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
+    let forget = Command { stamp, owner, write: Write::ForgetTokens { before_ms: NOW_MS } };
+    assert_golden(2, &endpoint, &[command_with_token(&endpoint), forget]);
+}
+
+#[test]
+fn shortened_bytes_are_refused() {
+    for with_token in [false, true] {
+        let endpoint = if with_token { endpoint_with_tokens() } else { endpoint() };
+        let command = if with_token { command_with_token(&endpoint) } else { command(&endpoint) };
+        assert_refused_when_shortened(&endpoint.tables.snapshot(), &command.encode());
+    }
+}
+
+fn assert_refused_when_shortened(snapshot: &[u8], command: &[u8]) {
     for length in 0..snapshot.len() {
         assert!(Tables::read_snapshot(&snapshot[..length]).is_err(), "{length}");
     }
     for length in 0..command.len() {
         assert!(Command::decode(&command[..length]).is_err(), "{length}");
     }
-    for version in [0, 2, 255] {
+    for version in [0, 3, 255] {
         let changed = |bytes: &[u8]| [&[version], &bytes[1..]].concat();
-        assert!(Tables::read_snapshot(&changed(&snapshot)).is_err());
-        assert!(Command::decode(&changed(&command)).is_err());
+        assert!(Tables::read_snapshot(&changed(snapshot)).is_err());
+        assert!(Command::decode(&changed(command)).is_err());
     }
 }
 
@@ -99,9 +143,13 @@ fn lengths_that_promise_too_much_allocate_nothing() {
 
 proptest! {
     #[test]
-    fn changed_bytes_are_refused_or_whole(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
-        let endpoint = endpoint();
-        let (mut snapshot, mut command) = (endpoint.tables.snapshot(), command(&endpoint).encode());
+    fn changed_bytes_are_refused_or_whole(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        with_token: bool,
+    ) {
+        let endpoint = if with_token { endpoint_with_tokens() } else { endpoint() };
+        let command = if with_token { command_with_token(&endpoint) } else { command(&endpoint) };
+        let (mut snapshot, mut command) = (endpoint.tables.snapshot(), command.encode());
         for (at, byte) in changes {
             let (one, other) = (at.index(snapshot.len()), at.index(command.len()));
             snapshot[one] = byte;

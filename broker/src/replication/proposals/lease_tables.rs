@@ -1,12 +1,16 @@
 //! Lease tables of the data groups: changes through their logs, and reads of the state that this node has applied.
 //!
 //! Reads are linearizable: this node first applies everything that was committed before. The group's apply task answers
-//! them, so that no lock holds it up; one page of a scan, 1 MiB, is the most that it is kept from applying.
+//! them, so that no lock holds it up; one page of a scan or of a BatchGetItem, about 1 MiB, is the most that it is kept
+//! from applying.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidelog_proto::stored::data_command;
 use tidelog_tables::lease::Page;
-use tidelog_tables::{self as tables, Fault, Item, Owner, Read};
+use tidelog_tables::request::BatchPart;
+use tidelog_tables::{self as tables, BatchPage, Fault, Item, Owner, Read};
 
 use super::Proposals;
 use crate::replication::error::ProposeError;
@@ -14,6 +18,27 @@ use crate::replication::types::outcome::{Outcome, TableAnswer};
 
 /// The number of changes so far, and each table of leases: owner, name and number of items.
 pub type ChangedTables = (u64, Vec<(Owner, Box<str>, usize)>);
+
+/// Tables with expired items that one look finds; the next look finds further ones.
+const EXPIRED_TABLES_MAX: usize = 1_000;
+
+/// The times before which items have expired and tokens of transactions are forgotten, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpiryTimes {
+    /// Items that expired by then are removed.
+    pub items_before_ms: i64,
+    /// Tokens of transactions that were done before are forgotten.
+    pub tokens_before_ms: i64,
+}
+
+/// Tables and owners that have something to remove.
+#[derive(Clone, Debug, Default)]
+pub struct ExpiredTables {
+    /// Tables with expired items.
+    pub tables: Vec<(Owner, Box<str>)>,
+    /// Owners with tokens that are to be forgotten.
+    pub owners: Vec<Owner>,
+}
 
 impl Proposals {
     /// Changes tables of a group; returns the answer for the client.
@@ -45,6 +70,38 @@ impl Proposals {
     ) -> Result<Result<Vec<u8>, Fault>, ProposeError> {
         let answer = move |tables: &tables::Tables| tables.read(&owner, &read, now_ms);
         self.with_tables(group, answer).await
+    }
+
+    /// Reads items of one table of a BatchGetItem, as far as one page has them: from a key on, and until their JSON has
+    /// that many bytes.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when nobody could say in time what was committed; inside, the refusal for the client.
+    pub async fn read_batch(
+        &self,
+        group: u8,
+        owner: Owner,
+        part: Arc<BatchPart>,
+        place: (usize, usize),
+        now_ms: i64,
+    ) -> Result<Result<BatchPage, Fault>, ProposeError> {
+        let page = move |tables: &tables::Tables| tables.read_batch(&owner, &part, place, now_ms);
+        self.with_tables(group, page).await
+    }
+
+    /// Work that time has made for a group as this node has applied it; none when it does not run here.
+    pub async fn expired(&self, group: u8, times: ExpiryTimes) -> ExpiredTables {
+        let look = move |tables: &tables::Tables, _| {
+            let of_owner = |owner: &Owner| {
+                let tables = tables.tables(owner).filter(|table| table.has_expired(times.items_before_ms));
+                tables.map(|table| (owner.clone(), table.name().into())).collect::<Vec<_>>()
+            };
+            ExpiredTables {
+                tables: tables.owners().flat_map(of_owner).take(EXPIRED_TABLES_MAX).collect(),
+                owners: tables.owners_with_tokens(times.tokens_before_ms).cloned().collect(),
+            }
+        };
+        self.applied_tables(group, look).await.unwrap_or_default()
     }
 
     /// The names of an owner's tables in a group.

@@ -3,6 +3,8 @@
 mod lease_tables;
 mod producers;
 
+pub use lease_tables::{ExpiredTables, ExpiryTimes};
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -147,6 +147,9 @@ impl Service {
             self.accounts.budgets.retain(&self.catalog());
             self.accounts.shard_counts.forget(&self.catalog());
             self.accounts.stream_refusals.forget(&self.catalog());
+            if let Err(error) = self.remove_expired_lease_items().await {
+                tracing::warn!(%error, "lease tables: cannot remove expired items; trying again at the next pass");
+            }
             // By the newest retention periods only: a retention that was raised elsewhere keeps its records.
             if let Err(error) = self.groups.proposals().read_index(META_GROUP).await {
                 tracing::warn!(%error, "retention: metadata is not up to date; expired records stay until the next pass");

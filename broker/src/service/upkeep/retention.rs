@@ -142,6 +142,17 @@ impl Service {
         }
     }
 
+    /// Removes items of lease tables that have expired by the deletion time, in the groups that are led here; returns the
+    /// number of commands.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when a leader did not take a command; the next call tries again.
+    pub async fn remove_expired_lease_items(&self) -> Result<usize, ServiceError> {
+        self.look_at_newest();
+        self.look_at_clocks();
+        Ok(self.lease_tables.remove_expired().await?)
+    }
+
     /// Removes closed shards whose last records have expired, if this node leads the metadata group; returns their
     /// number. The shards leave their data groups first, so that the next call finishes what a crash interrupts.
     pub async fn forget_expired_shards(&self) -> Result<usize, ServiceError> {
