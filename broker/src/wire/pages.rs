@@ -37,7 +37,7 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
             "status": STARTING,
             "reasons": reasons,
             "version": env!("CARGO_PKG_VERSION"),
-            "services": { "kinesis": STARTING },
+            "services": services(gateway),
         });
         return Answer::new(StatusCode::SERVICE_UNAVAILABLE, JSON, page.to_string());
     };
@@ -63,9 +63,20 @@ pub(super) async fn health(gateway: &Gateway) -> Answer {
         "version": env!("CARGO_PKG_VERSION"),
         "cluster": status.cluster,
         "node": status.node,
-        "services": { "kinesis": "running" },
+        "services": services(gateway),
     });
     Answer::new(StatusCode::OK, JSON, page.to_string())
+}
+
+/// The services of this port by their names in LocalStack. Metrics and identities need no node.
+fn services(gateway: &Gateway) -> serde_json::Value {
+    const RUNNING: &str = "running";
+    let (streams, tables) = match gateway.service() {
+        None => (STARTING, STARTING),
+        Some(service) if service.lease_tables().are_served() => (RUNNING, RUNNING),
+        Some(_) => (RUNNING, "disabled"),
+    };
+    serde_json::json!({ "cloudwatch": RUNNING, "dynamodb": tables, "kinesis": streams, "sts": RUNNING })
 }
 
 /// Whether the node takes requests: it has started, and does not stop.

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::broker::{Broker, NO_STREAMS, post, post_with};
+use tidelog::clock::Clock;
+use tidelog::config::{Config, DataLocation};
+use tidelog::server::Server;
+use tidelog::wire::Bounds;
+
+use crate::broker::{Broker, NO_STREAMS, config, get, post, post_with};
 
 #[tokio::test]
 async fn a_connection_is_kept_and_each_answer_has_its_headers() {
@@ -144,6 +149,21 @@ async fn content_types_decide_the_form_of_the_answer() {
     broker.stop().await;
 }
 
+/// The services of the port on the page of health.
+const SERVICES: &str =
+    r#""services":{"cloudwatch":"running","dynamodb":"running","kinesis":"running","sts":"running"}"#;
+
+#[tokio::test]
+async fn a_service_that_is_off_is_shown_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(DataLocation::Directory(directory.path().join("data")));
+    let config = Config { lease_tables: false, ..config };
+    let server = Server::start(&config, Bounds::default(), Clock::System).await.unwrap();
+    let page = get(server.addresses()[0], "/health").await;
+    assert!(page.body.contains(r#""dynamodb":"disabled","kinesis":"running""#), "{page:?}");
+    server.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn pages_and_unknown_routes() {
     let broker = Broker::start().await;
@@ -153,7 +173,7 @@ async fn pages_and_unknown_routes() {
         ("GET", "/health", 200, "\"reasons\":[]"),
         ("GET", "/metrics", 200, "tidelog_groups_led 7"),
         ("GET", "/healthcheck", 200, "\"status\":\"ok\""),
-        ("GET", "/_localstack/health", 200, "\"kinesis\":\"running\""),
+        ("GET", "/_localstack/health", 200, SERVICES),
         ("GET", "/metrics", 200, "tidelog_request_seconds_count{operation=\"ListStreams\",outcome=\"ok\"}"),
         ("GET", "/", 405, "MethodNotAllowed"),
         ("DELETE", "/metrics", 405, "MethodNotAllowed"),
