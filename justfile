@@ -73,6 +73,10 @@ bench *options:
 bench-fan-out *options:
     cargo run --release -p tidelog-benches --bin fan_out -- {{options}}
 
+# Measures lease tables beside puts at full rate to a running broker.
+bench-lease-tables *options:
+    cargo run --release -p tidelog-benches --bin lease_tables -- {{options}}
+
 # Loads a running broker and verifies what it acknowledged.
 bench-load *options:
     cargo run --release -- bench {{options}}

@@ -8,16 +8,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use clap::Parser;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tidelog_benches::client::{Connection, STREAMS, complete, connect, send};
 use tidelog_proto::event_stream;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -51,7 +48,7 @@ async fn main() {
     let arguments = Arguments::parse();
     let stream = format!("fan-out-{}", now_ns());
     let mut control = connect(&arguments.endpoint).await;
-    complete(&mut control, "CreateStream", json!({"StreamName": stream, "ShardCount": 1})).await;
+    complete(&mut control, STREAMS, "CreateStream", &json!({"StreamName": stream, "ShardCount": 1})).await;
     let (heard, mut latencies) = mpsc::channel(QUEUED_MAX);
     for number in 0..arguments.subscribers {
         let arn = register(&mut control, &stream, number).await;
@@ -67,7 +64,7 @@ async fn main() {
             sleep_until(begun + Duration::from_secs(1) * number as u32 / arguments.rate as u32).await;
             let data = base64_simd::STANDARD.encode_to_string(now_ns().to_string());
             let put = json!({"StreamName": stream, "PartitionKey": "key", "Data": data});
-            complete(&mut control, "PutRecord", put).await;
+            complete(&mut control, STREAMS, "PutRecord", &put).await;
         }
     };
     let expected = usize::try_from(puts).expect("few puts") * arguments.subscribers;
@@ -87,8 +84,8 @@ async fn main() {
         "seconds": begun.elapsed().as_secs_f64(),
     });
     println!("{report}");
-    complete(&mut control, "DeleteStream", json!({"StreamName": stream, "EnforceConsumerDeletion": true}))
-        .await;
+    let delete = json!({"StreamName": stream, "EnforceConsumerDeletion": true});
+    complete(&mut control, STREAMS, "DeleteStream", &delete).await;
 }
 
 #[expect(
@@ -100,43 +97,17 @@ fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).expect("a clock before 2554")
 }
 
-async fn connect(endpoint: &str) -> SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(endpoint).await.expect("a broker that listens");
-    stream.set_nodelay(true).expect("a TCP stream");
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
-    tokio::spawn(connection);
-    sender
-}
-
-async fn send(sender: &mut SendRequest<Full<Bytes>>, operation: &str, body: &Value) -> Response<Incoming> {
-    let request = Request::post("/")
-        .header("host", "broker")
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
-        .body(Full::from(body.to_string()))
-        .expect("a request");
-    sender.ready().await.expect("an open connection");
-    sender.send_request(request).await.expect("an answer")
-}
-
-async fn complete(sender: &mut SendRequest<Full<Bytes>>, operation: &str, body: Value) -> Value {
-    let response = send(sender, operation, &body).await;
-    let status = response.status();
-    let bytes = response.into_body().collect().await.expect("a whole answer").to_bytes();
-    assert!(status.is_success(), "{operation}: {}", String::from_utf8_lossy(&bytes));
-    if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") }
-}
-
 /// Registers a consumer and waits until it is ACTIVE; returns its ARN.
-async fn register(sender: &mut SendRequest<Full<Bytes>>, stream: &str, number: usize) -> String {
-    let described = complete(sender, "DescribeStreamSummary", json!({"StreamName": stream})).await;
+async fn register(sender: &mut Connection, stream: &str, number: usize) -> String {
+    let described = complete(sender, STREAMS, "DescribeStreamSummary", &json!({"StreamName": stream})).await;
     let stream_arn = &described["StreamDescriptionSummary"]["StreamARN"];
     let name = format!("consumer-{number}");
     let body = json!({"StreamARN": stream_arn, "ConsumerName": name});
-    let registered = complete(sender, "RegisterStreamConsumer", body).await;
+    let registered = complete(sender, STREAMS, "RegisterStreamConsumer", &body).await;
     let arn = registered["Consumer"]["ConsumerARN"].as_str().expect("an ARN").to_owned();
     loop {
-        let described = complete(sender, "DescribeStreamConsumer", json!({"ConsumerARN": arn})).await;
+        let described =
+            complete(sender, STREAMS, "DescribeStreamConsumer", &json!({"ConsumerARN": arn})).await;
         if described["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE" {
             return arn;
         }
@@ -149,7 +120,7 @@ async fn subscribe(endpoint: &str, arn: &str) -> Incoming {
     let body = json!({
         "ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": {"Type": "LATEST"},
     });
-    let response = send(&mut sender, "SubscribeToShard", &body).await;
+    let response = send(&mut sender, STREAMS, "SubscribeToShard", body.to_string()).await;
     assert!(response.status().is_success(), "SubscribeToShard: {}", response.status());
     response.into_body()
 }
