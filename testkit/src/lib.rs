@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod kinesis_endpoint;
+pub mod lease_tables;
 pub mod node;
 pub mod process;
 pub mod subscriber;

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
 mod data_directory;
+mod lease_tables;
 mod log;
 mod metrics;
 mod peer_port;
