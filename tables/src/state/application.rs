@@ -28,7 +28,7 @@ pub(super) fn apply(
         return put_all(tables, owner, writes, stamp).map(|()| Outcome::Done);
     }
     drop(writes);
-    let before = Before::take(tables, owner, &change.dropped);
+    let before = Before::take(tables, owner, change);
     let replaced = replace(tables, owner, change, stamp);
     if replaced.is_err() {
         restore(tables, owner, change, before);
@@ -38,8 +38,8 @@ pub(super) fn apply(
 
 /// What a change of whole tables may have to put back.
 struct Before {
-    /// Copies of the tables that are dropped.
-    dropped: BTreeMap<Box<str>, Table>,
+    /// Copies of the tables that are dropped, and of one that has the name of the table to create.
+    replaced: BTreeMap<Box<str>, Table>,
     tokens: Option<Tokens>,
     bytes: u64,
     memory: u64,
@@ -47,10 +47,11 @@ struct Before {
 }
 
 impl Before {
-    fn take(tables: &Tables, owner: &Owner, names: &[Box<str>]) -> Self {
-        let copy = |name: &Box<str>| Some((name.clone(), tables.table(owner, name)?.clone()));
+    fn take(tables: &Tables, owner: &Owner, change: &ApplicationChange) -> Self {
+        let names = change.dropped.iter().chain(change.created.as_ref().map(|create| &create.table));
+        let replaced = names.filter_map(|name| Some((name.clone(), tables.table(owner, name)?.clone())));
         Self {
-            dropped: names.iter().filter_map(copy).collect(),
+            replaced: replaced.collect(),
             tokens: tables.tokens.get(owner).cloned(),
             bytes: tables.bytes,
             memory: tables.memory,
@@ -80,7 +81,7 @@ fn restore(tables: &mut Tables, owner: &Owner, change: &ApplicationChange, befor
     if let Some(created) = &change.created {
         own.remove(&created.table);
     }
-    own.extend(before.dropped);
+    own.extend(before.replaced);
     if !own.is_empty() {
         tables.owners.insert(owner.clone(), own);
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "calls read best with their JSON in place")]
 
+mod applications;
 mod batch_calls;
 mod bounds;
 mod endpoint;
