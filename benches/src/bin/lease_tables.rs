@@ -4,8 +4,8 @@
 //!
 //! Each round has three parts of the same length: PutRecords of 500 records at full rate alone; the same beside single
 //! puts at a steady rate; the same beside item writes at that rate, in the form that KCL gives them: each lease is
-//! renewed every 3.3 s and checkpointed every second. Latencies count from the instant at which a call is due. At the end
-//! a table of 10,000 leases is filled and scanned. The broker has to run with `--limits off --control-limits off`.
+//! renewed every 3.3 s and checkpointed every second. Latencies count from the instant at which a call is due. At the
+//! end a table of 10,000 leases is filled and scanned. The broker has to run with `--limits off --control-limits off`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -10,8 +10,8 @@ use crate::request::{Query, Scan, Search, Segment, Select};
 use crate::schema::{Key, KeyAttribute, KeySchema, RANGE_END, hash_prefix, primary_of, put_escaped};
 use crate::value::{Item, Value, ValueRef, write_attributes_where};
 
-/// Bytes of items that one page looks at. Each item counts with the bytes of the filter that is held against it, so that
-/// a page takes no longer with a long filter than without one.
+/// Bytes of items that one page looks at. Each item counts with the bytes of the filter that is held against it, so
+/// that a page takes no longer with a long filter than without one.
 const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of a page's JSON after which no further item is taken: it is longer than the items are.

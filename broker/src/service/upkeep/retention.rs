@@ -142,8 +142,8 @@ impl Service {
         }
     }
 
-    /// Removes items of lease tables that have expired by the deletion time, in the groups that are led here; returns the
-    /// number of commands.
+    /// Removes items of lease tables that have expired by the deletion time, in the groups that are led here; returns
+    /// the number of commands.
     ///
     /// # Errors
     /// [`ServiceError`] when a leader did not take a command; the next call tries again.
