@@ -36,7 +36,7 @@ pub(super) fn apply(
     replaced.map(|()| Outcome::Done)
 }
 
-/// What a change of whole tables may have to put back.
+/// The state that the undo of a change of whole tables puts back.
 struct Before {
     /// Copies of the tables that are dropped, and of one that has the name of the table to create.
     replaced: BTreeMap<Box<str>, Table>,

@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     pub async fn start(&mut self, node: u64, dial: Option<Dial>) {
-        let started = start(self.config(node, self.sizes), node, self, dial).await;
+        let started = Box::pin(start(self.config(node, self.sizes), node, self, dial)).await;
         self.nodes.insert(node, started);
     }
 
