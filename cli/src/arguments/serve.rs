@@ -90,7 +90,7 @@ pub(super) struct Serve {
     ///
     /// With `on`, applications of the Kinesis Client Library need no DynamoDB: AWS_ENDPOINT_URL names the broker for
     /// both.
-    #[arg(long, value_name = "SWITCH", env = "TIDELOG_LEASE_TABLES", default_value = "on", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(long, value_name = "SWITCH", env = "TIDELOG_LEASE_TABLES", default_value = "on", hide_possible_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub(super) lease_tables: bool,
 
     /// Bounds of lease tables: `tables` of an account in a region, `items` of a table, `bytes` of a data group.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use tidelog_tables::request::ApplicationChange;
 use tidelog_tables::{Bounds, Command, Owner, Request, Stamp, Tables, Write};
 
 use crate::endpoint::{Endpoint, NOW_MS};
@@ -71,6 +72,23 @@ fn command_with_token(endpoint: &Endpoint) -> Command {
     Command { stamp, owner: endpoint.owner.clone(), write }
 }
 
+/// A change of an application that drops two of its tables if a lease is as it was read.
+fn command_that_drops(endpoint: &Endpoint) -> Command {
+    let Write::TransactionOnce { writes, .. } = command_with_token(endpoint).write else {
+        panic!("a transaction with a token");
+    };
+    let change = ApplicationChange {
+        application: "app".into(),
+        item_count: 3,
+        writes,
+        dropped: vec!["app".into(), "app-CoordinatorState".into()],
+        created: None,
+        items: Vec::new(),
+    };
+    let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
+    Command { stamp, owner: endpoint.owner.clone(), write: Write::Application(Box::new(change)) }
+}
+
 fn assert_golden(version: u8, endpoint: &Endpoint, commands: &[Command]) {
     let mut found = format!("{}\n", hex(&endpoint.tables.snapshot()));
     for command in commands {
@@ -95,7 +113,7 @@ fn golden_bytes() {
     let owner = endpoint.owner.clone();
     let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
     let forget = Command { stamp, owner, write: Write::ForgetTokens { before_ms: NOW_MS } };
-    assert_golden(2, &endpoint, &[command_with_token(&endpoint), forget]);
+    assert_golden(2, &endpoint, &[command_with_token(&endpoint), forget, command_that_drops(&endpoint)]);
 }
 
 #[test]
