@@ -49,7 +49,7 @@ pub async fn send(
     body: impl Into<Bytes>,
 ) -> Response<Incoming> {
     let request = Request::post("/")
-        .header("host", "broker")
+        .header("host", "localhost")
         .header("content-type", protocol.content_type)
         .header("x-amz-target", format!("{}.{operation}", protocol.target))
         .body(Full::from(body.into()))

@@ -82,6 +82,8 @@ async fn main() {
         });
         println!("{report}");
     }
+    // The broker has closed the first connection, which was idle during the rounds.
+    let mut control = connect(&arguments.endpoint).await;
     scan(&mut control, &format!("{name}-scanned"), arguments.pid).await;
     complete(&mut control, TABLES, "DeleteTable", &json!({"TableName": name})).await;
     complete(&mut control, STREAMS, "DeleteStream", &json!({"StreamName": name})).await;
