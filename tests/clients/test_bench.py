@@ -97,6 +97,19 @@ DATA = re.compile(r'(id="report">)(.*?)(</script>)', re.DOTALL)
 CHARTS = ["Latency over time", "Latency by percentile", "Put to consumer over time", "Throughput", "Throughput per shard"]
 
 
+class TestPrograms:
+    """The programs of benches/, for a second each: they still work against the broker of today."""
+
+    @pytest.mark.parametrize("name", ["fan_out", "lease_tables"])
+    def test_a_short_run_ends_with_figures(self, binary, broker, name):
+        shortened = {"fan_out": [], "lease_tables": ["--leases", "10", "--rounds", "1"]}[name]
+        endpoint = broker.endpoint.removeprefix("http://")
+        words = [binary.with_name(name), "--endpoint", endpoint, "--seconds", "1", *shortened]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture(scope="class")
 def page(binary, broker, tmp_path_factory):
     """The page of a run with a consumer."""

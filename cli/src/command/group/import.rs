@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidelog_proto::v1::{ImportApplicationRequest, ImportApplicationResponse};
 
 use super::delete::refused;
-use super::reset::{change_as_json, changes, counted};
+use super::reset::{changes, changes_as_json, counted};
 use super::subject::failed;
 use super::{Broker, CommandError, Output};
 use crate::command::output::{Screen, print, print_json};
@@ -58,15 +58,12 @@ impl Import {
             Err(error) => return Err(failed(broker, name, error).await),
         };
         match output {
-            Output::Json => print_json(&json!({
-                "name": name,
-                "kind": "kcl",
-                "stream": Some(&answer.stream).filter(|stream| !stream.is_empty()),
-                "by_time": answer.is_by_time,
-                "changes": answer.changes.iter().map(change_as_json).collect::<Vec<_>>(),
-                "changed": !self.dry_run,
-                "refusal": Some(&answer.refusal).filter(|refusal| !refusal.is_empty()),
-            })),
+            Output::Json => {
+                let mut result = changes_as_json(name, self.dry_run, &answer.changes, &answer.refusal);
+                result["stream"] = json!(Some(&answer.stream).filter(|stream| !stream.is_empty()));
+                result["by_time"] = json!(answer.is_by_time);
+                print_json(&result)
+            }
             Output::Table => print(&shown(name, self.dry_run, &answer, Screen::of_process().width)),
         }
     }

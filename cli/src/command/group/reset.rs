@@ -1,6 +1,6 @@
 //! `tidelog group reset`: ResetGroup and ResetApplication.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidelog_proto::v1::{
     self, LeaseChange, ResetApplicationRequest, ResetApplicationResponse, ResetGroupRequest, position,
 };
@@ -20,7 +20,7 @@ pub(super) struct Reset {
     #[command(flatten)]
     named: Named,
 
-    /// Where it goes on: trim (the oldest record), latest, 10m (ago), or a time such as 2026-03-01T12:00:00Z.
+    /// New position: trim (the oldest record), latest, 10m (ago), or a time such as 2026-03-01T12:00:00Z.
     #[arg(long, value_name = "PLACE", value_parser = Beginning::parse)]
     to: Beginning,
 
@@ -80,15 +80,12 @@ impl Reset {
             Err(error) => return Err(failed(broker, name, error).await),
         };
         match output {
-            Output::Json => print_json(&json!({
-                "name": name,
-                "kind": "kcl",
-                "streams": answer.streams,
-                "reset_to": words,
-                "changes": answer.changes.iter().map(change_as_json).collect::<Vec<_>>(),
-                "changed": !self.dry_run,
-                "refusal": Some(&answer.refusal).filter(|refusal| !refusal.is_empty()),
-            })),
+            Output::Json => {
+                let mut result = changes_as_json(name, self.dry_run, &answer.changes, &answer.refusal);
+                result["streams"] = json!(answer.streams);
+                result["reset_to"] = json!(words);
+                print_json(&result)
+            }
             Output::Table if self.dry_run => print(&trial(name, words, &answer, Screen::of_process().width)),
             Output::Table => print(&format!(
                 "{name} of {} goes on at {words}: {}\n",
@@ -99,9 +96,17 @@ impl Reset {
     }
 }
 
-pub(super) fn change_as_json(change: &LeaseChange) -> serde_json::Value {
+/// The JSON of a change of an application's leases, as far as reset and import have it in common.
+pub(super) fn changes_as_json(name: &str, is_trial: bool, changes: &[LeaseChange], refusal: &str) -> Value {
     let present = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    json!({ "lease": change.lease, "from": present(&change.from), "to": present(&change.to) })
+    let change = |change: &LeaseChange| json!({ "lease": change.lease, "from": present(&change.from), "to": present(&change.to) });
+    json!({
+        "name": name,
+        "kind": "kcl",
+        "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        "changed": !is_trial,
+        "refusal": present(refusal),
+    })
 }
 
 /// The changes of a trial.
