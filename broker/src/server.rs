@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tidelog_storage::Disk;
 use tidelog_storage::disk::{RealDisk, VolatileDisk};
 use tokio::net::TcpListener;
@@ -120,9 +122,9 @@ impl Server {
     ///
     /// # Errors
     /// When an address, the directory or the node refuses; nothing runs on then.
-    pub async fn start(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
-        // Boxed, so that the futures of callers stay small.
-        Box::pin(Self::begin(config, bounds, clock)).await
+    pub fn start(config: &Config, bounds: Bounds, clock: Clock) -> BoxFuture<'_, Result<Self, StartError>> {
+        // A boxed future is compiled in this crate, not once more in each program that awaits it.
+        Self::begin(config, bounds, clock).boxed()
     }
 
     async fn begin(config: &Config, bounds: Bounds, clock: Clock) -> Result<Self, StartError> {
@@ -246,7 +248,11 @@ impl Server {
     ///
     /// # Errors
     /// When the node could not write its checkpoint; acknowledged records are kept all the same.
-    pub async fn shutdown(self) -> Result<(), NodeError> {
+    pub fn shutdown(self) -> BoxFuture<'static, Result<(), NodeError>> {
+        self.end().boxed()
+    }
+
+    async fn end(self) -> Result<(), NodeError> {
         self.stop.send_replace(true);
         let drained = async {
             for task in self.tasks {
