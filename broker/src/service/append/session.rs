@@ -16,11 +16,12 @@
 //! put arrives, may let the second put come first. And a put of unknown outcome may still be written at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 use tidelog_proto::peer;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::messages::{read_response, send_part};
@@ -34,7 +35,16 @@ use crate::replication::Leader;
 
 /// The puts of one caller, in their order.
 #[derive(Debug, Default)]
-pub struct PutSession(Arc<watch::Sender<Progress>>);
+pub struct PutSession(Arc<State>);
+
+/// The progress of a session, and the tasks that wait for it. A watch channel would notify eight lists of waiting tasks
+/// at each change.
+#[derive(Debug, Default)]
+struct State {
+    progress: Mutex<Progress>,
+    /// Notified when a put is in all of its queues or ends.
+    changed: Notify,
+}
 
 /// The progress of a session's puts, which are numbered from 1.
 #[derive(Debug, Default)]
@@ -82,82 +92,91 @@ impl Routes {
     }
 }
 
+impl State {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the progress has come so far, and returns the value that says so.
+    async fn reached<T>(&self, is_reached: impl Fn(&Progress) -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(reached) = is_reached(&self.progress()) {
+                return reached;
+            }
+            changed.await;
+        }
+    }
+}
+
 impl PutSession {
     /// Begins the next put of the session, once the put before it is in its queues ([`Self::last_is_queued`]).
     pub fn begin(&self) -> OrderedPut {
-        let mut number = 0;
-        self.0.send_modify(|progress| {
-            progress.last += 1;
-            number = progress.last;
-            progress.is_queueing = true;
-            progress.in_flight.insert(number);
-        });
-        OrderedPut { progress: self.0.clone(), number }
+        let mut progress = self.0.progress();
+        progress.last += 1;
+        progress.is_queueing = true;
+        let number = progress.last;
+        progress.in_flight.insert(number);
+        OrderedPut { session: self.0.clone(), number }
     }
 
     /// Waits until the put that began last is in all of its queues; false if it ended without that, because it was
     /// refused as a whole.
     pub async fn last_is_queued(&self) -> bool {
-        let is_decided =
-            |progress: &Progress| !progress.is_queueing || !progress.in_flight.contains(&progress.last);
-        let mut watching = self.0.subscribe();
-        watching.wait_for(is_decided).await.is_ok_and(|progress| !progress.is_queueing)
+        let is_queued = |progress: &Progress| {
+            let is_decided = !progress.is_queueing || !progress.in_flight.contains(&progress.last);
+            is_decided.then_some(!progress.is_queueing)
+        };
+        self.0.reached(is_queued).await
     }
 }
 
 /// One put of a session. Dropping it ends the put.
 #[derive(Debug)]
 pub struct OrderedPut {
-    progress: Arc<watch::Sender<Progress>>,
+    session: Arc<State>,
     number: u64,
 }
 
 impl OrderedPut {
     /// Adds this put's routes to those in flight; false if the put has to wait for the earlier ones.
     fn join<'a>(&self, stream: &Arc<Stream>, queues: impl Iterator<Item = (u8, &'a Queue)> + Clone) -> bool {
-        let mut is_joined = false;
-        // No one waits for this change.
-        self.progress.send_if_modified(|progress| {
-            is_joined = progress.routes.add(stream, queues);
-            false
-        });
-        is_joined
+        self.session.progress().routes.add(stream, queues)
     }
 
     /// Lets the next put begin behind this one.
     fn let_next_begin(&self) {
-        self.progress.send_if_modified(|progress| {
-            let is_queued_now = progress.is_queueing && progress.last == self.number;
-            progress.is_queueing &= !is_queued_now;
-            is_queued_now
-        });
+        let mut progress = self.session.progress();
+        if progress.is_queueing && progress.last == self.number {
+            progress.is_queueing = false;
+            drop(progress);
+            self.session.changed.notify_waiters();
+        }
     }
 
     /// Waits until all earlier puts have ended.
     async fn wait_for_earlier(&self) {
-        let mut watching = self.progress.subscribe();
-        let is_first = |progress: &Progress| progress.in_flight.first() == Some(&self.number);
-        // This put holds the sender.
-        let _ = watching.wait_for(is_first).await;
+        self.session
+            .reached(|progress| (progress.in_flight.first() == Some(&self.number)).then_some(()))
+            .await;
     }
 
     /// Forgets the routes of earlier puts, all of which have ended.
     fn forget_routes(&self) {
-        self.progress.send_if_modified(|progress| {
-            progress.routes = Routes::default();
-            false
-        });
+        self.session.progress().routes = Routes::default();
     }
 }
 
 impl Drop for OrderedPut {
     fn drop(&mut self) {
-        self.progress.send_modify(|progress| {
-            progress.in_flight.remove(&self.number);
-            if progress.in_flight.is_empty() {
-                progress.routes = Routes::default();
-            }
-        });
+        let mut progress = self.session.progress();
+        progress.in_flight.remove(&self.number);
+        if progress.in_flight.is_empty() {
+            progress.routes = Routes::default();
+        }
+        drop(progress);
+        self.session.changed.notify_waiters();
     }
 }
 
