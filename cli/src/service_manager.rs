@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Parts of the watchdog's time between two notifications: two may be lost or late.
 const PARTS: u32 = 3;
 
-/// Tells the service manager a state. A service manager that cannot be told is no reason to stop.
+/// Notifies the service manager of states. A failed notification is logged, and the node goes on.
 pub(crate) fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = notify(states) {
         tracing::warn!(%error, "service manager: cannot be notified; serving on");

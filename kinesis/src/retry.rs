@@ -24,7 +24,7 @@ impl Backoff {
     /// Bound of every wait.
     const MAX: Duration = Duration::from_secs(2);
 
-    /// Gives up once `patience` has passed from now.
+    /// Bounds all retries by `patience` from now.
     #[must_use]
     pub fn new(patience: Duration) -> Self {
         Self { failures: 0, end: Instant::now() + patience }

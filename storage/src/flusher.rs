@@ -69,7 +69,7 @@ impl Flusher {
 
     /// Writes whole blocks of the largest shards until no more than
     /// [`flush_until_bytes`](crate::shard::StoreOptions::flush_until_bytes) are left unflushed, or only remainders.
-    /// Syncs nothing. Gives the bytes of frames written.
+    /// Syncs nothing. Returns the bytes of frames written.
     ///
     /// # Errors
     /// [`ShardError::NoSpace`] leaves everything as it was before the failed write: call again when there is
@@ -122,8 +122,8 @@ impl Flusher {
 
     /// To be called after each checkpoint that became durable. Unlinks the sealed segments wholly below the trim point
     /// of the checkpoint before it, which is kept as well, and the directories of removed streams and shards that
-    /// neither lists. Nothing while a transfer pins the files. Gives the bytes of the unlinked segments, without those
-    /// of removed ones.
+    /// neither lists. Nothing while a transfer pins the files. Returns the bytes of the unlinked segments, without
+    /// those of removed ones.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; the files it left are unlinked at the next start.

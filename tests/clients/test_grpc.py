@@ -42,8 +42,8 @@ def await_active(api, services):
 def put(api, services, texts):
     records = [api.records.NewRecord(partition_key=text, data=text.encode()) for text in texts]
     answer = services.records.Put(api.records.PutRequest(stream=STREAM, records=records))
-    assert [result.WhichOneof("result") for result in answer.results] == ["placed"] * len(texts)
-    return [result.placed for result in answer.results]
+    assert [result.WhichOneof("result") for result in answer.results] == ["record"] * len(texts)
+    return [result.record for result in answer.results]
 
 
 class TestGrpc:
@@ -52,11 +52,11 @@ class TestGrpc:
         created = services.streams.CreateStream(request).stream
         assert (created.status, created.open_shards) == (api.streams.ACTIVE, 1)
         assert dict(created.tags) == {"team": "a"}
-        placed = put(api, services, ["one", "two", "three"])
-        numbers = [place.sequence_number for place in placed]
+        appended = put(api, services, ["one", "two", "three"])
+        numbers = [record.sequence_number for record in appended]
         assert numbers == sorted(numbers) and {len(number) for number in numbers} == {56}
         start = api.records.Position(trim_horizon=api.records.TrimHorizon())
-        request = api.records.ReadRequest(stream=STREAM, shard_id=placed[0].shard_id)
+        request = api.records.ReadRequest(stream=STREAM, shard_id=appended[0].shard_id)
         getattr(request, "from").CopyFrom(start)
         responses = list(services.records.Read(request))
         read = [record for response in responses for record in response.records]

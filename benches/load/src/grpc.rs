@@ -215,13 +215,13 @@ impl GrpcProducer {
         let mut tally = self.tally.lock().expect("nobody panics with it");
         for (sequence, result) in (message.first..).zip(results.iter().take(message.records)) {
             match &result.result {
-                Some(Outcome::Placed(placed)) => {
+                Some(Outcome::Record(record)) => {
                     counts.acknowledged += 1;
-                    tally.placed(message.due, now, &placed.shard_id, &placed.sequence_number);
+                    tally.placed(message.due, now, &record.shard_id, &record.sequence_number);
                     if message.is_kept {
                         answers.acknowledge(
                             sequence,
-                            fingerprint(placed.shard_id.as_bytes(), placed.sequence_number.as_bytes()),
+                            fingerprint(record.shard_id.as_bytes(), record.sequence_number.as_bytes()),
                         );
                     }
                 }

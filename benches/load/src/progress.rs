@@ -50,7 +50,7 @@ impl Progress {
         }
     }
 
-    /// Tells of each second of the run, until it is dropped.
+    /// Reports each second of the run, until the future is dropped.
     pub async fn follow(&self, state: &RunState, length: Duration) {
         let mut timer = tokio::time::interval(Duration::from_secs(1));
         timer.tick().await;

@@ -213,7 +213,7 @@ async fn part(arguments: &Arguments, name: &str, beside: Beside, counter: &mut u
     Part { records_per_second: put_in_time as f64 / arguments.seconds as f64, latencies }
 }
 
-/// Gives the counters of all leases one value, with which the next part begins.
+/// Sets the counters of all leases to one value, from which the next part goes on.
 async fn level(arguments: &Arguments, table: &str, counter: u64) {
     let mut connection = connect(&arguments.endpoint).await;
     for at in 0..arguments.leases {

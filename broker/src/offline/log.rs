@@ -158,7 +158,7 @@ impl Prepared {
         Ok(self.giving_up.set_aside(self.directory.path(), self.node)?)
     }
 
-    /// Goes on without it. Gives where each open shard ends.
+    /// Goes on without it. Returns where each open shard ends.
     ///
     /// # Errors
     /// [`LostLogError`]; the command can be run again.

@@ -20,7 +20,7 @@ pub fn check_peer_message(kind: u8, body: Bytes) -> bool {
     match kind % 7 {
         0 => is_kept(body, append_request, |request| {
             let at: Vec<_> = request.entries.iter().map(|entry| (entry.term, entry.index)).collect();
-            (request.group, request.vote, request.previous, request.committed, request.held, at)
+            (request.group, request.vote, request.previous, request.committed, request.replicated_index, at)
         }),
         1 => is_kept(body, append_response, |answer| {
             (answer.result, answer.reluctance.clone(), answer.metadata_applied)
@@ -49,8 +49,8 @@ fn is_kept<M: Message + Clone + Default + PartialEq + Debug, T: PartialEq + Debu
 }
 
 fn append_request(request: AppendRequest) -> Option<AppendRequest> {
-    let (group, held) = (messages::group(request.group).ok()?, request.held);
-    Some(messages::append_request(group, &messages::read_append_request(request).ok()?, held))
+    let (group, replicated) = (messages::group(request.group).ok()?, request.replicated_index);
+    Some(messages::append_request(group, &messages::read_append_request(request).ok()?, replicated))
 }
 
 fn append_response(answer: AppendResponse) -> Option<AppendResponse> {

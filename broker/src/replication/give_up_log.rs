@@ -130,7 +130,7 @@ impl GivingUp {
     }
 
     /// Runs the groups over the rest, and makes them pass over every number that the lost part may have given out.
-    /// Gives where each open shard ends.
+    /// Returns the end of each open shard.
     ///
     /// # Errors
     /// The errors of [`GivingUp::set_aside`].

@@ -43,7 +43,7 @@ pub use error::{Loss, ProposeError, Remedy, ReplicationError};
 pub use give_up_log::{GivingUp, ShardEnd};
 pub use groups::{GroupThreads, Groups};
 pub use leadership::balance::Balance;
-pub use leadership::eligibility::StandingStill;
+pub use leadership::eligibility::StalledFollower;
 pub use leadership::leaders::{Leader, Leaders, Leadership, STOPPING};
 pub use leadership::membership::{GroupStatus, Membership, MembershipChange, MembershipError};
 pub use life::LifeKeeper;

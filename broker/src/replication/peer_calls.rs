@@ -82,7 +82,7 @@ impl PeerCalls {
         let (replicated, promises) = (self.replicated.clone(), self.promises[usize::from(group)].clone());
         let read = move |request: Result<peer::AppendRequest, Status>| {
             let request = request.ok()?;
-            replicated.set(group, request.held);
+            replicated.set(group, request.replicated_index);
             let request = messages::read_append_request(request).and_then(|request| {
                 messages::check_sender(caller, &request.vote)?;
                 Ok(request)
@@ -113,7 +113,7 @@ impl PeerCalls {
         request: peer::AppendRequest,
     ) -> Answer<peer::AppendResponse> {
         let group = messages::group(request.group)?;
-        self.replicated.set(group, request.held);
+        self.replicated.set(group, request.replicated_index);
         let times = (request.served_ms, request.retention_ms);
         let request = messages::read_append_request(request)?;
         messages::check_sender(caller, &request.vote)?;

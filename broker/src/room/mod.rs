@@ -147,7 +147,7 @@ impl Shares {
         self.bytes[at.expect("every class is declared")]
     }
 
-    /// Gives a class other bytes. Tests make a class small with it.
+    /// Sets the bytes of a class, so that a test can make a class small.
     #[must_use]
     pub fn with(mut self, class: Class, bytes: usize) -> Self {
         let at = DECLARED.iter().position(|declared| declared.class == class);

@@ -195,8 +195,8 @@ async fn serve_one(
     }
 }
 
-/// Gives an accepted connection a regular slot and memory, if need be those of another connection, which is asked to
-/// close. Otherwise the connection is past the bound.
+/// Admits an accepted connection: it gets a regular slot and memory, if need be by asking another connection to close.
+/// Otherwise the connection is past the bound.
 async fn settle(
     gateway: &Gateway,
     slot: ConnectionSlot,

@@ -34,7 +34,7 @@ impl Machine {
         Broker::start_with(directory, 0, |config| config.clock = Clock::Stepped(clock)).await
     }
 
-    /// Lets time pass.
+    /// Advances the wall clock and the boot clock by `ms`.
     fn pass(&self, ms: u64) {
         self.0.wall_ms.fetch_add(ms, SeqCst);
         self.0.boot_ms.fetch_add(ms, SeqCst);

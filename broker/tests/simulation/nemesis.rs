@@ -261,7 +261,7 @@ impl Nemesis {
         }
     }
 
-    /// Gives a node that starts with most clocks far ahead a clock that is right, because records that such
+    /// Corrects the clock of a node that starts while most clocks are far ahead, because records that such
     /// clocks hide would look lost. A node whose clock is behind, or in 1970, starts with it.
     fn judge_clock(world: &World, index: usize) {
         let ahead = world.nodes.iter().filter(|node| node.skew_ms() > FAR_MS).count();

@@ -121,7 +121,7 @@ impl SimNode {
         })
     }
 
-    /// Lets time pass up to `elapsed` of the simulation, and turns the wall clock as far off as it is.
+    /// Advances the clocks to `elapsed` of the simulation; the wall clock keeps its skew.
     pub fn turn_clock(&self, elapsed: Duration) {
         let ms = u64::try_from(elapsed.as_millis()).expect("a run is short");
         let wall_ms = (START_MS + ms).saturating_add_signed(self.skew_ms.get());

@@ -26,7 +26,7 @@ fn shard_id(shard: usize) -> String {
     format!("shardId-{shard:012}")
 }
 
-/// Puts records into both shards. Gives them, by shard.
+/// Puts records into both shards. Returns them, by shard.
 fn put(broker: &Broker, round: usize) -> Vec<Vec<Record>> {
     let mut written = vec![Vec::new(); SHARDS];
     let data = |number: usize| format!("{:08}", round * 10_000 + number);
@@ -130,7 +130,7 @@ impl Used {
         self.data.path()
     }
 
-    /// Verifies the records that the broker serves after the end of its log was given up. Gives how many late
+    /// Verifies the records that the broker serves after the end of its log was given up. Returns how many late
     /// records are left.
     fn require_whole(&self) -> usize {
         let broker = Broker::on(self.path());

@@ -43,7 +43,7 @@ pub struct FakeShard {
     pub is_open: bool,
     pub records: Vec<v1::Record>,
     /// The positions of each batch of each producer, with their places.
-    producers: HashMap<u64, BTreeMap<u64, HashMap<usize, v1::Placed>>>,
+    producers: HashMap<u64, BTreeMap<u64, HashMap<usize, v1::AppendedRecord>>>,
 }
 
 /// The state.
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// Appends without a producer.
-    pub fn append(&mut self, key: &str, data: impl Into<bytes::Bytes>) -> v1::Placed {
+    pub fn append(&mut self, key: &str, data: impl Into<bytes::Bytes>) -> v1::AppendedRecord {
         let record =
             v1::NewRecord { partition_key: Some(key.to_owned()), explicit_hash_key: None, data: data.into() };
         let at = self.route(&record);
@@ -212,7 +212,7 @@ impl World {
     }
 
     #[expect(clippy::disallowed_methods, reason = "no test looks at the arrival of a record")]
-    fn write(&mut self, at: usize, record: v1::NewRecord) -> v1::Placed {
+    fn write(&mut self, at: usize, record: v1::NewRecord) -> v1::AppendedRecord {
         self.numbers += 1;
         let sequence_number = format!("{:056}", self.numbers);
         self.shards[at].records.push(v1::Record {
@@ -221,7 +221,7 @@ impl World {
             sequence_number: sequence_number.clone(),
             approximate_arrival: Some(SystemTime::now().into()),
         });
-        v1::Placed { shard_id: shard_id(at), sequence_number }
+        v1::AppendedRecord { shard_id: shard_id(at), sequence_number }
     }
 }
 
@@ -230,6 +230,6 @@ fn failure(reason: &str) -> v1::PutResult {
     v1::PutResult { result: Some(put_result::Result::Failure(failure)) }
 }
 
-fn written(placed: v1::Placed) -> v1::PutResult {
-    v1::PutResult { result: Some(put_result::Result::Placed(placed)) }
+fn written(record: v1::AppendedRecord) -> v1::PutResult {
+    v1::PutResult { result: Some(put_result::Result::Record(record)) }
 }

@@ -72,7 +72,7 @@ impl Batch {
             Ok(response) if response.results.len() == self.entries.len() => {
                 for (entry, result) in self.entries.iter_mut().zip(response.results) {
                     match result.result {
-                        Some(put_result::Result::Placed(placed)) => entry.note(placed),
+                        Some(put_result::Result::Record(record)) => entry.note(record),
                         Some(put_result::Result::Failure(failure)) => entry.fail(&failure.into()),
                         None => entry.fail(&Error::new(Reason::UnknownOutcome, "an answer without a result")),
                     }
@@ -95,7 +95,7 @@ impl Batch {
         }
     }
 
-    /// Gives up records that are uncertain and late.
+    /// Fails records whose outcome is unknown after their delivery timeout.
     pub fn give_up_late(&mut self, now: Instant) {
         let error = self.failed.clone().unwrap_or_else(|| {
             Error::new(Reason::UnknownOutcome, "the delivery timeout ended before the outcome was known")
@@ -179,8 +179,8 @@ pub(super) struct Unwritten {
 }
 
 impl Entry {
-    fn note(&mut self, placed: v1::Placed) {
-        let v1::Placed { shard_id, sequence_number } = placed;
+    fn note(&mut self, record: v1::AppendedRecord) {
+        let v1::AppendedRecord { shard_id, sequence_number } = record;
         self.state = State::Acknowledged(Acknowledgement { shard_id, sequence_number });
     }
 

@@ -146,7 +146,7 @@ impl Lanes {
         }
     }
 
-    /// Gives up records that have waited for too long without being sent.
+    /// Fails records whose delivery timeout has passed before they were sent.
     pub fn expire(&mut self, now: Instant) {
         for lane in &mut self.lanes {
             while lane.pending.front().is_some_and(|pending| pending.is_late(now)) {

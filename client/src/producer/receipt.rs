@@ -72,7 +72,7 @@ pub(super) struct Pending {
     outcome: oneshot::Sender<Result<Acknowledgement, Undelivered>>,
     /// The record's share of the buffer.
     _share: OwnedSemaphorePermit,
-    /// Tells a flush that it is done with.
+    /// Dropped with the record: a flush waits until no pending record has a clone.
     pub flush: Arc<()>,
 }
 

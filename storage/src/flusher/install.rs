@@ -11,7 +11,7 @@ use crate::shard::{ShardCheckpoint, ShardError, ShardKey, ShardLog};
 
 impl Flusher {
     /// Makes sure that every file the manifest needs is here or staged, durable either way: after this a checkpoint may
-    /// list them. Gives false when one is lacking.
+    /// list them. Returns false when one is lacking.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses; after a failed sync it is fatal.

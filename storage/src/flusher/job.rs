@@ -115,7 +115,7 @@ impl WriteJob {
         file.write_all_at(buffer.as_slice(), self.from)
     }
 
-    /// Books the write. Gives the bytes that are in the file now, the bytes of frames that are wholly in files
+    /// Books the write. Returns the bytes that are in the file now, the bytes of frames that are wholly in files
     /// now, and the ordinal behind those.
     pub fn book(&self, state: &mut ShardState) -> (u64, u64, u64) {
         let segment = state.active.front_mut().expect("segments leave only when they are wholly written");

@@ -113,7 +113,7 @@ impl SealedSegment {
     }
 }
 
-/// Reads the end of a sealed file of `length` at once and checks it. Gives the footer and the index.
+/// Reads the end of a sealed file of `length` at once and checks it. Returns the footer and the index.
 fn read_end(
     file: &dyn DiskFile,
     path: &Path,

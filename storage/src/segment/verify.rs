@@ -12,7 +12,7 @@ use super::{ShardKey, whole_blocks};
 use crate::disk::{Disk, DiskFile};
 use crate::segment::ShardError;
 
-/// Checks every frame from the header up to `end`, a frame's border, bodies included. Gives the ordinal behind them.
+/// Checks every frame from the header up to `end`, a frame's border, bodies included. Returns the ordinal behind them.
 pub(crate) fn frames(
     file: &dyn DiskFile,
     path: &Path,
@@ -53,7 +53,7 @@ pub(crate) fn whole_frames(
     Ok(at)
 }
 
-/// Checks a sealed segment of `file_bytes` from its first byte to its last. Gives the ordinal behind it.
+/// Checks a sealed segment of `file_bytes` from its first byte to its last. Returns the ordinal behind it.
 pub(crate) fn sealed(
     disk: &dyn Disk,
     path: &Path,

@@ -29,7 +29,7 @@ impl Damage {
         }
     }
 
-    /// Remembers the segment an error names, if it is one of damage. Gives the segment's first ordinal.
+    /// Remembers the segment an error names, if it is one of damage. Returns the segment's first ordinal.
     pub fn note_error(&self, key: ShardKey, error: &ShardError) -> Option<u64> {
         let ShardError::Damaged { path, .. } = error else { return None };
         let first_ordinal = parse_segment_name(path.file_name()?.to_str()?)?;

@@ -24,7 +24,7 @@ fn path_of(shards: &Path, key: ShardKey) -> PathBuf {
     shard_dir(shards, key).join("given-up")
 }
 
-/// Adds a range to those that reads of a shard pass over, durably. Gives all of them. The caller holds the data
+/// Adds a range to those that reads of a shard pass over, durably. Returns all of them. The caller holds the data
 /// directory alone, and has asked an operator.
 ///
 /// # Errors

@@ -116,7 +116,7 @@ impl ShardLog {
         }
     }
 
-    /// Gives the next record `ordinal`, unless that is lower than its ordinal would be; reads skip the ordinals
+    /// Sets the ordinal of the next record to `ordinal`, unless that would lower it; reads skip the ordinals
     /// between. The open segment is sealed. Called by the apply task, in the order of the log, after [`give_up`] has
     /// written the same ordinals down.
     pub fn skip_to(&self, ordinal: u64) {

@@ -344,7 +344,7 @@ fn frames_in_memory(state: &ShardState, from: u64, limit: ReadLimit) -> Option<V
     Some(frames)
 }
 
-/// Gives back the frame whose body cannot be taken apart.
+/// Gathers records from frames up to the bounds of a read. Fails with the frame whose body cannot be decoded.
 fn take_frames(gather: &mut Gather, frames: Vec<TailFrame>) -> Result<(), TailFrame> {
     for frame in frames {
         if gather.is_full() {

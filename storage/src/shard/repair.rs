@@ -78,7 +78,7 @@ impl ShardStore {
     }
 
     /// Puts the copy that is staged in [`ShardStore::repairs`] in the damaged segment's place, if it is the needed
-    /// one. Gives false when the segment has changed since [`ShardStore::repair_need`]: ask again. Blocks the
+    /// one. Returns false when the segment has changed since [`ShardStore::repair_need`]: ask again. Blocks the
     /// flusher.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ fn remove_if_empty(disk: &dyn Disk, dir: &Path) -> Result<(), ShardError> {
 impl ShardStore {
     /// Removes the segments that were set aside and whose records the shards have again, and those of streams that are
     /// gone: `is_known` says whether the metadata has ever given out a stream's uid. To be called when both kept
-    /// checkpoints were made after the log had been replayed. Gives the segments that stay, because nothing has
+    /// checkpoints were made after the log had been replayed. Returns the segments that stay, because nothing has
     /// brought their records back.
     ///
     /// # Errors

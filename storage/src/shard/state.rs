@@ -118,7 +118,7 @@ impl ShardState {
         }
     }
 
-    /// Appends a frame. Gives its header and how many bytes are to be written more than before.
+    /// Appends a frame. Returns its header and how many bytes are to be written more than before.
     pub fn append(
         &mut self,
         borders: Borders,
@@ -157,7 +157,7 @@ impl ShardState {
     }
 
     /// Moves the trim point. Once everything is trimmed the open segment is sealed, so that its file can go.
-    /// Gives whether there is more to write.
+    /// Trims the shard to `ordinal`, and returns whether there is more to write.
     pub fn trim(&mut self, ordinal: u64) -> bool {
         // No record before the end of the given-up range can be read: the files before it need not wait for more.
         let ordinal = self.given_up_end(ordinal).unwrap_or(ordinal);
@@ -171,8 +171,8 @@ impl ShardState {
         }
     }
 
-    /// Goes on at `ordinal`: no record gets one between the last one and that, and reads pass over them. Gives whether
-    /// there is more to write.
+    /// Goes on at `ordinal`: no record gets one between the last one and that, and reads pass over them. Returns
+    /// whether there is more to write.
     pub fn skip_to(&mut self, ordinal: u64) -> bool {
         if ordinal <= self.next_ordinal {
             return false;
@@ -196,7 +196,7 @@ impl ShardState {
         self.next_ordinal.saturating_sub(first).saturating_sub(passed.sum())
     }
 
-    /// Seals the open segment if it is the one that starts there. Gives whether it was open.
+    /// Seals the open segment if it is the one that starts there. Returns whether it was open.
     pub fn seal(&mut self, first_ordinal: u64) -> bool {
         let open = self.active.back_mut().filter(|open| open.first_ordinal == first_ordinal && !open.sealed);
         open.map(|open| open.sealed = true).is_some()

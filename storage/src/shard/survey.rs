@@ -53,8 +53,8 @@ impl ShardStore {
         self.shared.damage.surveyed().into_iter().filter_map(report).collect()
     }
 
-    /// Looks which records of the damaged segments cannot be read, where that is not known yet. Gives how many segments
-    /// were read.
+    /// Looks which records of the damaged segments cannot be read, where that is not known yet. Returns how many
+    /// segments were read.
     ///
     /// # Errors
     /// [`ShardError::Io`] when the operating system refuses for another reason than the medium's.
@@ -137,8 +137,8 @@ impl ShardLog {
     }
 }
 
-/// Walks frames up to `end_ordinal`, or to the first whose header is damaged. Gives the ordinal there, and adds frames
-/// whose bodies are damaged to `lost`.
+/// Walks frames up to `end_ordinal`, or to the first whose header is damaged. Returns the ordinal there, and adds
+/// frames whose bodies are damaged to `lost`.
 fn intact_until(
     cursor: &mut FrameCursor<'_>,
     mut next: u64,

@@ -108,7 +108,7 @@ impl Staging {
         self.disk.remove_dir_all(&self.dir).map_err(|source| ShardError::io("remove", &self.dir, source))
     }
 
-    /// Moves a staged file into the directory of shards if it is complete and intact. Gives whether it was. A file
+    /// Moves a staged file into the directory of shards if it is complete and intact. Returns whether it was. A file
     /// of that name there is replaced by the rename, so that its readers keep the old one.
     pub(crate) fn place(&self, shards: &Path, need: &FileNeed) -> Result<bool, ShardError> {
         if !need.is_met_by(self.staged_bytes(need)?) || need.bytes == 0 {

@@ -145,7 +145,7 @@ impl ReplayFile {
         }
     }
 
-    /// Looks for later commits of this file from a commit on that is not intact. Gives the highest durable mark among
+    /// Looks for later commits of this file from a commit on that is not intact. Returns the highest durable mark among
     /// them.
     pub(super) fn scan_behind(&mut self, offset: u64, lsn: u64) -> Result<Option<u64>, WalError> {
         let salt = self.header.salt;

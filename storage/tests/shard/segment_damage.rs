@@ -43,7 +43,7 @@ impl Files {
         Ok((store, log))
     }
 
-    /// Reads everything from `from` on; every record must be right. Gives whether nothing damaged was met: bytes
+    /// Reads everything from `from` on; every record must be right. Returns whether nothing damaged was met: bytes
     /// that are not a record's are noted, and the records are given.
     fn read_all(&self, from: u64) -> bool {
         let mut is_noted = false;

@@ -31,7 +31,7 @@ fn shared(disk: &SimDisk) -> Arc<dyn Disk> {
     Arc::new(disk.clone())
 }
 
-/// Gives up the end of the log as the command does, and goes on with one more entry.
+/// Truncates the end of the log as `give-up-log` does, and appends one more entry.
 fn give_up(disk: &SimDisk) -> Result<u64, WalError> {
     let mut salvage = Salvage::read(shared(disk), Path::new(DIR))?;
     salvage.set_aside(Path::new(LOST))?;

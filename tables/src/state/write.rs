@@ -75,7 +75,7 @@ fn item(tables: &mut Tables, owner: &Owner, write: &ItemWrite, stamp: &Stamp) ->
     let table = tables.find(owner, &write.table)?;
     let prepared = prepare(table, write, stamp)?;
     check_room(tables, owner, std::slice::from_ref(&prepared), Growth::default(), stamp)?;
-    let returned = commit(tables, owner, prepared);
+    let returned = store(tables, owner, prepared);
     Ok(returned.filter(|item| !item.is_empty()).map_or(Outcome::Done, Outcome::Attributes))
 }
 
@@ -176,7 +176,8 @@ fn check_room(
     Ok(tables.check_growth(&owner.account, growth, &stamp.bounds)?)
 }
 
-fn commit(tables: &mut Tables, owner: &Owner, prepared: Prepared<'_>) -> Option<Item> {
+/// Changes the item, and returns the attributes that the request asks for.
+fn store(tables: &mut Tables, owner: &Owner, prepared: Prepared<'_>) -> Option<Item> {
     let Prepared { table, key, change, returned, .. } = prepared;
     if let Some(new) = change {
         tables
@@ -200,7 +201,7 @@ fn batch(tables: &mut Tables, owner: &Owner, writes: &[ItemWrite], stamp: &Stamp
     check_distinct(&prepared, Invalid::DuplicateKeys)?;
     check_room(tables, owner, &prepared, Growth::default(), stamp)?;
     for one in prepared {
-        commit(tables, owner, one);
+        store(tables, owner, one);
     }
     Ok(Outcome::Done)
 }
@@ -260,7 +261,7 @@ fn transaction(
     }
     check_room(tables, owner, &prepared, more, stamp)?;
     for one in prepared {
-        commit(tables, owner, one);
+        store(tables, owner, one);
     }
     Ok(Outcome::Done)
 }
@@ -293,7 +294,7 @@ pub(super) fn put_all(
 ) -> Result<(), Fault> {
     check_room(tables, owner, &prepared, Growth::default(), stamp)?;
     for one in prepared {
-        commit(tables, owner, one);
+        store(tables, owner, one);
     }
     Ok(())
 }

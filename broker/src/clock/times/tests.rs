@@ -35,7 +35,7 @@ impl World {
         self.true_ms().saturating_add_signed(self.skews_ms[node])
     }
 
-    /// Lets a second pass, and everybody hear of everybody. Gives the leaps that were seen.
+    /// Advances the clocks by a second, exchanges the times of all nodes, and returns the leaps that were seen.
     fn second(&mut self) -> Vec<i64> {
         self.passed_ms += 1_000;
         let boot_ms = 5_000_000 + self.passed_ms;

@@ -105,7 +105,7 @@ fn behind(status: &GroupStatus, node: u64) -> Option<u64> {
     if status.leader == node {
         return Some(0);
     }
-    let matched = status.matched.iter().find(|matched| matched.node == node)?;
+    let matched = status.match_indexes.iter().find(|matched| matched.node == node)?;
     Some(status.last_index.saturating_sub(matched.index))
 }
 
@@ -141,7 +141,7 @@ fn described(node: u64, lacking: &BTreeMap<u8, Option<u64>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidelog_proto::cluster::Matched;
+    use tidelog_proto::cluster::MatchIndex;
 
     use super::*;
 
@@ -151,7 +151,10 @@ mod tests {
             group: 4,
             leader,
             last_index: 1_000,
-            matched: matched.iter().map(|(node, index)| Matched { node: *node, index: *index }).collect(),
+            match_indexes: matched
+                .iter()
+                .map(|(node, index)| MatchIndex { node: *node, index: *index })
+                .collect(),
             ..GroupStatus::default()
         };
         let cases: &[(Option<GroupStatus>, &[u64], bool)] = &[

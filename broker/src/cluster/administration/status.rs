@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use tidelog_proto::cluster::{GroupStatus, Matched, NodeStatus, StatusResponse};
+use tidelog_proto::cluster::{GroupStatus, MatchIndex, NodeStatus, StatusResponse};
 use tokio::time::timeout;
 
 use super::{Administration, GREETING_DEADLINE};
@@ -27,13 +27,13 @@ impl Administration {
         let here = self
             .groups
             .leadership()
-            .standing_still()
+            .stalled_followers()
             .into_iter()
             .map(|still| (still.node, u32::from(still.group)));
         let still: BTreeSet<(u64, u32)> = said.into_iter().flatten().chain(here).collect();
         for node in &mut nodes {
             let of_node = still.iter().filter(|(id, _)| *id == node.id);
-            node.stands_still_in = of_node.map(|(_, group)| *group).collect();
+            node.stalled_groups = of_node.map(|(_, group)| *group).collect();
         }
         StatusResponse {
             cluster: self.groups.peers().identity().map(|identity| identity.cluster).unwrap_or_default(),
@@ -65,7 +65,7 @@ impl Administration {
             is_reachable: true,
             version: env!("CARGO_PKG_VERSION").into(),
             reluctance: self.groups.leadership().reluctance().unwrap_or_default(),
-            stands_still_in: Vec::new(),
+            stalled_groups: Vec::new(),
             clock_ms: self.groups.clock().wall_ms(),
             newest_ms: self.groups.newest_time_ms(),
             clock_trouble: self.groups.clock().trouble().unwrap_or_default(),
@@ -101,13 +101,13 @@ impl Administration {
         } else {
             hello.reluctance
         };
-        let still = hello.standing_still.iter().map(|still| (still.node, still.group)).collect();
+        let still = hello.stalled_followers.iter().map(|still| (still.node, still.group)).collect();
         (status, still)
     }
 }
 
 fn group_status(group: replication::GroupStatus) -> GroupStatus {
-    let matched = group.matched.into_iter().map(|(node, index)| Matched { node, index });
+    let match_indexes = group.matched.into_iter().map(|(node, index)| MatchIndex { node, index });
     GroupStatus {
         group: group.group.into(),
         leader: group.leader.unwrap_or_default(),
@@ -115,6 +115,6 @@ fn group_status(group: replication::GroupStatus) -> GroupStatus {
         last_index: group.last_index,
         applied_index: group.applied_index,
         purged_index: group.purged_index,
-        matched: matched.collect(),
+        match_indexes: match_indexes.collect(),
     }
 }

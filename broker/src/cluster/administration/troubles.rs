@@ -28,9 +28,9 @@ pub fn troubles(status: &StatusResponse) -> Vec<String> {
     if !leaderless.is_empty() && has_majority {
         found.push(format!("Groups without a leader right now: {}.", leaderless.join(", ")));
     }
-    let still = status.nodes.iter().filter(|node| node.is_reachable && !node.stands_still_in.is_empty());
+    let still = status.nodes.iter().filter(|node| node.is_reachable && !node.stalled_groups.is_empty());
     found.extend(still.map(|node| {
-        let groups: Vec<String> = node.stands_still_in.iter().map(ToString::to_string).collect();
+        let groups: Vec<String> = node.stalled_groups.iter().map(ToString::to_string).collect();
         format!(
             "Node {} takes no entries of groups {} although more are committed.",
             node.id,
@@ -75,7 +75,7 @@ mod tests {
                 .collect(),
         };
         let still = |mut status: StatusResponse| {
-            status.nodes[2].stands_still_in = vec![1, 4];
+            status.nodes[2].stalled_groups = vec![1, 4];
             status
         };
         let cases: &[(StatusResponse, &[&str])] = &[

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Running, execution};
 use crate::cluster::forming::{Forming, FormingError, founding};
 use crate::cluster::peers::{FORMAT, Peers, check_name, superseded, taken_out};
-use crate::replication::{Groups, SegmentsAtStart, StandingStill};
+use crate::replication::{Groups, SegmentsAtStart, StalledFollower};
 use crate::service::{self, LinkQueues, OwnTask, Reader};
 
 /// Puts of one stream of a peer that may be under way, or answered and not sent yet; further ones wait.
@@ -66,8 +66,8 @@ impl PeerServer {
     }
 }
 
-fn standing_still(follower: StandingStill) -> peer::StandingStill {
-    peer::StandingStill {
+fn stalled_follower(follower: StalledFollower) -> peer::StalledFollower {
+    peer::StalledFollower {
         node: follower.node,
         group: follower.group.into(),
         millis: follower.duration.as_millis() as u64,
@@ -170,10 +170,10 @@ impl peer_server::Peer for PeerServer {
             members: members.collect(),
             founding: founding(self.peers.configured()),
             process: self.peers.process(),
-            standing_still: groups
+            stalled_followers: groups
                 .iter()
-                .flat_map(|groups| groups.leadership().standing_still())
-                .map(standing_still)
+                .flat_map(|groups| groups.leadership().stalled_followers())
+                .map(stalled_follower)
                 .collect(),
             is_changing_members: groups.as_ref().is_some_and(|groups| groups.membership().is_changing()),
             reluctance: groups
@@ -291,7 +291,10 @@ impl peer_server::Peer for PeerServer {
         answer(groups.peer_calls().hand_over(request.into_inner()).await)
     }
 
-    async fn offered(&self, request: Request<peer::OfferedRequest>) -> Answer<peer::OfferedResponse> {
+    async fn count_demand(
+        &self,
+        request: Request<peer::CountDemandRequest>,
+    ) -> Answer<peer::CountDemandResponse> {
         self.groups(&request)?;
         let service = self.running.borrow().service.clone();
         let service = service.ok_or_else(|| Status::unavailable("this node is starting"))?;

@@ -204,7 +204,7 @@ impl ConsumerGroup {
         Ok(lost)
     }
 
-    /// Lets a member go; its shards go to others.
+    /// Removes a member and rebalances its shards over the other members.
     ///
     /// # Errors
     /// [`GroupRefusal::MemberUnknown`].
@@ -217,8 +217,8 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Lets members go that have not synced since they had synced that often, and takes shards whose revocation of that
-    /// number still waits for its member.
+    /// Removes members whose count of syncs has not grown since, and reassigns shards whose revocation of that number
+    /// the member has not acknowledged.
     pub fn expire(&mut self, members: &[(u64, u64)], revocations: &[(u32, u64)]) {
         let is_absent = |group: &Self, (uid, syncs): (u64, u64)| {
             group.members.get(&uid).is_some_and(|member| member.syncs == syncs)

@@ -23,7 +23,7 @@ pub struct Fields(Vec<Option<Value>>);
 pub struct Mismatch;
 
 impl Fields {
-    /// Gives the members of `document`, which came in `codec`, the types of the table.
+    /// Converts the members of `document`, decoded from `codec`, to the types that the table declares.
     ///
     /// # Errors
     /// [`Fault::Serialization`] for the first member of another type.

@@ -9,7 +9,7 @@ use crate::ops::api::{GetResourcePolicyInput, GetResourcePolicyOutput};
 use crate::ops::resource::Resource;
 use crate::service::Service;
 
-/// Gives the policy.
+/// Returns the policy of a stream or consumer, or `{}` when it has none.
 pub fn run(service: &Arc<Service>, input: &GetResourcePolicyInput) -> Result<GetResourcePolicyOutput, Fault> {
     Ok(answer(&Resource::named(&service.catalog(), input)?))
 }

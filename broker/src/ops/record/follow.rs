@@ -114,7 +114,7 @@ impl Source {
         &self.stream
     }
 
-    /// Gives back the room of the item that was given last.
+    /// Releases the memory that is charged for the last item.
     pub fn give_back(&mut self) {
         self.charge = BatchCharge::default();
     }

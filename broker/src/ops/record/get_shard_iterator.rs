@@ -18,7 +18,7 @@ use crate::ops::{Call, Fault, target};
 use crate::service::Service;
 use crate::service::iterator::{Position, ShardIterator};
 
-/// Gives out the iterator.
+/// Returns a sealed iterator at the requested position.
 pub async fn run(
     service: &Arc<Service>,
     call: &Call,

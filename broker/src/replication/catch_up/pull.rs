@@ -112,7 +112,7 @@ impl Puller {
         self.blocking(move || staging.complete(&need)).await
     }
 
-    /// Gives how many bytes of the file are staged afterwards.
+    /// Pulls the rest of a file from a peer, and returns the bytes of the file that are staged then.
     async fn pull(
         &self,
         node: u64,

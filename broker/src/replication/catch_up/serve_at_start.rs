@@ -1,4 +1,4 @@
-//! Giving peers bytes of segments before this node runs: while it waits for copies of its own damaged open segments,
+//! Serves segments to peers before this node runs: while it waits for copies of its own damaged open segments,
 //! its peers may wait for copies of theirs.
 //!
 //! Without it three nodes that each have a damaged segment would wait for each other. The peers' server asks it as long
@@ -15,7 +15,7 @@ use super::serve::pieces;
 use crate::shell::Shell;
 use crate::stage::Stage;
 
-/// Gives peers bytes of this node's open segments before the node runs.
+/// Serves this node's open segments to peers before the node runs.
 pub struct SegmentsAtStart {
     shell: Shell,
     /// Where the node's start is.
@@ -24,17 +24,17 @@ pub struct SegmentsAtStart {
 }
 
 impl SegmentsAtStart {
-    /// A node that gives nothing yet, and is in that stage of its start. Reads run in this shell.
+    /// Serves nothing yet. The node is in `stage` of its start; reads of files run in `shell`.
     pub fn new(shell: Shell, stage: Stage) -> Arc<Self> {
         Arc::new(Self { shell, stage, files: Mutex::default() })
     }
 
-    /// Gives bytes of these from now on.
+    /// Serves these files from now on.
     pub(crate) fn begin(&self, files: UnopenedFiles) {
         *self.files() = Some(Arc::new(files));
     }
 
-    /// Gives nothing any more: the files are about to be written.
+    /// Stops serving files, because the node is about to write them.
     pub(crate) fn end(&self) {
         *self.files() = None;
     }
@@ -43,7 +43,7 @@ impl SegmentsAtStart {
         self.files.lock().expect("no code panics while it holds this lock")
     }
 
-    /// Gives a part of a segment's file in pieces, as a node does that runs ([`super::CatchUp::give_segment`]).
+    /// Returns a part of a segment file in pieces, as [`super::CatchUp::give_segment`] does on a running node.
     ///
     /// # Errors
     /// UNAVAILABLE while the files are not at rest.

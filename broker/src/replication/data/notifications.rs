@@ -45,7 +45,7 @@ impl Notifications {
         Listener { shard, heard: Some(heard), notifications: self.clone() }
     }
 
-    /// Tells the listeners of a shard that it has changed.
+    /// Notifies the listeners of a shard that it has changed.
     pub fn notify(&self, shard: ShardKey) {
         // The load below comes after the change.
         fence(Ordering::SeqCst);

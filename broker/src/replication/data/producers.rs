@@ -166,7 +166,7 @@ fn write_missing(
     known.retain(|run| run.positions.without(&origin.positions) != run.positions);
     let missing = origin.positions.without(&positions(&known));
     if missing.is_empty() {
-        return (None, AppendOutcome::Remembered(known));
+        return (None, AppendOutcome::Duplicate(known));
     }
     let Appended { first_ordinal, time_ms } = if known.is_empty() {
         write(batch.count, batch.body.clone(), batch.body_crc)
@@ -180,10 +180,10 @@ fn write_missing(
     let (shard, created_s) = (batch.shard.shard, origin.created_s);
     let run = Run { positions: missing, shard, created_s, first_ordinal, time_ms };
     let outcome = if known.is_empty() {
-        AppendOutcome::Placed { first_ordinal, time_ms }
+        AppendOutcome::Appended { first_ordinal, time_ms }
     } else {
         known.push(run);
-        AppendOutcome::Remembered(known)
+        AppendOutcome::Duplicate(known)
     };
     (Some(run), outcome)
 }

@@ -61,7 +61,7 @@ impl DataState {
                 self.producers.pass(batch.time_ms);
                 let Appended { first_ordinal, time_ms } =
                     write(batch.count, batch.body.clone(), batch.body_crc);
-                AppendOutcome::Placed { first_ordinal, time_ms }
+                AppendOutcome::Appended { first_ordinal, time_ms }
             }
             Some(origin) => self.producers.append(batch, origin, write),
         };

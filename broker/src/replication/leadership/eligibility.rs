@@ -22,7 +22,7 @@ const STANDSTILL_MAX: Duration = Duration::from_secs(5);
 
 /// A follower that takes nothing of a group, although more is committed than it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StandingStill {
+pub struct StalledFollower {
     /// The follower.
     pub node: u64,
     /// The group.
@@ -78,7 +78,7 @@ impl Leadership {
     }
 
     /// Followers that take no committed entries, of groups that are led here.
-    pub fn standing_still(&self) -> Vec<StandingStill> {
+    pub fn stalled_followers(&self) -> Vec<StalledFollower> {
         let now = Instant::now();
         let mut found = Vec::new();
         for (node, group) in
@@ -86,7 +86,7 @@ impl Leadership {
         {
             let duration = self.progress.still_for(group, node, now);
             if duration >= STANDSTILL_MAX {
-                found.push(StandingStill { node, group, duration });
+                found.push(StalledFollower { node, group, duration });
             }
         }
         found

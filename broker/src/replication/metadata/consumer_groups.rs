@@ -90,12 +90,12 @@ fn read_progress(stored: &stored::checkpoint_group::Progress) -> Progress {
     Progress { lease, through: stored.through.map(read_record_position) }
 }
 
-fn read_record_position(stored: stored::RecordPlace) -> RecordPosition {
+fn read_record_position(stored: stored::RecordPosition) -> RecordPosition {
     RecordPosition { ordinal: stored.ordinal, time_s: stored.time_s }
 }
 
-fn store_record_position(place: RecordPosition) -> stored::RecordPlace {
-    stored::RecordPlace { ordinal: place.ordinal, time_s: place.time_s }
+fn store_record_position(position: RecordPosition) -> stored::RecordPosition {
+    stored::RecordPosition { ordinal: position.ordinal, time_s: position.time_s }
 }
 
 /// The stored form of a member's progress.
@@ -114,10 +114,10 @@ fn read_begin(stored: &stored::GroupBegin) -> Option<Begin> {
         group_begin::At::TrimHorizon(_) => Begin::TrimHorizon,
         group_begin::At::TimeMs(time_ms) => Begin::Time(*time_ms),
         group_begin::At::Latest(latest) => {
-            let place = |newest: &group_begin::Newest| {
-                (newest.shard, read_record_position(newest.place.expect("a newest record has a place")))
+            let position = |newest: &group_begin::Newest| {
+                (newest.shard, read_record_position(newest.position.expect("a newest record has a position")))
             };
-            Begin::Latest(latest.shards.iter().map(place).collect())
+            Begin::Latest(latest.shards.iter().map(position).collect())
         }
     })
 }
@@ -128,9 +128,9 @@ pub fn store_begin(begin: &Begin) -> stored::GroupBegin {
         Begin::TrimHorizon => group_begin::At::TrimHorizon(stored::TrimHorizon {}),
         Begin::Time(time_ms) => group_begin::At::TimeMs(*time_ms),
         Begin::Latest(newest) => {
-            let newest = newest.iter().map(|(shard, place)| group_begin::Newest {
+            let newest = newest.iter().map(|(shard, position)| group_begin::Newest {
                 shard: *shard,
-                place: Some(store_record_position(*place)),
+                position: Some(store_record_position(*position)),
             });
             group_begin::At::Latest(group_begin::Latest { shards: newest.collect() })
         }
@@ -163,7 +163,7 @@ fn read_shard(stored: &stored::GroupShard) -> (u32, GroupShard) {
     let position = match stored.position {
         None | Some(group_shard::Position::TrimHorizon(_)) => GroupPosition::TrimHorizon,
         Some(group_shard::Position::TimeMs(time_ms)) => GroupPosition::Time(time_ms),
-        Some(group_shard::Position::After(place)) => GroupPosition::After(read_record_position(place)),
+        Some(group_shard::Position::After(position)) => GroupPosition::After(read_record_position(position)),
     };
     let shard = GroupShard {
         parents: stored.parents.clone(),
@@ -199,7 +199,7 @@ fn store_shard((index, shard): (&u32, &GroupShard)) -> stored::GroupShard {
     let position = match shard.position {
         GroupPosition::TrimHorizon => group_shard::Position::TrimHorizon(stored::TrimHorizon {}),
         GroupPosition::Time(time_ms) => group_shard::Position::TimeMs(time_ms),
-        GroupPosition::After(place) => group_shard::Position::After(store_record_position(place)),
+        GroupPosition::After(position) => group_shard::Position::After(store_record_position(position)),
     };
     stored::GroupShard {
         shard: *index,

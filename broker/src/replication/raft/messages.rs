@@ -70,7 +70,7 @@ pub fn read_vote(message: Option<&peer::Vote>) -> Result<VoteOf<TypeConfig>, Mal
 pub fn append_request(
     group: u8,
     request: &AppendEntriesRequest<TypeConfig>,
-    held: u64,
+    replicated_index: u64,
 ) -> peer::AppendRequest {
     let entry = |entry: &EntryOf<TypeConfig>| {
         let LogPosition { term, index } = position(&entry.log_id);
@@ -82,7 +82,7 @@ pub fn append_request(
         previous: request.prev_log_id.as_ref().map(send_log_id),
         entries: request.entries.iter().map(entry).collect(),
         committed: request.leader_commit.as_ref().map(send_log_id),
-        held,
+        replicated_index,
         served_ms: 0,
         retention_ms: 0,
     }

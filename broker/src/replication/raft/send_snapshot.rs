@@ -54,7 +54,7 @@ pub async fn send(
     }
 }
 
-/// Gives the receiver's vote once it has installed the state.
+/// Sends a snapshot, and returns the receiver's vote once it has installed the state.
 async fn hand_over(
     target: u64,
     peers: &Peers,

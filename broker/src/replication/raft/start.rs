@@ -60,7 +60,7 @@ pub async fn start_raft(
     Ok(raft)
 }
 
-/// Gives the groups that are new their first members, which are asked for only then.
+/// Initializes the groups that are new with their first members; `founding` is resolved only if there are any.
 pub async fn found(rafts: &Rafts, founding: Founding) -> Result<(), ReplicationError> {
     let mut new = Vec::new();
     for (group, raft) in rafts.iter() {

@@ -39,7 +39,7 @@ impl TableAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// The records have the ordinals from `first_ordinal` on, and this arrival time.
-    Placed {
+    Appended {
         /// Ordinal of the sub-batch's first record.
         first_ordinal: u64,
         /// Milliseconds since the epoch; never below that of an earlier record of the shard.
@@ -50,7 +50,7 @@ pub enum AppendOutcome {
     /// The shard takes no more records, because a reshard closes it: its children take them.
     Sealed,
     /// An earlier attempt of the batch has written some or all of the records: where each of them stands.
-    Remembered(Vec<Run>),
+    Duplicate(Vec<Run>),
     /// Nothing was written: the producer table refused the batch.
     Refused(ProducerRefusal),
 }

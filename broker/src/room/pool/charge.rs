@@ -154,7 +154,7 @@ impl Charge {
         fits.then_some(self)
     }
 
-    /// Gives back all beyond that many bytes.
+    /// Releases the part of the charge above `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let mut over = self.bytes().saturating_sub(bytes);
         self.account.subtract(self.pool.index, over);

@@ -88,15 +88,15 @@ fn send_outcome(delivered: BatchOutcome) -> peer::PutResult {
     use peer::put_result::Kind;
     let mut result = peer::PutResult { throttled: delivered.throttled, ..Default::default() };
     let kind = match delivered.outcome {
-        Some(AppendOutcome::Placed { first_ordinal, time_ms }) => {
+        Some(AppendOutcome::Appended { first_ordinal, time_ms }) => {
             (result.first_ordinal, result.time_ms) = (first_ordinal, time_ms);
-            Kind::Placed
+            Kind::Appended
         }
         Some(AppendOutcome::NoSuchShard) => Kind::NoSuchShard,
         Some(AppendOutcome::Sealed) => Kind::Sealed,
-        Some(AppendOutcome::Remembered(runs)) => {
+        Some(AppendOutcome::Duplicate(runs)) => {
             result.runs = runs.iter().map(send_run).collect();
-            Kind::Remembered
+            Kind::Duplicate
         }
         Some(AppendOutcome::Refused(ProducerRefusal::Stale)) => Kind::ProducerStale,
         Some(AppendOutcome::Refused(ProducerRefusal::TableFull)) => Kind::ProducerTableFull,
@@ -150,15 +150,15 @@ fn read_result(result: peer::PutResult, sent: &SubBatch) -> Option<BatchOutcome>
     let is_sound = result.throttled.is_sorted_by(|a, b| a < b)
         && result.throttled.last().is_none_or(|last| *last < sent.count);
     let outcome = match Kind::try_from(result.kind).ok()? {
-        Kind::Placed => {
+        Kind::Appended => {
             let peer::PutResult { first_ordinal, time_ms, .. } = result;
-            Some(AppendOutcome::Placed { first_ordinal, time_ms })
+            Some(AppendOutcome::Appended { first_ordinal, time_ms })
         }
         Kind::NoSuchShard => Some(AppendOutcome::NoSuchShard),
         Kind::Sealed => Some(AppendOutcome::Sealed),
-        Kind::Remembered => {
+        Kind::Duplicate => {
             let runs = result.runs.iter().map(read_run).collect::<Option<_>>()?;
-            Some(AppendOutcome::Remembered(runs))
+            Some(AppendOutcome::Duplicate(runs))
         }
         Kind::ProducerStale => Some(AppendOutcome::Refused(ProducerRefusal::Stale)),
         Kind::ProducerTableFull => Some(AppendOutcome::Refused(ProducerRefusal::TableFull)),
@@ -262,10 +262,10 @@ mod tests {
             time_ms: 6,
         };
         for (outcome, throttled) in [
-            (Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 }), vec![1]),
+            (Some(AppendOutcome::Appended { first_ordinal: 7, time_ms: 9 }), vec![1]),
             (Some(AppendOutcome::NoSuchShard), vec![]),
             (Some(AppendOutcome::Sealed), vec![0]),
-            (Some(AppendOutcome::Remembered(vec![run; 2])), vec![]),
+            (Some(AppendOutcome::Duplicate(vec![run; 2])), vec![]),
             (Some(AppendOutcome::Refused(ProducerRefusal::Stale)), vec![]),
             (Some(AppendOutcome::Refused(ProducerRefusal::TableFull)), vec![]),
             (None, vec![0, 1, 2]),
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_does_not_fit_leaves_the_outcome_unknown() {
-        let placed = || Some(AppendOutcome::Placed { first_ordinal: 7, time_ms: 9 });
+        let appended = || Some(AppendOutcome::Appended { first_ordinal: 7, time_ms: 9 });
         let answer = |throttled: &[u32], outcome| {
             send_outcome(BatchOutcome { outcome, throttled: throttled.to_vec() })
         };
@@ -287,22 +287,22 @@ mod tests {
             ..Default::default()
         };
         for (results, is_read) in [
-            (vec![answer(&[], placed())], true),
-            (vec![answer(&[0, 2], placed())], true),
+            (vec![answer(&[], appended())], true),
+            (vec![answer(&[0, 2], appended())], true),
             (vec![answer(&[0, 1, 2], None)], true),
             (vec![answer(&[], Some(AppendOutcome::Sealed))], true),
-            (vec![answer(&[3], placed())], false),
-            (vec![answer(&[1, 1], placed())], false),
+            (vec![answer(&[3], appended())], false),
+            (vec![answer(&[1, 1], appended())], false),
             (vec![], false),
-            (vec![answer(&[], placed()); 2], false),
+            (vec![answer(&[], appended()); 2], false),
         ] {
             let read = read_response(answered(results.clone()), &[sent(3)]);
             assert_eq!(read.is_ok(), is_read, "{results:?}");
             assert!(is_read || read == Err(PartError::Unknown));
         }
-        let newer = peer::PutResult { kind: 99, ..answer(&[], placed()) };
+        let newer = peer::PutResult { kind: 99, ..answer(&[], appended()) };
         assert_eq!(read_response(answered(vec![newer]), &[sent(3)]), Err(PartError::Unknown));
-        let newer = peer::PutResponse { outcome: 99, ..answered(vec![answer(&[], placed())]) };
+        let newer = peer::PutResponse { outcome: 99, ..answered(vec![answer(&[], appended())]) };
         assert_eq!(read_response(newer, &[sent(3)]), Err(PartError::Unknown));
         for undelivered in [PartError::NotProposed, PartError::Unknown, PartError::Refused("no space".into())]
         {

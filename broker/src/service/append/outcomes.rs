@@ -137,7 +137,7 @@ fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentReco
     }
     match outcome.outcome {
         None => {}
-        Some(AppendOutcome::Placed { first_ordinal, time_ms }) => {
+        Some(AppendOutcome::Appended { first_ordinal, time_ms }) => {
             let SentRecords { shard, created_s, records } = sent;
             for (index, ordinal) in records.into_iter().zip(first_ordinal..) {
                 results[index as usize] = Ok(AppendedRecord { shard, created_s, ordinal, time_ms });
@@ -145,7 +145,7 @@ fn settle_batch(results: &mut Results, outcome: BatchOutcome, mut sent: SentReco
         }
         Some(AppendOutcome::Sealed) => retries.sealed.push(sent),
         Some(AppendOutcome::NoSuchShard) => refuse(results, [&sent], AppendFailure::Unavailable),
-        Some(AppendOutcome::Remembered(runs)) => {
+        Some(AppendOutcome::Duplicate(runs)) => {
             for index in sent.records {
                 // A peer may have answered nonsense.
                 results[index as usize] = recall(&runs, index).ok_or(AppendFailure::Unknown);

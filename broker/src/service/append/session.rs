@@ -145,7 +145,7 @@ impl OrderedPut {
         self.session.progress().routes.add(stream, queues)
     }
 
-    /// Lets the next put begin behind this one.
+    /// Unblocks the next put of the session once this one is queued.
     fn let_next_begin(&self) {
         let mut progress = self.session.progress();
         if progress.is_queueing && progress.last == self.number {

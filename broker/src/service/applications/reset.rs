@@ -64,7 +64,7 @@ impl Service {
         Ok(ResetOutcome { streams, changes, refusal })
     }
 
-    /// Drops all tables of an application. A trial changes nothing. Gives their names.
+    /// Drops all tables of an application. A trial changes nothing. Returns their names.
     ///
     /// # Errors
     /// [`ApplicationError`]: it runs, or that is not known; one of the tables is protected.

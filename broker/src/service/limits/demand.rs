@@ -1,4 +1,4 @@
-//! Traffic offered to shards, on any node: each leader counts its own shards, and the leader of the metadata
+//! Demand on shards, on any node: each leader counts its own shards, and the leader of the metadata
 //! group asks for the counts that it needs.
 
 use std::collections::HashMap;
@@ -15,11 +15,11 @@ use crate::service::Service;
 /// How long a node may take to answer. One that does not is asked again at the next look.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Traffic offered to shards, by stream and shard, and the node that counted it.
+/// Demand on shards, by stream and shard, and the node that counted it.
 pub type Counted = HashMap<(u64, u32), (u64, Demand)>;
 
 impl Service {
-    /// Counts the traffic offered to the open shards of those streams that are led here, since this node
+    /// Counts the demand on the open shards of those streams that are led here, since this node
     /// began to count.
     pub fn demand_here(&self, stream_uids: &[u64]) -> Vec<(u64, u32, Demand)> {
         let catalog = self.catalog();
@@ -37,7 +37,7 @@ impl Service {
         streams.flat_map(|stream| of_stream(stream)).collect()
     }
 
-    /// Asks all nodes for the traffic offered to the shards that they lead, and leaves out nodes that do not
+    /// Asks all nodes for the demand on the shards that they lead, and leaves out nodes that do not
     /// answer.
     pub(in crate::service) async fn demand_everywhere(&self, stream_uids: &[u64]) -> Counted {
         let peers = self.groups.peers();
@@ -46,8 +46,8 @@ impl Service {
         let asking = others.map(|node| async move {
             let ask = async {
                 let mut client = peers.client(node, Lane::Requests).await.ok()?;
-                let message = peer::OfferedRequest { stream_uids: stream_uids.to_vec() };
-                let answer = client.offered(peers.request(node, message, Some(ANSWER_DEADLINE))).await;
+                let message = peer::CountDemandRequest { stream_uids: stream_uids.to_vec() };
+                let answer = client.count_demand(peers.request(node, message, Some(ANSWER_DEADLINE))).await;
                 Some((node, answer.ok()?.into_inner().shards))
             };
             timeout(ANSWER_DEADLINE, ask).await.ok().flatten()
@@ -66,13 +66,13 @@ impl Service {
     }
 }
 
-/// Encodes offered traffic as the answer to a peer.
-pub fn send_demand(counted: Vec<(u64, u32, Demand)>) -> peer::OfferedResponse {
-    let send = |(stream_uid, shard, demand): (u64, u32, Demand)| peer::offered_response::Shard {
+/// Encodes counted demand as the answer to a peer.
+pub fn send_demand(counted: Vec<(u64, u32, Demand)>) -> peer::CountDemandResponse {
+    let send = |(stream_uid, shard, demand): (u64, u32, Demand)| peer::count_demand_response::Shard {
         stream_uid,
         shard,
         bytes: demand.bytes,
         records: demand.records,
     };
-    peer::OfferedResponse { shards: counted.into_iter().map(send).collect() }
+    peer::CountDemandResponse { shards: counted.into_iter().map(send).collect() }
 }

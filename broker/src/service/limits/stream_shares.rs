@@ -26,7 +26,7 @@ impl StreamShares {
         free.is_some_and(|free| own <= free.max(1))
     }
 
-    /// Gives a stream that many more.
+    /// Adds `more` to the share of a stream.
     pub fn add(&mut self, stream_uid: u64, more: usize) {
         if more > 0 {
             *self.by_stream.entry(stream_uid).or_default() += more;

@@ -77,8 +77,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Lets one call of a polling reader in, or refuses it and charges nothing. [`Self::charge_read`] charges the
-    /// bytes that it then reads.
+    /// Charges one call of a polling reader, or throttles it and charges nothing. [`Self::charge_read`] charges the
+    /// bytes that the call then reads.
     ///
     /// # Errors
     /// [`RateExceeded`] while the bytes are in debt or no call is left.
@@ -99,7 +99,7 @@ impl Budget {
         self.read_bytes.above_zero_in_ms().max(self.read_calls.has_one_in_ms())
     }
 
-    /// Gives out one iterator, or refuses it and charges nothing.
+    /// Charges one iterator, or throttles the call and charges nothing.
     ///
     /// # Errors
     /// [`RateExceeded`] while none is left.

@@ -58,7 +58,7 @@ impl CallRoom {
 }
 
 impl BatchCharge {
-    /// Gives back all beyond that many bytes.
+    /// Releases the part of the charge above `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         if let Some(charge) = &mut self.charge {
             charge.shrink(bytes);

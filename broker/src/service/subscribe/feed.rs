@@ -128,7 +128,7 @@ impl Feeds {
         freed.inspect_err(|_| self.pool.note_refusal()).ok()?.ok().map(EventRoom)
     }
 
-    /// Lets go of the runs of all shards that no client has any part of; the others would free nothing.
+    /// Drops the runs of all shards that no client refers to; dropping the others would free nothing.
     fn forget_unused(&self) {
         let feeds: Vec<_> = self.by_shard().values().filter_map(Weak::upgrade).collect();
         for feed in feeds {

@@ -15,17 +15,17 @@ use crate::service::{AppendFailure, AppendedRecord};
 
 /// Number of `results` in a PutStreamResponse.
 const RESULTS: u8 = 2;
-/// Number of `placed` in a PutResult.
-const PLACED: u8 = 1;
-/// Numbers of the members of a Placed.
+/// Number of `record` in a PutResult.
+const RECORD: u8 = 1;
+/// Numbers of the members of an AppendedRecord.
 const SHARD_ID: u8 = 1;
 const SEQUENCE_NUMBER: u8 = 2;
 /// Bytes of a tag and a length below 128.
 const HEAD_BYTES: usize = 2;
-/// Bytes of a Placed.
-const PLACED_BYTES: usize = HEAD_BYTES + ShardId::LENGTH + HEAD_BYTES + DIGITS;
-/// Bytes of a PutResult with a Placed.
-const RESULT_BYTES: usize = HEAD_BYTES + PLACED_BYTES;
+/// Bytes of an AppendedRecord.
+const RECORD_BYTES: usize = HEAD_BYTES + ShardId::LENGTH + HEAD_BYTES + DIGITS;
+/// Bytes of a PutResult with an AppendedRecord.
+const RESULT_BYTES: usize = HEAD_BYTES + RECORD_BYTES;
 const _: () = assert!(RESULT_BYTES < 128);
 
 type Results = [Result<AppendedRecord, AppendFailure>];
@@ -36,13 +36,13 @@ pub(super) fn each(position: u64, results: &Results) -> Bytes {
     let mut writer = AcknowledgementWriter::default();
     for result in results {
         match result {
-            Ok(placed) => {
+            Ok(record) => {
                 out.extend_from_slice(&head(RESULTS, RESULT_BYTES));
-                out.extend_from_slice(&head(PLACED, PLACED_BYTES));
+                out.extend_from_slice(&head(RECORD, RECORD_BYTES));
                 out.extend_from_slice(&head(SHARD_ID, ShardId::LENGTH));
-                ShardId(placed.shard).write(&mut out);
+                ShardId(record.shard).write(&mut out);
                 out.extend_from_slice(&head(SEQUENCE_NUMBER, DIGITS));
-                writer.write_sequence_number(placed, &mut out);
+                writer.write_sequence_number(record, &mut out);
             }
             Err(refusal) => {
                 let result = put_result::Result::Failure(status::failure(*refusal));
@@ -96,17 +96,17 @@ mod tests {
 
     #[test]
     fn acknowledgements_read_as_the_messages_they_are() {
-        let placed = |shard, ordinal| AppendedRecord {
+        let record = |shard, ordinal| AppendedRecord {
             shard,
             created_s: 1_700_000_000,
             ordinal,
             time_ms: 1_700_000_001_234,
         };
         let results = [
-            Ok(placed(0, 0)),
-            Ok(placed(0, 1)),
+            Ok(record(0, 0)),
+            Ok(record(0, 1)),
             Err(AppendFailure::Throttled { shard: 7 }),
-            Ok(placed(2_147_483_647, 1 << 40)),
+            Ok(record(2_147_483_647, 1 << 40)),
             Err(AppendFailure::Unknown),
         ];
         for position in [0, 1, 127, 128, u64::MAX] {

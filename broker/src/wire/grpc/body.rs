@@ -71,7 +71,7 @@ impl BodyRoom {
         true
     }
 
-    /// Gives back that many bytes, or all there are.
+    /// Releases `bytes` of the charge, or all of it when it is smaller.
     pub(super) fn give_back(&self, bytes: usize) {
         let mut share = self.share();
         share.bytes = share.bytes.saturating_sub(bytes);

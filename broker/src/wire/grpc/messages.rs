@@ -2,8 +2,8 @@
 
 use prost_types::Timestamp;
 use tidelog_proto::v1::{
-    ChildShard, NewRecord, Placed as PlacedMessage, Position, PutResult, ReadResponse, Record, ShardEnd,
-    position, put_result,
+    AppendedRecord as AppendedRecordMessage, ChildShard, NewRecord, Position, PutResult, ReadResponse,
+    Record, ShardEnd, position, put_result,
 };
 use tonic::Status;
 
@@ -28,9 +28,9 @@ pub(super) fn results(results: &[Result<AppendedRecord, AppendFailure>]) -> Vec<
     let mut writer = AcknowledgementWriter::default();
     let result = |result: &Result<AppendedRecord, AppendFailure>| {
         let result = match result {
-            Ok(placed) => put_result::Result::Placed(PlacedMessage {
-                shard_id: ShardId(placed.shard).to_string(),
-                sequence_number: writer.sequence_number(placed),
+            Ok(record) => put_result::Result::Record(AppendedRecordMessage {
+                shard_id: ShardId(record.shard).to_string(),
+                sequence_number: writer.sequence_number(record),
             }),
             Err(refusal) => put_result::Result::Failure(status::failure(*refusal)),
         };

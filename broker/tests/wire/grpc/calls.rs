@@ -63,7 +63,7 @@ impl Grpc {
     }
 
     /// Puts records and returns where they are; all are written.
-    pub async fn put(&self, records: Vec<NewRecord>) -> Vec<Placed> {
+    pub async fn put(&self, records: Vec<NewRecord>) -> Vec<AppendedRecord> {
         let request = PutRequest { stream: "S".into(), records, producer: None };
         let answer = self.records().put(request).await.unwrap().into_inner();
         answer.results.into_iter().map(placed).collect()
@@ -123,9 +123,9 @@ pub fn record(key: &str, data: impl Into<Vec<u8>>) -> NewRecord {
     NewRecord { partition_key: Some(key.into()), explicit_hash_key: None, data: data.into().into() }
 }
 
-pub fn placed(result: PutResult) -> Placed {
+pub fn placed(result: PutResult) -> AppendedRecord {
     match result.result {
-        Some(put_result::Result::Placed(placed)) => placed,
+        Some(put_result::Result::Record(record)) => record,
         other => panic!("{other:?}"),
     }
 }

@@ -128,7 +128,7 @@ async fn a_batch_that_is_sent_again_is_answered_and_not_written_again() {
     let first = records.put(batch(1, 1, &["a", "b", "c"])).await.unwrap().into_inner();
     let again = records.put(batch(1, 1, &["a", "b", "c"])).await.unwrap().into_inner();
     assert_eq!(first, again);
-    assert!(first.results.iter().all(|result| matches!(result.result, Some(put_result::Result::Placed(_)))));
+    assert!(first.results.iter().all(|result| matches!(result.result, Some(put_result::Result::Record(_)))));
     records.put(batch(2, 2, &["a", "b", "c"])).await.unwrap();
     let stale = records.put(batch(1, 1, &["a"])).await.unwrap().into_inner();
     let Some(put_result::Result::Failure(stale)) = &stale.results[0].result else { panic!("{stale:?}") };
@@ -179,7 +179,7 @@ async fn limits_throttle_single_records_and_hold_readers_back() {
     let request = put("S", (0..4).map(|_| large()).collect());
     let results = grpc.records().put(request).await.unwrap().into_inner().results;
     let (written, throttled): (Vec<_>, Vec<_>) =
-        results.into_iter().partition(|result| matches!(result.result, Some(put_result::Result::Placed(_))));
+        results.into_iter().partition(|result| matches!(result.result, Some(put_result::Result::Record(_))));
     assert!(!written.is_empty() && !throttled.is_empty());
     for result in throttled {
         let failure = failed(result);

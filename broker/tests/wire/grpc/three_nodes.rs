@@ -117,8 +117,8 @@ async fn any_node_serves_and_readers_go_on_with_the_next_leader() {
 fn numbers(answers: Vec<PutStreamResponse>) -> BTreeMap<String, Vec<String>> {
     let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for result in answers.into_iter().flat_map(|answer| answer.results) {
-        if let Some(put_result::Result::Placed(placed)) = result.result {
-            numbers.entry(placed.shard_id).or_default().push(placed.sequence_number);
+        if let Some(put_result::Result::Record(record)) = result.result {
+            numbers.entry(record.shard_id).or_default().push(record.sequence_number);
         }
     }
     numbers

@@ -69,7 +69,7 @@ fn node_row(node: &NodeStatus, groups: &[GroupStatus]) -> [String; 6] {
 }
 
 fn group_row(group: &GroupStatus, own: u64) -> [String; 7] {
-    let others = group.matched.iter().filter(|matched| matched.node != own);
+    let others = group.match_indexes.iter().filter(|matched| matched.node != own);
     let behind: Vec<String> = others
         .map(|matched| format!("{}:{}", matched.node, group.last_index.saturating_sub(matched.index)))
         .collect();
@@ -94,11 +94,11 @@ fn object(status: &StatusResponse) -> Value {
             "is_reachable": node.is_reachable,
             "version": node.version,
             "reluctance": node.reluctance,
-            "stands_still_in": node.stands_still_in,
+            "stands_still_in": node.stalled_groups,
         })
     };
     let group = |group: &GroupStatus| {
-        let matched = group.matched.iter().map(|at| json!({ "node": at.node, "index": at.index }));
+        let matched = group.match_indexes.iter().map(|at| json!({ "node": at.node, "index": at.index }));
         json!({
             "group": group.group,
             "leader": (group.leader != 0).then_some(group.leader),

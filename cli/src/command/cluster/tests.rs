@@ -9,7 +9,7 @@ use tidelog::shell::spawn_short;
 use tidelog::tls::peer::{Own, PeerTls};
 use tidelog_proto::cluster::cluster_server::{Cluster, ClusterServer};
 use tidelog_proto::cluster::{
-    AddNodeRequest, GroupStatus, Matched, NodeStatus, Progress, RemoveNodeRequest, ReplaceNodeRequest,
+    AddNodeRequest, GroupStatus, MatchIndex, NodeStatus, Progress, RemoveNodeRequest, ReplaceNodeRequest,
     StatusRequest, StatusResponse, TransferLeaderRequest,
 };
 use tidelog_testkit::certificates::Authority;
@@ -101,15 +101,15 @@ fn status() -> StatusResponse {
         reluctance: reluctance.into(),
         ..NodeStatus::default()
     };
-    let matched = [(1, 1_000), (2, 1_000), (3, 400)].map(|(node, index)| Matched { node, index });
-    let group = |group: u32, leader: u64, matched: &[Matched]| GroupStatus {
+    let matched = [(1, 1_000), (2, 1_000), (3, 400)].map(|(node, index)| MatchIndex { node, index });
+    let group = |group: u32, leader: u64, matched: &[MatchIndex]| GroupStatus {
         group,
         leader,
         term: 7,
         last_index: 1_000,
         applied_index: 999,
         purged_index: 10,
-        matched: matched.to_vec(),
+        match_indexes: matched.to_vec(),
     };
     StatusResponse {
         cluster: "c1f5ecbc-8d5e-4b0a-a9ee-67e0e4ebd0d5".into(),

@@ -84,13 +84,13 @@ fn have_reached(led: &[GroupStatus], ends: &Ends) -> bool {
     led.len() == ends.len()
         && led.iter().all(|group| {
             let end = ends.get(&group.group).copied().unwrap_or(u64::MAX);
-            group.matched.iter().all(|matched| matched.index >= end)
+            group.match_indexes.iter().all(|matched| matched.index >= end)
         })
 }
 
 #[cfg(test)]
 mod tests {
-    use tidelog_proto::cluster::Matched;
+    use tidelog_proto::cluster::MatchIndex;
 
     use super::*;
 
@@ -99,7 +99,7 @@ mod tests {
         let group = |last_index, others: &[u64]| GroupStatus {
             group: 1,
             last_index,
-            matched: others.iter().map(|index| Matched { node: 2, index: *index }).collect(),
+            match_indexes: others.iter().map(|index| MatchIndex { node: 2, index: *index }).collect(),
             ..GroupStatus::default()
         };
         let ends = Ends::from([(1, 100)]);

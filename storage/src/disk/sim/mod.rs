@@ -103,7 +103,7 @@ impl SimDisk {
         self.lock().sync_fails = true;
     }
 
-    /// Lets `operations` more changes (writes, syncs, names) through; every operation after them fails until
+    /// Allows `operations` more changes (writes, syncs, names); every operation after them fails until
     /// [`SimDisk::crash`].
     pub fn cut_power_after(&self, operations: u64) {
         self.lock().operations_left = Some(operations);

@@ -9,7 +9,7 @@ use crate::ops::api::PutRecordsInput;
 use crate::ops::cases;
 use crate::service::Payload;
 
-/// Reads a body in both ways, which must agree when the fast one takes it. Tells whether it did.
+/// Reads a body in both ways, which must agree when the fast one takes it. Returns whether it did.
 fn read_both(body: Vec<u8>) -> bool {
     let stream = cases::stream("a", 1);
     let call = Call { codec: Codec::Cbor, body: body.into(), ..cases::call("") };

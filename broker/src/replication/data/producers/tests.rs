@@ -142,10 +142,10 @@ impl World {
             Appended { first_ordinal, time_ms: now_ms }
         });
         let runs = match outcome {
-            AppendOutcome::Placed { first_ordinal, time_ms } => {
+            AppendOutcome::Appended { first_ordinal, time_ms } => {
                 vec![Run { positions, shard, created_s: created_s(shard), first_ordinal, time_ms }]
             }
-            AppendOutcome::Remembered(runs) => runs,
+            AppendOutcome::Duplicate(runs) => runs,
             AppendOutcome::Refused(ProducerRefusal::Stale) => {
                 assert!(number < settled[&producer], "batch {number} is not settled");
                 return;
@@ -227,7 +227,7 @@ fn producers_are_forgotten_by_the_logs_time_alone() {
     const HOUR_MS: u64 = 3_600_000;
     let mut producers = Producers::default();
     let is_known = |producers: &mut Producers, now_ms| {
-        matches!(take(producers, 0, stamp(7, 1), now_ms), AppendOutcome::Remembered(_))
+        matches!(take(producers, 0, stamp(7, 1), now_ms), AppendOutcome::Duplicate(_))
     };
     assert!(!is_known(&mut producers, START_MS));
     // Records without a producer let time pass as well; a clock that goes back takes nothing from it.
@@ -264,7 +264,7 @@ fn a_group_keeps_to_its_bound() {
     assert!(refused > 0 && (ENTRIES_MAX - 1..=ENTRIES_MAX).contains(&entries), "{entries}, {refused}");
     assert_eq!(producers.entries, entries);
     producers.forget(|key| key.shard == 0);
-    assert!(matches!(take(&mut producers, 9, stamp(1, 1), START_MS), AppendOutcome::Placed { .. }));
+    assert!(matches!(take(&mut producers, 9, stamp(1, 1), START_MS), AppendOutcome::Appended { .. }));
 }
 
 /// A clock that is two hours ahead for one batch makes no shard forget a producer.
@@ -273,7 +273,7 @@ fn producers_are_remembered_over_a_batch_that_is_stamped_hours_ahead() {
     const HOUR_MS: u64 = 3_600_000;
     let mut producers = Producers::default();
     let is_known = |producers: &mut Producers, id, now_ms| {
-        matches!(take(producers, 0, stamp(id, 1), now_ms), AppendOutcome::Remembered(_))
+        matches!(take(producers, 0, stamp(id, 1), now_ms), AppendOutcome::Duplicate(_))
     };
     assert!(!is_known(&mut producers, 7, START_MS));
     assert!(!is_known(&mut producers, 8, START_MS + 2 * HOUR_MS));
@@ -296,19 +296,19 @@ fn producers_are_remembered_over_a_batch_that_is_stamped_hours_ahead() {
 fn a_child_remembers_as_long_as_its_parent_with_any_times_of_their_groups() {
     const HOUR_MS: u64 = 3_600_000;
     let (mut parents, mut children) = (Producers::default(), Producers::default());
-    assert!(matches!(take(&mut parents, 0, stamp(7, 1), START_MS), AppendOutcome::Placed { .. }));
+    assert!(matches!(take(&mut parents, 0, stamp(7, 1), START_MS), AppendOutcome::Appended { .. }));
     // The children's group has seen a day pass.
     let mut now_ms = START_MS;
     while now_ms < START_MS + 24 * HOUR_MS {
         now_ms += 30_000;
-        assert!(!matches!(take(&mut children, 3, stamp(9, now_ms), now_ms), AppendOutcome::Remembered(_)));
+        assert!(!matches!(take(&mut children, 3, stamp(9, now_ms), now_ms), AppendOutcome::Duplicate(_)));
         children.forget(|key| key.shard == 2);
     }
     let table = parents.of(key(0)).cloned().expect("a producer");
     children.remember_all(key(1), table, parents.clock_ms());
     let mut is_known = |now_ms| {
         children.pass(now_ms);
-        matches!(take(&mut children, 1, stamp(7, 1), now_ms), AppendOutcome::Remembered(_))
+        matches!(take(&mut children, 1, stamp(7, 1), now_ms), AppendOutcome::Duplicate(_))
     };
     assert!((1..60).all(|minute| is_known(now_ms + minute * 50_000)));
 }

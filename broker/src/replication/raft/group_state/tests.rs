@@ -48,8 +48,8 @@ fn send(group: &mut GroupState, shard: u32, batch: u64, positions: &[u32]) -> Ap
     }
 }
 
-fn placed(first_ordinal: u64) -> AppendOutcome {
-    AppendOutcome::Placed { first_ordinal, time_ms: START_MS }
+fn appended(first_ordinal: u64) -> AppendOutcome {
+    AppendOutcome::Appended { first_ordinal, time_ms: START_MS }
 }
 
 fn run(shard: u32, positions: &[u32], first_ordinal: u64) -> Run {
@@ -84,11 +84,11 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
     let store = store.expect("an empty store");
     let (mut here, mut there) = (group(&store), group(&store));
     control(&mut here, data_command::Command::OpenShards(stored::OpenShards { uid: UID, shards: vec![0] }));
-    assert_eq!(send(&mut here, 0, 2, &[0, 1, 2, 3]), placed(1));
-    assert_eq!(send(&mut here, 0, 4, &[1, 3]), placed(5));
+    assert_eq!(send(&mut here, 0, 2, &[0, 1, 2, 3]), appended(1));
+    assert_eq!(send(&mut here, 0, 4, &[1, 3]), appended(5));
     assert_eq!(
         send(&mut here, 0, 2, &[0, 1, 2, 3]),
-        AppendOutcome::Remembered(vec![run(0, &[0, 1, 2, 3], 1)])
+        AppendOutcome::Duplicate(vec![run(0, &[0, 1, 2, 3], 1)])
     );
     assert_eq!(send(&mut there, 0, 2, &[0]), AppendOutcome::NoSuchShard);
 
@@ -115,12 +115,12 @@ fn children_answer_for_their_parents_in_the_same_group_and_in_another() {
 
     for (group, shard) in [(&mut here, 1), (&mut there, 2)] {
         // Known completely; only in part; not at all; not any more.
-        let known = AppendOutcome::Remembered(vec![run(0, &[0, 1, 2, 3], 1)]);
+        let known = AppendOutcome::Duplicate(vec![run(0, &[0, 1, 2, 3], 1)]);
         assert_eq!(send(group, shard, 2, &[1, 3]), known);
-        let partly = AppendOutcome::Remembered(vec![run(0, &[1, 3], 5), run(shard, &[0, 7], 1)]);
+        let partly = AppendOutcome::Duplicate(vec![run(0, &[1, 3], 5), run(shard, &[0, 7], 1)]);
         assert_eq!(send(group, shard, 4, &[0, 1, 7]), partly);
         assert_eq!(send(group, shard, 4, &[0, 1, 3, 7]), partly);
-        assert_eq!(send(group, shard, 3, &[0]), placed(3));
+        assert_eq!(send(group, shard, 3, &[0]), appended(3));
         assert_eq!(send(group, shard, 1 + 1, &[0]), known);
         let log = store.get(key(shard)).expect("the child");
         assert_eq!(log.bounds().next_ordinal, 4, "only what was not known was written");
@@ -142,7 +142,7 @@ fn hidden_records_count_when_states_are_compared() {
     let store = store.expect("an empty store");
     let mut group = group(&store);
     control(&mut group, data_command::Command::OpenShards(stored::OpenShards { uid: UID, shards: vec![0] }));
-    assert_eq!(send(&mut group, 0, 2, &[0, 1, 2]), placed(1));
+    assert_eq!(send(&mut group, 0, 2, &[0, 1, 2]), appended(1));
     let log = store.get(key(0)).expect("the shard");
     log.hide_below(3);
     assert_eq!(log.bounds().first_ordinal, 3);
@@ -168,7 +168,7 @@ fn records_without_a_producer_leave_no_trace_in_the_state() {
     assert_eq!(group.store(&StoredMembershipOf::<TypeConfig>::default()), before);
     // A refused batch leaves none either.
     for number in 2..=65 {
-        assert!(matches!(send(&mut group, 0, number, &[0]), AppendOutcome::Placed { .. }), "{number}");
+        assert!(matches!(send(&mut group, 0, number, &[0]), AppendOutcome::Appended { .. }), "{number}");
     }
     let full = AppendOutcome::Refused(ProducerRefusal::TableFull);
     let before = group.store(&StoredMembershipOf::<TypeConfig>::default());

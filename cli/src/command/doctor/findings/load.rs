@@ -44,7 +44,7 @@ fn rate(rate: Rate, limits: Limits) -> String {
     )
 }
 
-/// Gives advice about a shard that takes too much, and the command if there is one.
+/// Advises on an overloaded shard: a sentence, and a command if one helps.
 fn relief(facts: &Facts, sample: &Sample) -> (String, Option<String>) {
     if let Some(key) = dominating(sample) {
         let part = percent(key.amount.part_of(sample.keyed));
