@@ -64,8 +64,9 @@ mod tests {
     use super::*;
     use crate::model::shard_id::ShardId;
     use crate::model::stream::{HashRange, StreamStatus};
-    use crate::ops::api::{Feature, PutRecordInput};
+    use crate::ops::api::PutRecordInput;
     use crate::ops::cases;
+    use crate::ops::fault::Feature;
     use crate::ops::fault::{InvalidPosition, InvalidReshard, LimitExceeded, Unavailable};
     use crate::replication::{Quota, QuotaExceeded};
     use crate::service::PutRefusal;

@@ -21,7 +21,7 @@ use tidelog_proto::{Codec, Document};
 
 use super::fault::Fault;
 pub use fields::{Fields, Mismatch};
-pub use operation::{Feature, Properties, RunsOn, State, WithoutLeader};
+pub use operation::{Properties, RunsOn, State, WithoutLeader};
 use shape::{Kind, Member, Pattern, Text};
 use value::choose;
 pub use value::{Blob, Choice, MemberValue, TextMap, Timestamp, Value, base64_length, list};

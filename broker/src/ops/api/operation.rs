@@ -4,11 +4,10 @@
 //! second and account are taken, as for most of the others. Operations without a rate are bounded by their shard's
 //! budget; those of the queues have an exception of their own for it.
 
-use serde::{Deserialize, Serialize};
-
 use super::Operation;
 use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};
 use crate::limits::rates::{Rate, rate};
+use crate::ops::fault::Feature;
 
 use Feature::{Channels, Queues};
 use RunsOn::{AnyNode, MetadataLeader, ShardLeader};
@@ -35,15 +34,6 @@ pub enum State {
     Built,
     /// Requests are validated and then refused: this version lacks the feature.
     NotBuilt(Feature),
-}
-
-/// A feature of Kinesis that this version lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Feature {
-    /// Queues of records.
-    Queues,
-    /// Channels.
-    Channels,
 }
 
 /// The node that runs an operation.

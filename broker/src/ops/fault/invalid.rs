@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{PARTITION_KEY_LENGTH_MAX, RECORD_DATA_BYTES_MAX};
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{HashRange, StreamKey};
-use crate::ops::record::entry::OutOfBounds;
 
 /// A member whose document has another type than the service model gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,6 +234,20 @@ pub enum InvalidRecords {
         /// The number.
         number: String,
     },
+}
+
+/// The bound that a record breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum OutOfBounds {
+    /// The data is too large.
+    #[error("data has up to {RECORD_DATA_BYTES_MAX} bytes")]
+    Data,
+    /// The partition key is empty or too long.
+    #[error("a partition key has 1 to {PARTITION_KEY_LENGTH_MAX} characters")]
+    PartitionKey,
+    /// The explicit hash key is no number below 2^128.
+    #[error("an explicit hash key is a decimal number from 0 to 2^128-1")]
+    ExplicitHashKey,
 }
 
 /// Why shards cannot be changed so.

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 pub use exception::Exception;
 pub use invalid::{
     Constraint, InvalidArgument, InvalidPosition, InvalidRecords, InvalidReshard, InvalidRetention,
-    InvalidTags, InvalidTarget, NotBase64, ResourceName, ScaleBound, Validation, Violation, WrongType,
+    InvalidTags, InvalidTarget, NotBase64, OutOfBounds, ResourceName, ScaleBound, Validation, Violation,
+    WrongType,
 };
 pub use refused::{InUse, LimitExceeded, NotFound, Throttled, Unavailable};
 
 use crate::model::shard_id::ShardId;
 use crate::model::stream::{Consumer, StreamKey, StreamStatus};
-use crate::ops::api::Feature;
 use crate::replication::{Quota, QuotaExceeded};
 use crate::service::ServiceError;
 
@@ -74,6 +74,15 @@ pub enum Fault {
     Internal,
     /// This node cannot serve the call now; a retry may succeed.
     Unavailable(Unavailable),
+}
+
+/// A feature of Kinesis that this version lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Feature {
+    /// Queues of records.
+    Queues,
+    /// Channels.
+    Channels,
 }
 
 impl Fault {

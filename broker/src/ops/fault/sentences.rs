@@ -5,10 +5,9 @@
 mod invalid;
 mod refused;
 
-use super::{Fault, ResourceName, Throttled};
+use super::{Fault, Feature, ResourceName, Throttled};
 use crate::limits::{ITERATOR_LIFE_MS, PAGE_TOKEN_LIFE_MS};
 use crate::model::stream::StreamKey;
-use crate::ops::api::Feature;
 use crate::ops::java_date;
 use invalid::{argument_sentence, position_sentence, validation_sentence, wrong_type_sentence};
 use refused::{in_use_sentence, limit_sentence, not_found_sentence, unavailable_sentence};

@@ -5,8 +5,9 @@
 
 mod cbor;
 
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+use serde::Deserialize;
 
 pub use cbor::FoundRecord;
 
@@ -17,7 +18,7 @@ use crate::ops::Fault;
 use crate::ops::api::shape::utf16_length;
 use crate::ops::api::validate::Violations;
 use crate::ops::api::{Blob, base64_length};
-use crate::ops::fault::InvalidRecords;
+use crate::ops::fault::{InvalidRecords, OutOfBounds};
 use crate::service::{NewRecord, Payload};
 
 /// Opening brackets of a body that is read the fast way: those of 500 records, and some inside texts.
@@ -46,20 +47,6 @@ pub struct Entry<'a> {
     explicit_hash_key: Option<&'a str>,
     data: Payload<'a>,
     data_bytes: usize,
-}
-
-/// The bound that a record breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum OutOfBounds {
-    /// The data is too large.
-    #[error("data has up to {RECORD_DATA_BYTES_MAX} bytes")]
-    Data,
-    /// The partition key is empty or too long.
-    #[error("a partition key has 1 to {PARTITION_KEY_LENGTH_MAX} characters")]
-    PartitionKey,
-    /// The explicit hash key is no number below 2^128.
-    #[error("an explicit hash key is a decimal number from 0 to 2^128-1")]
-    ExplicitHashKey,
 }
 
 impl<'a> Entry<'a> {
