@@ -58,7 +58,7 @@ pub mod state;
 pub mod value;
 
 pub use codec::Damaged;
-pub use command::{Bounds, Command, Stamp};
+pub use command::{Bounds, Command, Shares, Stamp};
 pub use fault::{Fault, Invalid};
 pub use owner::{Owner, application_of};
 pub use request::{Operation, Read, Request, Write};

@@ -162,10 +162,10 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "Lease tables",
-        bound: "An account has 256 tables in a region, and a table 100,000 items. A data group has 32 MiB, of which one account holds at most as much as remains free.",
+        bound: "An account has 256 tables in a region, and a table 100,000 items. A data group has 32 MiB, of which an account leaves an eighth for others, and of that eighth it takes at most as much as remains free.",
         setting: "`--lease-table-limits`",
         at_bound: "CreateTable gets LimitExceededException, and an item ValidationException. Leases that exist can be renewed.",
-        test: "tables/tests/operations/bounds.rs: an_account_takes_no_more_of_a_group_than_it_leaves_for_others",
+        test: "tables/tests/operations/bounds.rs: an_account_leaves_an_eighth_of_a_group_for_others",
     },
     Resource {
         name: "Items of a BatchGetItem",

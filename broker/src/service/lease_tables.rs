@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tidelog_tables::{Bounds, Command, Fault, Owner, Read, Request, Stamp, Write, answer, application_of};
+use tokio::sync::Semaphore;
 
 use self::batch::Batch;
 use crate::replication::{
@@ -24,12 +25,15 @@ pub struct LeaseTables {
     groups: Arc<Groups>,
     /// `None` where they are not served.
     bounds: Option<Bounds>,
+    /// Creations of tables on this node, one at a time: between the count of an owner's tables and the creation of the
+    /// next one no other may come.
+    creations: Semaphore,
 }
 
 impl LeaseTables {
     /// The tables of these groups within these bounds; `None` serves none.
     pub fn new(groups: Arc<Groups>, bounds: Option<Bounds>) -> Self {
-        Self { groups, bounds }
+        Self { groups, bounds, creations: Semaphore::new(1) }
     }
 
     /// Whether they are served.
@@ -167,12 +171,14 @@ impl LeaseTables {
     /// [`Fault::Internal`] when its outcome is unknown.
     pub async fn write(&self, owner: &Owner, write: Write) -> Result<TableAnswer, Fault> {
         let group = group_of(owner, write.application());
-        let tables_elsewhere = match &write {
-            Write::CreateTable(_) | Write::Application(_) => {
-                let others = (1..=DATA_GROUPS).filter(|other| *other != group);
-                self.names(owner, others).await?.len() as u64
-            }
-            _ => 0,
+        let creates = matches!(&write, Write::CreateTable(_) | Write::Application(_));
+        // The semaphore is never closed.
+        let _turn = if creates { self.creations.acquire().await.ok() } else { None };
+        let tables_elsewhere = if creates {
+            let others = (1..=DATA_GROUPS).filter(|other| *other != group);
+            self.names(owner, others).await?.len() as u64
+        } else {
+            0
         };
         let command = self.command(owner.clone(), write, tables_elsewhere);
         self.groups.proposals().change_tables(group, &command).await.map_err(unavailable)

@@ -1,9 +1,10 @@
 //! Lease tables: kept through restarts, and decided once however many ask at once, also when a leader dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidelog::room::{Account, AnswerRoom, Pool};
 use tidelog::service::{Service, group_of};
@@ -110,6 +111,23 @@ async fn an_account_has_its_number_of_tables_whatever_their_groups() {
     assert!(status == 400 && kind.ends_with("#LimitExceededException"), "{refused}");
     ok(&service, "DeleteTable", json!({"TableName": "app-1"})).await;
     ok(&service, "CreateTable", create("app-3")).await;
+    drop(service);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_created_at_once_do_not_pass_their_number() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bounds = Bounds { tables: 3, ..Bounds::default() };
+    let broker =
+        Broker::start_with(directory.path(), START_MS, |config| config.lease_tables = Some(bounds)).await;
+    let service = broker.node.service();
+    let names: Vec<String> = (0..24).map(|at| format!("app-{at}")).collect();
+    let groups: BTreeSet<u8> = names.iter().map(|name| group_of(&owner(), name)).collect();
+    assert!(groups.len() > 3, "{groups:?}");
+    let creating = names.iter().map(|name| call(&service, "CreateTable", create(name)));
+    let answers = join_all(creating).await;
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 3, "{answers:?}");
     drop(service);
     broker.stop().await;
 }

@@ -1,4 +1,6 @@
 //! A race for one lease over the wire: each value of its counter has one winner, also when a leader is killed.
+//!
+//! `TIDELOG_RACE_VALUES` sets the values that the counter takes, and `--nocapture` shows the figures of a race.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,8 +19,10 @@ use crate::tidelog;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Connections, each of a worker that wants the lease.
 const WORKERS: usize = 64;
-/// Values that the counter takes.
+/// Values that the counter takes, unless `TIDELOG_RACE_VALUES` says otherwise.
 const VALUES: u64 = 120;
+/// Attempts that a race of [`VALUES`] has at least; a longer one has more.
+const ATTEMPTS_MIN: u64 = 1_000;
 
 fn create(table: &str) -> Value {
     json!({
@@ -44,9 +48,11 @@ fn take(value: u64, worker: usize) -> Value {
     })
 }
 
-/// The results of a race.
-#[derive(Default)]
+/// A race, and its results.
 struct Race {
+    /// Values that the counter takes.
+    values: u64,
+    patience: Duration,
     reached: AtomicU64,
     attempts: AtomicU64,
     /// How often each value was set by a call with an answer.
@@ -56,11 +62,19 @@ struct Race {
 }
 
 impl Race {
+    fn new() -> Self {
+        let chosen = std::env::var("TIDELOG_RACE_VALUES").ok();
+        let values = chosen.map_or(VALUES, |chosen| chosen.parse().expect("TIDELOG_RACE_VALUES is a number"));
+        let patience = PATIENCE.mul_f64((values as f64 / VALUES as f64).max(1.0));
+        let (reached, attempts) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { values, patience, reached, attempts, winners: Mutex::default(), unknown: Mutex::default() }
+    }
+
     /// Takes the lease again and again until the counter has its last value.
     fn run(&self, worker: usize, addresses: &[&str]) {
         let began = Instant::now();
         for address in addresses.iter().cycle().skip(worker) {
-            assert!(began.elapsed() < PATIENCE, "the counter has come to {:?} only", self.reached);
+            assert!(began.elapsed() < self.patience, "the counter has come to {:?} only", self.reached);
             let Ok(mut connection) = TableConnection::open(address) else {
                 sleep(Duration::from_millis(20));
                 continue;
@@ -79,12 +93,12 @@ impl Race {
         began: Instant,
     ) -> std::io::Result<bool> {
         let get = json!({"TableName": "app", "Key": key(), "ConsistentRead": true});
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < self.patience {
             let (200, found) = connection.call("GetItem", &get)? else { continue };
             let counter = found["Item"]["leaseCounter"]["N"].as_str().expect("a counter");
             let value: u64 = counter.parse().expect("a number");
             self.reached.fetch_max(value, Ordering::Relaxed);
-            if value >= VALUES {
+            if value >= self.values {
                 return Ok(true);
             }
             self.attempts.fetch_add(1, Ordering::Relaxed);
@@ -112,6 +126,7 @@ impl Race {
             "PutItem",
             &json!({"TableName": "app", "Item": item, "Expected": {"leaseKey": {"Exists": false}}}),
         );
+        let began = Instant::now();
         scope(|scope| {
             for worker in 0..WORKERS {
                 scope.spawn(move || self.run(worker, addresses));
@@ -120,22 +135,28 @@ impl Race {
         });
         let (winners, unknown) =
             (self.winners.lock().expect("no panic"), self.unknown.lock().expect("no panic"));
-        for value in 1..=VALUES {
+        for value in 1..=self.values {
             match winners.get(&value) {
                 Some(count) => assert_eq!(*count, 1, "{value} has one winner"),
                 None => assert!(unknown.contains(&value), "{value} was set by a call without an answer"),
             }
         }
-        assert!(winners.keys().all(|value| *value <= VALUES), "{winners:?}");
+        assert!(winners.keys().all(|value| *value <= self.values), "{winners:?}");
         let attempts = self.attempts.load(Ordering::Relaxed);
-        assert!(attempts >= 1_000, "a race of {attempts} attempts");
+        assert!(attempts >= ATTEMPTS_MIN.max(self.values), "a race of {attempts} attempts");
+        println!(
+            "{} values, {attempts} attempts, {} without an answer, {:.1} s",
+            self.values,
+            unknown.len(),
+            began.elapsed().as_secs_f64()
+        );
     }
 }
 
 #[test]
 fn each_value_of_a_counter_has_one_winner() {
     let broker = Running::start(tidelog().args(["--ephemeral", "--listen", "127.0.0.1:0"]));
-    let race = Race::default();
+    let race = Race::new();
     race.all(&[broker.address()], || {});
     assert!(race.unknown.lock().expect("no panic").is_empty(), "every call has an answer");
 }
@@ -183,10 +204,10 @@ fn each_value_of_a_counter_has_one_winner_on_three_nodes_though_the_leader_is_ki
     let mut nodes = children.map(Running::ready);
     let addresses = nodes.each_ref().map(|node| node.address().to_owned());
     let addresses = addresses.each_ref().map(String::as_str);
-    let race = Race::default();
+    let race = Race::new();
     race.all(&addresses, || {
         let began = Instant::now();
-        while race.reached.load(Ordering::Relaxed) < VALUES / 4 {
+        while race.reached.load(Ordering::Relaxed) < race.values / 4 {
             assert!(began.elapsed() < PATIENCE, "the counter does not move");
             sleep(Duration::from_millis(5));
         }

@@ -9,7 +9,7 @@ fn owner() -> Owner {
 }
 
 fn command(write: Write) -> Command {
-    let bounds = Bounds { tables: 8, items: 8, item_bytes: 4_096, group_bytes: 32_768, has_shares: true };
+    let bounds = Bounds { tables: 8, items: 8, item_bytes: 4_096, group_bytes: 32_768, ..Bounds::default() };
     Command { stamp: Stamp { now_ms: NOW_MS, bounds, tables_elsewhere: 0 }, owner: owner(), write }
 }
 

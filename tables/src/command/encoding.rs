@@ -1,6 +1,6 @@
 //! The bytes of a command. Decoding checks every value again, so that bytes from elsewhere cannot break the state.
 
-use super::{Bounds, Command, Stamp, VERSION};
+use super::{Bounds, Command, Shares, Stamp, VERSION};
 use crate::codec::{Damaged, Reader, fnv, put_bytes, put_number, put_signed};
 use crate::expression::{Condition, Update};
 use crate::owner::{Owner, check_name};
@@ -11,8 +11,8 @@ use crate::request::{
 use crate::schema::{KeyAttribute, KeySchema};
 use crate::value::{Item, Kind};
 
-/// The version whose bounds do not divide a group among accounts.
-const VERSION_WITHOUT_SHARES: u8 = 1;
+/// The rule by which the accounts share a group, for each version from 1 on.
+const SHARES: [Shares; VERSION as usize] = [Shares::None, Shares::Free, Shares::LastEighth];
 
 const RETURNS: [Returns; 5] =
     [Returns::None, Returns::AllOld, Returns::AllNew, Returns::UpdatedOld, Returns::UpdatedNew];
@@ -21,8 +21,12 @@ impl Command {
     /// The bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        let Bounds { tables, items, item_bytes, group_bytes, has_shares } = self.stamp.bounds;
-        out.push(if has_shares { VERSION } else { VERSION_WITHOUT_SHARES });
+        let Bounds { tables, items, item_bytes, group_bytes, shares } = self.stamp.bounds;
+        out.push(match shares {
+            Shares::None => 1,
+            Shares::Free => 2,
+            Shares::LastEighth => VERSION,
+        });
         put_signed(&mut out, self.stamp.now_ms);
         for number in [tables, items, item_bytes, group_bytes, self.stamp.tables_elsewhere] {
             put_number(&mut out, number);
@@ -39,18 +43,15 @@ impl Command {
     /// [`Damaged`] when they are none, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(bytes);
-        let has_shares = match reader.byte()? {
-            VERSION => true,
-            VERSION_WITHOUT_SHARES => false,
-            _ => return Err(Damaged),
-        };
+        let version = usize::from(reader.byte()?);
+        let shares = *version.checked_sub(1).and_then(|at| SHARES.get(at)).ok_or(Damaged)?;
         let now_ms = reader.signed()?;
         let bounds = Bounds {
             tables: reader.number()?,
             items: reader.number()?,
             item_bytes: reader.number()?,
             group_bytes: reader.number()?,
-            has_shares,
+            shares,
         };
         let stamp = Stamp { now_ms, bounds, tables_elsewhere: reader.number()? };
         let owner = Owner { account: reader.name()?, region: reader.name()? };

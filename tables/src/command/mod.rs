@@ -8,9 +8,9 @@ pub(crate) mod encoding;
 use crate::owner::Owner;
 use crate::request::Write;
 
-/// The version of the bytes of a command. Version 1 has the same parts; its bounds do not divide a group among
-/// accounts.
-pub const VERSION: u8 = 2;
+/// The version of the bytes of a command. Versions 1 and 2 have the same parts, and divide a group among accounts by
+/// other rules ([`Shares`]).
+pub const VERSION: u8 = 3;
 
 /// Bounds of tables: settings of the cluster. The node that proposes a command writes them into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,21 @@ pub struct Bounds {
     pub item_bytes: u64,
     /// Bytes of one group, all its tables together: what they take in memory, which is more than their snapshot.
     pub group_bytes: u64,
-    /// Whether accounts share the bytes of a group. A command of version 1 was judged by the bytes of the snapshot
-    /// alone, and has to be judged so again when a log is replayed.
-    pub has_shares: bool,
+    /// How accounts share the bytes of a group.
+    pub shares: Shares,
+}
+
+/// A rule by which accounts share the bytes of a group. The version of a command names it, so that a log that is
+/// replayed is judged as it was at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shares {
+    /// Accounts have no shares, and the bytes of the snapshot count.
+    None,
+    /// An account takes no more than it leaves for all others.
+    Free,
+    /// An account takes what it needs while an eighth of the group is left, and then no more than it leaves for all
+    /// others.
+    LastEighth,
 }
 
 impl Bounds {
@@ -40,7 +52,7 @@ impl Default for Bounds {
             items: 100_000,
             item_bytes: 400 * 1024,
             group_bytes: Self::GROUP_BYTES_MAX,
-            has_shares: true,
+            shares: Shares::LastEighth,
         }
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn write_invalid(invalid: &Invalid, f: &mut Formatter<'_>) -> Result 
         ),
         I::ShareTaken { account, bytes } => write!(
             f,
-            "Tidelog keeps lease tables, not a database: account {account} would take more of the {bytes} bytes of this data group than it leaves for all other accounts; the setting is {SETTING} bytes={bytes}"
+            "Tidelog keeps lease tables, not a database: the last eighth of the {bytes} bytes of this data group is for accounts that have less than account {account}; the setting is {SETTING} bytes={bytes}"
         ),
         I::SeveralApplications => f.write_str(
             "Tidelog keeps lease tables, not a database: no transaction over tables of several applications",

@@ -1,11 +1,11 @@
 //! The bytes that tables take: those of their snapshot, and those of the memory around it.
 //!
-//! Each account has a share of a group's bytes: it takes no more than it leaves for all others. An item counts with
-//! [`ITEM_MIN`] at least, which is more than a lease ever takes: so leases can be renewed, taken and checkpointed while
-//! nothing new finds room.
+//! Each account has a share of a group's bytes: it takes what it needs while an eighth of them is left for others, and
+//! no more of that eighth than it leaves. An item counts with [`ITEM_MIN`] at least, which is more than a lease ever
+//! takes: so leases can be renewed, taken and checkpointed while nothing new finds room.
 
 use super::Tables;
-use crate::command::Bounds;
+use crate::command::{Bounds, Shares};
 use crate::fault::Invalid;
 
 /// Bytes that an item counts with at least, its keys and its entries of indexes included.
@@ -16,6 +16,8 @@ pub(super) const AROUND_ITEM: u64 = 96;
 pub(super) const AROUND_ENTRY: u64 = 48;
 /// Bytes of a table and its names in maps.
 pub(super) const AROUND_TABLE: u64 = 1_024;
+/// The part of a group's bytes that is kept for accounts that have little is one of so many.
+const LAST_PART: u64 = 8;
 /// Bytes of an index without entries.
 pub(super) const AROUND_INDEX: u64 = 512;
 
@@ -76,7 +78,7 @@ impl Tables {
     pub(super) fn check_growth(&self, account: &str, growth: Growth, bounds: &Bounds) -> Result<(), Invalid> {
         let bytes = bounds.group_bytes;
         let full = Invalid::TablesFull { bytes };
-        if !bounds.has_shares {
+        if bounds.shares == Shares::None {
             let is_full = growth.snapshot > 0 && self.bytes.saturating_add_signed(growth.snapshot) > bytes;
             return if is_full { Err(full) } else { Ok(()) };
         }
@@ -85,6 +87,9 @@ impl Tables {
         }
         let after = self.memory.saturating_add_signed(growth.memory);
         let Some(left) = bytes.checked_sub(after) else { return Err(full) };
+        if bounds.shares == Shares::LastEighth && left >= bytes / LAST_PART {
+            return Ok(());
+        }
         if self.account_bytes(account).saturating_add_signed(growth.memory) > left {
             return Err(Invalid::ShareTaken { account: account.to_owned(), bytes });
         }

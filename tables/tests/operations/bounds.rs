@@ -1,7 +1,7 @@
 //! Bounds of tables, items and bytes, each refused in words.
 
 use serde_json::{Value, json};
-use tidelog_tables::Owner;
+use tidelog_tables::{Owner, Shares};
 
 use crate::endpoint::{Endpoint, with};
 
@@ -78,6 +78,7 @@ fn bytes_of_an_item() {
 
 const ONE: &str = "000000000000";
 const OTHER: &str = "111111111111";
+const THIRD: &str = "222222222222";
 const MIB: u64 = 1 << 20;
 
 fn is_full(sentence: &str, bytes: u64) -> bool {
@@ -90,8 +91,8 @@ fn is_full(sentence: &str, bytes: u64) -> bool {
 /// The sentence for an account that has its share of a group.
 fn share_taken(account: &str, bytes: u64) -> String {
     format!(
-        "Tidelog keeps lease tables, not a database: account {account} would take more of the {bytes} bytes of this data \
-         group than it leaves for all other accounts; the setting is --lease-table-limits bytes={bytes}"
+        "Tidelog keeps lease tables, not a database: the last eighth of the {bytes} bytes of this data group is \
+         for accounts that have less than account {account}; the setting is --lease-table-limits bytes={bytes}"
     )
 }
 
@@ -111,13 +112,13 @@ fn act_as(endpoint: &mut Endpoint, account: &str, region: &str) {
 }
 
 #[test]
-fn an_account_takes_no_more_of_a_group_than_it_leaves_for_others() {
+fn an_account_leaves_an_eighth_of_a_group_for_others() {
     let mut endpoint = Endpoint::with_leases();
     endpoint.bounds.group_bytes = MIB;
     let (count, sentence) = fill(&mut endpoint, 10_000);
     assert_eq!(sentence, share_taken(ONE, MIB));
     let own = endpoint.tables.account_bytes(ONE);
-    assert!(own <= MIB / 2 && own + 11_000 > MIB / 2, "{own} bytes of {count} items");
+    assert!(own <= MIB / 8 * 7 && own + 11_000 > MIB / 8 * 7, "{own} bytes of {count} items");
     // Its other regions are part of its share.
     act_as(&mut endpoint, ONE, "eu-west-1");
     let create = json!({
@@ -137,9 +138,14 @@ fn an_account_takes_no_more_of_a_group_than_it_leaves_for_others() {
     // Other accounts find room, each less than those before.
     act_as(&mut endpoint, OTHER, "us-east-1");
     endpoint.create("leases", &[("leaseKey", "S")]);
-    let (of_other, sentence) = fill(&mut endpoint, 10_000);
+    let (of_other, sentence) = fill(&mut endpoint, 1_000);
     assert_eq!(sentence, share_taken(OTHER, MIB));
-    assert!((20..count).contains(&of_other), "{of_other} after {count}");
+    assert!((40..count).contains(&of_other), "{of_other} after {count}");
+    act_as(&mut endpoint, THIRD, "us-east-1");
+    endpoint.create("leases", &[("leaseKey", "S")]);
+    let (of_third, sentence) = fill(&mut endpoint, 1_000);
+    assert_eq!(sentence, share_taken(THIRD, MIB));
+    assert!((20..of_other).contains(&of_third), "{of_third} after {of_other}");
     // What is given back is there for others.
     act_as(&mut endpoint, ONE, "us-east-1");
     endpoint.ok("DeleteTable", json!({"TableName": "leases"}));
@@ -190,7 +196,9 @@ fn indexes_and_times_of_expiry_count() {
     let before = endpoint.tables.memory_bytes();
     endpoint.ok("UpdateTable", update(&["absent"]));
     assert!(endpoint.tables.memory_bytes() < before + 2_000, "no item has the attribute");
-    assert_eq!(endpoint.invalid("UpdateTable", update(&["one", "two"])), share_taken(ONE, MIB));
+    let bound = (before + 200_000) / 8 * 9;
+    endpoint.bounds.group_bytes = bound;
+    assert_eq!(endpoint.invalid("UpdateTable", update(&["one", "two"])), share_taken(ONE, bound));
     endpoint.bounds.group_bytes = 4 * MIB;
     endpoint.ok("UpdateTable", update(&["one", "two"]));
     let with_indexes = endpoint.tables.memory_bytes();
@@ -225,12 +233,12 @@ fn bytes_of_a_group() {
 #[test]
 fn a_log_from_before_there_were_shares_is_applied_as_it_was() {
     let mut endpoint = Endpoint::with_leases();
-    endpoint.bounds.has_shares = false;
+    endpoint.bounds.shares = Shares::None;
     endpoint.bounds.group_bytes = endpoint.tables.bytes() + 2_100;
     endpoint.ok("PutItem", put("a", 1_000));
     endpoint.ok("PutItem", put("b", 1_000));
     let bound = endpoint.bounds.group_bytes;
     assert!(is_full(&endpoint.invalid("PutItem", put("c", 1_000)), bound));
-    endpoint.bounds.has_shares = true;
+    endpoint.bounds.shares = Shares::Free;
     assert!(is_full(&endpoint.invalid("PutItem", put("a", 2_000)), bound));
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use tidelog_tables::request::ApplicationChange;
-use tidelog_tables::{Bounds, Command, Owner, Request, Stamp, Tables, Write};
+use tidelog_tables::{Bounds, Command, Owner, Request, Shares, Stamp, Tables, Write};
 
 use crate::endpoint::{Endpoint, NOW_MS};
 
@@ -38,7 +38,7 @@ fn command(endpoint: &Endpoint) -> Command {
     else {
         panic!("a write");
     };
-    let bounds = Bounds { has_shares: false, ..endpoint.bounds };
+    let bounds = Bounds { shares: Shares::None, ..endpoint.bounds };
     let stamp = Stamp { now_ms: NOW_MS, bounds, tables_elsewhere: 3 };
     Command { stamp, owner: endpoint.owner.clone(), write }
 }
@@ -109,11 +109,14 @@ fn assert_golden(version: u8, endpoint: &Endpoint, commands: &[Command]) {
 fn golden_bytes() {
     let endpoint = endpoint();
     assert_golden(1, &endpoint, &[command(&endpoint)]);
-    let endpoint = endpoint_with_tokens();
+    let mut endpoint = endpoint_with_tokens();
+    let current = command_with_token(&endpoint);
+    endpoint.bounds.shares = Shares::Free;
     let owner = endpoint.owner.clone();
     let stamp = Stamp { now_ms: NOW_MS, bounds: endpoint.bounds, tables_elsewhere: 0 };
     let forget = Command { stamp, owner, write: Write::ForgetTokens { before_ms: NOW_MS } };
     assert_golden(2, &endpoint, &[command_with_token(&endpoint), forget, command_that_drops(&endpoint)]);
+    assert_golden(3, &endpoint, &[current]);
 }
 
 #[test]

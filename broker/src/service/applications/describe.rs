@@ -9,7 +9,7 @@ use tidelog_tables::lease::{LATEST, Lease, TRIM_HORIZON};
 use super::find::{Fit, FoundStream, find, fit, index_of, position_of};
 use super::leases::Application;
 use super::seen::{LeaseReport, WatchReport, Watched};
-use super::{ApplicationError, FAILOVER, Service};
+use super::{APPLICATION_QUIET, ApplicationError, FAILOVER, Service};
 use crate::model::stream::{Stream, StreamKey};
 use crate::replication::META_GROUP;
 use crate::service::read::behind::{Behind, Unread};
@@ -39,7 +39,8 @@ pub struct ApplicationDescription {
 pub struct WorkerDescription {
     /// The name.
     pub name: String,
-    /// Whether it has renewed a lease within KCL's failover time; `None` when that is not known yet.
+    /// Whether it has renewed a lease within its failover time, which is KCL's default or three times the longest of the
+    /// last times between its renewals; `None` when that is not known yet.
     pub is_alive: Option<bool>,
     /// The leases of shards that were not processed to their end.
     pub leases: u64,
@@ -237,7 +238,7 @@ fn workers(leases: &[Lease], report: Option<&WatchReport>) -> Vec<WorkerDescript
             owned.entry(owner).or_default().push(lease);
         }
     }
-    let failover_ms = FAILOVER.as_millis() as u64;
+    let default_ms = FAILOVER.as_millis() as u64;
     let describe = |(name, own): (&str, Vec<&Lease>)| {
         let seen: Vec<Option<&LeaseReport>> = own
             .iter()
@@ -248,8 +249,12 @@ fn workers(leases: &[Lease], report: Option<&WatchReport>) -> Vec<WorkerDescript
                     .filter(|seen| seen.counter == lease.counter)
             })
             .collect();
+        let observed = report.and_then(|report| report.failover_ms(own.iter().copied()));
+        let failover_ms = observed.unwrap_or(0).max(default_ms);
+        // Without two renewals to go by, the failover time may be a longer one.
+        let silent_ms = if observed.is_some() { failover_ms } else { APPLICATION_QUIET.as_millis() as u64 };
         let renewed_ms = seen.iter().flatten().filter_map(|seen| seen.moved_ms).min();
-        let is_idle = seen.iter().all(|seen| seen.is_some_and(|seen| seen.still_ms >= failover_ms));
+        let is_idle = seen.iter().all(|seen| seen.is_some_and(|seen| seen.still_ms >= silent_ms));
         let is_alive = match renewed_ms {
             Some(renewed_ms) if renewed_ms < failover_ms => Some(true),
             _ if is_idle => Some(false),
@@ -276,7 +281,8 @@ mod tests {
 
     fn seen(still_ms: u64, has_moved: bool) -> LeaseReport {
         let moved_ms = has_moved.then_some(still_ms);
-        LeaseReport { counter: "5".into(), still_ms, moved_ms, checkpoint_still_ms: still_ms }
+        let interval_ms = has_moved.then_some(3_300);
+        LeaseReport { counter: "5".into(), still_ms, moved_ms, checkpoint_still_ms: still_ms, interval_ms }
     }
 
     #[test]
@@ -287,12 +293,18 @@ mod tests {
             lease("c", "idle", "TRIM_HORIZON"),
             lease("d", "new", "TRIM_HORIZON"),
             lease("e", "gone", "SHARD_END"),
+            lease("f", "slow", "TRIM_HORIZON"),
+            lease("g", "unseen", "TRIM_HORIZON"),
+            lease("h", "gone before", "TRIM_HORIZON"),
         ];
         let reports = [
             ("a", seen(2_000, true)),
             ("b", seen(40_000, true)),
             ("c", seen(12_000, true)),
             ("d", seen(4_000, false)),
+            ("f", LeaseReport { interval_ms: Some(20_000), ..seen(19_000, true) }),
+            ("g", seen(29_000, false)),
+            ("h", seen(30_000, false)),
         ];
         let report = WatchReport {
             watched_ms: 50_000,
@@ -308,8 +320,11 @@ mod tests {
         };
         let expected = [
             ("busy".to_owned(), Some(true), 2, Some(2_000)),
+            ("gone before".to_owned(), Some(false), 1, None),
             ("idle".to_owned(), Some(false), 1, Some(12_000)),
             ("new".to_owned(), None, 1, None),
+            ("slow".to_owned(), Some(true), 1, Some(19_000)),
+            ("unseen".to_owned(), None, 1, None),
         ];
         assert_eq!(found(Some(&report)), expected);
         assert!(

@@ -31,6 +31,8 @@ pub use watch::{APPLICATION_QUIET, Watches};
 /// How long a worker of KCL may leave its leases alone before another one takes them, unless the application sets
 /// `failoverTimeMillis`. A worker renews three times in it.
 const FAILOVER: Duration = Duration::from_secs(10);
+/// Renewals in the failover time of an application.
+const RENEWALS_PER_FAILOVER: u64 = 3;
 
 /// Why nothing was done for an application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,12 +7,17 @@ use std::time::Duration;
 use tidelog_tables::lease::{Lease, Lock};
 use tokio::time::Instant;
 
-use super::ApplicationError;
+use super::{ApplicationError, RENEWALS_PER_FAILOVER};
 
 /// Changes of owners that are remembered of one application.
 const MOVES_MAX: usize = 1_000;
 /// For how long they are.
 const MOVES_KEPT: Duration = Duration::from_secs(60);
+/// Times between renewals that are remembered of one lease. The longest counts, because a checkpoint between two
+/// renewals moves the counter too.
+const INTERVALS_KEPT: usize = 3;
+/// The longest time that counts as one between two renewals. After a longer one the worker was stopped in between.
+const INTERVAL_MAX_MS: u64 = 100_000;
 
 /// A value, and since when it has not changed as far as was seen.
 #[derive(Clone, Debug)]
@@ -50,6 +55,38 @@ struct WatchedLease {
     counter: Seen<String>,
     checkpoint: Seen<(Box<str>, u64)>,
     owner: Option<Box<str>>,
+    /// Times between the last moves of the counter by one owner.
+    intervals: VecDeque<u64>,
+}
+
+impl WatchedLease {
+    fn first(lease: &Lease, now: Instant) -> Self {
+        Self {
+            counter: Seen::first(lease.counter.clone(), now),
+            checkpoint: Seen::first((lease.checkpoint.clone(), lease.sub_sequence_number), now),
+            owner: lease.owner.clone(),
+            intervals: VecDeque::with_capacity(INTERVALS_KEPT),
+        }
+    }
+
+    /// Takes note of the lease as it is now; true when it went from one worker to another.
+    fn see(&mut self, lease: &Lease, now: Instant) -> bool {
+        let before = self.counter.has_moved.then(|| self.counter.still_ms(now));
+        let has_moved = self.counter.see(lease.counter.clone(), now);
+        self.checkpoint.see((lease.checkpoint.clone(), lease.sub_sequence_number), now);
+        let is_same_owner = lease.owner == self.owner;
+        let went_over = lease.owner.is_some() && self.owner.is_some() && !is_same_owner;
+        self.owner = lease.owner.clone();
+        match before {
+            Some(interval) if has_moved && is_same_owner && interval <= INTERVAL_MAX_MS => {
+                self.intervals.truncate(INTERVALS_KEPT - 1);
+                self.intervals.push_front(interval);
+            }
+            _ if has_moved || !is_same_owner => self.intervals.clear(),
+            _ => {}
+        }
+        went_over
+    }
 }
 
 /// The watch over one table.
@@ -70,20 +107,12 @@ impl WatchedTable {
     pub(super) fn look(&mut self, leases: &[Lease], lock: Option<Lock>, now: Instant) {
         let mut before = std::mem::take(&mut self.leases);
         for lease in leases {
-            let checkpoint = (lease.checkpoint.clone(), lease.sub_sequence_number);
             let watched = match before.remove(&lease.key) {
-                None => WatchedLease {
-                    counter: Seen::first(lease.counter.clone(), now),
-                    checkpoint: Seen::first(checkpoint, now),
-                    owner: lease.owner.clone(),
-                },
+                None => WatchedLease::first(lease, now),
                 Some(mut watched) => {
-                    watched.counter.see(lease.counter.clone(), now);
-                    watched.checkpoint.see(checkpoint, now);
-                    if lease.owner.is_some() && watched.owner.is_some() && lease.owner != watched.owner {
+                    if watched.see(lease, now) {
                         self.moves.push_back(now);
                     }
-                    watched.owner = lease.owner.clone();
                     watched
                 }
             };
@@ -107,6 +136,7 @@ impl WatchedTable {
                 still_ms,
                 moved_ms: watched.counter.has_moved.then_some(still_ms),
                 checkpoint_still_ms: watched.checkpoint.still_ms(now),
+                interval_ms: watched.intervals.iter().max().copied(),
             }
         };
         let leases = self.leases.iter().map(|(key, watched)| (key.clone(), report(watched)));
@@ -131,6 +161,8 @@ pub(super) struct LeaseReport {
     pub moved_ms: Option<u64>,
     /// Milliseconds for which the checkpoint has been seen not to move.
     pub checkpoint_still_ms: u64,
+    /// The longest of the last times between two moves of the counter by its present owner, in milliseconds.
+    pub interval_ms: Option<u64>,
 }
 
 /// The leader's report of an application.
@@ -144,6 +176,14 @@ pub(super) struct WatchReport {
     pub owner_moves: u64,
     /// Milliseconds for which the lock was not renewed.
     pub lock_still_ms: Option<u64>,
+}
+
+impl WatchReport {
+    /// The failover time of the workers that have these leases, by the renewals that were seen.
+    pub(super) fn failover_ms<'l>(&self, leases: impl IntoIterator<Item = &'l Lease>) -> Option<u64> {
+        let intervals = leases.into_iter().filter_map(|lease| self.leases.get(&lease.key)?.interval_ms);
+        Some(intervals.max()?.saturating_mul(RENEWALS_PER_FAILOVER))
+    }
 }
 
 /// The answer to a question about the watch.
@@ -171,6 +211,8 @@ pub(super) fn check_quiet(
         Watched::TooLarge => return Err(ApplicationError::NotWatched),
         Watched::NoLeader => return Err(ApplicationError::NoLeader),
     };
+    // An application that renews rarely has to be quiet for longer.
+    let quiet = quiet.max(Duration::from_millis(report.failover_ms(leases).unwrap_or(0)));
     let quiet_s = quiet.as_secs().max(1);
     let running = |lease: &Lease, moved_ms| ApplicationError::Running {
         lease: lease.key.to_string(),

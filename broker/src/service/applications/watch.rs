@@ -203,6 +203,7 @@ fn send_watched(watched: Watched) -> peer::WatchedLeasesResponse {
         still_ms: lease.still_ms,
         has_moved: lease.moved_ms.is_some(),
         checkpoint_still_ms: lease.checkpoint_still_ms,
+        interval_ms: lease.interval_ms,
     };
     peer::WatchedLeasesResponse {
         is_leader: true,
@@ -221,6 +222,7 @@ fn read_watched(sent: peer::WatchedLeasesResponse) -> Watched {
             still_ms: sent.still_ms,
             moved_ms: sent.has_moved.then_some(sent.still_ms),
             checkpoint_still_ms: sent.checkpoint_still_ms,
+            interval_ms: sent.interval_ms,
         };
         (sent.key.into(), report)
     };

@@ -77,6 +77,34 @@ fn a_counter_that_moved_refuses_until_it_was_quiet() {
 }
 
 #[test]
+fn an_application_that_renews_rarely_has_to_be_quiet_for_longer() {
+    let at = |counter| [lease("a", "w", counter, "TRIM_HORIZON")];
+    let mut scene = Scene::begin(&at(5));
+    for renewal in 1..=4 {
+        scene.look(20 * renewal, &at(5 + renewal as u32));
+    }
+    // A checkpoint comes between two renewals.
+    scene.look(83, &at(10));
+    let report = scene.table.report(scene.began + Duration::from_secs(83));
+    assert_eq!((report.leases["a"].interval_ms, report.failover_ms(&at(10))), (Some(20_000), Some(60_000)));
+    let running = |moved_ms| {
+        let (lease, worker) = ("a".to_owned(), Some("w".to_owned()));
+        Err(ApplicationError::Running { lease, worker, moved_ms, quiet_s: 60 })
+    };
+    assert_eq!(scene.check(142, &at(10)), running(59_000));
+    assert_eq!(scene.check(143, &at(10)), Ok(()));
+    // A worker that went on after a stop has not renewed meanwhile.
+    scene.look(190, &at(11));
+    scene.look(291, &at(12));
+    assert_eq!(scene.table.report(scene.began + Duration::from_secs(291)).failover_ms(&at(12)), None);
+    // Another worker has its own failover time.
+    scene.look(300, &at(13));
+    let taken = [lease("a", "x", 14, "TRIM_HORIZON")];
+    scene.look(310, &taken);
+    assert_eq!(scene.table.report(scene.began + Duration::from_secs(310)).failover_ms(&taken), None);
+}
+
+#[test]
 fn a_lease_that_came_is_watched_from_then_on() {
     let one = [lease("a", "w", 5, "TRIM_HORIZON")];
     let both = [lease("a", "w", 5, "TRIM_HORIZON"), lease("b", "w", 1, "TRIM_HORIZON")];
