@@ -32,6 +32,7 @@ LEAST_COMMANDS = {
     "docs/clients.md": 11,
     "docs/command-line.md": 7,
     "docs/grpc.md": 1,
+    "docs/kcl.md": 2,
     "docs/load-test.md": 1,
     "docs/rust-client.md": 4,
     "docs/three-nodes.md": 10,

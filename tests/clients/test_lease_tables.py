@@ -1,5 +1,9 @@
-"""Lease tables: boto3's DynamoDB client, and a worker of the Kinesis Client Library that has no service but the broker."""
+"""Lease tables: boto3's DynamoDB client, and workers of the Kinesis Client Library that have no service but the broker.
 
+`tidelog group` sees the application of the workers with its lag, and sends it back to its beginning.
+"""
+
+import json
 import subprocess
 import threading
 import time
@@ -8,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from .broker import default_command
 from .clients import HERE, environment, installed, need, run
 
 KEY = {"KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}]}
@@ -117,10 +122,22 @@ def until(what, workers, condition):
         time.sleep(0.2)
 
 
-class TestKcl:
-    """KCL 3.5.1 with fan-out."""
+def group(broker, *arguments):
+    command = [default_command()[0], "group", *arguments, "--endpoint", broker.endpoint]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def test_a_worker_goes_on_where_another_has_stopped_and_follows_a_split(self, broker, worker, tmp_path):
+
+def listed(broker, name):
+    rows = json.loads(group(broker, "list", "--output", "json").stdout)
+    return next((row for row in rows if row["name"] == name), None)
+
+
+class TestKcl:
+    """KCL 3.5.1 with fan-out, whose consumer tells the application's stream."""
+
+    def test_a_worker_goes_on_where_another_has_stopped_follows_a_split_and_is_sent_back(
+        self, broker, worker, tmp_path
+    ):
         kinesis = client(broker, "kinesis")
         kinesis.create_stream(StreamName="kcl", ShardCount=2)
         kinesis.get_waiter("stream_exists").wait(StreamName="kcl", WaiterConfig={"Delay": 1})
@@ -153,13 +170,37 @@ class TestKcl:
             events = [tuple(words[:2]) for words in workers[0].lines]
             child = f"shardId-{2:012}"
             assert events.index(("end", shard["ShardId"])) < events.index(("begin", child)), events
+            row = listed(broker, "application")
+            assert (row["kind"], row["stream"]) == ("kcl", "kcl")
+            until("a living worker", workers, lambda: listed(broker, "application")["members"] == 1)
+            refused = group(broker, "reset", "application", "--to", "trim")
+            assert refused.returncode == 1, refused
             workers[0].stop()
             put_some(50)
+            assert listed(broker, "application")["records_behind"] == 50
             workers.append(Running(worker, broker, tmp_path, "kcl", "application"))
             until("the records after the change of workers", workers, lambda: read() == set(put))
             again = {words[3] for words in workers[1].lines if words[0] == "record"} - set(put[100:])
             assert again == set(), "a graceful stop checkpoints"
             workers[1].stop()
+            trial = group(broker, "reset", "application", "--to", "trim", "--dry-run")
+            assert trial.returncode == 0 and "TRIM_HORIZON" in trial.stdout, trial
+
+            def is_reset():
+                return group(broker, "reset", "application", "--to", "trim").returncode == 0
+
+            until("the reset, once no lease was renewed for 30 s", workers, is_reset)
+            parents = {f"shardId-{index:012}" for index in range(2)}
+            of_parents = {words[3] for words in lines("record") if words[1] in parents}
+            assert listed(broker, "application")["records_behind"] == len(of_parents)
+            workers.append(Running(worker, broker, tmp_path, "kcl", "application"))
+
+            def has_read_again():
+                return {words[3] for words in workers[2].lines if words[0] == "record"} == set(put)
+
+            until("everything again, the parents first", workers, has_read_again)
+            events = [tuple(words[:2]) for words in workers[2].lines]
+            assert events.index(("end", shard["ShardId"])) < events.index(("begin", child)), events
         finally:
             for running in workers:
                 running.kill()

@@ -97,8 +97,8 @@ pub(super) struct Serve {
     ///
     /// Figures that you leave out stay as they are by default: `tables=1000,bytes=16MiB`. A cluster has six data
     /// groups, and all tables of one application live in one of them; `bytes` is what the tables of a group take in
-    /// memory, 1 MiB to 32 MiB. An account leaves an eighth of a group for others. A call goes by the bounds of the node
-    /// that takes it: give all nodes of a cluster the same.
+    /// memory, 1 MiB to 32 MiB. An account leaves an eighth of a group for others. A call goes by the bounds of the
+    /// node that takes it: give all nodes of a cluster the same.
     #[arg(long, value_name = "LIMITS", env = "TIDELOG_LEASE_TABLE_LIMITS", default_value = "tables=256,items=100000,bytes=32MiB", value_parser = lease_table_limits)]
     pub(super) lease_table_limits: LeaseTableLimits,
 

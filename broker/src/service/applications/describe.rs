@@ -39,8 +39,8 @@ pub struct ApplicationDescription {
 pub struct WorkerDescription {
     /// The name.
     pub name: String,
-    /// Whether it has renewed a lease within its failover time, which is KCL's default or three times the longest of the
-    /// last times between its renewals; `None` when that is not known yet.
+    /// Whether it has renewed a lease within its failover time: KCL's default, or three times the longest of the last
+    /// times between its renewals. `None` when that is not known yet.
     pub is_alive: Option<bool>,
     /// The leases of shards that were not processed to their end.
     pub leases: u64,
