@@ -43,7 +43,7 @@ def checkpoints(broker, application):
 def test_the_program_reads_records(broker, tmp_path):
     need("java", "mvn")
     (project,), (program,), (command,) = blocks("xml"), blocks("java"), blocks("sh")
-    ((stream, application),) = re.findall(r'ConfigsBuilder\("([\w-]+)", "([\w-]+)"', program)
+    ((stream, application),) = re.findall(r'SingleStreamTracker\("([\w-]+)", oldest\), "([\w-]+)"', program)
     (name,) = re.findall(r"public class (\w+)", program)
     lines = [line for line in program.split("public class")[1].splitlines() if line.strip()]
     assert len(lines) <= LINES_MAX, len(lines)
@@ -60,6 +60,9 @@ def test_the_program_reads_records(broker, tmp_path):
     others = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     client = connect("kinesis", broker)
     client.create_stream(StreamName=stream, ShardCount=2)
+    put = [f"page-{number}" for number in range(20)]
+    for data in put:
+        client.put_record(StreamName=stream, PartitionKey=data, Data=data.encode())
     printed, log = tmp_path / "printed", tmp_path / "log"
     with open(printed, "wb") as output, open(log, "wb") as errors:
         process = subprocess.Popen(
@@ -72,14 +75,10 @@ def test_the_program_reads_records(broker, tmp_path):
             start_new_session=True,
         )
     try:
-        put = []
         deadline = time.monotonic() + SECONDS_MAX
-        # It begins with the records that are put after its first lease.
-        while not (set(printed.read_text().split()) & set(put) and checkpoints(broker, application)):
+        while not (set(printed.read_text().split()) == set(put) and checkpoints(broker, application)):
             assert process.poll() is None, log.read_text()[-3000:] + printed.read_text()[-3000:]
             assert time.monotonic() < deadline, log.read_text()[-3000:]
-            put.append(f"page-{len(put)}")
-            client.put_record(StreamName=stream, PartitionKey=put[-1], Data=put[-1].encode())
             time.sleep(0.2)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
