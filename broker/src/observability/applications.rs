@@ -15,13 +15,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::APPLICATION_DATA_REFUSED;
 use table::Table;
-
-/// Metrics of applications that found no room for a series, or whose labels were too long. Without a counterpart in
-/// CloudWatch.
-pub const REFUSED: &str = "tidelog_application_data_refused_total";
-/// Sentence of [`REFUSED`] on the page.
-pub(super) const REFUSED_SENTENCE: &str = "Metrics of applications (PutMetricData) dropped because there are too many series, or their labels are too long.";
 
 /// Series of all accounts.
 pub const SERIES_MAX: usize = 10_000;
@@ -107,7 +102,7 @@ impl ApplicationMetrics {
         let labelled = labelled.collect::<Vec<_>>();
         let refused = self.table().record(namespace, labelled, now);
         if refused > 0 {
-            metrics::counter!(REFUSED).increment(refused as u64);
+            metrics::counter!(APPLICATION_DATA_REFUSED).increment(refused as u64);
             crate::log_at_most_once_a_second!(
                 warn,
                 account = &**namespace.account,

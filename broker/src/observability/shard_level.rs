@@ -6,13 +6,9 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One metric of a shard.
-struct Series {
-    name: &'static str,
-    kind: &'static str,
-    sentence: &'static str,
-}
+use super::{SHARD_LEVEL, SHARD_SERIES_LEFT_OUT};
 
+// Positions in the table of metrics.
 const INCOMING_BYTES: usize = 0;
 const INCOMING_RECORDS: usize = 1;
 const OUTGOING_BYTES: usize = 2;
@@ -20,40 +16,6 @@ const OUTGOING_RECORDS: usize = 3;
 const WRITE_THROTTLED_RECORDS: usize = 4;
 const READ_THROTTLED_CALLS: usize = 5;
 const ITERATOR_AGE: usize = 6;
-
-/// In the order of the service model, as bits of shard-level metrics are.
-const SERIES: [Series; 7] = [
-    counter(
-        "tidelog_shard_incoming_bytes_total",
-        "Bytes of data and keys a shard accepted (CloudWatch IncomingBytes).",
-    ),
-    counter("tidelog_shard_incoming_records_total", "Records a shard accepted (CloudWatch IncomingRecords)."),
-    counter(
-        "tidelog_shard_outgoing_bytes_total",
-        "Bytes of data and keys GetRecords returned from a shard (CloudWatch OutgoingBytes).",
-    ),
-    counter(
-        "tidelog_shard_outgoing_records_total",
-        "Records GetRecords returned from a shard (CloudWatch OutgoingRecords).",
-    ),
-    counter(
-        "tidelog_shard_write_throttled_records_total",
-        "Records refused for the shard's budget (CloudWatch WriteProvisionedThroughputExceeded).",
-    ),
-    counter(
-        "tidelog_shard_read_throttled_calls_total",
-        "GetRecords calls refused for the shard's budget (CloudWatch ReadProvisionedThroughputExceeded).",
-    ),
-    Series {
-        name: "tidelog_shard_iterator_age_seconds",
-        kind: "gauge",
-        sentence: "How far behind the tip the last GetRecords call was (CloudWatch IteratorAgeMilliseconds).",
-    },
-];
-
-const fn counter(name: &'static str, sentence: &'static str) -> Series {
-    Series { name, kind: "counter", sentence }
-}
 
 /// Counts of one shard since its stream enabled metrics.
 #[derive(Debug, Default)]
@@ -100,8 +62,6 @@ impl ShardCounts {
 
 /// Series of single shards on a page. Past it there is one of each metric for each stream, and past that none.
 pub const SERIES_MAX: usize = 10_000;
-/// Series that a page leaves out.
-const LEFT_OUT: &str = "tidelog_shard_series_left_out";
 
 /// A shard on the page, or a stream whose shards are added up.
 #[derive(Debug)]
@@ -129,21 +89,19 @@ impl ShardCounts {
 pub fn page(rows: &[Row], left_out: usize) -> String {
     let mut out = String::new();
     if left_out > 0 {
-        let help = "Series of single shards that are left out of this page, because there are too many.";
-        writeln!(out, "# HELP {LEFT_OUT} {help}\n# TYPE {LEFT_OUT} gauge\n{LEFT_OUT} {left_out}\n")
-            .expect("writing to memory cannot fail");
+        let (head, name) = (SHARD_SERIES_LEFT_OUT.head(), SHARD_SERIES_LEFT_OUT.name);
+        writeln!(out, "{head}{name} {left_out}\n").expect("writing to memory cannot fail");
     }
-    for (which, series) in SERIES.iter().enumerate() {
-        let Series { name, kind, sentence } = series;
+    for (which, metric) in SHARD_LEVEL.iter().enumerate() {
         let shown = rows.iter().filter(|row| row.enabled & (1 << which) != 0);
         let mut values = shown.filter_map(|row| Some((row, row.counts.value(which)?))).peekable();
         if values.peek().is_none() {
             continue;
         }
-        write!(out, "# HELP {name} {sentence}\n# TYPE {name} {kind}\n")
-            .expect("writing to memory cannot fail");
+        out.push_str(&metric.head());
         for (row, value) in values {
-            writeln!(out, "{name}{{{}}} {value}", row.labels).expect("writing to memory cannot fail");
+            writeln!(out, "{}{{{}}} {value}", metric.name, row.labels)
+                .expect("writing to memory cannot fail");
         }
         out.push('\n');
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidelog_storage::Disk;
-use tidelog_storage::disk::{DiskFile, Open, SimDisk};
+use tidelog_storage::disk::{DiskFile, Open, SimDisk, Space};
 
 use crate::trace::Trace;
 
@@ -134,8 +134,8 @@ impl Disk for Medium {
         self.disk.sync_dir(path)
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(path)
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk.space(path)
     }
 }
 

@@ -30,6 +30,15 @@ pub enum Open {
     Create,
 }
 
+/// Bytes of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// The size of the file system.
+    pub total_bytes: u64,
+    /// Bytes that an ordinary writer can still allocate.
+    pub free_bytes: u64,
+}
+
 /// A directory tree that survives the process. Paths are absolute or relative to the process, as given.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a directory and its parents; an existing directory is fine. The new directories are durable on
@@ -47,8 +56,8 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Bytes an ordinary writer can still allocate on the file system that holds `path`.
-    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// The space of the file system that holds `path`.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// One open file. All access is positioned; a file handle may be shared between threads.

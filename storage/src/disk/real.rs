@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, Open};
+use super::{Disk, DiskFile, Open, Space};
 
 /// The file systems of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,9 +87,11 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        let space = rustix::fs::statvfs(path)?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let [total_bytes, free_bytes] =
+            [found.f_blocks, found.f_bavail].map(|blocks| blocks.saturating_mul(found.f_frsize));
+        Ok(Space { total_bytes, free_bytes })
     }
 }
 

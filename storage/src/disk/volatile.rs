@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::real::create_dirs;
-use super::{Disk, DiskFile, Open, RealDisk};
+use super::{Disk, DiskFile, Open, RealDisk, Space};
 
 /// The file systems of this machine, with every sync left out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,8 +45,8 @@ impl Disk for VolatileDisk {
         Ok(())
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        RealDisk.free_bytes(path)
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealDisk.space(path)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tidelog_storage::Disk;
 use tidelog_storage::disk::RealDisk;
+use tidelog_storage::disk::Space;
 use tidelog_storage::wal::WalReader;
 use tokio::time::sleep;
 
@@ -108,13 +109,13 @@ impl NodeDisk {
 
     /// Whether the disk still has more free space than the reserve that the broker needs to go on. Asks the disk.
     pub fn has_space(&self) -> bool {
-        self.free_bytes().is_none_or(|free| free > self.reserved_bytes)
+        self.space().is_none_or(|space| space.free_bytes > self.reserved_bytes)
     }
 
-    /// Bytes that are free on the disk; `None` when the disk does not report them. Asks the disk.
-    pub fn free_bytes(&self) -> Option<u64> {
-        let free = self.disk.free_bytes(&self.directory);
-        free.inspect_err(
+    /// The space of the disk; `None` when the disk does not report it. Asks the disk.
+    pub fn space(&self) -> Option<Space> {
+        let space = self.disk.space(&self.directory);
+        space.inspect_err(
             |error| crate::log_at_most_once_a_second!(warn, %error, "cannot find out how much space is free on the disk; asking again"),
         )
         .ok()

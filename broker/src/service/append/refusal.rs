@@ -161,7 +161,9 @@ impl PutGate {
     fn watch_space(&self) {
         let reserved = self.groups.disk().reserved_bytes();
         metrics::gauge!(names::DISK_RESERVED_BYTES).set(reserved as f64);
-        let Some(free) = self.groups.disk().free_bytes() else { return };
+        let Some(space) = self.groups.disk().space() else { return };
+        let free = space.free_bytes;
+        metrics::gauge!(names::DISK_TOTAL_BYTES).set(space.total_bytes as f64);
         metrics::gauge!(names::DISK_FREE_BYTES).set(free as f64);
         self.free_bytes.store(free, Ordering::Relaxed);
         self.space_is_low.store(free <= reserved, Ordering::Relaxed);
@@ -175,6 +177,7 @@ impl PutGate {
         watched.near_bound_since = bound.is_near().then(|| watched.near_bound_since.unwrap_or(now));
         bound.refuse(watched.near_bound_since.is_some_and(|since| now.duration_since(since) >= LOG_WAIT_MAX));
         let refusal = self.refusal();
+        metrics::gauge!(names::PUTS_REFUSED).set(f64::from(u8::from(refusal.is_some())));
         if refusal.map(PutRefusal::label) == watched.refusal {
             return;
         }

@@ -7,21 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::model::stream::{Catalog, Stream};
+use crate::observability::STREAM_LEVEL;
 
 /// Streams on the page of metrics at most: those that were refused the most.
 const SHOWN_MAX: usize = 1_000;
-
-/// The series of the page, with the sentences that explain them.
-const SERIES: [(&str, &str); 2] = [
-    (
-        "tidelog_stream_write_throttled_records_total",
-        "Records of a stream refused for its shards' budgets, of streams that were refused something.",
-    ),
-    (
-        "tidelog_stream_read_throttled_calls_total",
-        "Read calls of a stream refused for its shards' budgets, of streams that were refused something.",
-    ),
-];
 
 /// Records of puts, and calls of reads.
 type Counts = [AtomicU64; 2];
@@ -71,11 +60,10 @@ impl StreamRefusals {
         rows.sort_by_key(|(stream, counts)| (std::cmp::Reverse(counts.iter().sum::<u64>()), stream.uid));
         rows.truncate(SHOWN_MAX);
         let mut out = String::new();
-        for (which, (name, sentence)) in SERIES.iter().enumerate().filter(|_| !rows.is_empty()) {
-            writeln!(out, "# HELP {name} {sentence}\n# TYPE {name} counter")
-                .expect("writing to memory cannot fail");
+        for (which, metric) in STREAM_LEVEL.iter().enumerate().filter(|_| !rows.is_empty()) {
+            out.push_str(&metric.head());
             for (stream, counts) in &rows {
-                writeln!(out, "{name}{{{}}} {}", labels(stream), counts[which])
+                writeln!(out, "{}{{{}}} {}", metric.name, labels(stream), counts[which])
                     .expect("writing to memory cannot fail");
             }
             out.push('\n');

@@ -20,7 +20,7 @@ use inode::{CrashMode, Inode};
 use random::Random;
 use tree::{Node, Tree};
 
-use super::{Disk, DiskFile, Open};
+use super::{Disk, DiskFile, Open, Space};
 
 /// A simulated disk. A clone is another handle on the same disk.
 #[derive(Clone, Debug)]
@@ -230,10 +230,10 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<Space> {
         let state = self.lock();
         state.require_power()?;
         state.require_directory(path)?;
-        Ok(state.free_bytes())
+        Ok(Space { total_bytes: state.capacity_bytes, free_bytes: state.free_bytes() })
     }
 }

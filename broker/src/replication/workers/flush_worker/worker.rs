@@ -178,7 +178,7 @@ impl Worker {
     /// How long files of trimmed records are kept: [`HOLD_MS`], or not at all while space is short.
     fn hold(&self) -> Hold {
         let FlushConfig { disk, directory, clock, hold_free_bytes, .. } = &self.config;
-        let is_short = disk.free_bytes(directory).is_ok_and(|free| free < *hold_free_bytes);
+        let is_short = disk.space(directory).is_ok_and(|space| space.free_bytes < *hold_free_bytes);
         if is_short { Hold::NONE } else { Hold { now_ms: clock.boot_ms(), hold_ms: HOLD_MS } }
     }
 
