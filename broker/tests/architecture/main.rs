@@ -6,6 +6,7 @@ mod documents;
 mod imports;
 mod lengths;
 mod matrix;
+mod monitoring;
 mod tidy;
 
 use std::path::{Path, PathBuf};
