@@ -1,5 +1,5 @@
-//! Holds the documents to the code (files and functions, the operations, the tables that are made from code), and the
-//! code to the matrix of allowed imports and to the guide for comments and files.
+//! Holds the documents to the code (files and functions, the operations, the tables that are made from code, alerts and
+//! the reasons of `/ready`), and the code to the matrix of allowed imports and to the guide for comments and files.
 
 mod comments;
 mod documents;

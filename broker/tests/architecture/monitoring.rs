@@ -73,8 +73,61 @@ fn each_alert_has_its_section_and_its_tests() {
     assert_eq!(faults, [""; 0]);
 }
 
+/// Sentences of `/ready` in code: those of the steps of a start, those of a cluster that forms, and that of a stop.
+fn ready_reasons(code: &str) -> BTreeSet<String> {
+    const STEPS: &str = r#"(?:enter\(|Mutex::new\(|unready\("stopping",)\s*(?:format!\()?\s*"(The [^"]+)""#;
+    const FORMING: &str = r#"(?:Wait\(|return Err\(|map_err\(\|reason\| )(?:format!\()?\s*"([^"]+)""#;
+    found(STEPS, code)
+        .into_iter()
+        .filter(|sentence| sentence != "The cluster forms: {reason}.")
+        .chain(found(FORMING, code).into_iter().map(|reason| format!("The cluster forms: {reason}")))
+        .collect()
+}
+
+/// Reasons that the document lacks. It writes `…` where the code has a value, and may add what follows it.
+fn undocumented_reasons(reasons: &BTreeSet<String>, document: &str) -> Vec<String> {
+    let value = Regex::new(r"`[^`]*\{[^`]*`|\{[^}]*\}").expect("an expression");
+    let shown = reasons.iter().map(|reason| value.replace_all(reason, "…").trim_end_matches('.').to_owned());
+    shown.filter(|reason| !document.contains(&format!("| `{reason}"))).collect()
+}
+
+#[test]
+fn every_reason_of_ready_is_documented() {
+    let files = [
+        "stage.rs",
+        "node.rs",
+        "wire/pages.rs",
+        "replication/recovery/open_segments.rs",
+        "cluster/forming.rs",
+    ];
+    let code: Vec<String> = files.iter().map(|file| read(&format!("broker/src/{file}"))).collect();
+    let reasons = ready_reasons(&code.concat());
+    assert!(reasons.len() >= 12, "the code has only {reasons:?}");
+    assert_eq!(undocumented_reasons(&reasons, &read("deploy/OPERATIONS.md")), [""; 0]);
+    // Only these files enter a stage.
+    for path in files_below(&workspace().join("broker/src"), "rs") {
+        let text = std::fs::read_to_string(&path).expect("a text");
+        let name =
+            path.strip_prefix(workspace().join("broker/src")).expect("below").to_str().expect("a name");
+        assert!(
+            files.contains(&name) || !text.contains("stage.enter("),
+            "{name} enters a stage: add it here"
+        );
+    }
+}
+
 #[test]
 fn planted_violations_are_found() {
+    let reasons =
+        ready_reasons("stage.enter(\"The node sleeps.\"); Verdict::Wait(format!(\n \"waiting for {node}\"))");
+    assert_eq!(
+        undocumented_reasons(&reasons, "| `The node sleeps.` | `x`"),
+        ["The cluster forms: waiting for …"]
+    );
+    assert_eq!(
+        undocumented_reasons(&reasons, "| `The node sleeps.` |\n| `The cluster forms: waiting for …` |"),
+        [""; 0]
+    );
     let code = "\"tidelog_wal_seconds\" \"tidelog_free\"";
     for (text, faults) in [
         ("rate(tidelog_wal_seconds_bucket[5m]) > tidelog_free ", 0),
