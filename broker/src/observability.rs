@@ -7,6 +7,7 @@
 pub mod applications;
 mod declared;
 pub mod logs;
+pub mod raft_groups;
 pub mod shard_level;
 
 use std::sync::OnceLock;

@@ -199,6 +199,26 @@ declare! {
         "Metrics of applications (PutMetricData) dropped: there are too many series, or their labels are too long.";
 }
 
+/// Metrics of single Raft groups, as [`super::raft_groups`] renders them.
+pub const GROUP_LEVEL: [Metric; 2] = [
+    Metric {
+        name: "tidelog_group_term",
+        kind: Gauge,
+        unit: Unit::Count,
+        labels: &["group"],
+        cloudwatch: "",
+        sentence: "The newest term of a Raft group that this node knows; it grows with every election.",
+    },
+    Metric {
+        name: "tidelog_group_behind_entries",
+        kind: Gauge,
+        unit: Unit::Count,
+        labels: &["group", "node"],
+        cloudwatch: "",
+        sentence: "Entries that another node lacks of a Raft group, reported by the group's leader alone.",
+    },
+];
+
 /// Labels of a stream.
 const OF_STREAM: &[&str] = &["account", "region", "stream"];
 /// Labels of a shard.

@@ -26,7 +26,12 @@ fn names_are_unique_and_carry_the_prefix() {
 
 /// The table of the documents, as the declarations have it.
 fn table() -> String {
-    let all = METRICS.iter().chain(&STREAM_LEVEL).chain(&SHARD_LEVEL).chain([&SHARD_SERIES_LEFT_OUT]);
+    let all = METRICS
+        .iter()
+        .chain(&GROUP_LEVEL)
+        .chain(&STREAM_LEVEL)
+        .chain(&SHARD_LEVEL)
+        .chain([&SHARD_SERIES_LEFT_OUT]);
     let rows = all.map(|metric| {
         let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
         let labels: Vec<String> = metric.labels.iter().map(|label| code(label)).collect();

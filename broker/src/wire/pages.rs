@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::Gateway;
 use super::exchange::Answer;
 use crate::cluster::administration::{CachedStatus, troubles};
-use crate::observability;
-use crate::replication::Leader;
+use crate::observability::{self, raft_groups};
+use crate::replication::{GroupStatus, Leader};
 use crate::service::DamagedRecords;
 
 /// Content type of the pages that are JSON.
@@ -156,10 +156,19 @@ pub(super) async fn metrics(gateway: &Gateway) -> Answer {
                 .absolute(pool.refusals());
         }
         observability::render()
+            + &raft_groups::page(&group_rows(service.groups().membership().status()))
             + &service.shard_level_page(&gateway.account, &gateway.region)
             + &gateway.applications.page(Instant::now())
     };
     Answer::new(StatusCode::OK, PROMETHEUS, gateway.pages.metrics.get(make).await)
+}
+
+fn group_rows(groups: Vec<GroupStatus>) -> Vec<raft_groups::GroupRow> {
+    let row = |GroupStatus { group, term, last_index, matched, .. }: GroupStatus| {
+        let behind = matched.into_iter().map(|(node, index)| (node, last_index.saturating_sub(index)));
+        raft_groups::GroupRow { group, term, behind: behind.collect() }
+    };
+    groups.into_iter().map(row).collect()
 }
 
 /// A page that one caller makes at a time. A caller that waited gets the page that another one began to make after
