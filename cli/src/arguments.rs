@@ -3,6 +3,7 @@
 //! [`crate::settings::load`] is its only caller.
 
 mod cluster;
+mod config;
 mod log;
 mod segment;
 mod serve;
@@ -20,8 +21,9 @@ use tidelog::offline::segment::GiveUp;
 use crate::command::Commands;
 use crate::command::cluster::ClusterCommand;
 use crate::command::log::GiveUpLog;
-use crate::settings::{ServeSettings, cluster as cluster_settings};
+use crate::settings::{ServeSettings, cluster as cluster_settings, listen};
 use cluster::Cluster;
+pub(crate) use config::{ConfigAction, ConfigWords};
 use log::Log;
 use segment::Segment;
 use serve::Serve;
@@ -54,6 +56,10 @@ enum Subcommands {
     /// The CA is made with the data directory at the first start, or by this command when it comes first. A broker that
     /// runs with --tls-certificate presents a certificate of another issuer, and its clients do not need this one.
     Ca(Authority),
+
+    /// Show or check the settings that a broker would run with.
+    #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 `check` found faults.")]
+    Config(config::Config),
 
     /// Administer a cluster: its members and its leaders.
     #[command(
@@ -93,7 +99,7 @@ struct Authority {
 }
 
 /// Parsed arguments that still know where each value came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Matched {
     command: Command,
     serve: ArgMatches,
@@ -141,6 +147,16 @@ pub(crate) fn of_authority(arguments: &[OsString]) -> Result<Option<AuthorityWor
         as_of_serve.extend(value.into_iter().flat_map(|value| [flag.into(), value.into_os_string()]));
     }
     Ok(Some(AuthorityWords { as_of_serve, hashed }))
+}
+
+/// Reads the arguments of `tidelog config`; `None` for another command.
+pub(crate) fn of_config(arguments: &[OsString]) -> Result<Option<ConfigWords>, clap::Error> {
+    if arguments.get(1).is_none_or(|command| command != "config") {
+        return Ok(None);
+    }
+    let matches = CommandLine::command().try_get_matches_from(config::with_output_first(arguments))?;
+    let Some(("config", matches)) = matches.subcommand() else { return Ok(None) };
+    config::Config::from_arg_matches(matches).map(|config| Some(config.into_words(arguments[0].clone())))
 }
 
 /// Reads the arguments of `tidelog cluster`; `None` for another command.
@@ -234,6 +250,25 @@ impl Matched {
         }
     }
 
+    /// Whether a flag has set it.
+    pub(crate) fn is_flag(&self, key: &str) -> bool {
+        self.rank(key) == 2
+    }
+
+    /// The environment variable that has set it.
+    pub(crate) fn variable(&self, key: &str) -> Option<String> {
+        let own = |argument: &&clap::Arg| argument.get_long() == Some(key);
+        let variable = self.command.get_arguments().find(own)?.get_env()?;
+        (self.rank(key) == 1).then(|| variable.to_string_lossy().into_owned())
+    }
+
+    /// The value as it was written, with commas between the parts of a list.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        let values = self.serve.get_raw(&key.replace('-', "_"))?;
+        let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        Some(values.join(","))
+    }
+
     /// Ranks the setting `ephemeral` like [`Self::rank`]; `TIDELOG_EPHEMERAL=false` decides nothing.
     fn ephemeral_rank(&self) -> u8 {
         if self.serve.get_flag("ephemeral") { self.rank("ephemeral") } else { 0 }
@@ -274,8 +309,9 @@ impl Matched {
             .map_err(|reason| self.command.error(ErrorKind::ArgumentConflict, format!("{reason}\n")))?;
         let location =
             if ephemeral > data { DataLocation::Ephemeral } else { DataLocation::Directory(serve.data) };
+        let (listen, names) = listen::split(&serve.listen);
         let broker = Config {
-            listen: serve.listen,
+            listen,
             data: location,
             expects_data: serve.expect_data,
             disk_reserve: serve.disk_reserve,
@@ -290,10 +326,16 @@ impl Matched {
             memory: serve.memory,
             cluster,
             origins: serve.cors,
-            public_hosts: serve.public_host,
+            public_hosts: [serve.public_host, names].concat(),
             account: serve.account.into(),
             region: serve.region.into(),
         };
-        Ok(ServeSettings { broker, log: serve.log, drain: serve.drain, foreign_variables: Vec::new() })
+        Ok(ServeSettings {
+            broker,
+            listen: serve.listen,
+            log: serve.log,
+            drain: serve.drain,
+            foreign_variables: Vec::new(),
+        })
     }
 }

@@ -7,6 +7,7 @@
 mod serve;
 mod service_manager;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
     match settings::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(Command::Serve(settings)) => serve::run(&settings),
         Ok(Command::Authority { data, hashed }) => hand_out_authority(&data, hashed.as_deref()),
+        Ok(Command::Config(command)) => {
+            settings::unknown_variables(variables())
+                .iter()
+                .for_each(|warning| eprintln!("tidelog: {warning}"));
+            command::config::run(&command)
+        }
         Ok(Command::Cluster(command)) => administer(&command),
         Ok(Command::GiveUp(wanted)) => give_up(&wanted),
         Ok(Command::GiveUpLog(wanted)) => give_up_log(&wanted),
@@ -44,6 +51,13 @@ fn main() -> ExitCode {
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => failed(&error),
     }
+}
+
+/// The environment, as far as it is text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text)
 }
 
 /// One line to standard error, and the exit code of a failure.

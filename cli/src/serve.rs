@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::service_manager::{keep_watchdog, tell, telling_reload};
-use crate::{LEFTOVERS, failed};
+use crate::{LEFTOVERS, failed, variables};
 
 /// Exit code of a process that a signal ended in the middle of its start or stop.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -45,6 +45,13 @@ pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
             settings.foreign_variables.join(", ")
         );
     }
+    for warning in settings::unknown_variables(variables()) {
+        tracing::warn!("{warning}");
+    }
+    let listen = match settings::resolve_listen(&settings.listen) {
+        Ok(listen) => listen,
+        Err(error) => return failed(&error),
+    };
     raise_open_files();
     let memory = match Memory::resolve(config.memory) {
         Ok(memory) => memory,
@@ -63,7 +70,8 @@ pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let outcome = runtime.block_on(serve(settings, memory));
+    let config = Config { listen, ..config.clone() };
+    let outcome = runtime.block_on(serve(settings, &config, memory));
     runtime.shutdown_timeout(LEFTOVERS);
     let code = outcome.unwrap_or_else(|error| failed(&error));
     logs::flush();
@@ -79,8 +87,11 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(settings: &ServeSettings, memory: Memory) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let config = &settings.broker;
+async fn serve(
+    settings: &ServeSettings,
+    config: &Config,
+    memory: Memory,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Before anything takes time: by default this signal ends a process.
     let mut hangup = signal(SignalKind::hangup())?;

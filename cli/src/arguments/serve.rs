@@ -12,6 +12,7 @@ use tidelog::config::{
 };
 use tidelog::limits::{ControlLimits, ShardLimits};
 
+use crate::settings::listen::{ListenAddress, listen};
 use crate::settings::values::{
     account, control_limits, disk_reserve, drain, durability, host, lease_table_limits, limits, log, memory,
     origins, region, transitions,
@@ -23,6 +24,9 @@ use crate::settings::{cluster, initial};
 pub(super) struct Serve {
     /// Address and port to listen on; may be repeated. Port 0 lets the system choose a port, which is printed.
     ///
+    /// `:4567` is that port of the loopback interface. A host's name is resolved at the start, and the broker listens
+    /// on each of its addresses that this machine has.
+    ///
     /// The default is reachable from this machine only. Callers are not authenticated: open other addresses only to
     /// networks that you trust.
     #[arg(
@@ -30,9 +34,10 @@ pub(super) struct Serve {
         value_name = "ADDRESS",
         env = "TIDELOG_LISTEN",
         value_delimiter = ',',
-        default_value = "127.0.0.1:4567"
+        default_value = "127.0.0.1:4567",
+        value_parser = listen
     )]
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<ListenAddress>,
 
     /// Directory that keeps streams and records; created when absent, used by one process at a time.
     #[arg(long, value_name = "DIRECTORY", env = "TIDELOG_DATA", default_value = "./tidelog-data")]

@@ -123,7 +123,7 @@ async fn stream_names(client: &Client) -> Result<Vec<String>, KinesisError> {
 }
 
 /// Finds the `names` that `wanted` may have been meant for, the likeliest first.
-pub(super) fn similar<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
+pub(crate) fn similar<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
     let lower = wanted.to_lowercase();
     let scored = names.iter().map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name.as_str()));
     let mut alike: Vec<_> = scored.filter(|(score, _)| *score >= ALIKE_MIN).collect();

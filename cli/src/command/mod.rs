@@ -7,6 +7,7 @@
 mod clock;
 pub mod cluster;
 mod completions;
+pub mod config;
 mod doctor;
 mod error;
 mod figures;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub use error::CommandError;
+pub(crate) use error::similar;
 pub use output::Output;
 use tidelog_kinesis::{Client, ConnectionArguments, Settings};
 use tidelog_load::BenchArguments;
@@ -121,6 +123,11 @@ pub fn run(command: &Commands, declared: impl FnOnce() -> clap::Command) -> Exit
         Commands::Bench(arguments) => return tidelog_load::execute(arguments),
         speaking => speak(speaking),
     };
+    finished(outcome)
+}
+
+/// Tells what went wrong, and returns the exit code.
+fn finished(outcome: Result<Outcome, CommandError>) -> ExitCode {
     match outcome {
         Ok(outcome) => outcome.into(),
         // The reader of the output has seen enough, like `head`.

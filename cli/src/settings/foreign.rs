@@ -1,7 +1,8 @@
 //! Environment variables of kinesis-mock that mean something here, as arguments of `serve`: the one table of them.
 //!
 //! They count last, before the default alone: flags, TIDELOG_ variables and the file go before. People export some of
-//! them for their clients, so an empty one is none, and a log level of another program's is passed over.
+//! them for clients and other programs, AWS_REGION above all: those in [`SHARED`] count only beside a variable that is
+//! kinesis-mock's alone. An empty variable is none, and a log level of another program's is passed over.
 
 use std::ffi::OsString;
 
@@ -13,6 +14,8 @@ const SETTINGS: [(&str, &str); 4] = [
     (LOG_LEVEL, "log"),
 ];
 const LOG_LEVEL: &str = "LOG_LEVEL";
+/// Variables that other programs have too.
+const SHARED: [&str; 4] = ["AWS_ACCOUNT_ID", "AWS_REGION", LOG_LEVEL, "SHARD_LIMIT"];
 /// Ports of this machine, each of which serves HTTP and TLS alike.
 const PORTS: [&str; 2] = ["KINESIS_MOCK_TLS_PORT", "KINESIS_MOCK_PLAIN_PORT"];
 /// Quotas, by their name in --control-limits.
@@ -36,12 +39,21 @@ pub(super) struct Foreign {
     pub(super) arguments: Vec<OsString>,
     /// The variables they come from.
     pub(super) variables: Vec<&'static str>,
+    /// The setting of each of `variables`.
+    pub(super) settings: Vec<&'static str>,
 }
 
 impl Foreign {
-    fn set(&mut self, setting: &str, value: &str, variables: impl IntoIterator<Item = &'static str>) {
+    /// The variables that decide this setting.
+    pub(super) fn variables_of(&self, setting: &str) -> Vec<String> {
+        let pairs = self.settings.iter().zip(&self.variables);
+        pairs.filter(|(own, _)| **own == setting).map(|(_, variable)| (*variable).to_owned()).collect()
+    }
+
+    fn set(&mut self, setting: &'static str, value: &str, variables: impl IntoIterator<Item = &'static str>) {
         self.arguments.push(format!("--{setting}={value}").into());
         self.variables.extend(variables);
+        self.settings.resize(self.variables.len(), setting);
     }
 }
 
@@ -55,6 +67,9 @@ pub(super) fn settings(
 ) -> Result<Foreign, String> {
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut foreign = Foreign::default();
+    if !own().any(|name| variable(name).is_some()) {
+        return Ok(foreign);
+    }
     for (name, setting) in SETTINGS {
         let value = variable(name).filter(|_| !decided(setting));
         if let Some(value) = value.and_then(|value| if name == LOG_LEVEL { log(&value) } else { Some(value) })
@@ -83,6 +98,12 @@ pub(super) fn settings(
         }
     }
     Ok(foreign)
+}
+
+/// Names of the variables that are kinesis-mock's alone.
+fn own() -> impl Iterator<Item = &'static str> {
+    let named = [&SETTINGS[..], &QUOTAS, &DELAYS].into_iter().flatten().map(|(name, _)| *name);
+    PORTS.into_iter().chain(named).filter(|name| !SHARED.contains(name))
 }
 
 /// The level in our words; a text that is no level was meant for another program.
@@ -123,7 +144,12 @@ mod tests {
     fn variables_become_arguments() {
         for (variables, expected) in [
             (vec![("INITIALIZE_STREAMS", "a:1,b")], vec!["--initialize-streams=a:1,b"]),
-            (vec![("AWS_REGION", "eu-west-1"), ("AWS_ACCOUNT_ID", "")], vec!["--region=eu-west-1"]),
+            (vec![("AWS_REGION", "eu-west-1"), ("AWS_ACCOUNT_ID", "12"), ("LOG_LEVEL", "debug")], vec![]),
+            (vec![("AWS_REGION", "eu-west-1"), ("SHARD_LIMIT", "5"), ("INITIALIZE_STREAMS", "")], vec![]),
+            (
+                vec![("AWS_REGION", "eu-west-1"), ("AWS_ACCOUNT_ID", ""), ("INITIALIZE_STREAMS", "a")],
+                vec!["--initialize-streams=a", "--region=eu-west-1"],
+            ),
             (
                 vec![("SHARD_LIMIT", "50"), ("ON_DEMAND_STREAM_COUNT_LIMIT", "10")],
                 vec!["--control-limits=shards=50,on-demand-streams=10"],
@@ -136,8 +162,11 @@ mod tests {
                 vec![("KINESIS_MOCK_PLAIN_PORT", "4568"), ("KINESIS_MOCK_TLS_PORT", "4567")],
                 vec!["--listen=127.0.0.1:4567", "--listen=127.0.0.1:4568"],
             ),
-            (vec![("LOG_LEVEL", "DEBUG")], vec!["--log=debug,openraft=error"]),
-            (vec![("LOG_LEVEL", "10"), ("UPDATE_STREAM_MODE_DURATION", "1s")], vec![]),
+            (
+                vec![("LOG_LEVEL", "DEBUG"), ("KINESIS_MOCK_TLS_PORT", "1")],
+                vec!["--log=debug,openraft=error", "--listen=127.0.0.1:1"],
+            ),
+            (vec![("LOG_LEVEL", "10"), ("KINESIS_MOCK_TLS_PORT", "1")], vec!["--listen=127.0.0.1:1"]),
         ] {
             assert_eq!(read(&variables, &[]).unwrap(), expected, "{variables:?}");
         }

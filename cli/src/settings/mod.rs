@@ -8,20 +8,31 @@ pub(crate) mod cluster;
 mod file;
 mod foreign;
 pub(crate) mod initial;
+mod inspection;
+pub(crate) mod listen;
+mod reference;
 pub(crate) mod values;
+mod variables;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use file::FileError;
+pub use file::{FileError, Place};
+pub use inspection::{EffectiveSetting, Origin};
+pub use listen::{ListenAddress, resolve as resolve_listen};
+pub use reference::reference;
 use tidelog::config::{Config, DataLocation};
 use tidelog::offline::segment::GiveUp;
 
-use crate::arguments;
+use crate::arguments::{self, ConfigAction, ConfigWords, Matched};
 use crate::command::Commands;
 use crate::command::cluster::ClusterCommand;
+use crate::command::config::ConfigCommand;
 use crate::command::log::GiveUpLog;
+use file::SettingsFile;
+use foreign::Foreign;
+pub use variables::unknown_variables;
 
 /// The task of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +46,8 @@ pub enum Command {
         /// The directory of OpenSSL's form to put the certificate into, instead of printing it.
         hashed: Option<PathBuf>,
     },
+    /// Show or check settings.
+    Config(ConfigCommand),
     /// Ask a cluster, or change it.
     Cluster(ClusterCommand),
     /// Give damaged records up.
@@ -48,8 +61,10 @@ pub enum Command {
 /// The settings of `tidelog serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// The settings of the broker.
+    /// The settings of the broker; the addresses to listen on lack those of names.
     pub broker: Config,
+    /// The addresses and names to listen on.
+    pub listen: Vec<ListenAddress>,
     /// The level of the log, or directives in the syntax of `tracing`'s environment filter.
     pub log: String,
     /// How long the broker still serves after SIGTERM while `/ready` answers 503 already.
@@ -94,6 +109,16 @@ pub fn load(
     if let Some(command) = arguments::of_client(&user)? {
         return Ok(Command::Client(Box::new(command)));
     }
+    if let Some(ConfigWords { as_of_serve, action }) = arguments::of_config(&user)? {
+        return Ok(Command::Config(match action {
+            ConfigAction::Show(output) => {
+                ConfigCommand::Show { settings: inspection::effective(&as_of_serve, variable)?, output }
+            }
+            ConfigAction::Check => {
+                ConfigCommand::Check { faults: inspection::faults(&as_of_serve, variable) }
+            }
+        }));
+    }
     match arguments::of_authority(&user)? {
         None => Ok(Command::Serve(Box::new(settings(&user, variable)?))),
         Some(words) => {
@@ -109,37 +134,57 @@ pub fn declared() -> clap::Command {
     arguments::declared()
 }
 
+/// The settings of a broker, and all that decided them.
+struct Resolved {
+    settings: ServeSettings,
+    /// The arguments as they were given, and the environment.
+    given: Matched,
+    /// The arguments with those of the file.
+    last: Matched,
+    file: Option<SettingsFile>,
+    foreign: Foreign,
+}
+
 /// The settings of the broker that these arguments of `serve` would run.
 fn settings(
     user: &[OsString],
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<ServeSettings, ConfigError> {
-    let first = arguments::matches(user)?;
-    let parsed = |injected: &[OsString]| {
-        let all = arguments::with_injected(user, injected);
-        arguments::matches(&all).and_then(arguments::Matched::into_settings)
+    resolve(user, variable).map(|resolved| resolved.settings)
+}
+
+fn resolve(user: &[OsString], variable: impl Fn(&str) -> Option<String>) -> Result<Resolved, ConfigError> {
+    let given = arguments::matches(user)?;
+    let file = given.config_file().map(|path| read_file(&path, &given)).transpose()?;
+    let parsed = |injected: &[OsString]| -> Result<_, clap::Error> {
+        let last = arguments::matches(&arguments::with_injected(user, injected))?;
+        Ok((last.clone(), last.into_settings()?))
     };
-    let (mut injected, config) = match first.config_file() {
-        None => (Vec::new(), parsed(&[])?),
-        Some(path) => {
-            let injected = file::arguments(&path, &first)?;
-            let config = parsed(&injected);
-            let reason = |error| FileError::Refused { path, reason: file::reason(&error) };
-            (injected, config.map_err(reason)?)
-        }
+    let mut injected = file.as_ref().map_or_else(Vec::new, |file| file.arguments(&given));
+    let (last, settings) = match (parsed(&injected), &file) {
+        (Ok(parsed), _) => parsed,
+        (Err(error), Some(file)) => return Err(file.refused(&error).into()),
+        (Err(error), None) => return Err(error.into()),
     };
-    let in_file = |key: &str| {
-        let flag = format!("--{key}=");
-        injected.iter().any(|argument| argument.to_string_lossy().starts_with(&flag))
-    };
-    let decided = |key: &str| first.decided_above_file(key) || in_file(key);
+    let in_file = |key: &str| file.as_ref().is_some_and(|file| file.place(key).is_some());
+    let decided = |key: &str| given.decided_above_file(key) || in_file(key);
     let foreign = foreign::settings(variable, decided).map_err(ConfigError::Foreign)?;
     if foreign.arguments.is_empty() {
-        return Ok(config);
+        return Ok(Resolved { settings, given, last, file, foreign });
     }
-    injected.extend(foreign.arguments);
-    let config = parsed(&injected).map_err(|error| {
+    injected.extend(foreign.arguments.iter().cloned());
+    let (last, settings) = parsed(&injected).map_err(|error| {
         ConfigError::Foreign(format!("{}: {}", foreign.variables.join(", "), file::reason(&error)))
     })?;
-    Ok(ServeSettings { foreign_variables: foreign.variables, ..config })
+    let settings = ServeSettings { foreign_variables: foreign.variables.clone(), ..settings };
+    Ok(Resolved { settings, given, last, file, foreign })
+}
+
+/// Reads the file, which must have no fault.
+fn read_file(path: &Path, given: &Matched) -> Result<SettingsFile, FileError> {
+    let (file, faults) = SettingsFile::read(path, given)?;
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(file),
+    }
 }

@@ -1,14 +1,11 @@
 //! `docs/settings.md` and `docs/command-line.md` list the settings and commands of the binary, no more and no less.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use regex::Regex;
 use tidelog_testkit::process::Ran;
 
 use crate::broker::tidelog;
-
-/// Flags that every command has.
-const OF_EVERY_COMMAND: [&str; 2] = ["help", "version"];
 
 fn page(name: &str) -> String {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -21,45 +18,18 @@ fn help(arguments: &[&str]) -> String {
     stdout
 }
 
-/// The flags of a help text, each with its default if that is one value.
-fn flags_of_help(help: &str) -> BTreeMap<String, Option<String>> {
-    let flag = Regex::new(r"^\s+(?:-\w, )?--([a-z-]+)").unwrap();
-    let default = Regex::new(r"^\s+\[default: (.*)\]$").unwrap();
-    let mut flags = BTreeMap::new();
-    let mut last = String::new();
-    for line in help.lines() {
-        if let Some(found) = flag.captures(line) {
-            last = found[1].to_owned();
-            flags.insert(last.clone(), None);
-        } else if let Some(found) = default.captures(line) {
-            flags.insert(last.clone(), Some(found[1].to_owned()));
-        }
-    }
-    flags.retain(|flag, _| !OF_EVERY_COMMAND.contains(&flag.as_str()));
-    flags
-}
-
-/// The flags of the table of settings, each with its default if the table has one value in backticks.
-fn flags_of_page(page: &str) -> BTreeMap<String, Option<String>> {
-    let (_, table) = page.split_once("| flag | default | meaning |\n|---|---|---|\n").expect("the table");
-    let flag = Regex::new(r"--([a-z-]+)").unwrap();
-    let mut flags = BTreeMap::new();
-    for row in table.lines().take_while(|line| line.starts_with('|')) {
-        let row = row.replace("\\|", "/");
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let default = cells[2].strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
-        for found in flag.captures_iter(cells[1]) {
-            flags.insert(found[1].to_owned(), default.map(ToOwned::to_owned));
-        }
-    }
-    flags
-}
-
 #[test]
-fn the_page_of_settings_has_every_flag_and_its_default() {
-    let expected = flags_of_help(&help(&["serve", "--help"]));
-    assert!(expected.len() > 20 && expected["limits"].as_deref() == Some("aws"), "{expected:?}");
-    assert_eq!(flags_of_page(&page("settings.md")), expected);
+fn the_page_of_settings_has_the_table_of_the_declarations() {
+    let expected = tidelog_cli::settings::reference();
+    let page = page("settings.md");
+    let (head, rest) = page.split_once("<!-- settings -->\n\n").expect("the mark before the table");
+    let (table, tail) = rest.split_once("\n<!-- end of settings -->").expect("the mark after the table");
+    if std::env::var_os("TIDELOG_RECORD").is_some() {
+        let path = format!("{}/../docs/settings.md", env!("CARGO_MANIFEST_DIR"));
+        let page = format!("{head}<!-- settings -->\n\n{expected}\n<!-- end of settings -->{tail}");
+        return std::fs::write(path, page).unwrap();
+    }
+    assert_eq!(table, expected, "record the table anew with TIDELOG_RECORD=1");
 }
 
 #[test]

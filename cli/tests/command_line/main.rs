@@ -8,6 +8,7 @@
 mod behaviour;
 mod bench;
 mod broker;
+mod config;
 mod documents;
 mod give_up;
 mod give_up_log;
