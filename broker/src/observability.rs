@@ -2,12 +2,13 @@
 //!
 //! Parts keep the handles that `metrics::counter!(NAME)` gives them: a handle made before [`recorder`] was first called
 //! records nothing. Series of single shards are counted apart, in [`shard_level`], and metrics of applications in
-//! [`applications`]. The binary and the server call this.
+//! [`applications`]; [`requests`] is the log of requests. The binary and the server call this.
 
 pub mod applications;
 mod declared;
 pub mod logs;
 pub mod raft_groups;
+pub mod requests;
 pub mod shard_level;
 
 use std::sync::OnceLock;

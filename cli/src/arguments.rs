@@ -21,7 +21,7 @@ use tidelog::offline::segment::GiveUp;
 use crate::command::Commands;
 use crate::command::cluster::ClusterCommand;
 use crate::command::log::GiveUpLog;
-use crate::settings::{ServeSettings, cluster as cluster_settings, listen};
+use crate::settings::{LogSettings, ServeSettings, cluster as cluster_settings, listen};
 use cluster::Cluster;
 pub(crate) use config::{ConfigAction, ConfigWords};
 use log::Log;
@@ -330,10 +330,11 @@ impl Matched {
             account: serve.account.into(),
             region: serve.region.into(),
         };
+        let log = LogSettings { filter: serve.log, format: serve.log_format, requests: serve.log_requests };
         Ok(ServeSettings {
             broker,
             listen: serve.listen,
-            log: serve.log,
+            log,
             drain: serve.drain,
             foreign_variables: Vec::new(),
         })

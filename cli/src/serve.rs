@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tidelog::clock::{Clock, machine_time};
 use tidelog::config::{Config, DataLocation, Durability};
 use tidelog::limits::{ControlLimits, ShardLimits};
-use tidelog::observability::logs;
+use tidelog::observability::{logs, requests};
 use tidelog::room::{Descriptors, Memory, Shares, Source};
 use tidelog::server::Server;
 use tidelog::shell::spawn_short;
@@ -36,9 +36,10 @@ pub(crate) fn run(settings: &ServeSettings) -> ExitCode {
     let config = &settings.broker;
     // Set before the first thread: only the broker's user may read the files that it creates.
     umask(Mode::RWXG | Mode::RWXO);
-    if let Err(error) = logs::start(&settings.log) {
+    if let Err(error) = logs::start(&settings.log.filter, settings.log.format) {
         return failed(&format!("cannot start the log: {error}"));
     }
+    requests::set(settings.log.requests);
     if !settings.foreign_variables.is_empty() {
         tracing::info!(
             "taken from the environment as in kinesis-mock: {}",
@@ -161,9 +162,11 @@ fn reload(server: &Server) {
             return;
         }
     };
-    match logs::set_filter(&settings.log) {
-        Ok(()) => tracing::info!(log = settings.log, "the level of the log is reloaded"),
-        Err(error) => tracing::error!(error, log = settings.log, "the level of the log is refused"),
+    requests::set(settings.log.requests);
+    let log = settings.log.filter;
+    match logs::set_filter(&log) {
+        Ok(()) => tracing::info!(log, "the level of the log is reloaded"),
+        Err(error) => tracing::error!(error, log, "the level of the log is refused"),
     }
 }
 

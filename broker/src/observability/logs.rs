@@ -3,7 +3,8 @@
 //! Invariants: no task that logs waits for standard error, and no line that cannot be written ends anything. A
 //! thread of its own writes; lines that find its queue full, or standard error broken, are dropped and counted. Nor
 //! does a client write the log at the rate of its requests:
-//! [`log_at_most_once_a_second!`](crate::log_at_most_once_a_second) lets one line through and counts the others.
+//! [`log_at_most_once_a_second!`](crate::log_at_most_once_a_second) lets one line through and counts the others. Lines
+//! of the request log ([`super::requests`]) are dropped and counted once the queue is half full.
 //! The binary starts it, `/metrics` counts the dropped lines.
 
 #![expect(
@@ -15,16 +16,19 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written; further ones are dropped.
 const QUEUE_LINES_MAX: usize = 1_024;
+/// Waiting lines beyond which lines of the request log are dropped.
+const REQUEST_LINES_MAX: usize = QUEUE_LINES_MAX / 2;
 /// How long the end of the process waits for a standard error that takes nothing.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 /// The pause between two lines of one place that a client's requests can cause.
@@ -36,9 +40,21 @@ static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 static REPEATED: AtomicU64 = AtomicU64::new(0);
 static LOG: OnceLock<Log> = OnceLock::new();
 
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for readers.
+    #[default]
+    Text,
+    /// A JSON document a line: `timestamp`, `level`, `target`, and `fields`, of which `message` is one.
+    Json,
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
 struct Log {
     lines: Lines,
-    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+    set_filter: SetFilter,
 }
 
 enum LogMessage {
@@ -64,22 +80,33 @@ pub fn dropped() -> Dropped {
 ///
 /// # Errors
 /// When the operating system has no thread left.
-pub fn start(filter: &str) -> io::Result<()> {
+pub fn start(filter: &str, format: LogFormat) -> io::Result<()> {
     if LOG.get().is_some() {
         return Ok(());
     }
-    let lines = Lines::start(Box::new(io::stderr()))?;
+    let lines = Lines::start(Box::new(io::stderr()), format)?;
     let subscriber = tracing_subscriber::fmt()
-        .compact()
         .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
         .with_env_filter(parsed(filter).unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(lines.clone())
-        .with_filter_reloading();
-    let filters = subscriber.reload_handle();
-    let set_filter = Box::new(move |filter| filters.reload(filter).map_err(|error| error.to_string()));
+        .with_writer(lines.clone());
     // Another subscriber, such as that of a test, stays; so does the log of a call that was quicker.
-    if subscriber.try_init().is_ok() && LOG.set(Log { lines, set_filter }).is_ok() {
+    let (set_filter, is_first): (SetFilter, bool) = match format {
+        LogFormat::Text => {
+            let subscriber =
+                subscriber.with_ansi(io::stderr().is_terminal()).compact().with_filter_reloading();
+            let filters = subscriber.reload_handle();
+            let set = move |filter| filters.reload(filter).map_err(|error| error.to_string());
+            (Box::new(set), subscriber.try_init().is_ok())
+        }
+        LogFormat::Json => {
+            let json = subscriber.json().with_current_span(false).with_span_list(false);
+            let subscriber = json.with_filter_reloading();
+            let filters = subscriber.reload_handle();
+            let set = move |filter| filters.reload(filter).map_err(|error| error.to_string());
+            (Box::new(set), subscriber.try_init().is_ok())
+        }
+    };
+    if is_first && LOG.set(Log { lines, set_filter }).is_ok() {
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())
@@ -107,13 +134,37 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
 }
 
 fn parsed(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+    EnvFilter::try_new(directives(filter)).map_err(|error| error.to_string())
+}
+
+/// The directives of a filter as users write it. A level without a target is that of Tidelog alone: other crates log at
+/// WARN at most unless a directive names them. Lines of the request log have a switch of their own.
+fn directives(filter: &str) -> String {
+    let mut directives = vec![format!("{}=info", super::requests::TARGET)];
+    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        match directive.parse::<LevelFilter>() {
+            Ok(level) if level > LevelFilter::WARN => {
+                directives.extend(["warn".to_owned(), format!("tidelog={directive}")]);
+            }
+            _ => directives.push(directive.to_owned()),
+        }
+    }
+    directives.join(",")
+}
+
+/// Whether the queue has room for a line of the request log; counts the line as dropped if not.
+pub fn admits_request_line() -> bool {
+    let has_room = LOG.get().is_none_or(|log| log.lines.has_room_for_request());
+    if !has_room {
+        UNWRITTEN.fetch_add(1, Ordering::Relaxed);
+    }
+    has_room
 }
 
 /// Writes a line at every level of the log, as far as standard error takes it, and all lines before it.
 pub fn print(line: &str) {
     match LOG.get() {
-        Some(log) => log.lines.push(format!("{line}\n").into_bytes()),
+        Some(log) => log.lines.push(log.lines.format.line(line).into_bytes()),
         None => count(&writeln!(io::stderr(), "{line}")),
     }
     flush();
@@ -136,18 +187,29 @@ fn count(written: &io::Result<()>) {
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<LogMessage>,
+    /// Lines in the queue.
+    queued: Arc<AtomicUsize>,
+    format: LogFormat,
 }
 
 impl Lines {
-    fn start(to: Box<dyn Write + Send>) -> io::Result<Self> {
+    fn start(to: Box<dyn Write + Send>, format: LogFormat) -> io::Result<Self> {
         let (queue, entries) = sync_channel(QUEUE_LINES_MAX);
-        let told = UNWRITTEN.load(Ordering::Relaxed);
-        std::thread::Builder::new().name("log".into()).spawn(move || write_all(to, &entries, told))?;
-        Ok(Self { queue })
+        let queued = Arc::new(AtomicUsize::new(0));
+        let writer =
+            LineWriter { to, queued: queued.clone(), format, reported: UNWRITTEN.load(Ordering::Relaxed) };
+        std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&entries))?;
+        Ok(Self { queue, queued, format })
+    }
+
+    fn has_room_for_request(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) < REQUEST_LINES_MAX
     }
 
     fn push(&self, line: Vec<u8>) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(LogMessage::Line(line)).is_err() {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             UNWRITTEN.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -166,19 +228,49 @@ impl Lines {
     }
 }
 
-/// Writes lines as they come; `told` counts the dropped lines that the log has reported already.
-fn write_all(mut to: Box<dyn Write + Send>, entries: &Receiver<LogMessage>, mut told: u64) {
-    while let Ok(entry) = entries.recv() {
-        match entry {
-            LogMessage::Line(line) => {
-                let missing = UNWRITTEN.load(Ordering::Relaxed) - told;
-                if missing > 0 && writeln!(to, "log: {missing} lines could not be written").is_ok() {
-                    told += missing;
+/// The thread's end of the queue.
+struct LineWriter {
+    to: Box<dyn Write + Send>,
+    queued: Arc<AtomicUsize>,
+    format: LogFormat,
+    /// Dropped lines that the log has reported already.
+    reported: u64,
+}
+
+impl LineWriter {
+    /// Writes lines as they come.
+    fn run(mut self, entries: &Receiver<LogMessage>) {
+        while let Ok(entry) = entries.recv() {
+            match entry {
+                LogMessage::Line(line) => {
+                    self.queued.fetch_sub(1, Ordering::Relaxed);
+                    let missing = UNWRITTEN.load(Ordering::Relaxed) - self.reported;
+                    let notice = || self.format.line(&format!("log: {missing} lines could not be written"));
+                    if missing > 0 && self.to.write_all(notice().as_bytes()).is_ok() {
+                        self.reported += missing;
+                    }
+                    count(&self.to.write_all(&line));
                 }
-                count(&to.write_all(&line));
+                // The task that waits for the flush may have given up.
+                LogMessage::Flush(written) => drop(written.try_send(())),
             }
-            // The task that waits for the flush may have given up.
-            LogMessage::Flush(written) => drop(written.try_send(())),
+        }
+    }
+}
+
+impl LogFormat {
+    /// A line that no event of `tracing` makes.
+    fn line(self, message: &str) -> String {
+        match self {
+            Self::Text => format!("{message}\n"),
+            Self::Json => {
+                let fields = serde_json::json!({ "message": message });
+                let timestamp = jiff::Timestamp::now();
+                let line = serde_json::json!({
+                    "timestamp": format!("{timestamp:.6}"), "level": "ERROR", "fields": fields, "target": "tidelog",
+                });
+                format!("{line}\n")
+            }
         }
     }
 }
@@ -266,75 +358,4 @@ macro_rules! log_at_most_once_a_second {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::mpsc::channel;
-
-    use super::*;
-
-    /// Takes lines while its gate is open; fails when `is_broken`.
-    struct Reader {
-        gate: Receiver<()>,
-        taken: Arc<Mutex<Vec<u8>>>,
-        is_broken: bool,
-    }
-
-    impl Write for Reader {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // A closed gate is an open one.
-            let _ = self.gate.recv();
-            if self.is_broken {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            self.taken.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Counts are the process's, so a single test checks them.
-    #[test]
-    fn a_line_that_cannot_be_written_is_dropped_and_counted() {
-        let before = dropped().unwritten;
-        let (open, gate) = channel();
-        drop(open);
-        let broken = Lines::start(Box::new(Reader { gate, taken: Arc::default(), is_broken: true })).unwrap();
-        assert_eq!((&broken).write(b"lost\n").unwrap(), 5, "whoever logs sees no error");
-        broken.flush(Duration::from_secs(60));
-        assert_eq!(dropped().unwritten, before + 1);
-
-        let (open, gate) = channel();
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let stalled =
-            Lines::start(Box::new(Reader { gate, taken: taken.clone(), is_broken: false })).unwrap();
-        // The thread may hold one line beside those of the queue.
-        for _ in 0..QUEUE_LINES_MAX + 3 {
-            stalled.push(b"line\n".to_vec());
-        }
-        let lost = dropped().unwritten - before - 1;
-        assert!((2..=3).contains(&lost), "{lost}");
-        drop(open);
-        stalled.flush(Duration::from_secs(60));
-        stalled.push(b"last\n".to_vec());
-        stalled.flush(Duration::from_secs(60));
-        let taken = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
-        assert!(taken.contains(&format!("log: {lost} lines could not be written\n")), "{taken}");
-        assert!(taken.ends_with("last\n"));
-    }
-
-    #[test]
-    fn a_place_logs_once_a_second_and_counts_the_others() {
-        let place = LogSite::new();
-        let now = Instant::now();
-        assert_eq!(place.admit_at(now), Some(0));
-        for _ in 0..1_000 {
-            assert_eq!(place.admit_at(now + Duration::from_millis(999)), None);
-        }
-        assert_eq!(place.admit_at(now + Duration::from_secs(1)), Some(1_000));
-        assert_eq!(place.admit_at(now + Duration::from_secs(3)), Some(0));
-        assert!(dropped().repeated >= 1_000);
-    }
-}
+mod tests;

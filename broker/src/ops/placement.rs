@@ -18,6 +18,7 @@ use super::api::{GetRecordsInput, Operation, Request, RunsOn, WithoutLeader};
 use super::record::{get_records, position};
 use super::{Call, Fault, Reply, rate, relayed, run as run_operation, target};
 use crate::model::stream::{Catalog, Shard};
+use crate::observability::requests;
 use crate::replication::{Leader, META_GROUP};
 use crate::room::{Charge, LARGEST_ANSWER_BYTES, SMALL_BYTES};
 use crate::service::iterator::ShardIterator;
@@ -60,6 +61,18 @@ impl About {
         })
     }
 
+    /// The name of the stream that a request names, for the request log: the request may run on another node.
+    fn stream_name(&self, service: &Service, call: &Call, request: &Request) -> Option<Arc<str>> {
+        if let Self::Iterator(opened) = self {
+            let iterator = opened.as_ref().ok()?;
+            return service.catalog().by_uid(iterator.stream_uid).map(|stream| stream.key.name.clone());
+        }
+        let targets = request.targets();
+        target::named(call, targets.stream_name(), targets.stream_arn().or(targets.resource_arn()))
+            .ok()
+            .map(|key| key.name)
+    }
+
     /// The iterator of a GetRecords.
     ///
     /// # Panics
@@ -78,6 +91,7 @@ impl About {
 /// The operation's fault, or [`Fault::Unavailable`] while no node leads its subject.
 pub async fn run(service: &Arc<Service>, call: &Call, request: &Request) -> Result<Reply, Fault> {
     let about = &About::of(service, request).await?;
+    requests::note_stream(|| about.stream_name(service, call, request));
     if service.groups().leadership().leaders().iter().all(|leader| *leader == Leader::Here) {
         return run_here(service, call, request, about).await;
     }

@@ -9,6 +9,7 @@ use super::fault::{Fault, InvalidTarget};
 use crate::model::arn::{ConsumerArn, StreamArn};
 use crate::model::stream::{Catalog, Consumer, Stream, StreamKey};
 use crate::model::stream_name::StreamName;
+use crate::observability::requests;
 use crate::service::iterator::{PageToken, Sealer, TokenError};
 
 /// The stream that a request names by StreamName in the caller's account and region, or by StreamARN in the ARN's.
@@ -16,6 +17,12 @@ use crate::service::iterator::{PageToken, Sealer, TokenError};
 /// # Errors
 /// [`Fault::InvalidArgument`] when it names none or two, or when the ARN is not that of a stream.
 pub fn named(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<StreamKey, Fault> {
+    let key = parse(call, name, arn)?;
+    requests::note_stream(|| Some(key.name.clone()));
+    Ok(key)
+}
+
+fn parse(call: &Call, name: Option<&str>, arn: Option<&str>) -> Result<StreamKey, Fault> {
     match (name, arn) {
         (None, None) => Err(InvalidTarget::NoStream.into()),
         (Some(name), None) => match StreamName::parse(name) {
@@ -54,6 +61,7 @@ pub fn stream(catalog: &Catalog, call: &Call, targets: &dyn Targets) -> Result<A
 /// # Errors
 /// [`Fault::ResourceNotFound`] when there is none.
 pub fn find(catalog: &Catalog, key: &StreamKey) -> Result<Arc<Stream>, Fault> {
+    requests::note_stream(|| Some(key.name.clone()));
     catalog.streams().get(key).cloned().ok_or_else(|| Fault::stream_not_found(key))
 }
 

@@ -249,7 +249,14 @@ pub const RESOURCES: &[Resource] = &[
         bound: "Each place in the code logs once a second.",
         setting: "",
         at_bound: "Further lines are dropped and counted (`tidelog_log_lines_dropped_total`).",
-        test: "broker/src/observability/logs.rs: a_place_logs_once_a_second_and_counts_the_others",
+        test: "broker/src/observability/logs/tests.rs: a_place_logs_once_a_second_and_counts_the_others",
+    },
+    Resource {
+        name: "Lines of the log of requests",
+        bound: "Half of the 1,024 log lines that wait to be written.",
+        setting: "`--log-requests`",
+        at_bound: "Further lines are dropped and counted (`tidelog_log_lines_dropped_total`).",
+        test: "broker/src/observability/logs/tests.rs: lines_of_requests_take_half_of_the_queue",
     },
     Resource {
         name: "Time to take an answer",

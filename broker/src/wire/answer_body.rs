@@ -26,6 +26,7 @@ use tokio::time::sleep;
 
 use super::charged::ChargedBytes;
 use super::client::Exchange;
+use super::request_log::RequestEntry;
 use super::stall::{self, End};
 use super::{faults, grpc};
 use crate::ops::{Events, Fault};
@@ -172,6 +173,8 @@ pub(super) struct Sent {
     /// The exchange once frames share it.
     shared: Option<Arc<Exchange>>,
     is_http2: bool,
+    /// The entry of the request log, if the request has one.
+    entry: Option<Box<RequestEntry>>,
 }
 
 /// A frame that keeps its request under way.
@@ -188,7 +191,20 @@ impl AsRef<[u8]> for KeepingFrame {
 
 impl Sent {
     pub(super) fn new(body: AnswerBody, exchange: Option<Exchange>, version: Version) -> Self {
-        Self { body, exchange, shared: None, is_http2: version == Version::HTTP_2 }
+        Self { body, exchange, shared: None, is_http2: version == Version::HTTP_2, entry: None }
+    }
+
+    /// Goes on with the entry of the request log until the answer is taken or dropped.
+    pub(super) fn logged(self, entry: Box<RequestEntry>) -> Self {
+        Self { entry: Some(entry), ..self }
+    }
+
+    /// The bytes of an answer that is complete.
+    pub(super) fn complete(&self) -> Option<&Bytes> {
+        match &self.body {
+            AnswerBody::Complete(bytes) => Some(bytes),
+            AnswerBody::Charged(_) | AnswerBody::Events(..) | AnswerBody::Grpc(_) => None,
+        }
     }
 
     fn keep(&mut self, bytes: Bytes) -> Bytes {
@@ -214,7 +230,18 @@ impl Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        let mut poll = || Pin::new(&mut this.body).poll_frame(context);
+        let frame = match &mut this.entry {
+            None => ready!(poll()),
+            Some(entry) => {
+                let frame = ready!(entry.note_within(poll));
+                entry.note_frame(
+                    frame.as_ref().and_then(|frame| frame.as_ref().ok()),
+                    this.body.is_end_stream(),
+                );
+                frame
+            }
+        };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| this.keep(bytes)))))
     }
 

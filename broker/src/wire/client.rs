@@ -18,6 +18,8 @@ const STREAMS_STEP: usize = 4;
 pub(super) struct Client {
     pub(super) room: Arc<Room>,
     pub(super) account: Arc<Account>,
+    /// The address that it comes from.
+    pub(super) address: IpAddr,
     /// The interface of the listener that it came through.
     pub(super) interface: Interface,
     /// The charge for the connection and its first stream.
@@ -47,22 +49,28 @@ impl Client {
     pub(super) fn open(room: &Arc<Room>, from: IpAddr, interface: Interface) -> Result<Arc<Self>, Full> {
         let account = room.accounts.open(from);
         let connection = room.connections.try_charge_beyond_shares(&account, CONNECTION_BYTES)?;
-        Ok(Self::new(room, account, connection, interface))
+        Ok(Self::new(room, account, connection, (from, interface)))
     }
 
     /// A connection past the bound, which takes no room; how many there are is bounded.
     pub(super) fn past_the_bound(room: &Arc<Room>, from: IpAddr, interface: Interface) -> Arc<Self> {
         let account = room.accounts.open(from);
         let connection = room.connections.charge(&account, false);
-        Self::new(room, account, connection, interface)
+        Self::new(room, account, connection, (from, interface))
     }
 
-    fn new(room: &Arc<Room>, account: Arc<Account>, connection: Charge, interface: Interface) -> Arc<Self> {
+    fn new(
+        room: &Arc<Room>,
+        account: Arc<Account>,
+        connection: Charge,
+        (address, interface): (IpAddr, Interface),
+    ) -> Arc<Self> {
         Arc::new(Self {
             _connection: connection,
             further: Mutex::new(room.connections.charge(&account, false)),
             room: room.clone(),
             account,
+            address,
             interface,
             streams: AtomicUsize::new(0),
             streams_charged: AtomicUsize::new(1),

@@ -19,6 +19,7 @@ use super::answer_body::{AnswerBody, Sent};
 use super::call::carry_out;
 use super::client::Client;
 use super::refusal::Refusal;
+use super::request_log::RequestEntry;
 use super::{Gateway, aws, grpc, kinesis, pages, tables};
 use crate::room::Full;
 
@@ -116,16 +117,28 @@ pub(super) async fn answer(
     client: &Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Disconnected> {
+    match RequestEntry::begin(client, &request) {
+        None => answer_request(gateway, client, request).await,
+        Some(entry) => entry.follow(Box::pin(answer_request(gateway, client, request))).await,
+    }
+}
+
+async fn answer_request(
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Disconnected> {
     let version = request.version();
     let exchange = client.begin();
     if let Some(refused) = refuse_audience(gateway, client, &request) {
         return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
     }
     if grpc::is_readable(request.headers()) && version >= Version::HTTP_2 {
-        let response = match exchange.is_ok() {
+        let mut response = match exchange.is_ok() {
             true => grpc::call(gateway, client, request).await,
             false => grpc::refuse(client),
         };
+        response.headers_mut().insert(REQUEST_ID, request_id());
         return Ok(response.map(|body| Sent::new(body, exchange.ok(), version)));
     }
     let origin = request.headers().get(ORIGIN).cloned();
@@ -162,6 +175,17 @@ pub(super) async fn answer_past_the_bound(
     client: &Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Disconnected> {
+    match RequestEntry::begin(client, &request) {
+        None => answer_page_or_refuse(gateway, client, request).await,
+        Some(entry) => entry.follow(Box::pin(answer_page_or_refuse(gateway, client, request))).await,
+    }
+}
+
+async fn answer_page_or_refuse(
+    gateway: &Arc<Gateway>,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Disconnected> {
     let (version, exchange) = (request.version(), client.begin());
     if let Some(refused) = refuse_audience(gateway, client, &request) {
         return Ok(refused.map(|body| Sent::new(body, exchange.ok(), version)));
@@ -188,7 +212,8 @@ async fn route(
 ) -> Result<Answer, Disconnected> {
     let reading = is_read(&request);
     // Services that share the port with Kinesis, by the head alone.
-    if let Some(destination) = aws::Destination::of(&request) {
+    let service = aws::PortService::of(&request);
+    if let Some(aws::PortService::Other(destination)) = service {
         let read_head = |gateway: &_, headers: &_| aws::ServiceCall::new(destination, gateway, headers);
         return carry_out(gateway, client, request, read_head).await;
     }
@@ -197,7 +222,7 @@ async fn route(
             let is_readable = grpc::is_readable(request.headers());
             Ok(if is_readable { Refusal::GrpcNeedsHttp2 } else { Refusal::GrpcFormUnknown }.answer())
         }
-        (&Method::POST, "/") if tables::is_meant(request.headers()) => {
+        _ if service == Some(aws::PortService::LeaseTables) => {
             carry_out(gateway, client, request, tables::TableCall::new).await
         }
         (&Method::POST, "/") => carry_out(gateway, client, request, kinesis::KinesisCall::new).await,

@@ -24,7 +24,7 @@ use crate::ops::{self, Call, Fault, Reply};
 use crate::room::{AnswerRoom, Full};
 
 /// Header that names the exception of an answer, as its body does.
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// The name of the class in refusals of answers that find no room.
 pub(super) const ANSWERS: &str = "answers";
 /// The prefix of the operation's name.

@@ -29,6 +29,7 @@ mod kinesis;
 mod pace;
 mod pages;
 mod refusal;
+mod request_log;
 mod stall;
 mod tables;
 mod timing;

@@ -18,16 +18,11 @@ use super::timing::OperationTiming;
 use crate::room::AnswerRoom;
 
 /// The prefix of the target.
-const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+pub(super) const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 /// CRC-32 of the body, decimal: SDKs check it where it is there.
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-crc32");
 /// The answer where the settings turn lease tables off.
 const OFF: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#UnknownOperationException","message":"This is Tidelog, and its lease tables are off (--lease-tables off)."}"#;
-
-/// Whether a request with these headers calls for a lease table.
-pub(super) fn is_meant(headers: &HeaderMap) -> bool {
-    target(headers).is_some()
-}
 
 /// The name behind the target's prefix.
 fn target(headers: &HeaderMap) -> Option<&str> {

@@ -148,7 +148,8 @@ pub const HOMES: &[(&str, &str)] = &[
     ("rustls", "tls"),
     // The fields of faults, which nodes tell each other.
     ("serde", "ops service replication model"),
-    ("serde_json", "wire ops"),
+    // A line of the log may be a JSON document.
+    ("serde_json", "wire ops observability"),
     ("socket2", "wire"),
     ("sonic_rs", "ops"),
     ("tokio_rustls", "tls"),

@@ -11,11 +11,13 @@ use tidelog::config::{
     AllowedOrigins, DiskReserve, Durability, InitialStream, LeaseTableLimits, Transitions,
 };
 use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::observability::logs::LogFormat;
+use tidelog::observability::requests::RequestLines;
 
 use crate::settings::listen::{ListenAddress, listen};
 use crate::settings::values::{
-    account, control_limits, disk_reserve, drain, durability, host, lease_table_limits, limits, log, memory,
-    origins, region, transitions,
+    account, control_limits, disk_reserve, drain, durability, host, lease_table_limits, limits, log,
+    log_format, log_requests, memory, origins, region, transitions,
 };
 use crate::settings::{cluster, initial};
 
@@ -224,6 +226,22 @@ pub(super) struct Serve {
 
     /// Level of the log on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
     /// `info,tidelog::wire=debug`.
+    ///
+    /// A level without a target is that of Tidelog; the crates that it is built with log at `warn` at most, unless a
+    /// directive names them, such as `debug,h2=debug`.
     #[arg(long, value_name = "LEVEL", env = "TIDELOG_LOG", default_value = "info,openraft=error", value_parser = log)]
     pub(super) log: String,
+
+    /// Form of the log: `text`, or `json` for one JSON document a line.
+    ///
+    /// A document of `json` has `timestamp`, `level`, `target`, and `fields`, of which `message` is one.
+    #[arg(long, value_name = "FORMAT", env = "TIDELOG_LOG_FORMAT", default_value = "text", value_parser = log_format)]
+    pub(super) log_format: LogFormat,
+
+    /// Requests of clients that the log has a line for: `off`, `errors`, `slow=TIME` or `all`.
+    ///
+    /// `errors` are requests answered with an error, `slow=1s` also those whose answer began a second after they came,
+    /// or later; times are such as `250ms` and `2s`. A line has the id that the client sees as x-amzn-requestid.
+    #[arg(long, value_name = "REQUESTS", env = "TIDELOG_LOG_REQUESTS", default_value = "off", value_parser = log_requests)]
+    pub(super) log_requests: RequestLines,
 }

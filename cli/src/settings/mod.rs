@@ -23,6 +23,8 @@ pub use inspection::{EffectiveSetting, Origin};
 pub use listen::{ListenAddress, resolve as resolve_listen};
 pub use reference::reference;
 use tidelog::config::{Config, DataLocation};
+use tidelog::observability::logs::LogFormat;
+use tidelog::observability::requests::RequestLines;
 use tidelog::offline::segment::GiveUp;
 
 use crate::arguments::{self, ConfigAction, ConfigWords, Matched};
@@ -65,12 +67,23 @@ pub struct ServeSettings {
     pub broker: Config,
     /// The addresses and names to listen on.
     pub listen: Vec<ListenAddress>,
-    /// The level of the log, or directives in the syntax of `tracing`'s environment filter.
-    pub log: String,
+    /// The settings of the log.
+    pub log: LogSettings,
     /// How long the broker still serves after SIGTERM while `/ready` answers 503 already.
     pub drain: Duration,
     /// The variables of kinesis-mock that decided something of this; logged at the start.
     pub foreign_variables: Vec<&'static str>,
+}
+
+/// The settings of the log on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The level, or directives in the syntax of `tracing`'s environment filter.
+    pub filter: String,
+    /// The form of its lines.
+    pub format: LogFormat,
+    /// The requests that have a line.
+    pub requests: RequestLines,
 }
 
 /// Why there is no configuration.

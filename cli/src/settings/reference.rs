@@ -68,6 +68,8 @@ const FACTS: &[Facts] = &[
     fact("drain", "seconds, 0 to 3,600", Reload::No),
     fact("config", "a TOML file; not a key of the file itself", Reload::Content),
     fact("log", "`error`, `warn`, `info`, `debug`, `trace`, or directives", Reload::Value),
+    fact("log-format", "`text` or `json`", Reload::No),
+    fact("log-requests", "`off`, `errors`, `all`, or `slow=` with a time of `1ms` to `3600s`", Reload::Value),
 ];
 
 const fn fact(key: &'static str, bounds: &'static str, reload: Reload) -> Facts {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tidelog::config::{AllowedOrigins, DiskReserve, Durability, LeaseTableLimits, Transitions};
 use tidelog::limits::{ControlLimits, ShardLimits};
+use tidelog::observability::logs::LogFormat;
+use tidelog::observability::requests::RequestLines;
 use tidelog::replication::DISK_RESERVE_BYTES_MIN;
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +21,10 @@ const TRANSITION_MS_MAX: u64 = 600_000;
 
 /// Longest service after the signal to stop, seconds.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
+/// Least time after which a request may count as slow.
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// Longest time after which a request may count as slow: no request runs that long.
+const SLOW_MAX: Duration = Duration::from_secs(3_600);
 
 /// `aws`, `off`, or a list such as `write-bytes=2097152,read-calls=off`.
 pub(crate) fn limits(text: &str) -> Result<ShardLimits, String> {
@@ -254,6 +260,36 @@ pub(crate) fn region(text: &str) -> Result<String, String> {
         Ok(text.into())
     } else {
         Err("a region is 1 to 32 lower-case letters, digits and hyphens, such as us-east-1".into())
+    }
+}
+
+/// `text` or `json`.
+pub(crate) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("a format of the log is text or json".into()),
+    }
+}
+
+/// `off`, `errors`, `all` or `slow=TIME`.
+pub(crate) fn log_requests(text: &str) -> Result<RequestLines, String> {
+    let slow = |time: &str| {
+        let (figure, unit_ms) = match time.strip_suffix("ms") {
+            Some(figure) => (figure, 1),
+            None => (time.strip_suffix('s')?, 1_000),
+        };
+        let figure: u64 = figure.parse().ok()?;
+        let time = Duration::from_millis(figure.checked_mul(unit_ms)?);
+        (MILLISECOND..=SLOW_MAX).contains(&time).then_some(RequestLines::Slow(time))
+    };
+    match text {
+        "off" => Ok(RequestLines::Off),
+        "errors" => Ok(RequestLines::Errors),
+        "all" => Ok(RequestLines::All),
+        _ => text.strip_prefix("slow=").and_then(slow).ok_or_else(|| {
+            "requests to log are off, errors, all, or slow=TIME with a time of 1ms to 3600s".into()
+        }),
     }
 }
 

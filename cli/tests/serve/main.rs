@@ -9,6 +9,7 @@ mod metrics;
 mod peer_port;
 mod process;
 mod reload;
+mod request_log;
 mod service_manager;
 mod settings;
 mod stopping;

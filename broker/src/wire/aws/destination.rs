@@ -18,7 +18,16 @@ pub(super) const STS_VERSION: &str = "2011-06-15";
 /// Header by which a client names the protocol of a path `/service/…`.
 const SMITHY_PROTOCOL: &str = "smithy-protocol";
 
-/// Service and protocol of a request that is not for Kinesis.
+/// A service that shares the port with Kinesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::wire) enum PortService {
+    /// The lease tables, by DynamoDB's protocol.
+    LeaseTables,
+    /// Another service.
+    Other(Destination),
+}
+
+/// Service and protocol of a request that is neither for Kinesis nor for lease tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Destination {
     /// CloudWatch's PutMetricData, in JSON or CBOR.
@@ -36,30 +45,39 @@ pub(in crate::wire) enum Destination {
     },
 }
 
-impl Destination {
-    /// The destination of a request; `None` for one that is for Kinesis, or for a page.
+impl PortService {
+    /// The service that a request is for; `None` for one that is for Kinesis, or for a page.
     pub(in crate::wire) fn of<B>(request: &Request<B>) -> Option<Self> {
         if request.method() != Method::POST {
             return None;
         }
         let path = request.uri().path();
-        if path == "/" { Self::of_root(request) } else { Self::of_path(request, path) }
+        if path == "/" {
+            Self::of_root(request)
+        } else {
+            Destination::of_path(request, path).map(Self::Other)
+        }
     }
 
-    /// The destination of a `POST /`. A target without a service is Kinesis's to refuse.
+    /// The service of a `POST /`. A target without a service is Kinesis's to refuse.
     fn of_root<B>(request: &Request<B>) -> Option<Self> {
         let headers = request.headers();
         let Some(target) = headers.get(TARGET) else {
-            return super::is_form(headers).then_some(Self::Form);
+            return super::is_form(headers).then_some(Self::Other(Destination::Form));
         };
         let target = target.to_str().ok()?;
-        if target.starts_with(TARGET_PREFIX) || tables::is_meant(headers) {
+        if target.starts_with(TARGET_PREFIX) {
             return None;
         }
+        if target.starts_with(tables::TARGET_PREFIX) {
+            return Some(Self::LeaseTables);
+        }
         let (service, operation) = target.split_once('.')?;
-        Some(Self::named(service, operation, Protocol::Json))
+        Some(Self::Other(Destination::named(service, operation, Protocol::Json)))
     }
+}
 
+impl Destination {
     /// The destination of a `POST /service/SERVICE/operation/OPERATION`.
     fn of_path<B>(request: &Request<B>, path: &str) -> Option<Self> {
         let (service, operation) = path.strip_prefix("/service/")?.split_once("/operation/")?;
@@ -94,7 +112,10 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Destination::of(&request.body(()).unwrap())
+        match PortService::of(&request.body(()).unwrap())? {
+            PortService::Other(destination) => Some(destination),
+            PortService::LeaseTables => panic!("lease tables have no destination"),
+        }
     }
 
     #[test]
@@ -106,7 +127,9 @@ mod tests {
         assert_eq!(destination("/", &[(TARGET, "Kinesis_20131202.PutRecord"), form]), None);
         assert_eq!(destination("/", &[("content-type", "application/x-amz-json-1.1")]), None);
         assert_eq!(destination("/metrics", &[]), None);
-        assert_eq!(Destination::of(&Request::get("/").body(()).unwrap()), None);
+        assert_eq!(PortService::of(&Request::get("/").body(()).unwrap()), None);
+        let scan = Request::post("/").header(TARGET, "DynamoDB_20120810.Scan").body(()).unwrap();
+        assert_eq!(PortService::of(&scan), Some(PortService::LeaseTables));
     }
 
     #[test]

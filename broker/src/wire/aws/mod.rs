@@ -2,7 +2,7 @@
 //! GetCallerIdentity, and refusals in words for everything else.
 //!
 //! KCL and KPL make these calls, and a program that sets `AWS_ENDPOINT_URL` sends the broker the calls of all services.
-//! The head of a request names the service ([`Destination::of`]), except for forms, whose body does. Every service is
+//! The head of a request names the service ([`PortService::of`]), except for forms, whose body does. Every service is
 //! answered in its own protocol ([`protocol`]), so that its SDK shows the sentence. Nothing here needs the node to have
 //! started. [`super::exchange`] calls this.
 
@@ -26,13 +26,14 @@ use super::client::Client;
 use super::exchange::{Answer, request_id};
 use super::refusal::Refusal;
 use super::timing::OperationTiming;
+use crate::observability::requests;
 use destination::{METRICS_VERSION, STS_VERSION};
 use inflate::Encoding;
 use known::Service;
 use protocol::{Protocol, Reply};
 use refusal::Failure;
 
-pub(super) use destination::Destination;
+pub(super) use destination::{Destination, PortService};
 
 /// A call for a service beside Kinesis, as far as its head says.
 pub(super) struct ServiceCall {
@@ -110,6 +111,9 @@ impl ServiceCall {
             Err(failure) => return (UNKNOWN, self.reply.failed(&failure, None)),
         };
         let (action, version) = (form.text("Action"), form.text("Version"));
+        if let Some(action) = action {
+            requests::note_operation(action);
+        }
         match (action, version) {
             // The answer that AWS's Kinesis has for this.
             (None, _) => (UNKNOWN, Refusal::ContentTypeUnknown { targeted: false }.answer()),

@@ -51,6 +51,7 @@ use tonic::codegen::Service as _;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
+use tonic_types::StatusExt;
 
 use super::answer_body::AnswerBody;
 use super::client::Client;
@@ -215,6 +216,15 @@ async fn begun(
         }
         Err(_) => Err(status::unknown_outcome()),
     }
+}
+
+/// The error of a call whose headers or trailers these are: the status that it is counted by, and the reason; `None`
+/// for a call that has not failed.
+pub(super) fn failed(headers: &HeaderMap) -> Option<(u16, String)> {
+    let status = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)?;
+    let reason =
+        status.get_details_error_info().map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    Some((http_status(headers).as_u16(), reason))
 }
 
 /// How a call is counted: by the status with which the Kinesis protocol would answer it.

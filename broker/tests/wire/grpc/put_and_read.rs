@@ -54,6 +54,20 @@ async fn records_are_read_from_every_position() {
 }
 
 #[tokio::test]
+async fn every_answer_has_the_id_of_its_request() {
+    let grpc = Grpc::new(1).await;
+    let mut records = grpc.records();
+    let done = records.put(put("S", vec![record("a", "one")])).await.unwrap();
+    let refused = records.put(put("none", vec![record("a", "one")])).await.unwrap_err();
+    let ids = [done.metadata(), refused.metadata()].map(|metadata| {
+        let id = metadata.get("x-amzn-requestid").expect("an id");
+        id.to_str().unwrap().to_owned()
+    });
+    assert!(ids.iter().all(|id| id.len() == 36) && ids[0] != ids[1], "{ids:?}");
+    grpc.stop().await;
+}
+
+#[tokio::test]
 async fn a_closed_shard_ends_with_its_children() {
     let grpc = Grpc::new(1).await;
     grpc.put(vec![record("a", "one")]).await;
