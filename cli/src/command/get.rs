@@ -64,7 +64,7 @@ impl GetArguments {
             _ => Form::Human(Screen::of_process()),
         };
         let parts = Shown::parts(&shard.shard_id, &record, None);
-        let text: Vec<u8> = parts.iter().flat_map(|part| written(part, form)).collect();
+        let text: Vec<u8> = parts.iter().flat_map(|part| written(part, &form)).collect();
         output::print_bytes(&text)?;
         Ok(Outcome::Done)
     }

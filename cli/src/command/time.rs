@@ -71,6 +71,19 @@ impl Beginning {
         }
         Ok(StartingPosition::AtTimestamp { time: Timestamp(time) })
     }
+
+    /// The time at which reading ends, which may be still to come.
+    pub(super) fn end(self, now: jiff::Timestamp) -> Result<Timestamp, String> {
+        let now = now.as_millisecond();
+        match self {
+            Self::Trim => Err("reading cannot end at the oldest record: give a span or a time".into()),
+            Self::Latest => Ok(Timestamp(now)),
+            Self::Ago(span) => {
+                Ok(Timestamp(now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0)))
+            }
+            Self::At(time) => Ok(time),
+        }
+    }
 }
 
 /// A span such as `90s`, `10m`, `2h30m` or `7d`.

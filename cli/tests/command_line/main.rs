@@ -14,3 +14,4 @@ mod give_up;
 mod give_up_log;
 mod group;
 mod recorded;
+mod records;

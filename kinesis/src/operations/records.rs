@@ -24,6 +24,9 @@ pub struct PutEntry {
     pub data: Blob,
     /// The key that decides on the record's shard, 1 to 256 characters.
     pub partition_key: String,
+    /// The hash key that decides on the record's shard instead, in decimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explicit_hash_key: Option<String>,
 }
 
 /// The outcomes of the records.

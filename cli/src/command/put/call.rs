@@ -34,7 +34,11 @@ pub(super) async fn call(
             () = interrupted(&mut interrupt) => return all_failed(batch, "interrupted".into(), false, true),
         }
     }
-    let entry = |line: &Pending| PutEntry { data: Blob(line.data.clone()), partition_key: line.key.clone() };
+    let entry = |line: &Pending| PutEntry {
+        data: Blob(line.data.clone()),
+        partition_key: line.key.clone(),
+        explicit_hash_key: line.hash_key.clone(),
+    };
     let put = PutRecords { stream_name: stream.into(), records: batch.iter().map(entry).collect() };
     let answer = tokio::select! {
         answer = client.call_once(&put) => answer,

@@ -41,6 +41,7 @@ struct Range {
 #[derive(Debug)]
 struct Rejects {
     path: PathBuf,
+    delimiter: Vec<u8>,
     file: BufWriter<File>,
     is_empty: bool,
     /// The first trouble with it; nothing is written after that.
@@ -49,11 +50,14 @@ struct Rejects {
 
 impl Ledger {
     /// `rejects` is made, and must not be there: it might be one of the inputs.
-    pub(super) fn new(rejects: Option<&Path>) -> Result<Self, CommandError> {
+    ///
+    /// `delimiter` goes behind each of them.
+    pub(super) fn new(rejects: Option<&Path>, delimiter: &[u8]) -> Result<Self, CommandError> {
         let Some(path) = rejects else { return Ok(Self::default()) };
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.map_err(|error| CommandError::File { path: path.into(), error })?;
-        let rejects = Rejects { path: path.into(), file: BufWriter::new(file), is_empty: true, error: None };
+        let (path, delimiter, file) = (path.into(), delimiter.to_vec(), BufWriter::new(file));
+        let rejects = Rejects { path, delimiter, file, is_empty: true, error: None };
         Ok(Self { rejects: Some(rejects), ..Self::default() })
     }
 
@@ -103,12 +107,12 @@ impl Rejects {
             return;
         }
         self.is_empty = false;
-        let written = self.file.write_all(line).and_then(|()| self.file.write_all(b"\n"));
+        let written = self.file.write_all(line).and_then(|()| self.file.write_all(&self.delimiter));
         self.error = written.err();
     }
 
     fn close(self) -> Option<CommandError> {
-        let Self { path, mut file, is_empty, error } = self;
+        let Self { path, mut file, is_empty, error, .. } = self;
         let closed = match error {
             Some(error) => Err(error),
             None if is_empty => std::fs::remove_file(&path),
@@ -219,13 +223,13 @@ mod tests {
     #[test]
     fn rejects_are_written_to_a_new_file_that_is_gone_when_there_are_none() {
         let path = std::env::temp_dir().join(format!("tidelog-rejects-{}", std::process::id()));
-        let mut ledger = Ledger::new(Some(&path)).expect("a new file");
-        assert!(Ledger::new(Some(&path)).is_err(), "it is there already");
+        let mut ledger = Ledger::new(Some(&path), b"\n").expect("a new file");
+        assert!(Ledger::new(Some(&path), b"\n").is_err(), "it is there already");
         ledger.refuse(Spot { input: 0, line: 1 }, Some(b"\xff"), "odd");
         assert!(ledger.close().1.is_none());
         assert_eq!(std::fs::read(&path).expect("there"), b"\xff\n");
         std::fs::remove_file(&path).expect("there");
-        assert!(Ledger::new(Some(&path)).expect("a new file").close().1.is_none());
+        assert!(Ledger::new(Some(&path), b"\n").expect("a new file").close().1.is_none());
         assert!(!path.exists());
     }
 }

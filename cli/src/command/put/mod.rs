@@ -4,9 +4,12 @@
 //! [`ledger`] knows every line that was not acknowledged.
 
 mod call;
+mod content;
+mod cut;
 mod input;
 mod key;
 mod ledger;
+mod pace;
 mod progress;
 mod queue;
 mod sender;
@@ -20,9 +23,12 @@ use super::output::{print, print_json};
 use super::stream::summary;
 use super::time::span;
 use super::{CommandError, Outcome, Output, Shared, figures};
+use content::Content;
+use cut::Cut;
 use input::Input;
 use key::KeySource;
 use ledger::Ledger;
+use pace::{Pace, Rate};
 use sender::{Ending, Sender};
 use tidelog_kinesis::operations::StreamSummary;
 
@@ -33,9 +39,15 @@ const RECORD_MAX_KIB: u32 = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("keys").args(["key", "key_field"]),
+    group = clap::ArgGroup::new("cuts").args(["whole_file", "delimiter", "null", "json_records"]),
     after_help = "Every line is a record, without its end of line; empty lines are skipped. Lines that were not \
                   acknowledged are listed at the end, on standard error. A line may be in the stream twice when its \
                   call was not answered and was retried; the result says how many may be.\n\n\
+                  Examples:\n  \
+                  tidelog put clicks --key-field user clicks.jsonl           a record of each line\n  \
+                  tidelog put images --whole-file --key cat cat.png          a record of each file\n  \
+                  find . -print0 | tidelog put names --null                  a record of each name\n  \
+                  tidelog tail a --json | tidelog put b --json-records       copy records with their keys\n\n\
                   Exit codes: 0 all lines are acknowledged, 1 failed before the first line was put, 2 wrong arguments, \
                   3 some lines were not acknowledged, 130 ended by Ctrl-C."
 )]
@@ -56,6 +68,31 @@ pub struct PutArguments {
     /// field of a field.
     #[arg(long, value_name = "FIELD")]
     key_field: Option<String>,
+
+    /// Make one record of each file, or of standard input; an empty one too.
+    #[arg(long, conflicts_with = "rejects")]
+    whole_file: bool,
+
+    /// Text between two records instead of the end of a line; \n, \r, \t, \0, \\ and \xFF stand for bytes.
+    #[arg(long, value_name = "TEXT", value_parser = cut::delimiter)]
+    delimiter: Option<String>,
+
+    /// Records end with a zero byte, as `find -print0` writes them.
+    #[arg(long, short = '0')]
+    null: bool,
+
+    /// The input's pieces are base64 of the data.
+    #[arg(long, conflicts_with = "json_records")]
+    base64: bool,
+
+    /// The lines are what `tail --json` writes: keys, explicit hash keys where it knows them, and data are put as they
+    /// were.
+    #[arg(long, conflicts_with = "keys")]
+    json_records: bool,
+
+    /// Put at most so many records a second.
+    #[arg(long, value_name = "RATE", value_parser = pace::rate)]
+    rate: Option<Rate>,
 
     /// Put records of one key concurrently: faster where few keys have many lines, but throttled records lose their
     /// order.
@@ -87,13 +124,16 @@ impl PutArguments {
             (_, Some(field)) => KeySource::Field(field.clone()),
             _ => KeySource::Random,
         };
-        let ledger = Ledger::new(self.rejects.as_deref())?;
-        let input = Input::open(&self.files, record_max(&stream))?;
+        let (cut, content) = (self.cut(), self.content());
+        let ledger = Ledger::new(self.rejects.as_deref(), cut.delimiter())?;
+        let input = Input::open(&self.files, &cut, content.piece_max(record_max(&stream)))?;
         let progress = progress::Progress::start(input.bytes());
         let mut sender = Sender {
             client: &client,
             stream: &self.stream,
             keys,
+            content,
+            pace: self.rate.map(|rate| Pace::new(rate, tokio::time::Instant::now())),
             keeps_order: !self.unordered,
             record_max: record_max(&stream),
             calls_max: self.in_flight.into(),
@@ -105,6 +145,24 @@ impl PutArguments {
         let ending = sender.run(input).await;
         progress.end();
         self.report(&mut sender.ledger, ending, began.elapsed())
+    }
+
+    fn cut(&self) -> Cut {
+        match &self.delimiter {
+            // The parser of the arguments has accepted it.
+            Some(delimiter) => Cut::Delimiter(cut::unescaped(delimiter).unwrap_or_default()),
+            None if self.whole_file => Cut::Whole,
+            None if self.null => Cut::Delimiter(vec![0]),
+            None => Cut::Lines,
+        }
+    }
+
+    fn content(&self) -> Content {
+        match (self.base64, self.json_records) {
+            (true, _) => Content::Base64,
+            (_, true) => Content::JsonRecord,
+            _ => Content::Plain,
+        }
     }
 
     fn report(&self, ledger: &mut Ledger, ending: Ending, took: Duration) -> Result<Outcome, CommandError> {

@@ -14,7 +14,11 @@ use super::input::Spot;
 pub(super) struct Pending {
     pub(super) spot: Spot,
     pub(super) key: String,
+    /// The hash key that decides on its shard instead of the key.
+    pub(super) hash_key: Option<String>,
     pub(super) data: Bytes,
+    /// The input that the record was made of, where that is not its data.
+    pub(super) origin: Option<Bytes>,
     /// Lines of one lane keep their order. Keys may share a lane; that costs nothing but time.
     pub(super) lane: u64,
     /// Whether a call with it was not answered, so that it may be in the stream already.
@@ -22,6 +26,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// The input, as the file of rejects has it.
+    pub(super) fn line(&self) -> &Bytes {
+        self.origin.as_ref().unwrap_or(&self.data)
+    }
+
     /// Bytes as the service counts them.
     pub(super) fn size(&self) -> usize {
         self.key.len() + self.data.len()
@@ -129,7 +138,8 @@ mod tests {
 
     fn line(number: u64, lane: u64, bytes: usize) -> Pending {
         let spot = Spot { input: 0, line: number };
-        Pending { spot, key: "k".into(), data: vec![b'x'; bytes - 1].into(), lane, may_be_in: false }
+        let data = vec![b'x'; bytes - 1].into();
+        Pending { spot, key: "k".into(), hash_key: None, data, origin: None, lane, may_be_in: false }
     }
 
     fn numbers(lines: &[Pending]) -> Vec<u64> {

@@ -13,9 +13,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::call::{Settled, call};
+use super::content::{Content, NewRecord};
 use super::input::{Input, Read, Spot};
 use super::key::KeySource;
 use super::ledger::Ledger;
+use super::pace::Pace;
 use super::progress::Progress;
 use super::queue::{BatchBounds, Pending, Queue};
 use crate::command::figures;
@@ -39,6 +41,10 @@ pub(super) struct Sender<'a> {
     pub(super) client: &'a Client,
     pub(super) stream: &'a str,
     pub(super) keys: KeySource,
+    /// The form of the input's pieces.
+    pub(super) content: Content,
+    /// The rate at which records are taken, if it is bounded.
+    pub(super) pace: Option<Pace>,
     pub(super) keeps_order: bool,
     /// The largest record, key and data, in bytes.
     pub(super) record_max: usize,
@@ -113,6 +119,8 @@ impl<'a> Sender<'a> {
             let has_room = state.is_input_open
                 && state.queue.lines() < WAITING_LINES_MAX
                 && state.queue.bytes() < WAITING_BYTES_MAX;
+            let allowance = self.pace.as_mut().map_or(usize::MAX, |pace| pace.allowance(Instant::now()));
+            let due = self.pace.as_ref().filter(|_| has_room && allowance == 0).map(Pace::next);
             let lingers = state.linger_end.filter(|end| *end > Instant::now());
             tokio::select! {
                 biased;
@@ -121,37 +129,42 @@ impl<'a> Sender<'a> {
                         return Ending::GaveUp;
                     }
                 }
-                read = input.next(), if has_room => self.take(input, state, read),
+                read = input.next(), if has_room && allowance > 0 => self.take(input, state, read, allowance),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = sleep_until(lingers.unwrap_or_else(Instant::now)), if lingers.is_some() => {}
             }
         }
     }
 
     /// Takes a line and those behind it that are at hand.
-    fn take(&mut self, input: &mut Input, state: &mut Loop<'a>, first: Option<Read>) {
+    fn take(&mut self, input: &mut Input, state: &mut Loop<'a>, first: Option<Read>, allowance: usize) {
         state.is_input_open = first.is_some();
         let mut next = first;
         let mut taken = 0;
         while let Some(read) = next {
             self.admit(state, read);
             taken += 1;
-            let has_room = taken < BOUNDS.records && state.queue.bytes() < WAITING_BYTES_MAX;
+            let has_room = taken < BOUNDS.records.min(allowance) && state.queue.bytes() < WAITING_BYTES_MAX;
             next = if has_room { input.next_at_hand() } else { None };
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.take(taken);
         }
     }
 
     /// A line goes into the queue, unless it cannot be a record.
     fn admit(&mut self, state: &mut Loop<'a>, read: Read) {
-        let Some((spot, data)) = self.accept(read, &mut state.next) else { return };
-        let key = match self.keys.of(&data) {
-            Ok(key) => key,
-            Err(reason) => return self.ledger.refuse(spot, Some(&data), &reason),
+        let Some((spot, piece)) = self.accept(read, &mut state.next) else { return };
+        let NewRecord { key, hash_key, data } = match self.content.record(&piece, &self.keys) {
+            Ok(record) => record,
+            Err(reason) => return self.ledger.refuse(spot, Some(&piece), &reason),
         };
         if key.len() + data.len() > self.record_max {
-            return self.ledger.refuse(spot, Some(&data), &self.too_long());
+            return self.ledger.refuse(spot, Some(&piece), &self.too_long());
         }
         let lane = if self.keeps_order { lane_of(&key) } else { lane_of(&(spot.input, spot.line)) };
-        state.queue.push(Pending { spot, key, data, lane, may_be_in: false });
+        let origin = self.content.is_encoded().then_some(piece);
+        state.queue.push(Pending { spot, key, hash_key, data, origin, lane, may_be_in: false });
         if state.linger_end.is_none() {
             state.linger_end = Some(Instant::now() + LINGER);
         }
@@ -206,7 +219,7 @@ impl<'a> Sender<'a> {
             self.ledger.acknowledged += 1;
             self.ledger.bytes += line.size() as u64;
             self.ledger.maybe_twice += u64::from(line.may_be_in);
-            bytes += line.data.len() as u64 + 1;
+            bytes += line.line().len() as u64 + 1;
             state.queue.settle(line.lane);
         }
         self.progress.advance(bytes, self.ledger.acknowledged);
@@ -239,7 +252,7 @@ impl<'a> Sender<'a> {
         grace.abort();
         for line in state.queue.drain() {
             let unknown = if line.may_be_in { " (it may be in the stream all the same)" } else { "" };
-            self.ledger.refuse(line.spot, Some(&line.data), &format!("{reason}{unknown}"));
+            self.ledger.refuse(line.spot, Some(line.line()), &format!("{reason}{unknown}"));
         }
         if ending == Ending::GaveUp && self.ledger.keeps_rejects() {
             tokio::select! {

@@ -59,11 +59,13 @@ fn takes(
 async fn put(fake: &Fake, file: &Lines, keys: KeySource, patience: Duration) -> (Ending, Ledger) {
     let endpoint = format!("http://{}", fake.address).parse().expect("a URL");
     let client = Client::new(Settings::unsigned(endpoint)).expect("no files");
-    let input = Input::open(std::slice::from_ref(&file.0), 1000).expect("a file");
+    let input = Input::open(std::slice::from_ref(&file.0), &Cut::Lines, 1000).expect("a file");
     let mut sender = Sender {
         client: &client,
         stream: "clicks",
         keys,
+        content: Content::Plain,
+        pace: None,
         keeps_order: true,
         record_max: 1000,
         calls_max: 4,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -31,6 +32,8 @@ struct Position {
     last: Option<String>,
     /// Latest arrival so far: arrivals may go back a little within a shard, and its order counts more.
     arrival: Timestamp,
+    /// Whether the last call brought the newest record.
+    is_at_tip: bool,
 }
 
 /// Reads a stream.
@@ -40,6 +43,10 @@ pub(super) struct Reader<'a> {
     stream: &'a str,
     follows: bool,
     is_restricted: bool,
+    /// Records that arrived at that time or later are not wanted.
+    until: Option<Timestamp>,
+    /// Shown with each record, where several streams are read.
+    label: Option<Arc<str>>,
     sequence: Sequence,
     positions: HashMap<String, Position>,
 }
@@ -55,7 +62,8 @@ impl<'a> Reader<'a> {
         follows: bool,
     ) -> Self {
         let sequence = Sequence::new(position);
-        Self { client, stream, follows, is_restricted: false, sequence, positions: HashMap::new() }
+        let (is_restricted, until, label, positions) = (false, None, None, HashMap::new());
+        Self { client, stream, follows, is_restricted, until, label, sequence, positions }
     }
 
     /// The shards that are there.
@@ -66,6 +74,22 @@ impl<'a> Reader<'a> {
     /// Whether shards that come of these are left out.
     pub(super) fn restrict(&mut self, is_restricted: bool) {
         self.is_restricted = is_restricted;
+    }
+
+    /// Ends each shard at that time.
+    pub(super) fn end_at(&mut self, until: Timestamp) {
+        self.until = Some(until);
+    }
+
+    /// Names the stream in each record.
+    pub(super) fn label(&mut self) {
+        self.label = Some(self.stream.into());
+    }
+
+    /// Whether every shard that is read was at its newest record at the last call.
+    pub(super) fn is_at_tip(&mut self) -> bool {
+        let reading = self.sequence.reading();
+        reading.iter().all(|(shard, _)| self.positions.get(&shard.shard_id).is_some_and(|own| own.is_at_tip))
     }
 
     /// Whether there may be more.
@@ -107,10 +131,16 @@ impl<'a> Reader<'a> {
         let range: Option<RangeInclusive<u128>> =
             shard.hash_key_range.bounds().map(|(first, last)| first..=last);
         let position = self.positions.entry(shard.shard_id.clone()).or_default();
+        let mut is_past_end = false;
         for record in &answer.records {
             position.arrival = position.arrival.max(record.approximate_arrival_timestamp);
+            is_past_end = self.until.is_some_and(|until| position.arrival >= until);
+            if is_past_end {
+                break;
+            }
             let parts = Shown::parts(&shard.shard_id, record, range.as_ref());
-            dated.extend(parts.into_iter().map(|shown| (position.arrival, shown)));
+            let parts = parts.into_iter().map(|shown| Shown { stream: self.label.clone(), ..shown });
+            dated.extend(parts.map(|shown| (position.arrival, shown)));
         }
         if let Some(last) = answer.records.last() {
             position.last = Some(last.sequence_number.clone());
@@ -119,7 +149,13 @@ impl<'a> Reader<'a> {
         position.iterator = answer.next_shard_iterator;
         // An endpoint that does not say how far behind this is has nothing left when it brings nothing.
         let is_at_tip = answer.millis_behind_latest.map_or(answer.records.is_empty(), |millis| millis == 0);
-        if is_ended {
+        position.is_at_tip = is_at_tip;
+        let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+        is_past_end |= is_at_tip && self.until.is_some_and(|until| now >= until);
+        if is_past_end {
+            self.sequence.finish(&shard.shard_id);
+            Ok(())
+        } else if is_ended {
             self.end(shard, answer.child_shards).await
         } else {
             // A closed shard ends by itself, and its children wait for that.

@@ -1,12 +1,14 @@
 //! One record as text: for people, as JSON, or its bytes alone.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::template::Template;
 use crate::command::output::Screen;
 use crate::command::shards::short;
 use crate::command::time;
@@ -22,7 +24,7 @@ const YELLOW: &str = "\u{1b}[33m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// How records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::command) enum Form {
     /// For people: a line each, and on a terminal JSON indented.
     Human(Screen),
@@ -30,17 +32,23 @@ pub(in crate::command) enum Form {
     Json,
     /// The data alone.
     Raw,
+    /// A line each, by a template of the user.
+    Template(Template),
 }
 
 /// A record of the application, with where it lay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::command) struct Shown {
+    /// Name of the stream, where records of several are shown.
+    pub(in crate::command) stream: Option<Arc<str>>,
     pub(in crate::command) shard: String,
     pub(in crate::command) sequence_number: String,
     /// The number in an aggregated record; `None` for a record as it is.
     pub(in crate::command) part: Option<usize>,
     pub(in crate::command) arrival: Timestamp,
     pub(in crate::command) key: String,
+    /// The hash key that was given for a part of an aggregated record; a record as it is does not carry its own.
+    pub(in crate::command) hash_key: Option<String>,
     pub(in crate::command) data: Bytes,
 }
 
@@ -52,29 +60,32 @@ impl Shown {
         record: &Record,
         range: Option<&RangeInclusive<u128>>,
     ) -> Vec<Self> {
-        let shown = |part, key: String, data: Bytes| Self {
+        let shown = |part, key: String, hash_key, data: Bytes| Self {
+            stream: None,
             shard: shard.into(),
             sequence_number: record.sequence_number.clone(),
             part,
             arrival: record.approximate_arrival_timestamp,
             key,
+            hash_key,
             data,
         };
         let Some(parts) = deaggregate(&record.data.0) else {
-            return vec![shown(None, record.partition_key.clone(), record.data.0.clone())];
+            return vec![shown(None, record.partition_key.clone(), None, record.data.0.clone())];
         };
         let own = parts.into_iter().enumerate();
         let own = own.filter(|(_, part)| range.is_none_or(|range| part.belongs_to(range)));
-        own.map(|(at, part)| shown(Some(at), part.partition_key, part.data)).collect()
+        own.map(|(at, part)| shown(Some(at), part.partition_key, part.explicit_hash_key, part.data)).collect()
     }
 }
 
 /// The record with the line's end behind it.
-pub(in crate::command) fn written(shown: &Shown, form: Form) -> Vec<u8> {
+pub(in crate::command) fn written(shown: &Shown, form: &Form) -> Vec<u8> {
     match form {
         Form::Raw => [&shown.data[..], b"\n"].concat(),
         Form::Json => json(shown).into_bytes(),
-        Form::Human(screen) => human(shown, screen).into_bytes(),
+        Form::Human(screen) => human(shown, *screen).into_bytes(),
+        Form::Template(template) => template.written(shown).into_bytes(),
     }
 }
 
@@ -90,6 +101,12 @@ fn json(shown: &Shown) -> String {
     });
     if let Some(part) = shown.part {
         object["part"] = part.into();
+    }
+    if let Some(hash_key) = &shown.hash_key {
+        object["explicit_hash_key"] = hash_key.as_str().into();
+    }
+    if let Some(stream) = &shown.stream {
+        object["stream"] = stream.as_ref().into();
     }
     match std::str::from_utf8(&shown.data) {
         Ok(text) if is_json_on_a_line(text) => {
@@ -115,13 +132,22 @@ fn human(shown: &Shown, screen: Screen) -> String {
     let head = [time::written(shown.arrival), format!("{}{part}", short(&shown.shard)), visible(&shown.key)];
     let data = match std::str::from_utf8(&shown.data) {
         Ok(text) => data(text, screen),
-        Err(_) => format!("base64:{}", STANDARD.encode_to_string(&shown.data)),
+        Err(_) => line_of(&shown.data),
     };
+    let stream = shown.stream.as_ref().map(|stream| format!("{stream}  ")).unwrap_or_default();
     let [arrival, shard, key] = head;
     if screen.has_colour {
-        return format!("{GREY}{arrival}  {shard}{PLAIN}  {CYAN}{key}{PLAIN}  {data}\n");
+        return format!("{GREY}{arrival}  {stream}{shard}{PLAIN}  {CYAN}{key}{PLAIN}  {data}\n");
     }
-    format!("{arrival}  {shard}  {key}  {data}\n")
+    format!("{arrival}  {stream}{shard}  {key}  {data}\n")
+}
+
+/// The data on one line: text with its controls as escapes, other bytes in base64.
+pub(super) fn line_of(data: &[u8]) -> String {
+    match std::str::from_utf8(data) {
+        Ok(text) => visible(text),
+        Err(_) => format!("base64:{}", STANDARD.encode_to_string(data)),
+    }
 }
 
 /// On a terminal objects and arrays of JSON are indented; anything else is a line.

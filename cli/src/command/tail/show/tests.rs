@@ -12,7 +12,7 @@ fn record(data: &[u8]) -> Record {
     }
 }
 
-fn shown(data: &[u8], form: Form) -> String {
+fn shown(data: &[u8], form: &Form) -> String {
     let parts = Shown::parts("shardId-000000000007", &record(data), None);
     String::from_utf8_lossy(&parts.iter().flat_map(|part| written(part, form)).collect::<Vec<_>>())
         .into_owned()
@@ -56,7 +56,7 @@ fn each_form_shows_text_json_and_bytes() {
         ),
     ];
     for (data, form, expected) in cases {
-        assert_eq!(shown(data, form), expected, "{form:?}");
+        assert_eq!(shown(data, &form), expected, "{form:?}");
     }
 }
 
@@ -70,7 +70,7 @@ const AGGREGATED: &[u8] = b"\xf3\x89\x9a\xc2\
 #[test]
 fn an_aggregated_record_is_shown_in_its_parts() {
     assert_eq!(
-        shown(AGGREGATED, PIPE),
+        shown(AGGREGATED, &PIPE),
         "2026-03-01T12:00:00.123Z  7/0  a  one\n2026-03-01T12:00:00.123Z  7/1  b  two\n"
     );
     // MD5 of `a` begins with 0c, that of `b` with 92.
@@ -85,11 +85,11 @@ fn an_aggregated_record_is_shown_in_its_parts() {
 #[test]
 fn json_never_changes_a_record() {
     for text in ["{\"b\":18446744073709551617,\"a\":1e400,\"a\":1.50}", "[1.0, 2]", "{}"] {
-        assert!(shown(text.as_bytes(), Form::Json).ends_with(&format!(",\"data\":{text}}}\n")), "{text}");
+        assert!(shown(text.as_bytes(), &Form::Json).ends_with(&format!(",\"data\":{text}}}\n")), "{text}");
     }
     // Texts that are no object or array on a line come as strings, so that none is taken for another.
     for text in ["{\"a\":\n1}", " {}", "{} ", "\"x\"", "x", "12", "null", "{", "[1]2]", "{\"a\":\"\r\"}"] {
-        let line = shown(text.as_bytes(), Form::Json);
+        let line = shown(text.as_bytes(), &Form::Json);
         let object: Value = serde_json::from_str(&line).expect("an object");
         assert_eq!((object["data"].as_str(), line.matches('\n').count()), (Some(text), 1), "{line}");
     }
