@@ -1,4 +1,4 @@
-//! What `tail --decode` makes of the data of a record before it is searched and printed.
+//! The encodings that `tail --decode` takes off the data of a record before it is searched and printed.
 
 use std::io::Read;
 
