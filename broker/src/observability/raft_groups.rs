@@ -1,7 +1,7 @@
 //! Series of single Raft groups on the page of metrics: their terms, and the entries that other nodes lack.
 //!
-//! There are as many as groups and pairs of a group and a node. They are rendered from a snapshot, because a leader that
-//! steps down no longer reports the entries of others. The page calls this.
+//! There are as many as groups and pairs of a group and a node. They are rendered from a snapshot, because a leader
+//! that steps down no longer reports the entries of others. The page calls this.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::GROUP_LEVEL;
 pub struct GroupRow {
     /// The group.
     pub group: u8,
-    /// Its newest term.
+    /// The newest term of the group.
     pub term: u64,
     /// The entries that each other node lacks, where this node leads the group.
     pub behind: Vec<(u64, u64)>,
