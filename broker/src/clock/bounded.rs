@@ -1,7 +1,7 @@
 //! Two pure rules about clocks that may be wrong: how fast a kept time follows them, and which of several counts.
 
-/// Times as fast as the time that has passed a kept time follows a clock at most. A clock that leaps ahead for a while
-/// costs no more than that while once more; a time that was left behind catches up as long after as it was left.
+/// The greatest pace of a kept time that follows a clock, as a multiple of the time that passes. A clock that is ahead
+/// for an hour costs at most one more hour; a time that was an hour behind has caught up after an hour.
 pub const PACE: u64 = 2;
 
 /// A kept time after `elapsed_ms` have passed: it moves to `clock_ms`, at most [`PACE`] times as far as time has

@@ -151,7 +151,7 @@ impl ClusterClock {
         self.is_unusable.load(Ordering::Relaxed)
     }
 
-    /// The time by which readers are served; `None` while a node of a cluster knows too few clocks.
+    /// The time by which readers are served; `None` until a node of a cluster has known the clocks of a majority.
     pub fn served_ms(&self) -> Option<u64> {
         self.times().served_ms()
     }

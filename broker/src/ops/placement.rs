@@ -2,8 +2,8 @@
 //!
 //! The control plane runs on the leader of the metadata group; operations that read a shard run on the leader of
 //! the shard's group. Another node's answer is relayed as it is, and a call that came from another node goes no
-//! further. Without a leader in reach reads are answered from the state that this node has applied; everything else
-//! is refused with an error that clients retry.
+//! further. Without a leader in reach, reads are answered from the state that this node has applied, except
+//! SubscribeToShard; everything else is refused with an error that clients retry.
 //!
 //! A denial that rests on metadata is given only once this node is known to have applied all metadata that was
 //! committed before: consumers take a missing shard for its end.
@@ -39,7 +39,7 @@ pub enum About {
     Records,
     /// The shard that the members of the request name.
     NamedShard,
-    /// The shard of an iterator, which is opened once for a request.
+    /// The shard of an iterator, which is opened for the request, and again if this node did not have its key yet.
     Iterator(Result<ShardIterator, Fault>),
 }
 

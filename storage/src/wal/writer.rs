@@ -1,12 +1,12 @@
 //! The writing half of the log, owned by one thread: it writes commits, syncs them, and moves from one file to the
 //! next.
 //!
-//! A *commit* is one write; its *LSN* numbers it. Two things tell a start how far the log reached, so that lost bytes
-//! are told apart from a write that never finished: a *sync point*, a block in the log file, names the last LSN that
-//! was synced before it was written ([`super::sync_point`]); the *mark*, a file beside the log, names the newest log
-//! file, an LSN that the log must reach, and the votes ([`super::mark`]). The *salt* of a file is random for each use
-//! of it, so that bytes of an earlier use are not taken for commits. A *spare* is a file that was made ahead of need
-//! ([`super::spare`]).
+//! A *commit* is the bytes of one write, and its *LSN* numbers it; more bytes than a write takes make several. Two
+//! things tell a start how far the log reached, so that lost bytes are told apart from a write that never finished: a
+//! *sync point*, a block in the log file, names the last LSN that was synced before it was written
+//! ([`super::sync_point`]); the *mark*, a file beside the log, names the newest log file, an LSN that the log must
+//! reach, and the votes ([`super::mark`]). The *salt* of a file is random for each use of it, so that bytes of an
+//! earlier use are not taken for commits. A *spare* is a file that was made ahead of need ([`super::spare`]).
 //!
 //! Invariants:
 //! - New bytes lie behind everything written before, in the same file or in a newer one.

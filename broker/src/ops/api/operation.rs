@@ -2,7 +2,7 @@
 //!
 //! Figures of rates are those of the operations' descriptions in the service model. Where these give none, 5 per
 //! second and account are taken, as for most of the others. Operations without a rate are bounded by their shard's
-//! budget; those of the queues have an exception of their own for it.
+//! budget; queue operations have a throttling exception of their own.
 
 use super::Operation;
 use crate::limits::rates::Scope::{Account, ConsumerAndShard, Stream};

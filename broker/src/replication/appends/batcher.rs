@@ -20,9 +20,9 @@ use crate::shell::{OwnerGone, Shell};
 
 /// Body bytes after which an entry is closed; a larger sub-batch goes in an entry of its own.
 const ENTRY_BYTES_MAX: usize = 2 << 20;
-/// Sub-batches of one entry.
+/// Sub-batches after which an entry is closed; the last part may bring more.
 const ENTRY_SUB_BATCHES_MAX: usize = 4_096;
-/// Entries of one group on their way at a time: one being synced, the next one gathering behind it. More of them make
+/// Entries of one group on their way at a time: one being synced, the next one proposed behind it. More of them make
 /// each smaller: with 4, a put of 500 records was a tenth slower.
 const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Parts waiting in a group's queue; each holds a share of the byte budget besides.

@@ -82,8 +82,8 @@ fn asked_at(metrics: &RaftDataMetrics<TypeConfig>) -> Option<Instant> {
 }
 
 impl Leadership {
-    /// The outcome of a proposal to a group that was led here; `None` when there is none before
-    /// this node has not led the group for [`SETTLING`]: it may still be applied then.
+    /// Waits for an outcome as long as this node leads the group; `None` once it has not led the group for
+    /// [`SETTLING`]. A proposal may still be applied then.
     pub async fn while_led_here<T>(&self, group: u8, outcome: impl Future<Output = T>) -> Option<T> {
         let group = usize::from(group);
         let mut leaders = self.watch_leaders();

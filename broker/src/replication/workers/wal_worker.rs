@@ -1,4 +1,5 @@
-//! The worker that owns the write-ahead log: it drains its queue, writes and syncs once, and calls all callers back.
+//! The worker that owns the write-ahead log: it takes up to a bound of bytes from its queue,
+//! writes and syncs them, and calls their callers back.
 //!
 //! Group commit needs no timer: requests that arrive while one sync runs are the next commit. The log itself is a
 //! step function of `storage`; this file is only the shell around it.

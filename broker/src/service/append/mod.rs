@@ -102,7 +102,8 @@ pub struct AppendedRecord {
     pub time_ms: u64,
 }
 
-/// Why a record has no sequence number. After [`Self::Unknown`] it may be stored, after every other failure it is not.
+/// Why a record has no sequence number. After [`Self::Unknown`] this attempt may have stored it, after every other
+/// failure it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendFailure {
     /// The shard's write limit is exceeded; nothing was written.

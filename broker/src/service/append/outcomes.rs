@@ -27,8 +27,8 @@ impl From<AppendOutcome> for BatchOutcome {
 /// The reason why the records of a part have no outcome of their own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
-    /// Nothing was proposed, and the next leader may take the records: another node leads the group, or the link ended
-    /// before it sent them.
+    /// Nothing was proposed, and the next leader may take the records: another node leads the group, the link ended
+    /// before it sent them, or the leader's log is at its bound or its group has stopped.
     #[error("not proposed")]
     NotProposed,
     /// Nothing was proposed: no leader took the records in time.
@@ -37,7 +37,7 @@ pub enum PartError {
     /// Nothing was proposed: there was no memory for the records in time.
     #[error("no room in time")]
     NoRoom,
-    /// Nothing was proposed: the leader takes no records at the moment.
+    /// Nothing was proposed: the leader takes no records at the moment, or these are damaged.
     #[error("{0}")]
     Refused(String),
     /// The records may be applied or not, now or later.

@@ -26,7 +26,7 @@ pub struct GroupPart {
     pub sent: Vec<SentRecords>,
     /// The node that proposes the sub-batches.
     pub proposer: Proposer,
-    /// Whether the records were charged, as those of a part for [`Proposer::ThisNode`] were.
+    /// True if this node has charged the records already, as it always has for [`Proposer::ThisNode`].
     pub is_charged: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Links: one kept stream of puts to each other node. A call for each put would cost more than all the rest of a small
-//! put.
+//! Links: a kept stream of puts to each other node, and a second one while a link that was retired is still answered. A
+//! call for each put would cost more than all the rest of a small put.
 //!
 //! A link sends puts in the order in which they were queued, and the node answers each by itself, in any order. When
 //! the stream ends, a put that was still queued was certainly not proposed; a put that was sent and not answered has an
@@ -50,14 +50,15 @@ impl PutLink {
         Self(mpsc::channel(1).0)
     }
 
-    /// Queues a put, once there is room. Returns the future of the node's answer, which may not fit the put.
+    /// Queues a put, once there is room. Returns the future of the node's answer; the caller checks that it fits the
+    /// put.
     pub(in crate::service) async fn take(
         &self,
         put: peer::PutRequest,
         share: ForwardingShare,
     ) -> impl Future<Output = Answer> + use<> {
         let (answer, answered) = oneshot::channel();
-        // A queued put that is dropped was not sent: one that was sent is answered in any case.
+        // A put that is dropped from the queue was never sent, and one that was sent always gets an answer.
         drop(self.0.send(QueuedPut { put, waiting: Waiting { answer, _share: share } }).await);
         answered.map(|answered| answered.unwrap_or(Err(PartError::NotProposed)))
     }
@@ -120,7 +121,7 @@ fn running(streams: &HashMap<u64, PutLink>, node: u64) -> Option<PutLink> {
 }
 
 /// Sends queued puts and hands their answers to the callers until the stream ends; then every put that was sent and not
-/// answered gets an unknown outcome.
+/// answered gets an unknown outcome, unless the node refused the whole stream.
 async fn run(peers: Arc<Peers>, node: u64, mut client: Client, queue: mpsc::Receiver<QueuedPut>) {
     let sent = Arc::new(SentPuts::default());
     let puts = peers.request(node, send_puts(queue, sent.clone()), None);

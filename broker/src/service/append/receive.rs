@@ -1,4 +1,4 @@
-//! Records that another node has forwarded, for a group that this node leads: charged, dated and proposed here.
+//! Encoded records for a group that this node leads, of another node or of this one: charged, dated and proposed here.
 //!
 //! They come encoded, and go into the log as they are, without the records that are beyond their shard's limits.
 //! Nothing is charged unless this node leads the group. Called by the peers' server, and by [`super::forward`] when
@@ -98,7 +98,7 @@ impl Appender {
         received
     }
 
-    /// Takes a part outside of any order. Calls `queued` when the part is in the group's queue.
+    /// Takes a part, whose order the caller keeps if it has one. Calls `queued` when the part is in the group's queue.
     async fn receive_now(
         &self,
         group: u8,

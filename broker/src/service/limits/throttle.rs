@@ -1,9 +1,9 @@
 //! The budget of one shard, as the shard's leader keeps it. Pure: time comes in as an argument.
 //!
-//! Bytes are debts, not caps: a record or a read passes while the bucket is above zero and is then charged in full,
-//! so that a 10 MiB record passes and the next ones wait until the bucket is above zero again. Records and calls
-//! are counted: one passes while a full token is left. A bucket is full at the start and holds one second's worth
-//! of tokens.
+//! Bytes are debts, not caps: a record or a read passes while the bucket is above zero and is then charged in full, so
+//! that a 10 MiB record passes and the next ones wait until the bucket is above zero again. Records and calls are
+//! counted: one passes while a full token is left. The records of a producer's batch pass together or not at all, and
+//! may leave a debt of records. A bucket is full at the start and holds one second's worth of tokens.
 
 use crate::limits::ShardLimits;
 
@@ -43,7 +43,7 @@ impl Budget {
     /// Takes one record of that many bytes of data and key, or refuses it and charges nothing.
     ///
     /// # Errors
-    /// [`RateExceeded`] while the bytes are in debt or no record is left.
+    /// [`RateExceeded`] while the bucket of bytes is not above zero or less than one token of records is left.
     pub fn charge_write(
         &mut self,
         limits: &ShardLimits,

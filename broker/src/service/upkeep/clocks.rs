@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_AT_START_EVERY: Duration = Duration::from_millis(20);
 /// Milliseconds of the retention clock after which it is stored while other things are stored as well.
 const STORE_AFTER_MS: u64 = 60_000;
-/// Milliseconds after which it is stored in any case. So much longer may records be kept after a start.
+/// Milliseconds after which it is stored in any case. A restart can prolong the keeping of records by as much.
 const STORE_AT_LAST_MS: u64 = 3_600_000;
 
 /// Milliseconds by which the served time may move otherwise than time between two looks: it follows the clocks at twice

@@ -1,9 +1,9 @@
 //! Retention: records older than their stream allows are hidden from readers, and trimmed by commands in the log.
 //!
-//! Each node hides expired records by itself, by the served time, and shows them again if that changes. A trim goes by
-//! the deletion time: the retention clock and the median of the voters' clocks have to agree that the records have
-//! expired. Applying a trim moves the trim point, so replicas agree. The file of trimmed records is unlinked after
-//! checkpoints that carry the trim.
+//! While the deletion time is unknown or late, each node hides expired records by itself, by the served time, and shows
+//! them again if that changes. A trim goes by the deletion time: the retention clock and the median of the voters'
+//! clocks have to agree that the records have expired. Applying a trim moves the trim point, so replicas agree. The
+//! file of trimmed records is unlinked after checkpoints that carry the trim.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -121,10 +121,10 @@ impl Service {
         self.log(stream, shard).map_or(0, count)
     }
 
-    /// Hides records that have expired by the served time while the deletion time is unknown or more than
-    /// [`HIDE_AFTER_MS`] behind it; shows everything else.
+    /// Hides records that have expired by the served time, while the deletion time is unknown or lags the served time
+    /// by more than [`HIDE_AFTER_MS`]; otherwise shows them.
     pub(in crate::service) async fn hide_expired(&self) {
-        // A node of a cluster that knows too few clocks leaves everything as it is.
+        // A node of a cluster that has known too few clocks since its start leaves everything as it is.
         let Some(served_ms) = self.groups.clock().served_ms() else { return };
         let deletion_ms = self.groups.clock().deletion().map(|deletion| deletion.time_ms);
         let is_due = deletion_ms.is_none_or(|deletion_ms| deletion_ms + HIDE_AFTER_MS < served_ms);

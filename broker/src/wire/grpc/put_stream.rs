@@ -30,10 +30,10 @@ use crate::service::{OwnTask, PutSession, Service};
 /// Where the call is found.
 pub(super) const PATH: &str = "/tidelog.v1.Records/PutStream";
 
-/// Bytes of messages that wait for their answers past which no further one is taken.
+/// No further message is taken once this many bytes of a call are unanswered.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
-/// Messages that wait for their answers past which no further one is taken: one call is not to fill the streams to
-/// other nodes, which all calls share.
+/// No further message is taken once this many messages of a call are unanswered. The bound keeps one call from filling
+/// the links to other nodes, which all calls share.
 const UNANSWERED_MAX: usize = 256;
 
 /// Begins a call, which has its share of the room for all requests' bodies. It ends by itself when the broker
