@@ -175,7 +175,7 @@ fn the_log_of_requests_is_reloaded() {
     let broker = broker(&["--config", file.to_str().unwrap()]);
     write("all");
     broker.hang_up();
-    broker.wait_for("is reloaded");
+    broker.wait_for("the level of the log is reloaded");
     send(broker.running.address(), "/livez", None, "");
     assert_eq!(next(&broker, "GET /livez")["status"], 200);
 }
