@@ -12,7 +12,7 @@ use tidelog_testkit::process::Running;
 use crate::tidelog;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A level at which a broker without clients goes on logging: by name, because a level alone is that of Tidelog's lines.
+/// A level at which a broker without clients goes on logging. A level alone is that of Tidelog's own lines.
 const MANY_LINES: &str = "trace,openraft=trace";
 
 /// The page at a path.
