@@ -159,11 +159,8 @@ impl MarkFile {
         &self.mark
     }
 
-    /// Writes and syncs a mark that says something new.
+    /// Writes and syncs a mark, also one that says nothing new: its return shows that the disk answers.
     pub(super) fn write(&mut self, disk: &dyn Disk, mark: Mark) -> Result<(), WalError> {
-        if mark == self.mark {
-            return Ok(());
-        }
         let file = match &self.file {
             Some(file) => file,
             None => self.file.insert(disk.open(&self.path, Open::Write).map_err(WalError::at(&self.path))?),

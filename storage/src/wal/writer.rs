@@ -148,8 +148,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Makes all commits durable and writes that to the mark; returns the LSN of the last one. Called for each
-    /// checkpoint and at an orderly stop.
+    /// Makes all commits durable and writes that to the mark, also when neither has changed; returns the LSN of the
+    /// last one. Called for each checkpoint, at an orderly stop, and by a watchdog that asks whether the disk answers.
     ///
     /// # Errors
     /// Those of [`Wal::sync`]; [`WalError::NoSpace`] and [`WalError::Io`] when the mark cannot be written: the commits
