@@ -114,7 +114,7 @@ declare! {
     SHARD_WRITE_LIMIT_RECORDS: "tidelog_shard_write_limit_records", Gauge, Count, [], "",
         "Records that a shard takes a second; +Inf without a limit (--limits).";
     REFUSED_RECORDS: "tidelog_refused_records_total", Counter, Count, ["reason"], "",
-        "Records that the node refused for its own sake, by reason: disk_reserve, disk_full, log_at_bound.";
+        "Records that the node refused for its own sake, by reason: disk_reserve, disk_full, log_at_bound, clock.";
     READ_THROTTLED_CALLS: "tidelog_read_throttled_calls_total", Counter, Count, [],
         "ReadProvisionedThroughputExceeded",
         "Read calls refused for their shard's budget.";
@@ -158,7 +158,7 @@ declare! {
     DISK_RESERVED_BYTES: "tidelog_disk_reserved_bytes", Gauge, Bytes, [], "",
         "Bytes of the data directory's volume that stay free: puts are refused below (--disk-reserve).";
     PUTS_REFUSED: "tidelog_puts_refused", Gauge, Count, [], "",
-        "1 while the node refuses puts because its disk is at its reserve or full, or its log at its bound.";
+        "1 while the node refuses puts, for one of the reasons of tidelog_refused_records_total.";
     CHECKPOINT_SECONDS: "tidelog_checkpoint_seconds", Histogram(SECONDS), Seconds, [], "",
         "Time of one checkpoint.";
     UNFLUSHED_BYTES: "tidelog_unflushed_bytes", Gauge, Bytes, [], "",
@@ -201,22 +201,22 @@ declare! {
 
 /// Metrics of single Raft groups, as [`super::raft_groups`] renders them.
 pub const GROUP_LEVEL: [Metric; 2] = [
-    Metric {
-        name: "tidelog_group_term",
-        kind: Gauge,
-        unit: Unit::Count,
-        labels: &["group"],
-        cloudwatch: "",
-        sentence: "The newest term of a Raft group that this node knows; it grows with every election.",
-    },
-    Metric {
-        name: "tidelog_group_behind_entries",
-        kind: Gauge,
-        unit: Unit::Count,
-        labels: &["group", "node"],
-        cloudwatch: "",
-        sentence: "Entries that another node lacks of a Raft group, reported by the group's leader alone.",
-    },
+    series(
+        "tidelog_group_term",
+        Gauge,
+        Unit::Count,
+        &["group"],
+        "",
+        "The newest term of a Raft group that this node knows; it grows with every election.",
+    ),
+    series(
+        "tidelog_group_behind_entries",
+        Gauge,
+        Unit::Count,
+        &["group", "node"],
+        "",
+        "Entries that another node lacks of a Raft group, reported by the group's leader alone.",
+    ),
 ];
 
 /// Labels of a stream.
@@ -226,88 +226,101 @@ const OF_SHARD: &[&str] = &["account", "region", "stream", "shard"];
 
 /// Metrics of the streams that were refused something.
 pub const STREAM_LEVEL: [Metric; 2] = [
-    Metric {
-        name: "tidelog_stream_write_throttled_records_total",
-        kind: Counter,
-        unit: Unit::Count,
-        labels: OF_STREAM,
-        cloudwatch: "",
-        sentence: "Records of a stream refused for its shards' budgets, of streams that were refused something.",
-    },
-    Metric {
-        name: "tidelog_stream_read_throttled_calls_total",
-        kind: Counter,
-        unit: Unit::Count,
-        labels: OF_STREAM,
-        cloudwatch: "",
-        sentence: "Read calls of a stream refused for its shards' budgets, of streams that were refused something.",
-    },
+    series(
+        "tidelog_stream_write_throttled_records_total",
+        Counter,
+        Unit::Count,
+        OF_STREAM,
+        "",
+        "Records of a stream refused for its shards' budgets, of streams that were refused something.",
+    ),
+    series(
+        "tidelog_stream_read_throttled_calls_total",
+        Counter,
+        Unit::Count,
+        OF_STREAM,
+        "",
+        "Read calls of a stream refused for its shards' budgets, of streams that were refused something.",
+    ),
 ];
 
 /// Metrics of single shards, in the order of the service model, as bits of shard-level metrics are.
 pub const SHARD_LEVEL: [Metric; 7] = [
-    of_shard(
+    series(
         "tidelog_shard_incoming_bytes_total",
+        Counter,
         Unit::Bytes,
+        OF_SHARD,
         "IncomingBytes",
         "Bytes of data and keys a shard accepted.",
     ),
-    of_shard(
+    series(
         "tidelog_shard_incoming_records_total",
+        Counter,
         Unit::Count,
+        OF_SHARD,
         "IncomingRecords",
         "Records a shard accepted.",
     ),
-    of_shard(
+    series(
         "tidelog_shard_outgoing_bytes_total",
+        Counter,
         Unit::Bytes,
+        OF_SHARD,
         "OutgoingBytes",
         "Bytes of data and keys GetRecords returned from a shard.",
     ),
-    of_shard(
+    series(
         "tidelog_shard_outgoing_records_total",
+        Counter,
         Unit::Count,
+        OF_SHARD,
         "OutgoingRecords",
         "Records GetRecords returned from a shard.",
     ),
-    of_shard(
+    series(
         "tidelog_shard_write_throttled_records_total",
+        Counter,
         Unit::Count,
+        OF_SHARD,
         "WriteProvisionedThroughputExceeded",
         "Records refused for the shard's budget.",
     ),
-    of_shard(
+    series(
         "tidelog_shard_read_throttled_calls_total",
+        Counter,
         Unit::Count,
+        OF_SHARD,
         "ReadProvisionedThroughputExceeded",
         "GetRecords calls refused for the shard's budget.",
     ),
-    Metric {
-        kind: Gauge,
-        ..of_shard(
-            "tidelog_shard_iterator_age_seconds",
-            Unit::Seconds,
-            "IteratorAgeMilliseconds",
-            "How far behind the tip the last GetRecords call was.",
-        )
-    },
+    series(
+        "tidelog_shard_iterator_age_seconds",
+        Gauge,
+        Unit::Seconds,
+        OF_SHARD,
+        "IteratorAgeMilliseconds",
+        "How far behind the tip the last GetRecords call was.",
+    ),
 ];
 
 /// Series of shards that a page leaves out.
-pub const SHARD_SERIES_LEFT_OUT: Metric = Metric {
-    name: "tidelog_shard_series_left_out",
-    kind: Gauge,
-    unit: Unit::Count,
-    labels: &[],
-    cloudwatch: "",
-    sentence: "Series of single shards that are left out of this page, because there are too many.",
-};
+pub const SHARD_SERIES_LEFT_OUT: Metric = series(
+    "tidelog_shard_series_left_out",
+    Gauge,
+    Unit::Count,
+    &[],
+    "",
+    "Series of single shards that are left out of this page, because there are too many.",
+);
 
-const fn of_shard(
+const fn series(
     name: &'static str,
+    kind: Kind,
     unit: Unit,
+    labels: &'static [&'static str],
     cloudwatch: &'static str,
     sentence: &'static str,
 ) -> Metric {
-    Metric { name, kind: Counter, unit, labels: OF_SHARD, cloudwatch, sentence }
+    Metric { name, kind, unit, labels, cloudwatch, sentence }
 }

@@ -19,7 +19,7 @@ use super::answer_body::Sent;
 use super::call::TARGET;
 use super::client::Client;
 use super::exchange::{Disconnected, REQUEST_ID};
-use super::{grpc, kinesis};
+use super::{grpc, kinesis, tables};
 use crate::observability::requests::{self, RequestLine, RequestLines, RequestNote};
 
 /// Bytes of the name of an operation that a line has at most; names come from clients.
@@ -147,7 +147,9 @@ fn operation<B>(request: &Request<B>) -> String {
             Some(_) if target.starts_with(kinesis::TARGET_PREFIX) => {
                 target[kinesis::TARGET_PREFIX.len()..].to_owned()
             }
-            Some(("DynamoDB_20120810", operation)) => format!("DynamoDB.{operation}"),
+            Some((_, operation)) if target.starts_with(tables::TARGET_PREFIX) => {
+                format!("DynamoDB.{operation}")
+            }
             _ => target.to_owned(),
         }
     } else {
